@@ -56,7 +56,8 @@ INNER_FLOORS = {
     ],
     "training": [
         ["classes", "generation", "profiling", "tensor_file"], ["checks", "objectives"],
-        ["checkpoint_files", "evaluate", "forward_pass"], ["baselines", "build", "execution_mode", "step"],
+        ["checkpoint_files", "evaluate", "forward_pass"], ["baselines", "build", "graph_runner", "step"],
+        ["execution_mode"],
         ["checkpoint", "mode_timing", "strategies"], ["loop"],
     ],
     "training/strategies": [
@@ -65,15 +66,15 @@ INNER_FLOORS = {
         ["fsdp_runner"], ["fsdp"],
     ],
     "workflow": [
-        ["advice", "baselines", "generation", "loaded", "memory", "outputs", "tracking"],
+        ["advice", "baselines", "bases", "generation", "loaded", "memory", "outputs"],
         ["fitting", "prompts", "space_check", "units"],
-        ["check", "rows"], ["evaluate", "make_samples", "predict"],
+        ["check", "rows", "tracking"], ["evaluate", "make_samples", "predict"],
         ["evaluation", "interchange"], ["train"],
         ["batch_picture", "forecasting", "further_training", "smoke", "stream", "tuning", "why"],
     ],
     "interop": [
         ["keras", "example_inputs", "published", "torch_files", "torchvision_names"],
-        ["keras_import", "onnx_rows"], ["keras_export"], ["weight_files"],
+        ["keras_import", "onnx_rows"], ["keras_export"], ["weight_files"], ["applications"],
     ],
 }  # fmt: skip
 

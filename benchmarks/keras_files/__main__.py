@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks.keras_files.report import report
 from benchmarks.keras_files.round_trip import KerasModel, Result, round_trip
 
-PARTS = ("applications", "layers", "graphs")
+PARTS = ("applications", "published", "layers", "graphs")
 """Modules beside this one; each has `models(...)`, which yields what it is made of."""
 
 
@@ -90,7 +90,7 @@ def _work(model: KerasModel, work: Path, seconds: float) -> None:
 
 def _chosen(part: str, patterns: Sequence[str], seed: int) -> Iterator[KerasModel]:
     module: Any = importlib.import_module(f"benchmarks.keras_files.{part}")
-    found = module.models() if part == "applications" else module.models(seed)
+    found = module.models() if part in {"applications", "published"} else module.models(seed)
     return (model for model in found if any(fnmatch.fnmatchcase(model.name, each) for each in patterns))
 
 

@@ -23,14 +23,14 @@ _SETTINGS: dict[str, list[dict[str, Any]]] = {
 """Networks that take settings of their own."""
 _IMAGES, _ASKED = 16, slice(None, None, 7)
 """Number of images that the batch statistics are taken from, and the slice of them that networks are compared on."""
-_LEAST_SPREAD = 0.1
+LEAST_SPREAD = 0.1
 """Least relative difference between the outputs for different images; with less, equal outputs would show nothing."""
 
 
 def models() -> Iterator[KerasModel]:
     """Yield each network with a top of 10 classes, and without it on squares, on wide images and on any size."""
     for name in networks():
-        side = _LEAST.get(name, 32)
+        side = least_side(name)
         square, wide = (side, side, 3), (side, side + 32, 3)
         makers = {
             "top": partial(make, name, square, include_top=True),
@@ -42,8 +42,13 @@ def models() -> Iterator[KerasModel]:
             said = ", ".join(f"{key} {value}" for key, value in settings.items())
             makers[said] = partial(make, name, square, include_top=True, **settings)
         for case, maker in makers.items():
-            exact = partial(_in_float64, maker)
-            yield KerasModel(f"{name}, {case}", maker, least_spread=_LEAST_SPREAD, exact=exact)
+            exact = partial(in_float64, maker)
+            yield KerasModel(f"{name}, {case}", maker, least_spread=LEAST_SPREAD, exact=exact)
+
+
+def least_side(name: str) -> int:
+    """Return the least height and width of images that Keras lets a network take."""
+    return _LEAST.get(name, 32)
 
 
 def networks() -> list[str]:
@@ -53,22 +58,29 @@ def networks() -> list[str]:
 
 
 def make(
-    name: str, shape: tuple[int, int, int], *, include_top: bool = False, any_size: bool = False, **settings: Any
+    name: str,
+    shape: tuple[int, int, int],
+    *,
+    include_top: bool = False,
+    any_size: bool = False,
+    build: Callable[..., Any] | None = None,
+    **settings: Any,
 ) -> Made:
-    """Return a network whose outputs depend on the image, and images of the shape."""
+    """Return a network whose outputs depend on the image, and images of the shape; `build` makes it if given."""
     if include_top:
         settings |= {"classes": 10, "classifier_activation": None}
     keras.utils.set_random_seed(2)
     given = (None, None, shape[2]) if any_size else shape
-    build = getattr(keras.applications, name)
-    model = build(weights=None, include_top=include_top, input_shape=given, **settings)
+    model = (build or getattr(keras.applications, name))(
+        weights=None, include_top=include_top, input_shape=given, **settings
+    )
     generator = np.random.default_rng(2)
     pictures = images(generator, _IMAGES, shape)
     draw_weights(model, pictures, generator)
     return Made(model, {model.inputs[0].name: pictures[_ASKED]})
 
 
-def _in_float64(maker: Callable[[], Made], made: Made) -> Any:
+def in_float64(maker: Callable[[], Made], made: Made) -> Any:
     """Return the model again with the same weights, computing in float64."""
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
@@ -99,6 +111,10 @@ def draw_weights(model: Any, pictures: np.ndarray, generator: np.random.Generato
     layers = [layer for layer in model._flatten_layers(include_self=False) if not layer._layers]
     normalizations = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
     for layer in layers:
+        if isinstance(layer, keras.layers.Normalization) and layer.weights:
+            layer.weights[0].assign([0.485, 0.456, 0.406])  # as learned from ImageNet
+            layer.weights[1].assign([0.229**2, 0.224**2, 0.225**2])
+            continue
         for weight in layer.weights:
             if len(weight.shape) == 1:
                 one = weight.name in {"gamma", "variance", "moving_variance"} or isinstance(layer, LayerScale)

@@ -46,6 +46,8 @@ class KerasModel:
     most three times as far from this model's as Keras's own in float32: deep networks multiply errors of rounding."""
     exports: bool = True
     """False: the model has something that only the import knows, such as an operation that no file can be made of."""
+    steps: "Callable[[KerasModel, Path, Result], Iterator[Result]] | None" = None
+    """What is done with the model in place of the steps of `round_trip`."""
     kind: str = ""
     """The row of the report that counts this model, within its part."""
 
@@ -74,7 +76,7 @@ def round_trip(given: KerasModel, folder: Path) -> Result:
     """Make, save, import, summarize, predict, export, open again and predict; never raises."""
     result = Result(given.name, "same", "make")
     try:
-        for found in _steps(given, folder, result):
+        for found in (given.steps or _steps)(given, folder, result):
             result = found
             if result.outcome != "same":
                 return result
@@ -103,16 +105,16 @@ def _steps(given: KerasModel, folder: Path, result: Result) -> Iterator[Result]:
         yield replace(result, outcome="failed", detail="outputs do not depend on the input")
     yield (result := replace(result, step="save"))
     path = folder / "model.keras"
-    _quietly(made.model.save, path)
+    quietly(made.model.save, path)
     yield (result := replace(result, step="import"))
     imported = import_model(path, runs_dir=folder / "runs")
     yield (result := replace(result, step="summary"))
-    if wrong := _wrong_counts(imported, made.model):
+    if wrong := wrong_counts(imported, made.model):
         yield replace(result, outcome="differs", detail=wrong)
     yield (result := replace(result, step="predict"))
     run = open_run(imported.record, device="cpu")
-    ours = list(predict_run(run, str(_arrays(run, made, inputs, folder / "x.npz"))).outputs.values())
-    result = _judged(result, given, made, inputs, ours, theirs)
+    ours = list(predict_run(run, str(rows_file(run, made, inputs, folder / "x.npz"))).outputs.values())
+    result = judged(result, given, made, inputs, ours, theirs)
     if result.outcome != "same":
         yield result
     if not given.exports:
@@ -121,13 +123,13 @@ def _steps(given: KerasModel, folder: Path, result: Result) -> Iterator[Result]:
     yield (result := replace(result, step="export"))
     export_run(imported.record, "keras", folder / "again.keras")
     yield (result := replace(result, step="open"))
-    again = _quietly(keras.models.load_model, folder / "again.keras")
+    again = quietly(keras.models.load_model, folder / "again.keras")
     yield (result := replace(result, step="again"))
     gap = largest_gap(predictions(again, _in_order(again, made.model, inputs)), theirs)
     yield replace(result, gap_again=gap, outcome="same" if gap <= given.tolerance else "differs")
 
 
-def _judged(
+def judged(
     result: Result, given: KerasModel, made: Made, inputs: Any, ours: list[np.ndarray], theirs: list[np.ndarray]
 ) -> Result:
     """Return the result with the gap between predictions, and whether that is too large."""
@@ -165,7 +167,7 @@ def predictions(model: Any, inputs: Any) -> list[np.ndarray]:
     called_on = getattr(model, "_inputs_struct", model.inputs if len(model.inputs) > 1 else model.inputs[0])
     struct = keras.tree.map_structure(lambda tensor: inputs[tensor.name], called_on)
     _reset_states(model)
-    found = keras.tree.flatten(_quietly(model.predict, struct, verbose=0, batch_size=ROWS))
+    found = keras.tree.flatten(quietly(model.predict, struct, verbose=0, batch_size=ROWS))
     _reset_states(model)
     return [np.asarray(value, dtype="float64") for value in found]
 
@@ -195,7 +197,7 @@ def largest_gap(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
     return float("inf") if np.isnan(gaps).any() else max(gaps)
 
 
-def _wrong_counts(imported: Imported, model: Any) -> str:
+def wrong_counts(imported: Imported, model: Any) -> str:
     """Return how the counts of parameters in the summary differ from Keras's, or nothing.
 
     What a normalization has learned from data is a setting of the layer here, not a weight; LoRA is merged.
@@ -212,7 +214,7 @@ def _wrong_counts(imported: Imported, model: Any) -> str:
     return "" if f"{total:,}" in imported.record.summary() else "the written summary has another total"
 
 
-def _arrays(run: LoadedRun, made: Made, inputs: Any, path: Path) -> Path:
+def rows_file(run: LoadedRun, made: Made, inputs: Any, path: Path) -> Path:
     """Write the rows as a file, in the order of the inputs."""
     ours = [given.name for given in run.experiment.spec.model.inputs]
     in_order: Any = dict(zip(ours, (inputs[given.name] for given in made.model.inputs), strict=True))
@@ -225,7 +227,7 @@ def _shapes(ours: list[np.ndarray], theirs: list[np.ndarray]) -> str:
     return "" if a == b else f"shapes {a}, Keras {b}"
 
 
-def _quietly(call: Any, *args: Any, **given: Any) -> Any:
+def quietly(call: Any, *args: Any, **given: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return call(*args, **given)

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection
 from importlib.util import find_spec
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, field_validator
+from pydantic import BeforeValidator, field_validator, model_validator
 
 from kerascli.callbacks.base import PLAIN_NAME, Callback, Decision, EpochFacts, State, callback, rate_columns
-from kerascli.foundation.events import WriteHistograms, WriteScalars
+from kerascli.foundation.events import WriteEmbeddings, WriteHistograms, WriteScalars
 from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
 
 
@@ -24,14 +24,17 @@ class TensorBoard(Callback):
         "write_graph": "'kerascli summary' shows the model",
         "write_images": "weights are shown as histograms: set histogram_freq",
         "profile_batch": "use 'kerascli train --profile'",
-        "embeddings_freq": "embeddings are among the run's weights, in model.safetensors",
-        "embeddings_metadata": "embeddings are among the run's weights, in model.safetensors",
+        "embeddings_metadata": "the projector shows the words of the data's vocabulary, or its classes",
     }
 
     log_dir: str = "tensorboard"
     """Name of the folder for event files, in logs/ of the run folder."""
     histogram_freq: NonNegativeInt = 0
     """Number of epochs between histograms of the weights; 0: no histograms."""
+    embeddings_freq: NonNegativeInt = 0
+    """Number of epochs between writings of vectors for the projector, those of the embedding layers; 0: none."""
+    embeddings_view: str | None = None
+    """View whose outputs for 2,000 rows (of validation, test or train) the projector shows, too, by class."""
     write_steps_per_second: bool = False
     """Also write the training steps per second of each epoch."""
     update_freq: Annotated[Literal["epoch"] | PositiveInt, BeforeValidator(lambda v: 1 if v == "batch" else v)] = (
@@ -45,6 +48,12 @@ class TensorBoard(Callback):
         if not PLAIN_NAME.fullmatch(value):
             raise ValueError(f"expected a plain folder name such as board (it goes into logs/), got '{value}'")
         return value
+
+    @model_validator(mode="after")
+    def _views_are_written(self) -> Self:
+        if self.embeddings_view is not None and not self.embeddings_freq:
+            raise ValueError("embeddings_view needs embeddings_freq, the number of epochs between writings")
+        return self
 
     def claims(self) -> tuple[str, ...]:
         return (f"the folder '{self.log_dir}'",)
@@ -69,6 +78,8 @@ class TensorBoard(Callback):
             decisions.append(WriteScalars(f"{self.log_dir}/validation", epoch, validation))
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             decisions.append(WriteHistograms(train, epoch))
+        if self.embeddings_freq and epoch % self.embeddings_freq == 0:
+            decisions.append(WriteEmbeddings(train, self.embeddings_view))
         return decisions, state
 
     def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from kerascli.config.composition.applications import applications
 from kerascli.foundation.errors import KerasCliError, in_yaml
 
 _CONFIGS = (".yaml", ".yml")
@@ -43,17 +44,22 @@ def configs_or_runs(ctx: typer.Context, incomplete: str) -> list[str]:
     return [*configs(incomplete), *runs(ctx, incomplete)]
 
 
+def models(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return completions for a model: paths of configs, names of runs and of published networks."""
+    return [*configs_or_runs(ctx, incomplete), *_beginning(applications(), incomplete)]
+
+
 def kinds(incomplete: str) -> list[str]:
     """Return completions for `kerascli list`: kinds of components such as `layers` and `losses`."""
     from kerascli.language.kinds import KINDS, plural
 
-    return _beginning(map(plural, KINDS), incomplete)
+    return _beginning(["applications", *map(plural, KINDS)], incomplete)
 
 
 def names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return completions for `kerascli explain`: names of components, sections and keys of a config, and commands."""
     commands = getattr(ctx.find_root().command, "commands", {})
-    return _beginning([*sorted(components()), *sections(), *commands], incomplete)
+    return _beginning([*sorted(components()), *sections(), *applications(), *commands], incomplete)
 
 
 def components() -> set[str]:

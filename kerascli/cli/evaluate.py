@@ -1,12 +1,12 @@
 """The command `kerascli evaluate [RUN] [WHAT...]`: loss and metrics of a trained model on a split or on files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from kerascli.cli import options
-from kerascli.cli.evaluation_text import evaluation_json, evaluation_text, worst_text
+from kerascli.cli.evaluation_text import print_evaluation
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
 from kerascli.foundation.disk import locks
@@ -18,9 +18,17 @@ if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
     from kerascli.runs.record import RunRecord
     from kerascli.workflow.evaluate import ClassScores, Evaluation
+    from kerascli.workflow.evaluation.choose_threshold import Rule
     from kerascli.workflow.loaded import LoadedRun
 
 
+By = Annotated[
+    list[str] | None, option("--by COLUMN", "Also evaluate each value of a raw column separately; may be repeated.")
+]
+Worst = Annotated[
+    int | None, option("--worst N", "Also print the N rows with the largest losses.", min=1, max=MOST_WORST)
+]
+WithCells = Annotated[bool, option("--cells", "With --worst: also their cells and pictures, on the page, too.")]
 Maximize = Annotated[str | None, option("--maximize METRIC", "Find the threshold with the best f1, accuracy ...")]
 HoldRecall = Annotated[
     float | None, option("--hold-recall R", "Find the highest threshold with at least this recall.", min=0, max=1)
@@ -34,13 +42,9 @@ _PATIENCE_SECONDS = 5.0
 def evaluate(
     run: options.Run = "latest",
     what: options.What = None,
-    by: Annotated[
-        list[str] | None, option("--by COLUMN", "Also evaluate each value of a raw column separately; may be repeated.")
-    ] = None,
-    worst: Annotated[
-        int | None, option("--worst N", "Also print the N rows with the largest losses.", min=1, max=MOST_WORST)
-    ] = None,
-    cells: Annotated[bool, option("--cells", "With --worst: also their cells and pictures, on the page, too.")] = False,
+    by: By = None,
+    worst: Worst = None,
+    cells: WithCells = False,
     threshold: options.Threshold = None,
     maximize: Maximize = None,
     hold_recall: HoldRecall = None,
@@ -60,17 +64,16 @@ def evaluate(
 
     Without WHAT the test split is evaluated or, if there is none, validation or train.
     """
-    from kerascli.workflow.evaluation.choose_threshold import chosen_points, keep, outputs_of, rule_of
+    from kerascli.workflow.evaluation.choose_threshold import chosen_points, keep, rule_of
 
     what, rule = what or [], rule_of(threshold, maximize, hold_recall, needed=keep_threshold or output is not None)
-    if cells and worst is None:
-        raise ConfigError("--cells goes with --worst N: it adds the cells of these rows")
+    options.refuse(
+        {"--cells": cells and worst is None}, ["--cells"], "goes with --worst N, to whose rows it adds cells"
+    )
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
-        record = _record(run, what, runs_dir, checkpoint, trust=trust_plugins)
-        keeps = {"--keep-threshold": keep_threshold and record.archive}
-        options.refuse(keeps, keeps, "cannot write into an archive")
+        record = _record(run, what, runs_dir, checkpoint, trust=trust_plugins, writes=keep_threshold)
         from kerascli.workflow.baselines import no_better
         from kerascli.workflow.evaluation.cells import add_cells
         from kerascli.workflow.evaluation.facts import evaluation_facts
@@ -81,12 +84,8 @@ def evaluate(
             record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data,
             group=members, keeps_threshold=keep_threshold,
         )  # fmt: skip
-        outputs = [] if rule is None else outputs_of(opened, rule, output, keep=keep_threshold)
-        opened.given = dict.fromkeys(opened.kept if rule else ()) | dict.fromkeys(outputs, threshold)
-        for text in opened.threshold_notes():
-            options.note(text)
+        outputs = _replace_thresholds(opened, rule, output, threshold, keep=keep_threshold)
         name, rows = _rows(opened, what)
-        options.warn(opened.warnings)
         evaluation, groups = evaluate_groups(opened, rows, name, list(dict.fromkeys(by or [])))
         facts = evaluation_facts(opened, rows, evaluation, groups, checkpoint)
     if not world_of().leads:
@@ -95,32 +94,56 @@ def evaluate(
     chosen = {} if rule is None else chosen_points(evaluation, rule, outputs)
     shown = facts["worst"][: worst or 0]
     pictures = add_cells(opened, rows, shown) if cells else {}
-    if as_json:
-        options.say_json(evaluation_json(record, evaluation, groups, chosen) | ({"worst": shown} if shown else {}))
-    else:
-        options.say(evaluation_text(evaluation, groups, chosen) + worst_text(shown))
+    print_evaluation(record, evaluation, groups, chosen, shown, as_json=as_json)
+    _keep_numbers(record, name, facts, worst, pictures)
+    if record.archive is None:
+        _draw(record, evaluation, name)
+    if rule is not None and keep_threshold:
+        options.note("\n".join(keep(opened, evaluation, rule, chosen)))
+
+
+def _replace_thresholds(
+    run: "LoadedRun", rule: "Rule | None", output: str | None, threshold: float | None, *, keep: bool
+) -> list[str]:
+    """Return the outputs that a rule chooses thresholds for, which get no stored ones; print those that stay."""
+    from kerascli.workflow.evaluation.choose_threshold import outputs_of
+
+    outputs = [] if rule is None else outputs_of(run, rule, output, keep=keep)
+    run.given = dict.fromkeys(run.kept if rule else ()) | dict.fromkeys(outputs, threshold)
+    for text in run.threshold_notes():
+        options.note(text)
+    return outputs
+
+
+def _keep_numbers(
+    record: "RunRecord", name: str, facts: Mapping[str, Any], worst: int | None, pictures: Mapping[str, bytes]
+) -> None:
+    """Keep the results of an evaluation in the run's folder, for its page."""
     if record.archive is not None:
         options.note(f"{record.archive} is not written to: numbers and plots of this evaluation are not kept")
         return
     try:
         waits = locks.lock(record.path, patience_seconds=_PATIENCE_SECONDS)
-        with waits if checkpoint is None else nullcontext():  # a run may be evaluated while it trains
+        with waits if facts["checkpoint"] is None else nullcontext():  # a run may be evaluated while it trains
             file = evaluation_name(name, None if name in options.SPLITS else facts["rows_sha256"])
             write_evaluation(record, file, facts, worst, pictures)
     except StorageError as error:
         options.warn([Fault(f"the numbers of this evaluation are not kept: {error}", level="warning")])
-    _draw(record, evaluation, name)
-    if rule is not None and keep_threshold:
-        options.note("\n".join(keep(opened, evaluation, rule, chosen)))
 
 
-def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None, *, trust: bool) -> "RunRecord":
+def _record(
+    run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None, *, trust: bool, writes: bool
+) -> "RunRecord":
+    """Return the run to evaluate. Raises ConfigError, also for an archive if a threshold is to be kept (`writes`)."""
     try:
-        return options.trained_run(run, runs_dir, checkpoint, trust)
+        record = options.trained_run(run, runs_dir, checkpoint, trust)
     except ConfigError:
         if not what and run in options.SPLITS:
             raise ConfigError(f"there is no run '{run}'", hint=f"kerascli evaluate latest {run}") from None
         raise
+    keeps = {"--keep-threshold": writes and record.archive}
+    options.refuse(keeps, keeps, "cannot write into an archive")
+    return record
 
 
 def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
@@ -129,8 +152,11 @@ def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
 
     if what or run.data is None:
         names = what or ["test"]
-        return ", ".join(names), rows_of(run, *names, targets=True)
+        rows = rows_of(run, *names, targets=True)
+        options.warn(run.warnings)
+        return ", ".join(names), rows
     splits = load_again(run).splits
+    options.warn(run.warnings)
     name = next(name for name in options.SPLITS if name in splits)
     if name != options.SPLITS[0]:
         options.note(f"split: {name} (the run's data has no '{options.SPLITS[0]}' split)")
@@ -139,6 +165,8 @@ def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
 
 def _draw(record: "RunRecord", evaluation: "Evaluation", rows: str) -> None:
     """Draw the plots of all outputs that predict classes into files; print their paths, or a warning without them."""
+    if record.archive is not None:
+        return
     try:
         for text in (text for scores in evaluation.class_scores for text in _pictures(record, scores, rows)):
             options.note(text)

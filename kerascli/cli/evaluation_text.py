@@ -13,8 +13,27 @@ if TYPE_CHECKING:
     from kerascli.workflow.evaluation.groups import Group
 
 
+def print_evaluation(
+    record: "RunRecord",
+    evaluation: "Evaluation",
+    groups: "Mapping[str, Sequence[Group]]",
+    chosen: "Mapping[str, Point]",
+    worst: Sequence[Mapping[str, Any]],
+    *,
+    as_json: bool,
+) -> None:
+    """Print an evaluation, with groups of rows, chosen thresholds by output, and the rows with the largest losses."""
+    if as_json:
+        facts = evaluation_json(record, evaluation, groups, chosen)
+        options.say_json(facts | ({"worst": worst} if worst else {}))
+    else:
+        options.say(evaluation_text(evaluation, groups, chosen) + "".join(_worst_lines(worst)))
+
+
 def evaluation_text(
-    evaluation: "Evaluation", groups: "Mapping[str, Sequence[Group]]", chosen: "Mapping[str, Point]"
+    evaluation: "Evaluation",
+    groups: "Mapping[str, Sequence[Group]]",
+    chosen: "Mapping[str, Point]",
 ) -> str:
     from kerascli.report.console import evaluation_lines, metrics_text
     from kerascli.report.tables import value_text
@@ -63,18 +82,17 @@ def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]
     yield text_table(columns, width=options.terminal_width())
 
 
-def worst_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table of the rows with the largest losses, with their cells if they have some; empty without rows."""
+def _worst_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the table of the rows with the largest losses, with their cells if they have some."""
     from kerascli.report.tables import value_text
     from kerascli.report.text_tables import text_table
 
-    if not rows:
-        return ""
-    named = [name for name in rows[0] if name not in {"cells", "pictures"}]
-    columns = [[name, *(row.get(name, "") for row in rows)] for name in named]
-    columns += [[name, *(row["cells"].get(name, "") for row in rows)] for name in rows[0].get("cells", ())]
-    texts = [[safe_text(value_text(cell), 30) for cell in column] for column in columns]
-    return "\n" + text_table(texts, width=options.terminal_width()) + "\n"
+    if rows:
+        named = [name for name in rows[0] if name not in {"cells", "pictures"}]
+        columns = [[name, *(row.get(name, "") for row in rows)] for name in named]
+        columns += [[name, *(row["cells"].get(name, "") for row in rows)] for name in rows[0].get("cells", ())]
+        texts = [[safe_text(value_text(cell), 30) for cell in column] for column in columns]
+        yield f"\n{text_table(texts, width=options.terminal_width())}\n"
 
 
 def _group_facts(evaluation: "Evaluation", groups: "Sequence[Group]", group: "Group") -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from kerascli.cli.options import argument, note, option
+from kerascli.cli.options import argument, note, option, refuse
 from kerascli.config.starter.models import KINDS
 from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError, safe_text, suggestion
 
@@ -23,6 +23,9 @@ def init_command(
         str | None, option("--target COLUMN", "Column to predict; default: by its name, or the last.")
     ] = None,
     model: Annotated[str | None, option("--model KIND", _ABOUT_MODEL)] = None,
+    application: Annotated[
+        str | None, option("--application NAME", "With --from IMAGES: the network that the model begins with.")
+    ] = None,
     force: Annotated[bool, option("--force", "Overwrite an existing config.")] = False,
 ) -> None:
     """Write a config from a template, or for a table, a series, a folder of images or of texts."""
@@ -30,8 +33,9 @@ def init_command(
         raise ConfigError("give --template or --from, not both")
     if model is not None and template is not None:
         raise ConfigError("give --template or --model, not both", hint="--model alone takes the template of that kind")
-    if target is not None and data is None:
-        raise ConfigError("--target needs --from")
+    of_data = {"--target": target, "--application": application}
+    refuse(of_data, [] if data is not None else of_data, "needs --from")
+    refuse({"--model": application and model}, ["--model"], "cannot be used with --application")
     check_name(config)
     if model is not None and model not in KINDS:
         hint = f"there are {', '.join(KINDS)}"
@@ -42,7 +46,7 @@ def init_command(
         text = from_template(template or model or _DEFAULT_TEMPLATE, config)
         try_template(text, config)
     else:
-        text = from_data(data, target, config, model)
+        text = from_data(data, target, config, model, application)
     write_new(config, text, force=force)
     note(f"wrote {safe_text(str(config))}; train it: kerascli train {_quoted(config)}")
 
@@ -62,7 +66,9 @@ def from_template(name: str, config: Path) -> str:
     return text.replace("CONFIG", _quoted(config))
 
 
-def from_data(data: Path, target: str | None, config: Path, model: str | None = None) -> str:
+def from_data(
+    data: Path, target: str | None, config: Path, model: str | None = None, application: str | None = None
+) -> str:
     """Return the text of a config for a data file or folder, which was trained for a step, and print the reasons for
     its settings, which depend on the data.
 
@@ -71,11 +77,13 @@ def from_data(data: Path, target: str | None, config: Path, model: str | None = 
     import os
     import tempfile
 
+    from kerascli.cli.import_model import network_named
     from kerascli.config.starter.start import start_from
     from kerascli.config.top_level import run_name
     from kerascli.data.storage.compressed import uncompressed_suffix
 
-    start, name = start_from(data, target, model), ""
+    network = None if application is None else network_named(application)
+    start, name = start_from(data, target, model, network), ""
     if config.stem == _DEFAULT_CONFIG.stem:  # any other name was chosen, and names the runs
         path = Path(data.resolve().name)
         name = run_name(path if path.suffix.lower() == uncompressed_suffix(path) else Path(path.stem))

@@ -72,6 +72,7 @@ Sets = Annotated[
     ),
 ]  # fmt: skip
 Flags = Annotated[list[str], option("--flag NAME=VALUE", "Set a flag that the config declares; may be repeated.")]
+Size = Annotated[int | None, option("--size N", "Height and width of an application's images, in pixels.", min=1)]
 View = Annotated[str | None, option("--view NAME", "Use a view of the model instead of the model.")]
 What = Annotated[list[str] | None, argument("WHAT", _WHAT)]
 Horizon = Annotated[
@@ -236,13 +237,25 @@ def read_config(path: Path, sets: Sequence[str], flags: Sequence[str]) -> "Docum
 
 
 def config_or_run(
-    what: str | None, runs_dir: Path, sets: Sequence[str], flags: Sequence[str], trust: bool | None = None
+    what: str | None,
+    runs_dir: Path,
+    sets: Sequence[str],
+    flags: Sequence[str],
+    trust: bool | None = None,
+    size: int | None = None,
 ) -> "Document | RunRecord":
-    """Return the config (parsed) if `what` is a file, else the run that it names. Raises ConfigError."""
+    """Return the config (parsed) if `what` is a file, else the run that it names, or a published network of this name
+    with arguments from `sets`, for images of a `size`. Raises ConfigError."""
+    from kerascli.config.composition.applications import application_config
     from kerascli.runs.index import LATEST, list_runs
 
     if what is None and not sets and not flags and list_runs(runs_dir):
         what = LATEST
+    is_run = any(what in (run.name, run.folder_name) for run in list_runs(runs_dir))
+    if what and not (is_config(what) or is_run) and (network := application_config(what, sets, size)) is not None:
+        note(f"application: {network.name} (random weights)")
+        return network
+    refuse({"--size": size}, ["--size"], "can only be used with an application")
     if what is None or is_config(what):
         return read_config(config_or_only(what), sets, flags)
     if sets or flags:
@@ -250,13 +263,13 @@ def config_or_run(
     return find_run(what, runs_dir, trust)
 
 
-def model_spec(source: "Document | RunRecord", flags: Sequence[str]) -> "RunSpec":
+def model_spec(source: "Document | RunRecord", flags: Sequence[str], runs_dir: Path) -> "RunSpec":
     """Return the checked contents of a config (with its overrides), or of a run's config, to show its model."""
     from kerascli.config.yaml.document import Document
     from kerascli.workflow.check import spec_of, spec_of_run
 
     if isinstance(source, Document):
-        return spec_of(source, sets=(), flags=flags, progress=download_bar())
+        return spec_of(source, sets=(), flags=flags, progress=download_bar(), runs_dir=runs_dir)
     return spec_of_run(source)
 
 
@@ -266,20 +279,19 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
     A study stands for its best trial. The selector may be the path of an archive, unless `trust` is None; its code is
     run only if that is True.
     """
-    from kerascli.runs.index import LATEST, is_archive
-    from kerascli.runs.index import find_run as find
+    from kerascli.runs import index
 
-    if is_archive(selector) and trust is not None:
+    if index.is_archive(selector) and trust is not None:
         from kerascli.runs.archives import open_archive
 
         record = opened_archives.enter_context(open_archive(Path(selector), trusts_plugins=trust))
     else:
         try:
-            record = find(selector, runs_dir)
+            record = index.find_run(selector, runs_dir)
         except KerasCliError:
             if (record := _best_trial(selector, runs_dir)) is None:
                 raise
-    if selector == LATEST:
+    if selector == index.LATEST:
         note(f"run: {record.path} (the latest)")
     if not record.has_checksums:
         note(f"warning: {record.path} was made before runs had checksums: damage to its files would not be detected")
@@ -300,7 +312,10 @@ def study_of(selector: str, runs_dir: Path) -> Path | None:
 
 
 def _best_trial(selector: str, runs_dir: Path) -> "RunRecord | None":
-    """Return the best trial of the study that a selector names; None if it names none, or no trial is completed."""
+    """Return the best trial of the study that a selector names; None if it names none.
+
+    Raises ConfigError if no trial is completed, or the best one has a run for each fold.
+    """
     path = study_of(selector, runs_dir)
     if path is None:
         return None
@@ -309,11 +324,13 @@ def _best_trial(selector: str, runs_dir: Path) -> "RunRecord | None":
 
     study = Study(path)
     for best in best_trials(study.trials(), study.facts.directions)[:1]:
-        note(f"run: {study.member(best.number).path} (the best trial)")
-        from kerascli.runs.index import find_run
-
-        return find_run(str(study.member(best.number).path), runs_dir)  # over folds it is a study itself
-    return None
+        member = study.member(best.number)
+        if member.runs[0] is member:
+            note(f"run: {member.path} (the best trial)")
+            return member.record
+        study = Study(member.path)
+    first = next((str(member.path) for member in study.members()), "STUDY/1")
+    raise ConfigError(f"'{study.path}' is a study", hint=f"name one of its runs, such as {first}")
 
 
 def trained_run(selector: str, runs_dir: Path, checkpoint: str | None, trust: bool | None = None) -> "RunRecord":

@@ -1,6 +1,6 @@
 """The command `kerascli plot`: the training curves of runs, a model, a training batch, or a forecast of a series."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from kerascli.runs.index import LATEST
 from kerascli.runs.record import RunRecord
 
 _ABOUT = {
-    "": ("--metric", "--log", "--smooth"), "--model": ("--expand", "--view", "--set", "--flag"),
+    "": ("--metric", "--log", "--smooth"), "--model": ("--expand", "--view", "--size", "--set", "--flag"),
     "--data": ("--set", "--flag"), "--forecast": ("--horizon", "--future"),
 }  # fmt: skip
 """Options of each kind of plot: of the curves of runs and, by the option that asks for it, of the others."""
@@ -23,7 +23,7 @@ _ABOUT = {
 def plot(
     runs: Annotated[
         list[str] | None,
-        argument("RUN", "Default: the latest run. With --model, --data: a run or config.", complete.configs_or_runs),
+        argument("RUN", "Default: the latest run. With --model, --data: a run or config.", complete.models),
     ] = None,
     output: Annotated[
         Path | None, option("--output -o FILE", "A .png, .svg or .pdf file; with --model also .mmd, .dot, .gv.")
@@ -40,6 +40,7 @@ def plot(
     horizon: options.Horizon = None,
     future: options.Future = None,
     view: options.View = None,
+    size: options.Size = None,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
     runs_dir: options.RunsDir = options.RUNS_DIR,
@@ -47,18 +48,12 @@ def plot(
     """Plot the metrics of runs; with --model the diagram of a model, with --data a training batch, with --forecast the
     forecast of a series."""
     values = {"--metric": metric, "--log": log, "--smooth": smooth, "--expand": expand, "--view": view, "--set": sets,
-              "--flag": flags, "--horizon": horizon, "--future": future}  # fmt: skip
-    kinds = {"--forecast": forecast, "--model": model, "--data": data}
-    kind = next((name for name, is_chosen in kinds.items() if is_chosen), "")
-    options.refuse(kinds, [name for name in kinds if name != kind], f"cannot be used with {kind}")
-    for name in _ABOUT[""] if kind else ():
-        options.refuse(values, [name], f"cannot be used with {kind}")
-    for other, names in _ABOUT.items():
-        options.refuse(values, [name for name in names if name not in _ABOUT[kind]], f"can only be used with {other}")
+              "--flag": flags, "--size": size, "--horizon": horizon, "--future": future}  # fmt: skip
+    _refuse_idle(values, {"--forecast": forecast, "--model": model, "--data": data})
     if forecast:
         file = draw_forecast(runs or [LATEST], output, runs_dir, horizon, future)
     elif model:
-        file = draw_model(runs or [], output, runs_dir, sets=sets, flags=flags, expand=expand, view=view)
+        file = draw_model(runs or [], output, runs_dir, sets=sets, flags=flags, expand=expand, view=view, size=size)
     elif data:
         file = draw_data(runs or [], output, runs_dir, sets=sets, flags=flags)
     else:
@@ -85,6 +80,17 @@ def draw_named(
     return draw(records, output or study / "curves.png", metrics or objectives, log_scale=log, smooth=smooth)
 
 
+def _refuse_idle(values: Mapping[str, object], kinds: Mapping[str, bool]) -> None:
+    """Raise ConfigError for an option that has no effect on the kind of plot that is asked for."""
+    kind = next((name for name, is_chosen in kinds.items() if is_chosen), "")
+    others = _ABOUT[""] if kind else ()
+    options.refuse(
+        {**kinds, **values}, [*(name for name in kinds if name != kind), *others], f"cannot be used with {kind}"
+    )
+    for other, names in _ABOUT.items():
+        options.refuse(values, [name for name in names if name not in _ABOUT[kind]], f"can only be used with {other}")
+
+
 def draw_model(
     what: Sequence[str],
     output: Path | None,
@@ -94,14 +100,15 @@ def draw_model(
     flags: Sequence[str] = (),
     expand: bool = False,
     view: str | None = None,
+    size: int | None = None,
 ) -> Path:
     """Draw the diagram of a config's or run's model into a file (default: in the run folder); return its path."""
     from kerascli.report.architecture.drawing import SUFFIXES, encoded_model
 
-    file, source, output = _one_of(what, output, runs_dir, sets, flags, "--model", SUFFIXES, view)
+    file, source, output = _one_of(what, output, runs_dir, sets, flags, "--model", SUFFIXES, view, size)
     from kerascli.workflow.check import graphs_of
 
-    name, graph, updates = graphs_of(options.model_spec(source, flags), view)
+    name, graph, updates = graphs_of(options.model_spec(source, flags, runs_dir), view)
     write_bytes(file, encoded_model(graph, name, output.suffix, expand=expand, updates=updates))
     return output
 
@@ -115,12 +122,13 @@ def _one_of(
     kind: str,
     suffixes: Sequence[str],
     view: str | None = None,
+    size: int | None = None,
 ) -> tuple[Path, Document | RunRecord, Path]:
     """Return (file to write, the config or run to draw, its path as it is printed). Raises ConfigError."""
     if len(what) > 1:
         raise ConfigError(f"{kind} draws one config or run", hint=f"kerascli plot {kind} {what[0]}")
     file = None if output is None else _file(output, suffixes)
-    source = options.config_or_run(next(iter(what), None), runs_dir, sets, flags)
+    source = options.config_or_run(next(iter(what), None), runs_dir, sets, flags, size=size)
     if isinstance(source, Document):
         if file is None or output is None:
             hint = f"name the file: -o {Path(source.name).stem}.png"
@@ -135,13 +143,14 @@ def draw_data(
 ) -> Path:
     """Draw the first training batch of a config or run into a file (default: in the run folder); return its path."""
     file, source, output = _one_of(what, output, runs_dir, sets, flags, "--data", plots.SUFFIXES)
-    from kerascli.config.load import open_config, open_recorded
+    from kerascli.config.load import open_recorded
     from kerascli.data.pipeline.learned_state import load_learned
-    from kerascli.report.batch_plot import plot_batch
+    from kerascli.report.pictures import plot_batch
+    from kerascli.workflow.bases import open_config
     from kerascli.workflow.batch_picture import batch_picture
 
     if isinstance(source, Document):
-        made = batch_picture(open_config(source, flags=flags, progress=options.download_bar()))
+        made = batch_picture(open_config(source, flags=flags, progress=options.download_bar(), runs_dir=runs_dir))
     else:
         config = open_recorded(source, progress=options.download_bar())
         made = batch_picture(config, load_learned(source.preprocessing()))

@@ -1,6 +1,7 @@
 """The command `kerascli predict RUN WHAT...`: classes or values for the rows of files, a split, or texts."""
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -27,6 +28,11 @@ OnBadRows = Annotated[
     Literal["error", "skip"],
     option("--on-bad-rows error|skip", "Rows that cannot be used: stop, or go on with empty rows in the output."),
 ]
+Decode = Annotated[
+    Literal["imagenet"] | None, option("--decode imagenet", "Of 1,000 classes: the names of the five most probable.")
+]
+_OF_TABLES = ("--classes", "--threshold", "--decode")
+"""Options with an effect on tables, not on arrays of outputs."""
 Stream = Annotated[bool, option("--stream", "Predict each row of standard input as it comes; skip bad rows.")]
 _ARRAYS = {".npy", ".npz"}
 _OF_FOLDS = "cannot be used with a study of folds, whose mean is predicted: name a run, such as {}/fold-1"
@@ -43,6 +49,7 @@ def predict(
     classes: Annotated[bool, option("--classes", "Only the predicted class of each row.")] = False,
     threshold: options.Threshold = None,
     raw: Annotated[bool, option("--raw", "Do not undo the transforms of targets.")] = False,
+    decode: Decode = None,
     keras_names: Annotated[bool, option("--keras-names", "Use the output names of the imported Keras file.")] = False,
     stream: Stream = False,
     on_bad_rows: OnBadRows = "error",
@@ -60,20 +67,21 @@ def predict(
     """Predict classes or values for rows: of files, a split, or texts; or the next rows of a series."""
     what, text, keep, skip = what or [], text or [], keep or [], on_bad_rows == "skip"
     other_options = {"--text": text, "--stream": stream, "--classes": classes, "--threshold": threshold is not None,
-              "--keras-names": keras_names, "--view": view is not None, "--on-bad-rows": skip}  # fmt: skip
+              "--decode": decode, "--keras-names": keras_names, "--view": view, "--on-bad-rows": skip}  # fmt: skip
     alone = {"--stream answers row by row": stream, "- is standard input, which is read once": "-" in what,
              "--horizon computes a row from the predictions before it": horizon is not None}  # fmt: skip
     with dealing(device, timeout) as members:
         _check_rows(what, text, stream=stream, output=output, skip=skip)
         _check_horizon(what, horizon, future, other_options)
-        _check_output(output, classes=classes, threshold=threshold, keep=keep, as_json=as_json)
+        _check_output(output, other_options, keep=keep, as_json=as_json)
         options.refuse_idle_data(data, what or ["-"])
         launch_processes(processes, alone=alone)
         records = trained_runs(run, runs_dir, checkpoint, trust_plugins)
         _check_place(output, records[0], [*what, *([] if future is None else [str(future)])])
         from kerascli.workflow.predict import Form, predict_run
 
-        form, arrays = Form(keras_names=keras_names, raw=raw), output is not None and output.suffix.lower() in _ARRAYS
+        form = Form(keras_names=keras_names, decode=decode is not None, raw=raw)
+        arrays = output is not None and output.suffix.lower() in _ARRAYS
         if len(records) > 1:
             idle = {"--stream": stream, "--horizon": horizon, "--raw": raw, "--on-bad-rows": skip, "arrays": arrays,
                     "this WHAT": {*what} & {"train", "validation", "-"}, "--processes": members}  # fmt: skip
@@ -136,6 +144,7 @@ def _check_rows(what: list[str], text: list[str], *, stream: bool, output: Path 
     """Raise ConfigError if the command `predict` names no rows to predict, or arguments that cannot be combined."""
     if stream and (what != ["-"] or text or output is not None):
         raise ConfigError("--stream reads standard input and writes standard output", hint="predict RUN - --stream")
+    options.refuse({"--on-bad-rows": stream and skip}, ["--on-bad-rows"], "skip: --stream skips bad rows itself")
     if not what and not text:
         hint = "a file, a folder, a split (test), - for standard input, or --text TEXT"
         raise ConfigError("what to predict is missing", hint=hint)
@@ -183,10 +192,11 @@ def _check_place(output: Path | None, record: "RunRecord", what: list[str]) -> N
         writable(output, output.suffix.lower(), run=record, reads=reads)
 
 
-def _check_output(
-    output: Path | None, *, classes: bool, threshold: float | None, keep: list[str], as_json: bool
-) -> None:
-    """Raise ConfigError or StorageError if predictions cannot be written in the format of the file's suffix."""
+def _check_output(output: Path | None, chosen: Mapping[str, object], *, keep: list[str], as_json: bool) -> None:
+    """Raise ConfigError or StorageError if predictions cannot be written in the format of the file's suffix.
+
+    `chosen` are options of the command, with their values.
+    """
     if output is None:
         return
     from kerascli.foundation.disk.storage import output_file
@@ -197,8 +207,8 @@ def _check_output(
         raise ConfigError(f"-o {output}: --json writes a name that ends in .jsonl")
     if kind not in FORMATS:
         raise ConfigError(f"-o {output}: expected a name that ends in {one_of(FORMATS)}")
-    if kind not in TABLES and (classes or threshold is not None):
-        needed = f"{'--classes' if classes else '--threshold'} needs {one_of(TABLES)}"
+    if kind not in TABLES and (needs := next((name for name in _OF_TABLES if chosen[name]), None)):
+        needed = f"{needs} needs {one_of(TABLES)}"
         raise ConfigError(f"-o {output}: {kind} holds the raw outputs; {needed}")
     if keep and kind == ".npy":
         raise ConfigError(f"-o {output}: .npy holds one array, the outputs; --keep needs {one_of((*TABLES, '.npz'))}")

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from kerascli.cli import complete, options
+from kerascli.cli import complete, options, run_query
 from kerascli.cli.options import argument, option
 from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import ConfigError
-from kerascli.report import run_query, tables
+from kerascli.report import tables
 from kerascli.report.comparison import compare
 from kerascli.runs import index
 from kerascli.runs.reading import quoted

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kerascli.cli import complete, options
-from kerascli.cli.folds import find_folds, fold_events
+from kerascli.cli.folds import find_folds, folds_json, folds_text
 from kerascli.cli.options import argument, option
 from kerascli.cli.process_group import interrupted_run, launch_processes, process_group, with_common_seed
 from kerascli.foundation.errors import ConfigError, StorageError, safe_text
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 
 Folds = Annotated[bool, option("--folds", "Train a run for each fold of data.split.folds; predict all of their rows.")]
+
+FindRate = Annotated[
+    bool, option("--find-learning-rate", "Suggest one, by some steps with growing ones; without a run.")
+]
 
 
 def train(
@@ -50,6 +54,7 @@ def train(
         bool, option("--profile", "Report where the time goes; save a trace of some steps in the run.")
     ] = False,
     smoke: Annotated[bool, option("--smoke", "Test a config by two steps in a temporary run.")] = False,
+    find_rate: FindRate = False,
     quiet: Annotated[bool, option("--quiet -q", "No progress: results, warnings and errors.")] = False,
     verbose: Annotated[bool, option("--verbose -v", "Details: choices, digests, checkpoints, times.")] = False,
     as_json: options.Json = False,
@@ -68,11 +73,14 @@ def train(
         "--quiet": quiet, "--data": data is not None, "--verbose": verbose, "--processes": processes is not None,
         "--max-restarts": max_restarts is not None, "--relearn": relearn, "--folds": folds,
     }  # fmt: skip
-    _refuse_idle(values, smoke=smoke, further=not options.is_config(what))
     chosen = Options(
         runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile, data=data,
         relearn=relearn,
     )  # fmt: skip
+    if find_rate:
+        _find_learning_rate(what, chosen, sets, flags, {**values, "--smoke": smoke})
+        return
+    _refuse_idle(values, smoke=smoke, further=not options.is_config(what))
     if smoke:
         _smoke_test(what, chosen, sets, flags)
         return
@@ -84,6 +92,30 @@ def train(
         _follow(events, as_json=as_json, quiet=quiet, verbose=verbose)
 
 
+def _find_learning_rate(
+    what: str | None, chosen: Options, sets: Sequence[str], flags: Sequence[str], values: Mapping[str, bool]
+) -> None:
+    """Print a learning rate for a config, with the losses of a sweep as JSON or as a plot; `values` are the options in
+    use."""
+    beside = {"a config or a run", "--runs-dir", "--flag", "--json"}
+    options.refuse(values, [name for name in values if name not in beside],
+                   "cannot be used with --find-learning-rate: it makes no run")  # fmt: skip
+    source = options.read_config(options.config_or_only(what), sets, flags)
+    options.check_device(chosen.device)
+    from kerascli.config.load import open_config
+    from kerascli.report.plots import save
+    from kerascli.workflow.tuning.find_learning_rate import find_learning_rate, plot_sweep
+
+    config = open_config(source, flags=flags, progress=options.download_bar())
+    sweep = find_learning_rate(config, chosen)
+    if values["--json"]:
+        options.say_json(asdict(sweep))
+        return
+    save(plot_sweep(sweep), path := Path(f"{config.name}-learning-rates.png"))
+    typer.echo(f"learning rate  {sweep.suggestion:.2g}\nplot           {safe_text(str(path))}")
+    options.note("the loss falls fastest there; write it into the config: compile.optimizer")
+
+
 def _refuse_idle(values: dict[str, bool], *, smoke: bool, further: bool) -> None:
     """Raise ConfigError for an option of `train` that has no effect in combination with another one."""
     if values["--verbose"]:
@@ -92,6 +124,8 @@ def _refuse_idle(values: dict[str, bool], *, smoke: bool, further: bool) -> None
         idle = ["--json", "--profile", "--quiet", "--verbose", "--processes", "--max-restarts"]
         idle += ["--folds", *([] if further else ["--runs-dir"])]
         options.refuse(values, ["--resume", "--name", *idle], "cannot be used with --smoke: it trains a temporary run")
+    if values["--folds"]:
+        options.refuse(values, ["--profile"], "cannot be used with --folds: --set data.split.fold=1 trains one of them")
     if values["--resume"]:
         names, text = ["a config or a run", "--flag", "--name", "--relearn", "--folds"], "a run keeps its settings"
         options.refuse(values, names, f"cannot be used with --resume: {text}")
@@ -127,11 +161,14 @@ def _started(
     refuse_misspelt(document)
     options.check_device(chosen.device)
     if folds:
-        return fold_events(document, None, chosen, sets, flags)
-    from kerascli.config.load import open_config
+        from kerascli.workflow.tuning.folds import start_folds
+
+        return start_folds(document, sets, flags, chosen, options.download_bar())
+    from kerascli.workflow.bases import open_config
     from kerascli.workflow.train import start
 
-    return start(open_config(document, flags=flags, progress=options.download_bar()), chosen)
+    progress = options.download_bar()
+    return start(open_config(document, flags=flags, progress=progress, runs_dir=chosen.runs_dir), chosen)
 
 
 def _run_to_train(what: str, chosen: Options) -> "RunRecord":
@@ -147,7 +184,9 @@ def _run_to_train(what: str, chosen: Options) -> "RunRecord":
 def _resumed(run: str, chosen: Options, sets: Sequence[str]) -> "Iterator[Event]":
     """Resume a training run, or go on with a study of folds, and return its events."""
     if (study := find_folds(run, chosen.runs_dir)) is not None:
-        return fold_events(None, study, chosen, sets, [])
+        from kerascli.workflow.tuning.folds import resume_folds
+
+        return resume_folds(study, chosen, sets, options.download_bar())
     from kerascli.runs.index import find_run
 
     record = find_run(run, chosen.runs_dir)  # its name is printed when training resumes
@@ -220,8 +259,6 @@ def _record(event: "Event", facts: dict[str, Any]) -> None:
             facts["results"][event.split] = dict(event.logs)
             facts["baselines"][event.split] = {name: dict(logs) for name, logs in event.baselines.items()}
         case FoldsEnded():
-            from kerascli.report.folds import folds_json, folds_text
-
             facts |= {**folds_json(event), "folds": folds_text(event)}
         case Note(text, "warning", place):
             facts["warnings"].append(f"{place}: {text}" if place else text)

@@ -80,11 +80,10 @@ class Config:
         """Folder to which relative paths of the data source refer."""
         return data_folder(self.document)
 
-    @property
-    def init_folder(self) -> Path:
-        """Folder to which a relative path in `model.init_from` refers."""
-        path = ("model", "init_from")
-        return self.document.folder_of((*path, "file" if self.document.at((*path, "file")) else "run"))
+    def init_folder(self, path: ConfigPath) -> Path:
+        """Return the folder to which a relative path in the section `init_from` at a config path refers."""
+        sources = ("file", "application", "run")
+        return self.document.folder_of((*path, next((k for k in sources if self.document.at((*path, k))), "run")))
 
     @property
     def validation_split(self) -> float:

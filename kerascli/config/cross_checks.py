@@ -6,6 +6,7 @@ from typing import Any
 
 from kerascli.callbacks.base import Callback
 from kerascli.callbacks.samples import ModelFacts, Sampler, ShowsRows
+from kerascli.callbacks.tensorboard import TensorBoard
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.fit import path_as_written
 from kerascli.data.base import SPLITS, Field
@@ -152,6 +153,11 @@ def _callback_faults(spec: RunSpec, callback: Callback, path: Path, arguments: A
     if callback.validates_with_averages and not any(rule.use_ema for rule in rules):
         text = f"{callback.component_name} needs moving averages of the weights, but the optimizer keeps none"
         yield Fault(text, path, "key", hint=f"set use_ema: true on {rules[0].component_name}")
+    if isinstance(callback, TensorBoard) and callback.embeddings_view not in (None, *spec.model.views):
+        text = f"tensorboard: the model has no view '{callback.embeddings_view}'"
+        yield _of_argument(
+            text + suggestion(str(callback.embeddings_view), spec.model.views), path, "embeddings_view", arguments
+        )
     if isinstance(callback, Sampler):
         yield from _sample_faults(spec, callback, path, arguments, splits)
     if callback.sets_learning_rate:

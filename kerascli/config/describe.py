@@ -11,7 +11,7 @@ from kerascli.config.data import config_facts, facts_by_name, with_sizes
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.fit import FitSpec, has_train_step, parse_fit, valid_trainable
-from kerascli.config.sections.init_from import InitFrom, parse_init_from
+from kerascli.config.sections.init_from import INIT_FROM, InitFrom, parse_bases, parse_init_from
 from kerascli.config.sections.read_compile import CompileReader
 from kerascli.config.sections.read_steps import StepReader
 from kerascli.config.sections.train_step import TrainStepSpec
@@ -124,7 +124,7 @@ def describe(
     """
     reader = _Reader(sections, data, inputs, targets)
     fit = reader.attempt(parse_fit, sections.get("fit"))
-    init_from = reader.read_init_from()
+    init_from, bases = reader.read_init_from()
     model, scope = reader.read_model(references, fit)
     if model is not None and init_from is not None:
         reader.faults += unknown_layers(model, init_from.map)
@@ -139,7 +139,7 @@ def describe(
     assert model is not None
     assert built is not None
     assert fit is not None
-    spec = RunSpec(name, seed, data, model, built, compiled, fit, train_step, init_from, inputs, targets)
+    spec = RunSpec(name, seed, data, model, built, compiled, fit, train_step, init_from, bases, inputs, targets)
     faults = [] if reader.has_steps and train_step is None else _unused(model, train_step)
     return check_splits(spec, sections, splits, faults)
 
@@ -189,9 +189,12 @@ class _Reader:
             self.faults += invalid.faults
             return None
 
-    def read_init_from(self) -> InitFrom | None:
+    def read_init_from(self) -> tuple[InitFrom | None, dict[str, InitFrom]]:
+        """Return the section `init_from` of the model, and those of its shared models by name."""
         model = self.sections.get("model")
-        return self.attempt(parse_init_from, model.get("init_from") if isinstance(model, dict) else None)
+        model = model if isinstance(model, dict) else {}
+        begin = self.attempt(parse_init_from, model.get("init_from"), INIT_FROM)
+        return begin, self.attempt(parse_bases, model.get("shared")) or {}
 
     def read_model(self, references: References | None, fit: FitSpec | None) -> tuple[Model | None, Scope | None]:
         """Return the model, with its layers frozen as `fit.trainable` says, and a Scope (the names that `model.views`

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from kerascli.config.composition.references import NO_FACTS, Flag, References, i
 from kerascli.config.config import Config, Progress, data_folder, source_path
 from kerascli.config.describe import check_early, faults_without_data, with_broken
 from kerascli.config.sections.fit import two_validations
+from kerascli.config.sections.init_from import parse_bases
 from kerascli.config.sections.phases import in_each, unfold
 from kerascli.config.sections.tune import parse_tune
 from kerascli.config.top_level import ConfigSection, run_name
@@ -28,6 +29,10 @@ from kerascli.language.component import Invalid
 from kerascli.language.section import meant_keys, read_section
 from kerascli.runs.record import RunRecord
 
+Bases = Callable[[Document, Mapping[str, Flag]], Document]
+"""Type of a function that gives the shared models of a config that are bases their layers; its arguments: config,
+flags."""
+
 
 def open_config(
     config: Path | Document,
@@ -36,21 +41,22 @@ def open_config(
     flags: Sequence[str] = (),
     progress: Progress | None = None,
     fold: int | None = None,
+    bases: Bases | None = None,
 ) -> Config:
     """Open a config file (or its parsed document), with `extends`, `--set` and `--flag` applied.
 
     `sets` and `flags` are the arguments of `--set` and `--flag`; `progress` is called during downloads with (name,
     bytes so far, total bytes). Of data that is split into folds, number `fold` is the split 'validation', unless the
-    config names one itself; None: none is. Raises ConfigError for errors in top-level keys, flags, plugins and the
-    `data` section. If keys or data have errors, the ConfigError also has those of the other sections; errors of these
-    sections alone are not raised here.
+    config names one itself; None: none is. `bases` reads the models of other runs and files. Raises ConfigError for
+    errors in top-level keys, flags, plugins and the `data` section. If keys or data have errors, the ConfigError also
+    has those of the other sections; errors of these sections alone are not raised here.
     """
     document = config if isinstance(config, Document) else read_extended(config)
     document = override(document, sets)
     split = document.at(("data", "split")) if fold is not None else None
     if isinstance(split, dict) and split.get("folds") is not None and split.get("fold") is None:
         document = override(document, [f"data.split.fold={fold}"])
-    return _opened(Path(document.name), document, flags, progress)
+    return _opened(Path(document.name), document, flags, progress, bases=bases)
 
 
 def open_recorded(
@@ -75,7 +81,11 @@ def open_recorded(
 
 def _onward(document: Document) -> Document:
     """Return a run's config with the run itself as the source of the initial weights, and the seed of its split."""
-    data = {**document.data, "model": {**document.data["model"], "init_from": {"run": f".{os.sep}"}}}
+    model = dict(document.data["model"])
+    if bases := parse_bases(model.get("shared")):  # the run's weights are those of its bases, too
+        own = {name: {k: v for k, v in model["shared"][name].items() if k != "init_from"} for name in bases}
+        model["shared"] = {**model["shared"], **own}
+    data = {**document.data, "model": {**model, "init_from": {"run": f".{os.sep}"}}}
     place, source = document.mark(("model",)), ("model", "init_from")
     split = document.at(("data", "split"))
     if split and split["seed"] is None and split["order"] is None:  # another seed would test on rows trained on
@@ -89,18 +99,20 @@ def _opened(
     flags: Sequence[str],
     progress: Progress | None,
     recorded: Sequence[UserCode] | None = None,
+    bases: Bases | None = None,
 ) -> Config:
     """Return the Config of a parsed document; if it is the config saved in a run, only the plugins `recorded` are
     executed."""
-    documents, refused = unfold(document)
-    refused = document.error(refused).everything
     faults = _top_level_faults(document)
     try:
         values = read_flags(document, flags)
         faults += idle_flags(document, flags)
         plugins = _plugins(path, document, recorded)
+        document = bases(document, values) if bases is not None else document
     except ConfigError as error:
-        raise document.error([*faults, *refused, *error.faults]) from None
+        raise document.error([*faults, *document.error(unfold(document)[1]).everything, *error.faults]) from None
+    documents, refused = unfold(document)
+    refused = document.error(refused).everything
     name, seed = document.data.get("name") or run_name(path), document.data.get("seed")
     seed = secrets.randbelow(2**31) if seed is None else seed
     phases: list[Config] = []

@@ -11,6 +11,7 @@ from typing import Any
 
 from kerascli.config.config import Config
 from kerascli.config.run import RunSpec
+from kerascli.config.sections.init_from import INIT_FROM, base_path
 from kerascli.config.sections.phases import folded
 from kerascli.config.sections.train_step import ForwardPassSpec, UpdateSpec, formulas
 from kerascli.foundation.shapes import TensorSpec
@@ -29,9 +30,10 @@ def resolved_config(config: Config, specs: Sequence[RunSpec], folder: Path) -> d
     plugins = {"plugins": [f"plugins/{code.path.name}" for code in config.plugins]} if config.plugins else {}
     phases: list[dict[str, Any]] = []
     for phase, spec in zip(config.phases, specs, strict=True):
-        begin = spec.init_from and spec.init_from.rebased(phase.init_folder, folder)
+        moved = {path: each.rebased(phase.init_folder(path), folder) for path, each in spec.weight_sources.items()}
+        bases = {name: moved[base_path(name)] for name in spec.bases}
         data = phase.data and phase.data.rebased(phase.data_folder, folder).dump()
-        phases.append(resolved(replace(spec, init_from=begin), data))
+        phases.append(resolved(replace(spec, init_from=moved.get(INIT_FROM), bases=bases), data))
     return {**plugins, **folded(phases)}
 
 
@@ -45,6 +47,8 @@ def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
         out["data"] = data
     begin = {} if spec.init_from is None else {"init_from": spec.init_from.dump()}
     out["model"] = {**begin, **dump_model(spec.model)}
+    for name, each in spec.bases.items():
+        out["model"]["shared"][name]["init_from"] = each.dump()
     if spec.compile is not None:
         out["compile"] = spec.compile.dump()
     out["fit"] = spec.fit.dump()

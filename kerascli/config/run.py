@@ -6,10 +6,11 @@ from typing import Any
 
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.fit import FitSpec
-from kerascli.config.sections.init_from import InitFrom
+from kerascli.config.sections.init_from import INIT_FROM, InitFrom, base_path
 from kerascli.config.sections.train_step import TrainStepSpec
 from kerascli.data.base import Field
 from kerascli.data.section import DataSpec
+from kerascli.foundation.errors import Path
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
@@ -33,6 +34,8 @@ class RunSpec:
     """The `fit.train_step` section, in place of the optimizer and losses of `compile`."""
     init_from: InitFrom | None = None
     """The `model.init_from` section, pretrained weights to initialize the model with."""
+    bases: Mapping[str, InitFrom] = field(default_factory=dict)
+    """Mapping from shared model to its `init_from` section, pretrained weights to initialize it with."""
     inputs: Mapping[str, Field] = field(default_factory=dict, compare=False)
     """Fields (shape, dtype, classes) of the data's inputs by name, for which the config was parsed."""
     targets: Mapping[str, Field] | None = field(default=None, compare=False)
@@ -46,6 +49,12 @@ class RunSpec:
     def training(self) -> CompileSpec | TrainStepSpec | None:
         """Section with optimizers, losses and metrics: `train_step`, else `compile`; None without training."""
         return self.compile if self.train_step is None else self.train_step
+
+    @property
+    def weight_sources(self) -> dict[Path, InitFrom]:
+        """Mapping from config path to section `init_from`: those of shared models, then that of the model."""
+        whole = {} if self.init_from is None else {INIT_FROM: self.init_from}
+        return {base_path(name): each for name, each in self.bases.items()} | whole
 
     @property
     def pairs(self) -> tuple[OutputTarget, ...]:

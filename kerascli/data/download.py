@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.disk.files import read_bytes
@@ -58,24 +59,41 @@ def download(
     return data
 
 
-def download_file(url: str, local: Path, *, sha256: str, shown: str, progress: Progress | None = None) -> None:
-    """Download a file of any size that has the given SHA-256 to `local`, unless it exists. Raises DataError.
+def download_file(
+    url: str,
+    local: Path,
+    *,
+    digest: str | None,
+    shown: str,
+    hint: str | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Download a file of any size that has the given SHA-256 or MD5 to `local`, unless it exists. Raises DataError.
 
-    `shown` is its address in messages.
+    `shown` is its address in messages, `hint` the hint of the error. Without a digest, any file is accepted.
     """
     with only_one(local):
         if local.exists():
             return
         limit = shutil.disk_usage(local.parent).free
         try:
-            blocks = _blocks(_mirrored(url), shown, limit, progress)
+            md5 = hashlib.md5(usedforsecurity=False)
+            blocks = _hashed(_blocks(_mirrored(url), shown, limit, progress), md5)
             with storage.staged(local, Pieces(0, lambda: blocks)) as file:
-                if file.sha256 != sha256:
-                    raise DownloadFailed(f"its SHA-256 is {file.sha256}, expected {sha256}")
+                kind, own = ("MD5", md5.hexdigest()) if len(digest or "") == 32 else ("SHA-256", file.sha256)
+                if digest not in (None, own):
+                    raise DownloadFailed(f"its {kind} is {own}, expected {digest}")
                 storage.place(file, local)
         except DownloadFailed as failed:
-            raise DataError(f"cannot download {safe_text(shown)}: {safe_text(str(failed), 300)}") from None
+            text = f"cannot download {safe_text(shown)}: {safe_text(str(failed), 300)}"
+            raise DataError(text, hint=hint) from None
         storage.sync_folder(local.parent)
+
+
+def _hashed(blocks: Iterator[bytes], digest: Any) -> Iterator[bytes]:
+    for block in blocks:
+        digest.update(block)
+        yield block
 
 
 def only_one(local: Path) -> AbstractContextManager[None]:

@@ -87,18 +87,10 @@ def ordered_split(times: np.ndarray, parts: Mapping[str, float]) -> dict[str, np
     return {name: np.flatnonzero(number == index) for index, name in enumerate(["train", *parts])}
 
 
-def plain_folds(rows: int, folds: int) -> np.ndarray:
-    """Return the fold (from 0) of each of `rows` rows, in order and of sizes that differ by at most one row.
-
-    This is scikit-learn's KFold; it is applied to shuffled rows.
-    """
-    return np.repeat(np.arange(folds), [len(part) for part in np.array_split(np.empty(rows), folds)])
-
-
 def stratified_folds(classes: np.ndarray, folds: int) -> np.ndarray:
     """Return the fold (from 0) of each row; each class (integers from 0 on, one a row) is spread evenly over the folds.
 
-    This is scikit-learn's StratifiedKFold; it is applied to shuffled rows.
+    This is scikit-learn's StratifiedKFold, and its KFold for rows of one class; it is applied to shuffled rows.
     """
     _, first, numbers = np.unique(classes, return_index=True, return_inverse=True)
     numbers = np.argsort(np.argsort(first))[numbers]  # in the order of their first rows

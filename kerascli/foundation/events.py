@@ -69,6 +69,17 @@ class WriteHistograms:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteEmbeddings:
+    """Request to write the vectors of embedding layers, and of data rows by a view, for TensorBoard's projector.
+
+    They replace those in the same folder of logs/.
+    """
+
+    folder: str
+    view: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Post:
     """Request to send an HTTP POST request, which is allowed to fail."""
 
@@ -86,7 +97,7 @@ class WriteSample:
     epoch: int
 
 
-Record = AppendRow | WriteScalars | WriteHistograms | Post | WriteSample
+Record = AppendRow | WriteScalars | WriteHistograms | WriteEmbeddings | Post | WriteSample
 """Request of a callback to write or send something other than a checkpoint."""
 
 
@@ -167,9 +178,7 @@ class FoldsEnded:
     predictions: str
     """Path of the file with the predictions for the rows of all folds."""
     results: Mapping[str, Sequence[Logs]]
-    """Mapping from split to the losses and metrics of each fold's run on it."""
-    baselines: Sequence[Mapping[str, Logs]]
-    """Mapping from each baseline to its losses and metrics on the split 'validation', for each fold."""
+    """Mapping from split to the losses and metrics of each fold's run on it; `baseline` is that of 'validation'."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,13 @@ _CALLED = re.compile(r"([\w.]+)\(\) (?:got|missing|takes) ")
 
 
 refusal: str | None = None
-"""Reason why no custom code may be run in this process; None if it may."""
+"""Reason why no custom code may be run in this process, nor an environment variable be sent; None if it may."""
+
+
+def check_trusted(what: str) -> None:
+    """Raise FileRefused, with the text `what`, if no custom code may be run in this process."""
+    if refusal is not None:
+        raise FileRefused(f"{what}: {refusal}", hint="--trust-plugins allows it, with all your rights")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +44,7 @@ class UserCode:
         raises."""
         path = f"{os.path.realpath(self.path)}\n".encode(errors="surrogateescape")
         name = f"{_PREFIX}{hashlib.sha256(path + self.source).hexdigest()[:16]}"
-        if refusal is not None:
-            hint = "--trust-plugins runs it, with all your rights"
-            raise FileRefused(f"'{safe_text(self.path.name)}' is not run: {refusal}", hint=hint)
+        check_trusted(f"'{safe_text(self.path.name)}' is not run")
         if name in sys.modules:
             return sys.modules[name]
         loader = _Loader(self)

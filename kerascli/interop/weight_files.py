@@ -7,6 +7,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from torch import Tensor
+
 from kerascli.foundation.disk.files import file_digest
 from kerascli.foundation.errors import ConfigError, FileRefused, counted, nearest, safe_text
 from kerascli.foundation.shapes import TensorSpec
@@ -16,9 +18,9 @@ from kerascli.interop.keras.places import numbered_groups, weights_by_path
 from kerascli.interop.keras_export.keras_file import ordered
 from kerascli.interop.keras_export.keras_graph import keras_graph
 from kerascli.interop.keras_export.keras_nodes import walk
-from kerascli.interop.keras_import.weights import Pairs, in_keras_2_order, listed, variables
+from kerascli.interop.keras_import.weights import Pairs, check_shapes, in_keras_2_order, listed, tensor_of, variables
 from kerascli.layers.base import BaseLayer
-from kerascli.model.ir.nodes import Call, Model
+from kerascli.model.ir.nodes import Call, Entry, Model
 from kerascli.model.runtime.weights import Weight
 
 _MODEL = "model_weights"
@@ -35,7 +37,9 @@ class LayerWeights(Generic[T]):
     files."""
     groups: Mapping[str, Sequence[T]]
     """Mapping from a group within the layer to its weights, in order; in files older than Keras 3, the only key is
-    ''."""
+    ''; empty for a shared model whose order of layers in Keras is unknown."""
+    inside: "tuple[LayerWeights[T], ...]" = ()
+    """Layers of a nested or shared model, which can be matched by their own names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,14 @@ class WeightsFile:
         return pairs
 
 
+def is_weights_only(path: Path) -> bool:
+    """Return True if a file is an HDF5 file of Keras with weights alone, which do not name the layers' settings."""
+    if path.suffix not in {".h5", ".hdf5"} or not path.exists():
+        return False
+    with open_arrays(path, safe_text(str(path))) as (_, opened, arrays):
+        return opened is None and arrays is not None and arrays.text("", "model_config") is None
+
+
 @contextmanager
 def open_weights(path: Path) -> Iterator[WeightsFile]:
     """Context manager that opens a Keras weights file of any format. Raises DataError, FileRefused, ConfigError."""
@@ -84,6 +96,14 @@ def open_weights(path: Path) -> Iterator[WeightsFile]:
         yield WeightsFile(name, file_digest(path), arrays, tuple(layers), by_place=not names)
 
 
+def matched_tensors(file: WeightsFile, own: Sequence[LayerWeights[Weight]], *, by_name: bool) -> dict[str, Tensor]:
+    """Return the arrays of a weights file by the names of the weights that they are for. Raises as `match`."""
+    pairs, _ = match(file, own, by_name=by_name)
+    check_shapes(file.arrays, pairs)
+    arrays = file.arrays.arrays(path for _, path in pairs)
+    return {weight.name: tensor_of(array) for (weight, _), array in zip(pairs, arrays, strict=True)}
+
+
 def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Sequence[Weight]) -> list[LayerWeights[Weight]]:
     """Return the layers of the model to fill that have weights, in Keras's order; each has the HDF5 path that Keras 3
     gives it.
@@ -93,21 +113,29 @@ def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Sequence[
     try:
         graph = keras_graph(model, specs, name="model", names={}, precision="float32")
     except ConfigError:
-        return _as_written(model, weights)
+        return _as_written(model.entries, weights)
     layers: dict[str, dict[str, list[Weight]]] = {}
-    names = {place: node.name for place, _, node in walk(graph.layers)}
+    inside: dict[str, list[LayerWeights[Weight]]] = {}
+    nodes = {place: node for place, _, node in walk(graph.layers)}
     for path, group in ordered(graph.layers, weights):
         top, place = _top_and_place(path)
         layers.setdefault(top, {})[place] = group
-    return [LayerWeights(names[top], top, groups) for top, groups in layers.items()]
+    for place, node in nodes.items():
+        own = [weight for weight in weights if weight.name.startswith(f"{node.ours}/")]
+        if own and node.layer is not None and "/layers/" in place:
+            inner = LayerWeights(node.name, place, weights_by_path(node.layer, node.ours, own))
+            inside.setdefault(_top_and_place(place)[0], []).append(inner)
+    return [LayerWeights(nodes[top].name, top, each, tuple(inside.get(top, ()))) for top, each in layers.items()]
 
 
 def match(file: WeightsFile, own: Sequence[LayerWeights[Weight]], *, by_name: bool) -> tuple[Pairs, list[str]]:
     """Pair a model's weights with a file's arrays; if `by_name`, also return the names of the layers that the file
     lacks.
 
-    Raises FileRefused if the layers or their weights do not match.
+    By name, the layers of a shared model that the file lacks are looked up by their own names. Raises FileRefused if
+    the layers or their weights do not match, ConfigError if the order of a shared model's layers is unknown.
     """
+    own = _to_match(file, own, by_name=by_name)
     both = _counterparts(file, own, by_name=by_name)
     missing = [layer.name for layer, other in both if other is None]
     if by_name and len(missing) == len(own):
@@ -119,6 +147,23 @@ def match(file: WeightsFile, own: Sequence[LayerWeights[Weight]], *, by_name: bo
         text = f"{ours}, the file {len(file.layers)} ({_listed(file.layers)})"
         raise FileRefused(text, hint="--by-name matches layers by name; the others keep their initial values")
     return [pair for layer, other in both if other is not None for pair in file.pairs(layer, other)], missing
+
+
+def _to_match(
+    file: WeightsFile, own: Sequence[LayerWeights[Weight]], *, by_name: bool
+) -> Sequence[LayerWeights[Weight]]:
+    """Return a model's layers, by name those of a shared model in place of one whose name the file does not have.
+
+    Raises ConfigError if the order of a shared model's layers is unknown and needed.
+    """
+    if not by_name:
+        if unordered := [layer.name for layer in own if not layer.groups]:
+            text = f"'{unordered[0]}' is shared in a model that Keras cannot express: its weights cannot be matched"
+            raise ConfigError(text, hint="by name (--by-name, by_name: true), they can")
+        return own
+    theirs, ours = {layer.name for layer in file.layers}, {layer.name for layer in own}
+    inside = {each.name: [inner for inner in each.inside if inner.name not in ours] for each in own}
+    return [each for layer in own for each in ([layer] if layer.name in theirs else inside[layer.name] or [layer])]
 
 
 def _counterparts(
@@ -165,18 +210,20 @@ def _natural_key(place: str) -> tuple[str, int]:
     return (base, int(number)) if number.isdecimal() else (place, 0)
 
 
-def _as_written(model: Model, weights: Sequence[Weight]) -> list[LayerWeights[Weight]]:
-    layers: dict[str, tuple[BaseLayer, list[Weight]]] = {}
-    for entry in model.entries:
+def _as_written(entries: Iterable[Entry], weights: Sequence[Weight]) -> list[LayerWeights[Weight]]:
+    layers: dict[str, tuple[str, BaseLayer, list[Weight]]] = {}
+    shared: dict[str, LayerWeights[Weight]] = {}
+    for entry in entries:
         if isinstance(entry, Call) and entry.of.layer is None:
-            text = f"'{entry.of.name}' is shared in a model that Keras cannot express: its weights cannot be matched"
-            raise ConfigError(text, hint="import them into a config that Keras can express")
+            inside = tuple(_as_written(entry.of.entries, weights))
+            shared[entry.of.weights] = LayerWeights(entry.of.name, "", {}, inside)
+            continue
         node = entry.nodes[0] if isinstance(entry, Call) else entry
         own = [weight for weight in weights if weight.name.startswith(f"{node.weights_name}/")]
         if own:
-            layers.setdefault(node.weights_name, (node.layer, own))
-    places = numbered_groups(type(layer).__name__ for layer, _ in layers.values())
+            layers.setdefault(node.weights_name, (node.weights_name.rpartition("/")[2], node.layer, own))
+    places = numbered_groups(type(layer).__name__ for _, layer, _ in layers.values())
     return [
-        LayerWeights(name, f"layers/{place}", weights_by_path(layer, name, own))
-        for place, (name, (layer, own)) in zip(places, layers.items(), strict=True)
-    ]
+        LayerWeights(name, f"layers/{place}", weights_by_path(layer, prefix, own))
+        for place, (prefix, (name, layer, own)) in zip(places, layers.items(), strict=True)
+    ] + [each for each in shared.values() if each.inside]

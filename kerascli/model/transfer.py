@@ -133,32 +133,35 @@ def unknown_layers(model: Model, names: Iterable[str]) -> list[Fault]:
     ]
 
 
-def take_by_name(weights: Sequence[Weight], source: Mapping[str, Tensor], *, all_of_them: bool) -> TransferredWeights:
+def take_by_name(
+    shapes: Mapping[str, Sequence[int]], source: Mapping[str, Tensor], *, all_of_them: bool, path: Path = _PATH
+) -> TransferredWeights:
     """Return the weights in `source` for each layer of a model that has weights of the same names and shapes there.
 
-    `weights` are the model's weights, `source` maps names to tensors. The names of the model's other layers are
+    `shapes` maps the model's weights to their shapes, `source` names to tensors; errors are at the config path `path`.
+    The names of the model's other layers are
     returned as `skipped`. With `all_of_them`, raises ConfigError if there are other layers, or if `source` has weights
     that the model lacks.
     """
     transferred = TransferredWeights()
-    layers: dict[str, list[Weight]] = {}
-    for weight in weights:
-        layers.setdefault(weight.name.rpartition("/")[0], []).append(weight)
+    layers: dict[str, list[str]] = {}
+    for name in shapes:
+        layers.setdefault(name.rpartition("/")[0], []).append(name)
     for layer, own in layers.items():
-        wrong = next((w for w in own if w.name not in source or source[w.name].shape != w.spec.shape), None)
+        wrong = next((n for n in own if n not in source or source[n].shape != torch.Size(shapes[n])), None)
         if wrong is None:
-            transferred.values |= {weight.name: source[weight.name] for weight in own}
+            transferred.values |= {name: source[name] for name in own}
         elif not all_of_them:
             transferred.skipped.append(layer)
-        elif wrong.name in source:
-            shapes = f"{tuple(source[wrong.name].shape)} in the source, {tuple(wrong.spec.shape)} here"
-            raise _fault(f"'{wrong.name}' has shape {shapes}", _PATH, "by_name: true takes only weights that fit")
+        elif wrong in source:
+            differ = f"{tuple(source[wrong].shape)} in the source, {tuple(shapes[wrong])} here"
+            raise _fault(f"'{wrong}' has shape {differ}", path, "by_name: true takes only weights that fit")
         else:
-            text = f"the source has no weight '{wrong.name}'{suggestion(wrong.name, source)}"
-            raise _fault(text, _PATH, "name renamed layers in map, or set by_name: true to take only weights that fit")
-    if all_of_them and (more := sorted(set(source) - {weight.name for weight in weights})):
+            text = f"the source has no weight '{wrong}'{suggestion(wrong, source)}"
+            raise _fault(text, path, "name renamed layers in map, or set by_name: true to take only weights that fit")
+    if all_of_them and (more := sorted(set(source) - set(shapes))):
         hint = "by_name: true takes only weights that fit"
-        raise _fault(f"the model has no weight '{more[0]}', but the source has", _PATH, hint)
+        raise _fault(f"the model has no weight '{more[0]}', but the source has", path, hint)
     return transferred
 
 

@@ -132,7 +132,7 @@ def reasons_html(reasons: Reasons, title: str) -> str:
         rows = ((f"{row + 1}: {label}", *(f"{value:+.3g}" for value in values[row]))
                 for row, label in enumerate(reasons.predictions))  # fmt: skip
         parts.append(table("Shares of columns", ("row", *map(safe_text, reasons.columns)), rows))
-    return document(title, [section(Reasons, *parts, anchor="reasons")], {})
+    return document(title, [section("Reasons", *parts, anchor="reasons")], {})
 
 
 def _text_of_row(label: str, words: tuple[tuple[str, float], ...]) -> Element:

@@ -3,22 +3,24 @@
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from kerascli.config.composition.applications import applications, find_application
 from kerascli.config.schema.sections import node_settings, sections
 from kerascli.config.schema.settings import Setting, first_line, options, settings
 from kerascli.config.yaml.dump import flow_yaml
 from kerascli.foundation.errors import ConfigError, suggestion
 from kerascli.foundation.shapes import Shape, show_shape
-from kerascli.language.component import Component, Registry, registries
+from kerascli.language.component import Component, Invalid, Registry, registries
 from kerascli.language.kinds import KINDS, plural
 from kerascli.layers.base import BaseLayer
 from kerascli.ops.base import OPS
 from kerascli.ops.expression import LEFT_OUT
 from kerascli.report.type_words import type_words
 
-_OPS = frozenset({"op", "ops"})
+_OPS, _APPLICATIONS = frozenset({"op", "ops"}), frozenset({"application", "applications"})
 _WIDTH = 120
 """Width, in characters, of the text of `kerascli explain` outside of a terminal."""
 _NAMES = 28
@@ -71,13 +73,15 @@ class Member:
 def kinds() -> dict[str, int]:
     """Return the number of components of each kind (layer, loss, metric ...), by the kind's name."""
     counts = {kind: len(registry.names()) for kind, registry in registries().items()}
-    return dict(sorted({**counts, "op": len(OPS.names())}.items()))
+    return dict(sorted({**counts, "application": len(applications()), "op": len(OPS.names())}.items()))
 
 
 def members(kind: str) -> tuple[Member, ...]:
     """Return the components of a kind, such as `layer` or `layers`, for `kerascli list`. Raises ConfigError."""
     if kind.lower() in _OPS:
         return tuple(Member(op.name, OPS.aliases(op.name), op.meaning) for op in map(OPS.find, OPS.names()) if op)
+    if kind.lower() in _APPLICATIONS:
+        return tuple(Member(network.name, (), network.family.about) for network in applications().values())
     registry = _kind(kind)
     if registry is None:
         hint = f"kinds: {', '.join(map(plural, sorted(registries())))}"
@@ -144,12 +148,29 @@ def _of_kinds(word: str) -> Iterator[Entry]:
         yield Entry("kind", plural(registry.kind), text, members=members(word))
     if word.lower() in _OPS:
         yield Entry("kind", "ops", "Functions that a formula over tensors may call.", members=members("ops"))
+    if word.lower() in _APPLICATIONS:
+        yield Entry("kind", "applications", "Published networks of Keras, by name.", members=members("applications"))
 
 
 def _of_components(word: str) -> Iterator[Entry]:
     for kind, registry in sorted(registries().items(), key=lambda item: (item[0] != "layer", item[0])):
         if (cls := registry.find(word)) is not None:
             yield component_entry(kind, cls)
+    yield from _of_applications(word)
+
+
+def _of_applications(word: str) -> Iterator[Entry]:
+    """Yield the reference entry of a published network: its facts, its arguments, an example."""
+    with suppress(Invalid):
+        network = find_application(word)
+        facts, family = network.network, network.family
+        mode = f"Preprocess mode: {family.preprocess or 'none, pixels from 0 to 255'}."
+        lines = [family.about, f"{facts.parameters:,} parameters; images of {facts.size} x {facts.size} pixels.", mode]
+        top = ", ".join(f"top-{k} {v} %" for k, v in ((1, facts.top_1), (5, facts.top_5)) if v is not None)
+        lines += [f"Published accuracy on ImageNet: {top}."] if top else []
+        example = f"shared: {{base: {{application: {network.name}, include_top: false}}}}"
+        keys = tuple(map(Key.of, settings(network.arguments)))
+        yield Entry("application", network.name, "\n\n".join([*lines, family.source]), keys=keys, example=example)
 
 
 def component_entry(kind: str, cls: type[Component]) -> Entry:
@@ -224,7 +245,8 @@ def _all_names() -> list[str]:
     keys = [spelling for s in parts.values() for key in s.settings for spelling in (key.name, f"{s.name}.{key.name}")]
     components = [(registry, name) for registry in registries().values() for name in registry.names()]
     aliases = [alias for registry, name in components for alias in registry.aliases(name)]
-    return [*parts, *_kind_words(), *(name for _, name in components), *aliases, *keys, "ops", *OPS.names()]
+    names = [*(name for _, name in components), *OPS.names(), *applications()]
+    return [*parts, *_kind_words(), *names, *aliases, *keys, "ops"]
 
 
 def _example(kind: str, cls: type[Component]) -> str:

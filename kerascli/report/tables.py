@@ -40,7 +40,8 @@ class RunLine:
         status, labels, epochs = run.status(), [], ("", 0, {}, {})
         try:
             facts = run.facts()
-            epochs = run.epochs()
+            [(monitor, way)] = (facts.get("monitor") or {"val_loss": "min"}).items()
+            epochs = (monitor, *run.epochs(monitor, way))
         except FileRefused:
             status = f"{status}, history damaged" if facts else status
         try:
@@ -78,7 +79,7 @@ def facts_table(facts: Mapping[str, Any]) -> str:
     for name, value in facts.items():
         entries = {f".{key}": entry for key, entry in value.items()} if isinstance(value, Mapping) else {"": value}
         rows += [(safe_text(f"{name}{key}"), value_text(entry)) for key, entry in entries.items()]
-    return text_table([*zip(*rows, strict=True)], "<<")
+    return text_table([*zip(*rows, strict=True)], "<<") if rows else ""
 
 
 def value_text(value: Any) -> str:

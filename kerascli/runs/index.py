@@ -36,15 +36,11 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
         text = f"{quoted(selector)} is an archive, which this command does not read"
         raise ConfigError(text, hint="unzip it, and name the folder")
     if (member := _member(selector, runs_dir)) is not None:
-        _refuse_study(member)
         return RunRecord.open(member)
     if _is_path(selector):
         path = Path(selector)
-        _refuse_study(path)
         return RunRecord.open(path.resolve() if path.name in {"", ".."} else path)
     runs = list_runs(runs_dir)
-    if not _matches(selector, runs) and selector != LATEST and (study := find_study(selector, runs_dir)) is not None:
-        _refuse_study(study)
     if not runs:
         raise ConfigError(f"there are no runs in {quoted(runs_dir)}", hint="start one: kerascli train CONFIG")
     if selector == LATEST:
@@ -86,13 +82,6 @@ def find_study(selector: str, runs_dir: Path) -> Path | None:
     if len(matches) > 1:
         raise _ambiguous(selector, matches, "studies")
     return matches[0].path if matches else None
-
-
-def _refuse_study(path: Path) -> None:
-    """Raise ConfigError if a folder is that of a study, for a command that takes one run."""
-    if is_study(path):
-        name = "fold-1" if (path / MEMBERS / "fold-1").is_dir() else "1"
-        raise ConfigError(f"{quoted(path)} is a study", hint=f"name one of its runs, such as {quoted(path / name)}")
 
 
 def _member(selector: str, runs_dir: Path) -> Path | None:

@@ -30,7 +30,7 @@ from kerascli.runs.checksums import VerifiedFiles, check, sealed
 from kerascli.runs.facts import FORMAT, Start, new_start, read_facts
 from kerascli.runs.history import HistoryWriter, Prefix, Row
 from kerascli.runs.outputs import CHECKPOINTS, EVALUATIONS, LOGS, PLOTS, PROFILE, SAMPLES, WEIGHTS, OutputFiles
-from kerascli.runs.reading import decoded, json_object, must_read, quoted
+from kerascli.runs.reading import decoded, must_read, quoted
 
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
 
@@ -54,8 +54,7 @@ class RunRecord(OutputFiles):
     any crash.
     """
 
-    archive: Path | None = None
-    """Zip file that the folder is a temporary copy of; nothing is to be written into it."""
+    archive: Path | None = None  # zip file that the folder is a temporary copy of; nothing is written into it
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -115,8 +114,7 @@ class RunRecord(OutputFiles):
         return (self.path / _FACTS).exists()
 
     def facts(self) -> dict[str, Any]:
-        """Return the contents of run.json as a dict (see `runs/facts.py`). Raises FileRefused if it is missing or
-        damaged."""
+        """Return run.json as a dict (see `runs/facts.py`). Raises FileRefused if it is missing or damaged."""
         path = self.path / _FACTS
         try:
             status = os.stat(path)
@@ -141,12 +139,10 @@ class RunRecord(OutputFiles):
     def status(self) -> Status | Literal["killed", "unknown"]:
         """Return the status in run.json: `killed` if it is `running` but no process runs the run, `unknown` if it is
         damaged."""
-        status = "running"
-        if self.has_begun:
-            try:
-                status = self.facts().get("status")
-            except FileRefused:
-                return "unknown"
+        try:
+            status = self.facts().get("status") if self.has_begun else "running"
+        except FileRefused:
+            return "unknown"
         if status == "running":
             return "running" if locks.locked(self.path) else "killed"
         return status if status in {"completed", "stopped", "interrupted", "failed"} else "unknown"
@@ -221,13 +217,9 @@ class RunRecord(OutputFiles):
         """Return the rows of history.csv as mappings from column to number; [] if no epoch has ended."""
         return history.parse(self._history_data(), self.path / _HISTORY)
 
-    def epochs(self) -> tuple[str, int, Row, Row]:
-        """Return a metric, the number of epochs in history.csv, and the rows of the best epoch by it and of the last.
-
-        The metric is that of early_stopping or model_checkpoint, else `val_loss`.
-        """
-        [(name, way)] = (self.facts().get("monitor") or {"val_loss": "min"}).items()
-        return name, *history.outline(self._history_data(), self.path / _HISTORY, name, way)
+    def epochs(self, monitor: str, way: str) -> tuple[int, Row, Row]:
+        """Return the number of epochs in history.csv, the row of the best one by a metric, and that of the last."""
+        return history.outline(self._history_data(), self.path / _HISTORY, monitor, way)
 
     def _history_data(self) -> bytes:
         path = self.path / _HISTORY
@@ -313,17 +305,10 @@ class RunRecord(OutputFiles):
         changed."""
         return self._files.read_folder(_PREPROCESSING, set(self._names(_PREPROCESSING)))
 
-    def columns(self) -> dict[str, str]:
-        """Return the types of the columns of the training data, such as `uint8 (28, 28)`, by name; {} if unknown."""
+    def learned(self) -> str | None:
+        """Return the text of preprocessing/preprocessing.json: what the transforms learned; None if there is none."""
         name = f"{_PREPROCESSING}/preprocessing.json"
-        path = self.path / name
-        if name not in self.facts()["files"]:
-            return {}
-        try:
-            columns = json_object(self._files.read(name), path).get("columns", {})
-            return {name: _type(each["dtype"], each["shape"]) for name, each in columns.items()}
-        except (LookupError, TypeError, AttributeError):
-            raise FileRefused(f"{quoted(path)} is not what kerascli writes there") from None
+        return self._read_text(name) if name in self.facts()["files"] else None
 
     def write_plugin(self, code: UserCode) -> dict[str, str]:
         """Copy a plugin (custom Python code) into the run folder; return its file name and SHA-256 as a dict."""
@@ -388,11 +373,6 @@ def run_around(file: Path) -> Path | None:
         if is_run(folder) and (named or (folder / _RESOLVED).is_file()):
             return None if file.relative_to(folder).parts[0] in {PLOTS, SAMPLES} else folder
     return None
-
-
-def _type(dtype: str, shape: Sequence[int | None]) -> str:
-    sizes = ", ".join("?" if size is None else str(size) for size in shape)
-    return f"{dtype} ({sizes})" if sizes else str(dtype)
 
 
 def _now() -> str:

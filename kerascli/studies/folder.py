@@ -127,7 +127,7 @@ class Study:
     @property
     def has_folds(self) -> bool:
         """True if the members are the runs of folds, not trials."""
-        return self.member("fold-1").path.is_dir()
+        return self.facts.tune is None or self.member("fold-1").path.is_dir()
 
     def write(self, facts: StudyFacts) -> None:
         storage.write_bytes(self.path / STUDY, dump_yaml(facts.model_dump()).encode())

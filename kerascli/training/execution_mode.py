@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kerascli.compiler.compiling import compiled_function, is_compiled_function, reason_not_to_compile
 from kerascli.compiler.passes import costly_operations, has_convolutions
-from kerascli.compiler.program import FlatRunner, Program, trace_program
+from kerascli.compiler.program import Program, trace_program
 from kerascli.compiler.verdicts import Verdict
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
@@ -25,7 +25,8 @@ from kerascli.foundation.spans import span
 from kerascli.language.component import Component
 from kerascli.layers.base import BaseLayer
 from kerascli.optimizers.rule import Written
-from kerascli.training.forward_pass import Eager, ForwardPass, Layout, Runner, StepOutcome, largest_difference
+from kerascli.training.forward_pass import Eager, ForwardPass, Layout, Runner, largest_difference
+from kerascli.training.graph_runner import GraphRunner, batch_like, leaves_of
 
 _TOLERANCE = 1e-2
 """Maximum difference between the results of a graph and of the module, relative to the largest value of a tensor.
@@ -94,27 +95,6 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
         return module, Choice("eager", _failure("the traced graph", error))
 
 
-class GraphRunner:
-    """Callable that runs full batches through a traced graph of a forward and backward pass, smaller batches eagerly.
-
-    If each process has a part of a batch, the graph is also used only for whole batches of the size it was traced with:
-    the graph contains the part's share of the whole batch, and the parts of a batch must run either all as graphs or
-    none.
-    """
-
-    def __init__(self, run: FlatRunner, example: Batch, layout: Layout, module: Runner) -> None:
-        self._run = run
-        self._size = (example.rows, example.whole)
-        self._layout = layout
-        self._module = module
-
-    def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
-        with span("forward and backward"):
-            if (batch.rows, batch.whole) != self._size:
-                return self._module(batch, numbers)
-            return self._layout.outcome(self._run(leaves_of(batch), numbers))
-
-
 def traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
     """Return (graph of the forward and backward pass, traced on a batch; layout of its results); the graph reads
     weights in place."""
@@ -124,7 +104,7 @@ def traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
     layouts: list[Layout] = []
 
     def step(*leaves: Tensor) -> list[Tensor | None]:
-        outcome = module.run(_like(batch, leaves))
+        outcome = module.run(batch_like(batch, leaves))
         layouts.append(outcome.layout())
         return outcome.flat()
 
@@ -221,17 +201,3 @@ def _flat(value: object) -> Iterator[object]:
         yield from _flat(list(value.values()))
     else:
         yield value
-
-
-def leaves_of(batch: Batch) -> list[Tensor]:
-    return [*batch.inputs.values(), *batch.targets.values(), *batch.sample_weight.values()]
-
-
-def _like(batch: Batch, leaves: Sequence[Tensor]) -> Batch:
-    """Return a batch with the names of `batch` and the tensors in `leaves`: inputs, targets, sample weights, in this
-    order."""
-    remaining = iter(leaves)
-    inputs, targets, weights = (
-        {name: next(remaining) for name in section} for section in (batch.inputs, batch.targets, batch.sample_weight)
-    )
-    return Batch(inputs, targets, weights, batch.rows, batch.whole)

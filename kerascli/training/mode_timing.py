@@ -15,11 +15,11 @@ from kerascli.training.execution_mode import (
     Request,
     compile_rule,
     compiled_before,
-    leaves_of,
     make_runner,
     traced,
 )
 from kerascli.training.forward_pass import Eager
+from kerascli.training.graph_runner import leaves_of
 
 SHARE = 0.05
 """Maximum time for timing both modes, as a share of the time of the training run."""

@@ -9,7 +9,7 @@ import torch
 from kerascli.config.config import Config
 from kerascli.config.data import load_config_data
 from kerascli.config.describe import describe_config
-from kerascli.data.base import States
+from kerascli.data.base import Field, States
 from kerascli.data.batches.loader import BatchSource
 from kerascli.data.text_codec import TextCodec, text_codecs
 from kerascli.foundation import draws
@@ -49,15 +49,15 @@ def batch_picture(config: Config, learned: States | None = None) -> BatchPicture
     labels: list[Sequence[str]] = []
     origin = {} if rows.origin is None else rows.origin.columns
     for section, tensors in zip(("inputs", "targets"), fed, strict=True):
-        codecs = {} if config.data is None else text_codecs(config.data, prepared.learned, section)
+        assert config.data is not None  # load_config_data raises without
+        codecs = text_codecs(config.data, prepared.learned, section)
         for name, tensor in tensors.items():
             values = tensor[:count].numpy()
             if is_picture(values):
                 made.pictures[name] = values if values.ndim == 4 else values[..., None]
                 continue
-            facts = prepared.facts.targets[name] if section == "targets" else None
-            classes = () if facts is None else facts.classes or tuple(map(str, range(facts.num_classes or 0)))
-            own = _columns(name, values, codecs.get(name), classes, origin.get((section, name), ()))
+            fields = prepared.facts.targets if section == "targets" else {}
+            own = _columns(name, values, codecs.get(name), fields.get(name), origin.get((section, name), ()))
             labels += own.values() if section == "targets" else []
             if section == "inputs" or not made.pictures:
                 made.columns.extend([heading, *cells] for heading, cells in own.items())
@@ -66,9 +66,10 @@ def batch_picture(config: Config, learned: States | None = None) -> BatchPicture
 
 
 def _columns(
-    name: str, values: np.ndarray, codec: TextCodec | None, classes: Sequence[str], columns: Sequence[str]
+    name: str, values: np.ndarray, codec: TextCodec | None, target: Field | None, columns: Sequence[str]
 ) -> Mapping[str, list[str]]:
-    """Return the columns of the table for an input or target, by heading: its tokens, classes or numbers."""
+    """Return the columns of the table for an input or a `target`, by heading: its tokens, classes or numbers."""
+    classes = () if target is None else target.classes or tuple(map(str, range(target.num_classes or 0)))
     if classes:
         return {name: [_class_text(row, classes) for row in values.reshape(len(values), -1)]}
     if codec is not None:

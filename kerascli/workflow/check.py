@@ -9,7 +9,7 @@ from kerascli.config.config import Config, Progress
 from kerascli.config.cross_checks import idle_fit_faults
 from kerascli.config.data import config_facts, load_config_data, where_from
 from kerascli.config.describe import check_without_shapes, describe_config
-from kerascli.config.load import open_config, open_recorded
+from kerascli.config.load import open_recorded
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.init_from import InitFrom
 from kerascli.config.sections.phases import in_each
@@ -18,6 +18,7 @@ from kerascli.config.yaml.document import Document
 from kerascli.data.pipeline.learned_state import load_learned
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, stages
 from kerascli.foundation.errors import ConfigError, Fault, counted, safe_text
+from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
@@ -25,6 +26,7 @@ from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.strategies.checks import strategy_faults, strategy_lines
 from kerascli.workflow.advice.advise import advise
 from kerascli.workflow.advice.case import Case
+from kerascli.workflow.bases import open_config
 from kerascli.workflow.fitting.memory_estimate import memory_lines
 from kerascli.workflow.loaded import view_of
 from kerascli.workflow.space_check import check_space
@@ -101,8 +103,7 @@ def _checked(config: Config, spec: RunSpec, prepared: PreparedData | None, *, is
     yield f"  model: {counted(spec.layer_count(), 'layer')}{parameters}"
     if prepared is not None:
         rows = ", ".join(f"{name} {count:,}" for name, count in _rows(prepared).items())
-        split = None if config.data is None else config.data.split
-        yield f"  data: {rows} rows{f' (fold {split.fold} of {split.folds})' if split and split.fold else ''}"
+        yield f"  data: {rows} rows"
     if config.before:
         yield f"  fit: {len(config.phases)} phases"
     if config.document.at(("tune",)) is not None:
@@ -112,8 +113,8 @@ def _checked(config: Config, spec: RunSpec, prepared: PreparedData | None, *, is
 def _absent(config: Config, spec: RunSpec) -> Iterator[str]:
     """Yield a text for each part that `validate` does not check (`model.init_from`) or the config lacks (data,
     compile)."""
-    if spec.init_from is not None:
-        yield _unchecked_init_from(config, spec.init_from)
+    for path, begin in spec.weight_sources.items():
+        yield _unchecked_init_from(config, path, begin)
     if config.data is None:
         yield "there is no 'data' section"
     if spec.training is None:
@@ -145,12 +146,13 @@ def _described(
     return spec
 
 
-def _unchecked_init_from(config: Config, begin: InitFrom) -> str:
-    """Return a text for the user with the reason why the weights of `model.init_from` are not checked."""
-    what = next(source for source in (begin.run, begin.file, begin.torchvision) if source is not None)
-    absent = begin.file is not None and not (config.init_folder / begin.file).exists()
+def _unchecked_init_from(config: Config, path: ConfigPath, begin: InitFrom) -> str:
+    """Return a text for the user with the reason why the weights of the section `init_from` at a config path are not
+    checked."""
+    what = str(getattr(begin, begin.source)) if begin.application is None else begin.network[0].name
+    absent = begin.file is not None and not (config.init_folder(path) / begin.file).exists()
     reason = f"there is no file '{safe_text(what)}'" if absent else f"'{safe_text(what)}' is read when a run starts"
-    return f"the weights of model.init_from: {reason}"
+    return f"the weights of {'.'.join(map(str, path))}: {reason}"
 
 
 def summary_of(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
@@ -160,13 +162,19 @@ def summary_of(spec: RunSpec, *, expand: bool = False, view: str | None = None) 
 
 
 def spec_of(
-    source: Path | Document, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None
+    source: Path | Document,
+    *,
+    sets: Sequence[str],
+    flags: Sequence[str],
+    progress: Progress | None = None,
+    runs_dir: Path = Path("runs"),
 ) -> RunSpec:
     """Return the RunSpec (parsed config) of a config, without its `compile` section, even if data is missing.
 
-    `sets` and `flags` are arguments of `--set path=value` and `--flag name=value`; `progress` is called in downloads.
+    `sets` and `flags` are arguments of `--set path=value` and `--flag name=value`; `progress` is called in downloads;
+    `runs_dir` is the folder of runs that are bases.
     """
-    config = open_config(source, sets=sets, flags=flags, progress=progress)
+    config = open_config(source, sets=sets, flags=flags, progress=progress, runs_dir=runs_dir)
     document = replace(config.document, data={k: v for k, v in config.document.data.items() if k != "compile"})
     config = replace(config, document=document)
     facts, _, unchecked = _best_facts(config)

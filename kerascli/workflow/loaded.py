@@ -215,7 +215,7 @@ def open_run(
     assign_weights(lasting(experiment.weights), values)
     run = LoadedRun(record, config, experiment, prepared_stages, config.data, learned, config.data is None, strategy)
     run.kept = kept_thresholds(record.path)
-    if run.kept or keeps_threshold or checkpoint is not None or not strategy.is_alone:
+    if run.kept or any((keeps_threshold, checkpoint, not strategy.is_alone)):
         run.weights_digest = _digest(values)
     run.warnings += [Fault(text, level="warning") for text in warnings] + _nonfinite_weights(values)
     return run

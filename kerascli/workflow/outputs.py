@@ -77,7 +77,10 @@ def _read_by(run: RunRecord) -> Iterator[Path]:
     except KerasCliError:  # the command itself refuses a damaged run
         return
     model = resolved.get("model")
-    begun = model.get("init_from") if isinstance(model, dict) else None
+    model = model if isinstance(model, dict) else {}
+    shared = model.get("shared")
+    parts = [model, *(shared.values() if isinstance(shared, dict) else ())]
+    begun = [part.get("init_from") for part in parts if isinstance(part, dict)]
     for text in _texts([resolved.get("data"), begun]):
         path = run.path / text
         if text.strip("./") and len(text) < 4096 and "\0" not in text and os.path.exists(path):

@@ -11,7 +11,9 @@ from kerascli.data.batches.rows import Split
 from kerascli.data.sources.wrapped import WrappedSource
 from kerascli.data.storage.row_errors.bad_rows import BadRows
 from kerascli.data.storage.table import Skipped
+from kerascli.foundation.disk.files import read_bytes
 from kerascli.foundation.errors import ConfigError, safe_text
+from kerascli.interop.applications import CLASSES
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import ClassReading
 from kerascli.training.evaluate import predict
@@ -21,6 +23,9 @@ from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.rows.command_rows import kept_columns, rows_of
 from kerascli.workflow.rows.keras_names import keras_output_names
 from kerascli.workflow.units import inverse_of, significant
+
+_DECODED = 5
+"""Number of classes that are shown of ImageNet's, as by Keras's `decode_predictions`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,8 @@ class Form:
 
     keras_names: bool = False
     """True if predictions have the output names of the Keras file that the run was imported from."""
+    decode: bool = False
+    """True if an output of 1,000 units is read as the classes of ImageNet, of which the most probable are columns."""
     raw: bool = False
     """True if predicted numbers are the model's outputs, without inverting the preprocessing of targets."""
 
@@ -149,18 +156,15 @@ def mean_predictions(each: Sequence[Predictions]) -> Predictions:
     The classes are those of the mean probabilities. Raises ConfigError if the models predict different classes or
     columns, or columns that are neither numbers nor classes.
     """
-    first, columns = each[0], dict[str, np.ndarray]()
-    classes = {f"{prefix}class" for prefix in first.readings}
+    first, classes = each[0], {f"{prefix}class" for prefix in each[0].readings}
     if any(other.columns.keys() != first.columns.keys() for other in each):
         raise ConfigError("there is no mean of these models: they predict different columns or classes")
-    for name, values in first.columns.items():
-        if values.dtype.kind not in "biuf" and name not in classes:
+    columns = dict(first.columns)
+    for name, values in ((name, values) for name, values in columns.items() if name not in classes):
+        if values.dtype.kind not in "biuf":
             raise ConfigError(f"there is no mean of what these models predict: '{safe_text(name, 40)}' has no numbers")
-        if name not in classes:
-            mean = np.stack([other.columns[name] for other in each]).mean(axis=0, dtype=np.float64)
-            columns[name] = mean.astype(values.dtype) if values.dtype == np.float32 else significant(mean)
-        else:
-            columns[name] = values
+        mean = np.stack([other.columns[name] for other in each]).mean(axis=0, dtype=np.float64)
+        columns[name] = mean.astype(np.float32) if values.dtype == np.float32 else significant(mean)
     for prefix, reading in first.readings.items():
         probabilities = np.stack([columns[f"{prefix}p({name})"] for name in reading.names], axis=1)
         columns |= _class_columns(prefix, reading, torch.from_numpy(probabilities))
@@ -186,8 +190,10 @@ def _columns(
         called, pair = renamed.get(name, name), pairs.get(name)
         inverse = None if pair is None or form.raw else inverse_of(run, pair)
         values = arrays[called] = output.numpy() if inverse is None else inverse(output.numpy())
-        reading = None if pair is None else run.reading(pair, output)
-        if reading is not None:
+        reading = None if pair is None or form.decode else run.reading(pair, output)
+        if form.decode:
+            columns |= _decoded(f"{called}." * several, output)
+        elif reading is not None:
             readings[f"{called}." * several] = reading
             columns |= _class_columns(f"{called}." * several, reading, reading.probabilities(output))
         else:
@@ -208,6 +214,22 @@ def _class_columns(prefix: str, reading: ClassReading, probabilities: torch.Tens
     return {f"{prefix}class": names[reading.labels(probabilities).numpy()]} | {
         f"{prefix}p({name})": probabilities[:, i].numpy() for i, name in enumerate(reading.names)
     }
+
+
+def _decoded(prefix: str, output: torch.Tensor) -> dict[str, np.ndarray]:
+    """Return the five most probable classes of ImageNet in each row, and their values, as columns by name.
+
+    Raises ConfigError if the output has not the 1,000 classes of ImageNet.
+    """
+    names = read_bytes(CLASSES, 2**20).decode().splitlines()
+    if output.shape[1:] != (len(names),):
+        shape = tuple(output.shape[1:])
+        raise ConfigError(f"--decode imagenet: expected an output of {len(names):,} units, got one of shape {shape}")
+    values, indices = output.topk(_DECODED, dim=-1)
+    classes = np.array(names, object)[indices.numpy()]
+    pairs = [(f"class_{i + 1}", classes[:, i]) for i in range(_DECODED)]
+    pairs += [(f"p_{i + 1}", values[:, i].numpy()) for i in range(_DECODED)]
+    return {f"{prefix}{name}": column for name, column in sorted(pairs, key=lambda pair: pair[0].rpartition("_")[2])}
 
 
 def _plain_columns(name: str, output: np.ndarray) -> dict[str, np.ndarray]:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kerascli.config.config import Config, Progress
-from kerascli.config.load import open_config
 from kerascli.config.yaml.document import Document
 from kerascli.data.batches.rows import MemorySplit
 from kerascli.foundation.errors import Interrupted
@@ -14,6 +13,7 @@ from kerascli.foundation.events import EpochBegin, EpochEnd, Evaluated, Event, N
 from kerascli.interop.example_inputs import sample_inputs
 from kerascli.report.plots import plot_history, save
 from kerascli.runs.index import list_runs
+from kerascli.workflow.bases import open_config
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.loaded import LoadedRun, open_run
@@ -35,11 +35,14 @@ def smoke(
 ) -> Iterator[str]:
     """Run a smoke test: train a config for two steps, resume, evaluate, predict, plot; yield a line for each command.
 
-    `flags` are the arguments of `--flag name=value`, `source_runs` is the folder with the runs that `model.init_from`
-    may name; `progress` is called during downloads with (name, bytes so far, total bytes). The first error is raised.
+    `flags` are the arguments of `--flag name=value`, `source_runs` is the folder with the runs that bases and
+    `init_from` may name; `progress` is called during downloads with (name, bytes
+    so far, total bytes). The first error is raised.
     """
     with _temporary_runs() as folder:
-        config = source if isinstance(source, Config) else open_config(source, flags=flags, progress=progress, fold=1)
+        config = source
+        if not isinstance(config, Config):
+            config = open_config(config, flags=flags, progress=progress, fold=1, runs_dir=source_runs)
         before = config.document.at(("fit", "initial_epoch"))
         limits = _limits(_STEPS, epochs=before + 1 if isinstance(before, int) else 1)
         options = Options(folder, device, threads, limits=limits, source_runs=source_runs, downloads_weights=False)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kerascli.config.config import Config
-from kerascli.config.load import open_config
 from kerascli.config.point import config_at
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.phases import in_each
@@ -12,6 +11,7 @@ from kerascli.config.sections.space import Parameter, Space
 from kerascli.config.sections.tune import TuneSection, parse_tune
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Path, in_yaml, suggestion
+from kerascli.workflow.bases import open_config
 
 _NOT_SEARCHED = ("tune", "extends", "plugins", "name", "flags")
 """Top-level keys that no trial can change."""
@@ -32,7 +32,7 @@ def check_space(
         return ()
     tune = parse_tune(document.data["tune"])
     ways, faults = _directions(tune, specs)
-    faults += _name_faults(tune, document)
+    faults += [*_name_faults(tune, document), *_pruner_faults(tune, config)]
     for place, values in () if faults else _corners(tune.space):
         if place != ("tune",) or not faults:  # together they have the faults of each alone
             faults += _corner_faults(document, flags, place, values, describe)
@@ -51,6 +51,14 @@ def _name_faults(tune: TuneSection, document: Document) -> Iterator[Fault]:
     for path in tune.space.sets:
         if path.split(".")[0] in _NOT_SEARCHED:
             yield Fault(f"'{path}' cannot be searched", ("tune", "set", path), "key")
+
+
+def _pruner_faults(tune: TuneSection, config: Config) -> Iterator[Fault]:
+    """Yield a config error if the pruner compares epochs, but the trials have folds."""
+    split = None if config.data is None else config.data.split
+    if isinstance(tune.pruner, AshaPruner) and split is not None and split.folds is not None:
+        text = "pruner: over folds it is median, which decides between them"
+        yield Fault(text, ("tune", "pruner"), hint="pruner: median")
 
 
 def _directions(tune: TuneSection, specs: Sequence[RunSpec]) -> tuple[tuple[str, ...], list[Fault]]:

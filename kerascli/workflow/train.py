@@ -7,7 +7,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from kerascli.callbacks.mlflow import MLflow
 from kerascli.compiler.cache import use_own_cache
 from kerascli.config.composition.references import escape_references
 from kerascli.config.config import Config, Progress
@@ -51,13 +50,15 @@ from kerascli.workflow.fitting.phase_facts import (
     directions,
     history_columns,
     monitor,
+    refuse_other_epochs,
+    refuse_undivided,
     skipped,
 )
-from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases, refuse_other_epochs, refuse_undivided
+from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases
 from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
-from kerascli.workflow.fitting.saver import newest, restore
-from kerascli.workflow.interchange.init_from import absent_weights, init_weights
+from kerascli.workflow.fitting.saver import filling, newest, restore
+from kerascli.workflow.interchange.init_from import InitWeights
 from kerascli.workflow.rows.command_rows import moved_hint
 from kerascli.workflow.tracking.following import sending
 
@@ -85,13 +86,9 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     yield from data_notes(phases)
     device = choose_device(options.device)
     reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
-    runner = PhaseRunner(phases, device, options, reached, options.mode)
+    begun = InitWeights()
+    runner = PhaseRunner(phases, device, options, reached, options.mode, begun.filling(phases[0].config, options))
     stages.end("model and execution mode")
-    absent = [] if options.downloads_weights else absent_weights(runner.state.experiment, phases[0].config)
-    yield from absent
-    source_runs = options.source_runs or options.runs_dir
-    begun = None if absent else init_weights(runner.state.experiment, phases[0].config, source_runs)
-    runner.state.trainer.optimizers.weights_were_set()
     with deferred() as stop:
         runner.group.notices.signals = stop
         members = _members(runner)  # all have deferred signals by then: one of these saves a run that exists
@@ -105,17 +102,16 @@ def start(config: Config, options: Options) -> Iterator[Event]:
             facts = {
                 **_thread_facts(threads), "execution_mode": mode.value, "execution_mode_reason": mode.reason, **members,
                 "warnings": [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in warnings],
-                **({"init_from": begun.facts} if begun else {}), **options.facts,
+                **begun.facts, **options.facts,
             }  # fmt: skip
             _write_start(record, phases, runner.state.experiment, device, options, facts)
             record.open_history(history_columns(phases), Prefix())
             record.history_writer.cut()
             yield from _start_notes(runner, record, (device, threads), stages, members)
-            if begun is not None:
-                yield Note(begun.text)
+            yield from begun.notes
             yield Began(str(record.path), record.summary())
             began = monotonic()
-            yield from sending(run(runner, record, stop, evaluate_splits), record, _trackers(phases, options))
+            yield from sending(run(runner, record, stop, evaluate_splits), record, [] if options.limits else phases)
             trained_seconds = monotonic() - began
     yield from _learn_modes(runner, trained_seconds)
 
@@ -179,7 +175,7 @@ def resume(
                 _write_resolved(record, phases)
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
-            yield from sending(run(runner, record, stop, evaluate_splits), record, _trackers(phases, options))
+            yield from sending(run(runner, record, stop, evaluate_splits), record, [] if options.limits else phases)
 
 
 def refuse_without_data(record: RunRecord, config: Config) -> None:
@@ -187,12 +183,6 @@ def refuse_without_data(record: RunRecord, config: Config) -> None:
     if config.data is None:
         hint = "import it with the data to train on: kerascli import MODEL --data CONFIG"
         raise ConfigError(f"the run '{record.path}' was imported without data to train on", hint=hint)
-
-
-def _trackers(phases: Sequence[Phase], options: Options) -> list[MLflow]:
-    """Return the callbacks that send the run to a tracking server: none in a smoke test."""
-    callbacks = [] if options.limits else [each for phase in phases for each in phase.spec.fit.callbacks]
-    return [each for each in callbacks if isinstance(each, MLflow)]
 
 
 def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: Sequence[str]) -> list[Phase]:
@@ -267,14 +257,13 @@ def _restored(
         raise FileRefused(
             f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"
         )
-    runner = PhaseRunner(phases, device, options, reached, mode)
+    begun = InitWeights()
+    fill = begun.filling(phases[0].config, options) if checkpoint is None else filling(checkpoint, part)
+    runner = PhaseRunner(phases, device, options, reached, mode, fill)
     if checkpoint is not None:
         runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks, part)
-    elif (begun := init_weights(runner.state.experiment, phases[0].config, options.runs_dir)) is not None:
-        if begun.facts["sha256"] != record.facts().get("init_from", {}).get("sha256"):
-            source = begun.facts["source"]
-            raise FileRefused(f"the weights of {source} have changed since the run began", hint="start a new run")
-        runner.state.trainer.optimizers.weights_were_set()
+    elif (source := begun.changed(record.facts())) is not None:
+        raise FileRefused(f"the weights of {source} have changed since the run began", hint="start a new run")
     reached, plan = runner.reached, runner.state.plan
     if plan.epochs < reached.epoch + (reached.batch > 0):
         where = f"epoch {reached.epoch + 1}, step {reached.batch}" if reached.batch else f"epoch {reached.epoch}"

@@ -29,7 +29,7 @@ from kerascli.callbacks.base import (
     Stop,
 )
 from kerascli.foundation.errors import ConfigError
-from kerascli.foundation.events import AppendRow, Post, WriteHistograms, WriteScalars
+from kerascli.foundation.events import AppendRow, Post, WriteEmbeddings, WriteHistograms, WriteScalars
 from kerascli.language.component import Invalid
 
 DIRECTIONS: Mapping[str, Literal["min", "max"]] = {
@@ -302,6 +302,7 @@ def test_a_metric_of_no_known_direction_needs_a_mode() -> None:
         ({"swap_ema_weights": {"swap_on_epoch": True}}, "leave 'swap_on_epoch' out"),
         ({"remote_monitor": "file:///etc/passwd"}, "expected an address such as http://localhost:9000"),
         ({"tensorboard": {"write_graph": True}}, "'kerascli summary' shows the model"),
+        ({"tensorboard": {"embeddings_view": "z"}}, "embeddings_view needs embeddings_freq"),
         ({"tensorboard": "../board"}, "expected a plain folder name"),
         ({"learning_rate_scheduler": "lr * epch"}, "unknown name 'epch'; did you mean 'epoch'"),
         ({"lambda_callback": {"stop": "loss >"}}, "'loss >'"),
@@ -394,7 +395,9 @@ def test_a_metric_that_is_no_number_is_sent_as_null() -> None:
 
 
 def test_boards_are_given_metrics_by_split_and_weights_now_and_then() -> None:
-    board = CALLBACKS.parse({"tensorboard": {"histogram_freq": 2, "update_freq": 10, "write_steps_per_second": True}})
+    board = CALLBACKS.parse({"tensorboard": {
+        "histogram_freq": 2, "update_freq": 10, "write_steps_per_second": True, "embeddings_freq": 1,
+    }})  # fmt: skip
     now = EpochFacts(3, 9, {"loss": 0.5, "val_loss": 0.7}, {"": 0.1}, 20, DIRECTIONS, 60, 4.0)
     assert board.epoch_end(now, {})[0] == [
         WriteScalars(
@@ -403,6 +406,7 @@ def test_boards_are_given_metrics_by_split_and_weights_now_and_then() -> None:
         ),
         WriteScalars("tensorboard/validation", 2, {"epoch_loss": 0.7}),
         WriteHistograms("tensorboard/train", 2),
+        WriteEmbeddings("tensorboard/train", None),
     ]  # fmt: skip
     assert board.batch_period() == 10
     assert board.batch_end(now, {})[0] == [

@@ -1,17 +1,23 @@
 """Published networks by name: their files, their arguments, and what is said of wrong ones."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kerascli.config.composition.applications import Application, applications, find_application
+from kerascli.config.composition import applications as registered
+from kerascli.config.composition import plugins
+from kerascli.config.composition.applications import Application, application_config, applications, find_application
+from kerascli.config.load import open_config
 from kerascli.foundation.errors import ConfigError
 from kerascli.language.component import Invalid
 from kerascli.language.expressions.template import names_referred_to
+from kerascli.workflow.check import spec_of, summary_of
 
 FOLDER = Path(__file__).parents[2] / "kerascli" / "applications"
+PAGE = Path(__file__).parents[2] / "docs" / "applications.md"
 FAMILY = """
 about: Two convolutions.
 source: https://example.org
@@ -60,10 +66,29 @@ def test_weights_are_those_of_the_arguments() -> None:
     assert vgg.weights({"include_top": False}) == (f"{folder}/{file}_notop.h5", "6d6bbae143d832006294945121d1f1fc")
 
 
-def test_a_folder_adds_a_family(tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(FAMILY, encoding="utf-8")
-    tiny = find_application("tiny", [tmp_path])
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of the user's families, as if a plugin stood beside it."""
+    monkeypatch.setattr(registered, "FOLDERS", {**registered.FOLDERS, tmp_path: None})
+    return tmp_path
+
+
+def test_a_folder_beside_a_plugin_adds_a_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = dict(registered.FOLDERS)
+    for module in (registered, plugins):
+        monkeypatch.setattr(module, "FOLDERS", folders)
+    (tmp_path / "mine.py").write_text("")
+    (tmp_path / "applications").mkdir()
+    (tmp_path / "applications" / "tiny.yaml").write_text(FAMILY, encoding="utf-8")
+    (tmp_path / "a.yaml").write_text("plugins: [mine.py]\nmodel: {inputs: {x: [4]}, layers: [{dense: 2}]}\n")
     assert "tiny" not in applications()
+    open_config(tmp_path / "a.yaml")
+    assert find_application("tiny").network.parameters == 392
+
+
+def test_what_is_no_variable_of_a_template_is_filled_in(own: Path) -> None:
+    (own / "tiny.yaml").write_text(FAMILY, encoding="utf-8")
+    tiny = find_application("tiny")
     assert tiny.weights({}) is None
     repeat, dense = tiny.model({"width": 2, "include_top": False})["layers"]
     settings = {"filters": "$(([4, 8])[i] * (2.0))", "kernel_size": 3, "name": 'conv_$(i)_$("tiny")'}
@@ -71,14 +96,36 @@ def test_a_folder_adds_a_family(tmp_path: Path) -> None:
     assert dense == {"dense": {"units": 1000, "when": False}}
 
 
-def test_a_fault_in_the_file_of_a_family_has_its_place(tmp_path: Path) -> None:
-    file = tmp_path / "broken.yaml"
+def test_the_family_on_the_page_is_one(own: Path) -> None:
+    (family,) = re.findall(r"```text\n(about: .*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+    (own / "tiny.yaml").write_text(family, encoding="utf-8")
+    for name in ("tiny_8", "tiny_16"):
+        config = application_config(name, ["width=1"], None)
+        assert config is not None
+        assert summary_of(spec_of(config, sets=(), flags=())).total == find_application(name).network.parameters
+
+
+def test_the_table_of_the_page_has_the_facts_of_the_files() -> None:
+    rows = [line.split("|")[1:5] for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    lines = {file.stem: len(file.read_text(encoding="utf-8").splitlines()) for file in FOLDER.iterdir()}
+    networks = {row[0].strip(" `"): row for row in rows if "," in row[1] and row[1].split(",")[0].strip() in lines}
+    assert list(networks) == list(applications())
+    for name, (_, file, parameters, _) in networks.items():
+        stem, count = file.strip().split(", ")
+        assert (int(count), int(parameters.replace(",", ""))) == (
+            lines[stem],
+            find_application(name).network.parameters,
+        )
+
+
+def test_a_fault_in_the_file_of_a_family_has_its_place(own: Path) -> None:
+    file = own / "broken.yaml"
     file.write_text(FAMILY.replace("about: Two", "abut: Two").replace("392", "many"), encoding="utf-8")
     with pytest.raises(ConfigError) as refused:
-        applications([tmp_path])
+        applications()
     lines = [f"{fault.place.line}: {fault.text}" for fault in refused.value.faults if fault.place]
     assert lines == [
-        "2: unknown key 'abut' in a family; did you mean 'about'?",
+        "2: unknown key 'abut' in family; did you mean 'about'?",
         "6: networks.tiny.parameters: expected an integer, got the text 'many'",
     ]
 
@@ -93,6 +140,13 @@ def _variables(written: Any) -> Iterator[str]:
     elif isinstance(written, list):
         for value in written:
             yield from _variables(value)
+
+
+def test_a_broken_expression_in_the_file_of_a_family_is_an_error(own: Path) -> None:
+    (own / "tiny.yaml").write_text(FAMILY.replace("$classes", "$(classes +)"), encoding="utf-8")
+    with pytest.raises(Invalid, match=r"^the file of tiny: ") as refused:
+        find_application("tiny").model({})
+    assert len(refused.value.faults) == 1
 
 
 @pytest.mark.parametrize("network", applications().values(), ids=lambda network: network.name)

@@ -166,7 +166,6 @@ FEW = {
     "fewer groups": ({"folds": 3, "group": "part"}, "split: 3 folds of 3 rows leave 0 rows for fold 3"),
     "fewer times": ({"folds": 3, "order": "x"}, "split: 3 folds of 3 rows leave 0 rows for fold 1"),
     "one time": ({"folds": 2, "order": "one"}, "split: 2 folds of 3 rows leave 0 rows for the rows before the first"),
-    "a rare class": ({"folds": 2, "stratify": "part"}, "split: class 'b' has 1 row, fewer than the 2 folds"),
     "a measure": ({"folds": 2, "stratify": "measure"}, "column 'measure' does not hold class labels"),
 }
 

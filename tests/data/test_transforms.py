@@ -329,7 +329,8 @@ def test_settings_that_cannot_be_are_refused(written: Any, text: str) -> None:
 @pytest.mark.parametrize("name", TRANSFORMS.names())
 def test_every_transform_reads_back_what_it_writes(name: str) -> None:
     required: dict[str, Any] = {
-        "reshape": [2], "rescaling": 2.0, "cast": "bool", "category_encoding": 3, "hashing": 3, "hashed_crossing": 3,
+        "reshape": [2], "rescaling": 2.0, "preprocess": "tf",
+        "cast": "bool", "category_encoding": 3, "hashing": 3, "hashed_crossing": 3,
         "discretization": {"num_bins": 3}, "word_vectors": "v.txt", "regex_replace": {"pattern": "a", "rewrite": "$b"},
         "feature_space": {"features": {"a": "float", "b": ["impute", "string_hashed"]}},
     }  # fmt: skip
@@ -354,3 +355,26 @@ def test_a_transform_with_an_attribute_of_an_earlier_version_is_refused_with_its
 ) -> None:
     with pytest.raises(TypeError, match=f"'{old}' of the transform Old is now {new}"):
         type("Old", (Transform,), {"__module__": __name__, old: value})
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize(
+    ("network", "module"),
+    [
+        ("mobilenet_v2", "mobilenet_v2"), ("vgg16", "vgg16"), ("resnet50", "resnet"), ("resnet50_v2", "resnet_v2"),
+        ("densenet121", "densenet"), ("efficientnet_b0", "efficientnet"), ("convnext_tiny", "convnext"),
+        ("xception", "xception"), ("nasnet_mobile", "nasnet"), ("mobilenet_v3_small", "mobilenet_v3"),
+    ],
+)  # fmt: skip
+def test_preprocess_equals_keras(network: str, module: str, dtype: str) -> None:
+    x = RANDOM.integers(0, 256, (5, 4, 3, 3)).astype(dtype)
+    expected = getattr(keras.applications, module).preprocess_input(x.copy())
+    np.testing.assert_allclose(run({"preprocess": network}, x), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_preprocess_needs_the_channels_of_its_mode() -> None:
+    step = TRANSFORMS.parse({"preprocess": "vgg16"})
+    with pytest.raises(ValueError, match="mode caffe, of vgg16, needs three channels"):
+        step.infer(field_of(np.zeros((2, 4, 4, 1), "uint8")), None, target=False)
+    with pytest.raises(Invalid, match="there is no network 'vgg15'; did you mean 'vgg1"):
+        TRANSFORMS.parse({"preprocess": "vgg15"})

@@ -129,8 +129,7 @@ def compared(config: Config, network: nn.Module, x: Tensor) -> None:
     """Compare in float64, so that only mistakes make a difference."""
     experiment = without_data(config)
     begun = init_weights(experiment, config.phases[0], Path())
-    assert begun is not None
-    assert len(begun.facts["weights"]) == len(experiment.weights)
+    assert len(begun.facts["init_from"]["weights"]) == len(experiment.weights)
     torch.set_default_dtype(torch.float64)
     try:
         with torch.no_grad():

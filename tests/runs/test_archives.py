@@ -104,7 +104,7 @@ def test_commands_read_an_archive_as_the_folder_and_never_write_to_it(trained: R
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["evaluate", "run.zip", "--threshold", "0.4", "--keep-threshold"], "--keep-threshold cannot write into"),
+        (["evaluate", "run.zip", "--threshold", "0.4", "--keep-threshold"], "--keep-threshold needs a folder"),
         (["report", "run.zip"], "the page of an archive needs a file name"),
         (["plot", "run.zip"], "is an archive, which this command does not read"),
         (["train", "run.zip"], "is an archive, which this command does not read"),
@@ -133,12 +133,32 @@ def test_code_of_an_archive_is_run_only_if_it_is_trusted(here: Path) -> None:
     for command in (["evaluate"], ["predict", "test"], ["export", "-o", "model.keras"], ["summary", "--json"]):
         with pytest.raises(FileRefused, match=r"'plugin.py' is not run: 'run.zip' is an archive") as error:
             invoke(command[0], "run.zip", *command[1:])
-        assert error.value.faults[0].hint == "--trust-plugins runs it, with all your rights"
+        assert error.value.faults[0].hint == "--trust-plugins allows it, with all your rights"
         assert error.value.exit_code == 4
     for command in (["summary"], ["report", "-o", "run.html"]):  # these run nothing
         invoke(command[0], "run.zip", *command[1:])
     assert not Path("RAN").exists()
     invoke("summary", "run.zip", "--json", "--trust-plugins")
+
+
+def archive_with(source: str, copy: Path) -> None:
+    """Write an archive of a copied run, whose config names another source of data."""
+    run = RunRecord(copy)
+    text = run.resolved()
+    start, end = text.index("    blobs:"), text.index("  split:")
+    run.write_resolved(f"{text[:start]}    {source}\n{text[end:]}")
+    edit_facts(copy, folder_name=copy.name)
+    write_archive(run, Path("run.zip"))
+
+
+def test_an_archive_sends_no_environment_variable_to_an_address(
+    trained: RunRecord, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "secret")
+    copy = Path(shutil.copytree(trained.path, "runs/evil"))
+    archive_with(f"csv: {{path: 'https://localhost:1/$env.SECRET.csv', sha256: '{'0' * 64}'}}", copy)
+    with pytest.raises(FileRefused, match=r"SECRET.csv#sha256=0+' is not read: 'run.zip' is an archive"):
+        invoke("evaluate", "run.zip")
 
 
 @pytest.mark.parametrize("inside", [True, False], ids=["in the archive", "of this machine"])
@@ -149,12 +169,7 @@ def test_an_archive_can_name_no_function_of_a_file(trained: RunRecord, here: Pat
     code.parent.mkdir(exist_ok=True)
     code.write_text(FUNCTION)
     name = "logs/evil.py" if inside else code
-    text = trained.resolved()
-    start, end = text.index("    blobs:"), text.index("  split:")
-    hostile = RunRecord(copy)
-    hostile.write_resolved(f"{text[:start]}    python: {{function: '{name}:rows'}}\n{text[end:]}")
-    edit_facts(copy, folder_name="evil")
-    write_archive(hostile, Path("run.zip"))
+    archive_with(f"python: {{function: '{name}:rows'}}", copy)
     with pytest.raises(FileRefused, match=r"\.py' is not run: 'run.zip' is an archive"):
         invoke("evaluate", "run.zip")
     assert not Path("RAN").exists()

@@ -126,9 +126,9 @@ def test_a_training_records_what_its_callbacks_monitor(tmp_path: Path) -> None:
 def test_the_best_epoch_is_the_one_whose_weights_early_stopping_restores(tmp_path: Path) -> None:
     record, events = train(write(tmp_path, HARD), tmp_path / "runs", ["fit.callbacks[0].early_stopping.verbose=1"])
     [text] = [str(event) for event in events if "restoring the weights of epoch" in str(event)]
-    monitor, count, best, last = record.epochs()
-    assert (monitor, count, last) == ("val_loss", len(record.history()), record.history()[-1])
-    assert f"restoring the weights of epoch {best['epoch']}" in text
+    line = RunLine.of(record)
+    assert (line.monitor, line.epochs, line.last) == ("val_loss", len(record.history()), record.history()[-1])
+    assert f"restoring the weights of epoch {line.best['epoch']}" in text
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_an_ambiguous_name_is_an_error_with_the_paths(three: Path) -> None:
         ("--sort -val_acuracy", "--sort:1:2: error: no run has a value 'val_acuracy'; did you mean 'val_accuracy'?"),
         ("--sort -optimizer", "expected a number, got the text"),
         ("--best val_acuracy", "--best:1:1: error: no run has a value 'val_acuracy'; did you mean 'val_accuracy'?"),
-        ("--best width", "it is not known whether lower or higher is better"),
+        ("--best width", "whether lower or higher is better is not known"),
         ("--best val_loss --limit 2", "--limit does not go with --best"),
         ("--best val_loss --where 'val_loss > 5'", "--best: no run is selected in 'runs'"),
         ("--best val_loss --runs-dir none", "--best: there are no runs in 'none'"),

@@ -94,6 +94,8 @@ def test_a_study_predicts_the_mean_of_the_folds_of_its_best_trial(study: Study) 
     np.testing.assert_allclose(read(study.path), np.mean(each, axis=0), rtol=1e-5)
     np.testing.assert_allclose(read(f"{study.path}/{best}"), np.mean(each, axis=0), rtol=1e-5)
     with pytest.raises(ConfigError, match="is a study"):
+        command("evaluate", study.path)
+    with pytest.raises(ConfigError, match="is a trial"):
         command("train", "--resume", f"{study.path}/{best}")
 
 

@@ -87,6 +87,8 @@ class FakeServer:
         self.failures: list[tuple[int, str] | None] = []
         """Answers (HTTP status, contents) that take the place of the next ones; None: the ordinary one."""
         self.always: tuple[int, str] | None = None
+        self.redirects_to = ""
+        """Address of another server, to which all requests are redirected."""
         self.artifact_uri = "mlflow-artifacts:/0/run/artifacts"
         server = self
 
@@ -104,7 +106,9 @@ class FakeServer:
                     failure = (404, json.dumps({"message": "no such thing"})) if answer is None else (200, answer)
                 with suppress(OSError):
                     text = failure[1].replace("AUTHORIZATION", authorization).encode()
-                    self.send_response(failure[0])
+                    self.send_response(302 if server.redirects_to else failure[0])
+                    if server.redirects_to:
+                        self.send_header("Location", f"{server.redirects_to}{self.path}")
                     self.send_header("Content-Length", str(len(text)))
                     self.end_headers()
                     self.wfile.write(text)

@@ -9,13 +9,13 @@ from typing import TypeVar
 
 from safetensors.numpy import load
 
-from kerascli.config.load import open_config
 from kerascli.foundation.events import Event
 from kerascli.runs import history
 from kerascli.runs.checksums import sealed, unsealed
 from kerascli.runs.history import Prefix
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
+from kerascli.workflow.bases import open_config
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.train import resume, start
 
@@ -75,7 +75,7 @@ def write(folder: Path, text: str, name: str = "config.yaml") -> Path:
 
 def train(config: Path, runs: Path, sets: Sequence[str] = (), **options: object) -> tuple[RunRecord, list[Event]]:
     """Train a new run to its end; return it with its events."""
-    events = list(start(open_config(config, sets=sets), Options(runs_dir=runs, **options)))  # type: ignore[arg-type]
+    events = list(start(open_config(config, sets=sets, runs_dir=runs), Options(runs_dir=runs, **options)))  # type: ignore[arg-type]
     return find_run("latest", runs), events
 
 

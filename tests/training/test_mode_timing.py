@@ -6,8 +6,9 @@ import pytest
 
 from kerascli.compiler.verdicts import Verdict
 from kerascli.training import mode_timing
-from kerascli.training.execution_mode import Request, leaves_of, make_runner, traced
+from kerascli.training.execution_mode import Request, make_runner, traced
 from kerascli.training.forward_pass import Eager
+from kerascli.training.graph_runner import leaves_of
 from kerascli.training.mode_timing import learn_mode
 from tests.support.needs import needs_a_compiler
 from tests.support.runs_harness import outcome, train, write

@@ -11,7 +11,7 @@ import torch
 from kerascli.config.load import open_config
 from kerascli.foundation import draws
 from kerascli.foundation.errors import ConfigError, DataError
-from kerascli.report.batch_plot import plot_batch
+from kerascli.report.pictures import plot_batch
 from kerascli.report.plots import smoothed
 from kerascli.training.build import build_experiment
 from kerascli.training.forward_pass import Eager

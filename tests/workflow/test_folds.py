@@ -111,7 +111,7 @@ def test_out_of_fold_predictions_are_complete_and_those_of_the_runs(
 def test_the_table_has_means_and_deviations(trained: tuple[Path, str], by_hand: list[RunRecord]) -> None:
     logs = [json.loads(command("evaluate", run.path, "validation", "--json"))["results"] for run in by_hand]
     tables = trained[1].split("\n\n")
-    assert [table.split()[0] for table in tables] == ["validation", "test", "study"]
+    assert [table.split()[0] for table in tables] == ["validation", "baseline", "test", "study"]
     heading, *lines = (line.split("  ") for line in tables[0].splitlines())
     names = [name for name in heading if name]
     values = {line[0]: [float(word) for word in line[1:] if word.strip()] for line in lines}
@@ -119,7 +119,12 @@ def test_the_table_has_means_and_deviations(trained: tuple[Path, str], by_hand: 
         each = [fold[name.strip()] for fold in logs]
         shown = [values[row][place] for row in ("fold-1", "fold-2", "fold-3", "mean", "deviation")]
         assert shown == pytest.approx([*each, np.mean(each), np.std(each, ddof=1)], abs=6e-5, rel=1e-3)
-    assert any(line[0].startswith("baseline (") for line in lines)
+    baselines = [
+        json.loads(command("evaluate", run.path, "validation", "--json"))["baselines"].values() for run in by_hand
+    ]
+    assert float(tables[1].splitlines()[-2].split()[1]) == pytest.approx(
+        np.mean([next(iter(each))["loss"] for each in baselines]), abs=6e-5
+    )
     assert f"study  {trained[0]}" in tables[-1]
     assert f"oof    {trained[0] / 'oof.csv'}" in tables[-1]
 
@@ -182,7 +187,7 @@ def test_killed_anywhere_and_resumed_it_ends_with_the_same_bits(trained: tuple[P
         assert outcome(fold(study_of(runs), number)) == outcome(fold(trained[0], number))
     assert (study_of(runs) / "oof.csv").read_bytes() == (trained[0] / "oof.csv").read_bytes()
     ended = command("train", "--resume", study_of(runs), "--json")  # nothing is left to do
-    assert list(json.loads(ended)["results"]) == ["validation", "test"]
+    assert list(json.loads(ended)["results"]) == ["validation", "baseline", "test"]
 
 
 def test_folds_by_time_predict_all_rows_but_the_first_part(tmp_path: Path) -> None:
@@ -202,7 +207,7 @@ def test_train_without_folds_says_that_they_are_not_used(tmp_path: Path) -> None
     assert result.exit_code == 0, result.stderr
     assert "data: train 65, test 16 rows\nfolds: not used, all their rows are trained on" in result.stderr
     assert "folds: not used" not in CliRunner().invoke(app, ["train", str(config), "--smoke"]).stderr
-    assert "(fold 1 of 3)" in command("validate", config)
+    assert "data: train 43, test 16, validation 22 rows" in command("validate", write(tmp_path, CONFIG))
 
 
 BAD = {
@@ -210,7 +215,7 @@ BAD = {
     "a fold that the config names": (["--folds", "--set", "data.split.fold=2"], "data.split has no 'folds'", "fold"),
     "no folds": (["--folds", "--set", "data.split={folds: null}"], "data.split has no 'folds'", "write data: {split:"),
     "a smoke test": (["--folds", "--smoke"], "--folds cannot be used with --smoke", ""),
-    "a profile": (["--folds", "--profile"], "--profile cannot be used with a study of folds", ""),
+    "a profile": (["--folds", "--profile"], "--profile cannot be used with --folds", "None"),
     "processes": (["--folds", "--processes", "2"], "folds are trained one after the other, on one process only", ""),
     "other rows in a phase": (
         ["--folds", "--set", "fit.phases=[{epochs: 1}, {epochs: 1, data: {where: {use: [0, 1]}}}]"],
@@ -247,7 +252,7 @@ def test_what_has_no_mean_is_refused(
 def test_other_commands_name_a_run_of_the_study(trained: tuple[Path, str]) -> None:
     with pytest.raises(KerasCliError, match="is a study") as refused:
         command("evaluate", trained[0], "--keep-threshold", "--maximize", "f1")
-    assert f"{trained[0]}/fold-1" in str(refused.value.faults[0].hint)
+    assert f"{trained[0]}/trials/fold-1" in str(refused.value.faults[0].hint)
     with pytest.raises(ConfigError, match="is a study"):
         command("train", trained[0].name, "--runs-dir", trained[0].parent)
 

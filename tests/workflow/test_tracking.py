@@ -269,6 +269,16 @@ def test_addresses_and_tokens_that_cannot_be_are_refused_and_not_repeated(
     assert not address or address not in str(refused.value.faults)
 
 
+def test_credentials_do_not_follow_a_redirect(server: FakeServer, tmp_path: Path) -> None:
+    other = FakeServer()
+    server.redirects_to = other.url
+    with pytest.raises(DataError):
+        send(small_run(tmp_path))
+    other.close()
+    assert {authorization for _, _, authorization in server.requests} == {f"Bearer {TOKEN}"}
+    assert {authorization for _, _, authorization in other.requests} == {""}
+
+
 def test_a_user_and_a_password_come_before_a_token(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "söcret")

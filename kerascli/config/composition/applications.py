@@ -1,7 +1,7 @@
 """Published networks ("applications" of Keras) by name: families of them are YAML files of the config language.
 
-A file of `kerascli/applications/`, or of a folder of the user's, describes a family: a table of its networks, and one
-`model` whose `$` references name the arguments of Keras's function and the flags by which the networks differ.
+A file of `kerascli/applications/`, or of a folder `applications` beside a plugin, describes a family: a table of its
+networks, and one `model` whose `$` references name the arguments of Keras's function and the networks' flags.
 """
 
 import json
@@ -9,19 +9,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, create_model
 
+from kerascli.config.composition.overrides import override
+from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import read_document
-from kerascli.foundation.errors import Fault, suggestion
-from kerascli.language.component import Invalid
+from kerascli.foundation.errors import Fault
+from kerascli.language.component import Invalid, Names
 from kerascli.language.expressions import ExpressionError, Value, has_reference, substitute, walk
 from kerascli.language.expressions.template import names_referred_to, references
 from kerascli.language.expressions.tree import Name
 from kerascli.language.section import BaseSection, parse_section
 
-_FOLDER = Path(__file__).parents[2] / "applications"
+IMAGENET = "imagenet"
+FOLDERS: dict[Path, None] = {Path(__file__).parents[2] / "applications": None}
+"""Folders with families: that of kerascli, then those beside the plugins of configs."""
 _TYPES: Mapping[type, Any] = {bool: bool, int: PositiveInt, float: PositiveFloat}
 
 
@@ -40,10 +44,8 @@ class Arguments(BaseSection):
     """Activation of the top's last layer; null for logits."""
 
 
-class ArgumentSection(BaseSection):
+class ArgumentSpec(BaseSection):
     """An argument that the networks of a family take besides those that all take."""
-
-    title: ClassVar[str] = "an argument"
 
     default: bool | int | float
     """Default, of the argument's type."""
@@ -51,10 +53,8 @@ class ArgumentSection(BaseSection):
     """Description of the argument."""
 
 
-class NetworkSection(BaseSection):
+class NetworkSpec(BaseSection):
     """A network in the table of its family's file."""
-
-    title: ClassVar[str] = "a network"
 
     flags: dict[str, Any] = Field(default_factory=dict)
     """Values by which the networks of the family differ: depths, widths ..."""
@@ -68,10 +68,8 @@ class NetworkSection(BaseSection):
     """Share of images in percent whose class is among the five most probable ones, as published."""
 
 
-class FamilySection(BaseSection):
+class FamilySpec(BaseSection):
     """A family of networks, as its file describes it."""
-
-    title: ClassVar[str] = "a family"
 
     about: str
     """Sentence that describes the family."""
@@ -79,8 +77,8 @@ class FamilySection(BaseSection):
     """Address of the paper."""
     preprocess: Literal["caffe", "tf", "torch", None]
     """Mode of Keras's `preprocess_input`; null: the network takes pixels from 0 to 255."""
-    arguments: dict[str, ArgumentSection] = Field(default_factory=dict)
-    networks: dict[str, NetworkSection]
+    arguments: dict[str, ArgumentSpec] = Field(default_factory=dict)
+    networks: dict[str, NetworkSpec]
     weights: str | None = None
     """Address of the published weights, with references to arguments, flags, `name` and `size`."""
     hashes: dict[str, str] = Field(default_factory=dict)
@@ -94,8 +92,8 @@ class Application:
     """A published network: its name, its entry in the table of its family, and the family."""
 
     name: str
-    network: NetworkSection
-    family: FamilySection
+    network: NetworkSpec
+    family: FamilySpec
 
     @property
     def arguments(self) -> type[Arguments]:
@@ -106,19 +104,19 @@ class Application:
         }
         return create_model(self.name, __base__=Arguments, **fields)
 
-    def model(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def model(self, arguments: Mapping[Any, Any]) -> dict[str, Any]:
         """Return the network as a `model` section without inputs, as a user would write it. Raises Invalid, with config
         paths that begin at an argument."""
         return self._filled(self.family.model, arguments)
 
-    def weights(self, arguments: Mapping[str, Any]) -> tuple[str, str | None] | None:
+    def weights(self, arguments: Mapping[Any, Any]) -> tuple[str, str | None] | None:
         """Return the address of the weights that Keras publishes, and their MD5 or SHA-256 if known; or None."""
         if self.family.weights is None:
             return None
         address = self._filled(self.family.weights, arguments)
         return address, self.family.hashes.get(address.rpartition("/")[2])
 
-    def _filled(self, written: Any, arguments: Mapping[str, Any]) -> Any:
+    def _filled(self, written: Any, arguments: Mapping[Any, Any]) -> Any:
         """Return a value of the family's file for valid arguments. Raises Invalid."""
         values = parse_section(self.arguments, arguments, ())
         if values.include_top and values.weights == "imagenet" and values.classes != Arguments().classes:
@@ -132,51 +130,65 @@ class Application:
             raise Invalid([Fault(f"the file of {self.name}: {error.text}")]) from None
 
 
-def applications(folders: Iterable[Path] = ()) -> dict[str, Application]:
-    """Return all networks by name: those of kerascli, then those of the files in `folders`. Raises ConfigError."""
-    families = [family for folder in (_FOLDER, *folders) for family in _families(folder)]
+def applications() -> dict[str, Application]:
+    """Return all networks by name: those of kerascli, then those beside plugins. Raises ConfigError."""
+    families = [family for folder in FOLDERS for family in _families(folder)]
     return {name: Application(name, own, family) for family in families for name, own in family.networks.items()}
 
 
-def find_application(name: Any, folders: Iterable[Path] = ()) -> Application:
+def find_application(name: Any) -> Application:
     """Return the network with this name, whatever its case, its underscores and R's prefix. Raises Invalid."""
-    networks = applications(folders)
-    spelled = {_plain(each): each for each in networks}
-    if _plain(str(name)) in spelled:
-        return networks[spelled[_plain(str(name))]]
-    text = f"there is no application '{name}'{suggestion(str(name), networks)}"
+    networks = applications()
+    names = Names("application", ["application"], {each.replace("_", ""): each for each in networks})
+    if (own := names.find(str(name))) is not None:
+        return networks[own]
+    text = f"there is no application '{name}'{names.suggestion(str(name))}"
     raise Invalid([Fault(text, hint="'kerascli list applications' shows all")])
 
 
-def _plain(name: str) -> str:
-    return name.lower().removeprefix("application_").replace("_", "")
+def application_config(name: str, sets: Iterable[str], size: int | None) -> Document | None:
+    """Return the config of the network alone, with random weights, for images of a `size`, by default its own; None if
+    there is no such network.
+
+    `sets` has arguments of Keras as `name=value`. Raises ConfigError.
+    """
+    try:
+        network = find_application(name)
+    except Invalid:
+        return None
+    arguments = override(Document({"weights": None}, {}, network.name), sets)
+    try:
+        model = network.model(arguments.data)
+    except Invalid as invalid:
+        raise arguments.error(invalid.faults) from None
+    side = size or network.network.size
+    return Document({"name": network.name, "model": {"inputs": {"image": [side, side, 3]}, **model}}, {}, network.name)
 
 
 @cache
-def _families(folder: Path) -> tuple[FamilySection, ...]:
-    families: list[FamilySection] = []
+def _families(folder: Path) -> tuple[FamilySpec, ...]:
+    families: list[FamilySpec] = []
     for path in sorted(folder.glob("*.yaml")):
         document = read_document(path)
         try:
-            families.append(parse_section(FamilySection, document.data, ()))
+            families.append(parse_section(FamilySpec, document.data, ()))
         except Invalid as invalid:
             raise document.error(invalid.faults) from None
     return tuple(families)
 
 
 def _filled(written: Any, names: Mapping[str, Value]) -> Any:
-    """Return a config value in which references to `names` are replaced; those of blocks and repeats stay."""
+    """Return a config value in which references to `names`, in keys too, are replaced; those of templates stay."""
     if isinstance(written, dict):
-        return {key: _filled(value, names) for key, value in written.items()}
+        return {_filled(key, names): _filled(value, names) for key, value in written.items()}
     if isinstance(written, list):
         return [_filled(value, names) for value in written]
     if not isinstance(written, str) or not has_reference(written):
         return written
     if names_referred_to(written) <= names.keys():
         return substitute(written, names)
-    found = [(each.column, node) for each in references(written) for node in walk(each.tree)]
-    places = [(column + node.column - 2, node) for column, node in found if isinstance(node, Name)]
-    for start, node in sorted(places, key=lambda place: place[0], reverse=True):
-        if node.name in names:
-            written = f"{written[:start]}({json.dumps(names[node.name])}){written[start + node.length :]}"
+    nodes = [(each.column, node) for each in references(written) for node in walk(each.tree)]
+    places = {start + node.column - 2: node for start, node in nodes if isinstance(node, Name) and node.name in names}
+    for start, node in sorted(places.items(), reverse=True):
+        written = f"{written[:start]}({json.dumps(names[node.name])}){written[start + node.length :]}"
     return written

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from kerascli.config.composition.applications import FOLDERS
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.disk.files import impossible_path, in_home, open_file, with_tilde
 from kerascli.foundation.errors import Fault, FileRefused, Related, show
@@ -75,6 +76,7 @@ def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
             with open_file(file) as opened:
                 code = UserCode(file, opened.read())
         code.module()
+        FOLDERS[code.path.parent / "applications"] = None
     except FileRefused:  # of an archive
         raise
     except Exception as error:

@@ -226,8 +226,8 @@ def _is_path(path: Path) -> bool:
     key = str(path[-1])
     if path[:1] == ("plugins",):
         return True
-    if path[:2] == ("model", "init_from"):
-        return key in {"run", "file"}
+    if path[:2] == ("model", "init_from") or (path[:2] == ("model", "shared") and len(path) in (4, 5)):
+        return key in {"run", "file", "weights"}
     for kind in ("source", "transform") if path[:1] == ("data",) else ():
         registry = registries()[kind]
         alone = registry.find(key)

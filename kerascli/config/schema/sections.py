@@ -47,6 +47,7 @@ def sections() -> Mapping[str, Section]:
         "model": schema.ModelSection,
         "model.init_from": InitFrom,
         "model.shared": schema.SharedSection,
+        "model.shared.base": schema.SharedBase,
         "model.views": schema.ViewSection,
         "model.blocks": schema.BlockSection,
         "rnn.cell": schema.CellSection,

@@ -80,6 +80,8 @@ class FitSpec(BaseSection):
     """Layers to train or freeze: mapping from a name, glob or range `first..last` to a bool; later entries win.
     `{lora: {rank: 8}}` freezes them but for low-rank updates of their kernels.
     """
+    cache_frozen: bool = True
+    """Run the frozen part before the first trained or random layer once, and train on its outputs, which are kept."""
     callbacks: Annotated[tuple[CallbackField, ...], BeforeValidator(to_tuple)] = Field(default=())
     """Callbacks to apply during training."""
 

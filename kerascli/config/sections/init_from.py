@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     AfterValidator,
@@ -14,15 +14,19 @@ from pydantic import (
     model_validator,
 )
 
+from kerascli.config.composition.applications import IMAGENET, Application, find_application
 from kerascli.config.sections.torchvision import Published, Weights, published, published_model, published_models
 from kerascli.foundation.disk.files import impossible_path, in_home
 from kerascli.foundation.errors import Fault, show
+from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.shapes import NonNegativeFloat
 from kerascli.language.component import Invalid
 from kerascli.language.section import BaseSection, parse_section
 from kerascli.model.transfer import LayerSource, TransferMethod
 
-_SOURCES = "'run', 'file' or 'torchvision'"
+INIT_FROM: ConfigPath = ("model", "init_from")
+_KEYS = ("run", "file", "application", "torchvision")
+_SOURCES = "'run', 'file', 'application' or 'torchvision'"
 _Model = Annotated[str, AfterValidator(published_model), WithJsonSchema({"type": "string", "enum": published_models()})]
 
 
@@ -51,7 +55,7 @@ def _take(value: Any) -> Any:
 
 
 class InitFrom(BaseSection):
-    """Pretrained weights to initialize the model with; expects one source: `run`, `file` or `torchvision`."""
+    """Pretrained weights to initialize the model with; expects one source, such as `run`."""
 
     component_name: ClassVar[str] = "init_from"
     """Name of the section in error messages."""
@@ -60,6 +64,11 @@ class InitFrom(BaseSection):
     """Run to take the weights from: `latest`, its name, a prefix of it, or a path."""
     file: str | None = None
     """File to take the weights from: .keras, .h5 or .safetensors; relative to the config's folder."""
+    application: Annotated[
+        dict[str, dict[str, Any]] | None,
+        BeforeValidator(lambda value: {value: {}} if isinstance(value, str) else value),
+    ] = None
+    """Network of kerascli and its arguments, whose weights Keras publishes, such as {vgg16: {include_top: false}}."""
     torchvision: _Model | None = None
     """Convolutional network whose weights torchvision publishes, such as resnet18."""
     weights: Weights | None = Field(default=None, validate_default=True)
@@ -70,6 +79,19 @@ class InitFrom(BaseSection):
     """Mapping from a layer of this model to one of the source model; others are initialized unless `by_name`."""
     by_name: bool = False
     """Load the layers whose names and shapes agree, initialize the others; false, without `map`: all must agree."""
+
+    @field_validator("application")
+    @classmethod
+    def _of_a_network(cls, application: dict[str, dict[str, Any]] | None) -> dict[str, dict[str, Any]] | None:
+        if application is None:
+            return None
+        if len(application) != 1:
+            raise ValueError("application: expected one network with its arguments")
+        [(name, arguments)] = application.items()
+        network = find_application(name)
+        if parse_section(network.arguments, arguments, ()).weights is None:
+            raise ValueError(f"application: {name} without weights has none to take")
+        return application
 
     @field_validator("weights")
     @classmethod
@@ -95,14 +117,21 @@ class InitFrom(BaseSection):
 
     @model_validator(mode="after")
     def _one_source(self) -> "InitFrom":
-        if sum(source is not None for source in (self.run, self.file, self.torchvision)) != 1:
+        if sum(getattr(self, key) is not None for key in _KEYS) != 1:
             raise ValueError(f"init_from: expected one source, {_SOURCES}")
         return self
 
     @property
-    def source(self) -> Literal["run", "file", "torchvision"]:
-        """Key that names the source of the weights: `run`, `file` or `torchvision`."""
-        return "run" if self.run is not None else "file" if self.file is not None else "torchvision"
+    def source(self) -> str:
+        """Key that names the source of the weights: `run`, `file`, `application` or `torchvision`."""
+        return next(key for key in _KEYS if getattr(self, key) is not None)
+
+    @property
+    def network(self) -> tuple[Application, dict[str, Any]]:
+        """Network whose weights to take, with its arguments; valid only if the source is `application`."""
+        assert self.application is not None
+        [(name, arguments)] = self.application.items()
+        return find_application(name), arguments
 
     @property
     def published(self) -> Published:
@@ -116,7 +145,10 @@ class InitFrom(BaseSection):
 
     @property
     def path(self) -> str | None:
-        """Path of the file or run with the weights; None for a run given by name (`latest`), or torchvision."""
+        """Path of the file or run with the weights; None for a run given by name (`latest`), or published weights."""
+        if self.application is not None:
+            weights = self.network[1].get("weights", IMAGENET)
+            return None if weights == IMAGENET else weights
         return self.file if self.file is not None else self.run if self.run and os.sep in self.run else None
 
     def rebased(self, old: Path, new: Path) -> "InitFrom":
@@ -124,6 +156,9 @@ class InitFrom(BaseSection):
         if self.path is None or os.path.isabs(self.path):
             return self
         moved = os.path.relpath(os.path.realpath(old / self.path), os.path.realpath(new))
+        if self.application is not None:
+            network, arguments = self.network
+            return self.model_copy(update={"application": {network.name: {**arguments, "weights": moved}}})
         key = "file" if self.file is not None else "run"
         moved = moved if os.sep in moved or key == "file" else f".{os.sep}{moved}"
         return self.model_copy(update={key: moved})
@@ -132,9 +167,26 @@ class InitFrom(BaseSection):
         return self.model_dump(by_alias=True, exclude_none=True)
 
 
-def parse_init_from(section: Any) -> InitFrom | None:
-    """Parse the key `init_from` of a `model` section; None if the section has none. Raises Invalid (config errors)."""
-    path = ("model", "init_from")
+def base_path(name: str) -> ConfigPath:
+    """Return the config path of the section `init_from` of a shared model."""
+    return ("model", "shared", name, "init_from")
+
+
+def parse_bases(shared: Any) -> dict[str, InitFrom]:
+    """Parse the keys `init_from` of the shared models in a section `model.shared`. Raises Invalid (config errors)."""
+    bases: dict[str, InitFrom] = {}
+    for name, each in shared.items() if isinstance(shared, dict) else ():
+        path = base_path(str(name))
+        section = parse_init_from(each.get("init_from"), path) if isinstance(each, dict) else None
+        if section is not None and section.map:
+            text = "map cannot be used in a shared model: its layers take the weights of their names"
+            raise Invalid([Fault(f"init_from: {text}", (*path, "map"), "key", hint="model.init_from has map")])
+        bases |= {} if section is None else {str(name): section}
+    return bases
+
+
+def parse_init_from(section: Any, path: ConfigPath) -> InitFrom | None:
+    """Parse the value of the key `init_from` at a config path; None if it has none. Raises Invalid (config errors)."""
     if section is None:
         return None
     if not isinstance(section, dict):

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 from kerascli.config.composition.merge import Merger, component_name, is_component
 from kerascli.config.sections.compile import ComputeSection
 from kerascli.config.sections.fit import FitSpec, NotPerPhase
+from kerascli.config.sections.kept_lora import with_kept_lora
 from kerascli.config.yaml.document import Document, Faulty, one_error
 from kerascli.foundation.errors import ConfigError, Fault, Path, Related, show
 from kerascli.foundation.shapes import PositiveInt
@@ -123,7 +124,7 @@ def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, A
         """Return the path in the whole config of the value that has the path `path` in the config of the phase."""
         return (*_PHASES, number, *(path[1:] if path[:1] == ("fit",) else path))
 
-    own |= _with_kept_lora(trainable, own.get("trainable"), (*_PHASES, number, "trainable"))
+    own |= with_kept_lora(trainable, own.get("trainable"), (*_PHASES, number, "trainable"))
     merger = Merger()
     try:
         data = merger.merge({**whole.data, "fit": fit}, over, ())
@@ -132,32 +133,6 @@ def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, A
     if isinstance(data["fit"].get("trainable"), dict) and isinstance(own.get("trainable"), dict):
         data["fit"]["trainable"] = _later_last(data["fit"]["trainable"], own["trainable"])
     return replace(whole, data=data, marks=merger.marks(data, marks, lambda path: whole.mark(written(path))))
-
-
-def _with_kept_lora(before: Any, own: Any, path: Path) -> dict[str, Any]:
-    """Return a phase's setting `trainable`, where true and false train and freeze the updates of layers with LoRA.
-
-    `own` is the setting, `before` that of the phase before; without both, return {}. Raises Invalid for a pattern, at
-    `path`, that changes or removes LoRA.
-    """
-    if not isinstance(before, dict) or not isinstance(own, dict):
-        return {}
-    kept = dict(own)
-    for key in before.keys() & own.keys():
-        if (lora := _rank_and_alpha(before[key])) is None:
-            continue
-        if isinstance(own[key], bool):
-            kept[key] = {"trainable": own[key]}
-        elif _rank_and_alpha(own[key]) != lora:
-            text = f"trainable: the LoRA of '{key}' stays as in the phases before, of rank {show(lora[0])}"
-            raise Invalid([Fault(text, (*path, key), "key", hint="true or false train or freeze its updates")])
-    return {"trainable": kept}
-
-
-def _rank_and_alpha(value: Any) -> tuple[Any, Any] | None:
-    """Return (rank, alpha) of a value of `trainable`; None if it is not a mapping with LoRA."""
-    lora = value.get("lora") if isinstance(value, dict) else None
-    return (lora.get("rank"), lora.get("alpha")) if isinstance(lora, dict) else None
 
 
 def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list[Fault]:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kerascli.config.composition.applications import Application
+from kerascli.config.starter.bases import base_draft
 from kerascli.config.starter.columns import Column, find_roles
 from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.folders import IMAGES, examine_folder, image_draft, suffixes_of, text_draft
@@ -28,22 +30,29 @@ class Start:
     """Function that writes a small part of the data to a folder and returns its path; None: the data is small."""
 
 
-def start_from(data: Path, target: str | None = None, kind: str | None = None) -> Start:
+def start_from(
+    data: Path, target: str | None = None, kind: str | None = None, network: Application | None = None
+) -> Start:
     """Examine a data file or folder; return a Start, whose functions generate a config, and copy a part of the data.
 
     `kerascli init` tries the config on that part. `target` is the column to predict, `kind` the kind of model (`mlp`,
-    `lstm` ...); None: chosen by the data. Raises ConfigError, DataError, FileRefused.
+    `lstm` ...); None: chosen by the data. `network` is the base of a model for images. Raises ConfigError,
+    DataError, FileRefused.
     """
     if data.is_dir():
         suffixes = suffixes_of(data)
         if target is not None:
             raise ConfigError("--target: a folder has no columns; its subfolders are the classes")
         folders = examine_folder(data, suffixes)
+        if network is not None and suffixes == IMAGES and folders.classes:
+            return Start(lambda path: base_draft(folders, path, network), folders.put_small)
         draft = image_draft if suffixes == IMAGES else text_draft
+        _refuse(network)
         return Start(lambda path: draft(folders, path, kind), folders.put_small)
     if data.suffix.lower() in IMAGES:
         text = f"'{safe_text(str(data))}' is one image: init looks at a folder of them"
         raise ConfigError(text, hint=f"--from {safe_text(str(data.parent))}")
+    _refuse(network)
     table = sample_table(data)
     files = find_files(table, data)
     roles = find_roles(table) | {each.column: Column(each.column, "files") for each in files}
@@ -51,3 +60,10 @@ def start_from(data: Path, target: str | None = None, kind: str | None = None) -
     if series is not None and (target is None or target in series.values):
         return Start(lambda path: series_draft(table, series, target, kind, path), table.put_small)
     return Start(lambda path: table_draft(table, roles, target, kind, path, files), table.put_small)
+
+
+def _refuse(network: Application | None) -> None:
+    """Raise ConfigError if a network is the base of a model for other data than images in a folder for each class."""
+    if network is not None:
+        hint = "--from FOLDER, with a subfolder of images for each class"
+        raise ConfigError(f"--application: {network.name} takes images of classes", hint=hint)

@@ -85,7 +85,7 @@ class DiskSplit:
     `oov` has the counts of what is preprocessed already; the readers add those of the rows that they read.
     """
 
-    def __init__(self, ready: MemorySplit, readers: Sequence[Reader], origin: Origin) -> None:
+    def __init__(self, ready: MemorySplit, readers: Sequence[Reader], origin: Origin | None) -> None:
         self._ready = ready
         self._readers = readers
         self.origin = origin
@@ -103,7 +103,8 @@ class DiskSplit:
             inputs |= part.inputs
             targets |= part.targets
             weights |= part.sample_weight
-        split = MemorySplit(inputs, targets, weights, count(rows), self.origin.take(rows))
+        origin = None if self.origin is None else self.origin.take(rows)
+        split = MemorySplit(inputs, targets, weights, count(rows), origin)
         for check in self._checks:
             check(split, rows)
         return split

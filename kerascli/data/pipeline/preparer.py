@@ -53,7 +53,7 @@ class Preparer:
 
         Values that are out of a vocabulary are added to the counts `oov`.
         """
-        return _split(_prepared(pipelines, table, oov), table.rows, self._origin(table), oov)
+        return split_of(_prepared(pipelines, table, oov), table.rows, self._origin(table), oov)
 
     def _origin(self, table: Table) -> Origin:
         return Origin(table, {each.named.id: each.columns for each in self._pipelines})
@@ -72,7 +72,7 @@ class Preparer:
             self._spilled[id(whole)] = whole, records, counts
         _, records, counts = self._spilled[id(whole)]
         oov.add(counts)
-        return partial(_read_records, records.take(rows))
+        return partial(read_records, records.take(rows))
 
     def _records(self, pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts) -> Iterator[np.ndarray]:
         """Yield prepared rows as records of all pipelines' outputs, so that each row is contiguous on disk."""
@@ -92,15 +92,16 @@ def _prepared(pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts)
     return {"/".join(each.named.id): each.prepare(table, oov) for each in pipelines}
 
 
-def _read_records(records: Mapped, rows: Rows) -> MemorySplit:
+def read_records(records: Mapped, rows: Rows) -> MemorySplit:
     """Return rows that were prepared before, from a memory-mapped array of records."""
     values = records[rows]
-    return _split({key: np.ascontiguousarray(values[key]) for key in values.dtype.names or ()}, len(values))
+    return split_of({key: np.ascontiguousarray(values[key]) for key in values.dtype.names or ()}, len(values))
 
 
-def _split(
+def split_of(
     arrays: Mapping[str, np.ndarray], rows: int, origin: Origin | None = None, oov: OovCounts | None = None
 ) -> MemorySplit:
+    """Return arrays as a split; their names begin with their section, as `inputs/x`."""
     sections: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
     for key, values in arrays.items():
         section, _, name = key.partition("/")

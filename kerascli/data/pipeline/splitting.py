@@ -13,7 +13,6 @@ from kerascli.data.split import (
     grouped_split,
     ordered_folds,
     ordered_split,
-    plain_folds,
     random_split,
     shuffled,
     stratified_folds,
@@ -25,8 +24,6 @@ from kerascli.data.storage.row_errors.bad_rows import BadRows
 from kerascli.data.storage.table import Table, missing
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import ConfigError, DataError, Fault, counted, safe_text
-
-_FOLDS = ("data", "split", "folds")
 
 
 def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> dict[str, Table]:
@@ -82,31 +79,23 @@ def _fold_numbers(split: SplitSpec, table: Table, seed: int, series: str | None)
 
     By time the earliest rows are in none, which is 0. Raises DataError if a fold is empty.
     """
-    folds, numbers, column = split.folds or 0, np.zeros(table.rows, np.int64), split.group or split.stratify
-    each = [("", np.arange(table.rows))]
+    folds, numbers, each = split.folds or 0, np.zeros(table.rows, np.int64), [("", np.arange(table.rows))]
     if split.order is not None:
         times, each = _times(table, split.order), _each_series(table, series)
         for _, rows in each:
             numbers[rows] = ordered_folds(times[rows], folds)
-    elif column is None:
-        numbers[shuffled(table.rows, seed)] = 1 + plain_folds(table.rows, folds)
+    elif split.group is not None:
+        numbers += 1 + grouped_folds(unique_inverse(_classes(table, "group", split.group))[1], folds)
     else:
-        values, codes = unique_inverse(_classes(table, "group" if split.group else "stratify", column))
-        if split.group is not None:
-            numbers = 1 + grouped_folds(codes, folds)
-        else:
-            sizes, order = np.bincount(codes), shuffled(table.rows, seed)
-            if sizes.min() < folds:
-                text = f"class '{safe_text(str(values[sizes.argmin()]), 40)}' has {counted(sizes.min(), 'row')}"
-                hint = f"write fewer folds, or leave out stratify: {split.stratify}"
-                raise DataError(f"split: {text}, fewer than the {folds} folds", path=_FOLDS, hint=hint)
-            numbers[order] = 1 + stratified_folds(codes[order], folds)
+        order, column = shuffled(table.rows, seed), split.stratify
+        classes = numbers if column is None else unique_inverse(_classes(table, "stratify", column))[1]
+        numbers[order] = 1 + stratified_folds(classes[order], folds)
     for of, rows in each:
         empty = np.flatnonzero(np.bincount(numbers[rows], minlength=folds + 1) == 0)
         if len(empty := empty[empty >= (split.order is None)]):
             what = f"fold {empty[0]}" if empty[0] else "the rows before the first fold"
             text = f"split: {folds} folds of {counted(len(rows), 'row')}{of} leave 0 rows for {what}"
-            raise DataError(text, path=_FOLDS, hint="write fewer folds")
+            raise DataError(text, path=("data", "split", "folds"), hint="write fewer folds")
     return numbers
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+from kerascli.foundation import user_code
 from kerascli.foundation.disk.files import impossible_path
 from kerascli.foundation.errors import CREDENTIAL, ConfigError, Fault, KerasCliError, one_of, safe_text, show
 
@@ -66,10 +67,11 @@ CREDENTIALS = (
 def with_environment(path: str) -> str:
     """Return a path or an address with the values of environment variables in place of `$env.NAME`.
 
-    Raises ConfigError if one is not set.
+    Raises ConfigError if one is not set, FileRefused if the path is that of an archive which is not trusted.
     """
 
     def value(match: re.Match[str]) -> str:
+        user_code.check_trusted(f"'{safe_text(path)}' is not read")
         if not os.environ.get(match[1]):
             raise ConfigError(f"the environment variable {match[1]} is not set; '{safe_text(path)}' needs it")
         return os.environ[match[1]]

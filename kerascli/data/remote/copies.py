@@ -62,7 +62,7 @@ def _downloaded(path: str, address: str, progress: Progress | None) -> Path:
         text = f"'{safe_text(path)}': a file at https:// needs its SHA-256 (64 hexadecimal digits)"
         raise ConfigError(text, hint="set 'sha256' of the source, or write ADDRESS#sha256=...")
     local = _cached(sha256.lower(), path)
-    download_file(url, local, sha256=sha256.lower(), shown=path.partition("#")[0], progress=progress)
+    download_file(url, local, digest=sha256.lower(), shown=path.partition("#")[0], progress=progress)
     return local
 
 

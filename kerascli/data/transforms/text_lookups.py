@@ -1,12 +1,10 @@
 """Transforms `string_lookup` and `text_vectorization`: texts, or their tokens, as indices of a vocabulary."""
 
-import re
-import string
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain, repeat
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from itertools import repeat
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.column import Texts
 from kerascli.data.storage.tokens import Tokens
 from kerascli.data.text.oov import LookedUp
+from kerascli.data.text.splitting import coded_words, split_texts
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.shapes import Floats, PositiveInt, Words, to_tuple
@@ -27,18 +26,6 @@ from kerascli.preprocessing.hashing import Salt, buckets
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_LOWER = {ord(capital): small for capital, small in zip(string.ascii_uppercase, string.ascii_lowercase, strict=True)}
-_STRIP: dict[int, Any] = dict.fromkeys(map(ord, string.punctuation))
-_STANDARDS: dict[str | None, dict[int, Any]] = {
-    None: {}, "lower": _LOWER, "strip_punctuation": _STRIP, "lower_and_strip_punctuation": _LOWER | _STRIP,
-}  # fmt: skip
-
-_SPLITS: dict[str | None, Callable[[str], list[str]]] = {
-    None: lambda text: [text],
-    "whitespace": re.compile(r"\S+", re.ASCII).findall,
-    "character": list,
-}
 
 
 @transform()
@@ -109,8 +96,7 @@ class TextVectorization(Transform):
     ngrams: Annotated[PositiveInt | tuple[PositiveInt, ...], BeforeValidator(to_tuple)] | None = None
     """N-gram sizes: an integer n for 1 to n tokens, a list for exactly these sizes; null: single tokens."""
     output_mode: Literal["int", "multi_hot", "count", "frequency", "tf_idf"] = "int"
-    """int: token ids; multi_hot, count, tf_idf: vectors over a text's tokens, as is frequency, a token's share of them.
-    """
+    """int: token ids. multi_hot, count, frequency (a token's share), tf_idf: vectors over the vocabulary."""
     output_sequence_length: PositiveInt | None = None
     """Number of tokens to pad or truncate to, in mode int; null: the number of tokens of the longest training text."""
     pad_to_max_tokens: bool = False
@@ -166,7 +152,7 @@ class TextVectorization(Transform):
 
         def parts() -> Iterator[tuple[Sequence[str], Tokens, np.ndarray | None]]:
             for texts in rows:
-                words, tokens = self.coded(texts.word_list())
+                words, tokens = coded_words(self.tokens(texts.word_list()))
                 times = texts.counts() if texts.codes.ndim == 1 else None
                 tokens = tokens if times is not None else texts.expanded(tokens)
                 lengths.append(tokens.longest())
@@ -181,7 +167,7 @@ class TextVectorization(Transform):
         return replace(state, facts={**state.facts, "max_length": longest})
 
     def codes(self, values: "pa.Array", state: FittedState, *, target: bool) -> Tokens:
-        words, tokens = self.coded(values.to_pylist())
+        words, tokens = coded_words(self.tokens(values.to_pylist()))
         return Tokens(self.lookup.indices(words, state)[tokens.values], tokens.lengths)
 
     def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> LookedUp | None:
@@ -196,16 +182,9 @@ class TextVectorization(Transform):
             return tokens
         return torch.from_numpy(tokens.padded(self.output_sequence_length or state.facts["max_length"]))
 
-    def coded(self, texts: Sequence[str]) -> tuple[list[str], Tokens]:
-        """Return the distinct tokens of texts, and the indices of each text's tokens among them."""
-        rows = self.tokens(texts)
-        tokens = Texts.of_values(np.array(list(chain.from_iterable(rows)), object))
-        return tokens.word_list(), Tokens(tokens.codes, np.fromiter(map(len, rows), np.int64, len(rows)))
-
     def tokens(self, texts: Iterable[str]) -> list[list[str]]:
         """Standardize and split texts; return the tokens of each."""
-        table = _STANDARDS[self.standardize]
-        rows = list(map(_SPLITS[self.split], [text.translate(table) for text in texts] if table else texts))
+        rows = split_texts(texts, self.standardize, self.split)
         if self.ngrams is not None:
             widths = range(1, self.ngrams + 1) if isinstance(self.ngrams, int) else self.ngrams
             rows = [_runs(row, widths) for row in rows]

@@ -26,8 +26,7 @@ class ZcaWhitening(Transform):
     """
 
     epsilon: PositiveFloat = 1e-6
-    """Small constant for numerical stability: a direction is divided by its standard deviation + epsilon / sqrt(rows).
-    """
+    """Small constant, which is added, divided by sqrt(rows), to the deviations along the principal axes."""
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         need_numbers(field)

@@ -23,6 +23,8 @@ from kerascli.model.runtime.weights import Weight, finite_as
 
 Pairs = list[tuple[Weight, str]]
 """Type of a list of pairs: a weight of the model, and the HDF5 path of its array in the Keras file."""
+_KERAS_1 = {"kernel": "W", "bias": "b", "moving_mean": "running_mean", "moving_variance": "running_std"}
+"""Names of weights in files that Keras 1 wrote, such as `block1_conv1_W_1:0` of a published VGG16."""
 _VARIABLE = re.compile(r"(?:(.*)/)?vars/(\d+)", re.DOTALL)
 
 
@@ -109,7 +111,12 @@ def fill(file: Hdf5, pairs: Pairs) -> None:
     """Read values of weights from a Keras file one at a time, so that memory holds them once. Raises FileRefused."""
     check_shapes(file, pairs)
     for (weight, _), array in zip(pairs, file.arrays(path for _, path in pairs), strict=True):
-        weight.take(torch.from_numpy(array.astype(array.dtype.newbyteorder("="))))
+        weight.take(tensor_of(array))
+
+
+def tensor_of(array: np.ndarray) -> torch.Tensor:
+    """Return an array of a Keras file as a tensor, in the byte order of this machine."""
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
 
 
 def _of_owner(owner: Owner, weights: Sequence[Weight], groups: dict[str, dict[int, str]]) -> Pairs:
@@ -151,7 +158,9 @@ def in_keras_2_order(weights: Sequence[Weight], paths: Sequence[str]) -> Pairs:
     """Pair a layer's weights with as many arrays of a file in Keras 2's layout. Raises FileRefused if names differ."""
     pairs = list(zip(keras_2_order(weights), paths, strict=True))
     for weight, path in pairs:
-        if path.rpartition("/")[2].partition(":")[0] != weight.spec.name:
+        name, old = path.rpartition("/")[2].partition(":")[0], _KERAS_1.get(weight.spec.name, weight.spec.name)
+        named = name == weight.spec.name or re.fullmatch(rf"\w+_{old}(_\d+)?", name) is not None
+        if not named and not name.lower().startswith("variable"):  # LayerScale's weight has no name
             text = f"weight '{weight.name}' would get '{safe_text(path)}': the file has another order of weights"
             raise FileRefused(text)
     return pairs

@@ -69,12 +69,16 @@ def build(
                 owners.setdefault(part.name, part.module)
             specs.update(zip(node.outputs, results, strict=True))
             specs.pop("_", None)
-    if not has_rows:
-        own = ((name, specs[name]) for name in model.outputs if name in specs and specs[name].shape)
-        specs.update({name: TensorSpec(spec.shape[1:], spec.dtype) for name, spec in own if not spec.batched})
+    specs |= {} if has_rows else _as_rows(model.outputs, specs)
     if problems := [*faults.values(), *_too_many(model, modules), *output_faults(model.outputs, model, specs)]:
         raise Invalid(problems)
     return Built(model, modules, specs, owners)
+
+
+def _as_rows(outputs: Sequence[str], specs: Mapping[str, TensorSpec]) -> dict[str, TensorSpec]:
+    """Return the specs of outputs without a batch axis, with the first axis as one."""
+    own = ((name, specs[name]) for name in outputs if name in specs and specs[name].shape)
+    return {name: TensorSpec(spec.shape[1:], spec.dtype) for name, spec in own if not spec.batched}
 
 
 def _refused_inputs(call: Call, specs: Mapping[str, TensorSpec]) -> dict[tuple[str, Path], Fault]:

@@ -104,9 +104,28 @@ class SharedSection(BaseSection, json_schema_extra={"x-section": "model.shared"}
     """Names of the nodes whose tensors the model returns; by default the last node."""
     trainable: Flag = True
     """If false, freeze all layers of the shared model."""
+    init_from: Annotated[Any, section_ref("model.init_from")] = None
+    """Pretrained weights of this shared model, without `map`; by default the layers' initializers."""
 
 
-SharedThings = Annotated[Any, Takes(dict[str, _Layer | SharedSection])]
+class SharedBase(BaseSection, json_schema_extra={"x-section": "model.shared.base"}):
+    """A base: a shared model whose layers and weights are those of a network of kerascli, a run, or a file of Keras."""
+
+    title: ClassVar[str] = "a base"
+
+    application: str | None = None
+    """Network that `list applications` shows; beside it stand its arguments, such as include_top: false."""
+    run: str | None = None
+    """Run whose model to take: `latest`, its name, a prefix of it, or a path."""
+    file: str | None = None
+    """Model that Keras saved (.keras, .h5), relative to the config's folder."""
+    until: NodeName | _Names | None = None
+    """Node whose output the base returns, or several; layers that do not lead to it are left out; default: all."""
+    trainable: bool = True
+    """If false, freeze all layers of the base."""
+
+
+SharedThings = Annotated[Any, Takes(dict[str, _Layer | SharedSection | SharedBase])]
 SharedSection.model_rebuild()
 
 

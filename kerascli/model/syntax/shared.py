@@ -64,6 +64,9 @@ def _model(reading: Reading, name: str, written: dict[str, Any], path: Path) -> 
     if reading.faults.count == before and not inner.names.has_broken():
         _check_use(inner, name, outputs, path)
     reading.faults.is_flag(model.trainable, (*path, "trainable"))
+    if model.has("init_from") and len(path) > 2:
+        text = "init_from: only a model of model.shared takes weights, with those of the models inside it"
+        reading.faults.add(text, (*path, "init_from"), at="key")
     entries = inner.entries if model.trainable else [entry.frozen() for entry in inner.entries]
     own = tuple(shared for shared in inner.shared.maps[0].values() if shared is not None)
     return Shared(

@@ -1,5 +1,6 @@
 """Sections of the page of one run: what was trained, on what, how it went, and with which results."""
 
+import json
 from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
@@ -130,7 +131,7 @@ class RunPage:
     def _data(self) -> Element | None:
         """Return the section of the data: rows of each split, types of columns, files."""
         rows = [[self.show(name), f"{count:,}"] for name, count in (self.facts.get("rows") or {}).items()]
-        columns = [[*map(self.show, each)] for each in list(self.run.columns().items())[:_COLUMNS]]
+        columns = [[*map(self.show, each)] for each in _columns(self.run)[:_COLUMNS]]
         files = [[self.show(name), digest] for name, digest in (self.facts.get("data") or {}).items()]
         tables = [
             table("Rows", ["split", "rows"], rows) if rows else None,
@@ -166,6 +167,18 @@ class RunPage:
         if value in (None, [], {}):
             return ""
         return self.show(value if isinstance(value, str) else value_text(value))
+
+
+def _columns(run: RunRecord) -> list[tuple[str, str]]:
+    """Return the name and type (`uint8 (28, 28)`) of each column of a run's training data. Raises FileRefused."""
+    types: list[tuple[str, str]] = []
+    try:
+        for name, field in json.loads(run.learned() or "{}").get("columns", {}).items():
+            sizes = ", ".join("?" if size is None else str(size) for size in field["shape"])
+            types.append((name, f"{field['dtype']} ({sizes})" if sizes else str(field["dtype"])))
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
+        raise FileRefused(f"preprocessing.json of {quoted(run.path)} is not what kerascli writes there") from None
+    return types
 
 
 def _terms(terms: dict[str, Child]) -> Element:

@@ -185,9 +185,11 @@ def _optimizer_faults(spec: RunSpec) -> Iterator[Fault]:
 def _whole_model_callbacks(spec: RunSpec) -> Iterator[tuple[int, str]]:
     """Yield (number, name) of each callback that needs the whole weights of the model on one process."""
     for number, callback in enumerate(spec.fit.callbacks):
-        draws_weights = isinstance(callback, TensorBoard) and callback.histogram_freq > 0
-        if isinstance(callback, Sampler) or draws_weights:
-            yield number, "histogram_freq" if draws_weights else f"the callback '{callback.component_name}'"
+        if isinstance(callback, TensorBoard):
+            names = [name for name in ("histogram_freq", "embeddings_freq") if getattr(callback, name) > 0]
+            yield from ((number, name) for name in names)
+        elif isinstance(callback, Sampler):
+            yield number, f"the callback '{callback.component_name}'"
 
 
 def _trainable(spec: RunSpec) -> Iterator[tuple[Node, WeightSpec]]:

@@ -8,6 +8,7 @@ from kerascli.foundation.errors import Fault
 from kerascli.foundation.events import Note
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.advice.input_columns import constant_inputs, target_leaks, unseen_dates
+from kerascli.workflow.advice.pixels import unfit_pixels
 from kerascli.workflow.advice.predictions import logits
 from kerascli.workflow.advice.repeated_rows import repeated_rows
 from kerascli.workflow.advice.settings import idle_settings, single_unit_softmax
@@ -15,7 +16,7 @@ from kerascli.workflow.advice.target_columns import class_shares, constant_targe
 
 CHECKS: tuple[Callable[[Case], Iterator[Fault]], ...] = (
     class_shares, constant_inputs, idle_settings, target_leaks, logits, constant_targets, single_unit_softmax,
-    repeated_rows, sorted_labels, unseen_dates,
+    repeated_rows, sorted_labels, unfit_pixels, unseen_dates,
 )  # fmt: skip
 """All advice checks, functions that yield warnings; for the same line, the earlier check's warning is first."""
 

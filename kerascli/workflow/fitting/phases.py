@@ -1,6 +1,6 @@
 """Prepare the phases of a training run in turn, and pass weights and optimizer state from each to the next."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,8 +15,8 @@ from kerascli.config.sections.phases import in_each
 from kerascli.data.base import States
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.device import Choice, make_deterministic
-from kerascli.foundation.errors import ConfigError, Fault
-from kerascli.foundation.events import Event, PhaseBegin
+from kerascli.foundation.errors import Fault
+from kerascli.foundation.events import Event, Note, PhaseBegin
 from kerascli.model.freezing import trained_layers, without_lora
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checks.label_range_checks import check_values
@@ -24,10 +24,10 @@ from kerascli.training.loop import Plan
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Progress, Trainer, assign_weights
 from kerascli.training.strategies.base import Single, Strategy
-from kerascli.training.strategies.checks import strategy_faults
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import own_device
+from kerascli.workflow.fitting.frozen import without_frozen
 from kerascli.workflow.fitting.make_trainer import trainer_and_profiler
 from kerascli.workflow.fitting.memory_estimate import estimated_bytes
 from kerascli.workflow.fitting.options import Options
@@ -57,6 +57,8 @@ class PhaseState:
     execution_mode: Choice
     profiler: Profiler | None
     strategy: Strategy
+    notes: tuple[Note, ...] = ()
+    """Notes to print when the phase begins."""
 
 
 def prepare_phases(
@@ -122,12 +124,23 @@ def build_phase(phase: Phase, device: Choice, strategy: Strategy | None = None) 
         return build_experiment(spec, prepared, device=torch_device, mixing=prepared.mixing, divide=divide)
 
 
+Fill = Callable[[Experiment], object]
+"""Type of a function that sets the weights of a model that has just been built."""
+
+
 class PhaseRunner:
     """Runner that builds the phases of a training run one after the other; has the current phase and its progress."""
 
     def __init__(
-        self, phases: list[Phase], device: Choice, options: Options, reached: Progress, mode: str | None = None
+        self,
+        phases: list[Phase],
+        device: Choice,
+        options: Options,
+        reached: Progress,
+        mode: str | None = None,
+        fill: Fill = lambda _: None,
     ) -> None:
+        """Create a runner, and build the first phase to run; `fill` sets the weights that it begins with."""
         self.phases = phases
         self.group = options.group or Group()
         self.device = own_device(device, self.group)
@@ -136,7 +149,7 @@ class PhaseRunner:
         self._mode = mode
         size, own = self.group.world.size, torch.device(self.device.value)
         self.estimated_bytes = estimated_bytes(self.phase.spec, self.phase.prepared, size, own)
-        self.state = self._make_state(profile=options.profile and self.group.world.leads)
+        self.state = self._make_state(fill, profile=options.profile and self.group.world.leads)
 
     @property
     def phase(self) -> Phase:
@@ -161,6 +174,7 @@ class PhaseRunner:
                 sum(weight.count for weight in weights),
                 fresh=fresh,
             )
+        yield from self.state.notes
 
     def start_next_phase(self) -> bool:
         """Build the next phase with the current weights; return True if its optimizer starts with a new state."""
@@ -176,27 +190,29 @@ class PhaseRunner:
         self.reached = Progress(
             epoch=reached.epoch, step=reached.step, row=reached.row, phase=reached.phase + 1, first=reached.epoch
         )
-        self.state = self._make_state(profile=False)
-        assign_weights(self.state.experiment.weights, weights)
+        self.state = self._make_state(lambda made: assign_weights(made.weights, weights), profile=False)
         if optimizer_state is None:
             self.state.trainer.optimizers.weights_were_set()
         else:
             self.state.trainer.optimizers.load_state_dict(optimizer_state)
         return optimizer_state is None
 
-    def _make_state(self, *, profile: bool) -> PhaseState:
+    def _make_state(self, fill: Fill, *, profile: bool) -> PhaseState:
         phase, reached = self.phase, self.reached
         strategy = strategy_of(self.group, phase.spec.fit.distribute, phase.spec.fit.shards)
         experiment = build_phase(phase, self.device, strategy)
+        fill(experiment)
         number = reached.phase + 1 if len(self.phases) > 1 else None
-        plan = make_plan(
-            experiment, phase.prepared, self.options.limits, phase=number, first=reached.first, strategy=strategy
-        )
+        caches = phase.spec.fit.cache_frozen and not self.options.limits
+        short = without_frozen(experiment, phase.prepared, strategy) if caches else None
+        trained, prepared = (experiment, phase.prepared) if short is None else (short.experiment, short.prepared)
+        plan = make_plan(trained, prepared, self.options.limits, phase=number, first=reached.first, strategy=strategy)
         trainer, mode, profiler = trainer_and_profiler(
-            experiment, plan, profile=profile, recorded_mode=self._mode, strategy=strategy
+            trained, plan, profile=profile, recorded_mode=self._mode, strategy=strategy
         )
         self._mode = mode.value
-        return PhaseState(experiment, plan, trainer, mode, profiler, strategy)
+        notes = () if short is None else (short.note,)
+        return PhaseState(experiment, plan, trainer, mode, profiler, strategy, notes)
 
 
 def _needs_compile(before: RunSpec, after: RunSpec) -> bool:
@@ -204,17 +220,3 @@ def _needs_compile(before: RunSpec, after: RunSpec) -> bool:
     if before.training != after.training or before.built.trainable() != after.built.trainable():
         return True
     return trained_layers(before.model) != trained_layers(after.model)
-
-
-def refuse_other_epochs(phases: list[Phase], sets: object) -> None:
-    if sets and len(phases) > 1:
-        hint = "start a new run for other settings"
-        raise ConfigError("--set fit.epochs: the epochs of a run with phases cannot be changed", hint=hint)
-
-
-def refuse_undivided(phases: list[Phase], group: Group | None) -> None:
-    """Raise ConfigError if a phase's batches cannot be divided among the group's processes, or by `fit.shards`."""
-    size = 1 if group is None else group.world.size
-    for phase in phases:
-        if faults := strategy_faults(phase.spec, size):
-            raise phase.config.error(faults)

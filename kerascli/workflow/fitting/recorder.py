@@ -11,8 +11,6 @@ from typing import Any
 
 from torch import Tensor
 
-from kerascli.callbacks.samples import Sampler
-from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.disk.storage import csv_text
 from kerascli.foundation.errors import ConfigError, FileRefused
@@ -24,6 +22,7 @@ from kerascli.foundation.events import (
     Note,
     Post,
     Record,
+    WriteEmbeddings,
     WriteHistograms,
     WriteSample,
     WriteScalars,
@@ -31,9 +30,8 @@ from kerascli.foundation.events import (
 from kerascli.foundation.spans import span
 from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
-from kerascli.training.build import Experiment
+from kerascli.workflow.fitting.sample_writer import SampleWriter
 from kerascli.workflow.fitting.saver import Saver
-from kerascli.workflow.generation import ModelContext, sample_file
 
 _TIMEOUT_SECONDS = 3.0
 """Timeout in seconds of requests that send metrics to a server."""
@@ -92,22 +90,6 @@ class Follower:
         return Prefix()
 
 
-class SampleWriter:
-    """Writer of the samples (images, plots, texts) that callbacks generate in training, to samples/ of the run."""
-
-    def __init__(self, record: RunRecord, experiment: Experiment, prepared: PreparedData) -> None:
-        self._record = record
-        callbacks = experiment.spec.fit.callbacks
-        self._samplers = {each.sample_name: each for each in callbacks if isinstance(each, Sampler)}
-        self._context = ModelContext(
-            experiment, prepared.splits, prepared.learned, prepared.facts.targets, prepared.display_columns
-        )
-
-    def write(self, name: str, epoch: int) -> None:
-        data, suffix = sample_file(self._samplers[name], self._context)
-        self._record.write_sample(f"{epoch:04d}-{name}{suffix}", data)
-
-
 class Recorder(Follower):
     """Consumer that writes training events to the run's folder (history.csv, checkpoints ...), which must be locked."""
 
@@ -144,9 +126,9 @@ class Recorder(Follower):
                 self._tensorboard.write_scalars(folder, step, values)
             case WriteHistograms(folder, step):
                 self._tensorboard.write_histograms(folder, step, self.trainer.snapshot())
-            case WriteSample(name, epoch):
+            case WriteSample(name, _) | WriteEmbeddings(name, _):
                 try:
-                    self._samples.write(name, epoch)
+                    self._samples.write(record)
                 except ConfigError as error:  # no reason to abort the training
                     return Note(f"the sample '{name}' could not be made: {error}", "warning")
             case Post(url):

@@ -31,7 +31,8 @@ from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.baselines import target_means
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
-from kerascli.workflow.fitting.recorder import Follower, NoRecord, Recorder, SampleWriter
+from kerascli.workflow.fitting.recorder import Follower, NoRecord, Recorder
+from kerascli.workflow.fitting.sample_writer import SampleWriter
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.memory import STOPS, stopped_by
 

@@ -11,14 +11,15 @@ from kerascli.foundation.spans import span
 from kerascli.runs.checkpoints import Checkpoint, Checkpoints
 from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
-from kerascli.training.checkpoint import capture, reinstate
+from kerascli.training.build import Experiment
+from kerascli.training.checkpoint import capture, reinstate, saved_weights
 from kerascli.training.checkpoint_files import (
     TRAINING,
     needed_files,
     training_tensors,
 )
 from kerascli.training.loop import Plan
-from kerascli.training.step import Progress, Trainer
+from kerascli.training.step import Progress, Trainer, assign_weights
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.notices import CheckpointRequest
 from kerascli.training.tensor_file import tensor_pieces
@@ -144,6 +145,16 @@ def newest(record: RunRecord, group: Group, part: str | None = None) -> tuple[Ch
     if TRAINING not in checkpoint.blobs:
         raise FileRefused(f"the checkpoint of step {checkpoint.step} has no training state")
     return checkpoint, notes
+
+
+def filling(checkpoint: Checkpoint, part: str | None) -> Callable[[Experiment], None]:
+    """Return a function that sets a model's weights to those of a checkpoint, unless FSDP divides them (`part`)."""
+
+    def fill(experiment: Experiment) -> None:
+        if part is None:
+            assign_weights(experiment.weights, saved_weights(training_tensors(checkpoint.blobs)))
+
+    return fill
 
 
 def restore(

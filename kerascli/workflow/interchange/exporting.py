@@ -81,16 +81,7 @@ def export_run(
     run = run if view is None else run.view(view)
     run.experiment = with_merged_lora(run.experiment)
     run.experiment.module.eval()
-    if kind in {"onnx", "torch_export"} and _is_stateful(run.experiment):
-        hint = "train with stateful: false, or take --format keras, or safetensors for its weights"
-        raise ConfigError(
-            f"a stateful model cannot be exported as {kind}, which keeps no states between batches", hint=hint
-        )
-    what = "with gradient(...) in a formula" if run.experiment.graph.differentiated else ""
-    what = what if run.experiment.spec.model.inputs else "of weights alone, without inputs,"
-    if what and kind not in {"safetensors", "state_dict"}:
-        hint = "export a view without it, or take --format safetensors for its weights"
-        raise ConfigError(f"a model {what} cannot be exported as {kind}", hint=hint)
+    _refuse_model(run.experiment, kind)
     notes = [f"warning: {fault.text}" for fault in run.warnings]
     if preprocessing and kind == "onnx":
         made = _onnx_of_rows(run)
@@ -102,6 +93,22 @@ def export_run(
     notes += [f"{text} {_threshold_use(kind, preprocessing)}" for text in run.threshold_notes()]
     write_bytes(path, made.data)
     return made._replace(notes=(*notes, *made.notes))
+
+
+def _refuse_model(experiment: Experiment, kind: str) -> None:
+    """Raise ConfigError for a model that files of the format `kind` cannot hold."""
+    if kind in {"safetensors", "state_dict"}:
+        return
+    if kind in {"onnx", "torch_export"} and _is_stateful(experiment):
+        hint = "train with stateful: false, or take --format keras, or safetensors for its weights"
+        raise ConfigError(
+            f"a stateful model cannot be exported as {kind}, which keeps no states between batches", hint=hint
+        )
+    what = "with gradient(...) in a formula" if experiment.graph.differentiated else ""
+    what = what if experiment.spec.model.inputs else "of weights alone, without inputs,"
+    if what:
+        hint = "export a view without it, or take --format safetensors for its weights"
+        raise ConfigError(f"a model {what} cannot be exported as {kind}", hint=hint)
 
 
 def _threshold_use(kind: str, preprocessing: bool) -> str:

@@ -15,7 +15,6 @@ from kerascli.config.composition.extends import read_extended
 from kerascli.config.composition.references import escape_references
 from kerascli.config.data import config_facts, load_config_data
 from kerascli.config.describe import describe_config
-from kerascli.config.load import open_config
 from kerascli.config.resolved import resolved, resolved_config
 from kerascli.config.run import RunSpec
 from kerascli.config.top_level import run_name
@@ -40,6 +39,7 @@ from kerascli.runs.record import RunRecord, check_name, ended
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checkpoint_files import TRAINING
 from kerascli.training.tensor_file import tensor_pieces
+from kerascli.workflow.bases import open_config
 from kerascli.workflow.fitting.phase_facts import data_digests, directions
 from kerascli.workflow.fitting.phases import Phase, prepare_phases
 from kerascli.workflow.interchange.loading import Loaded, changed_inputs, flat_optimizer, load_model
@@ -84,12 +84,12 @@ def import_model(
     loaded = load_model(path, name, compiled=compiled)
     if loaded.texts and data is None and compiled:
         loaded = load_model(path, name, compiled=False)
-    with _new_run(runs_dir, name) as record:
-        loaded = _write_model(record, loaded, data, command)
+    with new_run(runs_dir, name) as record:
+        loaded = write_model(record, loaded, data, command, {})
     inputs, outputs = model_tensors(loaded.experiment)
     texts = {text.column: TensorSpec(text.shape, "string") for text in loaded.texts.values()}
     tensors = {**texts, **{name: each for name, each in inputs.items() if name not in loaded.texts}}, outputs
-    return _imported(record, loaded.experiment, loaded.notes, tensors)
+    return imported_run(record, loaded.experiment, loaded.notes, tensors)
 
 
 def import_weights(
@@ -114,7 +114,7 @@ def import_weights(
             raise config.error([Fault("the model has no weights", ("model",))])
         pairs, left = match(file, layers, by_name=by_name)
         fill(file.arrays, pairs)
-    with _new_run(runs_dir, name or config.name) as record:
+    with new_run(runs_dir, name or config.name) as record:
         plugins = [record.write_plugin(code) for code in config.plugins]
         record.write_config(config.text)
         learned = {} if prepared is None else prepared.learned
@@ -126,7 +126,7 @@ def import_weights(
         }  # fmt: skip
         _begin(record, spec, command, facts)
     notes = [f"not in the file: {', '.join(left)}; newly initialized"] if left else []
-    return _imported(record, experiment, notes, model_tensors(experiment))
+    return imported_run(record, experiment, notes, model_tensors(experiment))
 
 
 def _check_data(path: Path) -> None:
@@ -144,7 +144,7 @@ def _check_data(path: Path) -> None:
 
 
 @contextmanager
-def _new_run(runs_dir: Path, name: str) -> Iterator[RunRecord]:
+def new_run(runs_dir: Path, name: str) -> Iterator[RunRecord]:
     """Context manager that creates and locks a run folder, and removes it if its block raises an exception."""
     record = RunRecord.create(runs_dir, name)
     try:
@@ -155,16 +155,15 @@ def _new_run(runs_dir: Path, name: str) -> Iterator[RunRecord]:
         raise
 
 
-def _imported(record: RunRecord, experiment: Experiment, notes: Sequence[str], tensors: Tensors) -> Imported:
+def imported_run(record: RunRecord, experiment: Experiment, notes: Sequence[str], tensors: Tensors) -> Imported:
     return Imported(record, sum(weight.count for weight in lasting(experiment.weights)), tuple(notes), tensors)
 
 
-def _write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: Sequence[str]) -> Loaded:
-    """Write the run of a loaded model; return the model, with the data that its texts are columns of.
-
-    The config of `data` is below the sections that are made of the file.
-    """
-    learned: States = {}
+def write_model(
+    record: RunRecord, loaded: Loaded, data: Path | None, command: Sequence[str], learned: States
+) -> Loaded:
+    """Write the run of a loaded model, whose preprocessing has the fitted state `learned`; return the model, with the
+    data that its texts are columns of. The config of `data` is below the sections that are made of the file."""
     if loaded.texts and data is None:
         loaded, learned = with_data(loaded, record)
     spec, sections = loaded.experiment.spec, dict(loaded.sections)

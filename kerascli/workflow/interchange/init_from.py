@@ -1,86 +1,116 @@
-"""Initialize a model's weights from a run, a file or torchvision (`model.init_from`), when a run starts."""
+"""Initialize weights from runs, files or torchvision (`init_from` of a model and its bases) when a run starts."""
 
 import hashlib
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from kerascli.config.config import Config
-from kerascli.config.sections.init_from import InitFrom
+from kerascli.config.sections.init_from import INIT_FROM, InitFrom
 from kerascli.foundation.disk.files import memory_limit, read_bytes
 from kerascli.foundation.errors import (
     ConfigError,
     DataError,
     Fault,
     FileRefused,
-    KerasCliError,
     counted,
     nearest,
     safe_text,
 )
+from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.events import Note
+from kerascli.interop.applications import application_tensors, cached_file, published_file, published_weights
 from kerascli.interop.keras_import.model_file import open_model
 from kerascli.interop.published import cache_path, published_tensors
 from kerascli.interop.torchvision_names import config_name, refuse_flattened, to_our_names
+from kerascli.interop.weight_files import is_weights_only, matched_tensors, open_weights, own_layers
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.model.transfer import LayerSource, TransferredWeights, take_by_name, take_mapped
-from kerascli.runs.index import find_run
 from kerascli.training.build import Experiment
 from kerascli.training.tensor_file import read_tensors
+from kerascli.workflow.bases import at_place, run_named
+from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.interchange.loading import load_keras
 
+Source = tuple[dict[str, Tensor], dict[str, Any]]
+"""Type of (weights by name, in Keras's layout; facts about where they are from: its name and SHA-256)."""
 _OF_TORCH = {".pth", ".pt", ".ckpt", ".bin", ".pkl"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InitWeights:
-    """Report on the source of a model's initial weights: facts for run.json, and a text to print."""
+    """Report on the sources of a model's initial weights: facts for run.json, and notes to print."""
 
-    facts: Mapping[str, Any]
-    text: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Entries of run.json: `init_from` of the model, and `bases` by name, each with its source and SHA-256."""
+    notes: list[Note] = field(default_factory=list)
 
+    def filling(self, config: Config, options: Options) -> Callable[[Experiment], None]:
+        """Return a function that loads the initial weights of a config into a model, and fills this report."""
 
-def init_weights(experiment: Experiment, config: Config, runs_dir: Path) -> InitWeights | None:
-    """Load the weights that `model.init_from` names into a model; return facts about them, None without `init_from`.
+        def fill(experiment: Experiment) -> None:
+            runs, downloads = options.source_runs or options.runs_dir, options.downloads_weights
+            made = init_weights(experiment, config, runs, downloads=downloads)
+            self.facts, self.notes = made.facts, made.notes
 
-    `runs_dir` is the folder in which a run is looked up by name.
-    """
-    section = experiment.spec.init_from
-    if section is None:
+        return fill
+
+    def changed(self, recorded: Mapping[str, Any]) -> str | None:
+        """Return a source whose file is not that of the run with these facts in its run.json; None if there is none."""
+        for key, facts in _by_key(self.facts).items():
+            if facts["sha256"] != _by_key(recorded).get(key, {}).get("sha256"):
+                return str(facts["source"])
         return None
-    try:
-        source, facts = _source(section, experiment, config, runs_dir)
-    except KerasCliError as error:
-        place = config.document.mark(("model", "init_from", section.source)).value
-        raise type(error)([f if f.place else replace(f, place=place) for f in error.faults]) from None
-    weights = lasting(experiment.weights)
-    with config.faults():
-        taken = _taken(section, experiment, weights, source)
-        if not taken.values:
-            raise _nothing(weights, source, str(facts["source"]))
-        if section.torchvision is not None:
-            refuse_flattened(experiment.spec.built, weights, taken.values)
-    for weight in experiment.weights:
-        if weight.name in taken.values:
-            weight.take(taken.values[weight.name])
-    return InitWeights({**facts, "weights": sorted(taken.values)}, _note(weights, taken, str(facts["source"])))
 
 
-def absent_weights(experiment: Experiment, config: Config) -> list[Note]:
-    """Return a warning if `model.init_from` names torchvision weights that are not on this machine; else [].
+def _by_key(facts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the facts in run.json about the initial weights of shared models by name, and of the model by ''."""
+    return {**facts.get("bases", {}), **({"": facts["init_from"]} if "init_from" in facts else {})}
 
-    A smoke test does not download the weights, and uses random ones.
+
+def init_weights(experiment: Experiment, config: Config, runs_dir: Path, *, downloads: bool = True) -> InitWeights:
+    """Load the weights that the sections `init_from` of a config name into a model, and return facts about them.
+
+    `runs_dir` is the folder in which a run is looked up by name. Without `downloads`, published weights that are not on
+    this machine stay random, with a warning.
     """
-    section = experiment.spec.init_from
-    if section is None or section.torchvision is None or cache_path(section.published).exists():
-        return []
-    place = config.document.mark(("model", "init_from", "torchvision")).value
-    text = f"random weights: torchvision's {section.published.file} is not here, and this test downloads none"
-    return [Note(text, "warning", str(place))]
+    report = InitWeights()
+    for path, section in experiment.spec.weight_sources.items():
+        base = str(path[2]) if len(path) > 2 else ""
+        place = config.document.mark((*path, section.source)).value
+        if not downloads and (absent := _absent(section)) is not None:
+            text = f"random weights: {absent} is not here, and this test downloads none"
+            report.notes.append(Note(text, "warning", str(place)))
+            continue
+        with at_place(place):
+            source, facts = _source(section, base, experiment, config, config.init_folder(path), runs_dir)
+        own = {each.name.removeprefix(f"{base}/"): each for each in lasting(experiment.weights)}
+        own = own if not base else {name: each for name, each in own.items() if each.name != name}
+        with config.faults():
+            taken = _taken(section, experiment, own, source, path)
+            if not taken.values:
+                raise _nothing(own, source, str(facts["source"]), path)
+            if section.torchvision is not None:
+                refuse_flattened(experiment.spec.built, list(own.values()), taken.values)
+        for name, values in taken.values.items():
+            own[name].take(values)
+        facts = {**facts, "weights": sorted(taken.values)}
+        report.facts |= {"bases": {**report.facts.get("bases", {}), base: facts}} if base else {"init_from": facts}
+        report.notes.append(Note(_note(base or "weights", own, taken, str(facts["source"]))))
+    return report
+
+
+def _absent(section: InitFrom) -> str | None:
+    """Return the name of the published weights file of a section `init_from` that is not on this machine, or None."""
+    if section.torchvision is not None and not cache_path(section.published).exists():
+        return f"torchvision's {section.published.file}"
+    if section.application is not None and section.path is None:
+        file = cached_file(published_weights(*section.network)[0])
+        return None if file.exists() else f"Keras's {file.name}"
+    return None
 
 
 def _takes(section: InitFrom) -> dict[str, LayerSource]:
@@ -92,68 +122,92 @@ def _takes(section: InitFrom) -> dict[str, LayerSource]:
 
 
 def _taken(
-    section: InitFrom, experiment: Experiment, weights: Sequence[Weight], source: Mapping[str, Tensor]
+    section: InitFrom, experiment: Experiment, own: Mapping[str, Weight], source: Mapping[str, Tensor], path: ConfigPath
 ) -> TransferredWeights:
-    own = {weight.name for weight in weights}
-    apart = next((name for name in source if name.rpartition("/")[2].startswith("lora_") and name not in own), None)
-    if apart is not None:
+    """Return the values that the section `init_from` at a config path gives the weights `own`, by names in the source.
+
+    A shared model need not take all of them: it may end before its source does.
+    """
+    layers = {name.rpartition("/")[0] for name in own}
+    of_lora = (name.rpartition("/") for name in source if name not in own)
+    if (apart := next((n for n in of_lora if n[2].startswith("lora_") and n[0] in layers), None)) is not None:
         hint = "export the run: an exported file has LoRA merged into the kernels"
-        text = f"init_from: the source has LoRA that this model lacks: '{safe_text(apart)}'"
-        raise ConfigError(Fault(text, ("model", "init_from"), "key", hint=hint))
-    weights = [weight for weight in weights if weight.name in source or not weight.spec.is_of_lora]
+        text = f"init_from: the source has LoRA that this model lacks: '{safe_text(''.join(apart))}'"
+        raise ConfigError(Fault(text, path, "key", hint=hint))
+    own = {name: weight for name, weight in own.items() if name in source or not weight.spec.is_of_lora}
     taken = TransferredWeights()
     if section.map:
         model, seed = experiment.spec.model, experiment.spec.seed
-        taken.values = take_mapped(model, weights, source, _takes(section), seed=seed)
+        taken.values = take_mapped(model, list(own.values()), source, _takes(section), seed=seed)
     if section.by_name or not section.map:
-        rest = [weight for weight in weights if weight.name not in taken.values]
-        more = take_by_name(rest, source, all_of_them=not section.by_name)
+        rest = {name: weight.spec.shape for name, weight in own.items() if name not in taken.values}
+        wanted = source if path == INIT_FROM else {name: source[name] for name in rest if name in source}
+        more = take_by_name(rest, wanted, all_of_them=not section.by_name, path=path)
         taken = TransferredWeights({**more.values, **taken.values}, more.skipped)
     return taken
 
 
-def _nothing(weights: Sequence[Weight], source: Mapping[str, Tensor], name: str) -> ConfigError:
-    """Return the error for `model.init_from` if no weight of the source fits the model; its hint has similar layer
+def _nothing(own: Iterable[str], source: Mapping[str, Tensor], name: str, path: ConfigPath) -> ConfigError:
+    """Return the error for a section `init_from` if no weight of the source fits the model; its hint has similar layer
     names."""
     theirs = list(dict.fromkeys(each.rpartition("/")[0] for each in source))
-    ours = dict.fromkeys(weight.name.rpartition("/")[0] for weight in weights)
+    ours = dict.fromkeys(each.rpartition("/")[0] for each in own)
     near = next(((layer, close) for layer in ours if (close := nearest(layer, theirs))), None)
     hint = f"its layers: {', '.join(theirs[:8])}{' ...' if len(theirs) > 8 else ''}"
     hint = (
         f"its layers have names like '{near[1]}'; '{near[0]}' of this model has another name or shape" if near else hint
     )
     text = f"init_from: no weight of {name} has the name and shape of a weight of this model"
-    return ConfigError(Fault(text, ("model", "init_from"), "key", hint=safe_text(hint)))
+    return ConfigError(Fault(text, path, "key", hint=safe_text(hint)))
 
 
-def _note(weights: Sequence[Weight], taken: TransferredWeights, source: str) -> str:
-    text = f"weights: {len(taken.values)} of {counted(len(weights), 'weight')} from {source}"
-    layers = dict.fromkeys(w.name.rpartition("/")[0] for w in weights if w.name not in taken.values)
+def _note(what: str, own: Mapping[str, Weight], taken: TransferredWeights, source: str) -> str:
+    text = f"{what}: {len(taken.values)} of {counted(len(own), 'weight')} from {source}"
+    layers = dict.fromkeys(name.rpartition("/")[0] for name in own if name not in taken.values)
     new = ", ".join(list(layers)[:8]) + (" ..." if len(layers) > 8 else "")
     return f"{text}; newly initialized: {new}" if layers else text
 
 
 def _source(
-    section: InitFrom, experiment: Experiment, config: Config, runs_dir: Path
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return (weights of the source in `model.init_from` by name, in Keras's layout; facts about the source: its name
-    and SHA-256)."""
-    folder = config.init_folder
+    section: InitFrom, base: str, experiment: Experiment, config: Config, folder: Path, runs_dir: Path
+) -> Source:
+    """Return the weights of the source in the section `init_from` of a shared model `base` ('': of the model).
+
+    `folder` is the folder of relative paths.
+    """
     if section.torchvision is not None:
         file = section.published.file
         tensors, digest = published_tensors(section.published, config.progress)
         renamed = to_our_names(tensors, lasting(experiment.weights), _takes(section), file)
         return renamed, {"source": f"torchvision's {file}", "sha256": digest}
+    if section.application is not None:
+        network, arguments = section.network
+        local = None if section.path is None else folder / section.path
+        local = local or published_file(*published_weights(network, arguments), config.progress)
+        tensors, digest = application_tensors(network, arguments, local)
+        return tensors, {"source": safe_text(str(local)), "sha256": digest}
     if section.file is not None:
-        return _file(folder / section.file)
+        path = folder / section.file
+        return _weights_only(path, section, base, experiment) if is_weights_only(path) else _file(path)
     assert section.run is not None
-    record = find_run(str(folder / section.run) if os.sep in section.run else section.run, runs_dir)
+    record = run_named(section.run, folder, runs_dir)
     data = record.weights()
     name = str(record.path) if record.has_checksums else f"{record.path}, a run from before runs had checksums"
     return read_tensors(data, str(record.path)), {"source": name, "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _weights_only(path: Path, section: InitFrom, base: str, experiment: Experiment) -> Source:
+    """Return the weights of a Keras file that has no model, for the layers of a shared model `base`, or of all."""
+    spec = experiment.spec
+    layers = own_layers(spec.model, experiment.graph.specs, lasting(experiment.weights))
+    layers = [inner for each in layers if each.name == base for inner in each.inside] if base else layers
+    with open_weights(path) as file:
+        tensors = matched_tensors(file, layers, by_name=section.by_name)
+        own = {name.removeprefix(f"{base}/"): each for name, each in tensors.items()}
+        return own, {"source": file.name, "sha256": file.digest}
+
+
+def _file(path: Path) -> Source:
     name = safe_text(str(path))
     if path.suffix == ".safetensors":
         data = read_bytes(path, memory_limit())

@@ -114,7 +114,7 @@ def load_keras(file: ModelFile, name: str, *, compiled: bool) -> Loaded:
         if file.arrays is not None:
             check_shapes(file.arrays, _pairs(file.arrays, file, architecture, weights))
 
-    experiment = _build(sections, name, file.name, check)
+    experiment = build_loaded(sections, name, file.name, check)
     state = _take_weights(file, architecture, experiment, notes)
     names = architecture.names
     dtypes = {each.name: each.spec.dtype for each in experiment.spec.model.inputs}
@@ -123,7 +123,9 @@ def load_keras(file: ModelFile, name: str, *, compiled: bool) -> Loaded:
     return Loaded(sections, experiment, architecture.names, facts, tuple(notes), state, architecture.texts)
 
 
-def _build(sections: Mapping[str, Any], name: str, file: str, check: Callable[[Sequence[Weight]], None]) -> Experiment:
+def build_loaded(
+    sections: Mapping[str, Any], name: str, file: str, check: Callable[[Sequence[Weight]], None]
+) -> Experiment:
     """Build the model of a file; `check` compares its weights' shapes with the file's before memory is allocated.
 
     Raises FileRefused, also for faults that the config reader finds in the file's model.
@@ -192,7 +194,7 @@ def _load_safetensors(path: Path, name: str) -> Loaded:
     def check(weights: Sequence[Weight]) -> None:
         refuse_other_weights(weights, tensors, hint="export the model again")
 
-    experiment = _build(sections, name, file, check)
+    experiment = build_loaded(sections, name, file, check)
     weights = lasting(experiment.weights)
     for weight in weights:
         dtype, expected = tensors[weight.name].dtype, weight.tensor.dtype

@@ -57,16 +57,24 @@ def with_data(loaded: Loaded, record: RunRecord) -> tuple[Loaded, States]:
         if text is None:
             pipelines[each.name] = _columns(each.name, column, shape)
     inputs = {each.name: pipelines[each.name] for each in loaded.experiment.spec.model.inputs}
-    spec = parse_data({"source": _SOURCE, "inputs": inputs})
+    loaded, learned = with_section(loaded, record, {"source": _SOURCE, "inputs": inputs}, columns)
+    notes = [note for note in loaded.notes if note != NO_LOSS]
+    return replace(loaded, notes=(*notes, _NO_TARGETS)), learned
+
+
+def with_section(
+    loaded: Loaded, record: RunRecord, data: Mapping[str, Any], columns: Mapping[str, Field]
+) -> tuple[Loaded, States]:
+    """Return an imported model with the section `data`, and the section's fitted state; `columns` are its columns."""
+    spec = parse_data(data)
     row = {column: _row(field) for column, field in columns.items()}
     fitted = spec.with_transforms(lambda _, transform: transform.with_paths(lambda path: str(record.path / path)))
     learned = learn(named_pipelines_of(fitted), Table(row, 1), columns)
     facts = stages(spec, learned).facts
-    sections: Mapping[str, Any] = {"data": {"source": _SOURCE, "inputs": inputs}, **loaded.sections}
+    sections = {"data": data, **loaded.sections}
     described = describe(sections, name=record.name, seed=0, data=spec, inputs=facts.inputs, targets=facts.targets)
     experiment = replace(loaded.experiment, spec=described)
-    notes = [note for note in loaded.notes if note != NO_LOSS]
-    return replace(loaded, sections=dict(sections), experiment=experiment, notes=(*notes, _NO_TARGETS)), learned
+    return replace(loaded, sections=sections, experiment=experiment), learned
 
 
 def text_layers(run: LoadedRun) -> dict[str, TextLayer]:

@@ -10,6 +10,7 @@ from kerascli.foundation.events import EpochEnd, Event, Note
 from kerascli.runs import history
 from kerascli.runs.reading import must_read
 from kerascli.runs.record import RunRecord
+from kerascli.workflow.fitting.phases import Phase
 from kerascli.workflow.tracking.client import Client
 from kerascli.workflow.tracking.sending import Sender
 
@@ -20,8 +21,9 @@ _PATIENCE_SECONDS, _PATIENCE_WITH_FILES_SECONDS = 5.0, 600.0
 """Maximum time for sending what is left once the training has ended."""
 
 
-def sending(events: Iterator[Event], run: RunRecord, trackers: Sequence[MLflow]) -> Iterator[Event]:
-    """Yield the events of a training and, with callbacks `mlflow`, send its run to the server meanwhile."""
+def sending(events: Iterator[Event], run: RunRecord, phases: Sequence[Phase]) -> Iterator[Event]:
+    """Yield the events of a training and, if its `phases` have a callback `mlflow`, send the run meanwhile."""
+    trackers = [each for phase in phases for each in phase.spec.fit.callbacks if isinstance(each, MLflow)]
     if not trackers:
         yield from events
         return

@@ -79,9 +79,8 @@ class Sender:
         """Return the id of the experiment that the environment names, which is created if the server has none."""
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
         answer = self._client.get("experiments/get-by-name", experiment_name=name)
-        if answer is None:
-            return self._client.post("experiments/create", {"name": name})["experiment_id"]
-        return answer["experiment"]["experiment_id"]
+        experiment = answer["experiment"] if answer else self._client.post("experiments/create", {"name": name})
+        return experiment["experiment_id"]
 
     def send(self, rows: Sequence[Row], *, artifacts: bool) -> str:
         """Send what the server does not have, and return it in words.

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.config.config import Config, Progress
-from kerascli.config.load import open_config
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.device import use_threads
 from kerascli.foundation.disk import storage
-from kerascli.foundation.errors import DataError, Fault, Interrupted, KerasCliError, StorageError
+from kerascli.foundation.errors import ConfigError, DataError, Fault, Interrupted, KerasCliError, StorageError
 from kerascli.foundation.events import Began, Event, FoldsEnded, Logs, Note
 from kerascli.report.predictions import csv_text
 from kerascli.runs.reading import quoted
@@ -20,6 +19,7 @@ from kerascli.runs.record import is_study
 from kerascli.studies.facts import StudyFacts
 from kerascli.studies.folder import Member, Study
 from kerascli.workflow.advice.advise import notes
+from kerascli.workflow.bases import open_config
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.run_loop import interrupted_error
@@ -64,13 +64,17 @@ def start_folds(
         raise
 
 
-def resume_folds(study: Study, options: Options, progress: Progress | None) -> Iterator[Event]:
+def resume_folds(study: Study, options: Options, sets: Sequence[str], progress: Progress | None) -> Iterator[Event]:
     """Go on with a study of folds, and yield events. Raises KerasCliError, also if config or data have changed."""
     facts = study.facts
+    idle = {"--set": sets, "--data": options.data, "--profile": options.profile}
+    for option in (option for option, value in idle.items() if value):
+        raise ConfigError(f"{option} cannot be used with a study of folds", hint="start a new study")
+    if facts.tune is not None:
+        raise ConfigError(f"{quoted(study.path)} is a trial", hint="kerascli tune --resume STUDY goes on with it")
     opened = _opening(reopened(study), facts, progress)
-    if facts.data != (digests := _digests(opened(fold=1))):
-        changed = next(name for name in {**facts.data, **digests} if facts.data.get(name) != digests.get(name))
-        raise DataError(f"the data has changed since the study began: {changed}", hint="start a new study")
+    if changed := dict(_digests(opened(fold=1)).items() - facts.data.items()):
+        raise DataError(f"the data has changed since the study began: {', '.join(changed)}", hint="start a new study")
     yield from _train_folds(study, opened, options)
 
 
@@ -146,8 +150,7 @@ def _train_fold(study: Study, number: int, opened: OpenFold, options: Options) -
 
 def _ended(study: Study, options: Options) -> Iterator[Event]:
     """Evaluate and predict each fold by its run, write the predictions, and yield an event with the results."""
-    results: dict[str, list[Logs]] = {"validation": []}
-    baselines: list[dict[str, Logs]] = []
+    results: dict[str, list[Logs]] = {"validation": [], "baseline": [], "test": []}
     tables: list[dict[str, np.ndarray]] = []
     for number in range(1, study.facts.trials + 1):
         record = study.member(f"fold-{number}").record
@@ -156,15 +159,15 @@ def _ended(study: Study, options: Options) -> Iterator[Event]:
         yield from notes(run.warnings)
         evaluated = evaluate_rows(run, rows, "validation").result
         results["validation"].append(evaluated.logs)
-        baselines.append(dict(evaluated.baselines))
-        if (test := record.facts()["results"].get("test")) is not None:
-            results.setdefault("test", []).append(test)
+        results["baseline"] += list(evaluated.baselines.values())[:1]
+        results["test"] += filter(None, [record.facts()["results"].get("test")])
         predictions = predict_rows(run, rows)
         assert rows.origin is not None  # it has been split
         whole, chosen = rows.origin.table.whole()
         own = {"row": np.arange(1, whole.rows + 1)[chosen], "fold": np.full(rows.rows, number)}
         tables.append(replace(predictions, kept=own | predictions.kept | own).table())
-    yield FoldsEnded(str(study.path), _write_predictions(study, tables), results, baselines)
+    shown = {split: logs for split, logs in results.items() if len(logs) == study.facts.trials}
+    yield FoldsEnded(str(study.path), _write_predictions(study, tables), shown)
 
 
 def _write_predictions(study: Study, tables: Sequence[dict[str, np.ndarray]]) -> str:

@@ -12,7 +12,6 @@ from functools import partial
 
 import torch
 
-from kerascli.config.load import open_config
 from kerascli.config.point import config_at, written_point
 from kerascli.config.sections.space import Point
 from kerascli.config.yaml.document import Document
@@ -26,6 +25,7 @@ from kerascli.studies.folder import Member, Study
 from kerascli.studies.pruning import is_pruned
 from kerascli.studies.sampling import next_point
 from kerascli.studies.values import by_epoch, by_fold, rows_of
+from kerascli.workflow.bases import open_config
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.train import resume, start
@@ -169,7 +169,7 @@ class Worker:
         if record.has_begun:
             return iter(()) if record.facts()["status"] in ("completed", "stopped") else resume(record, options, ())
         written, flags = config_at(document, settings.flags, (facts.flags, facts.sets))
-        opened = partial(open_config, written, flags=flags)
+        opened = partial(open_config, written, flags=flags, runs_dir=options.runs_dir)
         config = opened(fold=1)
         if (folds := number_of_folds(config, written)) is not None:
             return trial_folds(self.study, member, folds, opened, options, watch.after_fold)

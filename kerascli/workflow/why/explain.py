@@ -26,7 +26,8 @@ from kerascli.workflow.why.column_groups import (
     staged_inputs,
     table_of,
 )
-from kerascli.workflow.why.gradients import grad_cam, integrated_gradients, resized
+from kerascli.workflow.why.grad_cam import grad_cam, resized
+from kerascli.workflow.why.gradients import integrated_gradients
 from kerascli.workflow.why.occlusion import occluded_pictures, occluded_words
 from kerascli.workflow.why.permutation import permutation_importance
 from kerascli.workflow.why.score import Score, score_of

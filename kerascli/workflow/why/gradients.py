@@ -1,5 +1,4 @@
-"""Reasons by gradients: integrated gradients of all inputs (Sundararajan et al., 2017), Grad-CAM (Selvaraju et al.,
-2017)."""
+"""Integrated gradients: the share of each place of the inputs in a score (Sundararajan et al., 2017)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,14 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
 from kerascli.data.batches.loader import BatchSource
 from kerascli.data.batches.rows import MemorySplit
 from kerascli.foundation import draws
-from kerascli.foundation.errors import ConfigError, safe_text, suggestion
-from kerascli.layers.convolutional.base import BaseConvolutionModule
+from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.model.runtime.graph import Graph
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.why.score import Score
@@ -94,46 +91,6 @@ def integrated_gradients(run: LoadedRun, rows: MemorySplit, baseline: MemorySpli
     return Attributions({name: torch.cat(each) for name, each in parts.items()}, missed / (difference or 1.0))
 
 
-def grad_cam(run: LoadedRun, rows: MemorySplit, layer: str | None, score: Score) -> tuple[str, Tensor]:
-    """Return (name of a layer, maps (rows, height, width) of where its output speaks for the score, at its own size).
-
-    `layer` names a layer whose output has two axes of places; None: the last convolution. Raises ConfigError.
-    """
-    modules = dict(_layers_with_places(run.experiment.module.graph))
-    convolutions = [name for name, module in modules.items() if isinstance(module, BaseConvolutionModule)]
-    if layer is None and not convolutions:
-        raise ConfigError("grad_cam: the model has no convolution over pictures", hint="--method integrated_gradients")
-    name = convolutions[-1] if layer is None else layer
-    if name not in modules:
-        hint = f"it has {', '.join(modules)}" if modules else "--method integrated_gradients"
-        text = f"--layer: no layer '{safe_text(name)}' has an output of (height, width, channels)"
-        raise ConfigError(f"{text}{suggestion(name, modules)}", hint=hint)
-    features: list[Tensor] = []
-
-    def hook(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
-        features.append(output.detach().requires_grad_())
-        return features[-1]
-
-    maps: list[Tensor] = []
-    handle = modules[name].register_forward_hook(hook)
-    try:
-        with in_evaluation(run):
-            for number, batch in enumerate(BatchSource(rows, ROWS, run.experiment.device).epoch(0)):
-                features.clear()
-                outputs = run_model(run, run.experiment.module.input_stage(dict(batch.inputs)))
-                (gradient,) = _gradients(score.log_odds(outputs, number * ROWS), features[-1:])
-                weights = gradient.mean((1, 2), keepdim=True)
-                maps.append(torch.relu((features[-1] * weights).sum(-1)).detach().cpu())
-    finally:
-        handle.remove()
-    return name, torch.cat(maps)
-
-
-def resized(maps: Tensor, height: int, width: int) -> Tensor:  # (N, h, w) -> (N, height, width)
-    """Return maps enlarged to the size of pictures, bilinearly."""
-    return F.interpolate(maps[:, None], (height, width), mode="bilinear", align_corners=False)[:, 0]
-
-
 @contextmanager
 def in_evaluation(run: LoadedRun) -> Iterator[None]:
     """Context manager in which a run's model predicts, with gradients."""
@@ -201,7 +158,7 @@ def _path(
 
     sums = [torch.zeros_like(values) for _, values in ends[0]]
     for number in range(STEPS):
-        for total, gradient in zip(sums, _gradients(*at((number + 0.5) / STEPS)), strict=True):
+        for total, gradient in zip(sums, gradients_of(*at((number + 0.5) / STEPS)), strict=True):
             total += gradient / STEPS
     with torch.no_grad():
         gain = at(1.0)[0] - at(0.0)[0]
@@ -214,19 +171,9 @@ def _path(
     return attributions, gain
 
 
-def _gradients(scores: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
+def gradients_of(scores: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
     """Return the gradients of scores with respect to tensors. Raises ConfigError if there are none."""
     if not scores.requires_grad:
         raise ConfigError(_NO_GRADIENT, hint="--method permutation or occlusion needs none")
     gradients = torch.autograd.grad(scores.sum(), leaves, allow_unused=True)
     return [torch.zeros_like(a) if g is None else g for a, g in zip(leaves, gradients, strict=True)]
-
-
-def _layers_with_places(graph: Graph, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield the layers, also of shared models, whose output is (height, width, channels), each by its name."""
-    for node, module in zip(graph.model.nodes, graph.nodes, strict=True):
-        inner = [each for each in module.modules() if isinstance(each, Graph)]
-        for each in inner[:1]:
-            yield from _layers_with_places(each, f"{prefix}{node.name}.")
-        if not inner and all(graph.specs[name].rank == 3 for name in node.outputs if name != "_"):
-            yield prefix + node.name, module

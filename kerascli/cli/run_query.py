@@ -41,8 +41,7 @@ def best(runs: Sequence[Listed], metric: str) -> RunLine:
     ways = (direction(metric, run.facts().get("directions", {})) for run, line in runs if line.last)
     way = next(filter(None, ways), None)
     if way is None:
-        hint = f"--sort -{metric} --limit 1, if higher is better"
-        raise expression.error("it is not known whether lower or higher is better", hint=hint)
+        raise expression.error("whether lower or higher is better is not known", hint=f"--sort -{metric} --limit 1")
     order = _Expression(metric if way == "min" else f"-{metric}", "--best", runs)
     return min(runs, key=order.key)[1]
 

@@ -1,0 +1,113 @@
+"""Weights of the networks of `kerascli/applications`: files that Keras publishes, or of the same layout."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from kerascli.config.composition.applications import Application
+from kerascli.config.composition.references import NO_FACTS, References
+from kerascli.config.describe import describe
+from kerascli.config.run import RunSpec
+from kerascli.config.yaml.document import Document
+from kerascli.data.download import Progress, download_file
+from kerascli.foundation.disk import storage
+from kerascli.foundation.disk.files import open_regular
+from kerascli.foundation.errors import ConfigError, DataError, FileRefused, safe_text
+from kerascli.interop.weight_files import matched_tensors, open_weights, own_layers
+from kerascli.model.runtime.graph import Graph
+from kerascli.model.runtime.weights import lasting
+
+CLASSES = Path(__file__).parent / "imagenet_classes.txt"
+"""File with the names of ImageNet's 1,000 classes, as torchvision has them, a line each."""
+INPUT = "image"
+"""Name of the input of every network."""
+_CHANNELS = 3
+_STATISTICS = {"mean", "variance", "count"}
+"""Weights of the layer `normalization` in Keras's files; the networks of kerascli have its numbers as settings."""
+
+
+def application_spec(network: Application, arguments: Mapping[str, Any], size: int | None = None) -> RunSpec:
+    """Return a network as a parsed config without data, for images of `size` pixels (None: as published).
+
+    `arguments` are those of Keras's function. Raises Invalid (config errors).
+    """
+    size = size or network.network.size
+    sections: dict[str | int, Any] = {"model": application_model(network, arguments, size)}
+    references = References(Document(sections, {}, network.name), {}, NO_FACTS)
+    return describe(sections, name=network.name, seed=0, data=None, inputs={}, targets=None, references=references)
+
+
+def application_model(network: Application, arguments: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """Return a network as a `model` section for images of `size` pixels. Raises Invalid (config errors)."""
+    return {"inputs": {INPUT: [size, size, _CHANNELS]}, **network.model(arguments)}
+
+
+def published_weights(network: Application, arguments: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return the address of the weights that Keras publishes for a network, and their MD5 or SHA-256 if known.
+
+    Raises ConfigError if there are none.
+    """
+    published = network.weights(arguments)
+    if published is None:
+        raise ConfigError(f"there are no published weights of {network.name}", hint="weights: FILE, or weights: null")
+    return published
+
+
+def cached_file(address: str) -> Path:
+    """Return the path where Keras caches the published file of this address: `$KERAS_HOME/models`, or below
+    `~/.keras`."""
+    name = address.rpartition("/")[2]
+    name = name.lower().replace("-", "_") if name.startswith("NASNet") else name  # so Keras calls it there
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models" / name
+
+
+def published_file(address: str, digest: str | None, progress: Progress | None = None) -> Path:
+    """Return the path of a file that Keras publishes, which is downloaded if it is not cached.
+
+    `digest` is its MD5 or SHA-256, if known. Raises DataError, FileRefused.
+    """
+    local = cached_file(address)
+    storage.make_folder(local.parent)
+    hint = f"place the file at '{local}' by hand, or write weights: FILE, or weights: null for random ones"
+    download_file(address, local, digest=digest, shown=address, hint=hint, progress=progress)
+    if digest is not None:
+        kind = "md5" if len(digest) == 32 else "sha256"
+        if (own := _digest(local, kind)) != digest:
+            text = f"'{safe_text(str(local))}' is not the published file: its {kind.upper()} is {own}, not {digest}"
+            raise FileRefused(text, hint="remove the file: it is then downloaded again")
+    return local
+
+
+def application_tensors(
+    network: Application, arguments: Mapping[str, Any], path: Path
+) -> tuple[dict[str, Tensor], str]:
+    """Return the weights of a network in a file of Keras by name, and the file's SHA-256. Raises FileRefused.
+
+    Its layers are matched by name if the file has all their names, else by order, as Keras does.
+    """
+    if not path.exists():
+        raise DataError(f"there is no file '{safe_text(str(path))}'")
+    spec = application_spec(network, arguments)
+    graph = Graph(spec.built)
+    own = own_layers(spec.model, graph.specs, lasting(graph.weights()))
+    with open_weights(path) as file:
+        names = {layer.name for layer in file.layers}
+        layers = [layer for layer in file.layers if not _is_normalization(layer.groups)]
+        by_name = all(layer.name in names for layer in own)
+        tensors = matched_tensors(replace(file, layers=tuple(layers)), own, by_name=by_name)
+    return tensors, _digest(path, "sha256")
+
+
+def _is_normalization(groups: Mapping[str, Any]) -> bool:
+    names = {path.rpartition("/")[2].partition(":")[0] for paths in groups.values() for path in paths}
+    return bool(names) and names <= _STATISTICS
+
+
+def _digest(path: Path, kind: str) -> str:
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, kind).hexdigest()

@@ -1,0 +1,160 @@
+"""Run the frozen part of a model once: keep its outputs for all rows, and train the rest of the model on them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kerascli.data.batches.loader import Batch, BatchSource
+from kerascli.data.batches.rows import DiskSplit, MemorySplit, Split
+from kerascli.data.pipeline.prepare import PreparedData
+from kerascli.data.pipeline.preparer import read_records, split_of
+from kerascli.data.storage.convert import as_records
+from kerascli.data.storage.mapped import Mapped, spill
+from kerascli.data.storage.on_disk import is_large
+from kerascli.foundation import draws
+from kerascli.foundation.disk.storage import size_text
+from kerascli.foundation.errors import counted
+from kerascli.foundation.events import Note
+from kerascli.model.ir.nodes import Input, Model, Node
+from kerascli.model.runtime.built import Built
+from kerascli.model.runtime.executor import GraphOutcome
+from kerascli.model.runtime.graph import Graph
+from kerascli.model.syntax.views import leading_to
+from kerascli.training.build import Experiment
+from kerascli.training.checks.row_independence import node_keeps_rows_apart, reduces_a_batch
+from kerascli.training.objectives.train_step import GraphStep, autocast
+from kerascli.training.strategies.base import Strategy
+from kerascli.workflow.fitting.plan import rows_in_order
+
+
+@dataclass(frozen=True, slots=True)
+class Shortened:
+    """Rest of a model behind its frozen part, and the rows of its training: the outputs of the frozen part."""
+
+    experiment: Experiment
+    prepared: PreparedData
+    note: Note
+
+
+def without_frozen(experiment: Experiment, prepared: PreparedData, strategy: Strategy) -> Shortened | None:
+    """Run the frozen part of a model over the rows to train and to validate on, and return the rest of the model.
+
+    The frozen part has the nodes before the first one that is trained, draws random numbers, changes weights or adds a
+    loss. None: the model has no such part with weights, or its outputs cannot be kept.
+    """
+    spec, fit = experiment.spec, experiment.spec.fit
+    augmented = prepared.mixing is not None and len(prepared.mixing.steps) > 0
+    if spec.train_step is not None or strategy.is_divided or augmented or fit.epochs < 2 or fit.steps_per_epoch:
+        return None
+    frozen = _frozen_nodes(experiment, prepared.splits["train"])
+    rest = tuple(node for node in spec.model.nodes if node.name not in frozen)
+    made = {output for node in spec.model.nodes if node.name in frozen for output in node.outputs}
+    used = [*(name for node in rest for name in node.used_names()), *spec.model.outputs]
+    kept = tuple(name for name in dict.fromkeys(used) if name in made)
+    first = leading_to([node for node in spec.model.nodes if node.name in frozen], kept)
+    if not any(any(experiment.graph.weights_by_node()[node.name]) for node in first if isinstance(node, Node)):
+        return None
+    built = _part(experiment, rest, kept, spec.model.outputs)
+    head = Graph(built)
+    step = _Frozen(experiment, Graph(_part(experiment, first, (), kept)), [each.name for each in head.model.inputs])
+    names = {"train", fit.validation_data or "validation"} if fit.validates() else {"train"}
+    if any(step.masks(next(rows_in_order(experiment, prepared.splits[name]).epoch(0))) for name in names):
+        return None
+    splits = {name: step.split(prepared.splits[name]) for name in sorted(names)}
+    size, rows = sum(each.nbytes for each in splits.values()), sum(each.rows for each in splits.values())
+    where = "on disk" if any(isinstance(each, DiskSplit) for each in splits.values()) else "in memory"
+    text = f"frozen: the outputs of {counted(len(first), 'layer')} are kept {where} for {counted(rows, 'row')}"
+    whole = experiment.module
+    module = GraphStep(head, whole.objective, whole.input_stage, whole.target_stage, whole.precision)
+    passes = tuple(replace(each, module=module) for each in experiment.forward_passes)
+    spec = replace(spec, model=built.model, built=built)
+    shortened = replace(experiment, spec=spec, graph=head, module=module, forward_passes=passes)
+    return Shortened(
+        shortened, replace(prepared, splits={**prepared.splits, **splits}), Note(f"{text}, {size_text(size)}")
+    )
+
+
+def _part(experiment: Experiment, nodes: tuple[object, ...], extra: tuple[str, ...], outputs: tuple[str, ...]) -> Built:
+    """Return some nodes of a model as a built model with the same modules; `extra` are tensors that become inputs."""
+    built, model = experiment.spec.built, experiment.spec.model
+    own = tuple(node for node in nodes if isinstance(node, Node))
+    used = {name for node in own for name in node.used_names()} | {*outputs}
+    inputs = [each for each in model.inputs if each.name in used]
+    inputs += [Input(name, built.specs[name]) for name in extra]
+    part = Model(tuple(inputs), own, tuple(outputs), targets=model.targets if extra else ())
+    return Built(part, built.modules, built.specs, built.owners)
+
+
+def _frozen_nodes(experiment: Experiment, rows: Split) -> set[str]:
+    """Return the names of the nodes whose outputs are the same in every epoch, found by a run of the training step."""
+    module, model, specs = experiment.module, experiment.spec.model, experiment.spec.built.specs
+    tape = draws.Tape()
+    module.train()
+    with torch.no_grad(), draws.using(tape):
+        batch = next(BatchSource(rows, min(2, rows.rows), experiment.device).epoch(0))
+        outcome, _ = module.compare(batch)
+    random = {place.split("/")[0] for place, _ in tape.draws}
+    changing = {name.split("/")[0] for name in (*outcome.losses, *outcome.metrics)}
+    weights = experiment.graph.weights_by_node()
+    same = {each.name for each in model.inputs if f"data.{each.name}" not in random}
+    frozen: set[str] = set()
+    for node in model.nodes:
+        own = weights[node.name]
+        changes = node.name in random | changing or any(w.trainable or w.name in outcome.updates for w in own)
+        apart = node_keeps_rows_apart(node, specs) and not reduces_a_batch(node, specs)
+        is_plain = not node.layer.mixes_samples or node.layer.component_name in {"batch_normalization", "expr"}
+        if node.outputs and not changes and apart and is_plain and same.issuperset(node.used_names()):
+            frozen.add(node.name)
+            same.update(node.outputs)
+    return frozen
+
+
+class _Frozen:
+    """Frozen part of a model, with the inputs and tensors that the rest of the model takes."""
+
+    def __init__(self, experiment: Experiment, graph: Graph, taken: list[str]) -> None:
+        self._experiment = experiment
+        self._graph = graph.eval()
+        self._taken = taken
+
+    def _run(self, batch: Batch) -> GraphOutcome:
+        module = self._experiment.module
+        with torch.inference_mode(), autocast(module.precision, self._experiment.device):
+            return self._graph(module.input_stage.eval()(batch.inputs))
+
+    def masks(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Return the masks of the part's outputs, which cannot be kept."""
+        return self._run(batch).masks
+
+    def split(self, rows: Split) -> Split:
+        """Return the rows of a split with the part's outputs as inputs: in memory, or on disk if they are large."""
+        blocks, origin = self._blocks(rows), rows.origin
+        first = next(blocks)
+        count = len(next(iter(first.values())))
+        if not is_large(sum(values.nbytes for values in first.values()) // count * rows.rows):
+            parts = [first, *blocks]
+            return split_of({key: np.concatenate([part[key] for part in parts]) for key in first}, rows.rows, origin)
+        chunks = (as_records(part) for part in chain([first], blocks))
+        mapped = Mapped(spill(chunks, rows.rows), "the temporary file")
+        return DiskSplit(MemorySplit({}, {}, {}, rows.rows), [partial(read_records, mapped)], origin)
+
+    def _blocks(self, rows: Split) -> Iterator[dict[str, np.ndarray]]:
+        done = 0
+        for batch in rows_in_order(self._experiment, rows, metrics=False).epoch(0):
+            outputs = self._run(batch).outputs
+            part = rows.read(slice(done, done + batch.rows))
+            done += batch.rows
+            inputs = {name: part.inputs[name] for name in self._taken if name in part.inputs and name not in outputs}
+            inputs |= {name: _single(each).cpu().numpy() for name, each in outputs.items()}
+            sections = {"inputs": inputs, "targets": part.targets, "sample_weight": part.sample_weight}
+            yield {f"{key}/{name}": values for key, each in sections.items() for name, values in each.items()}
+
+
+def _single(values: Tensor) -> Tensor:
+    """Return values in half precision as float32, which numpy has; others as they are."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values

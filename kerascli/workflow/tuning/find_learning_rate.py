@@ -1,0 +1,120 @@
+"""Find a learning rate: train for some steps whose learning rate grows, and see where the loss falls fastest.
+
+L. N. Smith, Cyclical Learning Rates for Training Neural Networks, 2017.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, count, islice
+from typing import TYPE_CHECKING
+
+from kerascli.config.config import Config
+from kerascli.data.batches.loader import Batch
+from kerascli.foundation.device import choose_device, prepare_cpu, use_threads
+from kerascli.foundation.errors import ConfigError, Fault
+from kerascli.report.plots import COLORS, GREY, in_style, new_figure
+from kerascli.schedules.base import Schedule
+from kerascli.training.step import Progress, Trainer
+from kerascli.workflow.fitting.options import Options
+from kerascli.workflow.fitting.phases import PhaseRunner, prepare_phases
+from kerascli.workflow.interchange.init_from import init_weights
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STEPS = 100
+"""Number of training steps of a sweep, unless the loss diverges before."""
+FIRST, LAST = 1e-6, 10.0
+"""Learning rates of the first and the last step; those between them are as far apart in their logarithms."""
+_MOMENTUM = 0.9
+"""Momentum of the moving average of the losses: losses of single batches are noisy."""
+_DIVERGED = 4.0
+"""Multiple of the lowest loss so far from which on the training diverges."""
+_FEWEST = 10
+"""Minimum number of steps to suggest a learning rate from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Result of a sweep: a smoothed loss for each learning rate, and the learning rate at which it falls fastest."""
+
+    learning_rates: list[float]
+    losses: list[float]
+    suggestion: float
+
+
+def find_learning_rate(config: Config, options: Options) -> Sweep:
+    """Train a config's first phase for at most STEPS steps with growing learning rates, and return the losses.
+
+    No run is made. Raises KerasCliError, as if the optimizer's learning rate follows a schedule.
+    """
+    prepare_cpu()
+    use_threads(options.threads)
+    phases = prepare_phases(config)
+    path = ("compile", "optimizer")
+    training = phases[0].spec.training
+    if training is None or phases[0].spec.train_step is not None:
+        raise phases[0].config.error([Fault("a sweep takes one optimizer, not those of train_step", ("fit",), "key")])
+    for optimizer in training.optimizers.values():
+        if isinstance(rate := optimizer.rule.learning_rate, Schedule):
+            hint = f"sweep with a number: --set compile.optimizer={{{optimizer.rule.component_name}: 0.001}}"
+            text = f"a sweep sets the learning rate, but the optimizer follows '{rate.component_name}'"
+            raise phases[0].config.error([Fault(text, path, hint=hint)])
+    reached = Progress(epoch=phases[0].spec.fit.initial_epoch)
+    runner = PhaseRunner(phases, choose_device(options.device), options, reached)
+    init_weights(runner.state.experiment, phases[0].config, options.source_runs or options.runs_dir)
+    trainer = runner.state.trainer
+    trainer.optimizers.weights_were_set()
+    trainer.module.train()
+    rates = [FIRST * (LAST / FIRST) ** (step / (STEPS - 1)) for step in range(STEPS)]
+    batches = chain.from_iterable(runner.state.plan.batches(epoch, 0) for epoch in count(reached.epoch))
+    losses = _smoothed(_losses(trainer, batches, rates))
+    if len(losses) < _FEWEST:
+        text = f"the loss diverges within {len(losses)} steps, at a learning rate of {rates[len(losses) - 1]:.2g}"
+        raise ConfigError(text, hint="look for extreme values in the data: the inputs may need normalization")
+    return Sweep(rates[: len(losses)], losses, rates[_steepest(losses)])
+
+
+def _losses(trainer: Trainer, batches: Iterator[Batch], rates: list[float]) -> Iterator[float]:
+    """Yield the loss of each training step, before its update; the last step is that before one that is not finite."""
+    (optimizer,) = trainer.optimizers.by_name.values()
+    for step, (batch, rate) in enumerate(zip(islice(batches, len(rates)), rates, strict=False)):
+        optimizer.set_learning_rate(rate)
+        loss = trainer.module.objective.logged_values(trainer.step(batch, step))["loss"]
+        if not math.isfinite(loss) or trainer.optimizers.bad_step() is not None:
+            return
+        yield loss
+
+
+def _smoothed(losses: Iterator[float]) -> list[float]:
+    """Return moving averages of losses, without the bias of their start, until the training diverges."""
+    average, smoothed = 0.0, list[float]()
+    for step, loss in enumerate(losses, start=1):
+        average = _MOMENTUM * average + (1 - _MOMENTUM) * loss
+        smoothed.append(average / (1 - _MOMENTUM**step))
+        lowest = min(smoothed)
+        if smoothed[-1] - lowest > (_DIVERGED - 1) * abs(lowest) and step >= _FEWEST:
+            break
+    return smoothed
+
+
+def _steepest(losses: list[float]) -> int:
+    """Return the index of the step, before the lowest loss, around which the smoothed loss falls fastest."""
+    lowest = max(losses.index(min(losses)), 2)
+    slopes = [losses[step + 1] - losses[step - 1] for step in range(1, lowest)]
+    return 1 + slopes.index(min(slopes))
+
+
+@in_style()
+def plot_sweep(sweep: Sweep) -> "Figure":
+    """Return a figure of the losses by learning rate, with the suggested one."""
+    figure = new_figure((7.2, 4.0))
+    axes = figure.subplots()
+    axes.plot(sweep.learning_rates, sweep.losses, color=COLORS[0])
+    axes.axvline(sweep.suggestion, color=GREY, linewidth=0.9, linestyle="dotted", label=f"{sweep.suggestion:.2g}")
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss (smoothed)")
+    axes.legend()
+    return figure
