@@ -70,7 +70,7 @@ INNER_FLOORS = {
         ["fitting", "prompts", "space_check", "units"],
         ["check", "rows", "tracking"], ["evaluate", "make_samples", "predict"],
         ["evaluation", "interchange"], ["train"],
-        ["batch_picture", "forecasting", "further_training", "smoke", "stream", "tuning", "why"],
+        ["forecasting", "further_training", "smoke", "stream", "tuning", "why"],
     ],
     "interop": [
         ["keras", "example_inputs", "published", "torch_files", "torchvision_names"],

@@ -20,7 +20,6 @@ import typer
 from kerascli.cli.commands import app
 from kerascli.config.composition.extends import read_extended
 from kerascli.config.data import config_facts
-from kerascli.config.load import open_config
 from kerascli.config.misspelt import refuse_misspelt
 from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError
 from kerascli.foundation.interrupts import SIGNALS
@@ -28,6 +27,7 @@ from kerascli.language.component import registries
 from kerascli.runs.index import find_run
 from kerascli.training.profiling.advice import RULES
 from kerascli.training.profiling.phases import ORDER, REST
+from kerascli.workflow.bases import open_config
 from kerascli.workflow.check import check
 from tests.support.processes import forked_kerascli
 from tests.support.runs_harness import write

@@ -67,9 +67,8 @@ def evaluate(
     from kerascli.workflow.evaluation.choose_threshold import chosen_points, keep, rule_of
 
     what, rule = what or [], rule_of(threshold, maximize, hold_recall, needed=keep_threshold or output is not None)
-    options.refuse(
-        {"--cells": cells and worst is None}, ["--cells"], "goes with --worst N, to whose rows it adds cells"
-    )
+    idle = {"--cells": cells and worst is None}
+    options.refuse(idle, idle, "goes with --worst N, to whose rows it adds cells")
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})

@@ -61,6 +61,17 @@ def plot(
     options.say(f"{file}\n")
 
 
+def _refuse_idle(values: Mapping[str, object], kinds: Mapping[str, bool]) -> None:
+    """Raise ConfigError for an option that has no effect on the kind of plot that is asked for."""
+    kind = next((name for name, is_chosen in kinds.items() if is_chosen), "")
+    others = _ABOUT[""] if kind else ()
+    options.refuse(
+        {**kinds, **values}, [*(name for name in kinds if name != kind), *others], f"cannot be used with {kind}"
+    )
+    for other, names in _ABOUT.items():
+        options.refuse(values, [name for name in names if name not in _ABOUT[kind]], f"can only be used with {other}")
+
+
 def draw_named(
     names: Sequence[str],
     runs_dir: Path,
@@ -78,17 +89,6 @@ def draw_named(
 
     records, objectives = curves_of(study)
     return draw(records, output or study / "curves.png", metrics or objectives, log_scale=log, smooth=smooth)
-
-
-def _refuse_idle(values: Mapping[str, object], kinds: Mapping[str, bool]) -> None:
-    """Raise ConfigError for an option that has no effect on the kind of plot that is asked for."""
-    kind = next((name for name, is_chosen in kinds.items() if is_chosen), "")
-    others = _ABOUT[""] if kind else ()
-    options.refuse(
-        {**kinds, **values}, [*(name for name in kinds if name != kind), *others], f"cannot be used with {kind}"
-    )
-    for other, names in _ABOUT.items():
-        options.refuse(values, [name for name in names if name not in _ABOUT[kind]], f"can only be used with {other}")
 
 
 def draw_model(
@@ -147,7 +147,7 @@ def draw_data(
     from kerascli.data.pipeline.learned_state import load_learned
     from kerascli.report.pictures import plot_batch
     from kerascli.workflow.bases import open_config
-    from kerascli.workflow.batch_picture import batch_picture
+    from kerascli.workflow.rows.batch_picture import batch_picture
 
     if isinstance(source, Document):
         made = batch_picture(open_config(source, flags=flags, progress=options.download_bar(), runs_dir=runs_dir))

@@ -1,7 +1,7 @@
 """The command `kerascli predict RUN WHAT...`: classes or values for the rows of files, a split, or texts."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -34,7 +34,6 @@ Decode = Annotated[
 _OF_TABLES = ("--classes", "--threshold", "--decode")
 """Options with an effect on tables, not on arrays of outputs."""
 Stream = Annotated[bool, option("--stream", "Predict each row of standard input as it comes; skip bad rows.")]
-_ARRAYS = {".npy", ".npz"}
 _OF_FOLDS = "cannot be used with a study of folds, whose mean is predicted: name a run, such as {}/fold-1"
 
 
@@ -73,32 +72,40 @@ def predict(
     with dealing(device, timeout) as members:
         _check_rows(what, text, stream=stream, output=output, skip=skip)
         _check_horizon(what, horizon, future, other_options)
-        _check_output(output, other_options, keep=keep, as_json=as_json)
+        arrays = _check_output(output, other_options, keep=keep, as_json=as_json)
         options.refuse_idle_data(data, what or ["-"])
         launch_processes(processes, alone=alone)
         records = trained_runs(run, runs_dir, checkpoint, trust_plugins)
         _check_place(output, records[0], [*what, *([] if future is None else [str(future)])])
-        from kerascli.workflow.predict import Form, predict_run
+        from kerascli.workflow.predict import Form
 
         form = Form(keras_names=keras_names, decode=decode is not None, raw=raw)
-        arrays = output is not None and output.suffix.lower() in _ARRAYS
-        if len(records) > 1:
-            idle = {"--stream": stream, "--horizon": horizon, "--raw": raw, "--on-bad-rows": skip, "arrays": arrays,
-                    "this WHAT": {*what} & {"train", "validation", "-"}, "--processes": members}  # fmt: skip
-            options.refuse(idle, idle, _OF_FOLDS.format(run))
+        idle = {"--stream": stream, "--horizon": horizon, "--raw": raw, "--on-bad-rows": skip, "arrays": arrays,
+                "this WHAT": {*what} & {"train", "validation", "-"}, "--processes": members}  # fmt: skip
+        options.refuse(idle, idle if len(records) > 1 else (), _OF_FOLDS.format(run))
         opened = partial(_opened, view=view, threshold=threshold, raw=arrays or len(records) > 1, device=device,
                          threads=threads, checkpoint=checkpoint, data=data, group=members)  # fmt: skip
         if stream:
             return _stream(opened(records[0]), form, keep, classes=classes, as_json=as_json)
-        predicted = partial(predict_run, what=what, texts=text, keep=keep, form=form, skip=skip)
-        if horizon is not None:
-            from kerascli.workflow.forecasting.forecast import forecast_run
-
-            predicted = partial(forecast_run, what=what[0], horizon=horizon, future=future, keep=keep, raw=raw)
+        forecast = None if horizon is None else {"what": what[0], "horizon": horizon, "future": future, "raw": raw}
+        predicted = _predictor({"what": what, "texts": text, "form": form, "skip": skip}, forecast, keep)
         predictions, warnings = mean_of_runs(records, opened, predicted)
     if world_of().leads:
         _show(predictions, output, keep, classes=classes, as_json=as_json)
         options.warn(warnings)
+
+
+def _predictor(
+    rows: Mapping[str, Any], forecast: Mapping[str, Any] | None, keep: list[str]
+) -> "Callable[[LoadedRun], Predictions]":
+    """Return the function that predicts rows, or with `forecast` the rows after the last of a series, by a run."""
+    if forecast is None:
+        from kerascli.workflow.predict import predict_run
+
+        return partial(predict_run, **rows, keep=keep)
+    from kerascli.workflow.forecasting.forecast import forecast_run
+
+    return partial(forecast_run, **forecast, keep=keep)
 
 
 def _opened(
@@ -192,13 +199,15 @@ def _check_place(output: Path | None, record: "RunRecord", what: list[str]) -> N
         writable(output, output.suffix.lower(), run=record, reads=reads)
 
 
-def _check_output(output: Path | None, chosen: Mapping[str, object], *, keep: list[str], as_json: bool) -> None:
-    """Raise ConfigError or StorageError if predictions cannot be written in the format of the file's suffix.
+def _check_output(output: Path | None, chosen: Mapping[str, object], *, keep: list[str], as_json: bool) -> bool:
+    """Return True if the output file holds arrays.
+
+    Raises ConfigError or StorageError if predictions cannot be written in the format of its suffix.
 
     `chosen` are options of the command, with their values.
     """
     if output is None:
-        return
+        return False
     from kerascli.foundation.disk.storage import output_file
     from kerascli.report.predictions import FORMATS, TABLES
 
@@ -215,3 +224,4 @@ def _check_output(output: Path | None, chosen: Mapping[str, object], *, keep: li
     output_file(output)
     if not output.parent.is_dir():
         raise StorageError(f"cannot write '{output}': there is no folder '{output.parent}'")
+    return kind not in TABLES

@@ -102,11 +102,11 @@ def _find_learning_rate(
                    "cannot be used with --find-learning-rate: it makes no run")  # fmt: skip
     source = options.read_config(options.config_or_only(what), sets, flags)
     options.check_device(chosen.device)
-    from kerascli.config.load import open_config
     from kerascli.report.plots import save
+    from kerascli.workflow.bases import open_config
     from kerascli.workflow.tuning.find_learning_rate import find_learning_rate, plot_sweep
 
-    config = open_config(source, flags=flags, progress=options.download_bar())
+    config = open_config(source, flags=flags, progress=options.download_bar(), runs_dir=chosen.runs_dir)
     sweep = find_learning_rate(config, chosen)
     if values["--json"]:
         options.say_json(asdict(sweep))

@@ -2,11 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from kerascli.cli import options
 from kerascli.cli.options import option
 from kerascli.foundation.errors import ConfigError, one_of
+
+if TYPE_CHECKING:
+    from kerascli.report.reasons import Reasons
 
 Method = Annotated[
     Literal["permutation", "integrated_gradients", "grad_cam", "occlusion"] | None,
@@ -45,7 +48,7 @@ def why(
     what, texts = what or [], text or []
     record = options.trained_run(run, runs_dir, checkpoint)
     place = None if file is None else _place(file)
-    from kerascli.report.reasons import reasons_csv, reasons_figure, reasons_html, reasons_text
+    from kerascli.report.reasons import reasons_text
     from kerascli.workflow.loaded import open_run
     from kerascli.workflow.why.explain import Question, explain
 
@@ -64,17 +67,21 @@ def why(
         options.say(reasons_text(reasons, colored=sys.stdout.isatty()))
         return
     from kerascli.foundation.disk.storage import write_bytes
-    from kerascli.report.plots import encoded
 
-    kind = file.suffix.lower()
-    if kind == ".html":
-        content = reasons_html(reasons, f"Why: {record.name}").encode()
-    elif kind == ".csv":
-        content = reasons_csv(reasons).encode()
-    else:
-        content = encoded(reasons_figure(reasons), kind)
-    write_bytes(place, content)
+    write_bytes(place, _content(reasons, file.suffix.lower(), f"Why: {record.name}"))
     options.say(f"{file}\n")
+
+
+def _content(reasons: "Reasons", kind: str, title: str) -> bytes:
+    """Return the bytes of a file of reasons, whose suffix is `kind`."""
+    from kerascli.report.plots import encoded
+    from kerascli.report.reasons import reasons_csv, reasons_figure, reasons_html
+
+    if kind == ".html":
+        return reasons_html(reasons, title).encode()
+    if kind == ".csv":
+        return reasons_csv(reasons).encode()
+    return encoded(reasons_figure(reasons), kind)
 
 
 def _place(file: Path) -> Path:

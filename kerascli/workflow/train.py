@@ -87,7 +87,8 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     device = choose_device(options.device)
     reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
     begun = InitWeights()
-    runner = PhaseRunner(phases, device, options, reached, options.mode, begun.filling(phases[0].config, options))
+    fill = begun.filling(phases[0].config, options)
+    runner = PhaseRunner(phases, device, options, reached, options.mode, fill=fill)
     stages.end("model and execution mode")
     with deferred() as stop:
         runner.group.notices.signals = stop
@@ -259,7 +260,7 @@ def _restored(
         )
     begun = InitWeights()
     fill = begun.filling(phases[0].config, options) if checkpoint is None else filling(checkpoint, part)
-    runner = PhaseRunner(phases, device, options, reached, mode, fill)
+    runner = PhaseRunner(phases, device, options, reached, mode, fill=fill)
     if checkpoint is not None:
         runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks, part)
     elif (source := begun.changed(record.facts())) is not None:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings(
 CASES = [
     "convnext_tiny, top, 32 x 32", "densenet121, no top, 45 x 61", "efficientnet_b0, no top, 45 x 61",
     "efficientnet_v2_b0, top, 32 x 32", "inception_resnet_v2, no top, not pooled", "inception_v3, no top, not pooled",
-    "mobilenet, alpha 0.25", "mobilenet_v2, alpha 0.35", "mobilenet_v3_small, alpha 0.75",
+    "mobilenet, alpha 0.25", "mobilenet_v2, alpha 0.35", "mobilenet_v3_large, alpha 1.25, minimalistic True",
     "nasnet_mobile, no top, 45 x 61", "resnet50, no top, 45 x 61", "resnet50_v2, top, 32 x 32", "vgg16, top, 32 x 32",
     "xception, no top, not pooled",
 ]  # fmt: skip

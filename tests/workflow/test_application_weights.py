@@ -72,7 +72,7 @@ model:
     - relu: {name: relu_1}
     - conv_2d: {filters: "$(filters[1])", kernel_size: 3, padding: same, name: conv_2}
     - relu: {name: relu_2}
-    - global_average_pooling_2d
+    - global_average_pooling_2d: {when: $include_top}
     - dense: {units: $classes, activation: $classifier_activation, name: predictions, when: $include_top}
 """
 
@@ -103,7 +103,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> Pat
     server.files["tiny_top.h5"] = saved(tmp_path / "tiny_top.h5", tiny())
     digest = hashlib.md5(server.files["tiny_top.h5"], usedforsecurity=False).hexdigest()
     write(family, FAMILY.replace("HASH", digest), "tiny.yaml")
-    monkeypatch.setattr(applications, "_FOLDER", family)
+    monkeypatch.setattr(applications, "FOLDERS", {family: None})
     draw = np.random.default_rng(0)
     np.savez(tmp_path / "rows.npz", image=draw.uniform(size=(16, 16, 16, 3)).astype("float32"), y=np.arange(16) % 3)
     return tmp_path

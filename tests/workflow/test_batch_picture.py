@@ -16,9 +16,9 @@ from kerascli.report.plots import smoothed
 from kerascli.training.build import build_experiment
 from kerascli.training.forward_pass import Eager
 from kerascli.training.objectives.train_step import GraphStep
-from kerascli.workflow.batch_picture import batch_picture
 from kerascli.workflow.fitting.phases import prepare_phases
 from kerascli.workflow.fitting.plan import make_plan
+from kerascli.workflow.rows.batch_picture import batch_picture
 from tests.support.runs_harness import command, train, write
 
 PICTURES = """

@@ -11,12 +11,13 @@ from kerascli.data.batches.rows import Split
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.foundation.errors import ConfigError
 from kerascli.workflow.loaded import LoadedRun
+from kerascli.workflow.rows.batch_picture import is_picture
 from kerascli.workflow.rows.command_rows import kept_columns
 
 _MOST_COLUMNS, _MOST_CHARACTERS, _MOST_VALUES = 60, 2_000, 20
 """Maximum numbers: of columns, of characters of a cell, and of values of a cell that is a vector."""
-_LEAST_PIXELS, _MOST_PIXELS = 8, 256
-"""Size, in pixels, from which an array is a picture, and size to which larger pictures are reduced."""
+_MOST_PIXELS = 256
+"""Size, in pixels, to which larger pictures are reduced."""
 
 
 def add_cells(run: LoadedRun, rows: Split, worst: Sequence[dict[str, Any]]) -> Mapping[str, bytes]:
@@ -55,13 +56,6 @@ def _text(value: Any) -> str:
         return " ".join([*(f"{each:.6g}" for each in value[:_MOST_VALUES]), *more])
     text = f"{value:.9g}" if isinstance(value, float) else str(value)
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
-
-
-def is_picture(values: np.ndarray) -> bool:
-    """Return True if each row of an array is a picture: bytes or many numbers (H, W), or (H, W, C) with C 1 or 3."""
-    is_one = values.ndim == 3 and (values.dtype == np.uint8 or min(values.shape[1:]) >= 2 * _LEAST_PIXELS)
-    is_one |= values.ndim == 4 and values.shape[-1] in {1, 3} and values.dtype.kind in "uif"
-    return is_one and min(values.shape[1:3]) >= _LEAST_PIXELS
 
 
 def png(pixels: Any) -> bytes:

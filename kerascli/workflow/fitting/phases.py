@@ -138,7 +138,8 @@ class PhaseRunner:
         options: Options,
         reached: Progress,
         mode: str | None = None,
-        fill: Fill = lambda _: None,
+        *,
+        fill: Fill,
     ) -> None:
         """Create a runner, and build the first phase to run; `fill` sets the weights that it begins with."""
         self.phases = phases

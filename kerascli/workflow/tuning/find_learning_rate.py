@@ -18,7 +18,7 @@ from kerascli.schedules.base import Schedule
 from kerascli.training.step import Progress, Trainer
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import PhaseRunner, prepare_phases
-from kerascli.workflow.interchange.init_from import init_weights
+from kerascli.workflow.interchange.init_from import InitWeights
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,8 +62,8 @@ def find_learning_rate(config: Config, options: Options) -> Sweep:
             text = f"a sweep sets the learning rate, but the optimizer follows '{rate.component_name}'"
             raise phases[0].config.error([Fault(text, path, hint=hint)])
     reached = Progress(epoch=phases[0].spec.fit.initial_epoch)
-    runner = PhaseRunner(phases, choose_device(options.device), options, reached)
-    init_weights(runner.state.experiment, phases[0].config, options.source_runs or options.runs_dir)
+    fill = InitWeights().filling(phases[0].config, options)
+    runner = PhaseRunner(phases, choose_device(options.device), options, reached, fill=fill)
     trainer = runner.state.trainer
     trainer.optimizers.weights_were_set()
     trainer.module.train()

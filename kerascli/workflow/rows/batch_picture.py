@@ -14,10 +14,11 @@ from kerascli.data.batches.loader import BatchSource
 from kerascli.data.text_codec import TextCodec, text_codecs
 from kerascli.foundation import draws
 from kerascli.foundation.errors import counted
-from kerascli.workflow.evaluation.cells import is_picture
 
 _ROWS, _COLUMNS, _VALUES, _CHARACTERS = 32, 12, 6, 60
 """Maximum numbers: of rows that are drawn, of columns of an input, and of values and characters of a cell."""
+_LEAST_PIXELS = 8
+"""Size, in pixels, from which an array is a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +97,10 @@ def _numbers(row: np.ndarray) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}..."
+
+
+def is_picture(values: np.ndarray) -> bool:
+    """Return True if each row of an array is a picture: bytes or many numbers (H, W), or (H, W, C) with C 1 or 3."""
+    is_one = values.ndim == 3 and (values.dtype == np.uint8 or min(values.shape[1:]) >= 2 * _LEAST_PIXELS)
+    is_one |= values.ndim == 4 and values.shape[-1] in {1, 3} and values.dtype.kind in "uif"
+    return is_one and min(values.shape[1:3]) >= _LEAST_PIXELS
