@@ -71,7 +71,9 @@ def make(
         settings |= {"classes": 10, "classifier_activation": None}
     keras.utils.set_random_seed(2)
     given = (None, None, shape[2]) if any_size else shape
-    model = (build or getattr(keras.applications, name))(weights=None, include_top=include_top, input_shape=given, **settings)
+    model = (build or getattr(keras.applications, name))(
+        weights=None, include_top=include_top, input_shape=given, **settings
+    )
     generator = np.random.default_rng(2)
     pictures = images(generator, _IMAGES, shape)
     draw_weights(model, pictures, generator)

@@ -65,7 +65,8 @@ def _directions(tune: TuneSection, specs: Sequence[RunSpec]) -> tuple[tuple[str,
     names: dict[str, str] = {}
     for spec in specs:
         names |= spec.log_names()
-        names |= {column: "min" for columns in spec.several().values() for column in columns if column not in names}
+        several = spec.several().items()
+        names |= {column: names.get(name, "min") for name, columns in several for column in columns}
     missing = [each.name for each in tune.objective if names.get(each.name) not in ("min", "max")]
     hint = f"logged: {', '.join(names)}"
     texts = [f"objective: unknown metric '{name}'{suggestion(name, names)}" for name in missing]
