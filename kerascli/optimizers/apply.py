@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.optimizers.base import BaseOptimizer, UpdateContext
-from kerascli.optimizers.clipping import clip_divided, clip_each_norm, clip_global_norm
+from kerascli.optimizers.clipping import clip_divided, clip_each_norm, clip_global_norm, scale_to_mean
 from kerascli.optimizers.flat import FlatGroup, NamedWeight, grouped
 from kerascli.optimizers.guard import Guard, are_finite
 from kerascli.optimizers.loss_scale_optimizer import LossScale, LossScaleOptimizer
@@ -298,6 +298,9 @@ class FlatOptimizer:
 
     def _clip(self) -> None:
         optimizer = self.optimizer
+        if optimizer.gradient_scale is not None:
+            for group, gradient in self._own_gradients():
+                scale_to_mean([s.of(gradient) for s in group.present])
         limit = optimizer.clipnorm or optimizer.global_clipnorm
         if limit is not None and self._across is not None:
             placed = zip(self._positions, self._own_gradients(), strict=True)

@@ -42,6 +42,8 @@ def read_inputs(
         faults.take(map(_unread, unread))
         names.mark_broken([*inputs, *unread])
         inputs = {}
+    elif section.layers and not inputs and "weight" in section.layers[0]:
+        return {}  # a model of weights alone
     elif not inputs and data_inputs is not None:
         hint = "add inputs to the model, for four numbers a row inputs: {x: [4]}; or input_shape to the first layer"
         faults.add("the shape of the model's input is unknown", ("layers", 0), at="key", hint=hint)
