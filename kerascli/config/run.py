@@ -72,7 +72,9 @@ class RunSpec:
     def initial_files(self) -> list[FilePath]:
         """Files that initializers of the model's weights read."""
         nodes = ((node, built.modules[node.name]) for built in self.graphs for node in built.model.nodes)
-        weights = (weight for node, module in nodes for part in submodules_of(node, module) for weight in part.weights())
+        weights = (
+            weight for node, module in nodes for part in submodules_of(node, module) for weight in part.weights()
+        )
         initializers = (weight.spec.initializer for weight in weights)
         return list(dict.fromkeys(FilePath(each.path) for each in initializers if isinstance(each, FromFile)))
 

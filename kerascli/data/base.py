@@ -131,7 +131,6 @@ class Source(InFolder):
     any_column: ClassVar[Field | None] = None
     """Field (shape, dtype ...) of every column that the method `facts` does not name; None if there are no such
     columns."""
-
     names_files: ClassVar[bool] = False
     """True if each row is a file, named by the column `file`, which predictions show."""
     is_empty: ClassVar[bool] = False

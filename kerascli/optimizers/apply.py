@@ -285,6 +285,9 @@ class FlatOptimizer:
             for group, gradient in self._own_gradients():
                 gradient.add_(group.slots[_ACCUMULATOR]).div_(every)
                 group.slots[_ACCUMULATOR].zero_()
+        if self.optimizer.gradient_scale is not None:
+            for group, gradient in self._own_gradients():
+                scale_to_mean([s.of(gradient) for s in group.present])
         self._clip()
         context = UpdateContext(self._updates + 1, self.learning_rate)
         for group in self._groups:
@@ -298,9 +301,6 @@ class FlatOptimizer:
 
     def _clip(self) -> None:
         optimizer = self.optimizer
-        if optimizer.gradient_scale is not None:
-            for group, gradient in self._own_gradients():
-                scale_to_mean([s.of(gradient) for s in group.present])
         limit = optimizer.clipnorm or optimizer.global_clipnorm
         if limit is not None and self._across is not None:
             placed = zip(self._positions, self._own_gradients(), strict=True)

@@ -113,7 +113,14 @@ class Optimizer(BaseOptimizer):
     @property
     def changes_gradients(self) -> bool:
         """True if gradients are changed (clipped, unscaled, accumulated) before the update rule gets them."""
-        own = ("gradient_scale", "clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor", "gradient_accumulation_steps")
+        own = (
+            "gradient_scale",
+            "clipnorm",
+            "clipvalue",
+            "global_clipnorm",
+            "loss_scale_factor",
+            "gradient_accumulation_steps",
+        )
         return any(getattr(self, name) is not None for name in own)
 
     @classmethod
