@@ -45,7 +45,8 @@ INNER_FLOORS = {
     "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"]],
     "data": [
         ["storage", "download", "dates"], ["date_steps", "remote", "text"], ["base", "split"],
-        ["batches", "datasets", "initializers", "mixing", "readers", "series_gaps", "where"], ["augmentations", "moved", "section"],
+        ["batches", "datasets", "initializers", "mixing", "readers", "series_gaps", "where"],
+        ["augmentations", "moved", "section"],
         ["digests"], ["pipeline"], ["sources", "transforms"], ["read", "text_codec"], ["command_input"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],

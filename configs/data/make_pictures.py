@@ -42,7 +42,7 @@ def bay() -> np.ndarray:
     picture[np.hypot(X - 0.95, Y - 0.3) < 0.11] = (1, 0.95, 0.7)
     for level, height, color in ((0.5, 0.12, (0.5, 0.55, 0.68)), (0.58, 0.07, (0.28, 0.38, 0.36))):
         ridge = level - height * (np.sin(5 * X / level) + 0.5 * np.sin(13 * X + 9 * level) + 0.25 * np.sin(31 * X))
-        picture[Y > ridge] = color
+        picture[ridge < Y] = color
     water = mixed((Y - 0.62) / 0.38, (0.75, 0.65, 0.55), (0.08, 0.22, 0.36))
     glitter = 0.12 * np.sin(160 * Y + 5 * np.sin(11 * X)) * np.exp(-8 * (X - 0.95) ** 2)
     return np.where((Y > 0.62)[..., None], water + glitter[..., None], picture)
