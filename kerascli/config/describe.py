@@ -180,6 +180,10 @@ class _Reader:
         return {name: field.classes for name, field in (self.targets or {}).items() if field.classes}
 
     @property
+    def input_specs(self) -> dict[str, TensorSpec]:
+        return {} if self.data is not None and self.data.source.is_empty else _specs(self.inputs)
+
+    @property
     def target_specs(self) -> dict[str, TensorSpec] | None:
         return None if self.targets is None else _specs(self.targets)
 
@@ -202,9 +206,8 @@ class _Reader:
         """Return the model, with its layers frozen as `fit.trainable` says, and a Scope (the names that `model.views`
         and `fit.train_step` may refer to)."""
         unread = [] if self.data is None else [name for name in self.data.inputs if name not in self.inputs]
-        is_empty = self.data is not None and self.data.source.is_empty
         parsed = self.attempt(
-            parse_model, self.sections.get("model"), {} if is_empty else _specs(self.inputs), references,
+            parse_model, self.sections.get("model"), self.input_specs, references,
             data_targets=self.target_specs, called_elsewhere=self.has_steps, unread=unread,
         )  # fmt: skip
         if parsed is None:
@@ -225,7 +228,7 @@ class _Reader:
             self.faults.append(Fault(text, ("fit", "trainable"), "key", hint="remove one of the two"))
         if scope is None or built is None or self.data is None:
             return None
-        reader = StepReader(scope, built, _specs(self.inputs), self.target_specs, self.classes)
+        reader = StepReader(scope, built, self.input_specs, self.target_specs, self.classes)
         return self.attempt(reader.read, fit["train_step"], self.sections.get("compile"))
 
     def with_views(self, built: Built, train_step: TrainStepSpec | None, rows: int) -> Built:

@@ -188,3 +188,22 @@ def test_why_refuses_a_model_of_weights_alone(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["why", str(run.path)])
     assert isinstance(done.exception, ConfigError)
     assert "weights alone" in str(done.exception)
+
+
+def test_updates_of_a_train_step_and_phases_take_no_rows_either(tmp_path: Path) -> None:
+    head = PAINTED[: PAINTED.index("compile:")]
+    step = """
+fit:
+  steps_per_epoch: 3
+  epochs: 1
+  train_step:
+    - {name: paint, train: canvas, optimizer: sgd, loss: {dark: {expr: "mean(square(canvas))"}}}
+"""
+    part = head.replace("    - add_loss", "    #").replace("    - expr", "    #").replace("    - net", "    #")
+    part = part[: part.index("  shared:")] + part[part.index("  layers:\n    - weight") :]
+    part = "".join(line for line in part.splitlines(keepends=True) if "name: style" not in line)
+    run, _ = train(_config(tmp_path, part + step), tmp_path / "runs")
+    assert len(run.history().rows) == 1
+    phases = PAINTED.replace("fit: {epochs: 2, ", "fit: {phases: [{epochs: 1}, {epochs: 1}], ").replace("MODE", "false")
+    run, _ = train(_config(tmp_path, phases), tmp_path / "runs")
+    assert len(run.history().rows) == 2
