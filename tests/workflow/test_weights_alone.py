@@ -203,7 +203,7 @@ fit:
     part = part[: part.index("  shared:")] + part[part.index("  layers:\n    - weight") :]
     part = "".join(line for line in part.splitlines(keepends=True) if "name: style" not in line)
     run, _ = train(_config(tmp_path, part + step), tmp_path / "runs")
-    assert len(run.history().rows) == 1
+    assert len(run.history()) == 1
     phases = PAINTED.replace("fit: {epochs: 2, ", "fit: {phases: [{epochs: 1}, {epochs: 1}], ").replace("MODE", "false")
     run, _ = train(_config(tmp_path, phases), tmp_path / "runs")
-    assert len(run.history().rows) == 2
+    assert len(run.history()) == 2
