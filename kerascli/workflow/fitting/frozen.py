@@ -30,6 +30,7 @@ from kerascli.training.checks.row_independence import node_keeps_rows_apart, red
 from kerascli.training.objectives.train_step import GraphStep, autocast
 from kerascli.training.strategies.base import Strategy
 from kerascli.workflow.fitting.plan import rows_in_order
+from kerascli.workflow.memory import memory_for_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Shortened:
     note: Note
 
 
+@memory_for_model()
 def without_frozen(experiment: Experiment, prepared: PreparedData, strategy: Strategy) -> Shortened | None:
     """Run the frozen part of a model over the rows to train and to validate on, and return the rest of the model.
 
@@ -50,6 +52,9 @@ def without_frozen(experiment: Experiment, prepared: PreparedData, strategy: Str
     spec, fit = experiment.spec, experiment.spec.fit
     augmented = prepared.mixing is not None and len(prepared.mixing.steps) > 0
     if spec.train_step is not None or strategy.is_divided or augmented or fit.epochs < 2 or fit.steps_per_epoch:
+        return None
+    weights = experiment.graph.weights_by_node().values()
+    if not any(own and not any(each.trainable for each in own) for own in weights):
         return None
     frozen = _frozen_nodes(experiment, prepared.splits["train"])
     rest = tuple(node for node in spec.model.nodes if node.name not in frozen)
