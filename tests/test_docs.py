@@ -80,7 +80,7 @@ BASES = {
     "data": "model: {layers: [flatten]}\ndata: {inputs: {x: []}}\n",
     "compile": next(b.text for b in CONFIGS if "mnist_mlp.yaml" in b.text),
 }
-BASES["tune"] = BASES["compile"]
+BASES["tune"] = BASES["compile"].replace("units: 256", "units: $units").replace("dropout: 0.4", "dropout: $rate")
 BASES["fit"] = BASES["compile"].partition("fit:")[0]
 
 

@@ -51,10 +51,9 @@ from kerascli.workflow.fitting.phase_facts import (
     history_columns,
     monitor,
     refuse_other_epochs,
-    refuse_undivided,
     skipped,
 )
-from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases
+from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases, refuse_undivided
 from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
 from kerascli.workflow.fitting.saver import filling, newest, restore

@@ -23,11 +23,13 @@ model:
     - dense: {units: $targets.next.num_classes, activation: softmax}
 compile: {loss: sparse_categorical_crossentropy, optimizer: adam, metrics: [accuracy], jit_compile: false}
 fit: {epochs: 2, validation_split: 0.2, callbacks: [{generate_text: {length: 4}}]}
+tune: {objective: val_loss, sampler: random, trials: 1, set: {fit.batch_size: [32, 64]}}
 """
 COMMANDS = {
     "train": ["config.yaml", "--device", "cpu"],
     "evaluate": ["latest", "--device", "cpu"],
     "predict": ["latest", "test", "--device", "cpu", "-o", "predictions.csv"],
+    "why": ["latest", "test", "--method", "integrated_gradients", "--rows", "2"],
     "generate": ["latest", "--prompt", "abcd", "--length", "3"],
     "samples": ["latest", "-o", "samples"],
     "export": ["latest", "--format", "keras", "-o", "model.keras"],
@@ -42,6 +44,8 @@ COMMANDS = {
     "explain": ["dense"],
     "schema": ["-o", "schema.json"],
     "runs": [],
+    "tune": ["config.yaml"],
+    "studies": [],
 }
 """Command -> arguments that make it end well, in an order in which each finds what it needs."""
 FILES = {

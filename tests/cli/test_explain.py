@@ -115,7 +115,8 @@ def test_a_key_explains_itself(name: str) -> None:
 
 def test_a_key_with_a_section_under_it_explains_that_too() -> None:
     kinds = [(entry.kind, entry.name) for entry in reference.explain("init_from")]
-    assert kinds == [("key of model", "init_from"), ("section", "model.init_from")]
+    keys = [("key of model", "init_from"), ("key of model.shared", "init_from")]
+    assert kinds == [*keys, ("section", "model.init_from")]
 
 
 @pytest.mark.parametrize("name", ["config", "data", "model", "compile", "fit", "data.split", "layers", "loss"])

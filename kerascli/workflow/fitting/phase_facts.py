@@ -12,8 +12,6 @@ from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.events import Event, Note
 from kerascli.runs.history import ordered
-from kerascli.training.strategies.checks import strategy_faults
-from kerascli.training.strategies.group import Group
 from kerascli.workflow.fitting.phases import Phase
 
 T = TypeVar("T")
@@ -101,11 +99,3 @@ def refuse_other_epochs(phases: list[Phase], sets: object) -> None:
     if sets and len(phases) > 1:
         hint = "start a new run for other settings"
         raise ConfigError("--set fit.epochs: the epochs of a run with phases cannot be changed", hint=hint)
-
-
-def refuse_undivided(phases: list[Phase], group: Group | None) -> None:
-    """Raise ConfigError if a phase's batches cannot be divided among the group's processes, or by `fit.shards`."""
-    size = 1 if group is None else group.world.size
-    for phase in phases:
-        if faults := strategy_faults(phase.spec, size):
-            raise phase.config.error(faults)

@@ -24,6 +24,7 @@ from kerascli.training.loop import Plan
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Progress, Trainer, assign_weights
 from kerascli.training.strategies.base import Single, Strategy
+from kerascli.training.strategies.checks import strategy_faults
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import own_device
@@ -221,3 +222,10 @@ def _needs_compile(before: RunSpec, after: RunSpec) -> bool:
     if before.training != after.training or before.built.trainable() != after.built.trainable():
         return True
     return trained_layers(before.model) != trained_layers(after.model)
+
+
+def refuse_undivided(phases: list[Phase], group: Group | None) -> None:
+    """Raise ConfigError if a phase's batches cannot be divided among the group's processes, or by `fit.shards`."""
+    for phase in phases:
+        if faults := strategy_faults(phase.spec, 1 if group is None else group.world.size):
+            raise phase.config.error(faults)
