@@ -219,9 +219,8 @@ class PhaseRunner:
 
 def _needs_compile(before: RunSpec, after: RunSpec) -> bool:
     """Return True if two phases differ in compile settings or trainable layers, so that Keras would recompile."""
-    if before.training != after.training or before.built.trainable() != after.built.trainable():
-        return True
-    return trained_layers(before.model) != trained_layers(after.model)
+    differ = before.training != after.training or before.built.trainable() != after.built.trainable()
+    return differ or trained_layers(before.model) != trained_layers(after.model)
 
 
 def refuse_undivided(phases: list[Phase], group: Group | None) -> None:

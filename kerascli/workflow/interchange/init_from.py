@@ -160,9 +160,8 @@ def _nothing(own: Iterable[str], source: Mapping[str, Tensor], name: str, path: 
     ours = dict.fromkeys(each.rpartition("/")[0] for each in own)
     near = next(((layer, close) for layer in ours if (close := nearest(layer, theirs))), None)
     hint = f"its layers: {', '.join(theirs[:8])}{' ...' if len(theirs) > 8 else ''}"
-    hint = (
-        f"its layers have names like '{near[1]}'; '{near[0]}' of this model has another name or shape" if near else hint
-    )
+    if near:
+        hint = f"its layers have names like '{near[1]}'; '{near[0]}' of this model has another name or shape"
     text = f"init_from: no weight of {name} has the name and shape of a weight of this model"
     return ConfigError(Fault(text, path, "key", hint=safe_text(hint)))
 
