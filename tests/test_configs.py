@@ -92,7 +92,7 @@ def test_a_config_goes_through_the_smoke_run(config: Path, shipped: Path, tmp_pa
 @pytest.mark.parametrize("config", CONFIGS, ids=_id)
 def test_a_config_opens_with_the_command_that_runs_it(config: Path) -> None:
     first = (ROOT / config).read_text(encoding="utf-8").splitlines()[0]
-    assert re.fullmatch(rf"# kerascli train {config}( --smoke| --folds)?", first)
+    assert re.fullmatch(rf"# kerascli (?:train|tune) {config}( --smoke| --folds| --workers 2)?", first)
 
 
 @pytest.mark.parametrize("config", HERE, ids=_id)
