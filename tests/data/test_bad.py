@@ -268,7 +268,7 @@ SECTIONS = {
     "no such columns form": ({"inputs": {"x": {"columns": 3}}}, "error: columns: expected a name or a list of names, got 3"),
     "too large a part": ({"split": {"test": 0.6, "validation": 0.4}}, "error: validation and test add up to 1; expected less than 1"),
     "a weight for no target": ({"targets": {"y": []}, "sample_weight": {"z": {"columns": "y"}}}, "error: sample_weight: there is no target 'z'"),
-    "no parts": ({"split": {"seed": 3}}, "error: expected a fraction for 'validation', 'test' or both"),
+    "no parts": ({"split": {"seed": 3}}, "error: expected a fraction for 'validation', 'test' or both, or a number of 'folds'"),
     "unused shared transform": ({"shared": {"words": "string_lookup"}}, "error: shared: no pipeline uses 'words'"),
     "a shared one called like a transform": ({"shared": {"reshape": "string_lookup"}}, "error: shared: 'reshape' is the name of a transform; give the shared one another name"),
     "arguments for a shared one": ({"shared": {"words": "string_lookup"}, "inputs": {"x": [{"words": 3}]}}, "error: 'words' is a shared transform and takes no arguments here"),

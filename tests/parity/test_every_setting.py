@@ -88,6 +88,7 @@ CALLBACKS_APART: dict[str, str] = {
     "append": _OUR_FILES,
     "log_dir": _OUR_FILES,
     "histogram_freq": _OUR_FILES,
+    "embeddings_freq": _OUR_FILES,
     "write_steps_per_second": _OUR_FILES,
     "update_freq": _OUR_FILES,
     "double_checkpoint": "accepted: it makes no difference",

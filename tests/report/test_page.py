@@ -287,6 +287,6 @@ def test_code_of_others_is_the_one_that_the_notices_name() -> None:
     root = Path(__file__).parents[2]
     notices = (root / "THIRD_PARTY_NOTICES").read_text(encoding="utf-8")
     files = re.findall(r"(kerascli/\S+) +SHA-256 ([0-9a-f]{64})", notices)
-    assert len(files) == 2
+    assert len(files) == 3
     for name, digest in files:
         assert hashlib.sha256((root / name).read_bytes()).hexdigest() == digest

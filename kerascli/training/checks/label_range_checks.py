@@ -207,7 +207,7 @@ def _staged_blocks(name: str, values: np.ndarray, stage: Stage) -> Iterator[tupl
     with torch.no_grad():
         start = 0
         for block in pieces(values, rows_a_block(values)):
-            yield start, module(torch.tensor(block, device=device)).cpu().numpy()
+            yield start, module(torch.tensor(np.ascontiguousarray(block), device=device)).cpu().numpy()
             start += len(block)
     module.train(training)
 

@@ -53,9 +53,9 @@ def evaluate_splits(
                 evaluation: Evaluation = done.value
                 break
             if (number := runner.group.notices.common_signal) is not None:
-                if results:  # the run is complete, but for numbers of its page
+                if name != "test":  # the run is complete, but for numbers of its page
                     return results
-                text = f"interrupted: trained and saved, but not evaluated on the {name} split"
+                text = "interrupted: trained and saved, but not evaluated on the test split"
                 raise interrupted_error(text, record.path, number)
         if name == "test":
             yield from _test_events(runner, record, evaluation.result)
