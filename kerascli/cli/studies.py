@@ -72,6 +72,8 @@ def _show(
     from kerascli.studies.importance import write_importance
     from kerascli.studies.table import columns_of, study_table
 
+    if json and as_csv:
+        raise ConfigError("--csv cannot be used with --json")
     opened = _open(study, runs_dir)
     note = write_importance(opened)
     facts = study_table(opened)

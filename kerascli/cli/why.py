@@ -22,7 +22,7 @@ def why(
     what: options.What = None,
     text: Annotated[list[str] | None, option("--text TEXT", "Explain this text; may be repeated.")] = None,
     method: Method = None,
-    rows: Annotated[int, option("--rows N", "Explain at most N rows.", min=1)] = 20,
+    rows: Annotated[int | None, option("--rows N", "Explain at most N rows, one by one; default: 20.", min=1)] = None,
     output: Annotated[str | None, option("--output NAME", "Output to explain, if the model has several.")] = None,
     class_name: Annotated[str | None, option("--class NAME", "Class to explain; default: the predicted one.")] = None,
     baseline: Annotated[
@@ -55,10 +55,7 @@ def why(
     opened = open_run(
         record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data
     )
-    of_permutation = {"--metric": metric, "--repeats": repeats}
-    if method not in (None, "permutation"):
-        options.refuse(of_permutation, of_permutation, "goes with --method permutation")
-    question = Question(what, texts, method, rows, output, class_name, baseline, layer, metric or "loss", repeats or 5)
+    question = Question(what, texts, method, rows, output, class_name, baseline, layer, metric, repeats)
     reasons = explain(opened, question)
     options.warn(opened.warnings)
     for note in reasons.notes:

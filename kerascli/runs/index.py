@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kerascli.foundation.disk import locks, storage
-from kerascli.foundation.errors import ConfigError, FileRefused, StorageError, safe_text, suggestion
+from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, StorageError, safe_text, suggestion
 from kerascli.runs.facts import LastStart, last_start
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import FOLDER, MEMBERS, RunRecord, is_run, is_study
@@ -35,7 +35,22 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
     if is_archive(selector):
         text = f"{quoted(selector)} is an archive, which this command does not read"
         raise ConfigError(text, hint="unzip it, and name the folder")
+    try:
+        return _run(selector, runs_dir)
+    except KerasCliError:
+        study = None if selector == LATEST else find_study(selector, runs_dir)
+        if study is None:
+            raise
+    first = next(iter(sorted((study / MEMBERS).glob("[!.]*"))), study / MEMBERS / "0001")
+    hint = f"name one of its runs, such as {first}; kerascli studies and kerascli tune take a study"
+    raise ConfigError(f"{quoted(study)} is a study", hint=hint) from None
+
+
+def _run(selector: str, runs_dir: Path) -> RunRecord:
     if (member := _member(selector, runs_dir)) is not None:
+        if not member.exists():
+            text = f"the study {quoted(member.parent.parent)} has no run {quoted(member.name)}"
+            raise ConfigError(text, hint="kerascli studies show STUDY lists its trials")
         return RunRecord.open(member)
     if _is_path(selector):
         path = Path(selector)

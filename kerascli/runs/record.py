@@ -8,6 +8,7 @@ runs/2026-11-24T22-17-58Z-mnist_mlp/
 import contextlib
 import os
 import re
+import shlex
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -285,6 +286,7 @@ class RunRecord(OutputFiles):
 
         Raises FileRefused if it is missing or not the one that the run wrote.
         """
+        self._refuse_removed_weights()
         return self._files.opened(WEIGHTS)
 
     def weights(self) -> bytes:
@@ -292,7 +294,16 @@ class RunRecord(OutputFiles):
 
         Raises FileRefused if it is missing or not the one that the run wrote.
         """
+        self._refuse_removed_weights()
         return self._files.read(WEIGHTS)
+
+    def _refuse_removed_weights(self) -> None:
+        """Raise FileRefused if this is a run of a study whose weights were not kept, or an archive of such a run."""
+        is_member = self.path.parent.name == MEMBERS
+        if (is_member or self.archive) and not (self.path / WEIGHTS).exists():
+            text = f"{quoted(self.archive or self.path)} has no weights: a study keeps those of its best trial"
+            hint = f"kerascli train --resume {shlex.quote(str(self.path))} trains it again" if is_member else None
+            raise FileRefused(text, hint=hint)
 
     def write_preprocessing(self, file: str, data: bytes) -> None:
         """Write the fitted state of a preprocessing transform (a vocabulary, means ...) to a file in the run's

@@ -12,6 +12,7 @@ from kerascli.studies.values import best_trials
 
 def best_config(study: Study) -> tuple[int, str]:
     """Return (number of the best trial, text of its config). Raises ConfigError if no trial is completed."""
+    assert study.tune  # raises ConfigError for a study of folds
     best = next(iter(best_trials(study.trials(), study.facts.directions)), None)
     if best is None:
         raise ConfigError(f"no trial of {quoted(study.path)} is completed")

@@ -119,9 +119,11 @@ class Study:
 
     @cached_property
     def tune(self) -> TuneSection:
-        """Section `tune` of the study's config. Raises FileRefused if the study has none."""
+        """Section `tune` of the study's config. Raises ConfigError if the study has none."""
         if self.facts.tune is None:
-            raise FileRefused(f"{quoted(self.path)} has no search space: it is a study of folds")
+            first = self.member("fold-1").path
+            text = f"{quoted(self.path)} is a study of folds, without a search space"
+            raise ConfigError(text, hint=f"name one of its runs, such as {first}; oof.csv has their predictions")
         return parse_tune(self.facts.tune)
 
     @property

@@ -95,7 +95,8 @@ def study_text(path: Path) -> str:
     """Return a study as one line of the list of runs."""
     line = study_line(path)
     best = "" if line["best"] is None else f", best: trial {line['best']} with {line['value']:.5g}"
-    return f"study {line['study']}: {line['status']}, {line['trials']} trials{best}"
+    noun = "folds" if line["status"] != "damaged" and Study(path).facts.tune is None else "trials"
+    return f"study {line['study']}: {line['status']}, {line['trials']} {noun}{best}"
 
 
 def parameters_text(study: Study, facts: TrialFacts) -> str:

@@ -42,6 +42,22 @@ def test_a_trial_has_a_name_within_its_study(tmp_path: Path) -> None:
     assert index.list_runs(tmp_path) == []
 
 
+def test_a_study_and_a_missing_trial_are_no_runs(tmp_path: Path) -> None:
+    study = _study(tmp_path)
+    with pytest.raises(ConfigError, match=r"'.*-a' is a study") as caught:
+        index.find_run("a", tmp_path)
+    assert f"such as {study.path}/trials/0001; kerascli studies" in str(caught.value.faults[0].hint)
+    with pytest.raises(ConfigError, match="has no run '0009'"):
+        index.find_run("a/9", tmp_path)
+
+
+def test_a_trial_whose_weights_were_not_kept_can_be_trained_again(tmp_path: Path) -> None:
+    record = _study(tmp_path).member(2).record
+    with pytest.raises(FileRefused, match="has no weights: a study keeps those of its best trial") as caught:
+        record.weights()
+    assert caught.value.faults[0].hint == f"kerascli train --resume {record.path} trains it again"
+
+
 def test_a_trial_within_a_trial_has_a_name(tmp_path: Path) -> None:
     member = _study(tmp_path).member(7)
     member.create()

@@ -86,6 +86,7 @@ def test_a_study_keeps_the_weights_of_the_best_trial_which_other_commands_use(tm
     shown = json.loads(_run("studies", "show", study, "--json").stdout)
     assert shown["best"] == [best[0]]
     assert [each["values"]["val_loss"] for each in shown["trials"]] == [row[3][0] for row in table]
+    assert "--csv cannot be used with --json" in _run("studies", "show", study, "--json", "--csv", code=2).stderr
     _run("report", study, "-o", tmp_path / "study.html")
     assert "Parallel coordinates" in (tmp_path / "study.html").read_text()
     text = _run("studies", "best", study).stdout

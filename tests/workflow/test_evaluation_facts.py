@@ -21,6 +21,7 @@ from kerascli.runs.evaluations import FORMAT, StoredEvaluation, evaluation_name,
 from kerascli.runs.record import RunRecord
 from kerascli.training.objectives.train_step import GraphStep
 from kerascli.workflow.evaluation import last_evaluation
+from kerascli.workflow.evaluation.cells import _text
 from tests.support.needs import library
 from tests.support.runs_harness import TWO_CLASSES, command, go_on, train, write
 
@@ -364,3 +365,7 @@ def test_a_forecast_is_what_predict_says_beside_the_truth(tmp_path: Path, horizo
     assert points[:, 1] == pytest.approx(expected[1], rel=1e-5)
     assert points[:, 2] == pytest.approx(expected[0], rel=1e-5)
     assert "forecast (dashed)" in RunPage(run).html()
+
+
+def test_a_missing_cell_is_empty_as_in_the_file() -> None:
+    assert [_text(value) for value in (None, float("nan"), 0, "a")] == ["", "nan", "0", "a"]

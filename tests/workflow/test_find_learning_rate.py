@@ -12,7 +12,8 @@ from kerascli.foundation.errors import ConfigError
 from kerascli.training.step import Progress
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import PhaseRunner, prepare_phases
-from kerascli.workflow.tuning.find_learning_rate import FIRST, LAST, STEPS, Sweep, find_learning_rate
+from kerascli.workflow.interchange.init_from import InitWeights
+from kerascli.workflow.tuning.find_learning_rate import FIRST, LAST, STEPS, Sweep, _steepest, find_learning_rate
 from tests.support.runs_harness import command, write
 
 LINE = """
@@ -42,7 +43,8 @@ def test_the_losses_are_those_of_gradient_descent_with_growing_rates(tmp_path: P
     rates = np.geomspace(FIRST, LAST, STEPS)
     np.testing.assert_allclose(found.learning_rates, rates[: len(found.losses)], rtol=1e-12)
     phases = prepare_phases(open_config(tmp_path / "config.yaml"))
-    runner = PhaseRunner(phases, Choice("cpu", "a test"), Options(), Progress())
+    fill = InitWeights().filling(phases[0].config, Options())
+    runner = PhaseRunner(phases, Choice("cpu", "a test"), Options(), Progress(), fill=fill)
     weights = {weight.spec.name: weight.keras().numpy().copy() for weight in runner.state.experiment.weights}
     kernel, bias, average = weights["kernel"], weights["bias"], 0.0
     for step, expected in enumerate(found.losses[:-5]):  # rounding errors grow as the training diverges
@@ -56,6 +58,11 @@ def test_the_losses_are_those_of_gradient_descent_with_growing_rates(tmp_path: P
     limit = 2 / np.linalg.eigvalsh(2 * x.T @ x / len(x)).max()
     assert limit / 100 < found.suggestion < limit
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_chance_fall_of_the_first_averages_is_no_suggestion() -> None:
+    losses = [1.5, 1.2, *np.full(30, 1.0), *np.linspace(1.0, 0.5, 20), *np.linspace(0.5, 2.0, 10)]
+    assert 30 < _steepest(losses) < 52
 
 
 def test_the_command_prints_a_suggestion_and_draws_the_losses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

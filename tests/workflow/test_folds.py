@@ -16,6 +16,7 @@ from kerascli.foundation.errors import ConfigError, DataError, Interrupted, Kera
 from kerascli.foundation.events import EpochEnd
 from kerascli.runs.index import find_run, list_runs
 from kerascli.runs.record import RunRecord
+from kerascli.studies.table import study_text
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.tuning.folds import start_folds
 from tests.support.runs_harness import command, outcome, write
@@ -255,6 +256,15 @@ def test_other_commands_name_a_run_of_the_study(trained: tuple[Path, str]) -> No
     assert f"{trained[0]}/trials/fold-1" in str(refused.value.faults[0].hint)
     with pytest.raises(ConfigError, match="is a study"):
         command("train", trained[0].name, "--runs-dir", trained[0].parent)
+
+
+@pytest.mark.parametrize("words", [["studies", "show", "--csv"], ["studies", "best"], ["report"], ["plot"]])
+def test_what_shows_trials_refuses_a_study_of_folds(trained: tuple[Path, str], words: list[str]) -> None:
+    path, _ = trained
+    with pytest.raises(ConfigError, match="is a study of folds, without a search space") as caught:
+        command(*words, path)
+    assert "trials/fold-1" in str(caught.value.faults[0].hint)
+    assert study_text(path) == f"study {path.name}: completed, 3/3 folds"
 
 
 def test_a_fault_before_the_first_run_leaves_no_study(tmp_path: Path) -> None:

@@ -296,3 +296,18 @@ def test_the_command_writes_what_its_file_is_called(linear: LoadedRun, marked: L
     done = kerascli("why", run, "-o", "a.txt", cwd=tmp_path)
     assert "expected a name that ends in" in done.stderr
     assert find_run(run, tmp_path).path == linear.record.path
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        (Question(["test"], class_name="a"), "--class has no effect on permutation"),
+        (Question(["test"], baseline="zeros"), "--baseline has no effect on permutation"),
+        (Question(["test"], rows=2), "--rows has no effect on permutation"),
+        (Question(["test"], method="integrated_gradients", repeats=2), "--repeats has no effect on integrated"),
+        (Question(["test"], method="integrated_gradients", layer="a"), "--layer has no effect on integrated"),
+    ],
+)
+def test_an_option_that_the_method_does_not_use_is_refused(linear: LoadedRun, question: Question, text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        explain(linear, question)

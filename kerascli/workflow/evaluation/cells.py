@@ -50,7 +50,9 @@ def add_cells(run: LoadedRun, rows: Split, worst: Sequence[dict[str, Any]]) -> M
 
 
 def _text(value: Any) -> str:
-    """Return the text of a cell, cut where it is long."""
+    """Return the text of a cell, cut where it is long; of a missing value an empty one, as in the file."""
+    if value is None:
+        return ""
     if isinstance(value, list):
         more = ["..."] if len(value) > _MOST_VALUES else []
         return " ".join([*(f"{each:.6g}" for each in value[:_MOST_VALUES]), *more])

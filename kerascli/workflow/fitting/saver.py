@@ -132,7 +132,7 @@ def newest(record: RunRecord, group: Group, part: str | None = None) -> tuple[Ch
     """
     are_there = group.agree(bool(record.checkpoints.steps()))
     if not any(are_there):
-        return None, [Note("no checkpoint was written yet: starting from the beginning")]
+        return None, [Note("there is no checkpoint: starting from the beginning")]
     if not all(are_there):
         hint = "put the run on a file system that all machines share, or copy it to all"
         raise FileRefused(f"process {are_there.index(False)} does not see the checkpoints of the run", hint=hint)

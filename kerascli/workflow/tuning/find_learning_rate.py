@@ -100,10 +100,14 @@ def _smoothed(losses: Iterator[float]) -> list[float]:
 
 
 def _steepest(losses: list[float]) -> int:
-    """Return the index of the step, before the lowest loss, around which the smoothed loss falls fastest."""
+    """Return the index of the step, before the lowest loss, around which the smoothed loss falls fastest.
+
+    The first steps are left out if there are others: their averages are of few batches, and fall or rise by chance.
+    """
     lowest = max(losses.index(min(losses)), 2)
-    slopes = [losses[step + 1] - losses[step - 1] for step in range(1, lowest)]
-    return 1 + slopes.index(min(slopes))
+    first = _FEWEST if lowest > _FEWEST else 1
+    slopes = [losses[step + 1] - losses[step - 1] for step in range(first, lowest)]
+    return first + slopes.index(min(slopes))
 
 
 @in_style()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from kerascli.data.base import SPLITS
 from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.data.storage.on_disk import in_memory
-from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.errors import ConfigError, one_of
 from kerascli.report.reasons import Kind, Method, Reasons
 from kerascli.training.evaluate import predict
 from kerascli.workflow.evaluate import evaluate_rows
@@ -40,14 +40,28 @@ class Question:
     what: Sequence[str] = ()
     texts: Sequence[str] = ()
     method: Method | None = None
-    rows: int = 20
-    """Maximum number of rows of methods that explain each row."""
+    rows: int | None = None
+    """Maximum number of rows of methods that explain each row; None: 20."""
     output: str | None = None
     class_name: str | None = None
     baseline: Literal["median", "zeros"] | None = None
     layer: str | None = None
-    metric: str = "loss"
-    repeats: int = 5
+    metric: str | None = None
+    """Metric of `permutation`; None: the loss."""
+    repeats: int | None = None
+    """Number of shuffles of `permutation`; None: 5."""
+
+    def refuse_idle(self, method: Method) -> None:
+        """Raise ConfigError for an option that the method does not use: none may be ignored."""
+        of_rows = [each for each in get_args(Method) if each != "permutation"]
+        uses = {
+            "--rows": (self.rows, of_rows), "--class": (self.class_name, of_rows), "--output": (self.output, of_rows),
+            "--baseline": (self.baseline, ["integrated_gradients"]), "--layer": (self.layer, ["grad_cam"]),
+            "--metric": (self.metric, ["permutation"]), "--repeats": (self.repeats, ["permutation"]),
+        }  # fmt: skip
+        for name, (value, methods) in uses.items():
+            if value is not None and method not in methods:
+                raise ConfigError(f"{name} has no effect on {method}", hint=f"it goes with --method {one_of(methods)}")
 
 
 @memory_for_batches()
@@ -67,10 +81,11 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
     if method not in allowed:
         what = {"columns": "tables and models of several inputs", "picture": "pictures"}.get(kind, f"a {kind}")
         raise ConfigError(f"--method {method}: not for {what}", hint=f"one of {', '.join(allowed)}")
+    question.refuse_idle(method)
     rows = rows_of(run, *what, targets=method == "permutation", texts=question.texts)
     if method == "permutation":
         return _permuted(run, rows, question)
-    few = rows.read(slice(0, question.rows))
+    few = rows.read(slice(0, question.rows or 20))
     outputs = predict(run.experiment.module, run.shared_batches(rows_in_order(run.experiment, few, metrics=False)),
                       seed=run.experiment.spec.seed)  # fmt: skip
     score = score_of(run, outputs, question.output, question.class_name)
@@ -93,6 +108,8 @@ def _default(kind: Kind, *, of_split: bool) -> Method:
 
 def _kind(run: LoadedRun) -> tuple[Kind, str]:
     """Return (kind of a run's inputs, name of its first input); models of several inputs are explained by columns."""
+    if not run.experiment.spec.model.inputs:
+        raise ConfigError("why: a model of weights alone has no inputs to explain an answer by")
     (first, spec), *others = ((each.name, each.spec) for each in run.experiment.spec.model.inputs)
     if others:
         return "columns", first
@@ -109,12 +126,13 @@ def _permuted(run: LoadedRun, rows: Split, question: Question) -> Reasons:
         raise ConfigError("permutation: the run has no 'compile' section: there is no loss to compare")
     compared = evaluate_rows(run, rows, "rows").compared
     groups = column_groups(run, rows)
+    metric, repeats = question.metric or "loss", question.repeats or 5
     importance = permutation_importance(
-        run, rows, compared, groups, metric=question.metric, repeats=question.repeats
+        run, rows, compared, groups, metric=metric, repeats=repeats
     )  # fmt: skip
     ordered = sorted(importance, key=lambda each: -each.value)
-    what = f"'{question.metric}' of {rows.rows:,} rows"
-    text = f"how much worse {what} is if a column is shuffled ({question.repeats} times)"
+    what = f"'{metric}' of {rows.rows:,} rows"
+    text = f"how much worse {what} is if a column is shuffled ({repeats} times)"
     return Reasons("permutation", "columns", importance=tuple(ordered), notes=(text,))
 
 
