@@ -67,7 +67,7 @@ WAYS = {
 
 
 def mnist() -> Mapping[str, Split]:
-    return {split: tuple(parse_idx(idx_bytes(name), name) for name in names) for split, names in FILES.items()}
+    return {split: (parse_idx(idx_bytes(x), x), parse_idx(idx_bytes(y), y)) for split, (x, y) in FILES.items()}
 
 
 def fashion_mnist(packages: Path | None) -> Mapping[str, Split]:
@@ -76,7 +76,7 @@ def fashion_mnist(packages: Path | None) -> Mapping[str, Split]:
     def array(name: str) -> np.ndarray:
         return parse_idx(gzip.decompress((folder / f"{name}.gz").read_bytes()), name)
 
-    return {split: tuple(array(name) for name in names) for split, names in FILES.items()}
+    return {split: (array(x), array(y)) for split, (x, y) in FILES.items()}
 
 
 def drawn(rows: Split, classes: range, count: int | None, random: np.random.Generator) -> Split:
