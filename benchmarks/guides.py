@@ -186,6 +186,37 @@ def transfer(typed: Typed) -> Iterator[Row]:
     yield "`SVC` of the pixels", shown(score)
 
 
+def photos(typed: Typed) -> Iterator[Row]:
+    from sklearn.svm import SVC
+
+    yield from ours(typed, "photos", "photos.yaml", "accuracy")
+    frozen = "photos.yaml --set 'fit.phases=[{epochs: 40, trainable: {base: false}}]'"
+    yield "the base frozen in all epochs, seeds 1 to 5", typed.over_seeds(frozen, "accuracy")
+    scratch = "photos.yaml --set model.init_from=null --set 'model.layers[0]=base' --set 'fit.phases=[{epochs: 40}]'"
+    yield "from scratch, seeds 1 to 5", typed.over_seeds(scratch, "accuracy")
+    (x, y), (x_test, y_test) = images(typed, "photos", "train"), images(typed, "photos", "test")
+    score = SVC().fit(x.reshape(len(x), -1), y).score(x_test.reshape(len(x_test), -1), y_test)
+    yield "`SVC` of the pixels", shown(score)
+
+
+def features(typed: Typed) -> Iterator[Row]:
+    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.linear_model import LinearRegression
+
+    yield from ours(typed, "slips", "slips.yaml", "units:mae")
+    yield "without the base, seeds 1 to 5", typed.over_seeds("scratch.yaml", "units:mae")
+    train, validation, test = (arrays(typed, "slips", split) for split in ("train", "validation", "test"))
+    paid = {split: typed.rows("slips", split, "paid")["paid"] for split in ("train", "validation", "test")}
+
+    def flat(rows: Any) -> np.ndarray:
+        return np.hstack([rows.inputs[name].reshape(rows.rows, -1) for name in ("picture", "price", "discount")])
+
+    x, y = np.concatenate([flat(train), flat(validation)]), np.log(np.concatenate([paid["train"], paid["validation"]]))
+    for model in (LinearRegression(), RandomForestRegressor(random_state=0)):
+        error = abs(np.exp(model.fit(x, y).predict(flat(test))) - paid["test"]).mean()
+        yield f"`{type(model).__name__}` of pixels and numbers", shown(error)
+
+
 def sentences(typed: Typed) -> Iterator[Row]:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -379,7 +410,9 @@ PEERS: dict[str, Callable[[Typed], Iterator[Row]]] = {
         houses,
         penguins,
         pictures,
+        photos,
         transfer,
+        features,
         sentences,
         outputs,
         table_of_pictures,

@@ -45,12 +45,13 @@ INNER_FLOORS = {
     "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"]],
     "data": [
         ["storage", "download", "dates"], ["date_steps", "remote", "text"], ["base", "split"],
-        ["batches", "datasets", "mixing", "readers", "series_gaps", "where"], ["augmentations", "moved", "section"],
+        ["batches", "datasets", "initializers", "mixing", "readers", "series_gaps", "where"],
+        ["augmentations", "moved", "section"],
         ["digests"], ["pipeline"], ["sources", "transforms"], ["read", "text_codec"], ["command_input"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
-        ["yaml", "component_index", "top_level"], ["composition", "misspelt"],
+        ["yaml", "component_index", "top_level"], ["composition", "initial_files", "misspelt", "without_data"],
         ["sections", "starter"], ["config", "point", "schema"], ["data", "run"],
         ["cross_checks", "resolved"], ["describe"], ["load"],
     ],

@@ -23,14 +23,19 @@ NEED_FILES = {"fine_tuning"}
 HERE = [config for config in CONFIGS if config.stem not in NEED_FILES]
 SMALLER = {
     "cifar10_densenet": ["layers=2"],
+    "conv_filter_visualization": ["size=32"],
     "conv_lstm": ["filters=4", "rows=40"],
+    "deep_dream": ["height=128", "width=128"],
     "eager_image_captioning": ["units=16", "embedding=8"],
     "eager_pix2pix": ["levels=5", "filters=2"],
+    "eager_styletransfer": ["size=32"],
     "image_ocr": ["units=16", "rows=100"],
     "lstm_benchmark": ["units=16"],
     "mnist_acgan": ["filters=4", "units=16", "judge=4"],
     "mnist_swwae": ["pools=1"],
     "mnist_wgan_gp": ["filters=4"],
+    "neural_doodle": ["height=32", "width=32"],
+    "neural_style_transfer": ["height=32", "width=32"],
     "nmt_attention": ["units=16", "embedding=8"],
     "quora_siamese_lstm": ["units=16"],
     "mobilenet_v2_cifar10": ["size=32"],
@@ -87,7 +92,7 @@ def test_a_config_goes_through_the_smoke_run(config: Path, shipped: Path, tmp_pa
 @pytest.mark.parametrize("config", CONFIGS, ids=_id)
 def test_a_config_opens_with_the_command_that_runs_it(config: Path) -> None:
     first = (ROOT / config).read_text(encoding="utf-8").splitlines()[0]
-    assert re.fullmatch(rf"# kerascli train {config}( --smoke| --folds)?", first)
+    assert re.fullmatch(rf"# kerascli (?:train|tune) {config}( --smoke| --folds| --workers 2)?", first)
 
 
 @pytest.mark.parametrize("config", HERE, ids=_id)

@@ -50,6 +50,7 @@ PLACES = {
 }  # fmt: skip
 """By kind: where the example stands in it."""
 SPECIAL = {
+    "image": "fills weights [1, height, width, channels]",
     "stft": "fills kernels of three axes",
     "swap_ema_weights": "needs an optimizer with use_ema",
     **dict.fromkeys(

@@ -1,5 +1,6 @@
 """The commands `kerascli runs`: list, show, compare, tag, archive, send and remove runs."""
 
+import gc
 import os
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -60,6 +61,7 @@ def _list(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """List the runs, oldest first; metrics of --where, --sort and --best are those of the best epoch."""
+    gc.disable()  # thousands of runs are many objects, none of which can go before the end
     everything = [(run, tables.RunLine.of(run)) for run in index.list_runs(runs_dir)]
     runs = run_query.select(everything, where, tag or (), sort, limit)
     none = f"{'no run is selected' if everything else 'there are no runs'} in {quoted(runs_dir)}"

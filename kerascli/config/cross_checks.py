@@ -70,7 +70,7 @@ def idle_fit_faults(spec: RunSpec) -> list[Fault]:
 def _input_faults(spec: RunSpec, *, declares_inputs: bool) -> Iterator[Fault]:
     """Yield a config error for each input of the data that the model does not use, and for each model input that the
     data lacks."""
-    if spec.data is not None and spec.train_step is not None:
+    if spec.data is not None and spec.train_step is not None and not spec.data.source.is_empty:
         used = {each.name for graph in spec.graphs for each in graph.model.inputs}
         for name in spec.data.inputs:
             if name not in used:

@@ -8,6 +8,7 @@ from kerascli.config.composition.references import References
 from kerascli.config.config import Config
 from kerascli.config.cross_checks import cross_faults
 from kerascli.config.data import config_facts, facts_by_name, with_sizes
+from kerascli.config.initial_files import with_initial_files
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.fit import FitSpec, has_train_step, parse_fit, valid_trainable
@@ -66,6 +67,7 @@ def describe_config(
     """
     references = References(config.document, config.flags, facts_by_name(facts))
     document, broken = references.resolve()
+    document = with_initial_files(document)
     if broken:
         raise config.error(with_broken(broken, faults_without_data(document.data, references)))
     if splits is not None:
@@ -129,7 +131,7 @@ def describe(
     if model is not None and init_from is not None:
         reader.faults += unknown_layers(model, init_from.map)
     rows = (fit or FitSpec()).batch_size
-    built = None if model is None else reader.attempt(build, model, batch_size=rows)
+    built = None if model is None else reader.attempt(build, model, batch_size=rows, has_rows=bool(model.inputs))
     train_step = reader.read_train_step(scope, built) if reader.has_steps else None
     if built is not None and (train_step is not None or not reader.has_steps):
         built = reader.with_views(built, train_step, rows)
@@ -178,6 +180,10 @@ class _Reader:
         return {name: field.classes for name, field in (self.targets or {}).items() if field.classes}
 
     @property
+    def input_specs(self) -> dict[str, TensorSpec]:
+        return {} if self.data is not None and self.data.source.is_empty else _specs(self.inputs)
+
+    @property
     def target_specs(self) -> dict[str, TensorSpec] | None:
         return None if self.targets is None else _specs(self.targets)
 
@@ -201,7 +207,7 @@ class _Reader:
         and `fit.train_step` may refer to)."""
         unread = [] if self.data is None else [name for name in self.data.inputs if name not in self.inputs]
         parsed = self.attempt(
-            parse_model, self.sections.get("model"), _specs(self.inputs), references,
+            parse_model, self.sections.get("model"), self.input_specs, references,
             data_targets=self.target_specs, called_elsewhere=self.has_steps, unread=unread,
         )  # fmt: skip
         if parsed is None:
@@ -222,7 +228,7 @@ class _Reader:
             self.faults.append(Fault(text, ("fit", "trainable"), "key", hint="remove one of the two"))
         if scope is None or built is None or self.data is None:
             return None
-        reader = StepReader(scope, built, _specs(self.inputs), self.target_specs, self.classes)
+        reader = StepReader(scope, built, self.input_specs, self.target_specs, self.classes)
         return self.attempt(reader.read, fit["train_step"], self.sections.get("compile"))
 
     def with_views(self, built: Built, train_step: TrainStepSpec | None, rows: int) -> Built:

@@ -95,7 +95,7 @@ def dump_model(model: Model) -> dict[str, Any]:
 
 
 def _dump_inputs(model: Model) -> dict[str, Any]:
-    return {"inputs": {each.name: _dump_input(each.spec) for each in model.inputs}}
+    return {"inputs": {each.name: _dump_input(each.spec) for each in model.inputs}} if model.inputs else {}
 
 
 def _dump_view(view: View) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import Any
 
 from kerascli.config.sections.compile import CompileSpec
@@ -9,6 +10,7 @@ from kerascli.config.sections.fit import FitSpec
 from kerascli.config.sections.init_from import INIT_FROM, InitFrom, base_path
 from kerascli.config.sections.train_step import TrainStepSpec
 from kerascli.data.base import Field
+from kerascli.data.initializers import FromFile
 from kerascli.data.section import DataSpec
 from kerascli.foundation.errors import Path
 from kerascli.foundation.shapes import TensorSpec
@@ -16,7 +18,7 @@ from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.model.ir.nodes import Call, Model
-from kerascli.model.runtime.built import Built
+from kerascli.model.runtime.built import Built, submodules_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,16 @@ class RunSpec:
     def graphs(self) -> list[Built]:
         """Graphs of the model and of each forward pass of a `fit.train_step`, with their modules."""
         return [self.built, *(each.built for each in (self.train_step.passes if self.train_step is not None else ()))]
+
+    @property
+    def initial_files(self) -> list[FilePath]:
+        """Files that initializers of the model's weights read."""
+        nodes = ((node, built.modules[node.name]) for built in self.graphs for node in built.model.nodes)
+        weights = (
+            weight for node, module in nodes for part in submodules_of(node, module) for weight in part.weights()
+        )
+        initializers = (weight.spec.initializer for weight in weights)
+        return list(dict.fromkeys(FilePath(each.path) for each in initializers if isinstance(each, FromFile)))
 
     def layer_count(self) -> int:
         """Return the number of layers of the model, including those that only `fit.train_step` calls."""

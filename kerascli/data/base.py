@@ -131,9 +131,10 @@ class Source(InFolder):
     any_column: ClassVar[Field | None] = None
     """Field (shape, dtype ...) of every column that the method `facts` does not name; None if there are no such
     columns."""
-
     names_files: ClassVar[bool] = False
     """True if each row is a file, named by the column `file`, which predictions show."""
+    is_empty: ClassVar[bool] = False
+    """True if the rows hold nothing that a model could take as an input."""
     in_files: ClassVar[bool] = True
     """True if the rows depend on nothing but the contents of the files that `data_files` returns."""
 

@@ -4,7 +4,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
@@ -81,6 +81,8 @@ class Optimizer(BaseOptimizer):
     """Maximum absolute value of gradient elements, clipped to it; excludes clipnorm and global_clipnorm."""
     global_clipnorm: PositiveFloat | None = None
     """Maximum joint L2 norm of all gradients, scaled down to it; excludes clipnorm and clipvalue."""
+    gradient_scale: Literal["mean_abs"] | None = None
+    """`mean_abs`: divide each weight's gradient by the mean of its absolute values (at least 1e-8), before clipping."""
     use_ema: bool = False
     """Maintain an exponential moving average (EMA) of the weights, which replaces them at the end of training."""
     ema_momentum: OpenFraction = 0.99
@@ -111,7 +113,14 @@ class Optimizer(BaseOptimizer):
     @property
     def changes_gradients(self) -> bool:
         """True if gradients are changed (clipped, unscaled, accumulated) before the update rule gets them."""
-        own = ("clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor", "gradient_accumulation_steps")
+        own = (
+            "gradient_scale",
+            "clipnorm",
+            "clipvalue",
+            "global_clipnorm",
+            "loss_scale_factor",
+            "gradient_accumulation_steps",
+        )
         return any(getattr(self, name) is not None for name in own)
 
     @classmethod

@@ -6,6 +6,12 @@ import torch
 from torch import Tensor
 
 
+def scale_to_mean(gradients: Sequence[Tensor]) -> None:
+    """Divide each gradient in place by the mean of its absolute values, or by 1e-8 if that is less."""
+    for gradient in gradients:
+        gradient.div_(gradient.abs().mean().clamp(min=1e-8))
+
+
 def clip_each_norm(gradients: Sequence[Tensor], limit: float) -> None:
     """Scale each gradient in place so that its L2 norm is at most `limit`."""
     if not gradients:

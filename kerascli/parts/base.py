@@ -45,7 +45,9 @@ class Constraint(Component):
 
 
 ACTIVATIONS = Registry("activation", Activation, ("kerascli.parts.activations",), ("activation_",))
-INITIALIZERS = Registry("initializer", Initializer, ("kerascli.parts.initializers",), ("initializer_",))
+INITIALIZERS = Registry(
+    "initializer", Initializer, ("kerascli.parts.initializers", "kerascli.data.initializers"), ("initializer_",)
+)
 REGULARIZERS = Registry("regularizer", Regularizer, ("kerascli.parts.regularizers",), ("regularizer_",))
 CONSTRAINTS = Registry("constraint", Constraint, ("kerascli.parts.constraints",), ("constraint_",))
 

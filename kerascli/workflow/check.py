@@ -115,6 +115,7 @@ def _absent(config: Config, spec: RunSpec) -> Iterator[str]:
     compile)."""
     for path, begin in spec.weight_sources.items():
         yield _unchecked_init_from(config, path, begin)
+    yield from (f"there is no file '{safe_text(str(path))}'" for path in spec.initial_files if not path.is_file())
     if config.data is None:
         yield "there is no 'data' section"
     if spec.training is None:

@@ -209,7 +209,10 @@ def open_run(
     if whole or spec.training is None or any(fsdp_faults(spec, group.world.size)):
         distribute = None  # a run whose settings FSDP refuses was trained on one process
     strategy = strategy_of(group, distribute)
-    experiment = build_experiment(spec, prepared_stages, device=chosen, divide=strategy.divider(chosen))
+    divide = strategy.divider(chosen)
+    experiment = build_experiment(
+        spec, prepared_stages, device=chosen, divide=divide, initialize=divide is not None
+    )  # the files of initializers need not be there any more
     states = {weight.name for weight in experiment.weights if weight.spec.is_state}
     values = {name: value for name, value in weights.items() if name not in states}
     assign_weights(lasting(experiment.weights), values)

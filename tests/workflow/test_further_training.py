@@ -329,6 +329,6 @@ def test_two_processes_train_a_run_on_as_one_does(january: RunRecord) -> None:
 
 def test_the_config_of_the_new_run_is_checked_before_anything_is_written(january: RunRecord) -> None:
     config = further_config(january, Options(runs_dir=january.path.parent), [], None)
-    assert config.init_folder / "x" == january.path / "x"
+    assert config.init_folder(("model", "init_from")) / "x" == january.path / "x"
     assert config.learned is not None
     assert os.listdir(january.path.parent).count(january.folder_name) == 1

@@ -211,6 +211,18 @@ def digits() -> bytes:
     return gzip.compress(raw.getvalue(), 9, mtime=0)
 
 
+def slips() -> str:
+    """270 slips of an ice cream parlour: a scanned digit, the price of a portion, a discount, and what was paid."""
+    random = np.random.default_rng(8)
+    rows = []
+    for scan in random.permutation(9 * PICTURES // 2):
+        portions, number = 1 + scan % 9, 1 + 2 * (scan // 9)  # scans of odd numbers, each once
+        price, discount = random.uniform(1, 4), random.choice([0, 10, 25], p=[0.6, 0.25, 0.15])
+        paid = portions * price * (1 - discount / 100)
+        rows.append((f"{portions}/{number:02d}.png", f"{price:.2f}", discount, f"{paid:.2f}"))
+    return table("picture price discount paid", rows)
+
+
 def rides() -> bytes:
     """Rides of rented bicycles in three cities, an hour of a day a row: files of Parquet in a tar."""
     import pyarrow as pa
@@ -280,6 +292,7 @@ def files() -> Mapping[str, bytes]:
         "sales.csv": sales(),
         "patients.csv": patients(),
         "bicycles.csv": bicycles(),
+        "slips.csv": slips(),
     }
     return {
         "orders.csv.gz": gzip.compress(orders().encode(), 9, mtime=0),

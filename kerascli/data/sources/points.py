@@ -1,4 +1,4 @@
-"""Sources `blobs`, `moons` and `circles`: points of two or more classes; synthetic data for classification."""
+"""Sources `blobs`, `moons` and `circles`: points of two or more classes; and `one_row`, which holds nothing."""
 
 from collections.abc import Mapping
 
@@ -90,3 +90,19 @@ class Circles(Curves):
 def _circle(points: int, angle: float, *, endpoint: bool) -> np.ndarray:
     angles = np.linspace(0, angle, points, endpoint=endpoint)
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+@source()
+class OneRow(Source):
+    """One row without content, column `row`, in one split `train`: for models of weights alone, which take no inputs.
+
+    A config without `data` whose first layer is a `weight` has it.
+    """
+
+    is_empty = True
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"row": Field((1,), "float32")}
+
+    def load(self, context: Context) -> Mapping[str, Table]:
+        return {"train": table_of({"row": np.zeros((1, 1), np.float32)}, "one_row")}

@@ -147,7 +147,7 @@ def materialize(
     """Move a model from the meta device to `device`: allocate its tensors, and initialize its weights.
 
     The values of a weight depend on the seed and its name only, and are the same on every device. Without `initialize`
-    the values are undefined.
+    the values are undefined, but for states and factors of LoRA.
     """
     declared = {id(weight.tensor) for weight in weights}
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
@@ -157,7 +157,7 @@ def materialize(
     else:
         _replace(module, device)
     for weight in weights:
-        if initialize:
+        if initialize or weight.spec.is_state or weight.spec.is_of_lora:
             weight.assign(initial_value(weight, seed))
         if isinstance(weight.tensor, nn.Parameter):
             weight.tensor.requires_grad_(weight.trainable)

@@ -35,6 +35,8 @@ def read_inputs(
             hint = "remove it, or remove model.inputs"
             faults.add("input_shape: model.inputs already declares the inputs", first_path, hint=hint)
         return read_declared(declared, data_inputs or {}, names, faults, base)
+    if data_inputs == {} and section.layers and "weight" in section.layers[0]:
+        return {}  # a model of weights alone
     inputs = from_data(data_inputs or {})
     if first is not None:
         inputs = _with_first_shape(inputs, first, first_path, faults)
@@ -45,18 +47,23 @@ def read_inputs(
     elif not inputs and data_inputs is not None:
         hint = "add inputs to the model, for four numbers a row inputs: {x: [4]}; or input_shape to the first layer"
         faults.add("the shape of the model's input is unknown", ("layers", 0), at="key", hint=hint)
-    for name, each in inputs.items():
-        if (problem := names.refuse(name)) is not None:
-            hint = f"rename the input, and keep its column: {name}_input: [{{columns: {name}}}, ...]"
-            hint = hint if problem.text.endswith("choose another name") else problem.hint
-            faults.take([replace(problem, path=each.path, at="key", hint=hint)])
-        names.give(name, each.path)
+    _define(inputs, names, faults)
     if len(inputs) == 1:
         names.previous = next(iter(inputs))
     elif not inputs:
         names.mark_broken(["?"])
         names.previous = "?"
     return inputs
+
+
+def _define(inputs: Mapping[str, Input], names: Names, faults: Faults) -> None:
+    """Define the names of inputs for the layers that follow; those that no input can have are config errors."""
+    for name, each in inputs.items():
+        if (problem := names.refuse(name)) is not None:
+            hint = f"rename the input, and keep its column: {name}_input: [{{columns: {name}}}, ...]"
+            hint = hint if problem.text.endswith("choose another name") else problem.hint
+            faults.take([replace(problem, path=each.path, at="key", hint=hint)])
+        names.give(name, each.path)
 
 
 def _unread(name: str) -> Fault:

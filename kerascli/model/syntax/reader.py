@@ -238,7 +238,7 @@ class Reading:
         """
         previous = self.names.previous_tensor()
         if not previous:
-            hint = f"add inputs: one of {', '.join(self.inputs)}"
+            hint = f"add inputs: one of {', '.join(self.inputs)}" if self.inputs else "add inputs: the name of a node"
             self.faults.add("needs 'inputs': there is no single node before this one", path, at="key", hint=hint)
         return previous
 

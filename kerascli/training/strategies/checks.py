@@ -177,6 +177,8 @@ def _optimizer_faults(spec: RunSpec) -> Iterator[Fault]:
     if isinstance(optimizer, LossScaleOptimizer):
         text = "dynamic loss scaling (mixed_float16) needs whole gradients, which fsdp divides"
         yield Fault(text, path, hint="use dtype policy mixed_bfloat16, which needs no loss scaling")
+    if optimizer.rule.gradient_scale is not None:
+        yield Fault("gradient_scale needs whole gradients, which fsdp divides", path, hint=_DDP)
     if not optimizer.rule.elementwise:
         text = f"the optimizer '{optimizer.rule.component_name}' needs whole weights, which fsdp divides"
         yield Fault(text, path, hint=f"use adam_w, or {_DDP.removeprefix('use ')}")

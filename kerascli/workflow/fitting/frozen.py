@@ -1,6 +1,6 @@
 """Run the frozen part of a model once: keep its outputs for all rows, and train the rest of the model on them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -20,6 +20,7 @@ from kerascli.foundation import draws
 from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import counted
 from kerascli.foundation.events import Note
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.model.ir.nodes import Input, Model, Node
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.executor import GraphOutcome
@@ -28,8 +29,8 @@ from kerascli.model.syntax.views import leading_to
 from kerascli.training.build import Experiment
 from kerascli.training.checks.row_independence import node_keeps_rows_apart, reduces_a_batch
 from kerascli.training.objectives.train_step import GraphStep, autocast
-from kerascli.training.strategies.base import Strategy
 from kerascli.workflow.fitting.plan import rows_in_order
+from kerascli.workflow.memory import memory_for_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +42,21 @@ class Shortened:
     note: Note
 
 
-def without_frozen(experiment: Experiment, prepared: PreparedData, strategy: Strategy) -> Shortened | None:
+@memory_for_model()
+def without_frozen(experiment: Experiment, prepared: PreparedData) -> Shortened | None:
     """Run the frozen part of a model over the rows to train and to validate on, and return the rest of the model.
 
     The frozen part has the nodes before the first one that is trained, draws random numbers, changes weights or adds a
     loss. None: the model has no such part with weights, or its outputs cannot be kept.
     """
-    spec, fit = experiment.spec, experiment.spec.fit
-    augmented = prepared.mixing is not None and len(prepared.mixing.steps) > 0
-    if spec.train_step is not None or strategy.is_divided or augmented or fit.epochs < 2 or fit.steps_per_epoch:
+    if not _reuses_rows(experiment, prepared) or not _has_frozen_weights(experiment, experiment.spec.model.nodes):
         return None
-    frozen = _frozen_nodes(experiment, prepared.splits["train"])
-    rest = tuple(node for node in spec.model.nodes if node.name not in frozen)
-    made = {output for node in spec.model.nodes if node.name in frozen for output in node.outputs}
-    used = [*(name for node in rest for name in node.used_names()), *spec.model.outputs]
-    kept = tuple(name for name in dict.fromkeys(used) if name in made)
-    first = leading_to([node for node in spec.model.nodes if node.name in frozen], kept)
-    if not any(any(experiment.graph.weights_by_node()[node.name]) for node in first if isinstance(node, Node)):
+    first, rest, kept = _divided(experiment, prepared.splits["train"])
+    if not _has_frozen_weights(experiment, first):
         return None
-    built = _part(experiment, rest, kept, spec.model.outputs)
-    head = Graph(built)
-    step = _Frozen(experiment, Graph(_part(experiment, first, (), kept)), [each.name for each in head.model.inputs])
+    built, fit = _part(experiment, rest, kept, experiment.spec.model.outputs), experiment.spec.fit
+    inputs = [each.name for each in built.model.inputs]
+    step = _Frozen(experiment, Graph(_part(experiment, first, (), kept)), inputs)
     names = {"train", fit.validation_data or "validation"} if fit.validates() else {"train"}
     if any(step.masks(next(rows_in_order(experiment, prepared.splits[name]).epoch(0))) for name in names):
         return None
@@ -69,14 +64,40 @@ def without_frozen(experiment: Experiment, prepared: PreparedData, strategy: Str
     size, rows = sum(each.nbytes for each in splits.values()), sum(each.rows for each in splits.values())
     where = "on disk" if any(isinstance(each, DiskSplit) for each in splits.values()) else "in memory"
     text = f"frozen: the outputs of {counted(len(first), 'layer')} are kept {where} for {counted(rows, 'row')}"
-    whole = experiment.module
+    short = replace(prepared, splits={**prepared.splits, **splits})
+    return Shortened(_with_model(experiment, built), short, Note(f"{text}, {size_text(size)}"))
+
+
+def _reuses_rows(experiment: Experiment, prepared: PreparedData) -> bool:
+    """Return True if a training takes the same rows in each of several epochs, in one forward pass a step."""
+    fit = experiment.spec.fit
+    augmented = prepared.mixing is not None and len(prepared.mixing.steps) > 0
+    return experiment.spec.train_step is None and not augmented and fit.epochs > 1 and not fit.steps_per_epoch
+
+
+def _has_frozen_weights(experiment: Experiment, nodes: Iterable[object]) -> bool:
+    weights = experiment.graph.weights_by_node()
+    return any(own and not any(each.trainable for each in own)
+               for own in (weights[node.name] for node in nodes if isinstance(node, Node)))  # fmt: skip
+
+
+def _divided(experiment: Experiment, rows: Split) -> tuple[tuple[object, ...], tuple[Node, ...], tuple[str, ...]]:
+    """Return (nodes of a model's frozen part that are needed, the other nodes, names of the tensors between them)."""
+    model, frozen = experiment.spec.model, _frozen_nodes(experiment, rows)
+    rest = tuple(node for node in model.nodes if node.name not in frozen)
+    made = {output for node in model.nodes if node.name in frozen for output in node.outputs}
+    used = [*(name for node in rest for name in node.used_names()), *model.outputs]
+    kept = tuple(name for name in dict.fromkeys(used) if name in made)
+    return tuple(leading_to([node for node in model.nodes if node.name in frozen], kept)), rest, kept
+
+
+def _with_model(experiment: Experiment, built: Built) -> Experiment:
+    """Return an experiment whose forward passes run another built model."""
+    head, whole = Graph(built), experiment.module
     module = GraphStep(head, whole.objective, whole.input_stage, whole.target_stage, whole.precision)
     passes = tuple(replace(each, module=module) for each in experiment.forward_passes)
-    spec = replace(spec, model=built.model, built=built)
-    shortened = replace(experiment, spec=spec, graph=head, module=module, forward_passes=passes)
-    return Shortened(
-        shortened, replace(prepared, splits={**prepared.splits, **splits}), Note(f"{text}, {size_text(size)}")
-    )
+    spec = replace(experiment.spec, model=built.model, built=built)
+    return replace(experiment, spec=spec, graph=head, module=module, forward_passes=passes)
 
 
 def _part(experiment: Experiment, nodes: tuple[object, ...], extra: tuple[str, ...], outputs: tuple[str, ...]) -> Built:
@@ -100,18 +121,22 @@ def _frozen_nodes(experiment: Experiment, rows: Split) -> set[str]:
         outcome, _ = module.compare(batch)
     random = {place.split("/")[0] for place, _ in tape.draws}
     changing = {name.split("/")[0] for name in (*outcome.losses, *outcome.metrics)}
-    weights = experiment.graph.weights_by_node()
+    changing |= random
+    changing |= {name for name, own in experiment.graph.weights_by_node().items()
+                 if any(each.trainable or each.name in outcome.updates for each in own)}  # fmt: skip
     same = {each.name for each in model.inputs if f"data.{each.name}" not in random}
     frozen: set[str] = set()
     for node in model.nodes:
-        own = weights[node.name]
-        changes = node.name in random | changing or any(w.trainable or w.name in outcome.updates for w in own)
-        apart = node_keeps_rows_apart(node, specs) and not reduces_a_batch(node, specs)
-        is_plain = not node.layer.mixes_samples or node.layer.component_name in {"batch_normalization", "expr"}
-        if node.outputs and not changes and apart and is_plain and same.issuperset(node.used_names()):
+        if node.name not in changing and same.issuperset(node.used_names()) and _keeps_rows(node, specs):
             frozen.add(node.name)
             same.update(node.outputs)
     return frozen
+
+
+def _keeps_rows(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
+    """Return True if a node has an output, each row of which depends on the same row of its inputs alone."""
+    is_plain = not node.layer.mixes_samples or node.layer.component_name in {"batch_normalization", "expr"}
+    return bool(node.outputs) and is_plain and node_keeps_rows_apart(node, specs) and not reduces_a_batch(node, specs)
 
 
 class _Frozen:

@@ -9,6 +9,7 @@ from kerascli.callbacks.early_stopping import EarlyStopping
 from kerascli.callbacks.model_checkpoint import ModelCheckpoint
 from kerascli.data.batches.rows import DiskSplit
 from kerascli.data.pipeline.prepare import PreparedData
+from kerascli.foundation.disk.files import digests_by_name
 from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.events import Event, Note
 from kerascli.runs.history import ordered
@@ -39,8 +40,9 @@ def data_notes(phases: list[Phase]) -> Iterator[Event]:
 
 
 def data_digests(phases: list[Phase]) -> dict[str, str]:
-    """Return a mapping from each data file of the training phases to its digest (SHA-256), for run.json."""
-    return _by_name(phase.prepared.digests for phase in phases)
+    """Return a mapping from each file of the training phases, of data or of initial weights, to its digest (SHA-256),
+    for run.json."""
+    return _by_name({**digests_by_name(phase.spec.initial_files), **phase.prepared.digests} for phase in phases)
 
 
 def data_rows(phases: list[Phase]) -> dict[str, int]:

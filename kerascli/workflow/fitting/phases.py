@@ -206,7 +206,7 @@ class PhaseRunner:
         fill(experiment)
         number = reached.phase + 1 if len(self.phases) > 1 else None
         caches = phase.spec.fit.cache_frozen and not self.options.limits
-        short = without_frozen(experiment, phase.prepared, strategy) if caches else None
+        short = without_frozen(experiment, phase.prepared) if caches and not strategy.is_divided else None
         trained, prepared = (experiment, phase.prepared) if short is None else (short.experiment, short.prepared)
         plan = make_plan(trained, prepared, self.options.limits, phase=number, first=reached.first, strategy=strategy)
         trainer, mode, profiler = trainer_and_profiler(
@@ -219,9 +219,8 @@ class PhaseRunner:
 
 def _needs_compile(before: RunSpec, after: RunSpec) -> bool:
     """Return True if two phases differ in compile settings or trainable layers, so that Keras would recompile."""
-    if before.training != after.training or before.built.trainable() != after.built.trainable():
-        return True
-    return trained_layers(before.model) != trained_layers(after.model)
+    differ = before.training != after.training or before.built.trainable() != after.built.trainable()
+    return differ or trained_layers(before.model) != trained_layers(after.model)
 
 
 def refuse_undivided(phases: list[Phase], group: Group | None) -> None:

@@ -128,12 +128,7 @@ def _taken(
 
     A shared model need not take all of them: it may end before its source does.
     """
-    layers = {name.rpartition("/")[0] for name in own}
-    of_lora = (name.rpartition("/") for name in source if name not in own)
-    if (apart := next((n for n in of_lora if n[2].startswith("lora_") and n[0] in layers), None)) is not None:
-        hint = "export the run: an exported file has LoRA merged into the kernels"
-        text = f"init_from: the source has LoRA that this model lacks: '{safe_text(''.join(apart))}'"
-        raise ConfigError(Fault(text, path, "key", hint=hint))
+    _refuse_lora(own, source, path)
     own = {name: weight for name, weight in own.items() if name in source or not weight.spec.is_of_lora}
     taken = TransferredWeights()
     if section.map:
@@ -147,6 +142,17 @@ def _taken(
     return taken
 
 
+def _refuse_lora(own: Iterable[str], source: Iterable[str], path: ConfigPath) -> None:
+    """Raise ConfigError if a source of weights has updates by LoRA in a layer that has none in the model."""
+    names = set(own)
+    layers = {name.rpartition("/")[0] for name in names}
+    of_lora = (name.rpartition("/") for name in source if name not in names)
+    if (apart := next((n for n in of_lora if n[2].startswith("lora_") and n[0] in layers), None)) is not None:
+        hint = "export the run: an exported file has LoRA merged into the kernels"
+        text = f"init_from: the source has LoRA that this model lacks: '{safe_text(''.join(apart))}'"
+        raise ConfigError(Fault(text, path, "key", hint=hint))
+
+
 def _nothing(own: Iterable[str], source: Mapping[str, Tensor], name: str, path: ConfigPath) -> ConfigError:
     """Return the error for a section `init_from` if no weight of the source fits the model; its hint has similar layer
     names."""
@@ -154,9 +160,8 @@ def _nothing(own: Iterable[str], source: Mapping[str, Tensor], name: str, path: 
     ours = dict.fromkeys(each.rpartition("/")[0] for each in own)
     near = next(((layer, close) for layer in ours if (close := nearest(layer, theirs))), None)
     hint = f"its layers: {', '.join(theirs[:8])}{' ...' if len(theirs) > 8 else ''}"
-    hint = (
-        f"its layers have names like '{near[1]}'; '{near[0]}' of this model has another name or shape" if near else hint
-    )
+    if near:
+        hint = f"its layers have names like '{near[1]}'; '{near[0]}' of this model has another name or shape"
     text = f"init_from: no weight of {name} has the name and shape of a weight of this model"
     return ConfigError(Fault(text, path, "key", hint=safe_text(hint)))
 

@@ -76,6 +76,8 @@ def _default(kind: Kind, *, of_split: bool) -> Method:
 
 def _kind(run: LoadedRun) -> tuple[Kind, str]:
     """Return (kind of a run's inputs, name of its first input); models of several inputs are explained by columns."""
+    if not run.experiment.spec.model.inputs:
+        raise ConfigError("why: a model of weights alone has no inputs to explain an answer by")
     (first, spec), *others = ((each.name, each.spec) for each in run.experiment.spec.model.inputs)
     if others:
         return "columns", first
