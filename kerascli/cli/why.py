@@ -50,7 +50,8 @@ def why(
     place = None if file is None else _place(file)
     from kerascli.report.reasons import reasons_text
     from kerascli.workflow.loaded import open_run
-    from kerascli.workflow.why.explain import Question, explain
+    from kerascli.workflow.why.explain import explain
+    from kerascli.workflow.why.question import Question
 
     opened = open_run(
         record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data

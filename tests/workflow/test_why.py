@@ -15,7 +15,8 @@ from kerascli.runs.index import find_run
 from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.rows.command_rows import load_again
 from kerascli.workflow.why.column_groups import column_groups
-from kerascli.workflow.why.explain import Question, explain
+from kerascli.workflow.why.explain import explain
+from kerascli.workflow.why.question import Question
 from tests.support.runs_harness import kerascli, train, write
 
 TABLE = """

@@ -1,8 +1,6 @@
 """Find the reasons for a model's predictions by the method that fits its inputs: columns, pixels, words, time steps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from torch import Tensor
@@ -10,7 +8,7 @@ from torch import Tensor
 from kerascli.data.base import SPLITS
 from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.data.storage.on_disk import in_memory
-from kerascli.foundation.errors import ConfigError, one_of
+from kerascli.foundation.errors import ConfigError
 from kerascli.report.reasons import Kind, Method, Reasons
 from kerascli.training.evaluate import predict
 from kerascli.workflow.evaluate import evaluate_rows
@@ -30,38 +28,8 @@ from kerascli.workflow.why.grad_cam import grad_cam, resized
 from kerascli.workflow.why.gradients import integrated_gradients
 from kerascli.workflow.why.occlusion import occluded_pictures, occluded_words
 from kerascli.workflow.why.permutation import permutation_importance
+from kerascli.workflow.why.question import Question
 from kerascli.workflow.why.score import Score, score_of
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a user asks of a run: which rows, by which method, of which output and class."""
-
-    what: Sequence[str] = ()
-    texts: Sequence[str] = ()
-    method: Method | None = None
-    rows: int | None = None
-    """Maximum number of rows of methods that explain each row; None: 20."""
-    output: str | None = None
-    class_name: str | None = None
-    baseline: Literal["median", "zeros"] | None = None
-    layer: str | None = None
-    metric: str | None = None
-    """Metric of `permutation`; None: the loss."""
-    repeats: int | None = None
-    """Number of shuffles of `permutation`; None: 5."""
-
-    def refuse_idle(self, method: Method) -> None:
-        """Raise ConfigError for an option that the method does not use: none may be ignored."""
-        of_rows = [each for each in get_args(Method) if each != "permutation"]
-        uses = {
-            "--rows": (self.rows, of_rows), "--class": (self.class_name, of_rows), "--output": (self.output, of_rows),
-            "--baseline": (self.baseline, ["integrated_gradients"]), "--layer": (self.layer, ["grad_cam"]),
-            "--metric": (self.metric, ["permutation"]), "--repeats": (self.repeats, ["permutation"]),
-        }  # fmt: skip
-        for name, (value, methods) in uses.items():
-            if value is not None and method not in methods:
-                raise ConfigError(f"{name} has no effect on {method}", hint=f"it goes with --method {one_of(methods)}")
 
 
 @memory_for_batches()
@@ -85,7 +53,7 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
     rows = rows_of(run, *what, targets=method == "permutation", texts=question.texts)
     if method == "permutation":
         return _permuted(run, rows, question)
-    few = rows.read(slice(0, question.rows or 20))
+    few = rows.read(question.first_rows)
     outputs = predict(run.experiment.module, run.shared_batches(rows_in_order(run.experiment, few, metrics=False)),
                       seed=run.experiment.spec.seed)  # fmt: skip
     score = score_of(run, outputs, question.output, question.class_name)
