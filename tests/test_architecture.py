@@ -42,7 +42,7 @@ INNER_FLOORS = {
         ["disk", "shapes", "world", "device", "user_code"],
     ],
     "foundation/disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],
-    "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"]],
+    "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"], ["trainable"]],
     "data": [
         ["storage", "download", "dates"], ["date_steps", "remote", "text"], ["base", "split"],
         ["batches", "datasets", "initializers", "mixing", "readers", "series_gaps", "where"],

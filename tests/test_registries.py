@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from kerascli.config.composition.applications import applications
 from kerascli.language.component import Component, Registry
 
 EVERY_REGISTRY = """
@@ -36,6 +37,7 @@ def test_list_schema_and_explain_know_every_registry(kinds: dict[str, list[str]]
     assert {"layer", "loss", "metric", "optimizer", "feature", "augmentation"} <= kinds.keys()
     counts = json.loads(fresh("-m", "kerascli", "list", "--json"))
     assert counts.pop("op") > 300
+    assert counts.pop("application") == len(applications())
     assert counts == {kind: len(names) for kind, names in kinds.items()}
     definitions = json.loads(fresh("-m", "kerascli", "schema"))["$defs"]
     for kind, names in kinds.items():

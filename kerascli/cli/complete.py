@@ -8,7 +8,6 @@ from typing import Any
 
 import typer
 
-from kerascli.config.composition.applications import applications
 from kerascli.foundation.errors import KerasCliError, in_yaml
 
 _CONFIGS = (".yaml", ".yml")
@@ -46,6 +45,8 @@ def configs_or_runs(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def models(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return completions for a model: paths of configs, names of runs and of published networks."""
+    from kerascli.config.composition.applications import applications
+
     return [*configs_or_runs(ctx, incomplete), *_beginning(applications(), incomplete)]
 
 
@@ -58,6 +59,8 @@ def kinds(incomplete: str) -> list[str]:
 
 def names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return completions for `kerascli explain`: names of components, sections and keys of a config, and commands."""
+    from kerascli.config.composition.applications import applications
+
     commands = getattr(ctx.find_root().command, "commands", {})
     return _beginning([*sorted(components()), *sections(), *applications(), *commands], incomplete)
 

@@ -41,7 +41,7 @@ class _Runs(options.OnceGroup):
 def register(app: typer.Typer) -> None:
     """Add the command group `runs` to the typer program; `kerascli runs` alone lists the runs."""
     group = options.Commands(cls=_Runs, help=_HELP, rich_markup_mode=None)
-    group.command("list", example="runs list --where 'val_accuracy > 0.9' --sort -val_accuracy")(_list)
+    group.command("list", example="runs list --sort -val_accuracy --limit 5")(_list)
     group.command("show", example="runs show latest")(_show)
     group.command("compare", example="runs compare latest other")(_compare)
     group.command("tag", example="runs tag latest baseline")(_tag)

@@ -35,7 +35,7 @@ def tune(
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
     quiet: Annotated[bool, option("--quiet -q", "No progress: results and errors.")] = False,
-    worker: Annotated[str | None, typer.Option("--worker", hidden=True)] = None,
+    worker: Annotated[str | None, typer.Option("--worker", hidden=True, help="A worker of the command.")] = None,
 ) -> None:
     """Search hyperparameters as the section tune of a config says; each trial is a run in the folder of a study."""
     if worker is not None and join is not None:

@@ -8,8 +8,9 @@ from typing import Any, NoReturn
 
 from kerascli.foundation.errors import Fault, Path, suggestion
 from kerascli.language.component import Invalid
+from kerascli.language.trainable import TrainedByLoRA
 from kerascli.layers.base import BaseLayer
-from kerascli.layers.lora import LowRank, TrainedByLoRA
+from kerascli.layers.lora import LowRank
 from kerascli.model.ir.analysis import set_by
 from kerascli.model.ir.inner_models import CustomCellRNN, part_of, wrapped
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, flat

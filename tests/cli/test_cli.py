@@ -914,7 +914,7 @@ def test_every_command_has_help(kerascli: Kerascli) -> None:
     code, out, err = kerascli("--help")
     assert (code, err) == (0, "")
     commands = re.findall(r"^  (\w+)  +\S", out.partition("Commands:")[2], flags=re.MULTILINE)
-    assert commands[:3] == ["train", "evaluate", "predict"]
+    assert commands[:4] == ["train", "tune", "evaluate", "predict"]
     for command in commands:
         said = kerascli(f"{command} --help")
         assert (said.code, said.err) == (0, "")
@@ -948,7 +948,7 @@ def test_a_list_of_commands_has_their_whole_first_sentences(
 @pytest.mark.parametrize("group", GROUPS)
 def test_the_help_of_a_command_ends_with_an_example_of_it(group: str, kerascli: Kerascli) -> None:
     for name, command in GROUPS[group].commands.items():
-        if name == "runs":
+        if name in ("runs", "studies"):
             continue
         example = kerascli(f"{group}{name} -h").out.splitlines()[-1].removeprefix("  Example: ")
         words = shlex.split(example)
@@ -970,5 +970,5 @@ def test_explain_explains_commands_by_their_own_help(kerascli: Kerascli) -> None
         assert [key["name"] for key in entry["keys"] if key["name"].startswith("-")] == expected, name
     assert [each["kind"] for each in json.loads(kerascli("explain train --json").out)][1:], "the key of that name, too"
     members = json.loads(kerascli("explain runs --json").out)[0]["members"]
-    assert [member["name"] for member in members] == ["list", "show", "compare", "rm"]
+    assert [member["name"] for member in members] == ["list", "show", "compare", "tag", "archive", "send", "rm"]
     assert kerascli("explain evalute").err == "error: there is nothing called 'evalute'; did you mean 'evaluate'?\n"

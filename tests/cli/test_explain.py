@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
 from kerascli.cli.reference import list_text
+from kerascli.config.composition.applications import applications
 from kerascli.config.schema.sections import sections
 from kerascli.config.schema.settings import settings
 from kerascli.config.yaml.text import parse_document
@@ -138,7 +139,8 @@ def test_an_unknown_name_is_refused_with_the_nearest(name: str, meant: str) -> N
 
 def test_the_list_counts_every_kind_and_names_every_component() -> None:
     counts = json.loads(list_text(None, as_json=True))
-    assert counts == {**{k: len(registry.names()) for k, registry in registries().items()}, "op": len(OPS.names())}
+    assert counts == {**{k: len(registry.names()) for k, registry in registries().items()}, "op": len(OPS.names()),
+                      "application": len(applications())}  # fmt: skip
     assert {line.split()[0]: int(line.split()[1]) for line in list_text(None).splitlines()} == counts
     for kind, registry in registries().items():
         assert [

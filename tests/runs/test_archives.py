@@ -104,7 +104,10 @@ def test_commands_read_an_archive_as_the_folder_and_never_write_to_it(trained: R
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["evaluate", "run.zip", "--threshold", "0.4", "--keep-threshold"], "--keep-threshold cannot write into an archive"),
+        (
+            ["evaluate", "run.zip", "--threshold", "0.4", "--keep-threshold"],
+            "--keep-threshold cannot write into an archive",
+        ),
         (["report", "run.zip"], "the page of an archive needs a file name"),
         (["plot", "run.zip"], "is an archive, which this command does not read"),
         (["train", "run.zip"], "is an archive, which this command does not read"),

@@ -11,6 +11,7 @@ from kerascli.config.sections.space import Point
 from kerascli.config.sections.tune import parse_tune
 from kerascli.studies.facts import TrialFacts
 from kerascli.studies.sampling import grid, next_point
+from tests.support.needs import library
 
 SPACE = {
     "flags": {"units": {"int": {"range": [4, 512], "log": True, "steps": 3}}, "cell": ["lstm", "gru"]},
@@ -37,7 +38,7 @@ def _points(sampler: str, count: int, seed: int = 7, directions: Sequence[str] =
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_points_repeat_and_differ_by_seed(sampler: str) -> None:
     if sampler == "tpe":
-        pytest.importorskip("optuna")
+        library("optuna")
     points = _points(sampler, 30)
     assert points == _points(sampler, 30)
     assert points != _points(sampler, 30, seed=8)
@@ -47,19 +48,19 @@ def test_points_repeat_and_differ_by_seed(sampler: str) -> None:
 
 
 def test_another_process_finds_the_same_point() -> None:
-    pytest.importorskip("optuna")
+    library("optuna")
     code = "from tests.studies.test_sampling import _points; print(_points('tpe', 14)[-1])"
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert run.stdout.strip() == str(_points("tpe", 14)[-1])
 
 
 def test_a_front_of_two_objectives_repeats() -> None:
-    pytest.importorskip("optuna")
+    library("optuna")
     assert _points("tpe", 20, directions=("min", "max")) == _points("tpe", 20, directions=("min", "max"))
 
 
 def test_tpe_comes_nearer_than_chance() -> None:
-    pytest.importorskip("optuna")
+    library("optuna")
 
     def nearest(sampler: str, seed: int) -> float:
         return min(abs(point["units"] - 60.0) + point["o"] for point in _points(sampler, 40, seed=seed))

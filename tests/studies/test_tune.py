@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.needs import library
+
 CONFIG = """\
 # a comment
 seed: 3
@@ -99,7 +101,7 @@ def test_a_study_keeps_the_weights_of_the_best_trial_which_other_commands_use(tm
 @pytest.mark.parametrize("sampler", ["grid", "random", "tpe"])
 def test_a_study_whose_processes_are_killed_ends_as_one_that_was_not(tmp_path: Path, sampler: str) -> None:
     if sampler == "tpe":
-        pytest.importorskip("optuna")
+        library("optuna")
     workers = 1 if sampler == "tpe" else 2
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

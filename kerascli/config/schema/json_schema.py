@@ -25,6 +25,9 @@ def json_schema() -> Schema:
         "call": _call(),
         **{name: _section(section) for name, section in parts.items()},
     }
+    base = definitions["model.shared.base"]
+    with_arguments = {**base, "additionalProperties": {}, "required": ["application"]}  # they are those of the network
+    definitions["model.shared.base"] = {"anyOf": [base, with_arguments]}
     for registry in registries().values():
         definitions |= _kind(registry)
     definitions |= _nodes()

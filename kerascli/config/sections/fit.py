@@ -10,7 +10,7 @@ from kerascli.foundation.errors import Fault, Path, Related, show
 from kerascli.foundation.shapes import NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveInt, to_tuple
 from kerascli.language.component import Invalid, plain
 from kerascli.language.section import BaseSection, parse_section
-from kerascli.layers.lora import Trainable
+from kerascli.language.trainable import Trainable
 from kerascli.parts.distributions import DISTRIBUTIONS, Distribution
 
 

@@ -207,7 +207,8 @@ def _staged_blocks(name: str, values: np.ndarray, stage: Stage) -> Iterator[tupl
     with torch.no_grad():
         start = 0
         for block in pieces(values, rows_a_block(values)):
-            yield start, module(torch.tensor(np.ascontiguousarray(block), device=device)).cpu().numpy()
+            copied = np.array(block)  # records on disk may have strides that torch does not take
+            yield start, module(torch.tensor(copied, device=device)).cpu().numpy()
             start += len(block)
     module.train(training)
 
