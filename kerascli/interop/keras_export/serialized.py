@@ -90,6 +90,8 @@ def settings_of(thing: Component, where: str, problems: list[Fault]) -> dict[str
         del config["name"]
     if config.get("trainable") is True:  # some of Keras's layers do not take it
         del config["trainable"]
+    if config.pop("gradient_scale", None) is not None:
+        problems.append(Fault(f"{where}: Keras's optimizers have no gradient_scale"))
     return config
 
 
