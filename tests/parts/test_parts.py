@@ -111,7 +111,11 @@ def test_a_seed_of_its_own_wins_over_the_generator(name):
     assert not torch.equal(fill(name, (4, 5), {"seed": 7}), fill(name, (4, 5), {"seed": 8}))
 
 
-@pytest.mark.parametrize("name", INITIALIZERS.names())
+OF_FILES = {"file", "image"}
+"""Initializers that read a file, which tests/workflow/test_weights_alone.py gives them."""
+
+
+@pytest.mark.parametrize("name", sorted({*INITIALIZERS.names()} - OF_FILES))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_initializers_give_the_shape_and_type_asked_for(name, dtype):
     shape = (6, 1, 4) if name == "stft" else (6, 4)
@@ -139,7 +143,8 @@ def test_one_row_has_no_other_to_be_orthogonal_to():
 @pytest.mark.parametrize("part", [*REGULARIZERS, *CONSTRAINTS, *INITIALIZERS], ids=lambda part: part.component_name)
 def test_parts_read_back_as_they_were_written(part):
     registry = next(r for r in (REGULARIZERS, CONSTRAINTS, INITIALIZERS) if issubclass(part, r.base))
-    assert registry.parse(part().dump()) == part()
+    made = part(path="x") if part.component_name in OF_FILES else part()
+    assert registry.parse(made.dump()) == made
 
 
 @pytest.mark.parametrize(
