@@ -159,4 +159,4 @@ def test_asha_is_refused_over_folds(tmp_path: Path) -> None:
 def test_the_mean_of_the_first_folds_is_that_of_their_values(study: Study) -> None:
     values = [value_of(rows_of(run), LOSS, "min") for run in study.member(1).runs]
     means = by_fold(study.member(1), LOSS, "min")
-    assert means == [pytest.approx(np.mean(values[:count])) for count in (1, 2, 3)]
+    assert means == [pytest.approx(np.mean(values[:count])) for count in (1, 2, 3)]  # pyright: ignore[reportArgumentType, reportCallIssue]

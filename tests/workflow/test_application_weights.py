@@ -115,7 +115,7 @@ def saved(path: Path, model: Any, names: Callable[[str], str] | None = None) -> 
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
         for layer in file.values() if names is not None else ():
             listed = [str(each) for each in layer.attrs["weight_names"]]
-            arrays = {names(each): layer[each][()] for each in listed}
+            arrays = {names(each): layer[each][()] for each in listed}  # pyright: ignore[reportOptionalCall]
             for each in list(layer):
                 del layer[each]
             for each, array in arrays.items():
@@ -149,7 +149,7 @@ def test_published_weights_are_downloaded_once_and_predict_as_keras(home: Path, 
     init_weights(experiment, opened, home)
     theirs = tiny()
     x = np.load(home / "rows.npz")["image"]
-    features = keras.Model(theirs.input, theirs.get_layer("relu_2").output).predict(x, verbose=0)
+    features = keras.Model(theirs.input, theirs.get_layer("relu_2").output).predict(x, verbose=0)  # pyright: ignore[reportArgumentType]
     experiment.graph.eval()
     with torch.no_grad():
         ours = experiment.graph({"image": torch.from_numpy(x)}).outputs["dense"]
@@ -171,7 +171,7 @@ def test_a_file_is_matched_by_order_where_its_names_are_older(home: Path, old: b
     saved(home / "own.h5", theirs, renamed if old else None)
     if not old:
         with h5py.File(home / "own.h5", "a") as file:  # as older files, whose automatic names are numbered otherwise
-            names = [str(each) for each in file.attrs["layer_names"]]
+            names = [str(each) for each in file.attrs["layer_names"]]  # pyright: ignore[reportGeneralTypeIssues]
             for name in ("conv_1", "conv_2"):
                 file.move(name, f"{name}_94")
             changed = {"conv_1": "conv_1_94", "conv_2": "conv_2_94"}
@@ -300,7 +300,7 @@ def test_an_imported_network_predicts_pictures_and_names_their_classes(home: Pat
         assert cells[1::2] == list(names[best])
         np.testing.assert_allclose(np.array(cells[2::2], "float"), values[best], rtol=1e-4)
     command("predict", run, home / "photos", "--view", "features", "-o", home / "x.npy")
-    features = keras.Model(theirs.input, theirs.layers[-2].output).predict(x / 127.5 - 1, verbose=0)
+    features = keras.Model(theirs.input, theirs.layers[-2].output).predict(x / 127.5 - 1, verbose=0)  # pyright: ignore[reportArgumentType]
     np.testing.assert_allclose(np.load(home / "x.npy"), features, rtol=1e-4, atol=1e-4)
     with pytest.raises(ConfigError, match="expected an output of 1,000 units"):
         command("predict", run, home / "photos", "--view", "features", "--decode", "imagenet")

@@ -177,7 +177,7 @@ def test_a_model_of_keras_until_a_layer_is_a_base(folder: Path, suffix: str) -> 
     with torch.no_grad():
         ours = experiment.graph({"image": torch.from_numpy(x)})
     dense = [weights["dense/kernel"], weights["dense/bias"]]
-    features = keras.Model(theirs.input, theirs.get_layer("features").output).predict(x, verbose=0)
+    features = keras.Model(theirs.input, theirs.get_layer("features").output).predict(x, verbose=0)  # pyright: ignore[reportArgumentType]
     expected = torch.softmax(torch.from_numpy(features @ dense[0] + dense[1]), -1)
     torch.testing.assert_close(ours.outputs["dense"], expected, rtol=1e-5, atol=1e-5)
 
@@ -313,13 +313,13 @@ fit: {{epochs: 1, batch_size: 8, trainable: {trainable}}}
     model = Called(base, L.Dense(1, name="out"), False if way == "training: false" else None)
     model(data["x"][:8])
     model.set_weights([draw.uniform(0.1, 0.6, size=w.shape) for w in model.get_weights()])
-    model.compile(loss="mse", optimizer=keras.optimizers.SGD(0.0625), jit_compile=False)
+    model.compile(loss="mse", optimizer=keras.optimizers.SGD(0.0625), jit_compile=False)  # pyright: ignore[reportArgumentType]
     ours = prepare(tmp_path, data, config)
     theirs = {f"base/{layer.name}": layer for layer in base.layers} | {"out": model.head}
     values = {f"{name}/{weight.name}": weight for name, layer in theirs.items() for weight in layer.weights}
     for weight in ours.experiment.weights:
         weight.assign(values[weight.name].value.detach().clone())
     trained = ours.train()
-    model.fit(data["x"], data["y"], epochs=1, batch_size=8, shuffle=False, verbose=0)
+    model.fit(data["x"], data["y"], epochs=1, batch_size=8, shuffle=False, verbose=0)  # pyright: ignore[reportArgumentType]
     for name, weight in values.items():
         np.testing.assert_allclose(trained.weights[name], weight.value.detach().numpy(), rtol=1e-9, atol=1e-12)
