@@ -21,7 +21,7 @@ from tests.support.mlflow import MLFLOW, FakeServer, mlflow_server, runs_by_clie
 from tests.support.needs import needs
 from tests.support.runs_harness import TWO_CLASSES, command, edit_facts, go_on, kerascli, train, write, write_rows
 
-needs_mlflow = needs(MLFLOW, "needs an MLflow server: pip install -e '.[test_servers]'")
+needs_mlflow = needs(MLFLOW, "needs an MLflow server: put its environment's bin on PATH (pip install mlflow)")
 LIVE = TWO_CLASSES.replace("callbacks: [", "callbacks: [mlflow, ")
 TOKEN = "t0ken-of-a-test"
 
