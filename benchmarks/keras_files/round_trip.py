@@ -47,7 +47,7 @@ class KerasModel:
     exports: bool = True
     """False: the model has something that only the import knows, such as an operation that no file can be made of."""
     steps: "Callable[[KerasModel, Path, Result], Iterator[Result]] | None" = None
-    """What is done with the model in place of the steps of `round_trip`."""
+    """Function that tests the model in place of the steps of `round_trip`; None: those steps."""
     kind: str = ""
     """The row of the report that counts this model, within its part."""
 

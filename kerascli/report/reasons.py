@@ -31,7 +31,8 @@ Kind = Literal["columns", "picture", "text", "series"]
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """How much worse the loss or a metric becomes without a column: the mean over shuffles, with a 95 % interval."""
+    """Permutation importance of a column: the mean increase of the loss (or decline of a metric) if its values are
+    shuffled, with a 95 % interval."""
 
     name: str
     value: float

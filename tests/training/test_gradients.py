@@ -223,7 +223,7 @@ def test_several_processes_are_refused(tmp_path: Path) -> None:
 def test_what_torch_cannot_differentiate_twice_ends_the_training_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of ctc_loss, whose check is left out here, and of other operations that have no check."""
+    """The error names the operation: ctc_loss, whose check is left out here, and others that have no check."""
     monkeypatch.setattr("kerascli.model.inference.build.check_gradients", lambda *_: None)
     labels, lengths = "cast(ones([batch_size, 2]), 'int64')", "2 * ones([batch_size]), 4 * ones([batch_size])"
     of = f"ctc_loss({labels}, reshape(hidden, [batch_size, 4, 4]), {lengths})"

@@ -70,7 +70,7 @@ def test_integrated_gradients_of_a_linear_model_are_its_coefficients(linear: Loa
 
 
 def test_permutation_importance_agrees_with_scikit_learn(linear: LoadedRun) -> None:
-    """Of the same predictions by other shuffles: the means over 30 shuffles differ by their own deviation."""
+    """Both shuffle the columns of the same rows, in other orders: means over 30 shuffles differ by their deviation."""
     reasons = explain(linear, Question(["test"], method="permutation", repeats=30))
     ours = {each.name: each for each in reasons.importance}
     rows = load_again(linear).splits["test"].read(slice(0, 200))

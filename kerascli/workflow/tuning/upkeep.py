@@ -1,4 +1,4 @@
-"""What is done in a study's folder when a trial has ended, and at the end of the study."""
+"""Remove the weights that a study of hyperparameters does not keep, and stop a study whose last trials all failed."""
 
 from kerascli.studies.facts import FINISHED
 from kerascli.studies.folder import Study

@@ -69,8 +69,8 @@ def column_groups(run: LoadedRun, rows: Split) -> list[ColumnGroup]:
 
 def staged_inputs(run: LoadedRun, rows: Split) -> dict[str, Tensor]:
     """Return the model's inputs of rows, with the preprocessing that runs per batch."""
-    (batch,) = BatchSource(rows, rows.rows, torch.device("cpu")).epoch(0)
-    stage = run.stages.input_stage
+    (batch,) = BatchSource(rows, rows.rows, run.experiment.device).epoch(0)
+    stage = run.experiment.module.input_stage
     return {name: values.cpu() for name, values in stage(dict(batch.inputs)).items()}
 
 

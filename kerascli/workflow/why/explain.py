@@ -95,9 +95,7 @@ def _permuted(run: LoadedRun, rows: Split, question: Question) -> Reasons:
     compared = evaluate_rows(run, rows, "rows").compared
     groups = column_groups(run, rows)
     metric, repeats = question.metric or "loss", question.repeats or 5
-    importance = permutation_importance(
-        run, rows, compared, groups, metric=metric, repeats=repeats
-    )  # fmt: skip
+    importance = permutation_importance(run, rows, compared, groups, metric=metric, repeats=repeats)
     ordered = sorted(importance, key=lambda each: -each.value)
     what = f"'{metric}' of {rows.rows:,} rows"
     text = f"how much worse {what} is if a column is shuffled ({repeats} times)"

@@ -10,7 +10,7 @@ from kerascli.report.reasons import Method
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a user asks of a run: which rows, by which method, of which output and class."""
+    """Arguments of the command `why`: the rows to explain, the method, and the output and class that are explained."""
 
     what: Sequence[str] = ()
     texts: Sequence[str] = ()
