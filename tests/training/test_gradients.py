@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import materialize
 from kerascli.runs.record import RunRecord
-from kerascli.training.execution_mode import Request, make_runner
+from kerascli.training.execution_mode import make_runner
 from kerascli.training.forward_pass import Eager, largest_difference
 from kerascli.training.graph_runner import GraphRunner
 from kerascli.training.strategies.checks import strategy_faults
@@ -35,6 +34,7 @@ from kerascli.workflow.rows.command_rows import rows_of
 from tests.support.models import parse_model
 from tests.support.needs import needs_a_compiler
 from tests.support.runs_harness import train, write
+from tests.training.test_execution_mode import request_of
 
 WGAN = Path(__file__).parents[2] / "configs" / "generative" / "mnist_wgan_gp.yaml"
 PENALTY = """
@@ -133,17 +133,6 @@ def test_attention_is_differentiated_twice(x: Tensor) -> None:
 
 
 # In a run
-
-
-def request_of(path: Path, *sets: str) -> tuple[Request, Any]:
-    config = open_config(path, sets=sets)
-    prepared = load_config_data(config)
-    experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
-    experiment.module.train()
-    plan = make_plan(experiment, prepared, {})
-    batches = [batch for batch, _ in zip(plan.batches(0, 0), range(2), strict=False)]
-    assert experiment.spec.training is not None
-    return Request(experiment.forward_passes[0], batches, 10, experiment.spec.training.compute.jit_compile), plan
 
 
 @pytest.mark.parametrize("mode", ["traced", pytest.param("compiled", marks=needs_a_compiler)])
