@@ -11,6 +11,7 @@ from kerascli.data.dates import OFFSET, has_offset, parsed_times, part_of
 from kerascli.foundation.errors import DataError, counted
 
 _ISO_DATE = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z| ?[+-]\d\d(:?\d\d)?)?)?)?")
+_MONTHS = {"year": 12, "month": 1}
 _UNITS = {"day": 86_400_000_000, "hour": 3_600_000_000, "minute": 60_000_000, "second": 1_000_000, "microsecond": 1}
 
 
@@ -24,11 +25,9 @@ class Step:
     """True if each date is the last day of its month."""
 
     def __str__(self) -> str:
-        if self.months:
-            count, unit = (self.months // 12, "year") if self.months % 12 == 0 else (self.months, "month")
-        else:
-            unit = next(name for name, size in _UNITS.items() if self.micros % size == 0)
-            count = self.micros // _UNITS[unit]
+        size, sizes = (self.months, _MONTHS) if self.months else (self.micros, _UNITS)
+        unit = next(name for name, each in sizes.items() if size % each == 0)
+        count = size // sizes[unit]
         return f"{count} {unit}{'s' if count > 1 else ''}"
 
     def after(self, time: np.datetime64, count: int) -> np.ndarray:
@@ -37,20 +36,15 @@ class Step:
         Raises DataError if the last of them is after the year 9999: dates are written with years of four digits.
         """
         size, unit = (self.months, "M") if self.months else (self.micros, "us")
-        if int(time.astype(f"datetime64[{unit}]").astype(np.int64)) + count * size >= np.datetime64(
-            "10000", unit
-        ).astype(np.int64):
+        end = np.datetime64("10000", unit).astype(np.int64)
+        if int(time.astype(f"datetime64[{unit}]").astype(np.int64)) + count * size >= end:
             text = f"{counted(count, 'date')} after {time.astype('datetime64[s]')}, {self} apart, go past the year 9999"
             raise DataError(text, hint="dates are written with years of four digits; forecast fewer rows")
         steps = np.arange(1, count + 1) * np.timedelta64(size, unit)
         if not self.months:
             return time + steps
-        month = time.astype("datetime64[M]")
-        months = month + steps
-        if self.month_ends:
-            days = (months + np.timedelta64(1, "M")).astype("datetime64[D]") - np.timedelta64(1, "D")
-            return days.astype("datetime64[us]") + (time - time.astype("datetime64[D]"))
-        return months.astype("datetime64[us]") + (time - month.astype("datetime64[us]"))
+        month = time.astype("datetime64[M]") + int(self.month_ends)  # the last day is counted from the next month
+        return (month + steps).astype("datetime64[us]") + (time - month.astype("datetime64[us]"))
 
 
 def regular_times(times: np.ndarray) -> tuple[Step, np.ndarray] | None:
