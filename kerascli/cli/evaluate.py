@@ -94,20 +94,20 @@ def evaluate(
     shown = facts["worst"][: worst or 0]
     pictures = add_cells(opened, rows, shown) if cells else {}
     print_evaluation(record, evaluation, groups, chosen, shown, as_json=as_json)
-    _keep_numbers(record, name, facts, worst, pictures)
-    if record.archive is None:
-        _draw(record, evaluation, name)
+    _keep(record, evaluation, facts, worst, pictures)
     if rule is not None and keep_threshold:
         options.note("\n".join(keep(opened, evaluation, rule, chosen)))
 
 
-def _keep_numbers(
-    record: "RunRecord", name: str, facts: Mapping[str, Any], worst: int | None, pictures: Mapping[str, bytes]
-) -> None:
-    """Keep the results of an evaluation in the run's folder, for its page."""
+def _keep(
+    record: "RunRecord", evaluation: "Evaluation", facts: Mapping[str, Any], worst: int | None,
+    pictures: Mapping[str, bytes],
+) -> None:  # fmt: skip
+    """Keep the numbers of an evaluation, for the run's page, and its plots in the run's folder."""
     if record.archive is not None:
         options.note(f"{record.archive} is not written to: numbers and plots of this evaluation are not kept")
         return
+    name = evaluation.result.split
     try:
         waits = locks.lock(record.path, patience_seconds=_PATIENCE_SECONDS)
         with waits if facts["checkpoint"] is None else nullcontext():  # a run may be evaluated while it trains
@@ -115,6 +115,7 @@ def _keep_numbers(
             write_evaluation(record, file, facts, worst, pictures)
     except StorageError as error:
         options.warn([Fault(f"the numbers of this evaluation are not kept: {error}", level="warning")])
+    _draw(record, evaluation, name)
 
 
 def _record(

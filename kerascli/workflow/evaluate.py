@@ -16,12 +16,11 @@ from kerascli.foundation.events import Evaluated, Logs, Tick
 from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, confusion_matrix
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.model.runtime.graph import GraphOutcome
-from kerascli.training.baselines import Baseline, BaselineMetrics
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_numbers
 from kerascli.training.evaluate import EvaluatedBatches, evaluate, finished
 from kerascli.training.objectives.objective import full_precision
-from kerascli.workflow.baselines import baselines_of
+from kerascli.workflow.baselines import Baseline, BaselineMetrics, baselines_of
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
