@@ -155,7 +155,6 @@ def _check_rows(what: list[str], text: list[str], *, stream: bool, output: Path 
     if not what and not text:
         hint = "a file, a folder, a split (test), - for standard input, or --text TEXT"
         raise ConfigError("what to predict is missing", hint=hint)
-    options.refuse({"--on-bad-rows": stream and skip}, ["--on-bad-rows"], "skip: --stream skips bad rows itself")
 
 
 def _check_horizon(what: list[str], horizon: int | None, future: Path | None, other_options: dict[str, object]) -> None:
