@@ -14,13 +14,11 @@ from kerascli.cli import complete, options, run_query
 from kerascli.cli.options import argument, option
 from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import ConfigError
-from kerascli.report import tables
-from kerascli.report.comparison import compare
+from kerascli.report.comparison import RunLine, compare, duration_text, facts_table, list_table
 from kerascli.runs import index
+from kerascli.runs.annotations import change_tags, kept_thresholds, tags
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
-from kerascli.runs.tags import change_tags, tags
-from kerascli.runs.thresholds import kept_thresholds
 
 _HELP = "List, show, compare, tag, archive, send and remove runs; without a command: list them, by the options of list."
 _SHOWN_LAST = ("versions", "machine")
@@ -62,7 +60,7 @@ def _list(
 ) -> None:
     """List the runs, oldest first; metrics of --where, --sort and --best are those of the best epoch."""
     gc.disable()  # thousands of runs are many objects, none of which can go before the end
-    everything = [(run, tables.RunLine.of(run)) for run in index.list_runs(runs_dir)]
+    everything = [(run, RunLine.of(run)) for run in index.list_runs(runs_dir)]
     runs = run_query.select(everything, where, tag or (), sort, limit)
     none = f"{'no run is selected' if everything else 'there are no runs'} in {quoted(runs_dir)}"
     if best is not None:
@@ -74,7 +72,7 @@ def _list(
     elif json:
         options.say_json([asdict(line) for _, line in runs])
     elif runs:
-        options.say(f"{tables.list_table([line for _, line in runs], options.terminal_width())}\n")
+        options.say(f"{list_table([line for _, line in runs], options.terminal_width())}\n")
     else:
         options.note(none)
     if not any([where, tag, sort, best, limit, json]):
@@ -198,8 +196,8 @@ def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
     if as_json:
         options.say_json({**facts, "history": run.history()})
         return
-    facts["seconds"] = tables.duration_text(facts.get("seconds"))
+    facts["seconds"] = duration_text(facts.get("seconds"))
     facts["last_epoch"] = (run.history() or [{}])[-1]
     facts |= {name: facts.pop(name) for name in _SHOWN_LAST if name in facts}
     shown = {name: value for name, value in facts.items() if value not in (None, [], {})}
-    options.say(f"{tables.facts_table(shown)}\n")
+    options.say(f"{facts_table(shown)}\n")

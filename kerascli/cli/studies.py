@@ -68,7 +68,7 @@ def _show(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Show the trials of a study, and the importance of its parameters."""
-    from kerascli.report.tables import duration_text, facts_table
+    from kerascli.report.comparison import duration_text, facts_table
     from kerascli.studies.importance import write_importance
     from kerascli.studies.table import columns_of, study_table
 
@@ -97,7 +97,7 @@ def _show(
 
 
 def _print(heads: list[str], rows: list[list[Any]]) -> None:
-    from kerascli.report.tables import value_text
+    from kerascli.report.comparison import value_text
     from kerascli.report.text_tables import text_table
 
     columns = [

@@ -6,8 +6,8 @@ from typing import TextIO
 from rich.live import Live
 
 from kerascli.foundation.errors import safe_text
+from kerascli.report.comparison import duration_text, number_text
 from kerascli.report.console import console_on
-from kerascli.report.tables import duration_text, number_text
 from kerascli.report.text_tables import text_table
 from kerascli.studies.facts import FINISHED, TrialFacts
 from kerascli.studies.folder import Study

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from kerascli.report.comparison import number_text, value_text
 from kerascli.report.markup import Child, element, folded, section, table
 from kerascli.report.page.charts import Chart
-from kerascli.report.tables import number_text, value_text
 from kerascli.runs.evaluations import StoredEvaluation, picture
 from kerascli.runs.record import RunRecord
 

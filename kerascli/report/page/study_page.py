@@ -6,11 +6,11 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from kerascli.foundation.errors import safe_text
+from kerascli.report.comparison import value_text
 from kerascli.report.markup import Child, element, scrolling, section, table
 from kerascli.report.page.charts import Chart
 from kerascli.report.page.curves import charts, curves_section
 from kerascli.report.page.document import document
-from kerascli.report.tables import value_text
 from kerascli.runs.history import Row
 from kerascli.studies.facts import FINISHED
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from kerascli.data.batches.loader import BatchSource
 from kerascli.data.batches.rows import MemorySplit
 from kerascli.foundation.errors import ConfigError, safe_text, suggestion
-from kerascli.layers.convolutional.base import BaseConvolutionModule
+from kerascli.layers.convolutional.convolution import BaseConvolutionModule
 from kerascli.model.runtime.graph import Graph
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.why.gradients import ROWS, gradients_of, in_evaluation, run_model
