@@ -94,7 +94,7 @@ def evaluate(
     shown = facts["worst"][: worst or 0]
     pictures = add_cells(opened, rows, shown) if cells else {}
     print_evaluation(record, evaluation, groups, chosen, shown, as_json=as_json)
-    _keep_numbers(record, name, facts, worst, pictures)
+    keep_numbers(record, facts, worst, pictures)
     if record.archive is None:
         _draw(record, evaluation, name)
     if rule is not None and keep_threshold:
@@ -114,8 +114,8 @@ def _replace_thresholds(
     return outputs
 
 
-def _keep_numbers(
-    record: "RunRecord", name: str, facts: Mapping[str, Any], worst: int | None, pictures: Mapping[str, bytes]
+def keep_numbers(
+    record: "RunRecord", facts: Mapping[str, Any], worst: int | None, pictures: Mapping[str, bytes]
 ) -> None:
     """Keep the results of an evaluation in the run's folder, for its page."""
     if record.archive is not None:
@@ -124,6 +124,7 @@ def _keep_numbers(
     try:
         waits = locks.lock(record.path, patience_seconds=_PATIENCE_SECONDS)
         with waits if facts["checkpoint"] is None else nullcontext():  # a run may be evaluated while it trains
+            name = facts["split"]
             file = evaluation_name(name, None if name in options.SPLITS else facts["rows_sha256"])
             write_evaluation(record, file, facts, worst, pictures)
     except StorageError as error:
@@ -147,19 +148,13 @@ def _record(
 
 def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
     """Return (name, rows) of the split or files to evaluate; default: the first split of test, validation, train."""
-    from kerascli.workflow.rows.command_rows import load_again, rows_of
+    from kerascli.workflow.rows.command_rows import chosen_rows
 
-    if what or run.data is None:
-        names = what or ["test"]
-        rows = rows_of(run, *names, targets=True)
-        options.warn(run.warnings)
-        return ", ".join(names), rows
-    splits = load_again(run).splits
+    name, rows, _ = chosen_rows(run, what, targets=True)
     options.warn(run.warnings)
-    name = next(name for name in options.SPLITS if name in splits)
-    if name != options.SPLITS[0]:
+    if not what and run.data is not None and name != options.SPLITS[0]:
         options.note(f"split: {name} (the run's data has no '{options.SPLITS[0]}' split)")
-    return name, splits[name]
+    return name, rows
 
 
 def _draw(record: "RunRecord", evaluation: "Evaluation", rows: str) -> None:
