@@ -11,8 +11,7 @@ from kerascli.cli import options
 from kerascli.cli.options import argument, option
 from kerascli.cli.runs import is_confirmed
 from kerascli.foundation.errors import ConfigError
-from kerascli.runs import index
-from kerascli.runs.reading import quoted
+from kerascli.runs.reading import LATEST, quoted
 
 if TYPE_CHECKING:
     from kerascli.studies.folder import Study
@@ -49,9 +48,10 @@ def _studies(context: typer.Context, runs_dir: options.RunsDir = options.RUNS_DI
 
 def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """List the studies, oldest first."""
+    from kerascli.runs.index import list_studies
     from kerascli.studies.table import study_line
 
-    lines = [study_line(path) for path in index.list_studies(runs_dir)]
+    lines = [study_line(path) for path in list_studies(runs_dir)]
     if json:
         options.say_json(lines)
     elif lines:
@@ -61,7 +61,7 @@ def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_D
 
 
 def _show(
-    study: Name = index.LATEST,
+    study: Name = LATEST,
     sort: Annotated[str | None, option("--sort NAME", "Sort by a column of the table; default: the trials.")] = None,
     json: options.Json = False,
     as_csv: Annotated[bool, option("--csv", "Print the table as CSV.")] = False,
@@ -107,7 +107,7 @@ def _print(heads: list[str], rows: list[list[Any]]) -> None:
 
 
 def _best(
-    study: Name = index.LATEST,
+    study: Name = LATEST,
     output: Annotated[Path | None, option("--output -o FILE", "File of the config; default: print it.")] = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
@@ -128,7 +128,7 @@ def _best(
         options.note(f"its relative paths are those of {config.parent}: write it there, or change them")
 
 
-def _stop(study: Name = index.LATEST, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
+def _stop(study: Name = LATEST, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """Stop a study: trials are saved after their epoch, no further one is started; `tune --resume` goes on."""
     opened = _open(study, runs_dir)
     opened.stop("by the command studies stop")
