@@ -9,10 +9,9 @@ from kerascli.cli import options
 from kerascli.cli.evaluation_text import print_evaluation
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
-from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import ConfigError, Fault, StorageError, safe_text
 from kerascli.foundation.world import world_of
-from kerascli.runs.evaluations import MOST_WORST, evaluation_name, write_evaluation
+from kerascli.runs.outputs import MOST_WORST
 
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
@@ -108,6 +107,9 @@ def keep_numbers(
     if record.archive is not None:
         options.note(f"{record.archive} is not written to: numbers and plots of this evaluation are not kept")
         return
+    from kerascli.foundation.disk import locks
+    from kerascli.runs.evaluations import evaluation_name, write_evaluation
+
     try:
         waits = locks.lock(record.path, patience_seconds=_PATIENCE_SECONDS)
         with waits if facts["checkpoint"] is None else nullcontext():  # a run may be evaluated while it trains
