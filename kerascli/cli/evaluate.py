@@ -9,10 +9,9 @@ from kerascli.cli import options
 from kerascli.cli.evaluation_text import print_evaluation
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
-from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import ConfigError, Fault, StorageError, safe_text
 from kerascli.foundation.world import world_of
-from kerascli.runs.evaluations import MOST_WORST, evaluation_name, write_evaluation
+from kerascli.runs.outputs import MOST_WORST
 
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
@@ -94,28 +93,31 @@ def evaluate(
     shown = facts["worst"][: worst or 0]
     pictures = add_cells(opened, rows, shown) if cells else {}
     print_evaluation(record, evaluation, groups, chosen, shown, as_json=as_json)
-    _keep(record, evaluation, facts, worst, pictures)
+    keep_numbers(record, facts, worst, pictures)
+    if record.archive is None:
+        _draw(record, evaluation, name)
     if rule is not None and keep_threshold:
         options.note("\n".join(keep(opened, evaluation, rule, chosen)))
 
 
-def _keep(
-    record: "RunRecord", evaluation: "Evaluation", facts: Mapping[str, Any], worst: int | None,
-    pictures: Mapping[str, bytes],
-) -> None:  # fmt: skip
-    """Keep the numbers of an evaluation, for the run's page, and its plots in the run's folder."""
+def keep_numbers(
+    record: "RunRecord", facts: Mapping[str, Any], worst: int | None, pictures: Mapping[str, bytes]
+) -> None:
+    """Keep the results of an evaluation in the run's folder, for its page."""
     if record.archive is not None:
         options.note(f"{record.archive} is not written to: numbers and plots of this evaluation are not kept")
         return
-    name = evaluation.result.split
+    from kerascli.foundation.disk import locks
+    from kerascli.runs.evaluations import evaluation_name, write_evaluation
+
     try:
         waits = locks.lock(record.path, patience_seconds=_PATIENCE_SECONDS)
         with waits if facts["checkpoint"] is None else nullcontext():  # a run may be evaluated while it trains
+            name = facts["split"]
             file = evaluation_name(name, None if name in options.SPLITS else facts["rows_sha256"])
             write_evaluation(record, file, facts, worst, pictures)
     except StorageError as error:
         options.warn([Fault(f"the numbers of this evaluation are not kept: {error}", level="warning")])
-    _draw(record, evaluation, name)
 
 
 def _record(
@@ -135,19 +137,13 @@ def _record(
 
 def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
     """Return (name, rows) of the split or files to evaluate; default: the first split of test, validation, train."""
-    from kerascli.workflow.rows.command_rows import load_again, rows_of
+    from kerascli.workflow.rows.command_rows import chosen_rows
 
-    if what or run.data is None:
-        names = what or ["test"]
-        rows = rows_of(run, *names, targets=True)
-        options.warn(run.warnings)
-        return ", ".join(names), rows
-    splits = load_again(run).splits
+    name, rows, _ = chosen_rows(run, what, targets=True)
     options.warn(run.warnings)
-    name = next(name for name in options.SPLITS if name in splits)
-    if name != options.SPLITS[0]:
+    if not what and run.data is not None and name != options.SPLITS[0]:
         options.note(f"split: {name} (the run's data has no '{options.SPLITS[0]}' split)")
-    return name, splits[name]
+    return name, rows
 
 
 def _draw(record: "RunRecord", evaluation: "Evaluation", rows: str) -> None:

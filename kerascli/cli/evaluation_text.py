@@ -35,8 +35,8 @@ def evaluation_text(
     groups: "Mapping[str, Sequence[Group]]",
     chosen: "Mapping[str, Point]",
 ) -> str:
-    from kerascli.report.comparison import value_text
     from kerascli.report.console import evaluation_lines, metrics_text
+    from kerascli.report.tables import value_text
     from kerascli.report.text_tables import class_table, matrix_table, threshold_table
     from kerascli.workflow.evaluation.choose_threshold import nan_text
 
@@ -84,7 +84,7 @@ def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]
 
 def _worst_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Yield the table of the rows with the largest losses, with their cells if they have some."""
-    from kerascli.report.comparison import value_text
+    from kerascli.report.tables import value_text
     from kerascli.report.text_tables import text_table
 
     if rows:

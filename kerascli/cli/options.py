@@ -296,8 +296,10 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
         try:
             record = index.find_run(selector, runs_dir)
         except KerasCliError:
-            if (record := _best_trial(selector, runs_dir)) is None:
-                raise
+            from kerascli.studies.folder import find_run as find
+
+            record = find(selector, runs_dir)
+            note(f"run: {record.path} (the best trial)")
     if selector == index.LATEST:
         note(f"run: {record.path} (the latest)")
     if not record.has_checksums:
@@ -316,28 +318,6 @@ def study_of(selector: str, runs_dir: Path) -> Path | None:
         find_run(selector, runs_dir)
         return None
     return None if selector == LATEST else find_study(selector, runs_dir)
-
-
-def _best_trial(selector: str, runs_dir: Path) -> "RunRecord | None":
-    """Return the best trial of the study that a selector names; None if it names none.
-
-    Raises ConfigError if no trial is completed, or the best one has a run for each fold.
-    """
-    path = study_of(selector, runs_dir)
-    if path is None:
-        return None
-    from kerascli.studies.folder import Study
-    from kerascli.studies.values import best_trials
-
-    study = Study(path)
-    for best in best_trials(study.trials(), study.facts.directions)[:1]:
-        member = study.member(best.number)
-        if member.runs[0] is member:
-            note(f"run: {member.path} (the best trial)")
-            return member.record
-        study = Study(member.path)
-    first = next((str(member.path) for member in study.members()), "STUDY/1")
-    raise ConfigError(f"'{study.path}' is a study", hint=f"name one of its runs, such as {first}")
 
 
 def trained_run(selector: str, runs_dir: Path, checkpoint: str | None, trust: bool | None = None) -> "RunRecord":

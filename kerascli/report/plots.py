@@ -153,7 +153,7 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], 
 @in_style()
 def binary_curves(scores: "Thresholds", positive: str, title: str) -> "Figure":
     """Return a figure of ROC, precision-recall and calibration curves; `positive` is the name of the positive class."""
-    from kerascli.report.comparison import value_text
+    from kerascli.report.tables import value_text
 
     share = float(scores.truth.mean()) if len(scores.truth) else 0.0
     figure = new_figure((11.4, 3.9))

@@ -6,9 +6,9 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from kerascli.foundation.errors import safe_text
-from kerascli.report.comparison import number_text
 from kerascli.report.markup import element, folded, section, table
 from kerascli.report.page.charts import Chart
+from kerascli.report.tables import number_text
 from kerascli.runs.history import Row, is_metric
 
 _POINTS, _POINTS_OF_MANY = 2_000, 200

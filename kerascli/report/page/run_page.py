@@ -9,12 +9,12 @@ from xml.etree.ElementTree import Element
 from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import FileRefused, safe_lines
 from kerascli.report.architecture.stored import diagram_svg
-from kerascli.report.comparison import duration_text, value_text
 from kerascli.report.markup import Child, element, folded, scrolling, section, table
 from kerascli.report.page.curves import charts, curves_section
 from kerascli.report.page.document import document
 from kerascli.report.page.evaluation import evaluation_section
 from kerascli.report.page.privacy import without_folders
+from kerascli.report.tables import duration_text, value_text
 from kerascli.runs.evaluations import evaluations
 from kerascli.runs.history import is_metric
 from kerascli.runs.reading import quoted
