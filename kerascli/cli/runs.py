@@ -3,7 +3,7 @@
 import gc
 import os
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from kerascli.report import tables
 from kerascli.report.comparison import compare
 from kerascli.runs import index
 from kerascli.runs.reading import quoted
-from kerascli.runs.record import RunRecord
+from kerascli.runs.record import MEMBERS, RunRecord
 from kerascli.runs.tags import change_tags, tags
 from kerascli.runs.thresholds import kept_thresholds
 
@@ -63,6 +63,9 @@ def _list(
     """List the runs, oldest first; metrics of --where, --sort and --best are those of the best epoch."""
     gc.disable()  # thousands of runs are many objects, none of which can go before the end
     everything = [(run, tables.RunLine.of(run)) for run in index.list_runs(runs_dir)]
+    for study in index.list_studies(runs_dir) if tag else ():  # whose trials may have it, too
+        lines = [(run, tables.RunLine.of(run)) for run in index.list_runs(study / MEMBERS)]
+        everything += [(run, replace(line, run=f"{study.name}/{line.run}")) for run, line in lines]
     runs = run_query.select(everything, where, tag or (), sort, limit)
     none = f"{'no run is selected' if everything else 'there are no runs'} in {quoted(runs_dir)}"
     if best is not None:
@@ -77,16 +80,17 @@ def _list(
         options.say(f"{tables.list_table([line for _, line in runs], options.terminal_width())}\n")
     else:
         options.note(none)
-    if not any([where, tag, sort, best, limit, json]):
-        _note_studies(runs_dir)
+    if not any([where, tag, sort, best, limit, json]) and (studies := index.list_studies(runs_dir)):
+        options.note(studies_table(studies))
 
 
-def _note_studies(runs_dir: Path) -> None:
-    """Print each study as one line."""
-    for path in index.list_studies(runs_dir):
-        from kerascli.studies.table import study_text
+def studies_table(studies: Iterable[Path]) -> str:
+    """Return a plain-text table with a line for each study."""
+    from kerascli.studies.table import study_line
 
-        options.note(study_text(path))
+    lines = [study_line(path) for path in studies]
+    columns = {name: [line[name] for line in lines] for name in lines[0]}
+    return tables.columns_text(columns, options.terminal_width())
 
 
 def _show(

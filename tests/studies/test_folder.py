@@ -8,8 +8,7 @@ import pytest
 from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.runs import index
-from kerascli.studies.facts import StudyFacts, TrialFacts
-from kerascli.studies.folder import Study, find_study
+from kerascli.studies.folder import Study, StudyFacts, TrialFacts, find_study
 
 FACTS = StudyFacts(
     config="/c/a.yaml", seed=7, threads=1, device="auto", mode="traced", trials=5, directions=["max"],

@@ -11,8 +11,7 @@ import pytest
 from kerascli.config.sections.tune import Objective
 from kerascli.foundation.errors import ConfigError
 from kerascli.runs.index import find_run
-from kerascli.studies.facts import TrialFacts
-from kerascli.studies.folder import Study
+from kerascli.studies.folder import Study, TrialFacts
 from kerascli.studies.values import by_fold, value_of
 from kerascli.workflow.tuning import worker
 from kerascli.workflow.tuning.worker import Worker

@@ -10,7 +10,7 @@ from typing import Any
 from kerascli.config.composition.extends import read_extended
 from kerascli.config.composition.overrides import override
 from kerascli.config.composition.plugins import plugin_files
-from kerascli.config.point import flag_assignments, written_point
+from kerascli.config.sections.space import flag_assignments
 from kerascli.config.sections.tune import MAX_TRIALS, parse_tune
 from kerascli.config.top_level import run_name
 from kerascli.config.yaml.document import Document
@@ -18,8 +18,7 @@ from kerascli.config.yaml.dump import dump_yaml
 from kerascli.foundation.cpus import cpu_limit
 from kerascli.foundation.disk.files import file_digest
 from kerascli.foundation.errors import ConfigError, DataError, Fault
-from kerascli.studies.facts import StudyFacts
-from kerascli.studies.folder import Study
+from kerascli.studies.folder import Study, StudyFacts
 from kerascli.studies.sampling import grid_size, optuna
 from kerascli.workflow.bases import open_config
 
@@ -75,7 +74,7 @@ def new_study(
 def plan(study: Study, document: Document, trials: int) -> None:
     """Record the number of trials of a study of a config, of a grid at most those that it has."""
     tune = study.tune
-    count = grid_size(tune, written_point(document, tune.space), trials) if tune.sampler == "grid" else trials
+    count = grid_size(tune, tune.space.written(document), trials) if tune.sampler == "grid" else trials
     study.write(study.facts.model_copy(update={"trials": count}))
 
 
