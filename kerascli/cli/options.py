@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
     from kerascli.report.console import DownloadBar
     from kerascli.runs.record import RunRecord
+    from kerascli.workflow.loaded import LoadedRun
 
 RUNS_DIR = Path("runs")
 EXAMPLE = "Example: "
@@ -173,6 +174,12 @@ def warn(faults: Iterable[Fault]) -> None:
     """Print warnings about a config or run on stderr, each with its position and hint. One process prints for all."""
     for fault in faults if world_of().leads else ():
         typer.echo("\n".join(fault.lines()), err=True)
+
+
+def note_thresholds(run: "LoadedRun") -> None:
+    """Print the decision thresholds in a run's threshold.json that label rows."""
+    for text in run.threshold_notes():
+        note(text)
 
 
 def say(text: str) -> None:

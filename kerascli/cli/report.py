@@ -7,7 +7,7 @@ from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.disk.storage import size_text, write_bytes
 from kerascli.foundation.errors import ConfigError
-from kerascli.runs.index import LATEST
+from kerascli.runs.reading import LATEST
 
 if TYPE_CHECKING:
     from kerascli.runs.record import RunRecord

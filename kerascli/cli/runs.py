@@ -6,21 +6,18 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kerascli.cli import complete, options, run_query
+from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import ConfigError
-from kerascli.report import tables
-from kerascli.report.comparison import compare
-from kerascli.runs import index
-from kerascli.runs.reading import quoted
-from kerascli.runs.record import MEMBERS, RunRecord
-from kerascli.runs.tags import change_tags, tags
-from kerascli.runs.thresholds import kept_thresholds
+from kerascli.runs.reading import LATEST, quoted
+
+if TYPE_CHECKING:
+    from kerascli.runs.record import RunRecord
 
 _HELP = "List, show, compare, tag, archive, send and remove runs; without a command: list them, by the options of list."
 _SHOWN_LAST = ("versions", "machine")
@@ -61,10 +58,15 @@ def _list(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """List the runs, oldest first; metrics of --where, --sort and --best are those of the best epoch."""
+    from kerascli.cli import run_query
+    from kerascli.report import tables
+    from kerascli.runs.index import list_runs, list_studies
+    from kerascli.runs.record import MEMBERS
+
     gc.disable()  # thousands of runs are many objects, none of which can go before the end
-    everything = [(run, tables.RunLine.of(run)) for run in index.list_runs(runs_dir)]
-    for study in index.list_studies(runs_dir) if tag else ():  # whose trials may have it, too
-        lines = [(run, tables.RunLine.of(run)) for run in index.list_runs(study / MEMBERS)]
+    everything = [(run, tables.RunLine.of(run)) for run in list_runs(runs_dir)]
+    for study in list_studies(runs_dir) if tag else ():  # whose trials may have it, too
+        lines = [(run, tables.RunLine.of(run)) for run in list_runs(study / MEMBERS)]
         everything += [(run, replace(line, run=f"{study.name}/{line.run}")) for run, line in lines]
     runs = run_query.select(everything, where, tag or (), sort, limit)
     none = f"{'no run is selected' if everything else 'there are no runs'} in {quoted(runs_dir)}"
@@ -80,21 +82,22 @@ def _list(
         options.say(f"{tables.list_table([line for _, line in runs], options.terminal_width())}\n")
     else:
         options.note(none)
-    if not any([where, tag, sort, best, limit, json]) and (studies := index.list_studies(runs_dir)):
+    if not any([where, tag, sort, best, limit, json]) and (studies := list_studies(runs_dir)):
         options.note(studies_table(studies))
 
 
 def studies_table(studies: Iterable[Path]) -> str:
     """Return a plain-text table with a line for each study."""
+    from kerascli.report.tables import columns_text
     from kerascli.studies.table import study_line
 
     lines = [study_line(path) for path in studies]
     columns = {name: [line[name] for line in lines] for name in lines[0]}
-    return tables.columns_text(columns, options.terminal_width())
+    return columns_text(columns, options.terminal_width())
 
 
 def _show(
-    run: Annotated[str, argument("RUN", options.ABOUT_RUN, complete.runs)] = index.LATEST,
+    run: Annotated[str, argument("RUN", options.ABOUT_RUN, complete.runs)] = LATEST,
     json: options.Json = False,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
@@ -110,6 +113,8 @@ def _compare(
     """Compare runs: the settings that differ, and the results."""
     if len(runs) < 2:
         raise ConfigError("compare: expected at least two runs, got 1")
+    from kerascli.report.comparison import compare
+
     comparison = compare([options.find_run(run, runs_dir) for run in runs])
     if json:
         options.say_json(asdict(comparison))
@@ -126,6 +131,8 @@ def _tag(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Tag a run, for the list and its option --tag."""
+    from kerascli.runs.tags import change_tags
+
     record = options.find_run(run, runs_dir)
     options.note(f"{record.path}: {', '.join(change_tags(record, names, remove=remove)) or 'no tags'}")
 
@@ -173,6 +180,8 @@ def _remove(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Remove runs with all their files."""
+    from kerascli.runs import index
+
     records: dict[str, RunRecord] = {}
     for selector in dict.fromkeys(runs):  # one run may be named in several ways
         run = index.find_run(selector, runs_dir)  # not the best trial, where a study is named
@@ -194,8 +203,12 @@ def is_confirmed(folders: Iterable[Path]) -> bool:
         raise ConfigError("no answer was given: nothing was removed", hint="--yes removes without asking") from None
 
 
-def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
+def print_facts(run: "RunRecord", *, as_json: bool = False) -> None:
     """Print what a run has recorded (run.json); as JSON also its history."""
+    from kerascli.report import tables
+    from kerascli.runs.tags import tags
+    from kerascli.runs.thresholds import kept_thresholds
+
     facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}
     facts["tags"] = tags(run)
     facts["threshold"] = {output: dict(each) for output, each in kept_thresholds(run.path).items()}

@@ -12,8 +12,7 @@ from kerascli.cli.options import argument, option
 from kerascli.cli.runs import ListGroup, is_confirmed, studies_table
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import ConfigError, StorageError
-from kerascli.runs import index
-from kerascli.runs.reading import quoted
+from kerascli.runs.reading import LATEST, quoted
 
 if TYPE_CHECKING:
     from kerascli.studies.folder import Study
@@ -42,9 +41,10 @@ def _open(selector: str, runs_dir: Path) -> "Study":
 
 def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """List the studies, oldest first."""
+    from kerascli.runs.index import list_studies
     from kerascli.studies.table import study_line
 
-    studies = index.list_studies(runs_dir)
+    studies = list_studies(runs_dir)
     if json:
         options.say_json([study_line(path) for path in studies])
     elif studies:
@@ -54,7 +54,7 @@ def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_D
 
 
 def _show(
-    study: Name = index.LATEST,
+    study: Name = LATEST,
     sort: Annotated[str | None, option("--sort NAME", "Sort by a column of the table; default: the trials.")] = None,
     json: options.Json = False,
     as_csv: Annotated[bool, option("--csv", "Print the table as CSV.")] = False,
@@ -88,7 +88,7 @@ def _show(
 
 
 def _best(
-    study: Name = index.LATEST,
+    study: Name = LATEST,
     output: Annotated[Path | None, option("--output -o FILE", "File of the config; default: print it.")] = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
@@ -108,7 +108,7 @@ def _best(
         options.note(f"its relative paths are those of {config.parent}: write it there, or change them")
 
 
-def _stop(study: Name = index.LATEST, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
+def _stop(study: Name = LATEST, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """Stop a study: trials are saved after their epoch, no further one is started; `tune --resume` goes on."""
     opened = _open(study, runs_dir)
     opened.stop("by the command studies stop")

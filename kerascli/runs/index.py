@@ -10,10 +10,9 @@ from typing import Any
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, StorageError, safe_text, suggestion
 from kerascli.runs.facts import LastStart, last_start
-from kerascli.runs.reading import quoted
+from kerascli.runs.reading import LATEST, quoted
 from kerascli.runs.record import FOLDER, MEMBERS, RunRecord, is_run, is_study
 
-LATEST = "latest"
 MEMBER = re.compile(r"\d{1,6}|[a-z]+-\d{1,6}")
 """Pattern of the name of a study's member in a selector such as `STUDY/7`."""
 

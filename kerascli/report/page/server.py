@@ -20,8 +20,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from kerascli.foundation.errors import KerasCliError, StorageError
 from kerascli.foundation.interrupts import Signalled, count_as_handled
-from kerascli.report.page.list_page import list_html
 from kerascli.report.page.run_page import RunPage
+from kerascli.report.page.runs_page import list_html
 from kerascli.report.page.study_page import study_html
 from kerascli.report.tables import RunLine
 from kerascli.runs.index import list_runs
