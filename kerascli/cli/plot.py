@@ -82,7 +82,7 @@ def named_runs(names: Sequence[str], runs_dir: Path) -> "tuple[list[RunRecord], 
     from kerascli.studies.folder import Study
 
     study = Study(path)
-    runs: "list[RunRecord]" = [run for member in study.members() if (run := member.runs[-1]).rows()]
+    runs: list[RunRecord] = [run for member in study.members() if (run := member.runs[-1]).rows()]
     if not runs:
         raise ConfigError(f"no run of {quoted(path)} has an epoch to plot")
     objectives = None if study.facts.tune is None else [each.name for each in study.tune.objective]
