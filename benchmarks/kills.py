@@ -56,7 +56,7 @@ def new_study(folder: Path, sampler: str) -> Path:
 
 
 def command(study: Path, workers: int) -> list[str]:
-    return [*KERASCLI, "tune", "--resume", str(study), "--workers", str(workers), "-q"]
+    return [*KERASCLI, "tune", "--resume", str(study), "--workers", str(workers)]
 
 
 def table(study: Path) -> list[Any]:
@@ -81,12 +81,12 @@ def running(study: Path) -> bool:
 def disturbed(study: Path, workers: int, draw: random.Random) -> tuple[int, int]:
     """Train a study that is killed again and again; return (number of kills, those while a trial was trained)."""
     kills = inside = 0
-    process = subprocess.Popen(command(study, workers), stderr=subprocess.PIPE)
+    process = subprocess.Popen(command(study, workers), stderr=subprocess.DEVNULL)
     while process.poll() is None or kills < KILLS:
         if process.poll() is not None:
             if process.returncode == 0:
                 break
-            process = subprocess.Popen(command(study, workers), stderr=subprocess.PIPE)
+            process = subprocess.Popen(command(study, workers), stderr=subprocess.DEVNULL)
         time.sleep(draw.uniform(0.2, 4.0))
         if kills == KILLS or process.poll() is not None:
             continue

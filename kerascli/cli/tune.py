@@ -34,11 +34,9 @@ def tune(
     threads: Annotated[
         int | None, option("--threads N", "CPU threads of each trial; default: cores / workers.", min=1, max=4096)
     ] = None,
-    name: Annotated[str | None, option("--name NAME", "Name of the study; default: the config's name.")] = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
-    quiet: Annotated[bool, option("--quiet -q", "No progress: results and errors.")] = False,
     worker: Annotated[str | None, typer.Option("--worker", hidden=True, help="A worker of the command.")] = None,
 ) -> None:
     """Search hyperparameters as the section tune of a config says; each trial is a run in the folder of a study."""
@@ -46,7 +44,7 @@ def tune(
         raise typer.Exit(_work(join, worker))
     if resume is not None or join is not None:
         values = {
-            "--flag": flags, "--set": sets, "--name": name, "--threads": threads, "--device": device != "auto",
+            "--flag": flags, "--set": sets, "--threads": threads, "--device": device != "auto",
             "--trials": trials and resume is None, "--join": join and resume,
         }  # fmt: skip
         options.refuse(values, values, "cannot be used with a study, which keeps its settings")
@@ -57,10 +55,10 @@ def tune(
         document = options.read_config(options.config_or_only(config), sets, flags)
         study = new_study(
             runs_dir, document, sets, flags, directions=_checked(document, flags), workers=workers, trials=trials,
-            threads=threads, device=device, name=name,
+            threads=threads, device=device,
         )  # fmt: skip
     options.note(f"study: {study.path} ({study.facts.trials} trials)")
-    code = _run(study, workers, quiet=quiet) if workers else 0
+    code = _run(study, workers) if workers else 0
     _say_best(study)
     if code:
         raise typer.Exit(code)
@@ -76,7 +74,8 @@ def _study(resume: str | None, join: str | None, config: Path | None, runs_dir: 
     document = reopened(study, config)
     if resume is None:
         _refuse_stopped(study, ConfigError)
-    study.go_on()
+    else:
+        study.go_on()
     if trials is not None:
         plan(study, document, trials)
     return study
@@ -104,7 +103,7 @@ def _checked(document: "Document", flags: Sequence[str]) -> Sequence[str]:
     return result.directions
 
 
-def _run(study: "Study", workers: int, *, quiet: bool) -> int:
+def _run(study: "Study", workers: int) -> int:
     """Train the trials of a study and show them; return the exit code of a worker that failed, else 0.
 
     At a terminal the last trials are a table that is redrawn, else each trial that ended has a line.
@@ -133,8 +132,8 @@ def _run(study: "Study", workers: int, *, quiet: bool) -> int:
             printed.add(number)
             console.print(safe_text(f"trial {number}/{table['trials_planned']}: {trial_text(rows[number])}"))
 
-    with nullcontext() if quiet or not console.is_terminal else live:
-        return run_study(study, workers, (lambda: None) if quiet else show)
+    with live if console.is_terminal else nullcontext():
+        return run_study(study, workers, show)
 
 
 def _work(path: str, worker: str) -> int:

@@ -44,12 +44,11 @@ def begin_study(
 
 def new_study(
     runs_dir: Path, document: Document, sets: Sequence[str], flags: Sequence[str], *, directions: Sequence[str],
-    workers: int, trials: int | None, threads: int | None, device: str, name: str | None,
+    workers: int, trials: int | None, threads: int | None, device: str,
 ) -> Study:  # fmt: skip
     """Create the folder of a new study of a checked config, with `--set` applied. Raises ConfigError.
 
-    `trials`, `threads` (of a trial) and `name` replace the config's number of trials, the cores divided by `workers`,
-    and the config's name.
+    `trials` and `threads` (of a trial) replace the config's number of trials, and the cores divided by `workers`.
     """
     if document.at(("tune",)) is None:
         hint = "as in tune: {objective: val_loss, trials: 20, flags: {units: {int: {range: [16, 256]}}}}"
@@ -63,7 +62,7 @@ def new_study(
     varied = "compile.jit_compile" in tune.space.sets
     compiled = document.at(("compile", "jit_compile")) is True
     study, document = begin_study(
-        runs_dir, name, document, sets, flags, threads=threads or max(1, cpu_limit().count // max(1, workers)),
+        runs_dir, None, document, sets, flags, threads=threads or max(1, cpu_limit().count // max(1, workers)),
         device=device, mode=None if varied else "compiled" if compiled else "traced", trials=1,
         directions=list(directions), tune=document.data["tune"],
     )  # fmt: skip
