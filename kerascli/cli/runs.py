@@ -6,28 +6,25 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kerascli.cli import complete, options, run_query
+from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import ConfigError
-from kerascli.report import tables
-from kerascli.report.comparison import compare
-from kerascli.runs import index
-from kerascli.runs.reading import quoted
-from kerascli.runs.record import RunRecord
-from kerascli.runs.tags import change_tags, tags
-from kerascli.runs.thresholds import kept_thresholds
+from kerascli.runs.reading import LATEST, quoted
+
+if TYPE_CHECKING:
+    from kerascli.runs.record import RunRecord
 
 _HELP = "List, show, compare, tag, archive, send and remove runs; without a command: list them, by the options of list."
 _SHOWN_LAST = ("versions", "machine")
 
 
-class _Runs(options.OnceGroup):
-    """Group of the commands, the first of which may be left out."""
+class ListGroup(options.OnceGroup):
+    """Group of commands, the first of which, `list`, may be left out."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         is_list = not args and not ctx.resilient_parsing
@@ -40,7 +37,7 @@ class _Runs(options.OnceGroup):
 
 def register(app: typer.Typer) -> None:
     """Add the command group `runs` to the typer program; `kerascli runs` alone lists the runs."""
-    group = options.Commands(cls=_Runs, help=_HELP, rich_markup_mode=None)
+    group = options.Commands(cls=ListGroup, help=_HELP, rich_markup_mode=None)
     group.command("list", example="runs list --sort -val_accuracy --limit 5")(_list)
     group.command("show", example="runs show latest")(_show)
     group.command("compare", example="runs compare latest other")(_compare)
@@ -61,8 +58,12 @@ def _list(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """List the runs, oldest first; metrics of --where, --sort and --best are those of the best epoch."""
+    from kerascli.cli import run_query
+    from kerascli.report import tables
+    from kerascli.runs.index import list_runs
+
     gc.disable()  # thousands of runs are many objects, none of which can go before the end
-    everything = [(run, tables.RunLine.of(run)) for run in index.list_runs(runs_dir)]
+    everything = [(run, tables.RunLine.of(run)) for run in list_runs(runs_dir)]
     runs = run_query.select(everything, where, tag or (), sort, limit)
     none = f"{'no run is selected' if everything else 'there are no runs'} in {quoted(runs_dir)}"
     if best is not None:
@@ -83,14 +84,16 @@ def _list(
 
 def _note_studies(runs_dir: Path) -> None:
     """Print each study as one line."""
-    for path in index.list_studies(runs_dir):
+    from kerascli.runs.index import list_studies
+
+    for path in list_studies(runs_dir):
         from kerascli.studies.table import study_text
 
         options.note(study_text(path))
 
 
 def _show(
-    run: Annotated[str, argument("RUN", options.ABOUT_RUN, complete.runs)] = index.LATEST,
+    run: Annotated[str, argument("RUN", options.ABOUT_RUN, complete.runs)] = LATEST,
     json: options.Json = False,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
@@ -106,6 +109,8 @@ def _compare(
     """Compare runs: the settings that differ, and the results."""
     if len(runs) < 2:
         raise ConfigError("compare: expected at least two runs, got 1")
+    from kerascli.report.comparison import compare
+
     comparison = compare([options.find_run(run, runs_dir) for run in runs])
     if json:
         options.say_json(asdict(comparison))
@@ -122,6 +127,8 @@ def _tag(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Tag a run, for the list and its option --tag."""
+    from kerascli.runs.tags import change_tags
+
     record = options.find_run(run, runs_dir)
     options.note(f"{record.path}: {', '.join(change_tags(record, names, remove=remove)) or 'no tags'}")
 
@@ -169,6 +176,8 @@ def _remove(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Remove runs with all their files."""
+    from kerascli.runs import index
+
     records: dict[str, RunRecord] = {}
     for selector in dict.fromkeys(runs):  # one run may be named in several ways
         run = index.find_run(selector, runs_dir)  # not the best trial, where a study is named
@@ -190,8 +199,12 @@ def is_confirmed(folders: Iterable[Path]) -> bool:
         raise ConfigError("no answer was given: nothing was removed", hint="--yes removes without asking") from None
 
 
-def print_facts(run: RunRecord, *, as_json: bool = False) -> None:
+def print_facts(run: "RunRecord", *, as_json: bool = False) -> None:
     """Print what a run has recorded (run.json); as JSON also its history."""
+    from kerascli.report import tables
+    from kerascli.runs.tags import tags
+    from kerascli.runs.thresholds import kept_thresholds
+
     facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}
     facts["tags"] = tags(run)
     facts["threshold"] = {output: dict(each) for output, each in kept_thresholds(run.path).items()}

@@ -9,7 +9,6 @@ from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError
 from kerascli.runs.reading import quoted
-from kerascli.runs.record import MEMBERS, is_run
 
 
 def watch(
@@ -24,6 +23,7 @@ def watch(
 ) -> None:
     """Show runs in a browser, live: a run, a study, or the list of all runs; Ctrl-C ends it."""
     from kerascli.report.page.server import Server, Watched, serve
+    from kerascli.runs.record import MEMBERS, is_run
 
     study = None if what is None else options.study_of(what, runs_dir)
     folder = runs_dir if what is None else Path(what)

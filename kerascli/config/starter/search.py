@@ -60,7 +60,7 @@ def _kind(data: Mapping[str, Any]) -> str:
 
 
 def _declare(parts: list[Any], space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Replace arguments by the flags of a space; yield (flag, its value): the largest value that it replaces."""
+    """Replace arguments by the flags of a space; yield (flag, its value), the largest of those that it replaces."""
     places: dict[str, list[tuple[dict[str, Any], str]]] = {}
     for mapping, key in _arguments(parts):
         places.setdefault(_FLAGS[key], []).append((mapping, key))
