@@ -2,8 +2,10 @@
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec, PathFinder
+from typing import Any
 
 from benchmarks.workloads import Job
 from kerascli.foundation.cpus import prepare_environment
@@ -49,11 +51,28 @@ def is_ours(name: str) -> bool:
     return name.startswith("kerascli")  # also what `whole` calls its runs
 
 
+class _Hiding:
+    """Finder of modules on `sys.path` that does not find some, as if they were not installed.
+
+    None in `sys.modules` is not the same: scipy takes it for the module.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        return None if name in self._names else PathFinder.find_spec(name, path, target)
+
+
+def hide(name: str) -> None:
+    """Let imports of what a peer shall not find fail, and set the environment as the peer's program does."""
+    sys.meta_path[:] = [_Hiding(PEERS[name].hidden) if each is PathFinder else each for each in sys.meta_path]
+    if is_ours(name):
+        prepare_environment()
+
+
 def load(name: str) -> Run:
     """Import what the peer needs."""
-    for hidden in PEERS[name].hidden:
-        sys.modules[hidden] = None  # pyright: ignore[reportArgumentType]  # an import fails, as if it were not installed
-    if is_ours(name):
-        prepare_environment()  # as the program does
+    hide(name)
     module, function = PEERS[name].entry.split(":")
     return getattr(importlib.import_module(f"benchmarks.peers.{module}"), function)
