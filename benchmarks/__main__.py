@@ -6,13 +6,13 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import epochs, machine, whole
-from benchmarks.peers import PEERS, is_ours
+from benchmarks.peers import DEFAULT, PEERS, is_ours
 from benchmarks.session import Session
 from benchmarks.workloads import EPOCHS, WORKLOADS
 
 PARTS = {"epochs": epochs, "whole": whole}
-QUICK_PEERS = ("kerascli-eager", "kerascli-compiled", "pytorch")
-QUICK_WORKS = ("mnist_mlp", "cnn")
+QUICK_PEERS = ("kerascli-traced", "kerascli-compiled", "pytorch")
+QUICK_WORKS = ("mnist_mlp", "separable_cnn")
 TAKEN_BY = {"works": "epochs", "epochs": "whole"}
 """Option -> the only part that uses it."""
 
@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def _session(options: argparse.Namespace, folder: Path) -> Session:
-    peers = options.peers or (QUICK_PEERS if options.quick else tuple(PEERS))
+    peers = options.peers or (QUICK_PEERS if options.quick else DEFAULT)
     light = all(is_ours(peer) or peer.startswith("pytorch") for peer in peers)  # kerascli's own environment has these
     return Session(
         python=options.python or (Path(sys.executable) if light else machine.peers_python()),

@@ -1,17 +1,18 @@
 """Who is compared: each trains a job in its own words and tells of every epoch."""
 
 import importlib
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec, PathFinder
+from typing import Any
 
-from benchmarks.workloads import Job
+from benchmarks.workloads import Job, Workload
 from kerascli.foundation.cpus import prepare_environment
 
 OnEpoch = Callable[[float], None]
 """Called after every epoch (and its validation, if there is one) with the training loss."""
-Run = Callable[[Job, OnEpoch], float]
-"""Trains all epochs of a job; returns the share of the test digits that are right."""
+Run = Callable[[Job, OnEpoch], None]
+"""Trains all epochs of a job, then evaluates the test rows, if there are any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +33,37 @@ def _keras(backend: str) -> Peer:
     return Peer("with_keras:run", {"KERAS_BACKEND": backend}, hidden)
 
 
-TIERS = {
-    "kerascli-eager": "compile.jit_compile=false",
-    "kerascli-compiled": "compile.jit_compile=true",
+TIERS: dict[str, tuple[str, ...]] = {
+    "kerascli-auto": (),
+    "kerascli-traced": ("compile.jit_compile=false",),
+    "kerascli-compiled": ("compile.jit_compile=true",),
+    "kerascli-bfloat16": ("compile.precision=mixed_bfloat16",),
 }
 """What `--set` says."""
 
 PEERS = {
     **{name: Peer("with_kerascli:run") for name in TIERS},
     "pytorch": Peer("with_torch:run"),
+    "pytorch-compiled": Peer("with_torch:run"),
     **{f"keras-{backend}": _keras(backend) for backend in _BACKENDS},
 }
+DEFAULT = tuple(name for name in PEERS if name != "kerascli-bfloat16")
+
+
+def _hide(names: tuple[str, ...]) -> None:
+    """Let modules be as if they were not installed. A None in `sys.modules` does not do: other libraries (scipy) take
+    every name there for a module that is loaded."""
+    find = PathFinder.find_spec
+
+    def find_spec(fullname: str, *rest: Any) -> ModuleSpec | None:
+        return None if fullname.partition(".")[0] in names else find(fullname, *rest)
+
+    PathFinder.find_spec = find_spec  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def takes_part(name: str, work: Workload) -> bool:
+    """Return True if a peer can train a workload."""
+    return work.in_keras if name.startswith("keras-") else work.in_torch or not name.startswith("pytorch")
 
 
 def is_ours(name: str) -> bool:
@@ -51,8 +72,7 @@ def is_ours(name: str) -> bool:
 
 def load(name: str) -> Run:
     """Import what the peer needs."""
-    for hidden in PEERS[name].hidden:
-        sys.modules[hidden] = None  # pyright: ignore[reportArgumentType]  # an import fails, as if it were not installed
+    _hide(PEERS[name].hidden)
     if is_ours(name):
         prepare_environment()  # as the program does
     module, function = PEERS[name].entry.split(":")
