@@ -13,7 +13,7 @@ from benchmarks.workloads import WORKLOADS, Job
 UNIT = "seconds an epoch"
 SETTLE_SECONDS = 0.2
 """Pause in seconds before each measurement, in which the threads of the previous one stop spinning."""
-LEAST_ROUNDS, MOST_ROUNDS = 2, 9
+LEAST_ROUNDS, MOST_ROUNDS = 3, 9
 SHARE_SECONDS = 6.0
 """Time in seconds that the slowest peer of a workload is measured for; the number of rounds stays in these bounds."""
 

@@ -21,13 +21,14 @@ from benchmarks.workloads import ROOT
 FLOOR, TORCH = "import typer, rich", "import torch"
 CONFIG = ROOT / "configs" / "penguins.yaml"
 FIRST_STEP = """
-import sys, time
+import sys
+from pathlib import Path
 from kerascli.foundation.cpus import prepare_environment
 prepare_environment()
 from kerascli.config.load import open_config
 from kerascli.foundation.events import EpochBegin
 from kerascli.workflow.train import Options, start
-for event in start(open_config(sys.argv[1]), Options(runs_dir=sys.argv[2])):
+for event in start(open_config(sys.argv[1]), Options(runs_dir=Path(sys.argv[2]))):
     if isinstance(event, EpochBegin):
         break
 """
