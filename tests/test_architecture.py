@@ -44,7 +44,7 @@ INNER_FLOORS = {
     "foundation/disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],
     "language": [["foreign_words", "kinds"], ["wording"], ["component"], ["section", "expressions"], ["trainable"]],
     "data": [
-        ["storage", "download", "dates"], ["date_steps", "remote", "text"], ["base", "split"],
+        ["storage", "download", "dates"], ["remote", "text"], ["base", "split"],
         ["batches", "datasets", "initializers", "mixing", "readers", "series_gaps", "where"],
         ["augmentations", "moved", "section"],
         ["digests"], ["pipeline"], ["sources", "transforms"], ["read", "text_codec"], ["command_input"],
@@ -57,7 +57,7 @@ INNER_FLOORS = {
     ],
     "training": [
         ["classes", "generation", "profiling", "tensor_file"], ["checks", "objectives"],
-        ["checkpoint_files", "evaluate", "forward_pass"], ["baselines", "build", "graph_runner", "step"],
+        ["checkpoint_files", "evaluate", "forward_pass"], ["build", "graph_runner", "step"],
         ["execution_mode"],
         ["checkpoint", "mode_timing", "strategies"], ["loop"],
     ],

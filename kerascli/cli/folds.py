@@ -1,7 +1,7 @@
 """Studies of folds for the commands `train` and `predict`: find one, print its results, predict by its runs."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,20 +17,13 @@ if TYPE_CHECKING:
 
 
 def find_folds(selector: str | None, runs_dir: Path) -> "Study | None":
-    """Return the study of folds with this path, name or prefix, which may be the best trial of a search; None if a run
-    is meant, or there is none. Raises ConfigError."""
+    """Return the study of folds that a selector names; None if it names another study, a run or nothing."""
     path = None if selector is None else options.study_of(selector, runs_dir)
     if path is None:
         return None
-    from kerascli.runs.record import is_study
     from kerascli.studies.folder import Study
-    from kerascli.studies.values import best_trials
 
-    study = Study(path)
-    if study.has_folds:
-        return study
-    best = [study.member(each.number).path for each in best_trials(study.trials(), study.facts.directions)[:1]]
-    return next(map(Study, filter(is_study, best)), None)
+    return Study(path) if Study(path).facts.tune is None else None
 
 
 def trained_runs(
@@ -40,15 +33,19 @@ def trained_runs(
 
     Raises ConfigError, also if a fold has no run yet.
     """
-    study = find_folds(selector, runs_dir)
-    if study is None:
+    path = options.study_of(selector, runs_dir)
+    if path is None:
         return [options.trained_run(selector, runs_dir, checkpoint, trust_plugins)]
-    members = study.members()
-    if len(members) < study.facts.trials:
-        text = f"only {len(members)} of {study.facts.trials} folds of '{study.path}' have runs"
-        raise ConfigError(text, hint=f"go on with it: kerascli train --resume {shlex.quote(str(study.path))}")
-    options.note(f"the mean of {len(members)} runs: {study.path}")
-    return [options.trained_run(str(member.path), runs_dir, checkpoint) for member in members]
+    from kerascli.studies.folder import Study, runs_of
+
+    study, runs = Study(path), runs_of(Study(path))
+    if study.facts.tune is None and len(runs) < study.facts.trials:
+        text = f"only {len(runs)} of {study.facts.trials} folds of '{path}' have runs"
+        raise ConfigError(text, hint=f"go on with it: kerascli train --resume {shlex.quote(str(path))}")
+    if len(runs) < 2:
+        return [options.trained_run(selector, runs_dir, checkpoint)]
+    options.note(f"the mean of {len(runs)} runs: {runs[0].path.parent.parent}")
+    return [options.trained_run(str(run.path), runs_dir, checkpoint) for run in runs]
 
 
 def mean_of_runs(
@@ -71,32 +68,19 @@ def mean_of_runs(
 
 def folds_json(event: "FoldsEnded") -> dict[str, Any]:
     """Return the results of a study of folds: for each split those of the folds, their mean and deviation."""
-    results = {split: _rows(event, split) for split in event.results}
-    return {"run": event.study, "oof": event.predictions, "results": results}
+    from kerascli.studies.folder import Study
+    from kerascli.studies.table import fold_results
+
+    return {"run": event.study, "oof": event.predictions, "results": fold_results(Study(Path(event.study)).trials())}
 
 
-def folds_text(event: "FoldsEnded") -> str:
-    """Return the results as a plain-text table for each split, with a row for each fold; and the paths of the files."""
+def folds_text(facts: Mapping[str, Any]) -> str:
+    """Return these results as a plain-text table for each split, with a row for each fold; and the paths of files."""
     from kerascli.report.console import number_text
     from kerascli.report.text_tables import text_table
 
     tables: list[str] = []
-    for split in event.results:
-        rows = _rows(event, split)
-        columns = [[split, *rows]]
-        for name in rows["mean"]:
-            columns.append([safe_text(name), *(number_text(logs[name]) for logs in rows.values())])
-        tables.append(text_table(columns))
-    paths = f"study  {safe_text(event.study)}\noof    {safe_text(event.predictions)}\n"
-    return "\n\n".join([*tables, paths])
-
-
-def _rows(event: "FoldsEnded", split: str) -> dict[str, dict[str, float]]:
-    """Return losses and metrics of each fold, their means, and standard deviations of a sample (divided by n - 1)."""
-    import numpy as np
-
-    folds = event.results[split]
-    rows = {f"fold-{number}": dict(logs) for number, logs in enumerate(folds, start=1)}
-    values = {name: np.array([logs[name] for logs in folds]) for name in folds[0]}
-    rows["mean"] = {name: float(each.mean()) for name, each in values.items()}
-    return rows | {"deviation": {name: float(each.std(ddof=1)) for name, each in values.items()}}
+    for split, rows in facts["results"].items():
+        columns = [[safe_text(name), *(number_text(logs[name]) for logs in rows.values())] for name in rows["mean"]]
+        tables.append(text_table([[split, *rows], *columns]))
+    return "\n\n".join([*tables, f"study  {safe_text(facts['run'])}\noof    {safe_text(facts['oof'])}\n"])

@@ -8,7 +8,7 @@ from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.disk.storage import write_bytes
 from kerascli.foundation.errors import ConfigError
-from kerascli.runs.reading import LATEST
+from kerascli.runs.reading import LATEST, quoted
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
@@ -86,10 +86,14 @@ def draw_named(
     study = options.study_of(names[0], runs_dir) if len(names) == 1 else None
     if study is None:
         return draw([options.find_run(name, runs_dir) for name in names], output, metrics, log_scale=log, smooth=smooth)
-    from kerascli.studies.table import curves_of
+    from kerascli.studies.folder import Study
 
-    records, objectives = curves_of(study)
-    return draw(records, output or study / "curves.png", metrics or objectives, log_scale=log, smooth=smooth)
+    opened = Study(study)
+    runs = [run for member in opened.members() if (run := member.runs[-1]).rows()]
+    if not runs:
+        raise ConfigError(f"no run of {quoted(study)} has an epoch to plot")
+    objectives = None if opened.facts.tune is None else [each.name for each in opened.tune.objective]
+    return draw(runs, output or study / "curves.png", metrics or objectives, log_scale=log, smooth=smooth)
 
 
 def draw_model(

@@ -1,7 +1,7 @@
 """The command `kerascli predict RUN WHAT...`: classes or values for the rows of files, a split, or texts."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -77,7 +77,7 @@ def predict(
         launch_processes(processes, alone=alone)
         records = trained_runs(run, runs_dir, checkpoint, trust_plugins)
         _check_place(output, records[0], [*what, *([] if future is None else [str(future)])])
-        from kerascli.workflow.predict import Form
+        from kerascli.workflow.predict import Form, predict_run
 
         form = Form(keras_names=keras_names, decode=decode is not None, raw=raw)
         idle = {"--stream": stream, "--horizon": horizon, "--raw": raw, "--on-bad-rows": skip, "arrays": arrays,
@@ -87,50 +87,34 @@ def predict(
                          threads=threads, checkpoint=checkpoint, data=data, group=members)  # fmt: skip
         if stream:
             return _stream(opened(records[0]), form, keep, classes=classes, as_json=as_json)
-        forecast = None if horizon is None else {"what": what[0], "horizon": horizon, "future": future, "raw": raw}
-        predicted = _predictor({"what": what, "texts": text, "form": form, "skip": skip}, forecast, keep)
+        if horizon is None:
+            predicted = partial(predict_run, what=what, texts=text, form=form, skip=skip, keep=keep)
+        else:
+            from kerascli.workflow.forecasting.forecast import forecast_run
+
+            predicted = partial(forecast_run, what=what[0], horizon=horizon, future=future, raw=raw, keep=keep)
         predictions, warnings = mean_of_runs(records, opened, predicted)
     if world_of().leads:
         _show(predictions, output, keep, classes=classes, as_json=as_json)
         options.warn(warnings)
 
 
-def _predictor(
-    rows: Mapping[str, Any], forecast: Mapping[str, Any] | None, keep: list[str]
-) -> "Callable[[LoadedRun], Predictions]":
-    """Return the function that predicts rows, or with `forecast` the rows after the last of a series, by a run."""
-    if forecast is None:
-        from kerascli.workflow.predict import predict_run
-
-        return partial(predict_run, **rows, keep=keep)
-    from kerascli.workflow.forecasting.forecast import forecast_run
-
-    return partial(forecast_run, **forecast, keep=keep)
-
-
 def _opened(
     record: "RunRecord", *, view: str | None, threshold: float | None, raw: bool, **opening: Any
 ) -> "LoadedRun":
-    """Load a run, or its view, for predictions; `raw` ones are not labelled by the run's threshold."""
+    """Load a run, or its view, for predictions, labelled by the option --threshold or else by the kept threshold; `raw`
+    outputs have no labels."""
+    from kerascli.workflow.evaluation.choose_threshold import Rule, label_by
     from kerascli.workflow.loaded import open_run
 
     run = open_run(record, progress=options.download_bar(), whole=view is not None, **opening)
     run = run if view is None else run.view(view)
-    _set_threshold(run, threshold, raw=raw)
-    return run
-
-
-def _set_threshold(run: "LoadedRun", threshold: float | None, *, raw: bool) -> None:
-    """Let the option --threshold label predictions, or print the kept threshold that does; `raw` outputs have no
-    labels."""
-    from kerascli.workflow.evaluation.choose_threshold import Rule, outputs_of
-
     if threshold is not None:
-        run.given = dict.fromkeys(outputs_of(run, Rule("--threshold", threshold)), threshold)
+        label_by(run, Rule("--threshold", threshold))
     elif raw:
         run.given = dict.fromkeys(run.kept)
-    for text in run.threshold_notes():
-        options.note(text)
+    options.note_thresholds(run)
+    return run
 
 
 def _show(predictions: "Predictions", output: Path | None, keep: list[str], *, classes: bool, as_json: bool) -> None:
@@ -155,7 +139,6 @@ def _check_rows(what: list[str], text: list[str], *, stream: bool, output: Path 
     if not what and not text:
         hint = "a file, a folder, a split (test), - for standard input, or --text TEXT"
         raise ConfigError("what to predict is missing", hint=hint)
-    options.refuse({"--on-bad-rows": stream and skip}, ["--on-bad-rows"], "skip: --stream skips bad rows itself")
 
 
 def _check_horizon(what: list[str], horizon: int | None, future: Path | None, other_options: dict[str, object]) -> None:

@@ -23,8 +23,8 @@ _HELP = "List, show, compare, tag, archive, send and remove runs; without a comm
 _SHOWN_LAST = ("versions", "machine")
 
 
-class _Runs(options.OnceGroup):
-    """Group of the commands, the first of which may be left out."""
+class ListGroup(options.OnceGroup):
+    """Group of commands, the first of which, `list`, may be left out."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         is_list = not args and not ctx.resilient_parsing
@@ -37,7 +37,7 @@ class _Runs(options.OnceGroup):
 
 def register(app: typer.Typer) -> None:
     """Add the command group `runs` to the typer program; `kerascli runs` alone lists the runs."""
-    group = options.Commands(cls=_Runs, help=_HELP, rich_markup_mode=None)
+    group = options.Commands(cls=ListGroup, help=_HELP, rich_markup_mode=None)
     group.command("list", example="runs list --sort -val_accuracy --limit 5")(_list)
     group.command("show", example="runs show latest")(_show)
     group.command("compare", example="runs compare latest other")(_compare)

@@ -212,12 +212,11 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: b
             _record(event, facts)
             _keep_log(facts["run"], view.printed)
         view.close()
-        folds = facts.pop("folds", None)
         if as_json:
             options.say_json({key: asdict(value) if key == "profile" else value for key, value in facts.items()})
             return
-        if folds is not None:
-            options.say(folds)
+        if "oof" in facts:
+            options.say(folds_text(facts))
             return
         width = len("baseline" if any(facts["baselines"].values()) else "test")
         for split, logs in facts["results"].items():
@@ -259,7 +258,7 @@ def _record(event: "Event", facts: dict[str, Any]) -> None:
             facts["results"][event.split] = dict(event.logs)
             facts["baselines"][event.split] = {name: dict(logs) for name, logs in event.baselines.items()}
         case FoldsEnded():
-            facts |= {**folds_json(event), "folds": folds_text(event)}
+            facts |= folds_json(event)
         case Note(text, "warning", place):
             facts["warnings"].append(f"{place}: {text}" if place else text)
         case Profiled():

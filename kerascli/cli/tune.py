@@ -9,7 +9,7 @@ import typer
 
 from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
-from kerascli.foundation.errors import ConfigError, TrainingStopped, safe_text
+from kerascli.foundation.errors import ConfigError, KerasCliError, TrainingStopped, safe_text
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
@@ -40,44 +40,47 @@ def tune(
     """Search hyperparameters as the section tune of a config says; each trial is a run in the folder of a study."""
     if worker is not None and join is not None:
         raise typer.Exit(_work(join, worker))
-    values = {
-        "--join": join is not None, "--flag": bool(flags), "--set": bool(sets), "--name": name is not None,
-        "--threads": threads is not None, "--device": device != "auto", "--trials": trials is not None,
-    }  # fmt: skip
     if resume is not None or join is not None:
-        kept = ["--flag", "--set", "--name", "--threads", "--device", *(["--trials"] if resume is None else ["--join"])]
-        options.refuse(values, kept, "cannot be used with a study, which keeps its settings")
-    study = _study(resume, join, config, runs_dir, trials) if resume or join else None
-    if study is None:
+        values = {
+            "--flag": flags, "--set": sets, "--name": name, "--threads": threads, "--device": device != "auto",
+            "--trials": trials and resume is None, "--join": join and resume,
+        }  # fmt: skip
+        options.refuse(values, values, "cannot be used with a study, which keeps its settings")
+        study = _study(resume, join, config, runs_dir, trials)
+    else:
         from kerascli.workflow.tuning.study_config import new_study
 
         document = options.read_config(options.config_or_only(config), sets, flags)
-        directions = _checked(document, flags)
         study = new_study(
-            runs_dir, document, sets, flags, directions=directions, workers=workers, trials=trials, threads=threads,
-            device=device, name=name,
+            runs_dir, document, sets, flags, directions=_checked(document, flags), workers=workers, trials=trials,
+            threads=threads, device=device, name=name,
         )  # fmt: skip
     options.note(f"study: {study.path} ({study.facts.trials} trials)")
     code = _run(study, workers, quiet=quiet) if workers else 0
     _say_best(study)
     if code:
         raise typer.Exit(code)
-    if (reason := study.stopped()) is not None:
-        raise TrainingStopped(f"the study was stopped: {reason}", hint=f"go on: kerascli tune --resume {study.path}")
+    _refuse_stopped(study, TrainingStopped)
 
 
 def _study(resume: str | None, join: str | None, config: Path | None, runs_dir: Path, trials: int | None) -> "Study":
     """Return the study to go on with, or to help with, if its config is as it was when it began."""
     from kerascli.studies.folder import find_study
-    from kerascli.workflow.tuning.study_config import reopened
+    from kerascli.workflow.tuning.study_config import plan, reopened
 
     study = find_study(resume or join or "", runs_dir)
-    reopened(study, config)
-    if resume is not None:
-        study.go_on(trials)
-    elif (reason := study.stopped()) is not None:
-        raise ConfigError(f"the study was stopped: {reason}", hint=f"go on: kerascli tune --resume {study.path}")
+    document = reopened(study, config)
+    if resume is None:
+        _refuse_stopped(study, ConfigError)
+    study.go_on()
+    if trials is not None:
+        plan(study, document, trials)
     return study
+
+
+def _refuse_stopped(study: "Study", kind: type[KerasCliError]) -> None:
+    if (reason := study.stopped()) is not None:
+        raise kind(f"the study was stopped: {reason}", hint=f"go on: kerascli tune --resume {study.path}")
 
 
 def _checked(document: "Document", flags: Sequence[str]) -> Sequence[str]:
@@ -96,11 +99,8 @@ def _run(study: "Study", workers: int, *, quiet: bool) -> int:
     from kerascli.cli.study_view import StudyView
     from kerascli.workflow.tuning.command import run_study
 
-    view = StudyView(study, sys.stderr, quiet=quiet)
-    try:
+    with StudyView(study, sys.stderr, quiet=quiet) as view:
         return run_study(study, workers, view.show)
-    finally:
-        view.close()
 
 
 def _work(path: str, worker: str) -> int:
@@ -118,12 +118,10 @@ def _work(path: str, worker: str) -> int:
 def _say_best(study: "Study") -> None:
     """Print the best trials and the folder of a study, and write the importance of its parameters."""
     from kerascli.studies.importance import write_importance
-    from kerascli.studies.table import parameters_text
-    from kerascli.studies.values import best_trials
+    from kerascli.studies.table import study_table, trial_text
 
     write_importance(study)
-    names = [each.name for each in study.tune.objective]
-    for each in best_trials(study.trials(), study.facts.directions):
-        values = ", ".join(f"{name} {value:.5g}" for name, value in zip(names, each.values, strict=True))
-        typer.echo(f"best   trial {each.number}: {values} ({parameters_text(study, each)})")
+    table = study_table(study)
+    for row in (row for row in table["trials"] if row["trial"] in table["best"]):
+        typer.echo(safe_text(f"best   trial {row['trial']}: {trial_text(row)}"))
     typer.echo(f"study  {safe_text(str(study.path))}")

@@ -11,18 +11,10 @@ from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.dump import flow_yaml
 
 
-def config_at(
-    document: Document, flags: Sequence[str], values: tuple[Mapping[str, Any], Mapping[str, Any]]
-) -> tuple[Document, list[str]]:
-    """Return (config with values set and without `tune`, arguments of `--flag`). Raises ConfigError.
-
-    `flags` are the arguments of `--flag` for the whole study; `values` are those of flags and of paths as of `--set`.
-    """
-    own_flags, sets = values
+def config_at(document: Document, sets: Mapping[str, Any]) -> Document:
+    """Return a config without `tune`, and with values set at paths as of `--set`. Raises ConfigError."""
     document = override(document, assignments(sets))
-    data = {key: value for key, value in document.data.items() if key != "tune"}
-    kept = [each for each in flags if each.partition("=")[0] not in own_flags]
-    return replace(document, data=data), [*kept, *(f"{name}={flag_text(each)}" for name, each in own_flags.items())]
+    return replace(document, data={key: value for key, value in document.data.items() if key != "tune"})
 
 
 def assignments(sets: Mapping[str, Any]) -> list[str]:
@@ -30,11 +22,13 @@ def assignments(sets: Mapping[str, Any]) -> list[str]:
     return [f"{path}={flow_yaml(value)}" for path, value in sets.items()]
 
 
-def flag_text(value: Any) -> str:
-    """Return the value of a flag as the option `--flag` takes it."""
-    return value if isinstance(value, str) else flow_yaml(value)
+def flag_assignments(document: Document, flags: Sequence[str]) -> list[str]:
+    """Return the arguments of `--set` that set flags to the values of arguments of `--flag`."""
+    values = read_flags(document, flags)
+    return assignments({f"flags.{name}": values[name] for name in (each.partition("=")[0] for each in flags)})
 
 
-def written_point(document: Document, flags: Sequence[str], space: Space) -> dict[str, int | float]:
+def written_point(document: Document, space: Space) -> dict[str, int | float]:
     """Return the point of a config as it is written, without parameters whose value is not in the space."""
-    return space.point_of(read_flags(document, flags), lambda path: document.at(path_parts(path, "tune.set")))
+    resolved = replace(document, data={**document.data, "flags": read_flags(document)})
+    return space.written(lambda path: resolved.at(path_parts(path, "tune.set")))

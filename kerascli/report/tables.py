@@ -73,6 +73,16 @@ def list_table(lines: Sequence[RunLine], width: int | None) -> str:
     return text_table(columns, "<<>><<" if len(columns) == 6 else "<<<>><<", width)
 
 
+def columns_text(columns: Mapping[str, Sequence[Any]], width: int | None) -> str:
+    """Return a plain-text table of columns by their headings; None is an empty cell, `seconds` are durations."""
+    shown = [
+        [safe_text(name), *("" if each is None else value_text(each) for each in columns[name])] for name in columns
+    ]
+    if "seconds" in columns:
+        shown[list(columns).index("seconds")] = ["time", *map(duration_text, columns["seconds"])]
+    return text_table(shown, "<<", width)
+
+
 def facts_table(facts: Mapping[str, Any]) -> str:
     """Return a table (name, value) of the facts recorded in a run folder; each key of a mapping has its own row."""
     rows: list[tuple[str, str]] = []

@@ -16,7 +16,7 @@ def write_importance(study: Study) -> str | None:
     """
     trials = [each for each in study.trials() if each.status == "completed"]
     space, ways = study.tune.space, study.facts.directions
-    names = [each.name for each in space.below(None)]
+    names = [each.name for each in space.parameters if each.condition is None]
     trials = [each for each in trials if each.point.keys() >= set(names)]
     if len(trials) < _FEWEST:
         return f"importance of the parameters: there are less than {_FEWEST} completed trials"

@@ -1,4 +1,4 @@
-"""Decide whether a trial is stopped early, from its values by epoch and those of the other trials.
+"""Decide whether a trial is stopped early, from its values so far and those of the other trials.
 
 These are functions of what history.csv has: Optuna's own pruners keep their decisions in a storage.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from kerascli.config.sections.tune import MedianPruner, Pruner
 
 Values = Sequence[float]
-"""Type of a trial's values of the objective by epoch, higher is better."""
+"""Type of a trial's best values of the objective up to each epoch, or means up to each fold; higher is better."""
 
 
 def is_pruned(pruner: Pruner, own: Values, others: Sequence[Values]) -> bool:
@@ -18,12 +18,12 @@ def is_pruned(pruner: Pruner, own: Values, others: Sequence[Values]) -> bool:
     Asynchronous successive halving decides after `min_epochs * factor ** k` epochs: the best 1 / `factor` go on.
     """
     epochs = len(own)
-    reached = [max(each[:epochs]) for each in others if len(each) >= epochs]
+    reached = [each[epochs - 1] for each in others if len(each) >= epochs]
     if isinstance(pruner, MedianPruner):
         enough = epochs > pruner.min_epochs and len(reached) >= pruner.min_trials
-        return enough and max(own) < statistics.median(reached)
+        return enough and own[-1] < statistics.median(reached)
     rung = pruner.min_epochs
     while rung < epochs:
         rung *= pruner.factor
-    best = sorted([*reached, max(own)], reverse=True)[: (len(reached) + 1) // pruner.factor]
-    return rung == epochs and bool(best) and max(own) < best[-1]
+    best = sorted([*reached, own[-1]], reverse=True)[: (len(reached) + 1) // pruner.factor]
+    return rung == epochs and bool(best) and own[-1] < best[-1]

@@ -9,20 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli.config.run import RunSpec
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.foundation.errors import ConfigError
-from kerascli.foundation.events import Evaluated, Tick
+from kerascli.foundation.events import Evaluated, Logs, Tick
 from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, confusion_matrix
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.model.runtime.graph import GraphOutcome
-from kerascli.training.baselines import evaluate_with_baselines
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_numbers
-from kerascli.training.evaluate import EvaluatedBatches, finished
+from kerascli.training.evaluate import EvaluatedBatches, evaluate, finished
 from kerascli.training.objectives.objective import full_precision
-from kerascli.workflow.baselines import baselines_of
+from kerascli.workflow.baselines import Baseline, BaselineMetrics, baselines_of
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
@@ -83,56 +81,67 @@ def evaluating(
     run: LoadedRun,
     rows: Split,
     name: str,
-    means: Mapping[str, list[float]],
+    means: Mapping[str, list[float]] | None,
     shared: Callable[[BatchSource], EvaluatedBatches],
     most_values: int = MOST_VALUES,
+    *,
+    only_defined: bool = False,
 ) -> Generator[Tick, None, Evaluation]:
     """Evaluate a model and its baselines on rows in one pass: yield a Tick after each batch, return the evaluation.
 
-    `means` are the run's `target_means`; `shared` returns the batches of a source that this process evaluates. Outputs
-    with more than `most_values` values over all rows are not compared row by row.
+    `means` are the run's `target_means` (None: no baselines); `shared` returns the batches of a source that this
+    process evaluates. Outputs with more than `most_values` values over all rows are not compared row by row. With
+    `only_defined`, metrics that are undefined for the rows are left out.
     """
-    started, spec, units = time.monotonic(), run.experiment.spec, MetricsInUnits(run)
-    baselines, rows = baselines_of(spec, run.stages, run.learned, means, rows)
+    started, spec = time.monotonic(), run.experiment.spec
+    baselines, rows = ({}, rows) if means is None else baselines_of(spec, run.stages, run.learned, means, rows)
     source = rows_in_order(run.experiment, rows)
-    batches, held = shared(source), _HeldRows(spec, source.rows, most_values)
-
-    def further(outcome: GraphOutcome, targets: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
-        held.see(outcome, targets)
-        return units.states(outcome, targets, batch)
-
-    logs, beside, sums = yield from evaluate_with_baselines(
-        run.experiment.module, batches, baselines, seed=spec.seed, further=further if spec.pairs else None,
-        then=lambda number: held.collect(batches, number),
+    further = _Further(run, source.rows, most_values, baselines)
+    logs = yield from evaluate(
+        run.experiment.module, shared(source), seed=spec.seed, only_defined=only_defined,
+        further=further if spec.pairs else None,
     )  # fmt: skip
+    in_units, beside = further.results(only_defined=only_defined)
+    compared = further.compared() if run.strategy.leads else []
     result = Evaluated(name, logs, rows.rows, time.monotonic() - started, beside)
-    compared = held.compared() if run.strategy.leads else []
-    return Evaluation(result, tuple(classify(run, compared)), units.results(sums), compared)
+    return Evaluation(result, tuple(classify(run, compared)), in_units, compared)
 
 
 Compared = Sequence[tuple[OutputTarget, Tensor, Tensor]]
 """Outputs that have a loss, each with its targets and its predictions (rows, *) on the CPU; only process 0 has them."""
 
 
-class _HeldRows:
-    """Targets and predictions of all rows, collected batch by batch, of the outputs that have a loss and few values."""
+class _Further:
+    """Further results of an evaluation: metrics in units and of baselines, and the targets and predictions of all rows,
+    collected batch by batch, of the outputs that have a loss and few values."""
 
-    def __init__(self, spec: RunSpec, rows: int, most_values: int) -> None:
+    def __init__(self, run: LoadedRun, rows: int, most_values: int, baselines: Mapping[str, Baseline]) -> None:
+        self.sums: Sequence[Tensor] = ()
+        spec, experiment = run.experiment.spec, run.experiment
+        self._units = MetricsInUnits(run)
+        self._baselines = BaselineMetrics(experiment.module.objective, baselines)
         shapes = {pair.output: spec.built.specs[pair.output].shape for pair in spec.pairs if pair.loss is not None}
         few = [name for name, shape in shapes.items() if rows * math.prod(size or 1 for size in shape) <= most_values]
         self._pairs = [pair for pair in spec.pairs if pair.output in few]
         self._batch: list[tuple[Tensor, Tensor]] = []
         self._rows: list[tuple[list[Tensor], list[Tensor]]] = [([], []) for _ in self._pairs]
 
-    def see(self, outcome: GraphOutcome, targets: Mapping[str, Tensor]) -> None:
-        """Take the targets and predictions of this process's batch."""
+    def states(self, outcome: GraphOutcome, targets: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
+        """Return the states of metrics of a batch; its targets and predictions are taken."""
         self._batch = [(targets[pair.target], full_precision(outcome.outputs[pair.output])) for pair in self._pairs]
+        return [state for each in (self._units, self._baselines) for state in each.states(outcome, targets, batch)]
 
     def collect(self, batches: EvaluatedBatches, number: int) -> None:
         """Add the rows of the current batches, this one's and those of others; a collective call."""
         for own, batch in zip(self._rows, self._batch, strict=True):
             for part, values in zip(own, batch, strict=True):
                 part += [each.cpu() for each in batches.rows(number, values)]
+
+    def results(self, *, only_defined: bool) -> tuple[dict[str, dict[str, float]], dict[str, Logs]]:
+        """Return (metrics in units by target, losses and metrics by baseline)."""
+        sums = iter(self.sums)
+        in_units = self._units.results(sums, only_defined=only_defined)
+        return in_units, self._baselines.results([*sums])
 
     def compared(self) -> Compared:
         """Return the targets and predictions of all rows."""

@@ -1,8 +1,7 @@
 """Convert predictions and metrics to the units of the raw columns, by inverting the preprocessing of targets."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -55,44 +54,31 @@ class MetricsInUnits:
     """Metrics in units of the raw columns, of the targets whose preprocessing can be inverted."""
 
     def __init__(self, run: LoadedRun) -> None:
-        self._outputs = [_Measured(pair, undo) for pair in run.experiment.spec.pairs if (undo := inverse_of(run, pair))]
+        pairs = run.experiment.spec.pairs
+        self._outputs = [(pair, pair.metrics or _DEFAULT, undo) for pair in pairs if (undo := inverse_of(run, pair))]
 
     def states(self, outcome: GraphOutcome, targets: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
         """Return the metric states of a batch, which add up; `outcome` and `targets` are those of its forward pass."""
-        return [state for each in self._outputs for state in each.states(outcome, targets[each.pair.target], batch)]
+        states: list[Tensor] = []
+        for pair, metrics, undo in self._outputs:
+            values = (targets[pair.target], full_precision(outcome.outputs[pair.output]))
+            y_true, y_pred = (torch.from_numpy(undo(each.cpu().numpy())) for each in values)
+            factors = (batch.sample_weight.get(pair.target), outcome.masks.get(pair.output))
+            weight, mask = (None if each is None else each.cpu() for each in factors)
+            states += [measured(use.metric, y_true, y_pred, weight if use.weighted else None, mask) for use in metrics]
+        return states
 
-    def results(self, sums: Sequence[Tensor], *, only_defined: bool = False) -> dict[str, dict[str, float]]:
-        """Return a mapping from target to a mapping from metric to value, given the summed states.
+    def results(self, sums: Iterator[Tensor], *, only_defined: bool = False) -> dict[str, dict[str, float]]:
+        """Return a mapping from target to a mapping from metric to value, given the summed states, which are consumed.
 
         With `only_defined`, metrics that are undefined for the rows are left out.
         """
-        remaining = iter(sums)
-        return {each.pair.target: each.results(remaining, only_defined=only_defined) for each in self._outputs}
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """Model output whose metrics are computed in the units of its target's column in the data."""
-
-    pair: OutputTarget
-    undo: Inverse
-
-    @property
-    def metrics(self) -> Sequence[MetricUse]:
-        return self.pair.metrics or _DEFAULT
-
-    def states(self, outcome: GraphOutcome, y_true: Tensor, batch: Batch) -> list[Tensor]:
-        y_true, y_pred = self._in_units(y_true), self._in_units(full_precision(outcome.outputs[self.pair.output]))
-        weight, mask = batch.sample_weight.get(self.pair.target), outcome.masks.get(self.pair.output)
-        weight, mask = (None if values is None else values.cpu() for values in (weight, mask))
-        return [measured(use.metric, y_true, y_pred, weight if use.weighted else None, mask) for use in self.metrics]
-
-    def _in_units(self, values: Tensor) -> Tensor:
-        return torch.from_numpy(self.undo(values.cpu().numpy()))
-
-    def results(self, states: Iterator[Tensor], *, only_defined: bool) -> dict[str, float]:
-        results: dict[str, float] = {}
-        for use in self.metrics:
-            values = use.metric.elements(next(states).double(), only_defined=only_defined)
-            results |= {name: value for name, value in zip(use.columns, values, strict=True) if value is not None}
+        results: dict[str, dict[str, float]] = {}
+        for pair, metrics, _ in self._outputs:
+            results[pair.target] = {}
+            for use in metrics:
+                values = zip(
+                    use.columns, use.metric.elements(next(sums).double(), only_defined=only_defined), strict=True
+                )
+                results[pair.target] |= {name: value for name, value in values if value is not None}
         return results

@@ -26,13 +26,13 @@ def test_a_study_is_read_as_it_was_written(tmp_path: Path) -> None:
     study = Study(_study(tmp_path).path)
     assert study.facts == FACTS
     assert study.tune.space.parameters[0].name == "units"
-    assert study.name == "a"
+    assert study.path.name.endswith("-a")
 
 
 def test_a_trial_has_a_name_within_its_study(tmp_path: Path) -> None:
     study = _study(tmp_path)
     member = study.member(7)
-    member.create()
+    member.path.mkdir()
     (member.path / "run.json").write_text("{}")
     for selector in ("a/7", f"{study.path}/7", "latest/7", f"{study.path.name}/0007"):
         assert index.find_run(selector, tmp_path).path == member.path
@@ -52,7 +52,7 @@ def test_a_study_and_a_missing_trial_are_no_runs(tmp_path: Path) -> None:
 
 
 def test_a_trial_whose_weights_were_not_kept_can_be_trained_again(tmp_path: Path) -> None:
-    record = _study(tmp_path).member(2).record
+    record = _study(tmp_path).member(2)
     with pytest.raises(FileRefused, match="has no weights: a study keeps those of its best trial") as caught:
         record.weights()
     assert caught.value.faults[0].hint == f"kerascli train --resume {record.path} trains it again"
@@ -60,19 +60,18 @@ def test_a_trial_whose_weights_were_not_kept_can_be_trained_again(tmp_path: Path
 
 def test_a_trial_within_a_trial_has_a_name(tmp_path: Path) -> None:
     member = _study(tmp_path).member(7)
-    member.create()
+    member.path.mkdir()
     inner = Study(member.path)
     inner.write(FACTS.model_copy(update={"tune": None}))
     fold = inner.member("fold-3")
-    fold.create()
+    fold.path.mkdir(parents=True)
     (fold.path / "run.json").write_text("{}")
     assert index.find_run("a/7/fold-3", tmp_path).path == fold.path
-    assert [each.name for each in inner.members()] == ["fold-3"]
+    assert [each.path.name for each in inner.members()] == ["fold-3"]
 
 
 def test_a_claim_is_a_lock_beside_that_of_the_run(tmp_path: Path) -> None:
     member = _study(tmp_path).member(1)
-    member.create()
     with member.claimed() as mine, member.claimed() as theirs:
         assert (mine, theirs) == (True, False)
         assert member.is_claimed()
@@ -84,9 +83,9 @@ def test_a_claim_is_a_lock_beside_that_of_the_run(tmp_path: Path) -> None:
 def test_trials_are_in_order_of_their_numbers(tmp_path: Path) -> None:
     study = _study(tmp_path)
     for number in (3, 1, 12):
-        study.member(number).create()
-        study.member(number).write(TrialFacts(number=number, point={"units": 1}, values=[0.1 + 0.2]))
-    study.member(2).create()
+        study.member(number).path.mkdir()
+        study.member(number).write_trial(TrialFacts(number=number, point={"units": 1}, values=[0.1 + 0.2]))
+    study.member(2).path.mkdir()
     assert [each.number for each in study.trials()] == [1, 3, 12]
     assert [each.number for each in study.trials(below=12)] == [1, 3]
     assert study.trials()[0].values == [0.1 + 0.2]
@@ -95,7 +94,7 @@ def test_trials_are_in_order_of_their_numbers(tmp_path: Path) -> None:
 def test_damage_is_reported(tmp_path: Path) -> None:
     study = _study(tmp_path)
     member = study.member(1)
-    member.create()
+    member.path.mkdir()
     (member.path / "trial.json").write_text(json.dumps({"number": "one"}))
     with pytest.raises(FileRefused, match=r"trial\.json' is damaged: 'number'"):
         study.trials()

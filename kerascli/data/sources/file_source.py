@@ -17,7 +17,7 @@ from kerascli.data.sources.named_files import TableOfFiles
 from kerascli.data.storage.json_lines import read_json_lines, read_json_lines_file
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
-from kerascli.data.storage.row_errors.bad_rows import read_table
+from kerascli.data.storage.row_errors import read_table
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk.files import file_digest
 from kerascli.foundation.errors import Fault

@@ -124,12 +124,12 @@ class Timeseries(WrappedSource):
         behind = (self.sequence_length - 1) * self.sampling_rate
         return max(behind, self.first_ahead() + (self.horizon - 1) * self.sampling_rate) if ahead else behind
 
-    def values_at(self, windows: Values, step: int = -1) -> np.ndarray | None:
-        """Return the value of each window at a time step (rows,), by default the last one, if the windows hold one
-        value per time step, else None."""
+    def values_at(self, windows: Values, steps: int | list[int] = -1) -> np.ndarray | None:
+        """Return the value of each window at a time step (rows,), by default the last one, or at several (rows, steps),
+        if the windows hold one value per time step, else None."""
         if windows.shape[1:] != (self.sequence_length, 1):
             return None
-        return windows.at(step) if isinstance(windows, Gathered) else np.asarray(windows)[:, step, 0]
+        return windows.at(steps) if isinstance(windows, Gathered) else np.asarray(windows)[:, steps, 0]
 
     def earlier_values(self, table: Table, column: str, season: int | None = None) -> np.ndarray | None:
         """Return predictions of the column `NAME_next` by earlier values of the windows: the last one or, with
@@ -142,9 +142,9 @@ class Timeseries(WrappedSource):
         rows = [last if season is None else row + (last - row) // season * season for row in ahead]
         if name == column or name not in table or self.lead() < 1 or min(rows) < 0 or any(row % rate for row in rows):
             return None
-        values = [self.values_at(table.column(name), row // rate) for row in rows]
-        known = [each for each in values if each is not None]
-        return None if not known else known[0] if self.horizon == 1 else np.stack(known, 1)[..., None]
+        steps = [row // rate for row in rows]
+        values = self.values_at(table.column(name), steps[0] if self.horizon == 1 else steps)
+        return values if values is None or self.horizon == 1 else values[..., None]
 
     def series_column(self) -> str | None:
         return self.group

@@ -1,70 +1,80 @@
-"""Page of a study: its trials, their parameters as parallel coordinates and one by one, and their curves."""
+"""Page of a study: its trials, their parameters as parallel coordinates and one by one, all curves; or its folds."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from kerascli.foundation.errors import safe_text
+from kerascli.report.console import number_text
 from kerascli.report.markup import Child, element, scrolling, section, table
 from kerascli.report.page.charts import Chart
 from kerascli.report.page.curves import charts, curves_section
 from kerascli.report.page.document import document
 from kerascli.report.tables import value_text
 from kerascli.runs.history import Row
-from kerascli.studies.facts import FINISHED
+from kerascli.studies.table import columns_of
 
 _WIDTH, _HEIGHT, _EDGE, _TOP, _TALL = 900, 300, 70, 40, 224
 """Size of the parallel coordinates, the space at their ends and above them, and the height of an axis, in pixels."""
 _BEST = 0.1
 """Fraction of the trials whose lines are drawn in the colour of the best."""
+Trials = Sequence[Mapping[str, Any]]
 
 
 def study_html(
     facts: Mapping[str, Any], histories: Mapping[str, Sequence[Row]], link: Callable[[str], str] | None = None,
     events: str | None = None,
 ) -> str:  # fmt: skip
-    """Return the text of the page of a study, given its table and the histories of its trials by number.
+    """Return the text of the page of a study, given its table and the histories of its trials or folds by name.
 
     `link` returns the address of a trial's page, given the name of its folder; `events` is the address of changes.
     """
-    metrics = {name.removeprefix("val_") for name in facts["objectives"]}
-    drawn = [each for each in charts(histories) if each["title"] in metrics]
-    done = [each for each in facts["trials"] if each["status"] == "completed"]
-    sections = [
-        _overview(facts), _parallel(facts, done), _importance(facts), _slices(facts, done), _front(facts, done),
-        curves_section(drawn), _trials(facts, link),
-    ]  # fmt: skip
+    drawn = charts(histories)
+    if "folds" in facts:
+        sections = [_overview(facts), *_folds(facts), curves_section(drawn)]
+    else:
+        metrics = {name.removeprefix("val_") for name in facts["objectives"]}
+        drawn = [each for each in drawn if each["title"] in metrics]
+        done = [each for each in facts["trials"] if each["status"] == "completed"]
+        sections = [
+            _overview(facts), _parallel(facts, done), _importance(facts), _slices(facts, done), _front(facts, done),
+            curves_section(drawn), _trials(facts, link),
+        ]  # fmt: skip
     kept = [each for each in sections if each is not None]
     return document(safe_text(facts["study"]), kept, {"charts": drawn}, events)
 
 
-def _trials(facts: Mapping[str, Any], link: Callable[[str], str] | None) -> Element:
-    """Return the section with a row for each trial, which the page's script sorts and filters."""
-    heads = ["trial", *facts["objectives"], *facts["parameters"], "status", "epochs", "seconds", "reason"]
-    rows: list[list[Child]] = []
-    for each in facts["trials"]:
-        number = str(each["trial"])
-        name = element("a", number, href=link(f"{each['trial']:04}")) if link is not None else number
-        numbers = [each["values"].get(metric) for metric in facts["objectives"]]
-        values = [each["parameters"].get(name) for name in facts["parameters"]]
-        last = [each["status"], each["epochs"], round(each["seconds"], 1), each["reason"]]
-        rows.append([name, *("" if value is None else value_text(value) for value in (*numbers, *values, *last))])
-    field = element("p", element("label", "Filter ", element("input", type="search")), class_="controls")
-    made = table("A click on a heading sorts", list(map(safe_text, heads)), rows, class_="sortable")
-    return section("Trials", field, made, anchor="trials")
-
-
 def _overview(facts: Mapping[str, Any]) -> Element:
     """Return the section with the number of trials, and the best ones with their results on the test split."""
-    done = sum(each["status"] in FINISHED for each in facts["trials"])
-    best = [each for each in facts["trials"] if each["trial"] in facts["best"]]
-    lines = [f"{done} of {facts['trials_planned']} trials by {facts['sampler']}."]
-    for each in best[:8]:
+    what = "folds" if "folds" in facts else f"trials by {facts['sampler']}"
+    lines = [f"{facts['trials_done']} of {facts['trials_planned']} {what}."]
+    for each in [each for each in facts.get("trials", ()) if each["trial"] in facts["best"]][:8]:
         test = facts["test"][each["trial"]]
         results = f"; on the test split {value_text(test)}" if test else ""
         lines.append(f"Best: trial {each['trial']} with {value_text(each['values'])}{results}.")
     return section("Overview", *(element("p", safe_text(line)) for line in lines), anchor="overview")
+
+
+def _folds(facts: Mapping[str, Any]) -> Iterator[Element]:
+    """Yield a section for each split with the results of all folds by their final weights."""
+    captions = {"validation": "Out of fold: each fold by the run that has not seen it", "baseline": "Without a model"}
+    for split, rows in facts["folds"].items():
+        cells = [[name, *map(number_text, logs.values())] for name, logs in rows.items()]
+        heads = [split, *map(safe_text, rows["mean"])]
+        yield section(split.title(), table(captions.get(split, "By the run of each fold"), heads, cells), anchor=split)
+
+
+def _trials(facts: Mapping[str, Any], link: Callable[[str], str] | None) -> Element:
+    """Return the section with a row for each trial, which the page's script sorts and filters."""
+    columns = columns_of(dict(facts))
+    rows: list[list[Child]] = []
+    for number, *values in zip(*columns.values(), strict=True):
+        name = element("a", str(number), href=link(f"{number:04}")) if link is not None else str(number)
+        rows.append([name, *("" if value is None else value_text(value) for value in values)])
+    field = element("p", element("label", "Filter ", element("input", type="search")), class_="controls")
+    made = table("A click on a heading sorts", list(map(safe_text, columns)), rows, class_="sortable")
+    return section("Trials", field, made, anchor="trials")
 
 
 def _axis(facts: Mapping[str, Any], name: str, values: Sequence[Any]) -> tuple[list[float | None], list[str]]:
@@ -82,7 +92,7 @@ def _axis(facts: Mapping[str, Any], name: str, values: Sequence[Any]) -> tuple[l
     return [None if value is None else float(labels.index(value_text(value))) for value in values], labels
 
 
-def _parallel(facts: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> Element | None:
+def _parallel(facts: Mapping[str, Any], trials: Trials) -> Element | None:
     """Return the section of the parallel coordinates: a line for each trial, through its value on each axis."""
     columns = _columns(facts, trials)
     if not columns:
@@ -110,7 +120,7 @@ def _parallel(facts: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> 
     return section("Parallel coordinates", element("p", text), box, anchor="parallel")
 
 
-def _columns(facts: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def _columns(facts: Mapping[str, Any], trials: Trials) -> dict[str, list[Any]]:
     """Return the values of each parameter and objective by trial; those that no trial has are left out."""
     columns = {name: [each["parameters"].get(name) for each in trials] for name in facts["parameters"]}
     columns |= {name: [each["values"].get(name) for each in trials] for name in facts["objectives"]}
@@ -124,7 +134,7 @@ def _heights(numbers: Sequence[float | None]) -> list[float | None]:
     return [None if value is None else _TOP + _TALL * (1 - (value - low) / span) for value in numbers]
 
 
-def _ranked(facts: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> list[int]:
+def _ranked(facts: Mapping[str, Any], trials: Trials) -> list[int]:
     """Return the indices of trials, the best by the first objective first."""
     name, way = next(iter(facts["objectives"].items()))
     sign = 1 if way == "min" else -1
@@ -141,7 +151,7 @@ def _importance(facts: Mapping[str, Any]) -> Element | None:
     )
 
 
-def _slices(facts: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> Element | None:
+def _slices(facts: Mapping[str, Any], trials: Trials) -> Element | None:
     """Return the section with a chart for each parameter: its value and that of the first objective, by trial."""
     objective = next(iter(facts["objectives"]))
     figures = []
@@ -160,7 +170,7 @@ def _slices(facts: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> El
     return section("Slices", element("div", *figures, class_="charts small"), anchor="slices") if figures else None
 
 
-def _front(facts: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> Element | None:
+def _front(facts: Mapping[str, Any], trials: Trials) -> Element | None:
     """Return the section of the front of two objectives: all trials, and those that no other one beats."""
     if len(facts["objectives"]) < 2 or not trials:
         return None
