@@ -28,7 +28,7 @@ prepare_environment()
 from kerascli.config.load import open_config
 from kerascli.foundation.events import EpochBegin
 from kerascli.workflow.train import Options, start
-for event in start(open_config(sys.argv[1]), Options(runs_dir=Path(sys.argv[2]))):
+for event in start(open_config(Path(sys.argv[1])), Options(runs_dir=Path(sys.argv[2]))):
     if isinstance(event, EpochBegin):
         break
 """
