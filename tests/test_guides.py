@@ -3,7 +3,6 @@
 import gzip
 import importlib.util
 import io
-import os
 import re
 import shutil
 import tarfile
