@@ -3,7 +3,7 @@
 import gc
 import os
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,10 +60,14 @@ def _list(
     """List the runs, oldest first; metrics of --where, --sort and --best are those of the best epoch."""
     from kerascli.cli import run_query
     from kerascli.report.tables import RunLine, list_table
-    from kerascli.runs.index import list_runs
+    from kerascli.runs.index import list_runs, list_studies
+    from kerascli.runs.record import MEMBERS
 
     gc.disable()  # thousands of runs are many objects, none of which can go before the end
     everything = [(run, RunLine.of(run)) for run in list_runs(runs_dir)]
+    for study in list_studies(runs_dir) if tag else ():  # whose trials may have it, too
+        lines = [(run, RunLine.of(run)) for run in list_runs(study / MEMBERS)]
+        everything += [(run, replace(line, run=f"{study.name}/{line.run}")) for run, line in lines]
     runs = run_query.select(everything, where, tag or (), sort, limit)
     none = f"{'no run is selected' if everything else 'there are no runs'} in {quoted(runs_dir)}"
     if best is not None:
@@ -78,18 +82,18 @@ def _list(
         options.say(f"{list_table([line for _, line in runs], options.terminal_width())}\n")
     else:
         options.note(none)
-    if not any([where, tag, sort, best, limit, json]):
-        _note_studies(runs_dir)
+    if not any([where, tag, sort, best, limit, json]) and (studies := list_studies(runs_dir)):
+        options.note(studies_table(studies))
 
 
-def _note_studies(runs_dir: Path) -> None:
-    """Print each study as one line."""
-    from kerascli.runs.index import list_studies
+def studies_table(studies: Iterable[Path]) -> str:
+    """Return a plain-text table with a line for each study."""
+    from kerascli.report.tables import columns_text
+    from kerascli.studies.table import study_line
 
-    for path in list_studies(runs_dir):
-        from kerascli.studies.table import study_text
-
-        options.note(study_text(path))
+    lines = [study_line(path) for path in studies]
+    columns = {name: [line[name] for line in lines] for name in lines[0]}
+    return columns_text(columns, options.terminal_width())
 
 
 def _show(
