@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from kerascli.foundation.errors import Interrupted
 from kerascli.foundation.interrupts import deferred
-from kerascli.studies.facts import FINISHED
-from kerascli.studies.folder import Study
+from kerascli.studies.folder import FINISHED, Study
 from kerascli.studies.hosts import announced
 from kerascli.workflow.tuning.worker import keep_weights
 
