@@ -92,7 +92,7 @@ def _trial(folder: Path) -> dict[str, Any]:
     trial, record = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("trial.json", "run.json"))
     scores = record.get("results", {}).get("test", {})
     return {
-        "status": trial["status"], "value": min(trial["values"], default=None), "point": trial["flags"] | trial["sets"],
+        "status": trial["status"], "value": min(trial["values"], default=None), "point": trial["sets"],
         "score": scores.get("accuracy", scores.get("r2_score")), "seconds": trial["seconds"], "epochs": trial["epochs"],
     }  # fmt: skip
 
