@@ -34,6 +34,7 @@ CONFIGS = Path(__file__).parents[2] / "configs/generative"
 HIGH, WIDE = 48, 64
 MEANS = (103.939, 116.779, 123.68)
 
+resize: Any = ops.image.resize
 Loss = Callable[[Tensor], Tensor]
 
 
@@ -126,11 +127,11 @@ def test_deep_dream_with_three_octaves(tmp_path: Path) -> None:
         )  # type: ignore[return-value]
 
     sizes = [(int(high / 1.4**octave), int(wide / 1.4**octave)) for octave in (2, 1, 0)]
-    picture = smaller = ops.image.resize(photo, sizes[0])
+    picture = smaller = resize(photo, sizes[0])
     for size in sizes:
-        picture = _ascended(reaction, ops.image.resize(picture, size), 0.01, lambda g: g.abs().mean().clamp(min=1e-7))
-        original = ops.image.resize(photo, size)
-        picture = picture + original - ops.image.resize(smaller, size)
+        picture = _ascended(reaction, resize(picture, size), 0.01, lambda g: g.abs().mean().clamp(min=1e-7))
+        original = resize(photo, size)
+        picture = picture + original - resize(smaller, size)
         smaller = original
     weights, _ = _ours("deep_dream", "inception", tmp_path, photo=tmp_path / "photo.png", height=high, width=wide)
     _assert_same(weights["photo/value"] + weights["dream/value"], picture.numpy(), photo, 0.1)
@@ -140,14 +141,17 @@ def test_pictures_of_filters(tmp_path: Path) -> None:
     network = _network(applications.VGG16, tmp_path)
     weights, first = _ours("conv_filter_visualization", "vgg", tmp_path, size=32, first=3, layer="block3_conv1")
     features = _taps(network, ["block3_conv1"])
-    for number in (0, 5):
+    moved = []  # others get stuck: they react to no part of the noise
+    for number in range(8):
         canvas = first[f"canvas_{number}/value"]
 
         def reaction(x: Tensor, number: int = number) -> Tensor:
             return features(x)[0][..., 3 + number].mean()
 
         picture = _ascended(reaction, canvas, 1.0, lambda g: g.square().mean().sqrt() + 1e-7)
-        _assert_same(weights[f"canvas_{number}/value"], picture.numpy(), canvas, 1.0)
+        np.testing.assert_allclose(weights[f"canvas_{number}/value"], picture, atol=1e-4)
+        moved.append((picture - canvas).abs().max() > 1)
+    assert sum(moved) >= 3
 
 
 def test_neural_style_transfer(tmp_path: Path) -> None:
