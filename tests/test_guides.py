@@ -3,7 +3,6 @@
 import gzip
 import importlib.util
 import io
-import os
 import re
 import shutil
 import tarfile
@@ -22,8 +21,6 @@ GUIDES = ROOT / "docs" / "guides"
 DATA = GUIDES / "data"
 PAGES = sorted(path for path in GUIDES.glob("*.md") if path.stem != "index")
 BINARY = {".gz"}
-ALONE = {"photos", "features"}
-"""Guides whose networks came to other numbers beside a busy suite; they are typed where tests run one by one."""
 
 
 def texts(page: Path) -> list[Command | File]:
@@ -42,8 +39,6 @@ def session(tmp_path: Path) -> Session:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_guide_prints_what_it_shows(page: Path, session: Session) -> None:
-    if page.stem in ALONE and "PYTEST_XDIST_WORKER" in os.environ:
-        pytest.skip("its numbers depend on what runs beside it")
     session.play(page.read_text(encoding="utf-8"))
     assert not session.faults, "\n\n".join(session.faults)
 

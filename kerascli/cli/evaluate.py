@@ -6,19 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from kerascli.cli import options
-from kerascli.cli.evaluation_text import print_evaluation
+from kerascli.cli.evaluation_text import PrintedEvaluation
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
-from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import ConfigError, Fault, StorageError, safe_text
 from kerascli.foundation.world import world_of
-from kerascli.runs.evaluations import MOST_WORST, evaluation_name, write_evaluation
+from kerascli.runs.outputs import MOST_WORST
 
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
     from kerascli.runs.record import RunRecord
     from kerascli.workflow.evaluate import ClassScores, Evaluation
-    from kerascli.workflow.evaluation.choose_threshold import Rule
     from kerascli.workflow.loaded import LoadedRun
 
 
@@ -64,7 +62,7 @@ def evaluate(
 
     Without WHAT the test split is evaluated or, if there is none, validation or train.
     """
-    from kerascli.workflow.evaluation.choose_threshold import chosen_points, keep, rule_of
+    from kerascli.workflow.evaluation.choose_threshold import chosen_points, keep, label_by, rule_of
 
     what, rule = what or [], rule_of(threshold, maximize, hold_recall, needed=keep_threshold or output is not None)
     idle = {"--cells": cells and worst is None}
@@ -83,7 +81,8 @@ def evaluate(
             record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data,
             group=members, keeps_threshold=keep_threshold,
         )  # fmt: skip
-        outputs = _replace_thresholds(opened, rule, output, threshold, keep=keep_threshold)
+        outputs = [] if rule is None else label_by(opened, rule, output, keep=keep_threshold)
+        options.note_thresholds(opened)
         name, rows = _rows(opened, what)
         evaluation, groups = evaluate_groups(opened, rows, name, list(dict.fromkeys(by or [])))
         facts = evaluation_facts(opened, rows, evaluation, groups, checkpoint)
@@ -93,25 +92,12 @@ def evaluate(
     chosen = {} if rule is None else chosen_points(evaluation, rule, outputs)
     shown = facts["worst"][: worst or 0]
     pictures = add_cells(opened, rows, shown) if cells else {}
-    print_evaluation(record, evaluation, groups, chosen, shown, as_json=as_json)
+    PrintedEvaluation(record, evaluation, groups, chosen, shown).print(as_json=as_json)
     keep_numbers(record, facts, worst, pictures)
     if record.archive is None:
         _draw(record, evaluation, name)
     if rule is not None and keep_threshold:
         options.note("\n".join(keep(opened, evaluation, rule, chosen)))
-
-
-def _replace_thresholds(
-    run: "LoadedRun", rule: "Rule | None", output: str | None, threshold: float | None, *, keep: bool
-) -> list[str]:
-    """Return the outputs that a rule chooses thresholds for, which get no stored ones; print those that stay."""
-    from kerascli.workflow.evaluation.choose_threshold import outputs_of
-
-    outputs = [] if rule is None else outputs_of(run, rule, output, keep=keep)
-    run.given = dict.fromkeys(run.kept if rule else ()) | dict.fromkeys(outputs, threshold)
-    for text in run.threshold_notes():
-        options.note(text)
-    return outputs
 
 
 def keep_numbers(
@@ -121,6 +107,9 @@ def keep_numbers(
     if record.archive is not None:
         options.note(f"{record.archive} is not written to: numbers and plots of this evaluation are not kept")
         return
+    from kerascli.foundation.disk import locks
+    from kerascli.runs.evaluations import evaluation_name, write_evaluation
+
     try:
         waits = locks.lock(record.path, patience_seconds=_PATIENCE_SECONDS)
         with waits if facts["checkpoint"] is None else nullcontext():  # a run may be evaluated while it trains
@@ -159,8 +148,6 @@ def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
 
 def _draw(record: "RunRecord", evaluation: "Evaluation", rows: str) -> None:
     """Draw the plots of all outputs that predict classes into files; print their paths, or a warning without them."""
-    if record.archive is not None:
-        return
     try:
         for text in (text for scores in evaluation.class_scores for text in _pictures(record, scores, rows)):
             options.note(text)

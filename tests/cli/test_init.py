@@ -126,6 +126,9 @@ def test_a_table_in_the_place_of_the_config_is_told_how_it_was_meant() -> None:
         (["--template", "mlp", "--model", "cnn"], "give --template or --model, not both"),
         (["--model", "ltsm"], "there is no model 'ltsm'; did you mean 'lstm'?"),
         (["--target", "y"], "--target needs --from"),
+        (["--search"], "--search needs --from"),
+        (["--model", "cnn", "--search"], "--search needs --from"),
+        (["--from", "x", "--application", "vgg16", "--search"], "--search cannot be used with --application"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(arguments: list[str], said: str) -> None:

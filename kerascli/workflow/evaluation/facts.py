@@ -16,7 +16,7 @@ from kerascli.data.batches.rows import Split
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.metrics.classification import Thresholds
 from kerascli.metrics.comparisons import MetricUse, OutputTarget
-from kerascli.runs.evaluations import MOST_WORST
+from kerascli.runs.outputs import MOST_WORST
 from kerascli.training.classes import class_numbers
 from kerascli.training.objectives.objective import measured
 from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation

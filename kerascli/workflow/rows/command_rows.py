@@ -19,7 +19,7 @@ from kerascli.data.pipeline.prepare import PreparedData, fitted_preparer
 from kerascli.data.read import joined
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.on_disk import Values
-from kerascli.data.storage.row_errors.bad_rows import skipping
+from kerascli.data.storage.row_errors import skipping
 from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.foundation.disk.files import missing_file
 from kerascli.foundation.errors import ConfigError, DataError, DataMissing, Fault, safe_text, suggestion
