@@ -14,7 +14,7 @@ SPIN_COUNT = "3000"
 """GNU OpenMP's spin count: iterations (some tens of microseconds) of a thread's busy-waiting before it sleeps.
 
 By default it spins for milliseconds, on a core that the others need if the machine is not idle. Sleeping sooner costs
-an idle machine a wake-up at every barrier: `python -m benchmarks.busy`."""
+an idle machine a wake-up at every barrier."""
 _WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME", "KMP_LIBRARY")
 _POOLS = {
     "OPENBLAS_NUM_THREADS": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Self
 
-import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from kerascli.layers.recurrent.arguments import (
 )
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
 from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
+from kerascli.layers.recurrent.fused import run_fused
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts.activations import Linear, Sigmoid, Tanh
 
@@ -84,9 +84,8 @@ def _fits_kernel(settings: GRU | GRUCell) -> bool:
 class GRURecurrence(WeightedRecurrence):
     """Base class of the modules of gru and gru_cell; the order of the gates is Keras's: update, reset, new.
 
-    torch's kernel has the reset gate first, so it gets reordered copies of the weights. The weights themselves stay
-    in Keras's order: as they differ from Keras's in the order of axes alone, they are views of each other, which
-    constraints rely on.
+    The weights stay in Keras's order: as they differ from Keras's in the order of axes alone, they are views of each
+    other, which constraints rely on.
     """
 
     masked_gates = (GATE_OPEN, 0.0, 0.0)
@@ -114,16 +113,8 @@ class GRURecurrence(WeightedRecurrence):
         return (z * h + (1 - z) * activate(x_new + h_new),)
 
     def all_steps(self, x: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
-        weights = [_reset_first(weight) for weight in self.fused_weights(kernel)]
-        outputs, h = torch.gru(
-            x, state[0].unsqueeze(0), weights, self.bias is not None, 1, 0.0, self.training, False, True
-        )
-        return outputs, (h.squeeze(0),)
-
-
-def _reset_first(weight: Tensor) -> Tensor:
-    z, r, new = weight.chunk(3)
-    return torch.cat([r, z, new])
+        outputs, h = run_fused("gru", x, state[0], *self.fused_weights(kernel))
+        return outputs, (h,)
 
 
 class GRUCellModule(StepModule, GRURecurrence):

@@ -1,6 +1,5 @@
 """SimpleRNN: fully connected recurrent layer that feeds its output back (Elman, 1990)."""
 
-import torch
 from torch import Tensor
 
 from kerascli.foundation.shapes import Seed, TensorSpec
@@ -14,6 +13,7 @@ from kerascli.layers.recurrent.arguments import (
 )
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
 from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
+from kerascli.layers.recurrent.fused import run_fused
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts.activations import Linear, ReLU, Tanh
 
@@ -66,10 +66,9 @@ class SimpleRNNRecurrence(WeightedRecurrence):
         return ((self.settings.activation or Linear())(x + products(state[0], 0, 1)),)
 
     def all_steps(self, x: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
-        run = torch.rnn_tanh if isinstance(self.settings.activation, Tanh) else torch.rnn_relu
-        weights = self.fused_weights(kernel)
-        outputs, h = run(x, state[0].unsqueeze(0), weights, self.bias is not None, 1, 0.0, self.training, False, True)
-        return outputs, (h.squeeze(0),)
+        cell = "tanh" if isinstance(self.settings.activation, Tanh) else "relu"
+        outputs, h = run_fused(cell, x, state[0], *self.fused_weights(kernel))
+        return outputs, (h,)
 
 
 class SimpleRNNCellModule(StepModule, SimpleRNNRecurrence):
