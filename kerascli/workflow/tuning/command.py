@@ -44,7 +44,8 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
                 for process in processes.values():
                     process.send_signal(stop.number)
                 is_passed_on = True
-            code = code or _follow(processes, started if stop.number is None else None)
+            failed = _follow(processes, started if stop.number is None else None)
+            code = code or failed
         show()
         done = sum(each.status in FINISHED for each in study.trials())
         if stop.number is not None:
