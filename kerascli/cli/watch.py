@@ -1,7 +1,6 @@
 """The command `kerascli watch [RUN|FOLDER]`: the pages of runs in a browser, kept up to date while they train."""
 
 import sys
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -40,5 +39,7 @@ def watch(
     options.say(f"{server.url}\n")
     options.note("Ctrl-C ends it")
     if sys.stdout.isatty():
+        import webbrowser
+
         webbrowser.open(server.url)
     serve(server)

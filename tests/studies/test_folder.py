@@ -9,8 +9,8 @@ import torch
 from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.runs import index
+from kerascli.runs.annotations import change_tags
 from kerascli.runs.record import RunRecord
-from kerascli.runs.tags import change_tags
 from kerascli.studies.folder import Study, StudyFacts, TrialFacts, find_run, find_study
 from kerascli.workflow.bases import run_named
 from kerascli.workflow.tuning.worker import Worker
