@@ -3,16 +3,17 @@
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import epochs, machine, whole
-from benchmarks.peers import PEERS, is_ours
+from benchmarks.peers import DEFAULT, PEERS, is_ours
 from benchmarks.session import Session
-from benchmarks.workloads import EPOCHS, WORKLOADS
+from benchmarks.workloads import EPOCHS, TWELVE, WORKLOADS
 
 PARTS = {"epochs": epochs, "whole": whole}
-QUICK_PEERS = ("kerascli-eager", "kerascli-compiled", "pytorch")
-QUICK_WORKS = ("mnist_mlp", "cnn")
+QUICK_PEERS = ("kerascli-traced", "kerascli-compiled", "pytorch")
+QUICK_WORKS = ("mnist_mlp", "separable_cnn")
 TAKEN_BY = {"works": "epochs", "epochs": "whole"}
 """Option -> the only part that uses it."""
 
@@ -29,24 +30,29 @@ def main() -> int:
 
 
 def _session(options: argparse.Namespace, folder: Path) -> Session:
-    peers = options.peers or (QUICK_PEERS if options.quick else tuple(PEERS))
+    peers = options.peers or (QUICK_PEERS if options.quick else DEFAULT)
     light = all(is_ours(peer) or peer.startswith("pytorch") for peer in peers)  # kerascli's own environment has these
     return Session(
         python=options.python or (Path(sys.executable) if light else machine.peers_python()),
         folder=folder,
         peers=peers,
-        works=options.works or (QUICK_WORKS if options.quick else tuple(WORKLOADS)),
+        works=_works(options.works or ()) or (QUICK_WORKS if options.quick else tuple(WORKLOADS)),
         rounds=options.rounds,
         epochs=options.epochs or (2 if options.quick else EPOCHS),
         quick=options.quick,
     )
 
 
+def _works(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(work for name in names for work in (TWELVE if name == "twelve" else (name,)))
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description="kerascli and its peers, side by side")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that all works: not to measure")
-    parser.add_argument("--works", nargs="+", choices=WORKLOADS, metavar="WORK", help=f"of {', '.join(WORKLOADS)}")
+    works = f"of {', '.join(WORKLOADS)}; 'twelve': the first twelve"
+    parser.add_argument("--works", nargs="+", choices=["twelve", *WORKLOADS], metavar="WORK", help=works)
     parser.add_argument("--peers", nargs="+", choices=PEERS, metavar="PEER", help=f"of {', '.join(PEERS)}")
     parser.add_argument("--rounds", type=_count, help="of every peer; default: as the part needs")
     parser.add_argument("--epochs", type=_count, help=f"of whole trainings; default: {EPOCHS}")

@@ -2,7 +2,7 @@
 
 python -m benchmarks.child epochs JOB              an epoch for every line "go" on stdin
 python -m benchmarks.child script JOB              all epochs in one go, as a script of the peer's would
-python -m benchmarks.child digits FILE ROWS        write the digits, lest the driver grow by reading them
+python -m benchmarks.child prepare JOB ROWS PEER ...     fill the job's folder, lest the driver grow by it
 """
 
 import json
@@ -11,7 +11,6 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TextIO
 
 from benchmarks.peers import OnEpoch, load
@@ -53,27 +52,30 @@ def _epochs(answers: TextIO, text: str) -> None:
 
 def _script(answers: TextIO, text: str) -> None:
     job = Job.from_json(text)
-    _tell(answers, accuracy=load(job.peer)(job, lambda loss: None))
+    load(job.peer)(job, lambda loss: None)
 
 
-def _digits(answers: TextIO, path: str, rows: str) -> None:
-    from benchmarks.digits import write_digits
+def _prepare(answers: TextIO, text: str, rows: str, *peers: str) -> None:
+    from kerascli.foundation.cpus import prepare_environment
 
-    write_digits(Path(path), int(rows))
+    prepare_environment()
+    from benchmarks.prepare import prepare
+
+    prepare(Job.from_json(text), int(rows), list(peers))
 
 
 def _tell(answers: TextIO, **facts: object) -> None:
     print(json.dumps(facts), file=answers, flush=True)
 
 
-def _private_stdout() -> TextIO:
+def private_stdout() -> TextIO:
     """stdout for answers alone: what libraries print there goes to stderr from here on."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     return answers
 
 
-_TASKS = {"epochs": _epochs, "script": _script, "digits": _digits}
+_TASKS = {"epochs": _epochs, "script": _script, "prepare": _prepare}
 
 if __name__ == "__main__":
-    _TASKS[sys.argv[1]](_private_stdout(), *sys.argv[2:])
+    _TASKS[sys.argv[1]](private_stdout(), *sys.argv[2:])

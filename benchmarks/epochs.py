@@ -4,15 +4,16 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
-from benchmarks.outcomes import Outcome, outcome_table, ratio_table
-from benchmarks.processes import Worker
+from benchmarks.outcomes import Outcome, outcome_table, overview
+from benchmarks.peers import takes_part
+from benchmarks.processes import Died, Worker
 from benchmarks.session import Session
 from benchmarks.workloads import WORKLOADS, Job
 
 UNIT = "seconds an epoch"
 SETTLE_SECONDS = 0.2
 """Pause in seconds before each measurement, in which the threads of the previous one stop spinning."""
-LEAST_ROUNDS, MOST_ROUNDS = 2, 9
+LEAST_ROUNDS, MOST_ROUNDS = 3, 9
 SHARE_SECONDS = 6.0
 """Time in seconds that the slowest peer of a workload is measured for; the number of rounds stays in these bounds."""
 
@@ -23,9 +24,18 @@ def measure(session: Session) -> Iterator[str]:
     for name in session.works:
         work = WORKLOADS[name]
         rows = work.quick_rows if session.quick else work.rows
-        outcomes[name] = race(session, {peer: session.job(peer, name, rows=rows) for peer in session.peers})
-        yield f"### {name}\n\n{work.title}: {rows:,} digits\n\n{outcome_table(outcomes[name], UNIT)}"
-    yield ratio_table(outcomes)
+        peers = [peer for peer in session.peers if takes_part(peer, work)]
+        began = time.perf_counter()
+        try:
+            session.prepare(name, peers, rows)
+        except Died as error:
+            yield f"### {name}\n\nfailed: `{error}`"
+            continue
+        prepared = time.perf_counter()
+        outcomes[name] = race(session, {peer: session.job(peer, name) for peer in peers})
+        took = f"{prepared - began:.0f} s to prepare, {time.perf_counter() - prepared:.0f} s to measure"
+        yield f"### {name}\n\n{work.title}: {rows:,} rows, {took}\n\n{outcome_table(outcomes[name], UNIT)}"
+    yield overview(outcomes)
 
 
 def race(session: Session, jobs: Mapping[str, Job]) -> list[Outcome]:

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from benchmarks.peers import is_ours
+from benchmarks.peers import PEERS, is_ours
 from benchmarks.processes import Died, last_line
+from benchmarks.workloads import TWELVE
 
 
 @dataclass(slots=True)
@@ -20,6 +21,8 @@ class Outcome:
     loss: float | None = None
     peak_mib: float | None = None
     error: str | None = None
+    mode: str = ""
+    """Execution mode of kerascli."""
 
     @property
     def median(self) -> float:
@@ -34,8 +37,9 @@ class Outcome:
             self.error = str(error)
 
     def hear(self, stderr: str) -> None:
-        """Raise Died where kerascli should have compiled and did not: a wrong value in a column of compiled ones."""
+        """Note the execution mode. Raise Died where kerascli should have compiled and did not."""
         modes = [line for line in stderr.splitlines() if line.startswith("execution mode: ")]
+        self.mode = modes[0].split()[2] if modes else ""
         is_compiled = any(line.startswith("execution mode: compiled") for line in modes)
         if self.peer.startswith("kerascli-compiled") and not is_compiled:
             raise Died(f"not compiled: {modes[0] if modes else last_line(stderr)}")
@@ -95,6 +99,50 @@ def ratio_table(works: Mapping[str, Sequence[Outcome]]) -> str:
     pairs = list(dict.fromkeys(pair for each in found.values() for pair in each))
     rows = [[pair, *(f"{each[pair]:.2f}" if pair in each else "" for each in found.values())] for pair in pairs]
     return table(["ratio of medians", *found], rows) if rows else "Nothing to compare."
+
+
+def overview(works: Mapping[str, Sequence[Outcome]]) -> str:
+    """A line a workload: medians of all peers, and how `auto` compares with the best of the others and in memory."""
+    found = {work: {each.peer: each for each in sound(outcomes)} for work, outcomes in works.items()}
+    peers = [peer for peer in PEERS if any(peer in each for each in found.values())]
+    kept = {work: [_against(each, *pair) for pair in COMPARED] for work, each in found.items()}
+    means = [work for work in found if work in TWELVE]
+    if len(means) > 1:
+        kept[f"geometric mean of the {len(means)}"] = [
+            _mean(each) for each in zip(*(kept[work] for work in means), strict=True)
+        ]
+    head = ["seconds an epoch", "auto is", *peers, *(f"{ours} / {name}" for ours, name, _, _ in COMPARED)]
+    rows: list[list[str]] = []
+    for work, values in kept.items():
+        each = found.get(work, {})
+        mode = each["kerascli-auto"].mode if "kerascli-auto" in each else ""
+        medians = [seconds(each[peer].median) if peer in each else "" for peer in peers]
+        rows.append([work, mode, *medians, *("" if value is None else f"{value:.2f}" for value in values)])
+    filled = [column for column in range(len(head)) if column == 0 or any(row[column] for row in rows)]
+    return table([head[c] for c in filled], [[row[c] for c in filled] for row in rows])
+
+
+COMPARED = (
+    ("auto", "best Keras", "keras-", "median"),
+    ("auto", "best PyTorch", "pytorch", "median"),
+    ("auto", "best own mode", "kerascli-", "median"),
+    ("bfloat16", "auto", "kerascli-auto", "median"),
+    ("auto", "PyTorch, memory", "pytorch", "peak_mib"),
+)
+"""Ratios of the overview: of which of ours, to whom, the beginning of their names, of what."""
+
+
+def _against(found: Mapping[str, Outcome], ours: str, _: str, others: str, what: str) -> float | None:
+    """Return a value of ours as a multiple of the least one of the others; None if one of both is missing."""
+    own = found.get(f"kerascli-{ours}")
+    values = [getattr(each, what) for peer, each in found.items() if peer.startswith(others) and "bfloat16" not in peer]
+    return None if own is None or not values else getattr(own, what) / min(values)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return a geometric mean; None if a value is missing."""
+    known = [value for value in values if value is not None]
+    return statistics.geometric_mean(known) if known and len(known) == len(values) else None
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

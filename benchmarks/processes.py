@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import IO
 
@@ -25,16 +26,18 @@ class Died(Exception):
 @dataclass(frozen=True, slots=True)
 class Finished:
     seconds: float
+    cpu_seconds: float
+    """Of user and system."""
     peak_mib: float
     stdout: str
     stderr: str
 
 
-def run(command: Sequence[str], env: Mapping[str, str]) -> Finished:
-    """Run it to its end. Raises Died where its exit code is not 0."""
+def run(command: Sequence[str], env: Mapping[str, str], folder: Path = ROOT) -> Finished:
+    """Run it to its end, in a folder. Raises Died where its exit code is not 0."""
     with _text_file() as out, _text_file() as said:
         started = time.perf_counter()
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=said)
+        process = subprocess.Popen(command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=said)
         try:
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
@@ -47,7 +50,7 @@ def run(command: Sequence[str], env: Mapping[str, str]) -> Finished:
         stdout, stderr = out.read(), said.read()
     if process.returncode != 0:
         raise Died(last_line(stderr) or f"exit code {process.returncode}")
-    return Finished(seconds, mebibytes(usage), stdout, stderr)
+    return Finished(seconds, usage.ru_utime + usage.ru_stime, mebibytes(usage), stdout, stderr)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """One run of the benchmarks: what was asked for, the interpreter, and a folder for all that is thrown away."""
 
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import processes
 from benchmarks.machine import environment
 from benchmarks.peers import PEERS
-from benchmarks.workloads import EPOCHS, ROOT, Job
+from benchmarks.workloads import EPOCHS, Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +24,14 @@ class Session:
     quick: bool = False
     """Small sizes: to see that all works, not to measure."""
 
-    def job(self, peer: str, work: str, *, rows: int, epochs: int = EPOCHS) -> Job:
-        return Job(peer, work, str(self.digits(rows)), epochs)
+    def job(self, peer: str, work: str, *, epochs: int = EPOCHS) -> Job:
+        return Job(peer, work, str(self.folder / work), epochs)
 
-    def digits(self, rows: int) -> Path:
-        """The file with so many digits, written when it is first asked for."""
-        path = self.folder / f"digits-{rows}.npz"
-        if not path.exists():
-            subprocess.run(self.child("digits", str(path), str(rows)), cwd=ROOT, env=self.env(), check=True)
-        return path
+    def prepare(self, work: str, peers: Sequence[str], rows: int) -> None:
+        """Make the data, the `.keras` file and the verdicts that the peers of a workload train with. Raises Died."""
+        (self.folder / work).mkdir(exist_ok=True)
+        job = self.job("kerascli-traced", work)
+        processes.run(self.child("prepare", job.to_json(), str(rows), *peers), self.env("kerascli-traced"))
 
     def child(self, task: str, *arguments: str) -> list[str]:
         return [str(self.python), "-m", "benchmarks.child", task, *arguments]

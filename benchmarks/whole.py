@@ -13,7 +13,8 @@ from benchmarks.processes import Died
 from benchmarks.session import Session
 from benchmarks.workloads import WORKLOADS
 
-WORK = WORKLOADS["mnist_mlp"]
+NAME = "mnist_mlp"
+WORK = WORKLOADS[NAME]
 ROUNDS, QUICK_ROUNDS = 3, 1
 
 
@@ -26,6 +27,7 @@ class Program:
 
 def measure(session: Session) -> Iterator[str]:
     """Yield the tables. Each value is of a new process; memory is that of its largest one at its peak."""
+    session.prepare(NAME, [peer for peer in session.peers if not is_ours(peer)], WORK.rows)
     rounds = session.rounds or (QUICK_ROUNDS if session.quick else ROUNDS)
     trained = run_all(_training(session), rounds)
     about = f"configs/mnist_mlp.yaml ({WORK.title}): {session.epochs} epochs, then the test digits."
@@ -52,7 +54,7 @@ def _training(session: Session) -> dict[str, Program]:
         if is_ours(name):
             programs |= _by_cache(session, name)
         else:
-            job = session.job(name, "mnist_mlp", rows=WORK.rows, epochs=session.epochs)
+            job = session.job(name, NAME, epochs=session.epochs)
             programs[name] = Program(session.child("script", job.to_json()), lambda name=name: session.env(name))
     return programs
 
@@ -60,7 +62,7 @@ def _training(session: Session) -> dict[str, Program]:
 def _by_cache(session: Session, name: str) -> dict[str, Program]:
     """What may compile is run twice: with empty caches, and with those that a compiled run has filled."""
     program = _kerascli_train(session, name)
-    if name == "kerascli-eager":
+    if name == "kerascli-traced":
         return {name: program}
     warm = session.env(caches=session.empty_caches())
     with suppress(Died):  # the measured run will die of the same
@@ -72,6 +74,8 @@ def _by_cache(session: Session, name: str) -> dict[str, Program]:
 
 
 def _kerascli_train(session: Session, name: str) -> Program:
-    sets = ("seed=1", f"fit.epochs={session.epochs}", TIERS[name])
+    sets = ("seed=1", f"fit.epochs={session.epochs}", *TIERS[name])
     options = ["--runs-dir", str(session.folder), *(word for each in sets for word in ("--set", each))]
-    return Program([str(session.python), "-m", "kerascli", "train", str(WORK.config), *options], session.env)
+    return Program(
+        [str(session.python), "-m", "kerascli", "train", str(session.job(name, NAME).config), *options], session.env
+    )

@@ -1,4 +1,4 @@
-"""What is trained: five models over the digits, the same for every peer."""
+"""What is trained, the same by every peer: models as configs, over arrays of `arrays.py`."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -6,54 +6,46 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = Path(__file__).parent / "configs"
-BATCH = 128
 EPOCHS = 30
 """Number of epochs of a training run by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A model with its data; the config describes it to kerascli, `peers/` to the others."""
+    """A model with its data; its config is `configs/NAME.yaml`, in PyTorch's words it is in `peers/`."""
 
     title: str
-    config: Path
     rows: int
-    """Digits of the training split that are read; the validation is cut off them."""
+    """Rows of an epoch."""
     quick_rows: int
-    shape: tuple[int, ...]
-    """Of one input."""
-    optimizer: str = "adam"
-    validation_split: float = 0.0
-    one_hot: bool = False
+    """Rows of an epoch with --quick: two batches."""
+    in_keras: bool = True
+    """Whether a `.keras` file holds the model: not one of formulas, or with several optimizers."""
+    in_torch: bool = True
 
 
 WORKLOADS = {
-    "mnist_mlp": Workload(
-        "784-256-128-10 with dropout, rmsprop, batch 128, validation on the last fifth",
-        ROOT / "configs" / "mnist_mlp.yaml",
-        rows=60_000, quick_rows=16_000, shape=(784,), optimizer="rmsprop", validation_split=0.2, one_hot=True,
-    ),
-    "wide_mlp": Workload(
-        "784-2048-2048-10, adam, batch 128",
-        CONFIGS / "wide_mlp.yaml",
-        rows=12_800, quick_rows=1_280, shape=(784,),
-    ),
-    "lstm": Workload(
-        "LSTM of 128 units over 28 rows of 28 pixels, adam, batch 128",
-        CONFIGS / "lstm.yaml",
-        rows=12_800, quick_rows=1_280, shape=(28, 28),
-    ),
-    "cnn": Workload(
-        "two convolutions (32, 64), pooling, dense 128, dropout, adam, batch 128",
-        CONFIGS / "cnn.yaml",
-        rows=12_800, quick_rows=640, shape=(28, 28, 1),
-    ),
-    "residual": Workload(
-        "four residual blocks of 32 filters with batch normalization, adam, batch 128",
-        CONFIGS / "residual.yaml",
-        rows=2_560, quick_rows=256, shape=(28, 28, 1),
-    ),
-}  # fmt: skip
+    "resnet20": Workload("ResNet-20, 32 x 32 pixels, batch 128", 512, 256),
+    "transformer": Workload("transformer encoder, two blocks of 128, 64 tokens, batch 64", 1_024, 128),
+    "masked_lstm": Workload("embedding with masks, LSTM 128, 80 tokens, batch 64", 2_048, 128),
+    "bidirectional_gru": Workload("two bidirectional GRUs of 64, 100 steps, batch 64", 1_024, 128),
+    "unet": Workload("U-Net, 64 x 64 pixels, batch 16", 128, 32),
+    "separable_cnn": Workload("depthwise separable CNN, 32 x 32 pixels, batch 64", 1_024, 128),
+    "table": Workload("table: ten embeddings, dense 256-128, batch 256", 51_200, 512),
+    "text_cnn": Workload("text CNN, conv_1d 250 over 400 tokens, batch 32", 1_024, 64),
+    "conv_lstm": Workload("conv_lstm_2d 16 over 10 frames of 20 x 20, batch 16", 192, 32),
+    "autoencoder": Workload("convolutional autoencoder, 28 x 28 pixels, batch 128", 2_048, 256),
+    "mlp": Workload("MLP 64-64, batch 32 (overhead of a step)", 16_000, 64),
+    "two_lstms": Workload("two LSTMs of 128, 50 steps, batch 64", 1_024, 128),
+    "masked_attention": Workload("attention with masks, 80 tokens, batch 64", 2_048, 128),
+    "densenet": Workload("DenseNet, 12 layers of 12 filters, 32 x 32 pixels, batch 64", 512, 128),
+    "vae": Workload("variational autoencoder with formulas, batch 128", 6_400, 256, in_keras=False),
+    "gan": Workload("step of a GAN, 28 x 28 pixels, batch 64", 512, 128, in_keras=False),
+    "turing_machine": Workload("neural Turing machine, batch 32", 256, 64, in_keras=False, in_torch=False),
+    "mnist_mlp": Workload("MLP of mnist_mlp.yaml, 48,000 digits, validation on 12,000, batch 128", 60_000, 16_000),
+}
+TWELVE = tuple(WORKLOADS)[:12]
+"""The works whose geometric means are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +54,17 @@ class Job:
 
     peer: str
     work: str
-    data: str
-    """The npz file of `digits`."""
+    folder: str
+    """Folder that `prepare` has filled: data.npz for kerascli, arrays.npz and model.keras for the others."""
     epochs: int = EPOCHS
     seed: int = 1
     threads: int | None = None
     """Value of kerascli's `--threads`."""
 
     @property
-    def workload(self) -> Workload:
-        return WORKLOADS[self.work]
+    def config(self) -> Path:
+        """Config of the work; that of digits is an example of the documentation."""
+        return ROOT / "configs" / "mnist_mlp.yaml" if self.work == "mnist_mlp" else CONFIGS / f"{self.work}.yaml"
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -53,12 +53,15 @@ def _nothing_has_been_compiled() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _torch_has_the_dtype_from_before() -> Iterator[None]:
-    """Restore torch's default dtype after each test."""
-    before = sys.modules["torch"].get_default_dtype() if "torch" in sys.modules else None
+def _torch_has_the_settings_from_before() -> Iterator[None]:
+    """Restore torch's default dtype and number of threads, on which the last bits of sums depend, after each test."""
+    torch = sys.modules.get("torch")
+    before = (torch.get_default_dtype(), torch.get_num_threads()) if torch else None
     yield
-    if before is not None:
-        sys.modules["torch"].set_default_dtype(before)
+    if torch and before is not None:
+        torch.set_default_dtype(before[0])
+        if torch.get_num_threads() != before[1]:
+            torch.set_num_threads(before[1])
 
 
 @pytest.fixture(autouse=True)

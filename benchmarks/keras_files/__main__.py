@@ -2,7 +2,8 @@
 
 Each model is made, saved by Keras, imported, asked what it predicts, exported, opened by Keras and asked again, in a
 forked process: one that dies or hangs ends no other. It needs the packages keras and h5py. `--parts` and `--only`
-choose. The exit code is 1 if a model differs or fails.
+choose; with `--keep FILE`, results are appended to it, and models that have one there are not checked again. The exit
+code is 1 if a model differs or fails.
 """
 
 import os
@@ -37,6 +38,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", metavar="GLOB", default=["*"], help=help_of_only)
     parser.add_argument("--seed", type=int, default=0, help="seed of the parts that are drawn: layers and graphs")
     parser.add_argument("--seconds", type=float, default=600, help="limit on one model")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="results as JSON lines, to go on from")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as Markdown, name by name, too")
     given = parser.parse_args()
     results = _checked(given)
@@ -49,10 +51,15 @@ def main() -> int:
 
 def _checked(given: argparse.Namespace) -> dict[str, list[Result]]:
     results: defaultdict[str, list[Result]] = defaultdict(list)
+    lines = given.keep.read_text(encoding="utf-8").splitlines() if given.keep and given.keep.exists() else ()
+    kept = {(part, row["name"]): Result(**row) for part, row in map(json.loads, lines)}
     with tempfile.TemporaryDirectory(prefix="keras-files-") as folder:
         for part in given.parts:
             for number, model in enumerate(_chosen(part, given.only, given.seed)):
-                result = _in_child(model, Path(folder), given.seconds)
+                result = kept.get((part, model.name)) or _in_child(model, Path(folder), given.seconds)
+                if given.keep and (part, model.name) not in kept:
+                    with given.keep.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps([part, asdict(result)]) + "\n")
                 kind = f"{part}: {model.kind}" if model.kind else part
                 results[kind].append(result)
                 _say(part, number, result)

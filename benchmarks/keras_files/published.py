@@ -43,8 +43,8 @@ _SETTINGS: dict[str, list[dict[str, Any]]] = {
 
 
 def models() -> Iterator[KerasModel]:
-    """Yield each network with and without its top, on two sizes of images: even and square, odd and wide."""
-    for network in applications().values():
+    """Yield each network, small ones first, with and without its top, on images even and square, and odd and wide."""
+    for network in sorted(applications().values(), key=lambda each: each.network.parameters):
         side = least_side(keras_name(network))
         for height, width in ((side + side % 2, side + side % 2), (side + 13 - side % 2, side + 29 - side % 2)):
             size = f"{height} x {width}"

@@ -1,6 +1,7 @@
 """All commands of `kerascli` as one typer program."""
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -47,6 +48,7 @@ class Program(options.OnceGroup):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
+        gc.enable()
         with _unread(), exits_as_errors(), options.opened_archives:
             result = super().invoke(ctx)
             sys.stdout.flush()

@@ -6,19 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from kerascli.cli import options
-from kerascli.cli.evaluation_text import print_evaluation
+from kerascli.cli.evaluation_text import PrintedEvaluation
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
-from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import ConfigError, Fault, StorageError, safe_text
 from kerascli.foundation.world import world_of
-from kerascli.runs.evaluations import MOST_WORST, evaluation_name, write_evaluation
+from kerascli.runs.outputs import MOST_WORST
 
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
     from kerascli.runs.record import RunRecord
     from kerascli.workflow.evaluate import ClassScores, Evaluation
-    from kerascli.workflow.evaluation.choose_threshold import Rule
     from kerascli.workflow.loaded import LoadedRun
 
 
@@ -64,7 +62,7 @@ def evaluate(
 
     Without WHAT the test split is evaluated or, if there is none, validation or train.
     """
-    from kerascli.workflow.evaluation.choose_threshold import chosen_points, keep, rule_of
+    from kerascli.workflow.evaluation.choose_threshold import chosen_points, keep, label_by, rule_of
 
     what, rule = what or [], rule_of(threshold, maximize, hold_recall, needed=keep_threshold or output is not None)
     idle = {"--cells": cells and worst is None}
@@ -83,7 +81,8 @@ def evaluate(
             record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data,
             group=members, keeps_threshold=keep_threshold,
         )  # fmt: skip
-        outputs = _replace_thresholds(opened, rule, output, threshold, keep=keep_threshold)
+        outputs = [] if rule is None else label_by(opened, rule, output, keep=keep_threshold)
+        options.note_thresholds(opened)
         name, rows = _rows(opened, what)
         evaluation, groups = evaluate_groups(opened, rows, name, list(dict.fromkeys(by or [])))
         facts = evaluation_facts(opened, rows, evaluation, groups, checkpoint)
@@ -93,37 +92,28 @@ def evaluate(
     chosen = {} if rule is None else chosen_points(evaluation, rule, outputs)
     shown = facts["worst"][: worst or 0]
     pictures = add_cells(opened, rows, shown) if cells else {}
-    print_evaluation(record, evaluation, groups, chosen, shown, as_json=as_json)
-    _keep_numbers(record, name, facts, worst, pictures)
+    PrintedEvaluation(record, evaluation, groups, chosen, shown).print(as_json=as_json)
+    keep_numbers(record, facts, worst, pictures)
     if record.archive is None:
         _draw(record, evaluation, name)
     if rule is not None and keep_threshold:
         options.note("\n".join(keep(opened, evaluation, rule, chosen)))
 
 
-def _replace_thresholds(
-    run: "LoadedRun", rule: "Rule | None", output: str | None, threshold: float | None, *, keep: bool
-) -> list[str]:
-    """Return the outputs that a rule chooses thresholds for, which get no stored ones; print those that stay."""
-    from kerascli.workflow.evaluation.choose_threshold import outputs_of
-
-    outputs = [] if rule is None else outputs_of(run, rule, output, keep=keep)
-    run.given = dict.fromkeys(run.kept if rule else ()) | dict.fromkeys(outputs, threshold)
-    for text in run.threshold_notes():
-        options.note(text)
-    return outputs
-
-
-def _keep_numbers(
-    record: "RunRecord", name: str, facts: Mapping[str, Any], worst: int | None, pictures: Mapping[str, bytes]
+def keep_numbers(
+    record: "RunRecord", facts: Mapping[str, Any], worst: int | None, pictures: Mapping[str, bytes]
 ) -> None:
     """Keep the results of an evaluation in the run's folder, for its page."""
     if record.archive is not None:
         options.note(f"{record.archive} is not written to: numbers and plots of this evaluation are not kept")
         return
+    from kerascli.foundation.disk import locks
+    from kerascli.runs.evaluations import evaluation_name, write_evaluation
+
     try:
         waits = locks.lock(record.path, patience_seconds=_PATIENCE_SECONDS)
         with waits if facts["checkpoint"] is None else nullcontext():  # a run may be evaluated while it trains
+            name = facts["split"]
             file = evaluation_name(name, None if name in options.SPLITS else facts["rows_sha256"])
             write_evaluation(record, file, facts, worst, pictures)
     except StorageError as error:
@@ -147,25 +137,17 @@ def _record(
 
 def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
     """Return (name, rows) of the split or files to evaluate; default: the first split of test, validation, train."""
-    from kerascli.workflow.rows.command_rows import load_again, rows_of
+    from kerascli.workflow.rows.command_rows import chosen_rows
 
-    if what or run.data is None:
-        names = what or ["test"]
-        rows = rows_of(run, *names, targets=True)
-        options.warn(run.warnings)
-        return ", ".join(names), rows
-    splits = load_again(run).splits
+    name, rows, _ = chosen_rows(run, what, targets=True)
     options.warn(run.warnings)
-    name = next(name for name in options.SPLITS if name in splits)
-    if name != options.SPLITS[0]:
+    if not what and run.data is not None and name != options.SPLITS[0]:
         options.note(f"split: {name} (the run's data has no '{options.SPLITS[0]}' split)")
-    return name, splits[name]
+    return name, rows
 
 
 def _draw(record: "RunRecord", evaluation: "Evaluation", rows: str) -> None:
     """Draw the plots of all outputs that predict classes into files; print their paths, or a warning without them."""
-    if record.archive is not None:
-        return
     try:
         for text in (text for scores in evaluation.class_scores for text in _pictures(record, scores, rows)):
             options.note(text)

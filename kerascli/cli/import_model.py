@@ -10,10 +10,10 @@ import typer
 from kerascli.cli import options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError, counted, safe_text
-from kerascli.runs.record import RunRecord
 
 if TYPE_CHECKING:
     from kerascli.config.composition.applications import Application
+    from kerascli.runs.record import RunRecord
 
 _MODEL = "A .keras, .h5 or .safetensors file, an architecture as .json, or a network such as mobilenet_v2."
 _DATA = "A config with data and fit for further training, or with views."
@@ -75,7 +75,7 @@ def network_named(name: str) -> "Application":
         raise ConfigError(invalid.faults[0]) from None
 
 
-def _next_command(record: RunRecord) -> str:
+def _next_command(record: "RunRecord") -> str:
     """Return the command that an imported run can be used with: `train` if it has data and a loss, else `predict`."""
     path = shlex.quote(str(record.path))
     if "application" in record.facts()["imported"]:

@@ -26,6 +26,7 @@ def init_command(
     application: Annotated[
         str | None, option("--application NAME", "With --from IMAGES: the network that the model begins with.")
     ] = None,
+    search: Annotated[bool, option("--search", "With --from: add a section tune, for 'kerascli tune'.")] = False,
     force: Annotated[bool, option("--force", "Overwrite an existing config.")] = False,
 ) -> None:
     """Write a config from a template, or for a table, a series, a folder of images or of texts."""
@@ -33,9 +34,10 @@ def init_command(
         raise ConfigError("give --template or --from, not both")
     if model is not None and template is not None:
         raise ConfigError("give --template or --model, not both", hint="--model alone takes the template of that kind")
-    of_data = {"--target": target, "--application": application}
+    of_data = {"--target": target, "--application": application, "--search": search}
     refuse(of_data, [] if data is not None else of_data, "needs --from")
-    refuse({"--model": application and model}, ["--model"], "cannot be used with --application")
+    alone = {"--model": model, "--search": search}
+    refuse(alone, alone if application is not None else [], "cannot be used with --application")
     check_name(config)
     if model is not None and model not in KINDS:
         hint = f"there are {', '.join(KINDS)}"
@@ -46,9 +48,10 @@ def init_command(
         text = from_template(template or model or _DEFAULT_TEMPLATE, config)
         try_template(text, config)
     else:
-        text = from_data(data, target, config, model, application)
+        text = from_data(data, target, config, model, application, search=search)
     write_new(config, text, force=force)
-    note(f"wrote {safe_text(str(config))}; train it: kerascli train {_quoted(config)}")
+    more = f", or search its space: kerascli tune {_quoted(config)}" if search else ""
+    note(f"wrote {safe_text(str(config))}; train it: kerascli train {_quoted(config)}{more}")
 
 
 def template_names() -> list[str]:
@@ -67,10 +70,16 @@ def from_template(name: str, config: Path) -> str:
 
 
 def from_data(
-    data: Path, target: str | None, config: Path, model: str | None = None, application: str | None = None
+    data: Path,
+    target: str | None,
+    config: Path,
+    model: str | None = None,
+    application: str | None = None,
+    *,
+    search: bool = False,
 ) -> str:
     """Return the text of a config for a data file or folder, which was trained for a step, and print the reasons for
-    its settings, which depend on the data.
+    its settings, which depend on the data. With `search`, it has a section `tune`.
 
     Raises KerasCliError.
     """
@@ -78,6 +87,7 @@ def from_data(
     import tempfile
 
     from kerascli.cli.import_model import network_named
+    from kerascli.config.starter.search import add_search
     from kerascli.config.starter.start import start_from
     from kerascli.config.top_level import run_name
     from kerascli.data.storage.compressed import uncompressed_suffix
@@ -87,10 +97,15 @@ def from_data(
     if config.stem == _DEFAULT_CONFIG.stem:  # any other name was chosen, and names the runs
         path = Path(data.resolve().name)
         name = run_name(path if path.suffix.lower() == uncompressed_suffix(path) else Path(path.stem))
+
     draft = start.draft(Path(os.path.relpath(data, config.parent)).as_posix())
+    if search:
+        add_search(draft)
     note("\n".join([draft.summary, *(f"  {decision}" for decision in draft.reasons())]))
     with tempfile.TemporaryDirectory(prefix="kerascli-init-") as folder:
         tried = start.draft(str(start.put_small(Path(folder)) or data))
+        if search:
+            add_search(tried)
         _try(tried.text(_quoted(config), name), config)
     return draft.text(_quoted(config), name)
 

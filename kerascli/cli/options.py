@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
     from kerascli.report.console import DownloadBar
     from kerascli.runs.record import RunRecord
+    from kerascli.workflow.loaded import LoadedRun
 
 RUNS_DIR = Path("runs")
 EXAMPLE = "Example: "
@@ -175,6 +176,12 @@ def warn(faults: Iterable[Fault]) -> None:
         typer.echo("\n".join(fault.lines()), err=True)
 
 
+def note_thresholds(run: "LoadedRun") -> None:
+    """Print the decision thresholds in a run's threshold.json that label rows."""
+    for text in run.threshold_notes():
+        note(text)
+
+
 def say(text: str) -> None:
     """Print results on stdout: unchanged into a file or pipe, without control characters on a terminal."""
     sys.stdout.write(safe_lines(text) if sys.stdout.isatty() else text)
@@ -289,8 +296,10 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
         try:
             record = index.find_run(selector, runs_dir)
         except KerasCliError:
-            if (record := _best_trial(selector, runs_dir)) is None:
-                raise
+            from kerascli.studies.folder import find_run as find
+
+            record = find(selector, runs_dir)
+            note(f"run: {record.path} (the best trial)")
     if selector == index.LATEST:
         note(f"run: {record.path} (the latest)")
     if not record.has_checksums:
@@ -309,28 +318,6 @@ def study_of(selector: str, runs_dir: Path) -> Path | None:
         find_run(selector, runs_dir)
         return None
     return None if selector == LATEST else find_study(selector, runs_dir)
-
-
-def _best_trial(selector: str, runs_dir: Path) -> "RunRecord | None":
-    """Return the best trial of the study that a selector names; None if it names none.
-
-    Raises ConfigError if no trial is completed, or the best one has a run for each fold.
-    """
-    path = study_of(selector, runs_dir)
-    if path is None:
-        return None
-    from kerascli.studies.folder import Study
-    from kerascli.studies.values import best_trials
-
-    study = Study(path)
-    for best in best_trials(study.trials(), study.facts.directions)[:1]:
-        member = study.member(best.number)
-        if member.runs[0] is member:
-            note(f"run: {member.path} (the best trial)")
-            return member.record
-        study = Study(member.path)
-    first = next((str(member.path) for member in study.members()), "STUDY/1")
-    raise ConfigError(f"'{study.path}' is a study", hint=f"name one of its runs, such as {first}")
 
 
 def trained_run(selector: str, runs_dir: Path, checkpoint: str | None, trust: bool | None = None) -> "RunRecord":

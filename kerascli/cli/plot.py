@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
-from kerascli.config.yaml.document import Document
 from kerascli.foundation.disk.storage import write_bytes
 from kerascli.foundation.errors import ConfigError
-from kerascli.report import plots
-from kerascli.runs.index import LATEST
-from kerascli.runs.record import RunRecord
+from kerascli.runs.reading import LATEST, quoted
+
+if TYPE_CHECKING:
+    from kerascli.config.yaml.document import Document
+    from kerascli.runs.record import RunRecord
 
 _ABOUT = {
     "": ("--metric", "--log", "--smooth"), "--model": ("--expand", "--view", "--size", "--set", "--flag"),
@@ -57,7 +58,8 @@ def plot(
     elif data:
         file = draw_data(runs or [], output, runs_dir, sets=sets, flags=flags)
     else:
-        file = draw_named(runs or [LATEST], runs_dir, output, metric, log=log, smooth=smooth)
+        records, metrics, default = named_runs(runs or [LATEST], runs_dir)
+        file = draw(records, output or default, metric or metrics, log_scale=log, smooth=smooth)
     options.say(f"{file}\n")
 
 
@@ -72,23 +74,19 @@ def _refuse_idle(values: Mapping[str, object], kinds: Mapping[str, bool]) -> Non
         options.refuse(values, [name for name in names if name not in _ABOUT[kind]], f"can only be used with {other}")
 
 
-def draw_named(
-    names: Sequence[str],
-    runs_dir: Path,
-    output: Path | None,
-    metrics: Sequence[str] | None,
-    *,
-    log: bool,
-    smooth: float,
-) -> Path:
-    """Draw the training curves of runs; of a study those of its trials, by default of its objectives in its folder."""
-    study = options.study_of(names[0], runs_dir) if len(names) == 1 else None
-    if study is None:
-        return draw([options.find_run(name, runs_dir) for name in names], output, metrics, log_scale=log, smooth=smooth)
-    from kerascli.studies.table import curves_of
+def named_runs(names: Sequence[str], runs_dir: Path) -> "tuple[list[RunRecord], list[str] | None, Path | None]":
+    """Return the runs to plot, and for a study, which stands for all its runs, the metrics and the file by default."""
+    path = options.study_of(names[0], runs_dir) if len(names) == 1 else None
+    if path is None:
+        return [options.find_run(name, runs_dir) for name in names], None, None
+    from kerascli.studies.folder import Study
 
-    records, objectives = curves_of(study)
-    return draw(records, output or study / "curves.png", metrics or objectives, log_scale=log, smooth=smooth)
+    study = Study(path)
+    runs: list[RunRecord] = [run for member in study.members() if (run := member.runs[-1]).rows()]
+    if not runs:
+        raise ConfigError(f"no run of {quoted(path)} has an epoch to plot")
+    objectives = None if study.facts.tune is None else [each.name for each in study.tune.objective]
+    return runs, objectives, path / "curves.png"
 
 
 def draw_model(
@@ -123,8 +121,10 @@ def _one_of(
     suffixes: Sequence[str],
     view: str | None = None,
     size: int | None = None,
-) -> tuple[Path, Document | RunRecord, Path]:
+) -> tuple[Path, "Document | RunRecord", Path]:
     """Return (file to write, the config or run to draw, its path as it is printed). Raises ConfigError."""
+    from kerascli.config.yaml.document import Document
+
     if len(what) > 1:
         raise ConfigError(f"{kind} draws one config or run", hint=f"kerascli plot {kind} {what[0]}")
     file = None if output is None else _file(output, suffixes)
@@ -142,6 +142,9 @@ def draw_data(
     what: Sequence[str], output: Path | None, runs_dir: Path, *, sets: Sequence[str] = (), flags: Sequence[str] = ()
 ) -> Path:
     """Draw the first training batch of a config or run into a file (default: in the run folder); return its path."""
+    from kerascli.config.yaml.document import Document
+    from kerascli.report import plots
+
     file, source, output = _one_of(what, output, runs_dir, sets, flags, "--data", plots.SUFFIXES)
     from kerascli.config.load import open_recorded
     from kerascli.data.pipeline.learned_state import load_learned
@@ -167,6 +170,7 @@ def draw_forecast(
         raise ConfigError("--forecast draws one run", hint=f"kerascli plot --forecast {what[0]}")
     record = options.trained_run(what[0], runs_dir, None)
     file = None if output is None else _file(output, reads=[] if future is None else [future])
+    from kerascli.report import plots
     from kerascli.report.forecast_plot import plot_forecast
     from kerascli.workflow.forecasting.picture import forecast_picture
     from kerascli.workflow.loaded import open_run
@@ -183,7 +187,7 @@ def draw_forecast(
 
 
 def draw(
-    runs: Sequence[RunRecord],
+    runs: Sequence["RunRecord"],
     output: Path | None,
     metrics: Sequence[str] | None = None,
     *,
@@ -191,6 +195,8 @@ def draw(
     smooth: float = 0.0,
 ) -> Path:
     """Draw the training curves of runs into one file (default: in the run folder); return its path."""
+    from kerascli.report import plots
+
     if output is None:
         if len(runs) > 1:
             raise ConfigError("the plot of several runs needs a file name", hint="name the file: -o curves.png")
@@ -204,15 +210,16 @@ def draw(
     return output
 
 
-def _file(output: Path, suffixes: Sequence[str] = plots.SUFFIXES, reads: Sequence[Path] = ()) -> Path:
+def _file(output: Path, suffixes: Sequence[str] | None = None, reads: Sequence[Path] = ()) -> Path:
     """Return the path of a plot's output file if it may be written. Raises ConfigError, StorageError."""
+    from kerascli.report import plots
     from kerascli.workflow.outputs import writable
 
-    plots.check_suffix(output, suffixes)
+    plots.check_suffix(output, suffixes or plots.SUFFIXES)
     return writable(output, output.suffix.lower(), reads=reads)
 
 
-def _labels(runs: Sequence[RunRecord]) -> list[str]:
+def _labels(runs: Sequence["RunRecord"]) -> list[str]:
     """Return the labels of runs in a plot's legend: the shortest names that distinguish the runs."""
     for names in ([run.name for run in runs], [run.folder_name for run in runs]):
         if len(runs) > 1 and len(set(names)) == len(runs):

@@ -7,7 +7,7 @@ from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.disk.storage import size_text, write_bytes
 from kerascli.foundation.errors import ConfigError
-from kerascli.runs.index import LATEST
+from kerascli.runs.reading import LATEST
 
 if TYPE_CHECKING:
     from kerascli.runs.record import RunRecord
@@ -52,9 +52,10 @@ def report(
 
 def _write_study(study: Path, output: Path | None, *, as_json: bool) -> None:
     from kerascli.report.page.study_page import study_html
-    from kerascli.studies.table import study_facts
+    from kerascli.studies.folder import Study
+    from kerascli.studies.table import histories_of, study_table
 
-    facts, histories = study_facts(study)
+    facts, histories = study_table(Study(study)), histories_of(Study(study))
     if as_json:
         options.say_json({**facts, "histories": histories})
     else:

@@ -9,10 +9,10 @@ import typer
 
 from kerascli.cli import options
 from kerascli.cli.options import argument, option
-from kerascli.cli.runs import is_confirmed
-from kerascli.foundation.errors import ConfigError
-from kerascli.runs import index
-from kerascli.runs.reading import quoted
+from kerascli.cli.runs import ListGroup, is_confirmed, studies_table
+from kerascli.foundation.disk import storage
+from kerascli.foundation.errors import ConfigError, StorageError
+from kerascli.runs.reading import LATEST, quoted
 
 if TYPE_CHECKING:
     from kerascli.studies.folder import Study
@@ -23,8 +23,7 @@ Name = Annotated[str, argument("STUDY", "latest, a study's name, a prefix of it,
 
 def register(app: typer.Typer) -> None:
     """Add the command group `studies` to the typer program; `kerascli studies` alone lists the studies."""
-    group = options.Commands(cls=options.OnceGroup, help=_HELP, rich_markup_mode=None)
-    group.callback(invoke_without_command=True)(_studies)
+    group = options.Commands(cls=ListGroup, help=_HELP, rich_markup_mode=None)
     group.command("list", example="studies list")(_list)
     group.command("show", example="studies show latest")(_show)
     group.command("best", example="studies best latest -o best.yaml")(_best)
@@ -40,36 +39,30 @@ def _open(selector: str, runs_dir: Path) -> "Study":
     return find_study(selector, runs_dir)
 
 
-def _studies(context: typer.Context, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
-    if context.invoked_subcommand is None:
-        _list(runs_dir=runs_dir)
-    elif runs_dir != options.RUNS_DIR:
-        raise ConfigError(f"options of '{context.invoked_subcommand}' go after it, not before")
-
-
 def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """List the studies, oldest first."""
+    from kerascli.runs.index import list_studies
     from kerascli.studies.table import study_line
 
-    lines = [study_line(path) for path in index.list_studies(runs_dir)]
+    studies = list_studies(runs_dir)
     if json:
-        options.say_json(lines)
-    elif lines:
-        _print(list(lines[0]), [list(line.values()) for line in lines])
+        options.say_json([study_line(path) for path in studies])
+    elif studies:
+        options.say(f"{studies_table(studies)}\n")
     else:
         options.note(f"there are no studies in {quoted(runs_dir)}")
 
 
 def _show(
-    study: Name = index.LATEST,
+    study: Name = LATEST,
     sort: Annotated[str | None, option("--sort NAME", "Sort by a column of the table; default: the trials.")] = None,
     json: options.Json = False,
     as_csv: Annotated[bool, option("--csv", "Print the table as CSV.")] = False,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Show the trials of a study, and the importance of its parameters."""
-    from kerascli.report.tables import duration_text, facts_table
-    from kerascli.studies.importance import write_importance
+    from kerascli.report.tables import columns_text, facts_table
+    from kerascli.studies.sampling import write_importance
     from kerascli.studies.table import columns_of, study_table
 
     if json and as_csv:
@@ -80,15 +73,13 @@ def _show(
     if json:
         options.say_json(facts)
         return
-    heads, rows = columns_of(facts, sort)
+    columns = columns_of(facts, sort)
     if as_csv:
-        csv.writer(sys.stdout, lineterminator="\n").writerows([heads, *rows])
+        csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *zip(*columns.values(), strict=True)])
         return
-    place = heads.index("seconds")
-    shown = [[*row[:place], duration_text(row[place]), *row[place + 1 :]] for row in rows]
-    _print([*heads[:place], "time", *heads[place + 1 :]], shown)
-    lines: dict[str, Any] = {"best": facts["best"], "stopped": facts["stopped"], "importance": facts["importance"]}
-    lines |= {f"test of trial {number}": values for number, values in facts["test"].items() if values}
+    options.say(f"{columns_text(columns, options.terminal_width())}\n")
+    lines: dict[str, Any] = {name: facts[name] for name in ("best", "stopped", "importance")}
+    lines |= {f"test of trial {number}": values for number, values in facts["test"].items()}
     lines |= {f"trials differ in their {key}": kinds for key, kinds in facts["differs"].items()}
     if kept := {name: value for name, value in lines.items() if value}:
         options.say(f"\n{facts_table(kept)}\n")
@@ -96,24 +87,13 @@ def _show(
         options.note(note)
 
 
-def _print(heads: list[str], rows: list[list[Any]]) -> None:
-    from kerascli.report.tables import value_text
-    from kerascli.report.text_tables import text_table
-
-    columns = [
-        ["" if each is None else value_text(each) for each in column] for column in zip(heads, *rows, strict=True)
-    ]
-    options.say(f"{text_table(columns, '<<', options.terminal_width())}\n")
-
-
 def _best(
-    study: Name = index.LATEST,
+    study: Name = LATEST,
     output: Annotated[Path | None, option("--output -o FILE", "File of the config; default: print it.")] = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Write the study's config with the values of the best trial in place, and with its comments."""
-    from kerascli.foundation.disk.storage import write_text
-    from kerascli.studies.best import best_config
+    from kerascli.studies.table import best_config
     from kerascli.workflow.outputs import CONFIG, writable
 
     opened = _open(study, runs_dir)
@@ -123,12 +103,12 @@ def _best(
         options.say(text)
         return
     config = Path(opened.facts.config)
-    write_text(writable(output, CONFIG, reads=[config]), text)
+    storage.write_text(writable(output, CONFIG, reads=[config]), text)
     if output.resolve().parent != config.parent:
         options.note(f"its relative paths are those of {config.parent}: write it there, or change them")
 
 
-def _stop(study: Name = index.LATEST, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
+def _stop(study: Name = LATEST, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """Stop a study: trials are saved after their epoch, no further one is started; `tune --resume` goes on."""
     opened = _open(study, runs_dir)
     opened.stop("by the command studies stop")
@@ -146,5 +126,7 @@ def _remove(
         options.note("nothing was removed")
         return
     for each in opened:
-        each.remove()
+        if any(member.is_claimed() for member in each.members()):
+            raise StorageError(f"{quoted(each.path)} is being trained", hint="stop it first")
+        storage.remove_folder(each.path)
         options.note(f"removed {each.path}")

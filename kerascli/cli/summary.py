@@ -5,7 +5,6 @@ from typing import Annotated
 
 from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
-from kerascli.config.yaml.document import Document
 
 
 def summary(
@@ -22,6 +21,8 @@ def summary(
     trust_plugins: options.TrustPlugins = False,
 ) -> None:
     """Print a model's layers, shapes and parameters; needs no data."""
+    from kerascli.config.yaml.document import Document
+
     source = options.config_or_run(what, runs_dir, sets, flags, trust_plugins, size)
     if not isinstance(source, Document) and not as_json and not expand and view is None:
         options.say(source.summary())

@@ -1,7 +1,6 @@
 """The command `kerascli watch [RUN|FOLDER]`: the pages of runs in a browser, kept up to date while they train."""
 
 import sys
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,6 @@ from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError
 from kerascli.runs.reading import quoted
-from kerascli.runs.record import MEMBERS, is_run
 
 
 def watch(
@@ -24,6 +22,7 @@ def watch(
 ) -> None:
     """Show runs in a browser, live: a run, a study, or the list of all runs; Ctrl-C ends it."""
     from kerascli.report.page.server import Server, Watched, serve
+    from kerascli.runs.record import MEMBERS, is_run
 
     study = None if what is None else options.study_of(what, runs_dir)
     folder = runs_dir if what is None else Path(what)
@@ -40,5 +39,7 @@ def watch(
     options.say(f"{server.url}\n")
     options.note("Ctrl-C ends it")
     if sys.stdout.isatty():
+        import webbrowser
+
         webbrowser.open(server.url)
     serve(server)

@@ -2,14 +2,10 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from kerascli.cli import options
 from kerascli.cli.options import option
-from kerascli.foundation.errors import ConfigError, one_of
-
-if TYPE_CHECKING:
-    from kerascli.report.reasons import Reasons
 
 Method = Annotated[
     Literal["permutation", "integrated_gradients", "grad_cam", "occlusion"] | None,
@@ -23,6 +19,9 @@ def why(
     text: Annotated[list[str] | None, option("--text TEXT", "Explain this text; may be repeated.")] = None,
     method: Method = None,
     rows: Annotated[int | None, option("--rows N", "Explain at most N rows, one by one; default: 20.", min=1)] = None,
+    worst: Annotated[
+        bool, option("--worst", "Explain the rows that evaluate --worst N --cells has kept, on the page, too.")
+    ] = False,
     output: Annotated[str | None, option("--output NAME", "Output to explain, if the model has several.")] = None,
     class_name: Annotated[str | None, option("--class NAME", "Class to explain; default: the predicted one.")] = None,
     baseline: Annotated[
@@ -45,48 +44,34 @@ def why(
 
     Without WHAT the test split is explained or, if there is none, validation or train.
     """
-    what, texts = what or [], text or []
     record = options.trained_run(run, runs_dir, checkpoint)
-    place = None if file is None else _place(file)
-    from kerascli.report.reasons import reasons_text
+    from kerascli.foundation.disk.storage import write_bytes
+    from kerascli.report.plots import check_suffix
+    from kerascli.report.reasons import FORMATS, reasons_file, reasons_text, with_reasons
     from kerascli.workflow.loaded import open_run
-    from kerascli.workflow.why.explain import explain
-    from kerascli.workflow.why.question import Question
+    from kerascli.workflow.outputs import writable
+    from kerascli.workflow.why.explain import Question, explain
 
+    if file is not None:
+        check_suffix(file, FORMATS)
+    place = None if file is None else writable(file, file.suffix.lower())
     opened = open_run(
         record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data
     )
-    question = Question(what, texts, method, rows, output, class_name, baseline, layer, metric, repeats)
+    question = Question(
+        what or [], text or [], method, rows, output, class_name, baseline, layer, metric, repeats, worst, checkpoint
+    )
     reasons = explain(opened, question)
     options.warn(opened.warnings)
     for note in reasons.notes:
         options.note(note)
     if file is None or place is None:
         options.say(reasons_text(reasons, colored=sys.stdout.isatty()))
-        return
-    from kerascli.foundation.disk.storage import write_bytes
+    else:
+        write_bytes(place, reasons_file(reasons, file.suffix.lower(), f"Why: {record.name}"))
+        options.say(f"{file}\n")
+    if reasons.evaluation is not None:
+        from kerascli.cli.evaluate import keep_numbers
 
-    write_bytes(place, _content(reasons, file.suffix.lower(), f"Why: {record.name}"))
-    options.say(f"{file}\n")
-
-
-def _content(reasons: "Reasons", kind: str, title: str) -> bytes:
-    """Return the bytes of a file of reasons, whose suffix is `kind`."""
-    from kerascli.report.plots import encoded
-    from kerascli.report.reasons import reasons_csv, reasons_figure, reasons_html
-
-    if kind == ".html":
-        return reasons_html(reasons, title).encode()
-    if kind == ".csv":
-        return reasons_csv(reasons).encode()
-    return encoded(reasons_figure(reasons), kind)
-
-
-def _place(file: Path) -> Path:
-    """Return the path of the file to write, if it may be written. Raises ConfigError, StorageError."""
-    from kerascli.report.reasons import FORMATS
-    from kerascli.workflow.outputs import writable
-
-    if file.suffix.lower() not in FORMATS:
-        raise ConfigError(f"-o {file}: expected a name that ends in {one_of(FORMATS)}")
-    return writable(file, file.suffix.lower())
+        facts, pictures = with_reasons(reasons)
+        keep_numbers(record, facts, len(facts["worst"]), pictures)

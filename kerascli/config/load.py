@@ -105,25 +105,26 @@ def _opened(
     """Return the Config of a parsed document; if it is the config saved in a run, only the plugins `recorded` are
     executed."""
     faults = _top_level_faults(document)
-    try:
-        values = read_flags(document, flags)
-        faults += idle_flags(document, flags)
-        plugins = _plugins(path, document, recorded)
-        document = bases(document, values) if bases is not None else document
-    except ConfigError as error:
-        raise document.error([*faults, *document.error(unfold(document)[1]).everything, *error.faults]) from None
     rowless = has_no_rows(document)
     document = with_one_row(document) if rowless else document
     documents, refused = unfold(document)
     refused = document.error(refused).everything
+    try:
+        read_flags(document, flags)
+        faults += idle_flags(document, flags)
+        plugins = _plugins(path, document, recorded)
+        values = [read_flags(each, flags) for each in documents]
+        documents = list(map(bases, documents, values)) if bases is not None else documents
+    except ConfigError as error:
+        raise document.error([*faults, *refused, *error.faults]) from None
     name, seed = document.data.get("name") or run_name(path), document.data.get("seed")
     seed = secrets.randbelow(2**31) if seed is None else seed
     phases: list[Config] = []
     data_faults: list[list[Fault]] = []
-    for number, each in enumerate(documents):
-        data, wrong = _read_data(each, values)
+    for number, (each, own) in enumerate(zip(documents, values, strict=True)):
+        data, wrong = _read_data(each, own)
         within = (document, number) if len(documents) > 1 else None
-        phases.append(Config(path, each, document.text, values, name, seed, plugins, data, progress, refused, within))
+        phases.append(Config(path, each, document.text, own, name, seed, plugins, data, progress, refused, within))
         # a run that has both was trained with the second
         folds = data is not None and data.split is not None and data.split.folds is not None
         twice = two_validations(each.data.get("fit"), folds=folds) if recorded is None else []

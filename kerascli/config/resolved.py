@@ -18,6 +18,7 @@ from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import plain
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.metrics.comparisons import Comparison, LossTerm
+from kerascli.model.freezing import without_lora
 from kerascli.model.ir.inner_models import CustomCellRNN
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, View
 
@@ -34,6 +35,8 @@ def resolved_config(config: Config, specs: Sequence[RunSpec], folder: Path) -> d
         bases = {name: moved[base_path(name)] for name in spec.bases}
         data = phase.data and phase.data.rebased(phase.data_folder, folder).dump()
         phases.append(resolved(replace(spec, init_from=moved.get(INIT_FROM), bases=bases), data))
+        if without_lora(spec.model, trainable=True) == without_lora(specs[0].model, trainable=True):
+            phases[-1]["model"] = phases[0]["model"]  # what fit.trainable changes is not repeated
     return {**plugins, **folded(phases)}
 
 

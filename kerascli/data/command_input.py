@@ -23,7 +23,7 @@ from kerascli.data.storage.decoded_files import DecodedFiles, Decoder, undamaged
 from kerascli.data.storage.image_files import SUFFIXES, Reading
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.on_disk import in_memory
-from kerascli.data.storage.row_errors.bad_rows import read_table
+from kerascli.data.storage.row_errors import read_table
 from kerascli.data.storage.table import FILE, FILES, Table, table_of
 from kerascli.foundation.disk.files import LINE_BYTES, memory_limit, missing_file, open_regular, refuse_text
 from kerascli.foundation.errors import ConfigError, DataError, safe_text

@@ -6,8 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from kerascli.data.date_steps import Dates, regular_times
-from kerascli.data.dates import ORDER
+from kerascli.data.dates import ORDER, Dates, regular_times
 from kerascli.data.storage.table import Table, missing
 from kerascli.foundation.errors import DataError, counted, in_yaml, safe_text
 

@@ -1,6 +1,6 @@
 """Events (data classes) that training and other long commands yield; `cli/` prints them, `runs/` records them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -172,13 +172,11 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class FoldsEnded:
-    """Event: the runs of all folds of a study have ended; it holds their losses and metrics."""
+    """Event: the runs of all folds of a study have ended, and have their losses and metrics in its folder."""
 
     study: str
     predictions: str
     """Path of the file with the predictions for the rows of all folds."""
-    results: Mapping[str, Sequence[Logs]]
-    """Mapping from split to the losses and metrics of each fold's run on it; `baseline` is that of 'validation'."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.optimizers.base import BaseOptimizer, UpdateContext
-from kerascli.optimizers.clipping import clip_divided, clip_each_norm, clip_global_norm, scale_to_mean
+from kerascli.optimizers.clipping import clip_divided, clip_each_norm, clip_global_norm, scale
 from kerascli.optimizers.flat import FlatGroup, NamedWeight, grouped
 from kerascli.optimizers.guard import Guard, are_finite
 from kerascli.optimizers.loss_scale_optimizer import LossScale, LossScaleOptimizer
@@ -287,7 +287,7 @@ class FlatOptimizer:
                 group.slots[_ACCUMULATOR].zero_()
         if self.optimizer.gradient_scale is not None:
             for group, gradient in self._own_gradients():
-                scale_to_mean([s.of(gradient) for s in group.present])
+                scale([s.of(gradient) for s in group.present], self.optimizer.gradient_scale)
         self._clip()
         context = UpdateContext(self._updates + 1, self.learning_rate)
         for group in self._groups:

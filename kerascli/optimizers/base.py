@@ -81,8 +81,8 @@ class Optimizer(BaseOptimizer):
     """Maximum absolute value of gradient elements, clipped to it; excludes clipnorm and global_clipnorm."""
     global_clipnorm: PositiveFloat | None = None
     """Maximum joint L2 norm of all gradients, scaled down to it; excludes clipnorm and clipvalue."""
-    gradient_scale: Literal["mean_abs"] | None = None
-    """`mean_abs`: divide each weight's gradient by the mean of its absolute values (at least 1e-8), before clipping."""
+    gradient_scale: Literal["mean_abs", "rms"] | None = None
+    """Division of each weight's gradient, before clipping: by its mean absolute value, or root mean square (`rms`)."""
     use_ema: bool = False
     """Maintain an exponential moving average (EMA) of the weights, which replaces them at the end of training."""
     ema_momentum: OpenFraction = 0.99

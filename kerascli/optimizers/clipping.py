@@ -1,15 +1,17 @@
 """Gradient clipping by each weight's norm or by the global norm: clipnorm and global_clipnorm of keras.optimizers."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 
-def scale_to_mean(gradients: Sequence[Tensor]) -> None:
-    """Divide each gradient in place by the mean of its absolute values, or by 1e-8 if that is less."""
+def scale(gradients: Sequence[Tensor], by: Literal["mean_abs", "rms"]) -> None:
+    """Divide each gradient in place by the mean of its absolute values, or their root mean square; by at least 1e-8."""
     for gradient in gradients:
-        gradient.div_(gradient.abs().mean().clamp(min=1e-8))
+        size = gradient.abs().mean() if by == "mean_abs" else gradient.square().mean().sqrt()
+        gradient.div_(size.clamp(min=1e-8))
 
 
 def clip_each_norm(gradients: Sequence[Tensor], limit: float) -> None:

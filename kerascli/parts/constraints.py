@@ -33,6 +33,19 @@ class NonNeg(Constraint):
 
 
 @part(CONSTRAINTS)
+class Clip(Constraint):
+    """Constraint that clips weights to [min_value, max_value], such as the pixels of a picture."""
+
+    min_value: float = 0.0
+    """Minimum of a weight."""
+    max_value: float = 1.0
+    """Maximum of a weight."""
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        return weight.clamp(self.min_value, self.max_value)
+
+
+@part(CONSTRAINTS)
 class UnitNorm(Constraint):
     """Constraint that scales weights to an L2 norm of 1 along `axis`."""
 

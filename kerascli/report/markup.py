@@ -1,9 +1,12 @@
 """Build HTML and SVG as a tree of elements; texts and attributes are escaped when the tree is written."""
 
-from collections.abc import Iterable, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from xml.etree.ElementTree import Element, tostring
 
 Child = Element | str | None
+_LEVELS = 4
+"""Number of shades of a text with a share for something, and of as many against it."""
 
 
 def element(tag: str, *children: Child, **attributes: object) -> Element:
@@ -59,3 +62,17 @@ def scrolling(content: Element, label: str) -> Element:
 def folded(summary: str, *children: Child) -> Element:
     """Return content that is shown once its summary is clicked."""
     return element("details", element("summary", summary), *children)
+
+
+def image(png: bytes, alt: str) -> Element:
+    """Return an image that the page itself holds."""
+    return element("img", src=f"data:image/png;base64,{b64encode(png).decode()}", alt=alt)
+
+
+def shaded(texts: Sequence[tuple[str, float]], show: Callable[[str], str]) -> Iterator[Child]:
+    """Yield texts, made fit for the page by `show`, shaded by their shares, with spaces between them."""
+    bound = max((abs(share) for _, share in texts), default=0.0) or 1.0
+    for text, share in texts:
+        level = round(_LEVELS * abs(share) / bound)
+        yield element("span", show(text), class_=f"{'for' if share > 0 else 'against'}-{level}", title=f"{share:+.3g}")
+        yield " "

@@ -3,6 +3,7 @@
 matplotlib is imported when one is drawn.
 """
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ _WORDS = 40
 """Maximum number of labels along each axis of a heat map."""
 _ACROSS, _WIDTH, _LINE, _ABOVE = 8, 9.6, 0.127, 0.35
 """Pictures in a row of the grid; width of the figure, height of a line of the table and space above, in inches."""
+_MOST_PIXELS = 256
+"""Size, in pixels, to which a larger picture is reduced as PNG."""
 _TABLE_CHARACTERS = 118
 """Maximum width of the table in characters; a wider one is divided."""
 
@@ -36,11 +39,12 @@ _TABLE_CHARACTERS = 118
 def picture(sample: Images | Points | Heat) -> bytes:
     """Return the sample that a callback produced (a grid of images, a scatter plot or a heat map) as bytes of a PNG
     image."""
-    return encoded(_figure(sample), ".png")
+    return encoded(sample_figure(sample), ".png")
 
 
 @in_style(grid=False)
-def _figure(sample: Images | Points | Heat) -> "Figure":
+def sample_figure(sample: Images | Points | Heat) -> "Figure":
+    """Return a figure of a sample."""
     match sample:
         case Images():
             return _images(sample)
@@ -183,11 +187,40 @@ def _draw_grid(part: "SubFigure", name: str, values: np.ndarray, labels: Sequenc
     part.suptitle(literal(f"{name}: values from {low:.4g} to {high:.4g}"), x=0.01, ha="left", fontsize=10)
     low, high = min(low, 0.0), max(high, 1.0)
     scaled = np.nan_to_num((values - low) / (high - low))
-    grid = part.subplots(math.ceil(len(values) / _ACROSS), _ACROSS, squeeze=False).flatten()
+    draw_pictures(part, scaled.squeeze(-1) if scaled.shape[-1] == 1 else scaled, labels, _ACROSS, fontsize=7)
+
+
+def draw_pictures(
+    part: "Figure | SubFigure",
+    values: Sequence[np.ndarray] | np.ndarray,
+    labels: Sequence[str],
+    across: int,
+    fontsize: int = 9,
+) -> None:
+    """Draw pictures, bytes or numbers from 0 to 1, in a grid of `across` columns, each with its label, if any."""
+    grid = part.subplots(math.ceil(len(values) / across), across, squeeze=False).flatten()
     for number, axes in enumerate(grid):
         axes.set_axis_off()
-        if number < len(scaled):
-            axes.imshow(
-                scaled[number].squeeze(-1) if scaled.shape[-1] == 1 else scaled[number], cmap="gray", vmin=0, vmax=1
+        if number < len(values):
+            axes.imshow(values[number], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axes.set_title(
+                literal(labels[number], 3 * fontsize) if labels else "", fontsize=fontsize, loc="center", pad=2
             )
-            axes.set_title(literal(labels[number], 20) if labels else "", fontsize=7, loc="center", pad=2)
+
+
+def png(pixels: Any) -> bytes:
+    """Return a picture (H, W) or (H, W, C) as PNG, at most 256 pixels wide and high.
+
+    Values that are no bytes are scaled to their range, which is at least from 0 to 1.
+    """
+    from PIL import Image
+
+    if pixels.dtype != np.uint8:
+        low, high = min(0.0, float(np.nanmin(pixels))), max(1.0, float(np.nanmax(pixels)))
+        scaled = np.nan_to_num((pixels.astype(np.float64) - low) / (high - low))
+        pixels = np.round(scaled * 255).astype(np.uint8)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    image.thumbnail((_MOST_PIXELS, _MOST_PIXELS))
+    file = io.BytesIO()
+    image.save(file, "png")
+    return file.getvalue()

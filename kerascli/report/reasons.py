@@ -1,225 +1,215 @@
 """Show the reasons for predictions: as text on a terminal, as CSV, as a picture, or as an HTML page."""
 
-from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
-from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from kerascli.callbacks.samples import Heat
 from kerascli.foundation.disk.storage import csv_text
 from kerascli.foundation.errors import ConfigError, safe_text
-from kerascli.report.markup import Child, element, section, table
+from kerascli.report.markup import Child, element, image, section, shaded, table
 from kerascli.report.page.document import document
-from kerascli.report.plots import COLORS, encoded, in_style, new_figure
+from kerascli.report.pictures import draw_pictures, png, sample_figure
+from kerascli.report.plots import COLORS, encoded, in_style, literal, new_figure
 from kerascli.report.text_tables import text_table
+from kerascli.runs.evaluations import StoredEvaluation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = (".html", ".csv", ".png", ".svg", ".pdf")
-_MOST_COLUMNS = 30
-"""Maximum number of columns in a picture or on a terminal; the others are those of the smallest shares."""
-_LEVELS = 4
-"""Number of shades of a word for, and of as many against, a prediction."""
-
+_FOR, _AGAINST = COLORS[1], COLORS[0]
+_MOST_BARS, _MOST_TEXTS, _MOST_CHARACTERS = 30, 12, 40
+"""Maximum numbers: of columns in a plot, of columns or places of a series in a text, and of characters of a value."""
+_LEAST_PIXELS = 256
 
 Method = Literal["permutation", "integrated_gradients", "grad_cam", "occlusion"]
 Kind = Literal["columns", "picture", "text", "series"]
 
 
 @dataclass(frozen=True, slots=True)
-class Importance:
-    """Permutation importance of a column: the mean increase of the loss (or decline of a metric) if its values are
-    shuffled, with a 95 % interval."""
+class Reason:
+    """Reasons for a prediction: the share of each place of a row's inputs; or the importance of columns in all rows."""
 
-    name: str
-    value: float
-    low: float
-    high: float
+    values: np.ndarray
+    """Shares of columns or words (names,), of a window of a series (steps, names), of a picture (height, width)."""
+    names: Sequence[str] = ()
+    """Columns, or words in their order."""
+    cells: Sequence[str] = ()
+    """Values of the columns, as texts."""
+    picture: np.ndarray | None = None
+    """Picture (height, width, channels), from 0 to 1."""
+    row: int = 0
+    """Number of the row, from 1."""
+    prediction: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"row {self.row}: {safe_text(self.prediction)}"
+
+    @property
+    def is_text(self) -> bool:
+        return self.values.ndim == 1 and not self.cells
+
+    def places(self) -> Iterator[tuple[int | None, str, str, float]]:
+        """Yield (step from 1 or None, name, value as a text, share) of each place."""
+        for index, share in np.ndenumerate(self.values):
+            step, cell = index[0] + 1 if len(index) > 1 else None, self.cells[index[-1]] if self.cells else ""
+            yield step, str(self.names[index[-1]]), str(cell), float(share)
+
+    def texts(self) -> list[tuple[str, float]]:
+        """Return words with their shares; of other kinds, texts that name the places with the largest shares."""
+        if self.is_text:
+            return list(zip(self.names, self.values.tolist(), strict=True))
+        largest = sorted(self.places(), key=lambda place: -abs(place[3]))[:_MOST_TEXTS]
+        return [(f"{name} {f'at step {step}' if step else f'= {cell[:_MOST_CHARACTERS]}'} ({share:+.3g})", share)
+                for step, name, cell, share in largest]  # fmt: skip
+
+    def overlay(self) -> np.ndarray:
+        """Return the picture in grey under its shares in color (height, width, 3), as bytes."""
+        assert self.picture is not None
+        opacity = 0.75 * np.abs(self.values)[..., None] / (np.abs(self.values).max() or 1.0)
+        color = np.where(
+            self.values[..., None] > 0, *(np.array(bytearray.fromhex(each[1:])) for each in (_FOR, _AGAINST))
+        )
+        grey = 255 * self.picture[..., :3].mean(-1, keepdims=True)
+        return np.round(grey * (1 - opacity) + color * opacity).astype(np.uint8)
+
+    def overlay_png(self) -> bytes:
+        """Return the overlay as PNG, enlarged by an integer so that it can be seen."""
+        pixels = self.overlay()
+        times = max(1, _LEAST_PIXELS // max(pixels.shape[:2]))
+        return png(pixels.repeat(times, 0).repeat(times, 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Reasons:
-    """Reasons for predictions; of the fields for columns, pictures and words those of the kind are set."""
+    """Reasons for predictions: of each row, or a permutation importance, which is of all rows together."""
 
     method: Method
     kind: Kind
-    predictions: tuple[str, ...] = ()
-    """Prediction of each row, as it is shown; empty for a permutation importance, which is of all rows together."""
-    importance: tuple[Importance, ...] = ()
-    columns: tuple[str, ...] = ()
-    values: np.ndarray | None = None
-    """Attributions of columns (rows, columns), of a series (rows, steps, columns), or maps of pictures (rows, height,
-    width)."""
-    cells: tuple[tuple[str, ...], ...] = ()
-    """Values of the columns of each row, as texts."""
-    pictures: np.ndarray | None = None
-    """Pictures (rows, height, width, channels), from 0 to 1."""
-    words: tuple[tuple[tuple[str, float], ...], ...] = ()
-    """Words of each row with their attributions."""
-    notes: tuple[str, ...] = ()
+    rows: Sequence[Reason]
+    notes: Sequence[str] = ()
+    interval: np.ndarray | None = None
+    """Lower and upper ends (2, names) of the 95 % intervals of a permutation importance, which has one Reason."""
+    evaluation: StoredEvaluation | None = None
+    """Evaluation of which the rows are the worst."""
+
+    def importance(self) -> Iterator[tuple[str, float, float, float]]:
+        """Yield (column, importance, lower and upper end of the interval) if the method is permutation."""
+        if self.interval is not None:
+            yield from zip(self.rows[0].names, self.rows[0].values.tolist(), *self.interval.tolist(), strict=True)
+
+    def table(self) -> list[tuple[str, str, str]]:
+        """Return (column, importance, interval) as texts if the method is permutation, else nothing."""
+        return [(safe_text(name), f"{value:+.4g}", f"{low:+.4g} to {high:+.4g}")
+                for name, value, low, high in self.importance()]  # fmt: skip
+
+
+def with_reasons(reasons: Reasons) -> tuple[dict[str, Any], Mapping[str, bytes]]:
+    """Return the facts of an evaluation whose worst rows have got their `reasons`, texts with shares, or pictures of
+    them; and these pictures (PNG), by number of the row and of the picture (`17-0`)."""
+    assert reasons.evaluation is not None
+    facts, files = reasons.evaluation.facts, dict[str, bytes]()
+    by_row = {row["row"]: row for row in facts["worst"]}
+    for reason in reasons.rows:
+        row = by_row[reason.row]
+        if reason.picture is None:
+            row["reasons"] = reason.texts()
+        else:
+            data, pictures = reason.overlay_png(), row.setdefault("pictures", {})
+            pictures[reasons.method] = sha256(data).hexdigest()
+            files[f"{reason.row}-{list(pictures).index(reasons.method)}"] = data
+    return facts, files
+
+
+_HEADS = ("column", "importance", "95 % interval")
 
 
 def reasons_text(reasons: Reasons, *, colored: bool = False) -> str:
     """Return reasons as text for a terminal, with colors or without; of pictures the predictions."""
-    if reasons.importance:
-        rows = [(safe_text(e.name), f"{e.value:+.4g}", f"{e.low:+.4g} to {e.high:+.4g}") for e in reasons.importance]
-        return text_table([*zip(("column", "importance", "95 % interval"), *rows, strict=True)], "<>>") + "\n"
-    if reasons.words:
-        lines = zip(reasons.predictions, reasons.words, strict=True)
-        return "".join(f"{safe_text(label)}: {_marked(words, colored=colored)}\n" for label, words in lines)
+    if rows := reasons.table():
+        return text_table([*zip(_HEADS, *rows, strict=True)], "<>>") + "\n"
     if reasons.kind == "picture":
-        return "".join(f"row {number}: {safe_text(label)}\n" for number, label in enumerate(reasons.predictions, 1))
-    values, names = _by_column(reasons), [safe_text(name) for name in reasons.columns]
-    order = np.argsort(-np.abs(values).mean(0), kind="stable")[:_MOST_COLUMNS]
-    cells = [["row", *map(str, range(1, len(values) + 1))], ["prediction", *map(safe_text, reasons.predictions)]]
-    cells += [[names[at], *(f"{value:+.3g}" for value in values[:, at])] for at in order]
-    return text_table(cells, "><", width=100) + "\n"
+        return "".join(f"{each.title}\n" for each in reasons.rows)
+    return "".join(f"{each.title}: {_marked(each, colored=colored)}\n" for each in reasons.rows)
 
 
-def _by_column(reasons: Reasons) -> np.ndarray:
-    """Return the attributions of columns (rows, columns), for a series summed over its steps."""
-    assert reasons.values is not None
-    return reasons.values.sum(1) if reasons.kind == "series" else reasons.values
+def _marked(reason: Reason, *, colored: bool) -> str:
+    """Return the texts of a reason; those with large shares are colored, or words have their share in brackets."""
+    bound, marked = max(map(abs, reason.values.flat), default=0.0) / 3, list[str]()
+    for text, share in reason.texts():
+        shown, is_large = safe_text(text), abs(share) > bound
+        if is_large and colored:
+            shown = f"\x1b[{91 if share > 0 else 94};1m{shown}\x1b[0m"
+        marked.append(f"{shown}[{share:+.2g}]" if is_large and reason.is_text and not colored else shown)
+    return (" " if reason.is_text else ", ").join(marked)
 
 
-def _marked(words: Sequence[tuple[str, float]], *, colored: bool) -> str:
-    """Return words of which those with large shares are colored, or have their share in brackets."""
-    bound = max((abs(value) for _, value in words), default=0.0) / 3
-    marked: list[str] = []
-    for word, value in words:
-        text = safe_text(word)
-        if abs(value) > bound and colored:
-            text = f"\x1b[{32 if value > 0 else 31};1m{text}\x1b[0m"
-        marked.append(f"{text}[{value:+.2g}]" if abs(value) > bound and not colored else text)
-    return " ".join(marked)
+def reasons_file(reasons: Reasons, suffix: str, title: str) -> bytes:
+    """Return the bytes of a file of reasons, whose suffix sets its format. Raises ConfigError for a kind of reasons
+    that has no such form."""
+    if suffix == ".html":
+        return _html(reasons, title).encode()
+    return _csv(reasons).encode() if suffix == ".csv" else encoded(_figure(reasons), suffix)
 
 
-def reasons_csv(reasons: Reasons) -> str:
-    """Return reasons as CSV. Raises ConfigError for pictures."""
-    if reasons.importance:
-        rows = ([each.name, each.value, each.low, each.high] for each in reasons.importance)
-        return csv_text([["column", "importance", "low", "high"], *rows])
+def _csv(reasons: Reasons) -> str:
+    if reasons.interval is not None:
+        return csv_text([["column", "importance", "low", "high"], *reasons.importance()])
     if reasons.kind == "picture":
         raise ConfigError("maps of pictures are no table", hint="-o why.html or why.png")
-    if reasons.words:
-        lines = [[row, place, word, value] for row, words in enumerate(reasons.words, 1)
-                 for place, (word, value) in enumerate(words, 1)]  # fmt: skip
-        return csv_text([["row", "place", "word", "attribution"], *lines])
-    assert reasons.values is not None
-    if reasons.kind == "series":
-        lines = [[row + 1, step + 1, reasons.columns[column], value]
-                 for (row, step, column), value in np.ndenumerate(reasons.values)]  # fmt: skip
-        return csv_text([["row", "step", "column", "attribution"], *lines])
-    lines = [[row + 1, reasons.columns[column], reasons.cells[row][column], value]
-             for (row, column), value in np.ndenumerate(reasons.values)]  # fmt: skip
-    return csv_text([["row", "column", "value", "attribution"], *lines])
+    lines = [[each.row, *place] for each in reasons.rows for place in each.places()]
+    return csv_text([["row", "step", "name", "value", "attribution"], *lines])
 
 
-def reasons_html(reasons: Reasons, title: str) -> str:
-    """Return reasons as the text of an HTML page, which needs no network."""
+def _html(reasons: Reasons, title: str) -> str:
+    """Return an HTML page, which needs no network."""
     parts: list[Child] = [element("p", safe_text(note), class_="hint") for note in reasons.notes]
-    if reasons.importance:
-        rows = [(safe_text(e.name), f"{e.value:+.4g}", f"{e.low:+.4g} to {e.high:+.4g}") for e in reasons.importance]
-        parts.append(table("Importance of columns", ("column", "importance", "95 % interval"), rows))
-    elif reasons.words:
-        parts += [_text_of_row(*pair) for pair in zip(reasons.predictions, reasons.words, strict=True)]
-    elif reasons.kind == "picture":
-        parts += [_figure_of_row(reasons, row) for row in range(len(reasons.predictions))]
+    if rows := reasons.table():
+        parts.append(table("Importance of columns", _HEADS, rows))
     else:
-        values = _by_column(reasons)
-        rows = ((f"{row + 1}: {label}", *(f"{value:+.3g}" for value in values[row]))
-                for row, label in enumerate(reasons.predictions))  # fmt: skip
-        parts.append(table("Shares of columns", ("row", *map(safe_text, reasons.columns)), rows))
+        parts.append(element("p", "Orange speaks for what is predicted, blue against it.", class_="hint"))
+    for each in () if rows else reasons.rows:
+        parts.append(element("h3", each.title))
+        if each.picture is not None:
+            parts.append(element("p", image(each.overlay_png(), f"reasons of row {each.row}"), class_="why"))
+        else:
+            parts.append(element("p", *shaded(each.texts(), safe_text)))
+    if reasons.kind == "series":
+        parts.append(element("p", image(encoded(_figure(reasons), ".png"), "shares by step and column"), class_="why"))
     return document(title, [section("Reasons", *parts, anchor="reasons")], {})
 
 
-def _text_of_row(label: str, words: tuple[tuple[str, float], ...]) -> Element:
-    bound = max((abs(value) for _, value in words), default=0.0) or 1.0
-    marks: list[Child] = []
-    for word, value in words:
-        level = round(_LEVELS * abs(value) / bound)
-        kind = f"{'for' if value > 0 else 'against'}-{level}" if level else "neutral"
-        marks += [element("span", safe_text(word), class_=kind, title=f"{value:+.3g}"), " "]
-    return element("div", element("h3", safe_text(label)), element("p", *marks))
-
-
-def _figure_of_row(reasons: Reasons, row: int) -> Element:
-    data = encoded(_overlays(reasons, [row]), ".png")
-    picture = element("img", src=f"data:image/png;base64,{b64encode(data).decode()}", alt=f"Reasons of row {row + 1}")
-    return element("figure", element("figcaption", f"{row + 1}: {safe_text(reasons.predictions[row])}"), picture)
-
-
 @in_style(grid=False)
-def reasons_figure(reasons: Reasons) -> "Figure":
-    """Return reasons as a matplotlib figure. Raises ConfigError for words."""
-    if reasons.words:
+def _figure(reasons: Reasons) -> "Figure":
+    title = f"Reasons for {literal(reasons.rows[0].prediction, 60)}"
+    if reasons.kind == "text":
         raise ConfigError("words are text, no picture", hint="-o why.html colors them")
     if reasons.kind == "picture":
-        return _overlays(reasons, range(len(reasons.predictions)))
+        across = min(4, len(reasons.rows))
+        figure = new_figure((2.6 * across, 2.9 * -(-len(reasons.rows) // across)))
+        draw_pictures(figure, [each.overlay() for each in reasons.rows], [each.title for each in reasons.rows], across)
+        return figure
     if reasons.kind == "series":
-        return _heat(reasons)
-    names, values, errors = _bars(reasons)
-    figure = new_figure((7.0, 0.9 + 0.28 * len(names)))
-    axes = figure.subplots()
-    axes.barh(range(len(names)), values, xerr=errors, color=[COLORS[0] if v >= 0 else COLORS[1] for v in values])
-    axes.set_yticks(range(len(names)), [safe_text(name, 40) for name in names])
+        values = np.stack([each.values.T for each in reasons.rows])
+        steps = [str(step) for step in range(1, values.shape[-1] + 1)]
+        names = [each.title for each in reasons.rows], [safe_text(name, 30) for name in reasons.rows[0].names], steps
+        return sample_figure(Heat(values, title if len(values) == 1 else "Reasons", ("step of the window", ""), names))
+    values, errors = reasons.rows[0].values, None
+    if reasons.interval is not None:
+        title = "Importance of columns, with 95 % intervals"
+        errors = np.abs(reasons.interval - values)
+    elif len(reasons.rows) > 1:
+        title, values = "Mean size of the shares of columns", np.mean([abs(each.values) for each in reasons.rows], 0)
+    order = np.argsort(-np.abs(values) if errors is None else -values, kind="stable")[:_MOST_BARS]
+    figure = new_figure((7.0, 0.9 + 0.28 * len(order)))
+    axes, colors = figure.subplots(), np.where(values[order] >= 0, _FOR, _AGAINST).tolist()
+    axes.barh(range(len(order)), values[order], xerr=None if errors is None else errors[:, order], color=colors)
+    axes.set_yticks(range(len(order)), [literal(str(reasons.rows[0].names[at]), 40) for at in order])
     axes.invert_yaxis()
-    axes.axvline(0, color="#6b7480", linewidth=0.8)
-    axes.set_title(_title(reasons))
-    return figure
-
-
-def _title(reasons: Reasons) -> str:
-    if reasons.importance:
-        return "Importance of columns, with 95 % intervals"
-    one = len(reasons.predictions) == 1
-    return f"Reasons for {safe_text(reasons.predictions[0], 60)}" if one else "Mean size of the shares of columns"
-
-
-def _bars(reasons: Reasons) -> tuple[list[str], list[float], Any]:
-    """Return (names, values, distances of the intervals' ends or None) of the largest bars."""
-    if reasons.importance:
-        top = reasons.importance[:_MOST_COLUMNS]
-        ends = [[max(0.0, e.value - e.low) for e in top], [max(0.0, e.high - e.value) for e in top]]
-        return [e.name for e in top], [e.value for e in top], ends
-    values = _by_column(reasons)
-    sizes = values[0] if len(values) == 1 else np.abs(values).mean(0)
-    order = np.argsort(-np.abs(sizes), kind="stable")[:_MOST_COLUMNS]
-    return [reasons.columns[at] for at in order], sizes[order].tolist(), None
-
-
-def _heat(reasons: Reasons) -> "Figure":
-    assert reasons.values is not None
-    values = reasons.values[0] if len(reasons.values) == 1 else np.abs(reasons.values).mean(0)
-    figure = new_figure((7.0, 1.2 + 0.3 * values.shape[1]))
-    axes, bound = figure.subplots(), float(np.abs(values).max()) or 1.0
-    image = axes.imshow(values.T, aspect="auto", cmap="RdBu_r", vmin=-bound, vmax=bound, interpolation="nearest")
-    axes.set_yticks(range(len(reasons.columns)), [safe_text(name, 30) for name in reasons.columns])
-    axes.set(title=_title(reasons), xlabel="step of the window")
-    figure.colorbar(image)
-    return figure
-
-
-@in_style(grid=False)
-def _overlays(reasons: Reasons, rows: Sequence[int]) -> "Figure":
-    """Return pictures with their maps over them."""
-    assert reasons.values is not None
-    assert reasons.pictures is not None
-    across = min(4, len(rows))
-    down = -(-len(rows) // across)
-    figure = new_figure((2.6 * across, 2.9 * down))
-    grid = figure.subplots(down, across, squeeze=False).flatten()
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, row in zip(grid, rows, strict=False):
-        picture, values = reasons.pictures[row], reasons.values[row]
-        bound = float(np.abs(values).max()) or 1.0
-        grey = picture[..., :3].mean(-1) if picture.shape[-1] > 1 else picture[..., 0]
-        axes.imshow(grey, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axes.imshow(values, cmap="RdBu_r", vmin=-bound, vmax=bound, alpha=np.abs(values) / bound * 0.75,
-                    interpolation="nearest")  # fmt: skip
-        axes.set_title(safe_text(reasons.predictions[row], 30), fontsize=9)
+    axes.set_title(title)
     return figure

@@ -19,8 +19,8 @@ from kerascli.runs.reading import TEXT_LIMIT_BYTES, must_read, quoted
 from kerascli.runs.record import RunRecord
 
 FORMAT = 1
-MOST_WORST, _WORST = 200, 20
-"""Numbers of rows with the largest losses: that can be kept, and that are kept unless more are asked for."""
+_WORST = 20
+"""Number of rows with the largest losses that are kept unless more are asked for."""
 _PICTURE_BYTES = 1_000_000
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 

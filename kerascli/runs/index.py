@@ -10,10 +10,9 @@ from typing import Any
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, StorageError, safe_text, suggestion
 from kerascli.runs.facts import LastStart, last_start
-from kerascli.runs.reading import quoted
+from kerascli.runs.reading import LATEST, quoted
 from kerascli.runs.record import FOLDER, MEMBERS, RunRecord, is_run, is_study
 
-LATEST = "latest"
 MEMBER = re.compile(r"\d{1,6}|[a-z]+-\d{1,6}")
 """Pattern of the name of a study's member in a selector such as `STUDY/7`."""
 
@@ -41,8 +40,11 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
         study = None if selector == LATEST else find_study(selector, runs_dir)
         if study is None:
             raise
-    first = next(iter(sorted((study / MEMBERS).glob("[!.]*"))), study / MEMBERS / "0001")
-    hint = f"name one of its runs, such as {first}; kerascli studies and kerascli tune take a study"
+    patterns = "*/run.json", f"*/{MEMBERS}/*/run.json"
+    runs = (file.parent for pattern in patterns for file in sorted((study / MEMBERS).glob(pattern)))
+    hint = (
+        f"name one of its runs, such as {next(runs, study / MEMBERS / '0001')}; kerascli studies and tune take a study"
+    )
     raise ConfigError(f"{quoted(study)} is a study", hint=hint) from None
 
 
@@ -99,11 +101,16 @@ def find_study(selector: str, runs_dir: Path) -> Path | None:
     return matches[0].path if matches else None
 
 
+def member_path(study: Path, name: str) -> Path:
+    """Return the folder of a member of a study, such as 7 or `fold-3`, whether it exists or not."""
+    return study / MEMBERS / (f"{int(name):04}" if name.isdigit() else name)
+
+
 def _member(selector: str, runs_dir: Path) -> Path | None:
     """Return the folder of a study's member, as `STUDY/7` or `STUDY/7/fold-3` names it; None if none is meant."""
     study, _, name = selector.rpartition("/")
     folder = find_study(study, runs_dir) if study and MEMBER.fullmatch(name) else None
-    return None if folder is None else folder / MEMBERS / (f"{int(name):04}" if name.isdigit() else name)
+    return None if folder is None else member_path(folder, name)
 
 
 def _matches(selector: str, runs: Sequence[RunRecord]) -> list[RunRecord]:

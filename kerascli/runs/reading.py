@@ -11,6 +11,8 @@ from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import FileRefused, safe_text
 
 TEXT_LIMIT_BYTES = 64 * 1000**2
+LATEST = "latest"
+"""Selector of the run that was started last."""
 
 
 def read_bytes(path: Path, limit_bytes: int | None = None) -> bytes:

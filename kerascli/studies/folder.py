@@ -1,71 +1,139 @@
 """Write and read the folder of a study: its settings, and its members, which are run folders.
 
 runs/2026-11-24T22-17-58Z-mnist_mlp/
-  study.yaml   stopped.json   importance.json
-  trials/0001/   trial.json and the files of a run
+  study.yaml   stopped.txt   importance.json   oof.csv
+  trials/0001/   trial.json and the files of a run; or a folder of the same form, with a run for each fold
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kerascli.config.sections.tune import TuneSection, parse_tune
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.disk import locks, storage
-from kerascli.foundation.errors import ConfigError, FileRefused, StorageError
+from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, StorageError
 from kerascli.runs import index
-from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted, read_text
+from kerascli.runs.history import Row, parse
+from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted, read_bytes, read_text
 from kerascli.runs.record import MEMBERS, STUDY, RunRecord, is_study, new_dated_folder
-from kerascli.studies.facts import StudyFacts, TrialFacts
 
-_TRIAL, _STOPPED, IMPORTANCE = "trial.json", "stopped.json", "importance.json"
+Status = Literal["running", "completed", "pruned", "failed"]
+FINISHED = frozenset({"completed", "pruned", "failed"})
+_TRIAL, _STOPPED, IMPORTANCE = "trial.json", "stopped.txt", "importance.json"
 _CLAIM = ".claim"
 """Name of the locked file in a member's folder, beside that of the run in it."""
 
 
-class Member:
-    """Member of a study: a run folder with the facts about it as a trial."""
+class StudyFacts(BaseModel):
+    """Settings of a study that all its trials have in common: the contents of study.yaml."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    @property
-    def name(self) -> str:
-        """Name as in `STUDY/7`, without leading zeros."""
-        return self.path.name.lstrip("0") if self.path.name.isdigit() else self.path.name
+    format: Literal[1] = 1
+    config: str
+    """Path of the config's file."""
+    sets: list[str] = []
+    """Arguments of `--set` for all trials, those of `--flag` among them."""
+    seed: int
+    threads: int
+    """Number of CPU threads of each trial."""
+    device: str
+    mode: str | None
+    """Execution mode of each trial; None: the space sets it."""
+    trials: int
+    directions: list[Annotated[str, Field(pattern="min|max")]] = []
+    """Better direction of each objective."""
+    data: dict[str, str] = {}
+    """SHA-256 of each file of the data by its name."""
+    tune: dict[str, Any] | None = None
+    """Section `tune` of the config; None for a study of the folds of one config."""
+    settings: dict[str, Any]
+    """The config's other sections, with `extends` and `--set` applied, and the SHA-256 of its plugins."""
+    text: str
+    """Text of the config's file."""
 
-    @property
-    def record(self) -> RunRecord:
-        return RunRecord(self.path)
+
+class TrialFacts(BaseModel):
+    """Facts about a trial or a fold: the contents of trial.json, which is written before its training starts."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    number: int
+    status: Status = "running"
+    point: dict[str, int | float] = {}
+    """Number of each parameter of the search space, for a choice the index of its item."""
+    sets: dict[str, Any] = {}
+    """Value of each path as of `--set`."""
+    seen: list[int] = []
+    """Numbers of the trials that the sampler took into account."""
+    kills: int = 0
+    """Number of times that its process was killed."""
+    values: list[float] = []
+    """Value of each objective, once the trial has ended."""
+    results: dict[str, dict[str, float]] = {}
+    """Losses and metrics of a fold by its final weights, by split; `baseline` is that of 'validation'."""
+    epochs: int = 0
+    reason: str | None = None
+    """Reason why it failed or was pruned."""
+    host: str = ""
+    processor: str = ""
+    mode: str = ""
+    ended: str | None = None
+    seconds: float = 0.0
+
+
+def now() -> str:
+    """Return the present time as trial files have it."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def best_trials(trials: Iterable[TrialFacts], directions: Sequence[str]) -> list[TrialFacts]:
+    """Return the completed trials that no other one beats: with one objective the first of the best, else the front."""
+    signs = [1.0 if way == "min" else -1.0 for way in directions]
+    done = [each for each in trials if each.status == "completed"]
+    losses = {each.number: [sign * value for sign, value in zip(signs, each.values, strict=True)] for each in done}
+    if len(signs) == 1:
+        return sorted(done, key=lambda each: (losses[each.number], each.number))[:1]
+
+    def beats(one: list[float], other: list[float]) -> bool:
+        return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+
+    return [each for each in done if not any(beats(loss, losses[each.number]) for loss in losses.values())]
+
+
+class Member(RunRecord):
+    """Run of a study, with the facts about it as a trial; a trial over folds is the folder of its folds' runs."""
 
     @property
     def runs(self) -> "list[Member]":
         """Runs of a trial: those of the folds that have begun, in order, else the trial itself."""
         return (Study(self.path).members() if is_study(self.path) else []) or [self]
 
-    def facts(self) -> TrialFacts | None:
+    def trial(self) -> TrialFacts | None:
         """Return the facts in trial.json; None if there are none yet. Raises FileRefused if the file is damaged."""
         path = self.path / _TRIAL
         if not path.exists():
             return None
         return _validated(TrialFacts, json_object(must_read(path, TEXT_LIMIT_BYTES), path), path)
 
-    def write(self, facts: TrialFacts) -> None:
+    def write_trial(self, facts: TrialFacts) -> None:
         storage.write_bytes(self.path / _TRIAL, storage.json_text(facts.model_dump()).encode())
 
-    def remove_weights(self) -> None:
-        """Remove the weights and checkpoints of a trial that has ended."""
-        for run in self.runs:
-            run.record.remove_weights()
-
-    def create(self) -> None:
-        """Create the member's folder unless it exists; that claims nothing, `claimed` does."""
-        storage.make_folder(self.path)
+    def rows(self) -> list[Row]:
+        """Return the rows of history.csv, also while it is written; [] if there are none."""
+        path = self.path / "history.csv"
+        with contextlib.suppress(OSError, FileRefused):
+            return [*parse(read_bytes(path), path)]
+        return []
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[bool]:
@@ -73,6 +141,7 @@ class Member:
 
         The claim is a lock, which the system releases however the process ends.
         """
+        storage.make_folder(self.path)
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(locks.lock(self.path, name=_CLAIM))
@@ -93,6 +162,7 @@ class Study:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._finished: dict[str, TrialFacts] = {}
 
     @classmethod
     def create(cls, runs_dir: Path, name: str, facts: StudyFacts) -> "Study":
@@ -102,10 +172,6 @@ class Study:
         study.write(facts)
         storage.make_folder(study.path / MEMBERS)
         return study
-
-    @property
-    def name(self) -> str:
-        return RunRecord(self.path).name
 
     @cached_property
     def facts(self) -> StudyFacts:
@@ -121,15 +187,9 @@ class Study:
     def tune(self) -> TuneSection:
         """Section `tune` of the study's config. Raises ConfigError if the study has none."""
         if self.facts.tune is None:
-            first = self.member("fold-1").path
             text = f"{quoted(self.path)} is a study of folds, without a search space"
-            raise ConfigError(text, hint=f"name one of its runs, such as {first}; oof.csv has their predictions")
+            raise ConfigError(text, hint=f"kerascli report {self.path} shows it")
         return parse_tune(self.facts.tune)
-
-    @property
-    def has_folds(self) -> bool:
-        """True if the members are the runs of folds, not trials."""
-        return self.facts.tune is None or self.member("fold-1").path.is_dir()
 
     def write(self, facts: StudyFacts) -> None:
         storage.write_bytes(self.path / STUDY, dump_yaml(facts.model_dump()).encode())
@@ -137,8 +197,7 @@ class Study:
 
     def member(self, name: str | int) -> Member:
         """Return the member of a name, such as 7 or `fold-3`, whether it exists or not."""
-        text = str(name)
-        return Member(self.path / MEMBERS / (f"{int(text):04}" if text.isdigit() else text))
+        return Member(index.member_path(self.path, str(name)))
 
     def members(self) -> list[Member]:
         """Return the members that have a folder, in order."""
@@ -149,35 +208,33 @@ class Study:
 
     def trials(self, below: int | None = None) -> list[TrialFacts]:
         """Return the facts about the trials that have begun, with a smaller number than `below`, by number."""
-        facts = [member.facts() for member in self.members()]
-        return [each for each in facts if each is not None and (below is None or each.number < below)]
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Context manager that holds the study's own lock, for the moments in which its files are changed."""
-        with locks.lock(self.path, patience_seconds=30):
-            yield
-
-    def remove(self) -> None:
-        """Delete the study's folder. Raises StorageError if one of its trials is being trained."""
+        trials: list[TrialFacts] = []
         for member in self.members():
-            if member.is_claimed():
-                raise StorageError(f"trial {member.name} of {quoted(self.path)} is being trained", hint="stop it first")
-        storage.remove_folder(self.path)
+            facts = self._finished.get(member.path.name) or member.trial()
+            if facts is not None and facts.status in FINISHED:
+                self._finished[member.path.name] = facts
+            trials += [] if facts is None else [facts]
+        return [each for each in trials if below is None or each.number < below]
+
+    def best(self) -> list[TrialFacts]:
+        """Return the best trials: one, with several objectives the front; [] if none is completed."""
+        return best_trials(self.trials(), self.facts.directions) if self.facts.directions else []
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Context manager that holds the study's own lock, for the moments in which its files are changed."""
+        return locks.lock(self.path, patience_seconds=30)
 
     def stopped(self) -> str | None:
         """Return the reason why the study was stopped; None if it was not."""
         path = self.path / _STOPPED
-        return str(json_object(must_read(path, TEXT_LIMIT_BYTES), path).get("reason")) if path.exists() else None
+        return read_text(path).strip() if path.exists() else None
 
     def stop(self, reason: str) -> None:
-        storage.write_bytes(self.path / _STOPPED, storage.json_text({"reason": reason}).encode())
+        storage.write_text(self.path / _STOPPED, reason)
 
-    def go_on(self, trials: int | None = None) -> None:
-        """Let a stopped study go on, with another number of trials unless it is None."""
+    def go_on(self) -> None:
+        """Let a stopped study go on."""
         storage.remove_file(self.path / _STOPPED)
-        if trials is not None:
-            self.write(self.facts.model_copy(update={"trials": trials}))
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -198,3 +255,25 @@ def find_study(selector: str, runs_dir: Path) -> Study:
         text = f"there is no study {quoted(selector)} in {quoted(runs_dir)}"
         raise ConfigError(text, hint="kerascli studies lists them; kerascli tune CONFIG starts one")
     return Study(path)
+
+
+def runs_of(study: Study) -> list[Member]:
+    """Return the runs that a study stands for: of folds all of them, else those of its best trial; [] without one."""
+    if study.facts.tune is None:
+        return study.members()
+    return [run for best in study.best()[:1] for run in study.member(best.number).runs]
+
+
+def find_run(selector: str, runs_dir: Path) -> RunRecord:
+    """Return the run that a selector names, of a study its best trial.
+
+    Raises ConfigError unless one is found, also for a study of folds, or whose best trial has a run for each fold.
+    """
+    try:
+        return index.find_run(selector, runs_dir)
+    except KerasCliError:
+        path = None if selector == index.LATEST else index.find_study(selector, runs_dir)
+        runs = [] if path is None or Study(path).facts.tune is None else runs_of(Study(path))
+        if len(runs) != 1:
+            raise
+        return runs[0]

@@ -7,16 +7,20 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import islice, product
 from typing import Any
 
 from kerascli.config.sections.space import Parameter, Point, Space
 from kerascli.config.sections.tune import TuneSection
+from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import ConfigError
-from kerascli.studies.facts import TrialFacts
+from kerascli.studies.folder import IMPORTANCE, Study, TrialFacts
 
 Directions = Sequence[str]
 """Better direction, `min` or `max`, of each objective."""
+_FEWEST = 4
+"""Number of completed trials below which no importance is computed."""
+_STATES = {"completed": "COMPLETE", "running": "RUNNING", "pruned": "PRUNED", "failed": "FAIL"}
 
 
 def next_point(
@@ -27,12 +31,30 @@ def next_point(
     `earlier` are trials with smaller numbers, sorted by number; only `tpe` takes them into account.
     """
     if tune.sampler == "grid":
-        return next(islice(grid(tune.space, written), number - 2, None))
+        others = (point for point in grid(tune.space) if point != written)
+        return next(islice(others, number - 2, None))
     if tune.sampler == "random":
         return tune.space.active(lambda each: _uniform(each, f"{seed}/{number}/{each.name}"))
     sampler = optuna().samplers.TPESampler(seed=_hash(f"{seed}/{number}") % 2**32)
     trial = rebuilt(tune.space, earlier, directions, sampler).ask()
     return tune.space.active(partial(_suggested, trial))
+
+
+def grid_size(tune: TuneSection, written: Point, most: int) -> int:
+    """Return the number of trials of a grid with at most `most` points: a config that is on none is one trial more."""
+    points = sum(1 for _ in islice(grid(tune.space), most))
+    parameters = [each for each in tune.space.parameters if each.is_active(written)]
+    return points + (not all(written.get(each.name) in each.grid() for each in parameters))
+
+
+def grid(space: Space) -> Iterator[Point]:
+    """Yield the points of a grid; the last parameter varies fastest."""
+    values = {each.name: each.grid() for each in space.parameters}
+    for numbers in product(*values.values()):
+        chosen = dict(zip(values, numbers, strict=True))
+        point = space.active(lambda each, chosen=chosen: chosen[each.name])
+        if all(name in point or number == values[name][0] for name, number in chosen.items()):  # each point once
+            yield point
 
 
 def _hash(text: str) -> int:
@@ -49,20 +71,10 @@ def _uniform(parameter: Parameter, key: str) -> int | float:
     return _rounded(parameter, value)
 
 
-def grid(space: Space, written: Point) -> Iterator[Point]:
-    """Yield the points of a grid but that of the config as it is written; the last parameter varies fastest."""
-
-    def extended(point: Point, parameters: Sequence[Parameter]) -> Iterator[Point]:
-        if not parameters:
-            yield point
-            return
-        first, *rest = parameters
-        for value in first.grid() if first.is_active(point) else ():
-            yield from extended({**point, first.name: value}, rest)
-        if not first.is_active(point):
-            yield from extended(point, rest)
-
-    return (point for point in extended({}, space.parameters) if point != written)
+def _rounded(parameter: Parameter, value: float) -> int | float:
+    """Return a number of a parameter's range: an integer, or a number of five significant digits."""
+    lowest, highest = parameter.bounds
+    return min(max(round(value) if parameter.is_integer else float(f"{value:.5g}"), lowest), highest)
 
 
 def optuna() -> Any:
@@ -81,38 +93,59 @@ def rebuilt(space: Space, trials: Sequence[TrialFacts], directions: Directions, 
     library = optuna()
     ways = ["minimize" if each == "min" else "maximize" for each in directions]
     study = library.create_study(directions=ways, sampler=sampler)
-    states = {"completed": "COMPLETE", "running": "RUNNING", "pruned": "PRUNED", "failed": "FAIL"}
-    by_name = {each.name: _distribution(each) for each in space.parameters}
+    distributions = {each.name: _distribution(each) for each in space.parameters}
     for each in trials:
-        point = {name: value for name, value in each.point.items() if name in by_name}
+        point = {name: value for name, value in each.point.items() if name in distributions}
         study.add_trial(
             library.trial.create_trial(
-                state=library.trial.TrialState[states[each.status]], params=point,
+                state=library.trial.TrialState[_STATES[each.status]], params=point,
                 values=each.values if each.status == "completed" else None,
-                distributions={name: by_name[name] for name in point},
+                distributions={name: distributions[name] for name in point},
                 intermediate_values={each.epochs: each.values[0]} if each.status == "pruned" and each.values else {},
             )
         )  # fmt: skip
     return study
 
 
-def _rounded(parameter: Parameter, value: float) -> int | float:
-    """Return a number of a parameter's range: an integer, or a number of five significant digits."""
-    lowest, highest = parameter.bounds
-    return min(max(round(value) if parameter.is_integer else float(f"{value:.5g}"), lowest), highest)
-
-
 def _suggested(trial: Any, parameter: Parameter) -> int | float:
     """Return the value of a parameter that a trial of Optuna suggests."""
-    if parameter.domain is None:
-        return trial.suggest_categorical(parameter.name, range(len(parameter.items)))
-    suggest = trial.suggest_int if parameter.is_integer else trial.suggest_float
-    return _rounded(parameter, suggest(parameter.name, *parameter.bounds, log=parameter.domain.log))
+    kind, arguments, options = _in_optuna(parameter)
+    return _rounded(parameter, getattr(trial, f"suggest_{kind}")(parameter.name, *arguments, **options))
 
 
 def _distribution(parameter: Parameter) -> Any:
-    distributions, (low, high) = optuna().distributions, parameter.bounds
+    kind, arguments, options = _in_optuna(parameter)
+    return getattr(optuna().distributions, f"{kind.title()}Distribution")(*arguments, **options)
+
+
+def _in_optuna(parameter: Parameter) -> tuple[str, Sequence[Any], dict[str, bool]]:
+    """Return the kind of a parameter in Optuna, with arguments and keyword arguments of that kind."""
     if parameter.domain is None:
-        return distributions.CategoricalDistribution(range(len(parameter.items)))
-    kind = distributions.IntDistribution if parameter.is_integer else distributions.FloatDistribution
-    return kind(low, high, log=parameter.domain.log)
+        return "categorical", [range(len(parameter.items))], {}
+    return "int" if parameter.is_integer else "float", parameter.bounds, {"log": parameter.domain.log}
+
+
+def write_importance(study: Study) -> str | None:
+    """Write the importance of each parameter for the first objective, by PED-ANOVA (Watanabe et al., 2023); return a
+    note if it cannot be computed.
+
+    Only parameters that are part of every point have one.
+    """
+    trials = [each for each in study.trials() if each.status == "completed"]
+    space, ways = study.tune.space, study.facts.directions
+    names = [each.name for each in space.parameters if each.condition is None]
+    trials = [each for each in trials if each.point.keys() >= set(names)]
+    if len(trials) < _FEWEST:
+        return f"importance of the parameters: there are less than {_FEWEST} completed trials"
+    try:
+        library = optuna()
+    except ConfigError:
+        return "importance of the parameters: Optuna is not installed (pip install 'kerascli[tune]')"
+    target = (lambda trial: trial.values[0]) if len(ways) > 1 else None
+    evaluator = library.importance.PedAnovaImportanceEvaluator()
+    found = library.importance.get_param_importances(
+        rebuilt(space, trials, ways), evaluator=evaluator, params=names, target=target
+    )
+    data = {name: float(found[name]) for name in sorted(names, key=lambda name: -found[name])}
+    storage.write_bytes(study.path / IMPORTANCE, storage.json_text(data).encode())
+    return None

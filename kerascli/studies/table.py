@@ -1,133 +1,141 @@
-"""Table of a study as plain data: its trials with their parameters and values, and the best of them."""
+"""Table of a study as plain data: its trials with their parameters and values, or its folds; and the config of the best
+trial."""
 
+import math
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
+from kerascli.config.composition.overrides import override
+from kerascli.config.sections.space import assignments
+from kerascli.config.sections.tune import TuneSection
+from kerascli.config.yaml.in_place import with_values
+from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.errors import ConfigError, FileRefused, in_yaml, suggestion
+from kerascli.runs.history import Row
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted
-from kerascli.runs.record import RunRecord
-from kerascli.studies.facts import FINISHED, TrialFacts
-from kerascli.studies.folder import IMPORTANCE, Study
-from kerascli.studies.values import Rows, best_trials, rows_of
+from kerascli.studies.folder import FINISHED, IMPORTANCE, Study, TrialFacts
+
+Results = dict[str, dict[str, dict[str, float]]]
+"""Type of losses and metrics by split, and by fold, `mean` or `deviation`."""
 
 
 def study_table(study: Study) -> dict[str, Any]:
-    """Return a study as data for JSON: objectives, trials by number, numbers of the best ones, importance.
+    """Return a study as data for JSON: objectives, trials by number, numbers of the best ones, importance; or of folds.
 
     Results on the test split are those of the best trials alone.
     """
-    tune, facts, trials = study.tune, study.facts, study.trials()
-    names = [each.name for each in tune.objective]
-    best = [each.number for each in best_trials(trials, facts.directions)]
-    path = study.path / IMPORTANCE
-    kinds = {key: sorted({getattr(each, key) for each in trials} - {""}) for key in ("processor", "mode")}
+    facts, trials, path = study.facts, study.trials(), study.path / IMPORTANCE
+    done = sum(each.status in FINISHED for each in trials)
+    head = {"study": study.path.name, "path": str(study.path), "trials_planned": facts.trials, "trials_done": done}
+    if facts.tune is None:
+        return {**head, "folds": fold_results(trials)}
+    tune, best = study.tune, study.best()
     return {
-        "study": study.path.name, "path": str(study.path),
-        "objectives": dict(zip(names, facts.directions, strict=True)),
-        "sampler": tune.sampler, "trials_planned": facts.trials, "stopped": study.stopped(),
+        **head, "objectives": dict(zip((each.name for each in tune.objective), facts.directions, strict=True)),
+        "sampler": tune.sampler, "stopped": study.stopped(),
         "parameters": [each.name for each in tune.space.parameters],
         "logarithmic": [each.name for each in tune.space.parameters if each.domain is not None and each.domain.log],
-        "trials": [_row(study, each, names) for each in trials], "best": best,
-        "test": {number: _test(study, number) for number in best},
+        "trials": [_row(study, tune, each) for each in trials], "best": [each.number for each in best],
+        "test": {each.number: each.results.get("test", {}) for each in best},
         "importance": json_object(must_read(path, TEXT_LIMIT_BYTES), path) if path.exists() else None,
-        "differs": {key: each for key, each in kinds.items() if len(each) > 1},
+        "differs": {key: sorted(each) for key in ("processor", "mode") if len(each := _distinct(trials, key)) > 1},
     }  # fmt: skip
 
 
-def study_facts(path: Path) -> tuple[dict[str, Any], dict[str, Rows]]:
-    """Return (table of a study, rows of history.csv of each of its trials by number)."""
-    study = Study(path)
-    table = study_table(study)
-    numbers = [each["trial"] for each in table["trials"]]
-    return table, {str(number): rows_of(study.member(number)) for number in numbers}
+def _distinct(trials: list[TrialFacts], key: str) -> set[str]:
+    return {getattr(each, key) for each in trials} - {""}
 
 
-def curves_of(path: Path) -> tuple[list[RunRecord], list[str]]:
-    """Return (trials of a study that have epochs, names of its objectives). Raises ConfigError without such a trial."""
-    study = Study(path)
-    records = [member.runs[-1].record for member in study.members() if rows_of(member)]
-    if not records:
-        raise ConfigError(f"no trial of {quoted(path)} has an epoch to plot")
-    return records, [each.name for each in study.tune.objective]
+def _row(study: Study, tune: TuneSection, facts: TrialFacts) -> dict[str, Any]:
+    member, is_running = study.member(facts.number), facts.status == "running"
+    return {
+        "trial": facts.number, "status": "interrupted" if is_running and not member.is_claimed() else facts.status,
+        "values": dict(zip((each.name for each in tune.objective), facts.values, strict=False)),
+        "parameters": tune.space.shown(facts.point),
+        "epochs": len(member.runs[-1].rows()) if is_running else facts.epochs,
+        **facts.model_dump(include={"seconds", "reason", "seen", "host", "processor", "mode"}),
+    }  # fmt: skip
 
 
-def columns_of(table: dict[str, Any], sort: str | None = None) -> tuple[list[str], list[list[Any]]]:
-    """Return (headings, rows) of the table of a study, sorted by a column: numbers up, then the others.
+def fold_results(folds: list[TrialFacts]) -> Results:
+    """Return the results of each fold, their means, and standard deviations of a sample (divided by n - 1).
+
+    The splits are those that all folds have; there are none before all folds have ended.
+    """
+    results: Results = {}
+    for split in folds[0].results if folds else ():
+        if any(split not in each.results for each in folds):
+            continue
+        rows = {f"fold-{each.number}": each.results[split] for each in folds}
+        values = {name: [logs[name] for logs in rows.values()] for name in rows["fold-1"]}
+        rows["mean"] = {name: fmean(each) for name, each in values.items()}
+        rows["deviation"] = {
+            n: stdev(each) if all(map(math.isfinite, each)) else math.nan for n, each in values.items()
+        }
+        results[split] = rows
+    return results
+
+
+def histories_of(study: Study) -> dict[str, list[Row]]:
+    """Return the rows of history.csv of each trial or fold, of a trial over folds those of its last one."""
+    return {member.path.name.lstrip("0"): member.runs[-1].rows() for member in study.members()}
+
+
+def columns_of(table: dict[str, Any], sort: str | None = None) -> dict[str, list[Any]]:
+    """Return the columns of the table of trials by their headings, sorted by one of them: numbers up, then the others.
 
     Raises ConfigError if it has no such column.
     """
-    heads = ["trial", "status", *table["objectives"], *table["parameters"], "epochs", "seconds", "reason"]
-    rows = [
-        [each["trial"], each["status"], *(each["values"].get(name) for name in table["objectives"]),
-         *(each["parameters"].get(name) for name in table["parameters"]), each["epochs"], round(each["seconds"], 1),
-         each["reason"]] for each in table["trials"]
-    ]  # fmt: skip
-    if sort is not None and sort not in heads:
-        raise ConfigError(f"there is no column '{sort}'{suggestion(sort, heads)}", hint=f"columns: {', '.join(heads)}")
-    place = heads.index(sort or "trial")
-    is_number = [isinstance(row[place], int | float) for row in rows]
-    order = sorted(
-        range(len(rows)), key=lambda i: (not is_number[i], rows[i][place] if is_number[i] else 0, str(rows[i][place]))
-    )
-    return heads, [rows[index] for index in order]
+    trials = table["trials"]
+    columns = {name: [each[name] for each in trials] for name in ("trial", "status")}
+    columns |= {name: [each["values"].get(name) for each in trials] for name in table["objectives"]}
+    columns |= {name: [each["parameters"].get(name) for each in trials] for name in table["parameters"]}
+    columns |= {name: [each[name] for each in trials] for name in ("epochs", "seconds", "reason")}
+    if sort is not None and sort not in columns:
+        hint = f"columns: {', '.join(columns)}"
+        raise ConfigError(f"there is no column '{sort}'{suggestion(sort, columns)}", hint=hint)
+    column = columns[sort or "trial"]
+    order = sorted(range(len(column)), key=lambda index: _order(column[index]))
+    return {name: [values[index] for index in order] for name, values in columns.items()}
+
+
+def _order(value: Any) -> tuple[bool, float, str]:
+    is_number = isinstance(value, int | float)
+    return not is_number, value if is_number else 0.0, str(value)
+
+
+def trial_text(row: dict[str, Any]) -> str:
+    """Return the values and parameters of a trial of a table as text: `val_loss 0.21 (units 64, cell lstm)`."""
+    texts = [f"{name} {value:.5g}" for name, value in row["values"].items()]
+    if row["reason"]:
+        texts.append(f"failed: {row['reason']}" if row["status"] == "failed" else row["reason"])
+    parameters = ", ".join(f"{name} {in_yaml(value)}" for name, value in row["parameters"].items())
+    return f"{', '.join(texts)} ({parameters or 'as written'})"
 
 
 def study_line(path: Path) -> dict[str, Any]:
     """Return a study as a line of the list of studies; of a damaged one its name alone."""
-    line: dict[str, Any] = {"study": path.name, "status": "damaged", "trials": None, "best": None, "value": None}
+    line = {"study": path.name, "status": "damaged", "of": None, "done": None, "best": None, "value": None}
     try:
         study = Study(path)
-        trials = study.trials()
-        (best, *_) = best_trials(trials, study.facts.directions) or [None]
-        done = sum(each.status in FINISHED for each in trials)
-        if study.facts.tune is None:  # of folds
-            done = sum(member.record.status() in {"completed", "stopped"} for member in study.members())
-        runs = any(member.is_claimed() for member in study.members())
-        whole = "completed" if done >= study.facts.trials else "stopped" if study.stopped() else "interrupted"
+        planned, done = study.facts.trials, sum(each.status in FINISHED for each in study.trials())
+        status = "completed" if done >= planned else "stopped" if study.stopped() else "interrupted"
+        if any(member.is_claimed() for member in study.members()):
+            status = "running"
+        line |= {"status": status, "of": "folds" if study.facts.tune is None else "trials", "done": f"{done}/{planned}"}
+        for best in study.best()[:1]:
+            line |= {"best": best.number, "value": best.values[0]}
     except FileRefused:
-        return line
-    values = {"best": best and best.number, "value": best and best.values[0]}
-    return {**line, "status": "running" if runs else whole, "trials": f"{done}/{study.facts.trials}", **values}
+        pass
+    return line
 
 
-def study_text(path: Path) -> str:
-    """Return a study as one line of the list of runs."""
-    line = study_line(path)
-    best = "" if line["best"] is None else f", best: trial {line['best']} with {line['value']:.5g}"
-    noun = "folds" if line["status"] != "damaged" and Study(path).facts.tune is None else "trials"
-    return f"study {line['study']}: {line['status']}, {line['trials']} {noun}{best}"
-
-
-def parameters_text(study: Study, facts: TrialFacts) -> str:
-    """Return the parameters of a trial as text: `units 64, cell lstm`."""
-    return ", ".join(f"{name} {in_yaml(value)}" for name, value in parameters_of(study, facts).items()) or "as written"
-
-
-def parameters_of(study: Study, facts: TrialFacts) -> dict[str, Any]:
-    """Return the values of a trial's parameters; of a choice within which others are, only the name of the item."""
-    shown = study.tune.space.shown(facts.point)
-    inner = {each.condition[0] for each in study.tune.space.parameters if each.condition is not None}
-    return {
-        name: next(iter(value)) if name in inner and isinstance(value, dict) and len(value) == 1 else value
-        for name, value in shown.items()
-    }
-
-
-def _row(study: Study, facts: TrialFacts, names: list[str]) -> dict[str, Any]:
-    running = facts.status == "running" and not study.member(facts.number).is_claimed()
-    return {
-        "trial": facts.number, "status": "interrupted" if running else facts.status,
-        "values": dict(zip(names, facts.values, strict=False)), "parameters": parameters_of(study, facts),
-        "epochs": facts.epochs, "seconds": facts.seconds, "reason": facts.reason, "seen": facts.seen,
-        "host": facts.host, "processor": facts.processor, "mode": facts.mode,
-    }  # fmt: skip
-
-
-def _test(study: Study, number: int) -> dict[str, Any]:
-    """Return the losses and metrics of a trial on the test split; of folds their means."""
-    try:
-        runs = [(run.record.facts().get("results") or {}).get("test", {}) for run in study.member(number).runs]
-    except FileRefused:
-        return {}
-    return {name: fmean(logs[name] for logs in runs) for name in runs[0]}
+def best_config(study: Study) -> tuple[int, str]:
+    """Return (number of the best trial, text of its config). Raises ConfigError if no trial is completed."""
+    assert study.tune  # raises ConfigError for a study of folds
+    if not study.best():
+        raise ConfigError(f"no trial of {quoted(study.path)} is completed")
+    best, own = study.best()[0], parse_document(study.facts.text, study.facts.config)
+    document = override(override(own, study.facts.sets), assignments(best.sets))
+    return best.number, with_values(own.text, document.data, f"trial {best.number} of {study.path.name}")

@@ -1,73 +1,63 @@
-"""Values of a study's objectives: by epoch, of a trial, and which trials are the best."""
+"""Values of a study's objectives, by epoch, by fold, and of a trial; and the pruners, which compare them."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from itertools import accumulate
+from statistics import fmean, median
 
-from kerascli.config.sections.tune import Objective
-from kerascli.foundation.errors import FileRefused
-from kerascli.runs.history import parse
-from kerascli.runs.reading import read_bytes
-from kerascli.studies.facts import TrialFacts
+from kerascli.config.sections.tune import MedianPruner, Objective, Pruner
+from kerascli.runs.history import Row
 from kerascli.studies.folder import Member
 
-Rows = Sequence[Mapping[str, int | float]]
-"""Type of the rows of history.csv."""
 
-
-def rows_of(member: Member) -> Rows:
-    """Return the rows of a trial's history.csv, of the last fold that has begun; () if there are none.
-
-    They can be read while it is written.
-    """
-    path = member.runs[-1].path / "history.csv"
-    try:
-        return parse(read_bytes(path), path)
-    except (OSError, FileRefused):
-        return ()
-
-
-def by_epoch(rows: Rows, objective: Objective, direction: str) -> list[float]:
+def by_epoch(rows: Sequence[Row], objective: Objective, way: str) -> list[float]:
     """Return the best value of an objective up to each epoch, higher is better; epochs without a value have none."""
-    sign, best = (-1.0 if direction == "min" else 1.0), -math.inf
-    values: list[float] = []
-    for row in rows:
-        value = sign * row.get(objective.name, math.nan)
-        best = value if value > best else best
-        values.append(best)
-    return values
+    sign = -1.0 if way == "min" else 1.0
+    values = (sign * row.get(objective.name, math.nan) for row in rows)
+    return list(accumulate((-math.inf if math.isnan(value) else value for value in values), max))
 
 
-def value_of(rows: Rows, objective: Objective, direction: str) -> float | None:
+def value_of(rows: Sequence[Row], objective: Objective, way: str) -> float | None:
     """Return the value of an objective in its best epoch, or in the last one; None without a finite value."""
-    if objective.last:
-        value = rows[-1].get(objective.name, math.nan) if rows else math.nan
-    else:
-        value = (by_epoch(rows, objective, direction) or [math.nan])[-1] * (-1 if direction == "min" else 1)
-    return float(value) if math.isfinite(value) else None
+    values = [float(row.get(objective.name, math.nan)) for row in (rows[-1:] if objective.last else rows)]
+    return (min if way == "min" else max)(filter(math.isfinite, values), default=None)
 
 
-def by_fold(member: Member, objective: Objective, direction: str) -> list[float | None]:
+def by_fold(member: Member, objective: Objective, way: str) -> list[float | None]:
     """Return the mean of a trial's objective over the first fold, the first two, and so on; None without a finite one.
 
     Without folds it is the value of the trial itself.
     """
-    values = [value_of(rows_of(run), objective, direction) for run in member.runs]
+    values = [value_of(run.rows(), objective, way) for run in member.runs]
     means: list[float | None] = []
     for count in range(1, len(values) + 1):
         first = [value for value in values[:count] if value is not None]
-        means.append(sum(first) / count if len(first) == count else None)
+        means.append(fmean(first) if len(first) == count else None)
     return means
 
 
-def best_trials(trials: Iterable[TrialFacts], directions: Sequence[str]) -> list[TrialFacts]:
-    """Return the completed trials that no other one beats: with one objective the first of the best, else the front."""
-    done = [each for each in trials if each.status == "completed"]
-    signs = [-1.0 if way == "min" else 1.0 for way in directions]
-    scores = {each.number: [sign * value for sign, value in zip(signs, each.values, strict=True)] for each in done}
-    if len(signs) == 1:
-        return sorted(done, key=lambda each: (-scores[each.number][0], each.number))[:1]
+def progress_of(member: Member, objective: Objective, way: str) -> list[float]:
+    """Return a trial's values to prune by, higher is better: the best up to each epoch, or the mean up to each fold."""
+    if member.runs[0] is member:
+        return by_epoch(member.rows(), objective, way)
+    sign = -1.0 if way == "min" else 1.0
+    return [sign * mean for mean in by_fold(member, objective, way) if mean is not None]
 
-    def beats(one: list[float], other: list[float]) -> bool:
-        return one != other and all(a >= b for a, b in zip(one, other, strict=True))
 
-    return [each for each in done if not any(beats(score, scores[each.number]) for score in scores.values())]
+def is_pruned(pruner: Pruner, own: Sequence[float], others: Sequence[Sequence[float]]) -> bool:
+    """Return True if a trial is to be stopped, by its values so far and those of the other trials (see `progress_of`).
+
+    It is a function of what history.csv has: Optuna's own pruners keep their decisions in a storage.
+
+    Asynchronous successive halving decides after `min_epochs * factor ** k` epochs: the best 1 / `factor` go on.
+    """
+    epochs = len(own)
+    reached = [each[epochs - 1] for each in others if len(each) >= epochs]
+    if isinstance(pruner, MedianPruner):
+        enough = epochs > pruner.min_epochs and len(reached) >= pruner.min_trials
+        return enough and own[-1] < median(reached)
+    rung = pruner.min_epochs
+    while rung < epochs:
+        rung *= pruner.factor
+    best = sorted([*reached, own[-1]], reverse=True)[: (len(reached) + 1) // pruner.factor]
+    return rung == epochs and bool(best) and own[-1] < best[-1]

@@ -3,9 +3,9 @@
 States of stateful layers (RNNs) in evaluation are separate from those in training.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.events import Tick
+from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.model.runtime.weights import Weight
 from kerascli.training.objectives.objective import full_precision
 from kerascli.training.objectives.train_step import GraphStep, TrainStepModule
@@ -91,6 +92,21 @@ class EvaluatedBatches:
         return [values]
 
 
+class FurtherStates(Protocol):
+    """States that an evaluation computes from each forward pass, in addition to those of the model's metrics."""
+
+    sums: Sequence[Tensor]
+    """States summed over batches, set when the evaluation ends."""
+
+    def states(self, outcome: GraphOutcome, targets: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
+        """Return the states of a batch, given the outcome and the targets of its forward pass."""
+        ...
+
+    def collect(self, batches: EvaluatedBatches, number: int) -> None:
+        """Do what follows a batch, whose number is given, on every process."""
+        ...
+
+
 def evaluate(
     module: TrainStepModule,
     batches: Iterable[Batch] | EvaluatedBatches,
@@ -98,36 +114,13 @@ def evaluate(
     seed: int,
     step: int = 0,
     only_defined: bool = False,
+    further: FurtherStates | None = None,
 ) -> Generator[Tick, None, dict[str, float]]:
     """Evaluate a model on batches: yield a Tick event after each batch, return losses and metrics as a dict by name.
 
     A Tick has no content: the caller may interrupt the work there. `module` runs the model and its losses. `seed` and
     `step` determine the random numbers of models that sample in inference. With `only_defined`, metrics that are
-    undefined for the rows of the batches are left out.
-    """
-
-    def states_of(batch: Batch) -> tuple[list[Tensor], dict[str, Tensor]]:
-        outcome = module(batch)
-        return outcome.loss.states, outcome.updates
-
-    sums = yield from summed_states(module, batches, states_of, seed=seed, step=step)
-    return module.objective.logged_values(sums, only_defined=only_defined)
-
-
-def summed_states(
-    module: TrainStepModule,
-    batches: Iterable[Batch] | EvaluatedBatches,
-    states_of: Callable[[Batch], tuple[list[Tensor], dict[str, Tensor]]],
-    *,
-    seed: int,
-    step: int = 0,
-    then: Callable[[int], None] | None = None,
-) -> Generator[Tick, None, list[Tensor]]:
-    """Call `states_of` for each batch, the model in evaluation mode; return metric states summed over batches.
-
-    A Tick event (without content) is yielded after each batch. `states_of` is a function from a batch to its metric
-    states and the new values of weights by name. `seed` and `step` determine the random numbers of models that sample
-    in inference. `then` is called on every process after each batch, with its number.
+    undefined for the rows of the batches are left out. `further` needs a module of one graph (GraphStep).
     """
     module.eval()
     batches = EvaluatedBatches.of(batches)
@@ -139,16 +132,32 @@ def summed_states(
             drawn = draws.Draws(seed, f"evaluate/{number}", step)
             # not around the yield: the receiver of the event would be in inference mode too
             with batches.inference(module), draws.using(drawn), own_states.for_batch():
-                states, updates = states_of(batch)
+                states, updates = _states(module, batch, further)
                 own_states.keep(updates)
         with torch.inference_mode():
             for each in batches.states(number, states):
                 sums = add_states(sums, each)
-        if then is not None:
-            then(number)
+        if further is not None:
+            further.collect(batches, number)
         yield Tick()
     assert sums is not None, "a split has rows"
-    return sums
+    count = len(module.objective.metrics)
+    if further is not None:
+        further.sums = sums[count:]
+    return module.objective.logged_values(sums[:count], only_defined=only_defined)
+
+
+def _states(
+    module: TrainStepModule, batch: Batch, further: FurtherStates | None
+) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """Return the metric states of a batch, the further ones last, and the new values of weights by name."""
+    if further is None:
+        made = module(batch)
+        return made.loss.states, made.updates
+    assert isinstance(module, GraphStep)
+    outcome, targets = module.compare(batch)
+    loss = module.objective(outcome, targets, batch.sample_weight, batch.rows)
+    return [*loss.states, *further.states(outcome, targets, batch)], outcome.updates
 
 
 def finished(work: Generator[object, None, T]) -> T:

@@ -3,7 +3,7 @@
 A model should be better than its baselines. A model with an output that has no meaningful baseline has no baselines.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -13,9 +13,9 @@ from torch import Tensor
 
 from kerascli.config.run import RunSpec
 from kerascli.data.base import States
+from kerascli.data.batches.loader import Batch
 from kerascli.data.batches.rows import MemorySplit, Split
-from kerascli.data.date_steps import Dates
-from kerascli.data.dates import parsed_times
+from kerascli.data.dates import Dates, parsed_times
 from kerascli.data.pipeline.prepare import PreparedData, Stages, fitted_pipelines
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.timeseries import Timeseries
@@ -24,14 +24,17 @@ from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
 from kerascli.data.transforms.datetime import DateTime
 from kerascli.foundation.errors import DataError, Fault
-from kerascli.foundation.events import Evaluated
+from kerascli.foundation.events import Evaluated, Logs
 from kerascli.losses.base import same_shape
 from kerascli.losses.crossentropy import EPSILON
 from kerascli.losses.regression import RegressionLoss
 from kerascli.metrics.comparisons import OutputTarget
-from kerascli.training.baselines import Baseline
+from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.training.classes import is_classification_loss
+from kerascli.training.objectives.objective import BaseObjective, full_precision
 
+Baseline = Mapping[str, Tensor | str]
+"""Mapping from output to a constant prediction (units,), or to the name of a target that holds one for each row."""
 _MOST_UNITS = 1000
 """Maximum number of output units: run.json holds a number for each."""
 _MOST_BLOCKS = 64
@@ -127,10 +130,10 @@ def _earlier(spec: RunSpec, learned: States, pair: OutputTarget, rows: MemorySpl
         return
     (pipeline,) = (each for each in fitted_pipelines(data, learned) if each.named.id == ("targets", pair.target))
     for name, season in {"last value": None, **dict(_seasons(data, origin.table))}.items():
-        columns = {column: data.source.earlier_values(origin.table, column, season) for column in pipeline.columns}
-        values = {column: each for column, each in columns.items() if each is not None}
+        earlier = ((column, data.source.earlier_values(origin.table, column, season)) for column in pipeline.columns)
+        values = {column: each for column, each in earlier if each is not None}
         with suppress(DataError):  # a value that the target's preprocessing refuses, such as a missing one
-            if len(values) == len(columns):
+            if len(values) == len(pipeline.columns):
                 made = pipeline.prepare(Table(values, rows.rows, name=origin.table.name), OovCounts())
                 module = pipeline.per_batch()
                 yield name, made if module is None else module(torch.from_numpy(made)).numpy()
@@ -162,3 +165,39 @@ def no_better(evaluated: Evaluated, directions: Mapping[str, str]) -> Iterator[F
         if not any(sign[directions[key]] * (evaluated.logs[key] - value) > 0 for key, value in logs.items()):
             text = f"on '{evaluated.split}' the model is no better than a baseline: {name}"
             yield Fault(text, level="warning", hint="docs/bad_model.md says what to look at, and with which commands")
+
+
+class BaselineMetrics:
+    """Losses and metrics of baselines, computed with the same targets, weights and masks as those of the model."""
+
+    def __init__(self, objective: BaseObjective, baselines: Mapping[str, Baseline]) -> None:
+        self._objective = objective
+        self._baselines = dict(baselines)
+
+    def states(self, outcome: GraphOutcome, targets: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
+        """Return the states of all baselines for a batch, which add up; `outcome` is that of the model's forward pass.
+
+        Outputs with a mask have no constant as a baseline: the mean of the training targets is computed without it.
+        """
+        for name, each in list(self._baselines.items()):
+            if any(isinstance(each.get(output), Tensor) for output in outcome.masks):
+                del self._baselines[name]
+        outcomes = [_predicted(outcome, each, batch) for each in self._baselines.values()]
+        losses = [self._objective(each, targets, batch.sample_weight, batch.rows) for each in outcomes]
+        return [state for loss in losses for state in loss.states]
+
+    def results(self, sums: Sequence[Tensor]) -> dict[str, Logs]:
+        """Return a mapping from baseline to its losses and metrics by name, given the summed states."""
+        count = len(self._objective.metrics)
+        starts = zip(self._baselines, range(0, len(sums), count), strict=False)
+        return {name: self._objective.logged_values(sums[start : start + count]) for name, start in starts}
+
+
+def _predicted(outcome: GraphOutcome, baseline: Baseline, batch: Batch) -> GraphOutcome:
+    """Return the outcome of a forward pass with a baseline's predictions in place of the model's outputs."""
+    outputs = dict(outcome.outputs)
+    for output, values in baseline.items():
+        like = full_precision(outputs[output])
+        values = batch.targets[values].reshape(like.shape) if isinstance(values, str) else values
+        outputs[output] = torch.zeros_like(like) + values.to(like)
+    return replace(outcome, outputs=outputs)

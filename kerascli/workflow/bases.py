@@ -36,9 +36,9 @@ from kerascli.model.ir.nodes import names_used_by
 from kerascli.model.syntax.schema import SharedBase
 from kerascli.model.syntax.section import parse_model
 from kerascli.model.syntax.views import called_by, leading_to
-from kerascli.runs.index import find_run
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
+from kerascli.studies.folder import find_run
 
 _SHARED: ConfigPath = ("model", "shared")
 _SOURCES = ("application", "run", "file")

@@ -9,7 +9,7 @@ import torch
 from kerascli.data.base import SPLITS
 from kerascli.data.batches.rows import Split
 from kerascli.data.sources.wrapped import WrappedSource
-from kerascli.data.storage.row_errors.bad_rows import BadRows
+from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import Skipped
 from kerascli.foundation.disk.files import read_bytes
 from kerascli.foundation.errors import ConfigError, safe_text

@@ -1,24 +1,13 @@
-"""Convert predictions and metrics to the units of the raw columns, by inverting the preprocessing of targets."""
+"""Convert predictions to the units of the raw columns, by inverting the preprocessing of targets."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from kerascli.data.base import Inverse
-from kerascli.data.batches.loader import Batch
-from kerascli.metrics.comparisons import MetricUse, OutputTarget
-from kerascli.metrics.distances import MeanAbsoluteError
-from kerascli.model.runtime.graph import GraphOutcome
+from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.classes import is_classification_loss
-from kerascli.training.objectives.objective import full_precision, measured
 from kerascli.workflow.loaded import LoadedRun
-
-_DEFAULT = (MetricUse("mean_absolute_error", MeanAbsoluteError(), weighted=False, columns=("mean_absolute_error",)),)
-"""Metrics to report in the units of the raw column for an output without metrics in the config."""
 
 
 def inverse_of(run: LoadedRun, pair: OutputTarget) -> Inverse | None:
@@ -49,50 +38,3 @@ def significant(values: np.ndarray) -> np.ndarray:
         factor = 10.0 ** np.abs(np.clip(digits, -300, 300))
         rounded = np.where(digits > 0, np.round(values * factor) / factor, np.round(values / factor) * factor)
     return np.where(np.isfinite(rounded), rounded, values)
-
-
-class MetricsInUnits:
-    """Metrics in units of the raw columns, of the targets whose preprocessing can be inverted."""
-
-    def __init__(self, run: LoadedRun) -> None:
-        self._outputs = [_Measured(pair, undo) for pair in run.experiment.spec.pairs if (undo := inverse_of(run, pair))]
-
-    def states(self, outcome: GraphOutcome, targets: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
-        """Return the metric states of a batch, which add up; `outcome` and `targets` are those of its forward pass."""
-        return [state for each in self._outputs for state in each.states(outcome, targets[each.pair.target], batch)]
-
-    def results(self, sums: Sequence[Tensor], *, only_defined: bool = False) -> dict[str, dict[str, float]]:
-        """Return a mapping from target to a mapping from metric to value, given the summed states.
-
-        With `only_defined`, metrics that are undefined for the rows are left out.
-        """
-        remaining = iter(sums)
-        return {each.pair.target: each.results(remaining, only_defined=only_defined) for each in self._outputs}
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """Model output whose metrics are computed in the units of its target's column in the data."""
-
-    pair: OutputTarget
-    undo: Inverse
-
-    @property
-    def metrics(self) -> Sequence[MetricUse]:
-        return self.pair.metrics or _DEFAULT
-
-    def states(self, outcome: GraphOutcome, y_true: Tensor, batch: Batch) -> list[Tensor]:
-        y_true, y_pred = self._in_units(y_true), self._in_units(full_precision(outcome.outputs[self.pair.output]))
-        weight, mask = batch.sample_weight.get(self.pair.target), outcome.masks.get(self.pair.output)
-        weight, mask = (None if values is None else values.cpu() for values in (weight, mask))
-        return [measured(use.metric, y_true, y_pred, weight if use.weighted else None, mask) for use in self.metrics]
-
-    def _in_units(self, values: Tensor) -> Tensor:
-        return torch.from_numpy(self.undo(values.cpu().numpy()))
-
-    def results(self, states: Iterator[Tensor], *, only_defined: bool) -> dict[str, float]:
-        results: dict[str, float] = {}
-        for use in self.metrics:
-            values = use.metric.elements(next(states).double(), only_defined=only_defined)
-            results |= {name: value for name, value in zip(use.columns, values, strict=True) if value is not None}
-        return results

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from kerascli.config.point import config_at, written_point
-from kerascli.config.sections.space import read_space
+from kerascli.config.composition.overrides import override
+from kerascli.config.sections.space import config_at, flag_assignments, read_space
 from kerascli.config.sections.tune import parse_tune
 from kerascli.config.yaml.text import parse_document
 from kerascli.workflow.check import check
@@ -47,8 +47,8 @@ def test_parameters_within_a_choice_follow_it() -> None:
 
 def test_a_point_sets_flags_and_paths() -> None:
     point = {"units": 8, "act": 1, "compile.optimizer": 1, RATE: 0.001, "fit.batch_size": 0}
-    document, flags = config_at(parse_document(CONFIG, "c.yaml"), ["units=5"], _space().values(point))
-    assert flags == ["units=8", "act=tanh"]
+    document = config_at(parse_document(CONFIG, "c.yaml"), _space().values(point))
+    assert document.data["flags"] == {"units": 8, "act": "tanh"}
     assert document.at(("compile", "optimizer")) == {"adam": {"learning_rate": 0.001}}
     assert document.at(("fit", "batch_size")) == 16
     assert "tune" not in document.data
@@ -56,14 +56,14 @@ def test_a_point_sets_flags_and_paths() -> None:
 
 def test_the_config_as_written_is_a_point_as_far_as_it_is_in_the_space() -> None:
     document = parse_document(CONFIG, "c.yaml")
-    assert written_point(document, [], _space()) == {"units": 16, "act": 0, "compile.optimizer": 1, RATE: 0.01}
-    assert "units" not in written_point(document, ["units=1000"], _space())
+    assert _space().written(document) == {"units": 16, "act": 0, "compile.optimizer": 1, RATE: 0.01}
+    assert "units" not in _space().written(override(document, flag_assignments(document, ["units=1000"])))
 
 
 def test_the_values_of_a_grid_are_round_numbers() -> None:
     rate = next(each for each in _space().parameters if each.name == RATE)
     assert list(rate.grid()) == [0.0001, 0.001, 0.01, 0.1]
-    (units,) = read_space({"units": {"int": {"range": [32, 512], "log": True, "steps": 5}}}, None).parameters
+    (units,) = read_space("flags", {"units": {"int": {"range": [32, 512], "log": True, "steps": 5}}}).parameters
     assert list(units.grid()) == [32, 64, 128, 256, 512]
 
 

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from kerascli.data.date_steps import Dates
+from kerascli.data.dates import Dates
 from kerascli.foundation.errors import DataError
 
 

@@ -10,8 +10,7 @@ import pytest
 from pyarrow import csv, parquet
 
 from kerascli.data.base import NO_STATE, SOURCES, TRANSFORMS, Context, Field
-from kerascli.data.date_steps import Dates
-from kerascli.data.dates import parsed_times
+from kerascli.data.dates import Dates, parsed_times
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.language.component import Invalid
 from tests.support.transform_harness import transformed

@@ -8,7 +8,7 @@ import pytest
 from kerascli.data.base import SOURCES, Context
 from kerascli.data.storage.column import Column
 from kerascli.data.storage.json_lines import read_json_lines
-from kerascli.data.storage.row_errors.bad_rows import BadRows
+from kerascli.data.storage.row_errors import BadRows
 from kerascli.foundation.errors import DataError
 
 

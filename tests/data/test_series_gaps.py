@@ -10,8 +10,7 @@ import pytest
 
 from kerascli.config.load import open_config
 from kerascli.data.base import Context
-from kerascli.data.date_steps import regular_times
-from kerascli.data.dates import parsed_times
+from kerascli.data.dates import parsed_times, regular_times
 from kerascli.data.pipeline.prepare import PreparedData, load_data
 from kerascli.data.section import parse_data
 from kerascli.data.series_gaps import fill_gaps

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from kerascli.data.base import SOURCES, Context
-from kerascli.data.remote import databases, frozen
+from kerascli.data.remote import frozen
+from kerascli.data.sources import sql
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import ConfigError, DataError, DataMissing
 from kerascli.language.component import Invalid
@@ -62,7 +63,7 @@ def read(folder: Path, query: str, url: str = "sqlite:///x.db") -> Table:
 
 @pytest.mark.parametrize("rows", [frozen.FROZEN_ROWS, 7])
 def test_columns_have_the_types_of_the_values(rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(databases, "FROZEN_ROWS", rows)  # a later block widens the types of the first
+    monkeypatch.setattr(sql, "FROZEN_ROWS", rows)  # a later block widens the types of the first
     count = 20
     database(tmp_path, {
         "whole": [2**62 + row for row in range(count)], "gaps": [1, None, *range(count - 2)],

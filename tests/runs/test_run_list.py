@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
 from kerascli.foundation.errors import ConfigError, FileRefused
-from kerascli.report.page.list_page import list_html
+from kerascli.report.page.runs_page import list_html
 from kerascli.report.tables import RunLine, list_table
 from kerascli.runs import history
 from kerascli.runs.index import list_runs

@@ -3,7 +3,7 @@
 import pytest
 
 from kerascli.config.sections.tune import AshaPruner, MedianPruner
-from kerascli.studies.pruning import is_pruned
+from kerascli.studies.values import is_pruned
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ from kerascli.studies.pruning import is_pruned
 )
 def test_at_a_rung_a_third_goes_on(rank: int, epochs: int, stops: bool) -> None:
     """Nine trials, by rank from 1; rungs are at 2, 6 and 18 epochs."""
-    others = [[0.0, 1.0 - each / 10, *[0.0] * 5] for each in range(1, 10) if each != rank]
-    own = [0.0, 1.0 - rank / 10, *[0.0] * 5][:epochs]
+    others = [[0.0, *[1.0 - each / 10] * 6] for each in range(1, 10) if each != rank]
+    own = [0.0, *[1.0 - rank / 10] * 6][:epochs]
     assert is_pruned(AshaPruner(min_epochs=2, factor=3), own, others) == stops
 
 
@@ -32,7 +32,7 @@ def test_the_first_trials_at_a_rung_go_on() -> None:
 
 
 def test_a_trial_below_the_median_of_the_best_values_is_stopped() -> None:
-    others = [[0.1, 0.2], [0.9, 0.1], [0.3, 0.4], [0.5, 0.6], [0.7]]
+    others = [[0.1, 0.2], [0.9, 0.9], [0.3, 0.4], [0.5, 0.6], [0.7]]
     pruner = MedianPruner()  # the best values at two epochs are 0.2, 0.4, 0.6, 0.9
     assert is_pruned(pruner, [0.1, 0.49], others)
     assert not is_pruned(pruner, [0.1, 0.51], others)

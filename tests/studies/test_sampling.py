@@ -9,8 +9,8 @@ import pytest
 
 from kerascli.config.sections.space import Point
 from kerascli.config.sections.tune import parse_tune
-from kerascli.studies.facts import TrialFacts
-from kerascli.studies.sampling import grid, next_point
+from kerascli.studies.folder import TrialFacts
+from kerascli.studies.sampling import grid, grid_size, next_point
 from tests.support.needs import library
 
 SPACE = {
@@ -75,11 +75,14 @@ def test_a_grid_has_every_point_once_and_the_written_one_first() -> None:
         {"units": units, "cell": cell, "o": 0, "o.adam.rate": rate}
         for units, cell, rate in itertools.product([4, 45, 512], [0, 1], rates)
     ] + [{"units": units, "cell": cell, "o": 1} for units, cell in itertools.product([4, 45, 512], [0, 1])]
-    points = list(grid(tune.space, {}))  # type: ignore[attr-defined]
+    points = list(grid(tune.space))  # type: ignore[attr-defined]
     assert sorted(map(str, points)) == sorted(map(str, everything))
     written = points[5]
     rest = [next_point(tune, 7, number, written, [], ("min",)) for number in range(2, len(points) + 1)]  # type: ignore[arg-type]
     assert rest == [point for point in points if point != written]
+    for most, size in ((24, 24), (100, 24), (5, 5)):
+        assert grid_size(tune, written, most) == size  # type: ignore[arg-type]
+        assert grid_size(tune, {"units": 5}, most) == size + 1, "the config as written is on no point"  # type: ignore[arg-type]
 
 
 def test_random_numbers_are_uniform_on_their_scale() -> None:

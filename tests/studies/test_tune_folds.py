@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from pathlib import Path
 from statistics import fmean
 
@@ -9,11 +10,10 @@ import numpy as np
 import pytest
 
 from kerascli.config.sections.tune import Objective
-from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.errors import ConfigError, StorageError
 from kerascli.runs.index import find_run
-from kerascli.studies.facts import TrialFacts
-from kerascli.studies.folder import Study
-from kerascli.studies.values import by_fold, rows_of, value_of
+from kerascli.studies.folder import Study, TrialFacts
+from kerascli.studies.values import by_fold, value_of
 from kerascli.workflow.tuning import worker
 from kerascli.workflow.tuning.worker import Worker
 from tests.support.runs_harness import command, outcome, write
@@ -59,7 +59,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def trial(study: Study, number: int) -> TrialFacts:
-    facts = study.member(number).facts()
+    facts = study.member(number).trial()
     assert facts is not None
     return facts
 
@@ -67,7 +67,7 @@ def trial(study: Study, number: int) -> TrialFacts:
 def test_the_objective_of_a_trial_is_the_mean_of_its_folds(study: Study) -> None:
     for number in (1, 2, 3):
         assert trial(study, number).status == "completed", trial(study, number).reason
-        runs = [find_run(f"{study.name}/{number}/fold-{fold}", study.path.parent) for fold in (1, 2, 3)]
+        runs = [find_run(f"{study.path.name}/{number}/fold-{fold}", study.path.parent) for fold in (1, 2, 3)]
         values = [min(row["val_loss"] for row in run.history()) for run in runs]
         assert trial(study, number).values == [pytest.approx(fmean(values), rel=1e-12)]
         assert trial(study, number).epochs == 6
@@ -78,7 +78,7 @@ def test_the_runs_of_a_trial_are_those_of_train(study: Study, tmp_path: Path) ->
     folder = study.path.parent.parent
     sets = ["--set", "data.split.fold=2", "--set", "tune=null", "--set", "compile.jit_compile=false"]
     command("train", folder / "config.yaml", *sets, "--runs-dir", tmp_path)
-    assert outcome(find_run("latest", tmp_path)) == outcome(find_run(f"{study.name}/1/fold-2", study.path.parent))
+    assert outcome(find_run("latest", tmp_path)) == outcome(find_run(f"{study.path.name}/1/fold-2", study.path.parent))
 
 
 def test_a_study_predicts_the_mean_of_the_folds_of_its_best_trial(study: Study) -> None:
@@ -121,7 +121,7 @@ def test_a_killed_trial_goes_on_with_the_same_bits(study: Study, tmp_path: Path)
     for number in (1, 2, 3):
         assert trial(again, number).values == trial(study, number).values
         for one, other in zip(again.member(number).runs, study.member(number).runs, strict=True):
-            assert outcome(one.record) == outcome(other.record)
+            assert outcome(one) == outcome(other)
 
 
 def test_a_trial_is_pruned_between_folds(tmp_path: Path) -> None:
@@ -157,6 +157,15 @@ def test_asha_is_refused_over_folds(tmp_path: Path) -> None:
 
 
 def test_the_mean_of_the_first_folds_is_that_of_their_values(study: Study) -> None:
-    values = [value_of(rows_of(run), LOSS, "min") for run in study.member(1).runs]
+    values = [value_of(run.rows(), LOSS, "min") for run in study.member(1).runs]
     means = by_fold(study.member(1), LOSS, "min")
     assert means == [pytest.approx(np.mean(values[:count])) for count in (1, 2, 3)]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def test_a_full_disk_stops_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, usage = tuned(tmp_path), shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10**7))
+    with pytest.raises(StorageError, match=r"only 10 MB of disk space are left: no further trial is started"):
+        Worker(study).work()
+    assert study.trials() == []
+    assert not any(member.is_claimed() for member in study.members())

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from kerascli.foundation.errors import ConfigError, DataError, Interrupted, Kera
 from kerascli.foundation.events import EpochEnd
 from kerascli.runs.index import find_run, list_runs
 from kerascli.runs.record import RunRecord
-from kerascli.studies.table import study_text
+from kerascli.studies.table import study_line
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.tuning.folds import start_folds
 from tests.support.runs_harness import command, outcome, write
@@ -258,13 +259,28 @@ def test_other_commands_name_a_run_of_the_study(trained: tuple[Path, str]) -> No
         command("train", trained[0].name, "--runs-dir", trained[0].parent)
 
 
-@pytest.mark.parametrize("words", [["studies", "show", "--csv"], ["studies", "best"], ["report"], ["plot"]])
+@pytest.mark.parametrize("words", [["studies", "show", "--csv"], ["studies", "best"]])
 def test_what_shows_trials_refuses_a_study_of_folds(trained: tuple[Path, str], words: list[str]) -> None:
     path, _ = trained
     with pytest.raises(ConfigError, match="is a study of folds, without a search space") as caught:
         command(*words, path)
-    assert "trials/fold-1" in str(caught.value.faults[0].hint)
-    assert study_text(path) == f"study {path.name}: completed, 3/3 folds"
+    assert f"kerascli report {path}" in str(caught.value.faults[0].hint)
+    line = study_line(path)
+    assert (line["status"], line["of"], line["done"]) == ("completed", "folds", "3/3")
+
+
+def test_a_study_of_folds_has_a_page_and_a_plot(trained: tuple[Path, str], tmp_path: Path) -> None:
+    path, printed = trained
+    command("report", path, "-o", tmp_path / "folds.html")
+    page = (tmp_path / "folds.html").read_text()
+    assert "3 of 3 folds" in page
+    cells = [cell for line in printed.split("\n\n")[0].splitlines()[1:] for cell in line.split()]
+    assert [cell for cell in re.findall(r"<t[dh][^>]*>([^<]+)</t[dh]>", page) if cell in cells][: len(cells)] == cells
+    assert all(f"fold-{number} validation" in page for number in FOLDS), "a curve of each fold"
+    numbers = json.loads(command("report", path, "--json"))
+    assert {name: len(rows) for name, rows in numbers["histories"].items()} == {f"fold-{n}": 3 for n in FOLDS}
+    command("plot", path, "-o", tmp_path / "folds.png")
+    assert (tmp_path / "folds.png").stat().st_size > 1000
 
 
 def test_a_fault_before_the_first_run_leaves_no_study(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from kerascli.cli.commands import app
 from kerascli.data.storage.image_files import Reading, decoded
 from kerascli.foundation.disk.files import file_digest
 from kerascli.foundation.errors import ConfigError, DataError, FileRefused
-from kerascli.optimizers.clipping import scale_to_mean
+from kerascli.optimizers.clipping import scale
 from kerascli.workflow.bases import open_config
 from kerascli.workflow.check import check
 from kerascli.workflow.fitting.options import Options
@@ -116,11 +116,14 @@ def test_a_run_needs_its_pictures_only_to_be_trained(tmp_path: Path) -> None:
     np.testing.assert_array_equal(outputs["canvas"], _weights(run.path)["canvas/value"])
 
 
-def test_a_scaled_gradient_has_the_mean_one() -> None:
-    gradients = [torch.tensor([[3.0, -1.0], [0.0, 4.0]]), torch.zeros(3)]
-    scale_to_mean(gradients)
-    torch.testing.assert_close(gradients[0], torch.tensor([[1.5, -0.5], [0.0, 2.0]]))
+def test_a_scaled_gradient_has_the_mean_or_root_mean_square_one() -> None:
+    values = torch.tensor([[3.0, -1.0], [0.0, 4.0]])
+    gradients = [values.clone(), torch.zeros(3)]
+    scale(gradients, "mean_abs")
+    torch.testing.assert_close(gradients[0], values / 2)
     torch.testing.assert_close(gradients[1], torch.zeros(3))
+    scale(gradients, "rms")
+    torch.testing.assert_close(gradients[0], values / 6.5**0.5)
 
 
 @pytest.mark.parametrize(

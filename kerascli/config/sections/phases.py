@@ -1,13 +1,15 @@
 """The `fit.phases:` section: consecutive fits of one model, each unfolded into a complete config.
 
-A phase inherits the settings of `fit`, `compile` and `data` that it does not name. `trainable` accumulates: as in Keras
-a layer stays as it was set until a later phase sets it again.
+A phase inherits the settings of all sections that it does not name. `trainable` accumulates: as in Keras a layer stays
+as it was set until a later phase sets it again.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Annotated, Any, TypeVar
+
+from pydantic import WithJsonSchema
 
 from kerascli.config.composition.merge import Merger, component_name, is_component
 from kerascli.config.sections.compile import ComputeSection
@@ -21,7 +23,7 @@ from kerascli.language.section import BaseSection, section_ref, unknown_keys
 
 
 class PhaseSection(BaseSection):
-    """Phase of training, an item of `fit.phases`: settings that differ from `fit`, `compile` and `data`."""
+    """Phase of training, an item of `fit.phases`: settings that differ from `fit` and the other sections."""
 
     epochs: PositiveInt = 10
     """Number of epochs in this phase of the fit."""
@@ -29,6 +31,10 @@ class PhaseSection(BaseSection):
     """Settings merged into the config's `compile`; a phase that changes `compile` starts with a new optimizer."""
     data: Annotated[Any, section_ref("data")] = None
     """Settings merged into the config's `data`."""
+    flags: Annotated[Any, WithJsonSchema({"type": "object"})] = None
+    """Values of flags in this phase."""
+    model: Annotated[Any, section_ref("model")] = None
+    """Settings merged into the config's `model`; the weights stay the same, but for the sizes of pictures."""
 
 
 def _not_per_phase(cls: type[BaseSection]) -> dict[str, str]:
@@ -77,7 +83,9 @@ def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
     for number, phase in enumerate(phases):
         before = configs[-1] if configs else document
         try:
-            configs.append(_phase(document, before, number, _settings(phase, (*_PHASES, number), faults)))
+            settings = _settings(phase, (*_PHASES, number), faults)
+            faults += _undeclared(settings.get("flags"), document.data.get("flags"), (*_PHASES, number, "flags"))
+            configs.append(_phase(document, before, number, settings))
         except Invalid as invalid:
             faults += invalid.faults
             configs.append(_phase(document, before, number, {}))
@@ -102,6 +110,14 @@ def _settings(phase: Any, path: Path, faults: list[Fault]) -> dict[Any, Any]:
         faults += [_not_in_a_phase(key, fixed[key], (*path, "compile")) for key in compiled if key in fixed]
         settings["compile"] = {key: compiled[key] for key in compiled if key not in fixed}
     return settings
+
+
+def _undeclared(flags: Any, declared: Any, path: Path) -> list[Fault]:
+    """Return the config errors of the flags that a phase sets, other than those of their values."""
+    if flags is not None and not isinstance(flags, dict):
+        return [Fault(f"flags: expected a mapping of names and values, got {show(flags)}", path)]
+    names = [str(name) for name in declared] if isinstance(declared, dict) else []
+    return unknown_keys([key for key in flags or () if key not in names], names, "flags", path, listed="flags has")
 
 
 def _not_in_a_phase(key: str, reason: str, path: Path) -> Fault:

@@ -1,4 +1,4 @@
-"""Search space of a study: ranges and choices of flags and config values, as the section `tune` writes them.
+"""Search space of a study, as the section `tune` writes it: ranges and choices of flags and config values.
 
 A point of the space maps each parameter's name to its value, for a choice to the index of an item. Parameters within an
 item of a choice belong to a point only where that item is chosen.
@@ -11,6 +11,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from kerascli.config.composition.overrides import override, path_parts
+from kerascli.config.composition.references import read_flags
+from kerascli.config.yaml.document import Document
+from kerascli.config.yaml.dump import flow_yaml
 from kerascli.foundation.errors import Fault, Path, show
 from kerascli.foundation.shapes import to_tuple
 from kerascli.language.component import Invalid
@@ -18,14 +22,16 @@ from kerascli.language.section import BaseSection, parse_section
 
 Point = Mapping[str, int | float]
 """Type of a point: mapping from parameter to its number, for a choice to the index of the chosen item."""
+Condition = tuple[str, int]
+"""Type of a choice and the index of an item of it."""
 
 
-class Range(BaseSection):
+class FloatRange(BaseSection):
     """Range of numbers to search."""
 
     title: ClassVar[str] = "a range"
 
-    range: Any
+    range: Annotated[tuple[float, float], BeforeValidator(to_tuple)]
     """Lowest and highest value, both included."""
     log: bool = False
     """Sample on a logarithmic scale."""
@@ -33,7 +39,7 @@ class Range(BaseSection):
     """Number of values in a grid; null: all integers, and no grid for `float`."""
 
     @model_validator(mode="after")
-    def _increases(self) -> "Range":
+    def _increases(self) -> "FloatRange":
         low, high = self.range
         if not low < high:
             raise ValueError(f"range: expected the lowest value and a higher one, got [{low:g}, {high:g}]")
@@ -42,17 +48,10 @@ class Range(BaseSection):
         return self
 
 
-class IntRange(Range):
+class IntRange(FloatRange):
     """Range of integers to search."""
 
-    range: Annotated[tuple[int, int], BeforeValidator(to_tuple)]
-    """Lowest and highest value, both included."""
-
-
-class FloatRange(Range):
-    """Range of numbers to search."""
-
-    range: Annotated[tuple[float, float], BeforeValidator(to_tuple)]
+    range: Annotated[tuple[int, int], BeforeValidator(to_tuple)]  # pyright: ignore[reportIncompatibleVariableOverride]
     """Lowest and highest value, both included."""
 
 
@@ -64,12 +63,17 @@ class Parameter:
     """Name of the flag, or path of the config value."""
     path: Path
     """Config path of the parameter in the section `tune`."""
-    domain: Range | None
+    domain: FloatRange | None
     """Range of a number; None for a choice."""
     items: tuple[Any, ...] = ()
     """Items of a choice, in which a Parameter stands for its value."""
-    condition: tuple[str, int] | None = None
+    condition: Condition | None = None
     """Choice and index of its item within which the parameter is; None: it belongs to every point."""
+
+    @property
+    def setting(self) -> str:
+        """Path of the config value as of `--set`."""
+        return f"flags.{self.name}" if self.path[0] == "flags" else self.name
 
     @property
     def is_integer(self) -> bool:
@@ -97,34 +101,45 @@ class Parameter:
         values = [low, *(float(f"{value:.12g}") for value in inner), high]
         return sorted({round(value) for value in values}) if self.is_integer else values
 
+    def number_of(self, written: Any) -> int | float | None:
+        """Return the number that stands for a config value, None if the value is not in the range or choice."""
+        if self.domain is None:
+            return next((index for index, item in enumerate(self.items) if _is_like(item, written)), None)
+        low, high = self.bounds
+        is_number = type(written) is int or (type(written) is float and not self.is_integer)
+        return (written if self.is_integer else float(written)) if is_number and low <= written <= high else None
+
 
 @dataclass(frozen=True, slots=True)
 class Space:
     """Search space: parameters, each after the choice that it depends on, and what they set in a config."""
 
     parameters: tuple[Parameter, ...]
-    flags: Mapping[str, Any]
-    """Mapping from flag to its value, in which a Parameter stands for its own value."""
     sets: Mapping[str, Any]
     """Mapping from a path as of `--set` to its value, in which a Parameter stands for its own value."""
 
-    def values(self, point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return (value of each flag, value of each path as of `--set`) at a point."""
-        flags, sets = ({name: _filled(each, point) for name, each in part.items()} for part in (self.flags, self.sets))
-        return flags, sets
+    def values(self, point: Point) -> dict[str, Any]:
+        """Return the value of each path as of `--set` at a point."""
+        return {path: _filled(each, point) for path, each in self.sets.items()}
 
     def shown(self, point: Point) -> dict[str, Any]:
-        """Return the value of each parameter at a point, of a choice the item as the config writes it."""
-        return {each.name: _filled(each, point) for each in self.parameters if each.name in point}
+        """Return the value of each parameter at a point; of an item within which others are, only its name."""
+        inner = {each.condition for each in self.parameters}
+        values = {each.name: _filled(each, point) for each in self.parameters if each.name in point}
+        for name, value in values.items():
+            if (name, point[name]) in inner and isinstance(value, dict) and len(value) == 1:
+                values[name] = next(iter(value))
+        return values
 
-    def point_of(self, flags: Mapping[str, Any], at: Callable[[str], Any]) -> dict[str, int | float]:
-        """Return the point of a config as it is written; parameters whose value is not in the space are left out.
-
-        `flags` are the values of its flags, `at` returns the value at a path as of `--set`.
-        """
-        found = [_matched(each, flags.get(name)) for name, each in self.flags.items()]
-        found += [_matched(each, at(path)) for path, each in self.sets.items()]
-        return {name: value for each in found if each is not None for name, value in each.items()}
+    def written(self, document: Document) -> dict[str, int | float]:
+        """Return the point of a config; parameters whose value is not in the space are left out."""
+        resolved = replace(document, data={**document.data, "flags": read_flags(document)})
+        point: dict[str, int | float] = {}
+        for each in self.parameters:
+            written = resolved.at(path_parts(each.setting, "tune.set"))
+            if each.is_active(point) and (number := each.number_of(written)) is not None:
+                point[each.name] = number
+        return point
 
     def active(self, choose: Callable[[Parameter], int | float]) -> dict[str, int | float]:
         """Return the point whose parameters have the values that `choose` returns for them, in their order."""
@@ -134,92 +149,63 @@ class Space:
                 point[parameter.name] = choose(parameter)
         return point
 
-    def below(self, condition: tuple[str, int] | None) -> list[Parameter]:
-        """Return the parameters within an item of a choice; None: those of every point."""
-        return [each for each in self.parameters if each.condition == condition]
+
+HINT = "as in flags: {units: {int: {range: [32, 512]}}, cell: [lstm, gru]}"
+_KINDS: dict[str, type[FloatRange]] = {"int": IntRange, "float": FloatRange}
 
 
-def refuse_space(key: str, value: Any) -> Any:
-    """Return the value of a key, `flags` or `set`, of `tune` unchanged. Raises Invalid with all errors in it."""
-    reader = _Reader()
-    reader.mapping(value, key)
-    if reader.faults:
-        raise Invalid([replace(fault, path=fault.path[1:]) for fault in reader.faults])
-    return value
-
-
-def read_space(flags: Any, sets: Any) -> Space:
-    """Return the search space of the keys `flags` and `set` of the section `tune`. Raises Invalid."""
-    reader = _Reader()
-    parts = [reader.mapping(value, key) for key, value in (("flags", flags), ("set", sets))]
-    if not reader.faults and not reader.parameters:
-        reader.faults.append(Fault("expected a search space in 'flags' or 'set'", (), "key", hint=_HINT))
+def read_space(key: str, written: Any) -> Space:
+    """Return the space of the key `flags` or `set` of the section `tune`. Raises Invalid with all config errors."""
+    if not isinstance(written, dict):
+        raise Invalid([Fault(f"{key}: expected a mapping, got {show(written)}", ())])
+    reader, sets = _Reader(key), {}
+    for name, each in written.items():
+        before = len(reader.parameters), len(reader.faults)
+        value = {"choice": each} if isinstance(each, list) else each
+        sets[f"flags.{name}" if key == "flags" else str(name)] = reader.value(value, str(name), (name,), None)
+        if before == (len(reader.parameters), len(reader.faults)):
+            text = f"{name}: expected a list of choices or a range, got {show(each)}"
+            reader.faults.append(Fault(text, (name,), hint=HINT))
     if reader.faults:
         raise Invalid(reader.faults)
-    return Space(tuple(reader.parameters), *parts)
-
-
-_HINT = "as in flags: {units: {int: {range: [32, 512]}}, cell: [lstm, gru]}"
-_KINDS: dict[str, type[Range]] = {"int": IntRange, "float": FloatRange}
+    return Space(tuple(reader.parameters), sets)
 
 
 class _Reader:
-    """Parser of a search space; collects its parameters and config errors."""
+    """Parser of the space of one key; collects its parameters and config errors, whose paths are below the key."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: str) -> None:
         self.parameters: list[Parameter] = []
         self.faults: list[Fault] = []
+        self._key = key
 
-    def mapping(self, value: Any, key: str) -> dict[str, Any]:
-        """Return the key `flags` or `set` with Parameters in place of its ranges and choices."""
-        if value is not None and not isinstance(value, dict):
-            self.faults.append(Fault(f"{key}: expected a mapping, got {show(value)}", (key,)))
-            return {}
-        read: dict[str, Any] = {}
-        for name, written in (value or {}).items():
-            before = len(self.parameters), len(self.faults)
-            is_choice = isinstance(written, list)
-            read[str(name)] = self.value({"choice": written} if is_choice else written, str(name), (key, name), None)
-            if before == (len(self.parameters), len(self.faults)):
-                text = f"{name}: expected a list of choices or a range, got {show(written)}"
-                self.faults.append(Fault(text, (key, name), hint=_HINT))
-        return read
-
-    def value(self, written: Any, name: str, path: Path, condition: tuple[str, int] | None) -> Any:
+    def value(self, written: Any, name: str, path: Path, condition: Condition | None) -> Any:
         """Return a value of the space in which a Parameter stands for each range and choice."""
         if isinstance(written, list):
             return [self.value(item, f"{name}[{i}]", (*path, i), condition) for i, item in enumerate(written)]
         if not isinstance(written, dict):
             return written
-        kind = next(iter(written), None) if len(written) == 1 else None
-        inner = written.get(kind)
+        kind, inner = next(iter(written.items())) if len(written) == 1 else ("", None)
         if kind == "choice":
-            return self.choice(inner, name, path, condition)
-        if kind in _KINDS and isinstance(inner, dict):
-            try:
-                domain = parse_section(_KINDS[kind], inner, (*path, kind))
-            except Invalid as invalid:
-                self.faults += invalid.faults
-                return None
-            return self.add(Parameter(name, path, domain, condition=condition))
-        return {key: self.value(each, f"{name}.{key}", (*path, key), condition) for key, each in written.items()}
+            return self._choice(inner, name, path, condition)
+        if kind not in _KINDS or not isinstance(inner, dict):
+            return {key: self.value(each, f"{name}.{key}", (*path, key), condition) for key, each in written.items()}
+        try:
+            domain = parse_section(_KINDS[kind], inner, (*path, kind))
+        except Invalid as invalid:
+            self.faults += invalid.faults
+            return None
+        self.parameters.append(Parameter(name, (self._key, *path), domain, condition=condition))
+        return self.parameters[-1]
 
-    def choice(self, items: Any, name: str, path: Path, condition: tuple[str, int] | None) -> Any:
+    def _choice(self, items: Any, name: str, path: Path, condition: Condition | None) -> Any:
         if not isinstance(items, list) or len(items) < 2:
             self.faults.append(Fault(f"{name}: expected a list of at least two choices, got {show(items)}", path))
             return None
         place = len(self.parameters)
         read = tuple(self.value(item, name, (*path, i), (name, i)) for i, item in enumerate(items))
-        inner, self.parameters = self.parameters[place:], self.parameters[:place]
-        parameter = self.add(Parameter(name, path, None, read, condition))
-        self.parameters += inner
-        return parameter
-
-    def add(self, parameter: Parameter) -> Parameter:
-        if any(each.name == parameter.name for each in self.parameters):
-            self.faults.append(Fault(f"two parameters are called '{parameter.name}'", parameter.path, "key"))
-        self.parameters.append(parameter)
-        return parameter
+        self.parameters.insert(place, Parameter(name, (self._key, *path), None, read, condition))
+        return self.parameters[place]
 
 
 def _filled(value: Any, point: Point) -> Any:
@@ -232,32 +218,29 @@ def _filled(value: Any, point: Point) -> Any:
     return [_filled(each, point) for each in value] if isinstance(value, list) else value
 
 
-def _matched(template: Any, value: Any) -> dict[str, int | float] | None:
-    """Return the numbers of the Parameters in a value of a space that give a config's value; None if none give it."""
-    if isinstance(template, Parameter):
-        return _number_of(template, value)
-    if isinstance(template, dict) and isinstance(value, dict) and template.keys() <= value.keys():
-        pairs = [(each, value[key]) for key, each in template.items()]
-    elif isinstance(template, list) and isinstance(value, list) and len(template) == len(value):
-        pairs = list(zip(template, value, strict=True))
-    else:
-        return {} if type(template) is type(value) and template == value else None
-    found: dict[str, int | float] = {}
-    for each, inner in pairs:
-        matched = _matched(each, inner)
-        if matched is None:
-            return None
-        found |= matched
-    return found
+def _is_like(item: Any, written: Any) -> bool:
+    """Return True if an item of a choice is a config value, whatever the values of the Parameters in it."""
+    if isinstance(item, Parameter):
+        return True
+    if isinstance(item, dict) and isinstance(written, dict):
+        return all(key in written and _is_like(each, written[key]) for key, each in item.items())
+    if isinstance(item, list) and isinstance(written, list):
+        return len(item) == len(written) and all(map(_is_like, item, written))
+    return type(item) is type(written) and item == written
 
 
-def _number_of(parameter: Parameter, value: Any) -> dict[str, int | float] | None:
-    """Return the number of a parameter, and of those within its chosen item, that gives a config's value; or None."""
-    if parameter.domain is None:
-        items = ((index, _matched(item, value)) for index, item in enumerate(parameter.items))
-        return next(({parameter.name: index, **inner} for index, inner in items if inner is not None), None)
-    low, high = parameter.bounds
-    is_number = type(value) is int or (type(value) is float and not parameter.is_integer)
-    if not is_number or not low <= value <= high:
-        return None
-    return {parameter.name: value if parameter.is_integer else float(value)}
+def config_at(document: Document, sets: Mapping[str, Any]) -> Document:
+    """Return a config without `tune`, and with values set at paths as of `--set`. Raises ConfigError."""
+    document = override(document, assignments(sets))
+    return replace(document, data={key: value for key, value in document.data.items() if key != "tune"})
+
+
+def assignments(sets: Mapping[str, Any]) -> list[str]:
+    """Return the arguments of `--set` that set values at paths."""
+    return [f"{path}={flow_yaml(value)}" for path, value in sets.items()]
+
+
+def flag_assignments(document: Document, flags: Sequence[str]) -> list[str]:
+    """Return the arguments of `--set` that set flags to the values of arguments of `--flag`."""
+    values = read_flags(document, flags)
+    return assignments({f"flags.{name}": values[name] for name in (each.partition("=")[0] for each in flags)})

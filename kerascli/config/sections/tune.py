@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from kerascli.config.sections.space import Space, read_space, refuse_space
+from kerascli.config.sections.space import HINT, Space, read_space
 from kerascli.foundation.errors import Fault, counted, show, suggestion
 from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
 from kerascli.language.component import Invalid
@@ -25,9 +25,6 @@ class Objective:
     name: str
     last: bool = False
     """True for its value in the last epoch; False for that of its best epoch."""
-
-    def dump(self) -> Any:
-        return {self.name: "last"} if self.last else self.name
 
 
 def _objective(written: Any) -> Any:
@@ -113,9 +110,9 @@ class TuneSection(BaseSection):
     """Method that chooses the points: at random, on a grid, or tree-structured Parzen estimators by Optuna."""
     pruner: Annotated[Any, BeforeValidator(_pruner), WithJsonSchema(_PRUNER)] = None
     """Method that stops poor trials early: `asha` or `median`; null: none."""
-    flags: Annotated[Any, BeforeValidator(partial(refuse_space, "flags")), _SPACE] = None
+    flags: Annotated[Any, BeforeValidator(partial(read_space, "flags")), _SPACE] = None
     """Search space of flags: mapping from a flag to a range `{int: {range: [32, 512]}}` or a list of choices."""
-    set: Annotated[Any, BeforeValidator(partial(refuse_space, "set")), _SPACE] = None
+    set: Annotated[Any, BeforeValidator(partial(read_space, "set")), _SPACE] = None
     """Search space of config values: mapping from a path as of `--set` to a range or a list of choices."""
     keep: Literal["best", "all", "none"] = "best"
     """Trials whose weights are kept: the best one, all of them, or none."""
@@ -123,6 +120,8 @@ class TuneSection(BaseSection):
     @model_validator(mode="after")
     def _consistent(self) -> "TuneSection":
         space = self.space
+        if not space.parameters:
+            raise Invalid([Fault("expected a search space in 'flags' or 'set'", (), "key", hint=HINT)])
         if self.sampler == "grid":
             for parameter in space.parameters:
                 parameter.grid()
@@ -140,7 +139,8 @@ class TuneSection(BaseSection):
     @cached_property
     def space(self) -> Space:
         """Search space of the keys `flags` and `set`."""
-        return read_space(self.flags, self.set)
+        flags, sets = (Space((), {}) if each is None else each for each in (self.flags, self.set))
+        return Space((*flags.parameters, *sets.parameters), {**flags.sets, **sets.sets})
 
 
 def parse_tune(section: Any) -> TuneSection:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kerascli.data.date_steps import Dates
-from kerascli.data.dates import parsed_times, part_of
+from kerascli.data.dates import Dates, parsed_times, part_of
 
 _DAYS = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d %Y", "%b %d, %Y",
          "%d %B %Y", "%B %d, %Y", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%Y%m%d", "%Y.%m.%d")  # fmt: skip

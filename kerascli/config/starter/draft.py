@@ -13,7 +13,7 @@ from kerascli.config.yaml.dump import block_yaml, flow_yaml
 from kerascli.foundation.errors import safe_text
 
 _WIDTH = 110
-_SECTIONS = ("data", "model", "compile", "fit")
+_SECTIONS = ("data", "flags", "model", "compile", "fit", "tune")
 _OPENED = frozenset({"inputs", "targets", "layers", "callbacks", "blocks"})
 """Keys that YAML always has above their values, one item per line."""
 _RESERVED = frozenset({
@@ -47,10 +47,11 @@ class Draft:
         `file` is the config's path, which the command in the first comment names; `name` is the name of its runs
         (empty: that of the file).
         """
-        lines = [f"# kerascli train {file}", "#", *_comment(self.summary)]
+        commands = ("train", "tune") if "tune" in self.sections else ("train",)
+        lines = [*(f"# kerascli {command} {file}" for command in commands), "#", *_comment(self.summary)]
         if name:
             lines.append(f"name: {flow_yaml(name)}")
-        for section in _SECTIONS:
+        for section in (each for each in _SECTIONS if each in self.sections):
             lines.append("")
             for decision in self.decisions.get(section, []):
                 lines += _comment(f"- {decision}", hanging="  ")

@@ -16,8 +16,7 @@ from kerascli.config.starter.draft import Draft, column_step, columns, free_name
 from kerascli.config.starter.models import check_kind, series_layers
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import BY_OPTION, OTHERWISE
-from kerascli.data.date_steps import Dates, regular_times
-from kerascli.data.dates import parsed_times
+from kerascli.data.dates import Dates, parsed_times, regular_times
 from kerascli.data.storage.table import missing
 from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
 

@@ -11,7 +11,7 @@ from kerascli.data.pipeline.steps import Records, Values
 from kerascli.data.storage.column import Texts, is_number
 from kerascli.data.storage.convert import converted, first_rounded
 from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact
-from kerascli.data.storage.row_errors.bad_rows import BadRows
+from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
 from kerascli.foundation.errors import DataError, Fault, in_yaml, safe_text

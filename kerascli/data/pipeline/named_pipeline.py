@@ -8,7 +8,7 @@ import numpy as np
 
 from kerascli.data.base import Field, Source
 from kerascli.data.section import Pipeline
-from kerascli.data.storage.row_errors.bad_rows import BadRows
+from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.foundation.disk.files import memory_limit
 from kerascli.foundation.disk.storage import size_text

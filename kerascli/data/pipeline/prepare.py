@@ -23,7 +23,7 @@ from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec
 from kerascli.data.storage.blocks import label_range
 from kerascli.data.storage.on_disk import Values
-from kerascli.data.storage.row_errors.bad_rows import skipping
+from kerascli.data.storage.row_errors import skipping
 from kerascli.data.storage.table import Skipped, Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.data.where import check_where, rows_where

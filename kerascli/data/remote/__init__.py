@@ -1,1 +1,1 @@
-"""Data that is copied or frozen once in the cache folder: of addresses, databases, and texts larger than memory."""
+"""Data that is copied or frozen once in the cache folder: of addresses, and texts larger than memory."""

@@ -17,7 +17,7 @@ from kerascli.data.storage.delimited.text_format import TextFormat, typed
 from kerascli.data.storage.on_disk import is_large
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import LINE, Part
-from kerascli.data.storage.row_errors.excerpts import read_shown
+from kerascli.data.storage.row_errors import read_shown
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import DataError, Fault, safe_text

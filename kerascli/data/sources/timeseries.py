@@ -73,11 +73,10 @@ class Timeseries(WrappedSource):
         fields = self.source.facts(self.inner_context(context))
         if fields is None:
             return None
-        stepwise = {name: field for name, field in fields.items() if name != self.group}
-        windows = {name: replace(field, shape=self._shape(field.shape)) for name, field in stepwise.items()}
-        ahead = {name: self._next_field(field) for name, field in stepwise.items()}
-        group = {name: field for name, field in fields.items() if name == self.group}
-        return {**windows, **group, **{name + NEXT: field for name, field in ahead.items()}}
+        own, one = {name: field for name, field in fields.items() if name == self.group}, self.horizon == 1
+        windows = {name: _stepped(field, self.sequence_length) for name, field in fields.items() if name not in own}
+        ahead = {name + NEXT: fields[name] if one else _stepped(fields[name], self.horizon) for name in windows}
+        return {**windows, **own, **ahead}
 
     def load(self, context: Context) -> Mapping[str, Table]:
         tables = self.inner_tables(context)
@@ -112,24 +111,18 @@ class Timeseries(WrappedSource):
         names = {name.removesuffix(NEXT) for name in columns}
         return frozenset(names if self.group is None else names | {self.group})
 
-    def _shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (self.sequence_length, *(shape or (1,)))
-
-    def _next_field(self, field: Field) -> Field:
-        return field if self.horizon == 1 else replace(field, shape=(self.horizon, *(field.shape or (1,))))
-
     def span(self, *, ahead: bool) -> int:
         """Return the distance, in rows, from a window's start to its last row or, with `ahead`, to the end of its
         target `NAME_next`."""
         behind = (self.sequence_length - 1) * self.sampling_rate
         return max(behind, self.first_ahead() + (self.horizon - 1) * self.sampling_rate) if ahead else behind
 
-    def values_at(self, windows: Values, step: int = -1) -> np.ndarray | None:
-        """Return the value of each window at a time step (rows,), by default the last one, if the windows hold one
-        value per time step, else None."""
+    def values_at(self, windows: Values, steps: int | list[int] = -1) -> np.ndarray | None:
+        """Return the value of each window at a time step (rows,), by default the last one, or at several (rows, steps),
+        if the windows hold one value per time step, else None."""
         if windows.shape[1:] != (self.sequence_length, 1):
             return None
-        return windows.at(step) if isinstance(windows, Gathered) else np.asarray(windows)[:, step, 0]
+        return windows.at(steps) if isinstance(windows, Gathered) else np.asarray(windows)[:, steps, 0]
 
     def earlier_values(self, table: Table, column: str, season: int | None = None) -> np.ndarray | None:
         """Return predictions of the column `NAME_next` by earlier values of the windows: the last one or, with
@@ -142,9 +135,9 @@ class Timeseries(WrappedSource):
         rows = [last if season is None else row + (last - row) // season * season for row in ahead]
         if name == column or name not in table or self.lead() < 1 or min(rows) < 0 or any(row % rate for row in rows):
             return None
-        values = [self.values_at(table.column(name), row // rate) for row in rows]
-        known = [each for each in values if each is not None]
-        return None if not known else known[0] if self.horizon == 1 else np.stack(known, 1)[..., None]
+        steps = [row // rate for row in rows]
+        values = self.values_at(table.column(name), steps[0] if self.horizon == 1 else steps)
+        return values if values is None or self.horizon == 1 else values[..., None]
 
     def series_column(self) -> str | None:
         return self.group
@@ -228,3 +221,8 @@ class Timeseries(WrappedSource):
             raise DataError(text, place=table.name or self.source.component_name, hint=hint)
         begins = np.cumsum([0, *counts[:-1]])
         return np.concatenate([begin + starts for begin, starts in zip(begins, all_starts, strict=True)])
+
+
+def _stepped(field: Field, steps: int) -> Field:
+    """Return the field of a column with an axis of time steps."""
+    return replace(field, shape=(steps, *(field.shape or (1,))))

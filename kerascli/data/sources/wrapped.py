@@ -97,7 +97,8 @@ class Gathered(Direct):
         first = self._first[compose_rows(self._rows, rows)]
         return self._values[first if self._steps is None else first[:, None] + self._steps]
 
-    def at(self, step: int) -> np.ndarray:
-        """Return the value of each window at a time step (rows,); windows must hold one value per time step."""
+    def at(self, steps: int | list[int]) -> np.ndarray:
+        """Return the value of each window at a time step (rows,), or at several (rows, steps); windows must hold one
+        value per time step."""
         assert self._steps is not None
-        return self._values[self._first[self._rows] + self._steps[step], 0]
+        return self._values[np.add.outer(self._first[self._rows], self._steps[steps]), 0]

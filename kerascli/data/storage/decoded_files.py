@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, count, is_large
-from kerascli.data.storage.row_errors.bad_rows import BadRows
+from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import FILES, Skipped, Table
 from kerascli.foundation.cpus import cpu_limit
 from kerascli.foundation.errors import DataError, Fault, counted, safe_text

@@ -11,8 +11,7 @@ import numpy as np
 from kerascli.data.storage.column import Column, Texts, text_array
 from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.delimited.text_format import numbers_of
-from kerascli.data.storage.row_errors.bad_rows import BadRows
-from kerascli.data.storage.row_errors.excerpts import read_shown
+from kerascli.data.storage.row_errors import BadRows, read_shown
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk.files import JSON_MARKS, refuse_table, refuse_text, unique_keys
 from kerascli.foundation.errors import DataError, Fault, Place, safe_text

@@ -1,11 +1,10 @@
 """Sections of a page about the evaluations of a run: metrics, classes, thresholds, values, groups, worst rows."""
 
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from kerascli.report.markup import Child, element, folded, section, table
+from kerascli.report.markup import Child, element, folded, image, section, shaded, table
 from kerascli.report.page.charts import Chart
 from kerascli.report.tables import number_text, value_text
 from kerascli.runs.evaluations import StoredEvaluation, picture
@@ -14,8 +13,8 @@ from kerascli.runs.record import RunRecord
 Show = Callable[[str], str]
 """Function that makes a text of a run fit for the page."""
 _SHADES = 10
-_BESIDE = ("row", "cells", "pictures")
-"""Keys of a row that are no columns of its own: its number, and its columns of the data."""
+_BESIDE = ("row", "cells", "pictures", "reasons")
+"""Keys of a row that are no columns of its own: its number, its columns of the data, and their shares."""
 
 
 def evaluation_section(run: RunRecord, stored: StoredEvaluation, show: Show) -> Element:
@@ -169,7 +168,8 @@ def _worst(run: RunRecord, stored: StoredEvaluation, show: Show) -> Element:
     """Return the table of the rows with the largest losses, with their cells and pictures if they were asked for."""
     rows, split = stored.facts["worst"], show(stored.facts["split"])
     own = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in _BESIDE]
-    cells, pictures = (list(dict.fromkeys(name for row in rows for name in row.get(kind, ()))) for kind in _BESIDE[1:])
+    cells, pictures = (list(dict.fromkeys(name for row in rows for name in row.get(kind, ()))) for kind in _BESIDE[1:3])
+    why = ["why"] if any("reasons" in row for row in rows) else []
     body: list[list[Child]] = []
     for row in rows:
         images = dict(zip(row.get("pictures", ()), _pictures(run, stored, row, show), strict=True))
@@ -177,9 +177,10 @@ def _worst(run: RunRecord, stored: StoredEvaluation, show: Show) -> Element:
         body.append([
             str(row["row"]), *(images.get(name) for name in pictures),
             *(show(value_text(row[name])) if name in row else "" for name in own),
+            *(element("span", *shaded(row.get("reasons", ()), show), class_="why") for _ in why),
             *(show(str(beside.get(name, ""))) for name in cells),
         ])  # fmt: skip
-    heads = ["row", *map(show, [*pictures, *own, *cells])]
+    heads = ["row", *map(show, [*pictures, *own, *why, *cells])]
     made = table(f"Rows of {split} with the largest loss", heads, body, numbers_from=len(heads))
     return folded("Worst rows", made)
 
@@ -188,5 +189,4 @@ def _pictures(run: RunRecord, stored: StoredEvaluation, row: Mapping[str, Any], 
     """Yield the pictures of a row; None where a file was removed."""
     for number, (name, digest) in enumerate(row.get("pictures", {}).items()):
         data = picture(run, stored.name, row["row"], number, digest)
-        address = None if data is None else f"data:image/png;base64,{b64encode(data).decode()}"
-        yield None if address is None else element("img", src=address, alt=f"{show(name)} of row {row['row']}")
+        yield None if data is None else image(data, f"{show(name)} of row {row['row']}")

@@ -1,15 +1,14 @@
-"""Page of several runs: their curves together, and a table of the settings that differ and of the results."""
+"""Pages of several runs: the list of all in a folder, and curves, settings that differ and results of some."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from xml.etree.ElementTree import Element
 
 from kerascli.foundation.errors import safe_text
-from kerascli.report.comparison import compare
 from kerascli.report.markup import Child, element, section, table
 from kerascli.report.page.curves import COLORS, charts, curves_section
 from kerascli.report.page.document import document
 from kerascli.report.page.privacy import without_folders
-from kerascli.report.tables import value_text
+from kerascli.report.tables import RunLine, compare, duration_text, value_text
 from kerascli.runs.record import RunRecord
 
 
@@ -21,7 +20,7 @@ def runs_html(runs: Sequence[RunRecord], *, environment: bool = False) -> str:
 
 
 def _table(runs: Sequence[RunRecord], *, environment: bool) -> Element:
-    """Return the section with a row for each run, which the page's script sorts and filters."""
+    """Return the section with a row for each run."""
 
     def shown(value: object) -> str:
         text = value_text(value)
@@ -33,12 +32,41 @@ def _table(runs: Sequence[RunRecord], *, environment: bool) -> Element:
         [_name(safe_text(run), number), *(shown(values[number]) for values in columns.values())]
         for number, run in enumerate(comparison.runs)
     ]
-    field = element("input", type="search")
-    caption = "Settings that differ, and results; a click on a heading sorts"
-    made = table(caption, ["run", *map(safe_text, columns)], rows, numbers_from=2, class_="sortable")
-    return section("Runs", element("p", element("label", "Filter ", field), class_="controls"), made, anchor="runs")
+    heads, caption = ["run", *map(safe_text, columns)], "Settings that differ, and results; a click on a heading sorts"
+    return _sortable(caption, heads, rows, numbers_from=2)
+
+
+def _sortable(caption: str, heads: Sequence[str], rows: Sequence[list[Child]], numbers_from: int) -> Element:
+    """Return the section with a table that the page's script sorts and filters."""
+    field = element("p", element("label", "Filter ", element("input", type="search")), class_="controls")
+    made = table(caption, heads, rows, numbers_from=numbers_from, class_="sortable")
+    return section("Runs", field, made, anchor="runs")
 
 
 def _name(run: str, number: int) -> Element:
     """Return the name of a run with the colour of its curves."""
     return element("span", element("span", class_=f"swatch c{number % COLORS}"), run)
+
+
+def list_html(lines: Sequence[RunLine], link: Callable[[str], str], events: str) -> str:
+    """Return the text of the page. `link` gives the address of a run's page, given the name of its folder; `events` is
+    the address of those that tell of changes."""
+    columns = list(dict.fromkeys(name for line in lines for name in _numbers(line)))
+    rows: list[list[Child]] = [_row(line, columns, link) for line in reversed(lines)]
+    heads = ["run", "status", "tags", "started", "epochs", "time", *map(safe_text, columns)]
+    made = _sortable("The newest first; a click on a heading sorts", heads, rows, numbers_from=4)
+    return document("Runs", [made], {"charts": []}, events)
+
+
+def _numbers(line: RunLine) -> dict[str, int | float]:
+    """Return the number of the best epoch, its value, and the metrics of the last epoch, by the name of the column."""
+    best = {"best epoch": line.best["epoch"], f"best {line.monitor}": line.best[line.monitor]} if line.best else {}
+    return best | line.metrics()
+
+
+def _row(line: RunLine, columns: Sequence[str], link: Callable[[str], str]) -> list[Element | str | None]:
+    values = _numbers(line)
+    started = (line.started or "")[:19].replace("T", " ")
+    cells = [safe_text(line.status), ", ".join(line.tags), started, str(line.epochs), duration_text(line.seconds)]
+    numbers = [value_text(values[name]) if name in values else "" for name in columns]
+    return [element("a", safe_text(line.run), href=link(line.run)), *cells, *numbers]

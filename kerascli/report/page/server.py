@@ -20,13 +20,14 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from kerascli.foundation.errors import KerasCliError, StorageError
 from kerascli.foundation.interrupts import Signalled, count_as_handled
-from kerascli.report.page.list_page import list_html
 from kerascli.report.page.run_page import RunPage
+from kerascli.report.page.runs_page import list_html
 from kerascli.report.page.study_page import study_html
 from kerascli.report.tables import RunLine
 from kerascli.runs.index import list_runs
 from kerascli.runs.record import RunRecord, is_run
-from kerascli.studies.table import study_facts
+from kerascli.studies.folder import Study
+from kerascli.studies.table import histories_of, study_table
 
 _HOSTS = {"localhost", "127.0.0.1"}
 _PORTS = range(8765, 8865)
@@ -166,8 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server
         try:
             if run is None and server.watched.study is not None:
-                facts, histories = study_facts(server.watched.study)
-                text = study_html(facts, histories, server.address, server.events(None))
+                study = Study(server.watched.study)
+                text = study_html(study_table(study), histories_of(study), server.address, server.events(None))
             elif run is None:
                 text = list_html(server.watched.lines(), server.address, server.events(None))
             else:

@@ -1,7 +1,6 @@
 """Cells of rows of a data file as they are shown with an evaluation: texts, and pictures as PNG."""
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -10,21 +9,23 @@ import numpy as np
 from kerascli.data.batches.rows import Split
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.foundation.errors import ConfigError
+from kerascli.report.pictures import png
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.rows.batch_picture import is_picture
 from kerascli.workflow.rows.command_rows import kept_columns
 
 _MOST_COLUMNS, _MOST_CHARACTERS, _MOST_VALUES = 60, 2_000, 20
 """Maximum numbers: of columns, of characters of a cell, and of values of a cell that is a vector."""
-_MOST_PIXELS = 256
-"""Size, in pixels, to which larger pictures are reduced."""
 
 
-def add_cells(run: LoadedRun, rows: Split, worst: Sequence[dict[str, Any]]) -> Mapping[str, bytes]:
+def add_cells(
+    run: LoadedRun, rows: Split, worst: Sequence[dict[str, Any]], names: Collection[str] = ()
+) -> Mapping[str, bytes]:
     """Add to rows of an evaluation, which have a number `row` from 1, their `cells` by column, and the SHA-256 of their
     `pictures` by column; return the pictures (PNG), by number of the row and of the picture (`17-0`).
 
-    Columns that are no text, picture or few numbers are left out. Raises ConfigError if the rows have no columns.
+    `names` are the columns; none: the first 60. Columns that are no text, picture or few numbers are left out. Raises
+    ConfigError if the rows have no columns.
     """
     if rows.origin is None:
         raise ConfigError("--cells: these rows have no columns")
@@ -34,7 +35,7 @@ def add_cells(run: LoadedRun, rows: Split, worst: Sequence[dict[str, Any]]) -> M
     files: dict[str, bytes] = {}
     for row in worst:
         row |= {"cells": {}, "pictures": {}}
-    for name in list(table)[:_MOST_COLUMNS]:
+    for name in names or list(table)[:_MOST_COLUMNS]:
         values = np.empty((0,)) if table.streams([name]) else in_memory(table[name])
         if values.ndim == 1 or name in table.files:
             shown = kept_columns(source, run.raw_fields, part, [name]).get(name, values)
@@ -58,21 +59,3 @@ def _text(value: Any) -> str:
         return " ".join([*(f"{each:.6g}" for each in value[:_MOST_VALUES]), *more])
     text = f"{value:.9g}" if isinstance(value, float) else str(value)
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
-
-
-def png(pixels: Any) -> bytes:
-    """Return a picture (H, W) or (H, W, C) as PNG, at most 256 pixels wide and high.
-
-    Values that are no bytes are scaled to their range, which is at least from 0 to 1.
-    """
-    from PIL import Image
-
-    if pixels.dtype != np.uint8:
-        low, high = min(0.0, float(np.nanmin(pixels))), max(1.0, float(np.nanmax(pixels)))
-        scaled = np.nan_to_num((pixels.astype(np.float64) - low) / (high - low))
-        pixels = np.round(scaled * 255).astype(np.uint8)
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    image.thumbnail((_MOST_PIXELS, _MOST_PIXELS))
-    file = io.BytesIO()
-    image.save(file, "png")
-    return file.getvalue()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kerascli.foundation.errors import ConfigError, DataError, counted, one_of, safe_text, suggestion
 from kerascli.metrics.classification import AIMS, Point, Thresholds
-from kerascli.runs.thresholds import KeptThreshold, keep_threshold
+from kerascli.runs.annotations import KeptThreshold, keep_threshold
 
 if TYPE_CHECKING:
     from kerascli.workflow.evaluate import ClassScores, Evaluation
@@ -48,11 +48,12 @@ def rule_of(*values: float | str | None, needed: bool) -> Rule | None:
     return rules[0] if rules else None
 
 
-def outputs_of(run: "LoadedRun", rule: Rule, output: str | None = None, *, keep: bool = False) -> list[str]:
-    """Return the names of the outputs that a rule is for: only `output` or, if it is None, all with two classes.
+def label_by(run: "LoadedRun", rule: Rule, output: str | None = None, *, keep: bool = False) -> list[str]:
+    """Let a rule replace the stored thresholds of a run; return the names of the outputs that it is for.
 
-    With `keep`, the threshold is to be stored in threshold.json, which is possible for one output at a time. Raises
-    ConfigError if there is no such output, and with `keep` if there are several.
+    They are only `output` or, if it is None, all with two classes. With `keep`, the threshold is to be stored in
+    threshold.json, which is possible for one output at a time. Raises ConfigError if there is no such output, and with
+    `keep` if there are several.
     """
     names = run.binary_outputs
     if not names:
@@ -61,7 +62,9 @@ def outputs_of(run: "LoadedRun", rule: Rule, output: str | None = None, *, keep:
         raise ConfigError(f"--output {safe_text(output)}: expected {one_of(names)}{suggestion(output, names)}")
     if output is None and keep and len(names) > 1:
         raise ConfigError(f"--keep-threshold is for one output: give --output {one_of(names)}, too")
-    return names if output is None else [output]
+    names = names if output is None else [output]
+    run.given = dict.fromkeys(run.kept) | dict.fromkeys(names, rule.value if rule.option == "--threshold" else None)
+    return names
 
 
 def chosen_points(evaluation: "Evaluation", rule: Rule, outputs: Sequence[str]) -> dict[str, Point]:

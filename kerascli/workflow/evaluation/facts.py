@@ -15,8 +15,8 @@ from torch import Tensor
 from kerascli.data.batches.rows import Split
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.metrics.classification import Thresholds
-from kerascli.metrics.comparisons import OutputTarget
-from kerascli.runs.evaluations import MOST_WORST
+from kerascli.metrics.comparisons import MetricUse, OutputTarget
+from kerascli.runs.outputs import MOST_WORST
 from kerascli.training.classes import class_numbers
 from kerascli.training.objectives.objective import measured
 from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation
@@ -51,14 +51,18 @@ def evaluation_facts(
                 and (made := _of_values(run, pair, *both))}  # fmt: skip
     result = evaluation.result
     return {
-        "split": result.split, "rows": result.rows, "checkpoint": checkpoint, "logs": dict(result.logs),
-        "weights_sha256": run.weights_digest if checkpoint else run.record.facts()["files"].get("model.safetensors"),
-        "rows_sha256": rows_digest(rows),
+        **identity(run, rows, checkpoint), "split": result.split, "rows": result.rows, "logs": dict(result.logs),
         "intervals": _intervals(run, compared), "in_units": evaluation.in_units, "baselines": result.baselines,
         "outputs": outputs, "worst": _worst(run, compared, scores),
         "groups": {column: {group.name: {"rows": group.rows, "logs": group.shown} for group in values}
                    for column, values in groups.items()},
     }  # fmt: skip
+
+
+def identity(run: LoadedRun, rows: Split, checkpoint: str | None) -> dict[str, str | None]:
+    """Return what tells the evaluation of rows from all others: digests of weights and rows, and the checkpoint."""
+    weights = run.weights_digest if checkpoint else run.record.facts()["files"].get("model.safetensors")
+    return {"checkpoint": checkpoint, "weights_sha256": weights, "rows_sha256": rows_digest(rows)}
 
 
 def _of_classes(scores: ClassScores) -> dict[str, Any]:
@@ -175,14 +179,23 @@ def _intervals(run: LoadedRun, compared: Compared) -> dict[str, list[float]]:
         blocks = torch.arange(len(y_true)).tensor_split(min(_BLOCKS, len(y_true)))
         drawn = _random(run).multinomial(len(blocks), [1 / len(blocks)] * len(blocks), _RESAMPLES)
         for use in (use for use in pair.metrics if not (use.weighted and pair.target in weighted)):
-            states = [measured(use.metric, y_true[block], y_pred[block], None, None).double() for block in blocks]
-            sums = torch.from_numpy(drawn).double() @ torch.stack(states).reshape(len(blocks), -1)
-            values = [use.metric.elements(each.reshape(states[0].shape), only_defined=True) for each in sums]
-            for name, column in zip(use.columns, zip(*values, strict=True), strict=True):
-                defined = [value for value in column if value is not None]
+            for name, column in zip(use.columns, resampled(use, y_true, y_pred, blocks, drawn).T, strict=True):
+                defined = column[~np.isnan(column)]
                 if len(defined) > _RESAMPLES // 2:
                     intervals[pair.prefix + name] = np.quantile(defined, [0.025, 0.975]).tolist()
     return intervals
+
+
+def resampled(
+    use: MetricUse, y_true: Tensor, y_pred: Tensor, blocks: Sequence[Tensor], weights: np.ndarray
+) -> np.ndarray:
+    """Return the values (resamples, columns) of a metric over resamples of blocks of rows, NaN where undefined.
+
+    `weights` (resamples, blocks) are the numbers of times that a resample has a block.
+    """
+    states = [measured(use.metric, y_true[block], y_pred[block], None, None).double() for block in blocks]
+    sums = torch.from_numpy(weights).double() @ torch.stack(states).reshape(len(blocks), -1)
+    return np.array([use.metric.elements(each.reshape(states[0].shape), only_defined=True) for each in sums], float)
 
 
 def _random(run: LoadedRun) -> np.random.Generator:

@@ -8,14 +8,11 @@ import numpy as np
 from kerascli.data.batches.rows import Split
 from kerascli.data.storage.blocks import unique_inverse
 from kerascli.foundation.errors import ConfigError, DataError, safe_text
-from kerascli.training.baselines import evaluate_with_baselines
 from kerascli.training.evaluate import finished
-from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, classify, evaluate_rows
-from kerascli.workflow.fitting.plan import rows_in_order
+from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, classify, evaluate_rows, evaluating
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.rows.command_rows import named_classes
-from kerascli.workflow.units import MetricsInUnits
 
 MOST_GROUPS = 100
 _MISSING = "(missing)"
@@ -61,21 +58,16 @@ def evaluate_groups(
 
 def _group(run: LoadedRun, rows: Split, name: str, members: np.ndarray, compared: Compared) -> Group:
     """Return the evaluation of those of the rows whose numbers are `members`; `compared` is of all rows."""
-    experiment = run.experiment
-    source = rows_in_order(experiment, rows.read(members))
-    units, seed = MetricsInUnits(run), experiment.spec.seed
-    logs, _, sums = finished(evaluate_with_baselines(
-        experiment.module, run.shared_batches(source), {}, seed=seed, only_defined=True,
-        further=units.states if experiment.spec.pairs else None,
-    ))  # fmt: skip
-    in_units = units.results(sums, only_defined=True)
+    work = evaluating(run, rows.read(members), name, None, run.shared_batches, 0, only_defined=True)
+    evaluation, pairs = finished(work), run.experiment.spec.pairs
+    logs, in_units = dict(evaluation.result.logs), evaluation.in_units
     shown = dict(logs)
-    for pair in experiment.spec.pairs:
+    for pair in pairs:
         shown |= {pair.prefix + metric: value for metric, value in in_units.get(pair.target, {}).items()}
     own = [(pair, y_true[members], y_pred[members]) for pair, y_true, y_pred in compared]
     scores = [each for each in classify(run, own) if len(each.names) == 2]
     positives = {each.output: int(each.matrix[1].sum()) for each in scores}
-    points = _metrics_at_thresholds(scores, {pair.output: pair.prefix for pair in experiment.spec.pairs})
+    points = _metrics_at_thresholds(scores, {pair.output: pair.prefix for pair in pairs})
     return Group(name, len(members), positives, logs | points, in_units, shown | points)
 
 

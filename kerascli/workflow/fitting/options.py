@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerascli.runs.record import RunRecord
-
 if TYPE_CHECKING:
+    from kerascli.runs.record import RunRecord
     from kerascli.training.strategies.group import Group
 
 
@@ -49,8 +48,10 @@ class Options:
     """True if missing weights that `model.init_from` names are downloaded; False: random weights, for a smoke test."""
 
 
-def new_record(options: Options, name: str) -> RunRecord:
+def new_record(options: Options, name: str) -> "RunRecord":
     """Return the folder of a new run: the one that the options name, or a new one in the folder of runs."""
+    from kerascli.runs.record import RunRecord
+
     if options.folder is not None:
         return RunRecord(options.folder)
     return RunRecord.create(options.runs_dir, options.name or name)

@@ -1,7 +1,8 @@
 """Prepare the phases of a training run in turn, and pass weights and optimizer state from each to the next."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -17,7 +18,13 @@ from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.device import Choice, make_deterministic
 from kerascli.foundation.errors import Fault
 from kerascli.foundation.events import Event, Note, PhaseBegin
-from kerascli.model.freezing import trained_layers, without_lora
+from kerascli.foundation.shapes import Shape, show_shape
+from kerascli.layers.expressions.weight import WeightModule
+from kerascli.model.freezing import trained_layers
+from kerascli.model.runtime.graph import Graph
+from kerascli.model.runtime.weights import Weight, lasting
+from kerascli.ops.images import resize
+from kerascli.parts.distributions import FSDP
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.loop import Plan
@@ -76,16 +83,48 @@ def prepare_phases(
             prepared[phase.data_key] = load_config_data(phase, learned=None if prepared else learned)
     pairs = zip(config.phases, parsed or [None] * len(config.phases), strict=True)
     phases: list[Phase] = in_each(pairs, lambda each: make_phase(each[0], prepared[each[0].data_key], each[1]))
-    for number, phase in enumerate(phases[1:], start=2):
-        if without_lora(phase.spec.model, trainable=True) != without_lora(phases[0].spec.model, trainable=True):
-            text = f"the data of phase {number} would give another model than that of phase 1: all phases"
-            hint = "sizes taken from the data ($targets.y.num_classes) must be the same in all phases"
-            raise phase.config.error([Fault(f"{text} share one set of weights", ("data",), "key", hint=hint)])
+    _refuse_other_weights(config.phases, [phase.spec for phase in phases])
+    for phase in phases[1:]:
         stateful = next((node.name for node in phase.spec.model.nodes if node.layer.keeps_states()), None)
         if stateful is not None and phase.spec.fit.batch_size != phases[0].spec.fit.batch_size:
             text = f"batch_size: must be the same in all phases, since '{stateful}' is stateful"
             raise phase.config.error([Fault(text, ("fit", "batch_size"))])
     return phases
+
+
+def _refuse_other_weights(configs: Sequence[Config], specs: Sequence[RunSpec]) -> None:
+    """Raise ConfigError if a phase cannot begin with the weights of the phase before it: names or shapes differ."""
+    for number, (config, (before, after)) in enumerate(zip(configs[1:], pairwise(specs), strict=True), start=2):
+        own, earlier = _shapes(after), _shapes(before)
+        for name in (name for name in {**own, **earlier} if own.get(name) != earlier.get(name)):
+            here, there = (show_shape(each[name]) if name in each else "no such weight" for each in (own, earlier))
+            text = f"phase {number} cannot begin with the weights of the one before: '{name}' has {there}, then {here}"
+            hint = "all phases have the same weights, but for height and width of a layer 'weight', without fsdp"
+            raise config.error([Fault(text, ("model",), "key", hint=hint)])
+
+
+def _shapes(spec: RunSpec, *, with_sizes: bool = False) -> dict[str, Shape]:
+    """Return the shape of each weight of a model that phases share, by name, without the sizes of pictures."""
+    weights = [each for each in lasting(Graph(spec.built).weights()) if not each.spec.is_of_lora]
+    shapes: dict[str, Shape] = {each.name: each.spec.shape for each in weights}
+    if with_sizes or isinstance(spec.fit.distribute, FSDP):
+        return shapes
+    pictures = [each.name for each in weights if isinstance(each.owner, WeightModule) and len(each.spec.shape) == 4]
+    return shapes | {name: (shapes[name][0], None, None, shapes[name][3]) for name in pictures}
+
+
+def _resized(values: Mapping[str, Tensor], trained: Collection[str], weights: Iterable[Weight]) -> dict[str, Tensor]:
+    """Return the values of weights of a phase, by name, for `weights` of the next one.
+
+    A picture of another size is resized; if neither phase trains it, it has the values of its initializer.
+    """
+    fitting = dict(values)
+    for weight in weights:
+        shape = weight.spec.shape
+        if weight.name in values and weight.part is None and values[weight.name].shape != shape:
+            picture = resize(values[weight.name], shape[1:3])
+            fitting[weight.name] = picture if weight.trainable or weight.name in trained else weight.keras()
+    return fitting
 
 
 def make_phase(config: Config, prepared: PreparedData, parsed: RunSpec | None = None) -> Phase:
@@ -181,7 +220,7 @@ class PhaseRunner:
     def start_next_phase(self) -> bool:
         """Build the next phase with the current weights; return True if its optimizer starts with a new state."""
         trainer, reached = self.state.trainer, self.reached
-        weights = trainer.snapshot()
+        weights, trained = trainer.snapshot(), {each.name for each in trainer.weights if each.trainable}
         following = self.phases[reached.phase + 1]
         optimizer_state: dict[str, Tensor] | None = None
         if not _needs_compile(self.phase.spec, following.spec):
@@ -192,7 +231,11 @@ class PhaseRunner:
         self.reached = Progress(
             epoch=reached.epoch, step=reached.step, row=reached.row, phase=reached.phase + 1, first=reached.epoch
         )
-        self.state = self._make_state(lambda made: assign_weights(made.weights, weights), profile=False)
+
+        def fill(made: Experiment) -> None:
+            assign_weights(made.weights, _resized(weights, trained, made.weights))
+
+        self.state = self._make_state(fill, profile=False)
         if optimizer_state is None:
             self.state.trainer.optimizers.weights_were_set()
         else:
@@ -220,6 +263,7 @@ class PhaseRunner:
 def _needs_compile(before: RunSpec, after: RunSpec) -> bool:
     """Return True if two phases differ in compile settings or trainable layers, so that Keras would recompile."""
     differ = before.training != after.training or before.built.trainable() != after.built.trainable()
+    differ = differ or _shapes(before, with_sizes=True) != _shapes(after, with_sizes=True)
     return differ or trained_layers(before.model) != trained_layers(after.model)
 
 

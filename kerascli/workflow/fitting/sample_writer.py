@@ -1,12 +1,17 @@
 """Write what callbacks ask for in training into a run's folder: pictures, texts, embeddings for TensorBoard."""
 
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from torch import Tensor
+
 from kerascli.callbacks.samples import Sampler
 from kerascli.data.pipeline.prepare import PreparedData
-from kerascli.foundation.disk.storage import write_bytes
+from kerascli.foundation.disk.storage import csv_text, write_bytes
 from kerascli.foundation.events import WriteEmbeddings, WriteSample
+from kerascli.layers.lora import LowRankModule
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
-from kerascli.workflow.fitting.projector import projector_files
 from kerascli.workflow.generation import ModelContext, sample_file
 
 
@@ -28,3 +33,52 @@ class SampleWriter:
             return
         for name, data in projector_files(self._context, request.view).items():
             write_bytes(self._record.log_folder(request.folder) / name, data)
+
+
+CONFIG = "projector_config.pbtxt"
+"""Name of the file in which TensorBoard looks for the names of the others."""
+_ROWS = 2000
+"""Maximum number of data rows whose outputs are written."""
+
+
+def projector_files(context: ModelContext, view: str | None) -> dict[str, bytes]:
+    """Return the projector's files by name: of each embedding layer, and of the outputs of a view for data rows."""
+    files, entries = dict[str, bytes](), list[str]()
+    vectors = list(_embeddings(context.experiment))
+    vectors += [] if view is None else _outputs(context, view)
+    for name, values, labels in vectors:
+        files[f"{name}.tsv"] = csv_text(values.astype(str), "\t").encode()
+        entry = f'tensor_name: "{name}" tensor_path: "{name}.tsv"'
+        if len(labels) == len(values):
+            files[f"{name}_labels.tsv"] = csv_text(([" ".join(text.split()) or "''"] for text in labels), "\t").encode()
+            entry += f' metadata_path: "{name}_labels.tsv"'
+        entries.append(f"embeddings {{ {entry} }}\n")
+    return {**files, CONFIG: "".join(entries).encode()}
+
+
+def _embeddings(experiment: Experiment) -> Iterator[tuple[str, np.ndarray, Sequence[str]]]:
+    """Yield (name, vectors, their words or nothing) of each embedding layer of a model."""
+    for weight in experiment.weights:
+        if weight.spec.name == "embeddings" and isinstance(weight.owner, LowRankModule):
+            layer = weight.name.removesuffix("/embeddings")
+            nodes = (node for node in experiment.spec.model.nodes if node.weights_name == layer)
+            fields = (experiment.spec.inputs.get(node.inputs[0]) for node in nodes)
+            words = next((field.words for field in fields if field is not None and field.words), ())
+            yield layer.replace("/", "_"), _array(weight.owner.adapted("embeddings")), words
+
+
+def _outputs(context: ModelContext, view: str) -> Iterator[tuple[str, np.ndarray, Sequence[str]]]:
+    """Yield (name, vectors, class names or nothing) of each output of a view for the first rows of a held-out split."""
+    rows = context.rows(_ROWS)
+    outputs = context.run(view, {name: rows.inputs[name] for name in context.facts(view).inputs})
+    labels: list[str] = []
+    for target, values in rows.targets.items():
+        if not labels and values.size == rows.rows and values.dtype.kind in "iu":
+            names: Mapping[int, str] = dict(enumerate(context.class_names(target)))
+            labels = [names.get(number, str(number)) for number in values.reshape(-1).tolist()]
+    for name, values in outputs.items():
+        yield f"{view}_{name}" if len(outputs) > 1 else view, _array(values.flatten(1)), labels
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.detach().float().cpu().numpy()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.date_steps import Dates
+from kerascli.data.dates import Dates
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import ConfigError, safe_text

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.command_input import CommandInput
-from kerascli.data.date_steps import Dates, regular_times
-from kerascli.data.dates import ORDER
+from kerascli.data.dates import ORDER, Dates, regular_times
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.read import joined
@@ -122,11 +121,8 @@ def main_dates(series: Series) -> str | None:
 
 def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
     """Return a mapping from column name to dates, for the columns of a table that have a date in every row."""
-    columns: dict[str, Dates] = {}
-    for name in table:
-        if (dates := Dates.of(readable(table, name), model.date_format(name))) is not None:
-            columns[name] = dates
-    return columns
+    columns = {name: Dates.of(readable(table, name), model.date_format(name)) for name in table}
+    return {name: dates for name, dates in columns.items() if dates is not None}
 
 
 def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: frozenset[str] = frozenset()) -> Table:

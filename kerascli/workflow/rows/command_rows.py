@@ -19,7 +19,7 @@ from kerascli.data.pipeline.prepare import PreparedData, fitted_preparer
 from kerascli.data.read import joined
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.on_disk import Values
-from kerascli.data.storage.row_errors.bad_rows import skipping
+from kerascli.data.storage.row_errors import skipping
 from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.foundation.disk.files import missing_file
 from kerascli.foundation.errors import ConfigError, DataError, DataMissing, Fault, safe_text, suggestion
@@ -80,6 +80,26 @@ def _short(digest: str) -> str:
     return f"{kind}{colon}{value[:_SHORT]}"
 
 
+def chosen_rows(
+    run: LoadedRun, what: Sequence[str], *, targets: bool, texts: Sequence[str] = ()
+) -> tuple[str, Split, Mapping[str, Split]]:
+    """Return (name, rows, all splits) of the split that a command's arguments select, without arguments the first of
+    test, validation and train; of files and texts there are no splits. Errors are those of `rows_of`."""
+    has_splits = run.data is not None and not (run.takes_arrays or run.has_own_inputs)
+    if has_splits and not texts and (not what or (len(what) == 1 and what[0] in SPLITS)):
+        splits = load_again(run).splits
+        name = what[0] if what else next(name for name in reversed(SPLITS) if name in splits)
+        return name, _split(splits, name), splits
+    names = what or ([] if texts else ["test"])
+    return ", ".join(names), rows_of(run, *names, targets=targets, texts=texts), {}
+
+
+def _split(splits: Mapping[str, Split], name: str) -> Split:
+    if name not in splits:
+        raise DataError(f"the run's data has no '{name}' split", hint=f"it has {', '.join(splits)}")
+    return splits[name]
+
+
 def rows_of(
     run: LoadedRun, *what: str, targets: bool, texts: Sequence[str] = (), keep: Sequence[str] = (), skip: bool = False
 ) -> Split:
@@ -95,11 +115,7 @@ def rows_of(
         return _arrays(run, what, texts, keep, targets=targets)
     assert run.data is not None
     if len(what) == 1 and what[0] in SPLITS and not texts:
-        prepared = load_again(run, keep)
-        if what[0] not in prepared.splits:
-            splits = ", ".join(prepared.splits)
-            raise DataError(f"the run's data has no '{what[0]}' split", hint=f"it has {splits}")
-        return prepared.splits[what[0]]
+        return _split(load_again(run, keep).splits, what[0])
     skip = skip or (targets and run.data.source.skips_bad_rows())
     return _of_files(run, what, texts, keep, targets=targets, skip=skip)
 

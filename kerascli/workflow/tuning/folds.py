@@ -1,9 +1,8 @@
 """Train a run for each fold of the data, in a study, and predict each fold by the run that has not seen it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -12,12 +11,10 @@ from kerascli.config.yaml.document import Document
 from kerascli.foundation.device import use_threads
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Interrupted, KerasCliError, StorageError
-from kerascli.foundation.events import Began, Event, FoldsEnded, Logs, Note
+from kerascli.foundation.events import Began, Event, FoldsEnded, Note
 from kerascli.report.predictions import csv_text
 from kerascli.runs.reading import quoted
-from kerascli.runs.record import is_study
-from kerascli.studies.facts import StudyFacts
-from kerascli.studies.folder import Member, Study
+from kerascli.studies.folder import Member, Study, TrialFacts
 from kerascli.workflow.advice.advise import notes
 from kerascli.workflow.bases import open_config
 from kerascli.workflow.evaluate import evaluate_rows
@@ -27,12 +24,13 @@ from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_rows
 from kerascli.workflow.rows.command_rows import load_again
 from kerascli.workflow.train import resume, start
-from kerascli.workflow.tuning.study_config import plugins_of, reopened, seed_of, settings_of
+from kerascli.workflow.tuning.study_config import begin_study, reopened
 
 PREDICTIONS = "oof.csv"
 """Name of the file of out-of-fold predictions in the folder of a study of folds."""
 OpenFold = Callable[..., Config]
 """Function that returns the config of the run of the fold whose number is the argument `fold`."""
+Columns = dict[str, np.ndarray]
 
 
 def start_folds(
@@ -42,40 +40,31 @@ def start_folds(
 
     `sets` and `flags` are the arguments of `--set`, which `document` has applied, and of `--flag`.
     """
-    facts = StudyFacts(
-        config=str(Path(document.name).resolve()), sets=list(sets), flags=list(flags), seed=seed_of(document),
-        threads=use_threads(options.threads).count, device=options.device, mode=options.mode, trials=1,
-        plugins=plugins_of(document), settings=settings_of(document),
-        text=document.text,
-    )  # fmt: skip
-    opened = _opening(document, facts, progress)
-    config = opened(fold=1)
+    config = open_config(document, flags=flags, fold=1, progress=progress, runs_dir=options.runs_dir)
     folds = number_of_folds(config, document)
     if folds is None:
         hint = "write data: {split: {folds: 5}}, without 'fold'"
         raise config.error([Fault("--folds: data.split has no 'folds'", ("data", "split"), "key", hint=hint)])
-    facts = facts.model_copy(update={"trials": folds, "data": _digests(config)})
-    study = Study.create(options.runs_dir, options.name or config.name, facts)
+    study, document = begin_study(
+        options.runs_dir, options.name, document, sets, flags, threads=use_threads(options.threads).count,
+        device=options.device, mode=options.mode, trials=folds,
+    )  # fmt: skip
     try:
-        yield from _train_folds(study, opened, options)
+        yield from _train_folds(study, document, options, progress)
     except KerasCliError:
-        if not study.member("fold-1").record.has_begun:  # nothing that could be resumed
+        if not study.member("fold-1").has_begun:  # nothing that could be resumed
             storage.remove_folder(study.path)
         raise
 
 
 def resume_folds(study: Study, options: Options, sets: Sequence[str], progress: Progress | None) -> Iterator[Event]:
     """Go on with a study of folds, and yield events. Raises KerasCliError, also if config or data have changed."""
-    facts = study.facts
     idle = {"--set": sets, "--data": options.data, "--profile": options.profile}
     for option in (option for option, value in idle.items() if value):
         raise ConfigError(f"{option} cannot be used with a study of folds", hint="start a new study")
-    if facts.tune is not None:
+    if Member(study.path).trial() is not None:
         raise ConfigError(f"{quoted(study.path)} is a trial", hint="kerascli tune --resume STUDY goes on with it")
-    opened = _opening(reopened(study), facts, progress)
-    if changed := dict(_digests(opened(fold=1)).items() - facts.data.items()):
-        raise DataError(f"the data has changed since the study began: {', '.join(changed)}", hint="start a new study")
-    yield from _train_folds(study, opened, options)
+    yield from _train_folds(study, reopened(study), options, progress)
 
 
 def number_of_folds(config: Config, document: Document) -> int | None:
@@ -92,90 +81,69 @@ def number_of_folds(config: Config, document: Document) -> int | None:
     return split.folds
 
 
-def trial_folds(
-    study: Study, member: Member, folds: int, opened: OpenFold, options: Options, after_fold: Callable[[], None]
-) -> Iterator[Event]:
-    """Train the runs of the folds of a trial, as a study within its folder, and yield events.
-
-    `after_fold` is called after each fold but the last; it raises Paused to stop the trial.
-    """
-    inner = Study(member.path)
-    if not is_study(member.path):
-        inner.write(study.facts.model_copy(update={"trials": folds}))
-    for number in range(1, folds + 1):
-        yield from _train_fold(inner, number, opened, options)
-        if number < folds:
-            after_fold()
+def train_member(member: Member, opened: Callable[[], Config], options: Options) -> Iterator[Event]:
+    """Start the run of a member of a study, or go on with it unless it has ended, and yield its events."""
+    if not member.has_begun:
+        yield from start(opened(), replace(options, folder=member.path))
+    elif member.status() not in {"completed", "stopped"}:
+        yield from resume(member, options, [])
 
 
-def _opening(document: Document, facts: StudyFacts, progress: Progress | None) -> OpenFold:
-    seeded = replace(document, data={**document.data, "seed": facts.seed})
-    return partial(open_config, seeded, flags=facts.flags, progress=progress)
-
-
-def _digests(config: Config) -> dict[str, str]:
-    """Return the SHA-256 of each file of the data by its name."""
-    return {} if config.data is None else config.data.source.digests(config.context)
-
-
-def _train_folds(study: Study, opened: OpenFold, options: Options) -> Iterator[Event]:
-    """Train the runs that have not ended, then predict and evaluate all folds, and yield events."""
-    options = replace(options, threads=options.threads or study.facts.threads)
-    try:
-        for number in range(1, study.facts.trials + 1):
-            yield Note(f"fold {number} of {study.facts.trials}")
-            yield from _train_fold(study, number, opened, options)
-        yield from _ended(study, options)
-    except Interrupted as error:
-        raise interrupted_error(error.faults[0].text, study.path, error.signal_number) from None
-
-
-def _train_fold(study: Study, number: int, opened: OpenFold, options: Options) -> Iterator[Event]:
+def train_fold(study: Study, number: int, opened: OpenFold, options: Options) -> Iterator[Event]:
     """Start the run of a fold, or go on with it unless it has ended, and yield its events."""
-    member, mode = study.member(f"fold-{number}"), study.facts.mode
-    member.create()
+    member = study.member(f"fold-{number}")
     with member.claimed() as is_mine:
         if not is_mine:
             raise StorageError(f"{quoted(member.path)} is in use by another process")
-        if member.record.has_begun:
-            if member.record.status() not in {"completed", "stopped"}:
-                yield from resume(member.record, options, [])
-            return
-        for event in start(opened(fold=number), replace(options, folder=member.path, mode=mode)):
+        for event in train_member(member, partial(opened, fold=number), replace(options, mode=study.facts.mode)):
             yield event
-            if isinstance(event, Began) and mode is None:  # that of the first fold is that of all
-                mode = member.record.facts()["execution_mode"]
-                study.write(study.facts.model_copy(update={"mode": mode}))
+            if isinstance(event, Began) and study.facts.mode is None:  # that of the first fold is that of all
+                study.write(study.facts.model_copy(update={"mode": member.facts()["execution_mode"]}))
+        if member.trial() is None:
+            member.write_trial(TrialFacts(number=number, status="completed"))
 
 
-def _ended(study: Study, options: Options) -> Iterator[Event]:
-    """Evaluate and predict each fold by its run, write the predictions, and yield an event with the results."""
-    results: dict[str, list[Logs]] = {"validation": [], "baseline": [], "test": []}
-    tables: list[dict[str, np.ndarray]] = []
-    for number in range(1, study.facts.trials + 1):
-        record = study.member(f"fold-{number}").record
-        run = open_run(record, device=options.device, threads=options.threads)
-        rows = load_again(run).splits["validation"]
-        yield from notes(run.warnings)
-        evaluated = evaluate_rows(run, rows, "validation").result
-        results["validation"].append(evaluated.logs)
-        results["baseline"] += list(evaluated.baselines.values())[:1]
-        results["test"] += filter(None, [record.facts()["results"].get("test")])
-        predictions = predict_rows(run, rows)
-        assert rows.origin is not None  # it has been split
-        whole, chosen = rows.origin.table.whole()
-        own = {"row": np.arange(1, whole.rows + 1)[chosen], "fold": np.full(rows.rows, number)}
-        tables.append(replace(predictions, kept=own | predictions.kept | own).table())
-    shown = {split: logs for split, logs in results.items() if len(logs) == study.facts.trials}
-    yield FoldsEnded(str(study.path), _write_predictions(study, tables), shown)
+def _train_folds(study: Study, document: Document, options: Options, progress: Progress | None) -> Iterator[Event]:
+    """Train the runs that have not ended, then predict and evaluate all folds, and yield events."""
+    options = replace(options, threads=options.threads or study.facts.threads)
+    opened = partial(open_config, document, progress=progress, runs_dir=study.path.parent)
+    numbers = range(1, study.facts.trials + 1)
+    try:
+        for number in numbers:
+            yield Note(f"fold {number} of {study.facts.trials}")
+            yield from train_fold(study, number, opened, options)
+        tables = list[Columns]()
+        for number in numbers:
+            tables.append((yield from _predicted(study, number, options)))
+        _write_predictions(study, tables)
+    except Interrupted as error:
+        raise interrupted_error(error.faults[0].text, study.path, error.signal_number) from None
+    yield FoldsEnded(str(study.path), str(study.path / PREDICTIONS))
 
 
-def _write_predictions(study: Study, tables: Sequence[dict[str, np.ndarray]]) -> str:
-    """Write the predictions for the rows of all folds, in the order of the rows, and return the path of the file."""
+def _predicted(study: Study, number: int, options: Options) -> Generator[Event, None, Columns]:
+    """Evaluate a fold by its run, write the results, and return its predictions as columns; warnings are yielded."""
+    member = study.member(f"fold-{number}")
+    run = open_run(member, device=options.device, threads=options.threads)
+    rows = load_again(run).splits["validation"]
+    yield from notes(run.warnings)
+    evaluated, tested = evaluate_rows(run, rows, "validation").result, member.facts()["results"].get("test")
+    results = {"validation": evaluated.logs, "baseline": next(iter(evaluated.baselines.values()), None), "test": tested}
+    kept = {split: dict(logs) for split, logs in results.items() if logs}
+    member.write_trial(TrialFacts(number=number, status="completed", results=kept))
+    predictions = predict_rows(run, rows)
+    assert rows.origin is not None  # it has been split
+    whole, chosen = rows.origin.table.whole()
+    own = {"row": np.arange(1, whole.rows + 1)[chosen], "fold": np.full(rows.rows, number)}
+    return replace(predictions, kept=own | predictions.kept | own).table()
+
+
+def _write_predictions(study: Study, tables: Sequence[Columns]) -> None:
+    """Write the predictions for the rows of all folds, in the order of the rows."""
     if any(table.keys() != tables[0].keys() for table in tables):
         text = "the runs of the folds predict different columns or classes"
         raise DataError(text, path=("data", "split", "folds"), hint="stratify the folds by the classes")
     columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-    order, path = np.argsort(columns["row"], kind="stable"), study.path / PREDICTIONS
-    storage.write_bytes(path, csv_text({name: values[order] for name, values in columns.items()}).encode())
-    return str(path)
+    order = np.argsort(columns["row"], kind="stable")
+    text = csv_text({name: values[order] for name, values in columns.items()})
+    storage.write_bytes(study.path / PREDICTIONS, text.encode())

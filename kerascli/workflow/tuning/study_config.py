@@ -10,27 +10,45 @@ from typing import Any
 from kerascli.config.composition.extends import read_extended
 from kerascli.config.composition.overrides import override
 from kerascli.config.composition.plugins import plugin_files
-from kerascli.config.point import written_point
+from kerascli.config.sections.space import flag_assignments
 from kerascli.config.sections.tune import MAX_TRIALS, parse_tune
 from kerascli.config.top_level import run_name
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.foundation.cpus import cpu_limit
 from kerascli.foundation.disk.files import file_digest
-from kerascli.foundation.errors import ConfigError, Fault
-from kerascli.studies.facts import StudyFacts
-from kerascli.studies.folder import Study
-from kerascli.studies.sampling import grid, optuna
+from kerascli.foundation.errors import ConfigError, DataError, Fault
+from kerascli.studies.folder import Study, StudyFacts
+from kerascli.studies.sampling import grid_size, optuna
+from kerascli.workflow.bases import open_config
+
+
+def begin_study(
+    runs_dir: Path, name: str | None, document: Document, sets: Sequence[str], flags: Sequence[str], **facts: Any
+) -> tuple[Study, Document]:
+    """Create the folder of a new study of a config, with `--set` applied; return it and the config of all its runs.
+
+    `sets` and `flags` are the arguments of `--set` and `--flag`; `facts` are further settings of the study.
+    """
+    of_flags = flag_assignments(document, flags)
+    document = override(document, of_flags)
+    seed = document.data.get("seed")
+    seeded = _seeded(document, secrets.randbelow(2**31) if seed is None else seed)
+    own = StudyFacts(
+        config=str(Path(document.name).resolve()), sets=[*sets, *of_flags], seed=seeded.data["seed"],
+        settings=_settings(document), data=_digests(seeded, runs_dir), text=document.text, **facts,
+    )  # fmt: skip
+    name = name or document.data.get("name") or run_name(Path(document.name))
+    return Study.create(runs_dir, str(name), own), seeded
 
 
 def new_study(
     runs_dir: Path, document: Document, sets: Sequence[str], flags: Sequence[str], *, directions: Sequence[str],
-    workers: int, trials: int | None, threads: int | None, device: str, name: str | None,
+    workers: int, trials: int | None, threads: int | None, device: str,
 ) -> Study:  # fmt: skip
     """Create the folder of a new study of a checked config, with `--set` applied. Raises ConfigError.
 
-    `trials`, `threads` (of a trial) and `name` replace the config's number of trials, the cores divided by `workers`,
-    and the config's name.
+    `trials` and `threads` (of a trial) replace the config's number of trials, and the cores divided by `workers`.
     """
     if document.at(("tune",)) is None:
         hint = "as in tune: {objective: val_loss, trials: 20, flags: {units: {int: {range: [16, 256]}}}}"
@@ -39,53 +57,59 @@ def new_study(
         text = "distribute: a trial is trained by one process"
         raise document.error([Fault(text, ("fit", "distribute"), "key", hint="--workers N trains N trials at a time")])
     tune = parse_tune(document.data["tune"])
-    count = trials or tune.trials or MAX_TRIALS
-    if tune.sampler == "grid":
-        points = grid(tune.space, written_point(document, flags, tune.space))
-        count = 1 + sum(1 for _ in zip(range(count - 1), points, strict=False))
-    elif tune.sampler == "tpe":
+    if tune.sampler == "tpe":
         optuna()
-    path = Path(document.name)
     varied = "compile.jit_compile" in tune.space.sets
     compiled = document.at(("compile", "jit_compile")) is True
-    facts = StudyFacts(
-        config=str(path.resolve()), sets=list(sets), flags=list(flags),
-        seed=seed_of(document), threads=threads or max(1, cpu_limit().count // max(1, workers)), device=device,
-        mode=None if varied else "compiled" if compiled else "traced", trials=count, directions=list(directions),
-        plugins=plugins_of(document), tune=document.data["tune"], settings=settings_of(document), text=document.text,
+    study, document = begin_study(
+        runs_dir, None, document, sets, flags, threads=threads or max(1, cpu_limit().count // max(1, workers)),
+        device=device, mode=None if varied else "compiled" if compiled else "traced", trials=1,
+        directions=list(directions), tune=document.data["tune"],
     )  # fmt: skip
-    return Study.create(runs_dir, name or document.data.get("name") or run_name(path), facts)
+    plan(study, document, trials or tune.trials or MAX_TRIALS)
+    return study
+
+
+def plan(study: Study, document: Document, trials: int) -> None:
+    """Record the number of trials of a study of a config, of a grid at most those that it has."""
+    tune = study.tune
+    count = grid_size(tune, tune.space.written(document), trials) if tune.sampler == "grid" else trials
+    study.write(study.facts.model_copy(update={"trials": count}))
 
 
 def reopened(study: Study, config: Path | None = None) -> Document:
-    """Return the config of a study, with its seed and `--set`. Raises ConfigError if it is not as when the study began.
+    """Return the config of a study, with its seed and `--set`.
 
-    `config` is the file, if it has moved.
+    Raises ConfigError if it is not as when the study began, DataError if its data is not. `config` is the file, if it
+    has moved.
     """
-    facts, path = study.facts, config or Path(study.facts.config)
-    document = override(read_extended(path), facts.sets)
-    before = dump_yaml({"tune": facts.tune, **facts.settings, "plugins": facts.plugins}).splitlines()
+    facts = study.facts
+    document = override(read_extended(config or Path(facts.config)), facts.sets)
     tune = None if facts.tune is None else document.data.get("tune")  # a study of folds does not read it
-    after = dump_yaml({"tune": tune, **settings_of(document), "plugins": plugins_of(document)})
-    changes = list(difflib.unified_diff(before, after.splitlines(), n=0, lineterm=""))[2:]
-    if changes:
+    before, now = (dump_yaml({"tune": facts.tune, **facts.settings}), dump_yaml({"tune": tune, **_settings(document)}))
+    if before != now:
+        changes = list(difflib.unified_diff(before.splitlines(), now.splitlines(), n=0, lineterm=""))[2:]
         shown = "; ".join(line for line in changes if not line.startswith("@@"))
         text = f"the config has changed since the study began: {shown}"
         raise ConfigError(text, hint="undo the change, or start a new study")
-    return replace(document, data={**document.data, "seed": facts.seed})
+    document = _seeded(document, facts.seed)
+    if changed := dict(_digests(document, study.path.parent).items() - facts.data.items()):
+        raise DataError(f"the data has changed since the study began: {', '.join(changed)}", hint="start a new study")
+    return document
 
 
-def seed_of(document: Document) -> int:
-    """Return the seed of a config; without one, a random number."""
-    seed = document.data.get("seed")
-    return secrets.randbelow(2**31) if seed is None else seed
+def _seeded(document: Document, seed: int) -> Document:
+    return replace(document, data={**document.data, "seed": seed})
 
 
-def settings_of(document: Document) -> dict[str, Any]:
-    """Return the sections of a config that all trials have in common, without its plugins."""
-    return {str(key): value for key, value in document.data.items() if key not in ("tune", "plugins")}
+def _settings(document: Document) -> dict[str, Any]:
+    """Return the sections of a config that all trials have in common, with the SHA-256 of its plugins by file name."""
+    settings = {str(key): value for key, value in document.data.items() if key != "tune"}
+    plugins = {path.name: file_digest(path) for path in plugin_files(document)}
+    return {**settings, "plugins": plugins} if plugins else settings
 
 
-def plugins_of(document: Document) -> dict[str, str]:
-    """Return the SHA-256 of each plugin of a config by its file name."""
-    return {path.name: file_digest(path) for path in plugin_files(document)}
+def _digests(document: Document, runs_dir: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of the data of a config by its name."""
+    config = open_config(document, fold=1, runs_dir=runs_dir)
+    return {} if config.data is None else config.data.source.digests(config.context)

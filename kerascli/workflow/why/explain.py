@@ -1,35 +1,81 @@
 """Find the reasons for a model's predictions by the method that fits its inputs: columns, pixels, words, time steps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 from torch import Tensor
+from torch.nn import functional as F
 
 from kerascli.data.base import SPLITS
 from kerascli.data.batches.rows import MemorySplit, Split
-from kerascli.data.storage.on_disk import in_memory
-from kerascli.foundation.errors import ConfigError
-from kerascli.report.reasons import Kind, Method, Reasons
+from kerascli.foundation.errors import ConfigError, one_of, safe_text
+from kerascli.report.reasons import Kind, Method, Reason, Reasons
+from kerascli.runs.evaluations import StoredEvaluation, evaluations
 from kerascli.training.evaluate import predict
-from kerascli.workflow.evaluate import evaluate_rows
+from kerascli.workflow.evaluation.cells import add_cells
+from kerascli.workflow.evaluation.facts import identity
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
-from kerascli.workflow.rows.command_rows import load_again, rows_of
-from kerascli.workflow.why.column_groups import (
+from kerascli.workflow.rows.command_rows import chosen_rows, load_again
+from kerascli.workflow.why.columns import (
     by_column,
     column_groups,
+    input_columns,
     median_row,
+    permutation_importance,
     reference_rows,
     staged_inputs,
     table_of,
 )
-from kerascli.workflow.why.grad_cam import grad_cam, resized
-from kerascli.workflow.why.gradients import integrated_gradients
-from kerascli.workflow.why.occlusion import occluded_pictures, occluded_words
-from kerascli.workflow.why.permutation import permutation_importance
-from kerascli.workflow.why.question import Question
+from kerascli.workflow.why.gradients import flat, integrated_gradients
+from kerascli.workflow.why.of_a_row import grad_cam, occluded_pictures, occluded_words
 from kerascli.workflow.why.score import Score, score_of
+
+_METHODS: dict[Kind, tuple[Method, ...]] = {
+    "columns": ("integrated_gradients", "permutation"), "series": ("integrated_gradients", "permutation"),
+    "picture": ("grad_cam", "occlusion", "integrated_gradients", "permutation"),
+    "text": ("occlusion", "integrated_gradients", "permutation"),
+}  # fmt: skip
+"""Methods of each kind of inputs; the first is the default for rows, and permutation that for a split of columns."""
+_NAMES = {"columns": "tables and models of several inputs", "picture": "pictures"}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Arguments of the command `why`: the rows to explain, the method, and the output and class that are explained."""
+
+    what: Sequence[str] = ()
+    texts: Sequence[str] = ()
+    method: Method | None = None
+    rows: int | None = None
+    """Maximum number of rows of methods that explain each row; None: 20."""
+    output: str | None = None
+    class_name: str | None = None
+    baseline: Literal["median", "zeros"] | None = None
+    layer: str | None = None
+    metric: str | None = None
+    """Metric of `permutation`; None: the loss."""
+    repeats: int | None = None
+    """Number of shuffles of `permutation`; None: 5."""
+    worst: bool = False
+    """Explain the rows with the largest losses that an evaluation of the rows has kept."""
+    checkpoint: str | None = None
+
+    def refuse_idle(self, method: Method) -> None:
+        """Raise ConfigError for an option that the method does not use: none may be ignored."""
+        of_rows = [each for each in get_args(Method) if each != "permutation"]
+        uses = [
+            ("--rows", self.rows, of_rows), ("--class", self.class_name, of_rows), ("--output", self.output, of_rows),
+            ("--worst", self.worst or None, of_rows), ("--baseline", self.baseline, ["integrated_gradients"]),
+            ("--layer", self.layer, ["grad_cam"]), ("--metric", self.metric, ["permutation"]),
+            ("--repeats", self.repeats, ["permutation"]),
+        ]  # fmt: skip
+        for name, value, methods in uses:
+            if value is not None and method not in methods:
+                raise ConfigError(f"{name} has no effect on {method}", hint=f"it goes with --method {one_of(methods)}")
 
 
 @memory_for_batches()
@@ -37,41 +83,30 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
     """Return the reasons for a run's predictions. Raises KerasCliError; what has no answer is refused by name."""
     if any(weight.spec.is_state for weight in run.experiment.weights):
         raise ConfigError("why: the model is stateful: a row's prediction depends on the rows before it")
-    kind, name = _kind(run)
-    what = question.what
-    if not what and not question.texts:
-        what = next(([name] for name in reversed(SPLITS) if run.data and name in load_again(run).splits), ["test"])
-    of_split = len(what) == 1 and what[0] in SPLITS
-    method = question.method or _default(kind, of_split=of_split)
-    allowed = {"columns": ("permutation", "integrated_gradients"), "series": ("permutation", "integrated_gradients"),
-               "picture": ("grad_cam", "occlusion", "integrated_gradients", "permutation"),
-               "text": ("occlusion", "integrated_gradients", "permutation")}[kind]  # fmt: skip
-    if method not in allowed:
-        what = {"columns": "tables and models of several inputs", "picture": "pictures"}.get(kind, f"a {kind}")
-        raise ConfigError(f"--method {method}: not for {what}", hint=f"one of {', '.join(allowed)}")
+    (kind, name), what = _kind(run), question.what
+    of_all = not question.texts and not question.worst and (not what or (len(what) == 1 and what[0] in SPLITS))
+    methods = _METHODS[kind]
+    method = question.method or ("permutation" if of_all and methods[0] == "integrated_gradients" else methods[0])
+    if method not in methods:
+        text = f"--method {method}: not for {_NAMES.get(kind, f'a {kind}')}"
+        raise ConfigError(text, hint=f"one of {', '.join(methods)}")
     question.refuse_idle(method)
-    rows = rows_of(run, *what, targets=method == "permutation", texts=question.texts)
+    source, rows, splits = chosen_rows(run, what, targets=method == "permutation", texts=question.texts)
     if method == "permutation":
-        return _permuted(run, rows, question)
-    few = rows.read(question.first_rows)
-    outputs = predict(run.experiment.module, run.shared_batches(rows_in_order(run.experiment, few, metrics=False)),
-                      seed=run.experiment.spec.seed)  # fmt: skip
+        return permutation_importance(run, rows, question.metric or "loss", question.repeats or 5)
+    stored = _worst(run, rows, question.checkpoint) if question.worst else None
+    numbers = [*range(rows.rows)] if stored is None else [row["row"] - 1 for row in stored.facts["worst"]]
+    few = rows.read(np.array(numbers[: question.rows or 20], np.int64))
+    batches = run.shared_batches(rows_in_order(run.experiment, few, metrics=False))
+    outputs = predict(run.experiment.module, batches, seed=run.experiment.spec.seed)
     score = score_of(run, outputs, question.output, question.class_name)
-    left = rows.rows - few.rows
-    notes = (f"the first {few.rows} of {rows.rows:,} rows; --rows N explains more",) if left else ()
-    if kind == "picture":
-        return _of_pictures(run, few, name, score, method, question, notes)
-    if method == "occlusion":
-        return _of_words(run, few, score, notes)
-    return _of_gradients(run, few, score, kind, name, question, notes)
-
-
-def _default(kind: Kind, *, of_split: bool) -> Method:
-    if kind == "picture":
-        return "grad_cam"
-    if kind == "text":
-        return "occlusion"
-    return "permutation" if of_split else "integrated_gradients"
+    explained, notes = _explained(run, few, kind, name, method, score, question, splits)
+    if few.rows < len(numbers):
+        which = "rows with the largest losses" if question.worst else "rows"
+        notes.append(f"the first {few.rows} of {len(numbers):,} {which} of {safe_text(source)}; --rows N explains more")
+    reasons = [replace(each, row=number + 1, prediction=text)
+               for each, number, text in zip(explained, numbers, score.texts, strict=False)]  # fmt: skip
+    return Reasons(method, kind, reasons, notes, evaluation=stored)
 
 
 def _kind(run: LoadedRun) -> tuple[Kind, str]:
@@ -89,113 +124,77 @@ def _kind(run: LoadedRun) -> tuple[Kind, str]:
     return ("series" if spec.rank == 2 else "columns"), first
 
 
-def _permuted(run: LoadedRun, rows: Split, question: Question) -> Reasons:
-    if run.experiment.spec.training is None:
-        raise ConfigError("permutation: the run has no 'compile' section: there is no loss to compare")
-    compared = evaluate_rows(run, rows, "rows").compared
-    groups = column_groups(run, rows)
-    metric, repeats = question.metric or "loss", question.repeats or 5
-    importance = permutation_importance(run, rows, compared, groups, metric=metric, repeats=repeats)
-    ordered = sorted(importance, key=lambda each: -each.value)
-    what = f"'{metric}' of {rows.rows:,} rows"
-    text = f"how much worse {what} is if a column is shuffled ({repeats} times)"
-    return Reasons("permutation", "columns", importance=tuple(ordered), notes=(text,))
+def _worst(run: LoadedRun, rows: Split, checkpoint: str | None) -> StoredEvaluation:
+    """Return the evaluation of rows by the run's weights that has kept its worst rows with their cells, which reasons
+    name. Raises ConfigError if there is none."""
+    own = identity(run, rows, checkpoint)
+    for stored in evaluations(run.record):
+        if own.items() <= stored.facts.items() and any("cells" in row for row in stored.facts["worst"]):
+            return stored
+    text = "--worst: no evaluation of these rows by these weights has kept its worst rows with their cells"
+    raise ConfigError(text, hint="kerascli evaluate RUN WHAT --worst 20 --cells keeps them")
 
 
-def _of_pictures(
-    run: LoadedRun, rows: MemorySplit, name: str, score: Score, method: Method, question: Question, notes: Sequence[str]
-) -> Reasons:
-    pictures = staged_inputs(run, rows)[name].numpy()
-    height, width = pictures.shape[1:3]
+def _explained(
+    run: LoadedRun, rows: MemorySplit, kind: Kind, name: str, method: Method, score: Score, question: Question,
+    splits: Mapping[str, Split],
+) -> tuple[list[Reason], list[str]]:  # fmt: skip
+    """Return (reasons of rows, notes) by a method that explains each row; `splits` are those that are loaded."""
+    if kind == "text" and method == "occlusion":
+        [column] = input_columns(rows)
+        texts = [str(text) for text in table_of(rows).text(column)]
+        return [Reason(values, words) for words, values in occluded_words(run, texts, score)], []
     if method == "grad_cam":
-        layer, small = grad_cam(run, rows, question.layer, score)
-        maps, notes = resized(small, height, width), (f"output of the layer {layer}", *notes)
-    elif method == "occlusion":
-        maps = occluded_pictures(run, rows, name, score)
-    else:
-        baseline = None if question.baseline != "median" else median_row(reference_rows(load_again(run).splits))
-        attributions = integrated_gradients(run, rows, baseline, score)
-        maps, notes = attributions.inputs[name].sum(-1), (_missing_text(attributions.missing), *notes)
-    return Reasons(method, "picture", score.texts, values=maps.numpy(), pictures=_shown(pictures), notes=tuple(notes))
-
-
-def _shown(pictures: np.ndarray) -> np.ndarray:
-    """Return pictures with values from 0 to 1: bytes as they are, numbers between their smallest and largest."""
-    if pictures.dtype == np.uint8:
-        return pictures / np.float32(255)
-    low, high = float(pictures.min()), float(pictures.max())
-    return ((pictures - low) / ((high - low) or 1.0)).astype(np.float32)
-
-
-def _of_words(run: LoadedRun, rows: MemorySplit, score: Score, notes: Sequence[str]) -> Reasons:
-    words = occluded_words(run, _texts(rows), score)
-    return Reasons("occlusion", "text", score.texts, words=tuple(map(tuple, words)), notes=tuple(notes))
-
-
-def _texts(rows: MemorySplit) -> list[str]:
-    """Return the texts of rows, from the one raw column that their input is made of."""
-    table = table_of(rows)
-    assert rows.origin is not None
-    (column,) = {name for (section, _), each in rows.origin.columns.items() if section == "inputs" for name in each}
-    return [str(text) for text in table.text(column)]
-
-
-def _of_gradients(
-    run: LoadedRun, rows: MemorySplit, score: Score, kind: Kind, name: str, question: Question, notes: Sequence[str]
-) -> Reasons:
+        layer, maps = grad_cam(run, rows, question.layer, score)
+        return _of_pictures(run, rows, name, maps), [f"output of the layer {layer}"]
+    if method == "occlusion":
+        return _of_pictures(run, rows, name, occluded_pictures(run, rows, name, score)), []
+    baseline = question.baseline or ("zeros" if kind in {"picture", "text"} else "median")
+    if kind == "text" and baseline == "median":
+        raise ConfigError("--baseline median: texts have no median", hint="--baseline zeros is padding")
+    if by_columns := kind in {"columns", "series"}:
+        table_of(rows)  # raises if there are no raw columns
+    needed = by_columns or baseline == "median"
+    reference = reference_rows(splits or load_again(run).splits) if needed else rows
+    attributions, missing = integrated_gradients(
+        run, rows, None if baseline == "zeros" else median_row(run, reference), score
+    )
+    start = {"picture": "a black picture", "text": "padding"}.get(kind, "zeros")
+    start = start if baseline == "zeros" else "the median of the training rows"
+    notes = [f"shares in the difference from {start}; {missing:.1%} of it is missing from their sum"]
+    if kind == "picture":
+        return _of_pictures(run, rows, name, attributions[name].sum(-1)), notes
     if kind == "text":
-        attributions = integrated_gradients(run, rows, None, score)
-        words = _words_of_places(run, rows, name, attributions.inputs[name])
-        notes = (_missing_text(attributions.missing), *notes)
-        return Reasons("integrated_gradients", "text", score.texts, words=words, notes=tuple(notes))
-    reference = reference_rows(load_again(run).splits)
-    baseline = None if question.baseline == "zeros" else median_row(reference)
-    attributions = integrated_gradients(run, rows, baseline, score)
-    groups = column_groups(run, reference)
-    values = by_column(attributions.inputs, groups)
-    start = "a row of zeros" if baseline is None else "the median of the training rows"
-    notes = [f"shares in the difference from {start}; {_missing_text(attributions.missing)}", *notes]
-    if len(attributions.inputs) > 1:
-        sizes = {key: float(each.abs().sum()) for key, each in attributions.inputs.items()}
+        return _of_words(run, rows, name, attributions[name].numpy()), notes
+    if len(attributions) > 1:
+        sizes = {key: float(each.abs().sum()) for key, each in attributions.items()}
         shares = (f"{key} {size / (sum(sizes.values()) or 1):.0%}" for key, size in sizes.items())
         notes.append(f"shares of the inputs: {', '.join(shares)}")
+    groups = column_groups(run, reference)
+    steps = attributions[name].shape[1] if kind == "series" else 1
+    values, names = by_column(flat(attributions), groups, steps), [group.name for group in groups]
     if kind == "series":
-        own = attributions.inputs[name]
-        masks = [group.places[name].expand(own.shape[1:]) for group in groups]
-        steps = np.stack([(own * mask).sum(-1).numpy() for mask in masks], -1)
-        return Reasons("integrated_gradients", "series", score.texts, columns=tuple(g.name for g in groups),
-                       values=steps, notes=tuple(notes))  # fmt: skip
-    cells = _cells(rows, [group.columns for group in groups])
-    return Reasons("integrated_gradients", "columns", score.texts, columns=tuple(group.name for group in groups),
-                   values=values, cells=cells, notes=tuple(notes))  # fmt: skip
+        return [Reason(each, names) for each in values], notes
+    shown: list[dict[str, Any]] = [{"row": row} for row in range(1, rows.rows + 1)]
+    add_cells(run, rows, shown, [name for group in groups for name in group.columns])
+    cells = [[", ".join(row["cells"].get(name, "...") for name in group.columns) for group in groups] for row in shown]
+    return [Reason(each[0], names, own) for each, own in zip(values, cells, strict=True)], notes
 
 
-def _words_of_places(
-    run: LoadedRun, rows: MemorySplit, name: str, attributions: Tensor
-) -> tuple[tuple[tuple[str, float], ...], ...]:
+def _of_pictures(run: LoadedRun, rows: MemorySplit, name: str, maps: Tensor) -> list[Reason]:
+    """Return maps (rows, height, width) with their pictures, whose size they get, in values from 0 to 1: bytes as they
+    are, numbers between their smallest and largest."""
+    pictures = staged_inputs(run, rows)[name].numpy()
+    maps = F.interpolate(maps[:, None], pictures.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
+    low, high = (0.0, 255.0) if pictures.dtype == np.uint8 else (float(pictures.min()), float(pictures.max()))
+    shown = ((pictures - low) / ((high - low) or 1.0)).astype(np.float32)
+    return [Reason(values, picture=picture) for values, picture in zip(maps.numpy(), shown, strict=True)]
+
+
+def _of_words(run: LoadedRun, rows: MemorySplit, name: str, attributions: np.ndarray) -> list[Reason]:
     """Return the vocabulary's words of each row with their attributions; places without a word are left out."""
-    numbers, field = rows.inputs[name], run.stages.facts.inputs[name]
-    if field.words is None or attributions.shape != numbers.shape:
+    words = run.stages.facts.inputs[name].words
+    if words is None:
         raise ConfigError("integrated gradients: the words' places are not known", hint="--method occlusion")
-    pairs = zip(numbers.tolist(), attributions.tolist(), strict=True)
-    return tuple(
-        tuple((field.words[n] or "[UNK]", value) for n, value in zip(*pair, strict=True) if n) for pair in pairs
-    )
-
-
-def _cells(rows: MemorySplit, groups: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    table = table_of(rows)
-    texts = {name: table.text(name) if name in table.files else in_memory(table.column(name)) for each in groups
-             for name in each}  # fmt: skip
-
-    def cell(name: str, row: int) -> str:
-        value = texts[name][row]
-        return (
-            f"{value:.5g}" if isinstance(value, float | np.floating) else str(value) if np.ndim(value) == 0 else "..."
-        )
-
-    return tuple(tuple(", ".join(cell(name, row) for name in each) for each in groups) for row in range(rows.rows))
-
-
-def _missing_text(share: float) -> str:
-    return f"{share:.1%} of it is missing from the sum"
+    pairs = zip(rows.inputs[name], attributions, strict=True)
+    return [Reason(values[own != 0], [words[number] or "[UNK]" for number in own[own != 0]]) for own, values in pairs]

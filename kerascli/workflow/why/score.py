@@ -1,14 +1,21 @@
 """The number of each row whose reasons are asked for: the model's output for a class, or the value it predicts."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from kerascli.data.batches.loader import BatchSource
+from kerascli.data.batches.rows import MemorySplit
+from kerascli.foundation import draws
 from kerascli.foundation.errors import ConfigError, safe_text, suggestion
 from kerascli.training.classes import ClassReading
 from kerascli.workflow.loaded import LoadedRun
+
+_ROWS = 32
+"""Number of rows that are explained at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,40 +24,51 @@ class Score:
     mean over its units."""
 
     output: str
-    reading: ClassReading | None
-    classes: Tensor | None
-    """Index of the class of each row (rows,), on the CPU; None for an output of numbers."""
     texts: tuple[str, ...]
     """Prediction of each row, as it is shown."""
+    reading: ClassReading | None = None
+    classes: Tensor | None = None
+    """Index of the class of each row (rows,), on the CPU; None for an output of numbers."""
 
-    def __call__(self, outputs: Mapping[str, Tensor], first: int = 0) -> Tensor:  # (N, units) -> (N,)
-        """Return the scores of rows, of which `first` is the number of the first one."""
+    def __call__(self, outputs: Mapping[str, Tensor]) -> Tensor:  # (N, units) -> (N,)
+        """Return the scores of rows."""
         values = outputs[self.output].float()
         if self.reading is None or self.classes is None:
             return values.reshape(len(values), -1).mean(1)
-        classes = self.classes[first : first + len(values)].to(values.device)
-        if not self.reading.binary:
-            return values.gather(1, classes[:, None])[:, 0]
-        positive = values.reshape(len(values))
-        negative = -positive if self.reading.from_logits else 1 - positive
-        return torch.where(classes == 1, positive, negative)
+        if not self.reading.from_logits:
+            values = self.reading.probabilities(values)
+        elif self.reading.binary:
+            values = torch.cat([-values, values], 1) if values.dim() > 1 else torch.stack([-values, values], 1)
+        return values.gather(1, self.classes.to(values.device)[:, None])[:, 0]
 
-    def log_odds(self, outputs: Mapping[str, Tensor], first: int = 0) -> Tensor:  # (N, units) -> (N,)
+    def log_odds(self, outputs: Mapping[str, Tensor]) -> Tensor:  # (N, units) -> (N,)
         """Return the scores as log odds if they are probabilities, whose gradient vanishes as they approach 1."""
-        scores = self(outputs, first)
+        own = self(outputs)
         if self.reading is None or self.classes is None or self.reading.from_logits:
-            return scores
-        others = 1 - scores
-        if not self.reading.binary:  # by their sum, as 1 - 0.99999999 is 0 in float32
-            classes = self.classes[first : first + len(scores)].to(scores.device)
-            others = outputs[self.output].float().scatter(1, classes[:, None], 0.0).sum(1)
-        tiny = torch.finfo(scores.dtype).tiny
-        return scores.clamp(min=tiny).log() - others.clamp(min=tiny).log()
+            return own
+        probabilities = self.reading.probabilities(outputs[self.output].float())
+        # the sum of the others, as 1 - 0.99999999 is 0 in float32
+        others = probabilities.scatter(1, self.classes.to(own.device)[:, None], 0.0).sum(1)
+        tiny = torch.finfo(own.dtype).tiny
+        return own.clamp(min=tiny).log() - others.clamp(min=tiny).log()
 
-    def of_row(self, row: int, count: int) -> "Score":
-        """Return the score for the class of one row, of `count` rows that are made of it."""
-        classes = None if self.classes is None else self.classes[row].expand(count)
-        return replace(self, classes=classes, texts=())
+    def of(self, rows: Any) -> "Score":
+        """Return the score for the classes of selected rows: a slice, or an array of numbers of rows."""
+        return replace(self, classes=None if self.classes is None else self.classes[rows])
+
+
+def parts(run: LoadedRun, rows: MemorySplit, score: Score) -> Iterator[tuple[dict[str, Tensor], Score]]:
+    """Yield (preprocessed inputs, score) of some rows after others."""
+    run.experiment.module.eval()
+    for number, batch in enumerate(BatchSource(rows, _ROWS, run.experiment.device).epoch(0)):
+        first = number * _ROWS
+        yield run.experiment.module.input_stage(dict(batch.inputs)), score.of(slice(first, first + _ROWS))
+
+
+def outputs_of(run: LoadedRun, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the outputs of a model for preprocessed inputs; one that samples always draws the same numbers."""
+    with draws.using(draws.Draws(run.experiment.spec.seed, "why", 0)):
+        return run.experiment.module.run(inputs).outputs
 
 
 def score_of(run: LoadedRun, outputs: Mapping[str, Tensor], output: str | None, class_name: str | None) -> Score:
@@ -59,13 +77,8 @@ def score_of(run: LoadedRun, outputs: Mapping[str, Tensor], output: str | None, 
     `outputs` are the predictions of all rows. `output` may be None if the model has one output. Raises ConfigError.
     """
     if output is None and len(outputs) > 1:
-        hint = f"one of {', '.join(outputs)}"
-        raise ConfigError(f"--output is missing: the model has {len(outputs)} outputs", hint=hint)
-    name = output if output is not None else next(iter(outputs))
-    if name not in outputs:
-        hint = f"it has {', '.join(outputs)}"
-        text = f"--output: the model has no output '{safe_text(name)}'{suggestion(name, outputs)}"
-        raise ConfigError(text, hint=hint)
+        raise ConfigError(f"--output is missing: the model has {len(outputs)} outputs: {', '.join(outputs)}")
+    name = must_have("--output", output or next(iter(outputs)), outputs, "output")
     values = outputs[name]
     if values.dim() > 2:
         raise ConfigError(f"the output '{name}' has values at several places of a row; reasons are of one value a row")
@@ -74,14 +87,20 @@ def score_of(run: LoadedRun, outputs: Mapping[str, Tensor], output: str | None, 
     if reading is None:
         if class_name is not None:
             raise ConfigError(f"--class: the output '{name}' predicts no classes")
-        return Score(name, None, None, tuple(f"{value:.5g}" for value in values.reshape(len(values), -1).mean(1)))
+        return Score(name, tuple(f"{value:.5g}" for value in values.reshape(len(values), -1).mean(1).tolist()))
     probabilities = reading.probabilities(values)
     classes = reading.labels(probabilities)
     if class_name is not None:
-        if class_name not in reading.names:
-            text = f"--class: there is no class '{safe_text(class_name)}'{suggestion(class_name, reading.names)}"
-            raise ConfigError(text, hint=f"the classes are {', '.join(reading.names[:20])}")
+        must_have("--class", class_name, reading.names, "class")
         classes = torch.full_like(classes, reading.names.index(class_name))
     chosen = probabilities.gather(1, classes[:, None])[:, 0].tolist()
     texts = (f"{reading.names[number]} {value:.3f}" for number, value in zip(classes.tolist(), chosen, strict=True))
-    return Score(name, reading, classes, tuple(texts))
+    return Score(name, tuple(texts), reading, classes)
+
+
+def must_have(option: str, name: str, names: Collection[str], noun: str) -> str:
+    """Return the name that an option chooses. Raises ConfigError if it is none of `names`."""
+    if name not in names:
+        text = f"{option}: '{safe_text(name)}' is no {noun}{suggestion(name, names)}"
+        raise ConfigError(text, hint=f"one of {', '.join([*names][:20])}" if names else None)
+    return name

@@ -18,8 +18,7 @@ from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.delimited.layout import Layout
 from kerascli.data.storage.delimited.row_reader import MARKS, as_utf8, read_rows
 from kerascli.data.storage.delimited.text_format import DEFAULT, MAX_FIELD, TextFormat, typed
-from kerascli.data.storage.row_errors.bad_rows import BadRows
-from kerascli.data.storage.row_errors.excerpts import read_shown
+from kerascli.data.storage.row_errors import BadRows, read_shown
 from kerascli.data.storage.table import Table
 from kerascli.foundation.cpus import cpu_limit
 from kerascli.foundation.disk.files import refuse_text

@@ -1,0 +1,106 @@
+"""Search space that `kerascli init --from DATA --search` adds to a config: flags of its settings, and section `tune`.
+
+`python -m benchmarks.starters.search` measures what a search brings; the spaces were chosen on one half of its sets.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kerascli.config.starter.draft import Draft
+
+_TUNE = {"objective": "val_loss", "trials": 20, "pruner": {"median": {"min_epochs": 20}}}
+_DROPOUT = {"float": {"range": [0.0, 0.6]}}
+_SPACES: Mapping[str, Mapping[str, Any]] = {
+    "table": {"units": (0.5, 4), "rate": _DROPOUT, "activation": ["relu", "gelu", "tanh"], "learning_rate": (0.5, 10)},
+    "series": {"units": (0.5, 4), "rate": _DROPOUT, "learning_rate": (0.5, 20)},
+    "texts": {"units": (0.25, 2), "rate": _DROPOUT, "ngrams": [1, 2, 3], "learning_rate": (0.5, 10)},
+    "images": {
+        "filters": (0.5, 2), "units": (0.5, 2), "rate": _DROPOUT, "shift": {"float": {"range": [0.0, 0.12]}},
+        "learning_rate": (0.3, 3),
+    },
+}  # fmt: skip
+"""Mapping from a kind of data to the settings that are searched, with their ranges or choices in the form of `tune`.
+
+A pair is the lowest and the highest value as factors of the value that the config has, on a logarithmic scale.
+"""
+_FLAGS = {
+    "units": "units", "filters": "filters", "activation": "activation", "dropout": "rate", "rate": "rate",
+    "height_factor": "shift", "width_factor": "shift",
+}  # fmt: skip
+"""Mapping from an argument of layers and image transforms to the flag that sets it."""
+
+
+def add_search(draft: Draft) -> None:
+    """Add flags and the section `tune` to the draft of a config; its model and inputs then refer to the flags."""
+    data, compiled = draft.sections["data"], draft.sections["compile"]
+    space = _SPACES[_kind(data)]
+    flags = dict(_declare([draft.sections["model"], data["inputs"]], space))
+    rate = compiled["optimizer"]["adam"] if isinstance(compiled["optimizer"], dict) else 1e-3
+    compiled["optimizer"] = {"adam": {"learning_rate": rate}}
+    sets = {"compile.optimizer.adam.learning_rate": rate, **dict(_paths(data))}
+    tune: dict[str, Any] = dict(_TUNE)
+    if flags:
+        draft.sections["flags"] = flags
+        draft.decide(
+            "flags", "settings that 'kerascli tune' searches, and that 'kerascli train --flag NAME=VALUE' sets"
+        )
+        tune["flags"] = {name: _domain(space[name], value) for name, value in flags.items()}
+    tune["set"] = {path: _domain(space[path.rpartition(".")[2]], value) for path, value in sets.items()}
+    draft.sections["tune"] = tune
+    draft.decide("tune", "trial 1 is the config as it is; the others are drawn at random from the ranges around it")
+    draft.decide("tune", "after 20 epochs a trial is stopped when it is worse than half of the others were by then")
+
+
+def _kind(data: Mapping[str, Any]) -> str:
+    (source,) = data["source"]
+    steps = [step for each in data["inputs"].values() for step in each]
+    if len(data["inputs"]) == 1 and isinstance(steps[-1], dict) and "text_vectorization" in steps[-1]:
+        return "texts"
+    return {"timeseries": "series", "image_folder": "images"}.get(source, "table")
+
+
+def _declare(parts: list[Any], space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Replace arguments by the flags of a space; yield (flag, its value), the largest of those that it replaces."""
+    places: dict[str, list[tuple[dict[str, Any], str]]] = {}
+    for mapping, key in _arguments(parts):
+        places.setdefault(_FLAGS[key], []).append((mapping, key))
+    for flag in (each for each in places if each in space):
+        most = max(mapping[key] for mapping, key in places[flag])
+        yield flag, most
+        for mapping, key in places[flag]:
+            if mapping[key] == most:
+                mapping[key] = f"${flag}"
+            elif isinstance(most, int):
+                mapping[key] = f"$({flag} // {most // mapping[key]})"
+
+
+def _arguments(node: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield (mapping, key) for each argument of hidden layers and image transforms that a flag may set."""
+    if isinstance(node, list):
+        for each in node:
+            yield from _arguments(each)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            is_hidden = key not in ("units", "activation") or node.get("activation") == "relu"
+            if key in _FLAGS and is_hidden and (isinstance(value, (int, float)) or value == "relu"):
+                yield node, key
+            else:
+                yield from _arguments(value)
+
+
+def _paths(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield (path as of `--set`, value) for each number of words in a group of a bag of words."""
+    for name, steps in data["inputs"].items():
+        for index, step in enumerate(steps):
+            if isinstance(step, dict) and "ngrams" in step.get("text_vectorization", {}):
+                yield f"data.inputs.{name}[{index}].text_vectorization.ngrams", step["text_vectorization"]["ngrams"]
+
+
+def _domain(written: Any, value: Any) -> Any:
+    """Return a range or choices in the form of the section `tune`; `value` is that of the config."""
+    if not isinstance(written, tuple):
+        return written
+    low, high = (factor * value for factor in written)
+    if isinstance(value, int):
+        return {"int": {"range": [round(low), round(high)], "log": True}}
+    return {"float": {"range": [float(f"{low:.1g}"), float(f"{high:.1g}")], "log": True}}

@@ -1,0 +1,141 @@
+"""Rows that cannot be used: the error about them, with an excerpt of the line, and tables as read without them."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from typing import Self, TypeVar
+
+import numpy as np
+
+from kerascli.data.storage.column import Column
+from kerascli.data.storage.table import Skipped, Table
+from kerascli.foundation.errors import DataError, Fault, KerasCliError, Place, safe_text
+
+R = TypeVar("R")
+Rows = Sequence[int] | np.ndarray
+_LINE_END = re.compile(r"\r\n|\n|(?<=\r)(?!\n)")
+"""Pattern of the end of a line; a CR that no LF follows stays with its line."""
+_LONE_CR = "a CR alone (\\r, as old Macs end lines) ends this line: remove it, for instance by tr -d '\\r'"
+_ODD_QUOTES = "the line has an odd number of double quotes: one of them may be missing"
+
+
+class BadRows(DataError):
+    """Error about rows of a table that cannot be read or transformed, so that they may be skipped."""
+
+    def __init__(self, fault: Fault | Iterable[Fault], table: Table, rows: Rows) -> None:
+        """Create an error from its faults and the indices in `table` of all rows that have the first one."""
+        super().__init__(fault)
+        self.table, selected = table.whole()
+        """Table of the whole file."""
+        self.rows = np.arange(self.table.rows)[selected][rows]
+        """Indices of the rows in the table of the whole file."""
+
+    @classmethod
+    def of(cls, table: Table, rows: Rows, column: str, text: str, hint: str | None = None) -> Self:
+        """Return the error of rows that have the same fault in a column."""
+        return cls(Fault(text, place=table.place(int(rows[0]), column), hint=hint), table, rows)
+
+
+def read_table(read: Callable[[], Table], *, skip: bool) -> Table:
+    """Return the table that `read` returns; if `skip`, without the rows that it refuses. Raises DataError."""
+    try:
+        return read()
+    except BadRows as bad:
+        if skip:
+            return _without(bad.table, bad)
+        raise
+
+
+def skipping(
+    tables: Sequence[Table], prepare: Callable[[Sequence[Table]], R], check: Callable[[Table], object], *, skip: bool
+) -> R:
+    """Return what `prepare` makes of tables; if it refuses rows, and `skip`, of tables without the bad rows.
+
+    `check` is called with each table until it refuses no more rows. Raises DataError, also if none is left.
+    """
+    try:
+        return prepare(tables)
+    except DataError:  # of a column that bad rows, which a split may put elsewhere, have made text
+        if not skip:
+            raise
+    return prepare([_usable(table, check) for table in tables])
+
+
+def _usable(table: Table, check: Callable[[Table], object]) -> Table:
+    """Return a table without the rows that `check` refuses; its other errors are left to those who use the table."""
+    while True:
+        try:
+            check(table)
+        except BadRows as bad:
+            table = _without(table, bad)
+        except KerasCliError:
+            return table
+        else:
+            return table
+
+
+def _without(table: Table, bad: BadRows) -> Table:
+    """Return a table without the rows of an error; columns of text files as if they were not there.
+
+    Raises DataError if no row is left.
+    """
+    whole, rows = table.whole()
+    kept, fault = np.setdiff1d(np.arange(whole.rows)[rows], bad.rows), bad.faults[0]
+    if not len(kept):
+        raise DataError([fault, Fault(f"all {whole.rows:,} rows of '{safe_text(whole.name)}' are bad")])
+    before = () if table.skipped is None else table.skipped.first
+    first = sorted([*before, (int(bad.rows.min()), f"{fault.place}: {fault.text}")])
+    skipped = Skipped(whole.name, whole.rows - len(kept), whole.rows, kept, tuple(first), "rows")
+    of_text = whole.columns if isinstance(whole.columns, dict) else {}
+    columns = {name: column.kept(kept) for name, column in of_text.items() if isinstance(column, Column)}
+    if not columns:
+        return whole.take(kept, skipped)
+    return Table(columns, len(kept), name=whole.name, taken=(whole, kept), skipped=skipped)
+
+
+def read_shown(
+    parse: Callable[[], Table], text: Callable[[], bytes], encoding: str = "utf-8", delimiter: str | None = None
+) -> Table:
+    """Return the table that `parse` returns; errors about it, its own and later ones, show the lines of `text`.
+
+    The lines are delimited text or (`delimiter` None) JSON.
+    """
+    lines = cache(lambda: _LINE_END.split(text().decode(encoding, "replace")))
+
+    def shown(place: Place, columns: Sequence[str]) -> Place:
+        with suppress(KerasCliError, IndexError):  # the file is gone
+            source = lines()[(place.line or 0) - 1]
+            found = re.match(_cell(place.name, columns, delimiter), source) if place.name in columns else None
+            column, length = (None, 1) if found is None else (found.start(1) + 1, len(found[1]))
+            return replace(place, source=source, column=column, length=length)
+        return place
+
+    try:
+        table = parse()
+    except DataError as error:
+        table = error.table if isinstance(error, BadRows) else Table({}, 0)
+        table.excerpt = shown
+        error.faults = tuple(_explained(fault, shown, list(table)) for fault in error.faults)
+        raise
+    table.excerpt = shown
+    return table
+
+
+def _explained(fault: Fault, shown: Callable[[Place, Sequence[str]], Place], columns: Sequence[str]) -> Fault:
+    """Return an error with its line, if it has one, and a hint at what is usual to be wrong with a line."""
+    if fault.place is None or fault.place.line is None:
+        return fault
+    place = shown(fault.place, columns)
+    suspect = _LONE_CR if place.source.endswith("\r") else _ODD_QUOTES if place.source.count('"') % 2 else None
+    return replace(fault, place=place, hint=fault.hint or suspect)
+
+
+def _cell(name: str, columns: Sequence[str], delimiter: str | None) -> str:
+    """Return the pattern of a line, in which group 1 is the value of a column."""
+    if delimiter is None:
+        return rf'.*?{re.escape(json.dumps(name, ensure_ascii=False))}\s*:\s*("(?:[^"\\]|\\.)*"|[^,}}]*)'
+    field = rf'(?:"(?:[^"]|"")*"|[^{re.escape(delimiter)}]*)'
+    return rf"(?:{field}{re.escape(delimiter)}){{{columns.index(name)}}}({field})"

@@ -1,0 +1,172 @@
+"""Reasons by raw columns: which places of a model's inputs depend on which columns, and how much worse a model becomes
+if the values of a column are shuffled (Breiman, 2001)."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kerascli.data.batches.loader import BatchSource
+from kerascli.data.batches.rows import MemorySplit, Split
+from kerascli.data.pipeline.prepare import fitted_preparer
+from kerascli.data.storage.on_disk import in_memory
+from kerascli.data.storage.table import Table
+from kerascli.foundation.errors import ConfigError, DataError
+from kerascli.report.reasons import Reason, Reasons
+from kerascli.training.evaluate import predict
+from kerascli.workflow.evaluate import Compared, evaluate_rows
+from kerascli.workflow.evaluation.facts import resampled, row_losses
+from kerascli.workflow.fitting.plan import rows_in_order
+from kerascli.workflow.loaded import LoadedRun
+from kerascli.workflow.why.gradients import flat
+from kerascli.workflow.why.score import must_have
+
+_ROWS, _BYTES = 1024, 2**26
+"""Maximum number, and approximate size, of the rows in which the values of a column are changed to see which places of
+the inputs change."""
+_BLOCKS, _RESAMPLES = 200, 500
+"""Numbers of blocks of rows, and of their resamples, of an interval."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ColumnGroup:
+    """Columns whose values one transform joins, so that they count as one; mostly a single column."""
+
+    columns: tuple[str, ...]
+    places: Tensor
+    """Mask of the places of all inputs, as `flat` joins them, that depend on the columns."""
+
+    @property
+    def name(self) -> str:
+        return " + ".join(self.columns)
+
+
+def table_of(rows: Split) -> Table:
+    """Return the raw columns of rows. Raises ConfigError if there are none."""
+    if rows.origin is None:
+        raise ConfigError("these rows have no raw columns: they are arrays, or generated")
+    return rows.origin.table
+
+
+def input_columns(rows: Split) -> list[str]:
+    """Return the raw columns that the inputs are computed from."""
+    columns = {} if rows.origin is None else rows.origin.columns
+    return list(dict.fromkeys(name for (section, _), each in columns.items() if section == "inputs" for name in each))
+
+
+def prepared(run: LoadedRun, table: Table) -> Split:
+    """Return the rows of a table of raw columns as the model's inputs, by the run's fitted pipelines."""
+    assert run.data is not None
+    return fitted_preparer(run.data, run.learned, targets=False).split(table)
+
+
+def column_groups(run: LoadedRun, rows: Split) -> list[ColumnGroup]:
+    """Return the groups of raw columns that the model's inputs are computed from, found by changing their values.
+
+    Two columns are in one group if a place of an input depends on both. A column whose values are all equal is in none.
+    """
+    table = table_of(rows).take(slice(0, max(16, min(_ROWS, _BYTES * rows.rows // max(1, rows.nbytes)))))
+    before, groups = flat(staged_inputs(run, prepared(run, table))), list[ColumnGroup]()
+    for name in input_columns(rows):
+        after = flat(staged_inputs(run, prepared(run, table.replaced([name], np.roll(np.arange(table.rows), 1)))))
+        is_number = ~(before.isnan() & after.isnan())
+        group = ColumnGroup((name,), ((before != after) & is_number).any(0))
+        for other in [each for each in groups if (each.places & group.places).any()]:
+            groups.remove(other)
+            group = ColumnGroup((*other.columns, *group.columns), other.places | group.places)
+        if group.places.any():
+            groups.append(group)
+    if not groups:
+        raise ConfigError("why: these rows are all equal: there is no column to tell them by")
+    return groups
+
+
+def staged_inputs(run: LoadedRun, rows: Split) -> dict[str, Tensor]:
+    """Return the model's inputs of rows, with the preprocessing that runs per batch."""
+    (batch,) = BatchSource(rows, rows.rows, run.experiment.device).epoch(0)
+    stage = run.experiment.module.input_stage
+    return {name: values.cpu() for name, values in stage(dict(batch.inputs)).items()}
+
+
+def by_column(values: Tensor, groups: Sequence[ColumnGroup], steps: int = 1) -> np.ndarray:
+    """Return attributions of places (rows, places) summed over those of each group: (rows, steps, groups)."""
+    sums = [(values.double() * group.places).reshape(len(values), steps, -1).sum(-1) for group in groups]
+    return torch.stack(sums, -1).numpy()
+
+
+def median_row(run: LoadedRun, rows: Split) -> MemorySplit:
+    """Return one row as the model's inputs: the median of each column of numbers, or of each number of an array, and
+    the most frequent of words."""
+    table = table_of(rows)
+    columns = {name: _middle(in_memory(table[name]))[None] for name in input_columns(rows)}
+    return prepared(run, Table(columns, 1, name=table.name)).read(slice(0, 1))
+
+
+def _middle(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind not in "biuf":
+        return np.array(Counter(values.tolist()).most_common(1)[0][0], values.dtype)
+    median = np.nanmedian(values, axis=0)
+    return (median if values.dtype.kind == "f" else np.floor(median)).astype(values.dtype)
+
+
+def reference_rows(splits: Mapping[str, Split], most: int = 1000) -> MemorySplit:
+    """Return at most `most` of the training rows, at equal distances. Raises DataError if there are none."""
+    if "train" not in splits:
+        raise DataError("the run's data has no 'train' split")
+    rows = splits["train"]
+    return rows.read(np.unique(np.linspace(0, rows.rows - 1, min(most, rows.rows)).astype(np.int64)))
+
+
+def permutation_importance(run: LoadedRun, rows: Split, metric: str, repeats: int) -> Reasons:
+    """Return the importance of each group of columns, the largest first: the increase of `metric` (`loss` or the name
+    of a metric, whose decline counts if larger is better) over `repeats` shuffles.
+
+    The interval covers shuffles and rows: it is that of resamples of blocks of rows. Raises ConfigError.
+    """
+    if run.experiment.spec.training is None:
+        raise ConfigError("permutation: the run has no 'compile' section: there is no loss to compare")
+    table, seed, compared = table_of(rows), run.experiment.spec.seed, evaluate_rows(run, rows, "rows").compared
+    blocks = torch.arange(rows.rows).tensor_split(min(_BLOCKS, rows.rows))
+    drawn = np.random.default_rng([seed, 1]).multinomial(len(blocks), [1 / len(blocks)] * len(blocks), _RESAMPLES)
+    measure = _measure(compared, metric, blocks, np.concatenate([np.ones((1, len(blocks))), drawn]))
+    groups, before = column_groups(run, rows), measure([y_pred for _, _, y_pred in compared])
+    worse = np.zeros((len(groups), len(before)))
+    for number, group in enumerate(groups):
+        for repeat in range(repeats):
+            order = np.random.default_rng([seed, number, repeat]).permutation(rows.rows)
+            source = rows_in_order(run.experiment, prepared(run, table.replaced(group.columns, order)), metrics=False)
+            outputs = predict(run.experiment.module, run.shared_batches(source), seed=seed)
+            worse[number] += (measure([outputs[pair.output] for pair, _, _ in compared]) - before) / repeats
+    first = np.argsort(-worse[:, 0], kind="stable")
+    note = f"how much worse '{metric}' of {rows.rows:,} rows is if a column is shuffled ({repeats} times)"
+    constant = set(input_columns(rows)).difference(*(group.columns for group in groups))
+    notes = [note, *([f"the same value in all rows: {', '.join(sorted(constant))}"] if constant else [])]
+    reason = Reason(worse[first, 0], [groups[at].name for at in first])
+    return Reasons("permutation", "columns", [reason], notes, np.nanquantile(worse[first, 1:], [0.025, 0.975], axis=1))
+
+
+def _measure(
+    compared: Compared, metric: str, blocks: Sequence[Tensor], weights: np.ndarray
+) -> Callable[[Sequence[Tensor]], np.ndarray]:
+    """Return the function from predictions of each output to a value of each resample of blocks of rows, larger where
+    the model is worse. `weights` are of shape (resamples, blocks). Raises ConfigError."""
+    uses = {pair.prefix + name: (number, use, at) for number, (pair, _, _) in enumerate(compared)
+            for use in pair.metrics for at, name in enumerate(use.columns)}  # fmt: skip
+    if metric in uses:
+        number, use, at = uses[metric]
+        sign = -1 if use.metric.direction == "max" else 1
+        return lambda outputs: sign * resampled(use, compared[number][1], outputs[number], blocks, weights)[:, at]
+    must_have("--metric", metric, ["loss", *uses], "metric")
+    if len(list(row_losses(compared))) < len(compared) or not compared:
+        raise ConfigError("permutation: a loss has no value for each row", hint="--metric NAME takes a metric")
+
+    def loss(outputs: Sequence[Tensor]) -> np.ndarray:
+        own = [(pair, y_true, y_pred) for (pair, y_true, _), y_pred in zip(compared, outputs, strict=True)]
+        total = torch.stack(list(row_losses(own))).sum(0)
+        sums = [float(total[block].sum()) for block in blocks]
+        return weights @ sums / (weights @ [len(block) for block in blocks])
+
+    return loss
