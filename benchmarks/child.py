@@ -68,7 +68,7 @@ def _tell(answers: TextIO, **facts: object) -> None:
     print(json.dumps(facts), file=answers, flush=True)
 
 
-def _private_stdout() -> TextIO:
+def private_stdout() -> TextIO:
     """stdout for answers alone: what libraries print there goes to stderr from here on."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -78,4 +78,4 @@ def _private_stdout() -> TextIO:
 _TASKS = {"epochs": _epochs, "script": _script, "prepare": _prepare}
 
 if __name__ == "__main__":
-    _TASKS[sys.argv[1]](_private_stdout(), *sys.argv[2:])
+    _TASKS[sys.argv[1]](private_stdout(), *sys.argv[2:])

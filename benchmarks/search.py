@@ -52,7 +52,7 @@ def by_kerascli(seed: int, folder: Path, workers: int = 1) -> float:
     x, y = data()
     np.savez(folder / "digits.npz", x=x, y=y)
     (folder / "c.yaml").write_text(CONFIG.format(seed=seed, epochs=EPOCHS, trials=TRIALS))
-    command = [sys.executable, "-P", "-m", "kerascli", "tune", "c.yaml", "--workers", str(workers), "-q"]
+    command = [sys.executable, "-P", "-m", "kerascli", "tune", "c.yaml", "--workers", str(workers)]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     trials = [json.loads(path.read_text()) for path in folder.glob("runs/*/trials/*/trial.json")]
     assert len(trials) == TRIALS

@@ -52,7 +52,7 @@ INNER_FLOORS = {
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
         ["yaml", "component_index", "top_level"], ["composition", "initial_files", "misspelt", "without_data"],
-        ["sections", "starter"], ["config", "point", "schema"], ["data", "run"],
+        ["sections", "starter"], ["config", "schema"], ["data", "run"],
         ["cross_checks", "resolved"], ["describe"], ["load"],
     ],
     "training": [
@@ -193,7 +193,13 @@ def _circle(graph: dict[str, set[str]]) -> list[str]:
 
 HEAVY = {"torch", "matplotlib", "numpy", "pandas", "pyarrow", "keras", "asyncio", "optuna"}
 NOT_LOADED_BY = {
-    "--help": {*HEAVY, "pydantic", "kerascli.runs.record", "kerascli.report.tables", "kerascli.config.yaml.document"},
+    "--help": {
+        *HEAVY,
+        "pydantic",
+        "kerascli.runs.record",
+        "kerascli.report.tables",
+        "kerascli.config.yaml.document",
+    },
     "--version": {*HEAVY, "pydantic", "kerascli.runs.record"},
     "train --help": {*HEAVY, "kerascli.runs.record"},  # to parse arguments, typer itself loads pydantic
     "runs --help": {*HEAVY, "kerascli.runs.record"},

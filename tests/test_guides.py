@@ -3,7 +3,6 @@
 import gzip
 import importlib.util
 import io
-import os
 import re
 import shutil
 import tarfile
@@ -22,8 +21,6 @@ GUIDES = ROOT / "docs" / "guides"
 DATA = GUIDES / "data"
 PAGES = sorted(path for path in GUIDES.glob("*.md") if path.stem != "index")
 BINARY = {".gz"}
-ALONE = {"photos", "features"}
-"""Guides whose networks came to other numbers beside a busy suite; they are typed where tests run one by one."""
 
 
 def texts(page: Path) -> list[Command | File]:
@@ -42,8 +39,6 @@ def session(tmp_path: Path) -> Session:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_guide_prints_what_it_shows(page: Path, session: Session) -> None:
-    if page.stem in ALONE and "PYTEST_XDIST_WORKER" in os.environ:
-        pytest.skip("its numbers depend on what runs beside it")
     session.play(page.read_text(encoding="utf-8"))
     assert not session.faults, "\n\n".join(session.faults)
 
@@ -61,9 +56,9 @@ def test_a_guide_needs_no_python(page: Path) -> None:
     assert "| model |" in page.read_text(encoding="utf-8"), "no results of other models on the same rows"
 
 
-def test_there_are_twenty_one_guides_and_the_index_names_each() -> None:
+def test_there_are_twenty_two_guides_and_the_index_names_each() -> None:
     index = (GUIDES / "index.md").read_text(encoding="utf-8")
-    assert len(PAGES) == 21
+    assert len(PAGES) == 22
     assert re.findall(r"^\| \[.+?\]\((\w+)\.md\)", index, re.M) == re.findall(r"^(\w+)$", index.split(":::")[1], re.M)
     assert {page.stem for page in PAGES} == set(re.findall(r"^\| \[.+?\]\((\w+)\.md\)", index, re.M))
 

@@ -43,7 +43,7 @@ class KerasModel:
     predictions would show nothing. 0 for a model whose output does not depend on its input, or is small beside 1."""
     exact: Callable[[Made], Any] | None = None
     """Make the same Keras model in float64. Predictions that differ by more than the tolerance are equal if they are at
-    most `_FARTHER` times as far from this model's as Keras's own in float32: deep networks multiply rounding errors."""
+    most `_FARTHER` times as far from this model's as Keras's own are: deep networks multiply errors of rounding."""
     exports: bool = True
     """False: the model has something that only the import knows, such as an operation that no file can be made of."""
     steps: "Callable[[KerasModel, Path, Result], Iterator[Result]] | None" = None

@@ -1,7 +1,8 @@
 """Who is compared: each trains a job in its own words and tells of every epoch."""
 
 import importlib
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any
@@ -50,17 +51,6 @@ PEERS = {
 DEFAULT = tuple(name for name in PEERS if name != "kerascli-bfloat16")
 
 
-def _hide(names: tuple[str, ...]) -> None:
-    """Let modules be as if they were not installed. A None in `sys.modules` does not do: other libraries (scipy) take
-    every name there for a module that is loaded."""
-    find = PathFinder.find_spec
-
-    def find_spec(fullname: str, *rest: Any) -> ModuleSpec | None:
-        return None if fullname.partition(".")[0] in names else find(fullname, *rest)
-
-    PathFinder.find_spec = find_spec  # pyright: ignore[reportAttributeAccessIssue]
-
-
 def takes_part(name: str, work: Workload) -> bool:
     """Return True if a peer can train a workload."""
     return work.in_keras if name.startswith("keras-") else work.in_torch or not name.startswith("pytorch")
@@ -70,10 +60,28 @@ def is_ours(name: str) -> bool:
     return name.startswith("kerascli")  # also what `whole` calls its runs
 
 
-def load(name: str) -> Run:
-    """Import what the peer needs."""
-    _hide(PEERS[name].hidden)
+class _Hiding:
+    """Finder of modules on `sys.path` that does not find some, as if they were not installed.
+
+    None in `sys.modules` is not the same: scipy takes it for the module.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        return None if name in self._names else PathFinder.find_spec(name, path, target)
+
+
+def hide(name: str) -> None:
+    """Let imports of what a peer shall not find fail, and set the environment as the peer's program does."""
+    sys.meta_path[:] = [_Hiding(PEERS[name].hidden) if each is PathFinder else each for each in sys.meta_path]
     if is_ours(name):
         prepare_environment()  # as the program does
+
+
+def load(name: str) -> Run:
+    """Import what the peer needs."""
+    hide(name)
     module, function = PEERS[name].entry.split(":")
     return getattr(importlib.import_module(f"benchmarks.peers.{module}"), function)

@@ -63,16 +63,16 @@ def measure(name: str, which: DataSet, seeds: int, packages: Path) -> dict[str, 
     try:
         path = which.write(folder, packages)
         config = folder / "config.yaml"
-        _run("init", str(config), "--from", str(path), *(["--target", which.target] if which.target else []))
+        run("init", str(config), "--from", str(path), *(["--target", which.target] if which.target else []))
         scores: dict[str, list[float]] = {}
         rows = (0, 0)
         for seed in range(seeds):
             train, test, classes = _rows(config, which, seed)
             rows = (len(train[1]), len(test[1]))
-            _run("train", str(config), "--seed", str(seed), "--quiet", "--runs-dir", str(folder / "runs"))
+            run("train", str(config), "--seed", str(seed), "--quiet", "--runs-dir", str(folder / "runs"))
             out = folder / "out.csv"
             written = ("-o", str(out), "--runs-dir", str(folder / "runs"), *(["--classes"] * classes))
-            _run("predict", "latest", "test", *written)
+            run("predict", "latest", "test", *written)
             said = _predicted(out)
             out.unlink()
             scores.setdefault("init", []).append(_score(np.array(said) if classes else np.array(said, float), test[1]))
@@ -93,7 +93,8 @@ def _predicted(path: Path) -> list[str]:
         return [row[column] for row in rows]
 
 
-def _run(*arguments: str) -> None:
+def run(*arguments: str) -> None:
+    """Run a command of kerascli in this process; it ends if the command fails."""
     result = CliRunner().invoke(app, list(arguments))
     if result.exit_code:
         raise SystemExit(f"kerascli {' '.join(arguments)}: {result.output}\n{result.stderr}\n{result.exception!r}")

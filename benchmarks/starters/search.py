@@ -8,16 +8,18 @@ one half of the sets, every other one of `SETS`, and is reported on the other ha
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.starters.__main__ import PACKAGES, verdict
+from benchmarks.starters.__main__ import PACKAGES, run, verdict
 from benchmarks.starters.sets import SETS, DataSet, Missing
+from kerascli.studies.folder import find_study
+from kerascli.workflow.tuning.worker import Worker
 
 HALVES = {"chosen": list(SETS)[::2], "reported": list(SETS)[1::2]}
 NUMBERS = {name: number for number, name in enumerate(SETS)}
@@ -68,12 +70,16 @@ def search(name: str, which: DataSet, sets: tuple[str, ...], packages: Path) -> 
     """Search once; return value and score on the test rows, of the config as written and of the best trial."""
     folder = Path(tempfile.mkdtemp(prefix=f"search-{name}-"))
     try:
-        path = which.write(folder, packages)
+        config, runs = str(folder / "config.yaml"), folder / "runs"
         target = ("--target", which.target) if which.target else ()
-        _run(folder, "init", "config.yaml", "--from", str(path), "--search", *target)
+        run("init", config, "--from", str(which.write(folder, packages)), "--search", *target)
         options = [word for each in sets for word in ("--set", each)]
-        _run(folder, "tune", "config.yaml", "--threads", "1", "--quiet", *options)
-        trials = [_trial(path.parent) for path in sorted(folder.glob("runs/*/trials/*/trial.json"))]
+        run("tune", config, "--runs-dir", str(runs), "--threads", "1", "--workers", "0", *options)
+        study = find_study("latest", runs)
+        deadline = time.time() + (study.tune.timeout or 600)
+        while Worker(study, deadline=deadline).work():  # in this process, which has imported all that trials need
+            pass
+        trials = [_trial(path.parent) for path in sorted(runs.glob("*/trials/*/trial.json"))]
         done = [each for each in trials if each["status"] == "completed"]
         best = min(done, key=lambda each: each["value"])
         return {"default": trials[0], "best": best, "trials": len(trials), "completed": len(done)}
@@ -83,18 +89,12 @@ def search(name: str, which: DataSet, sets: tuple[str, ...], packages: Path) -> 
 
 def _trial(folder: Path) -> dict[str, Any]:
     """Return the facts of a trial, with its score on the test rows: accuracy for classes, else R²."""
-    trial, run = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("trial.json", "run.json"))
-    scores = run.get("results", {}).get("test", {})
+    trial, record = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("trial.json", "run.json"))
+    scores = record.get("results", {}).get("test", {})
     return {
-        "status": trial["status"], "value": min(trial["values"], default=None), "point": trial["flags"] | trial["sets"],
+        "status": trial["status"], "value": min(trial["values"], default=None), "point": trial["sets"],
         "score": scores.get("accuracy", scores.get("r2_score")), "seconds": trial["seconds"], "epochs": trial["epochs"],
     }  # fmt: skip
-
-
-def _run(folder: Path, *arguments: str) -> None:
-    run = subprocess.run([sys.executable, "-m", "kerascli", *arguments], cwd=folder, capture_output=True, text=True)
-    if run.returncode:
-        raise SystemExit(f"kerascli {' '.join(arguments)}: {run.stderr}")
 
 
 def table(results: dict[str, list[dict[str, Any]]]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from kerascli.cli import options
-from kerascli.cli.evaluation_text import print_evaluation
+from kerascli.cli.evaluation_text import PrintedEvaluation
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
 from kerascli.foundation.errors import ConfigError, Fault, StorageError, safe_text
@@ -92,7 +92,7 @@ def evaluate(
     chosen = {} if rule is None else chosen_points(evaluation, rule, outputs)
     shown = facts["worst"][: worst or 0]
     pictures = add_cells(opened, rows, shown) if cells else {}
-    print_evaluation(record, evaluation, groups, chosen, shown, as_json=as_json)
+    PrintedEvaluation(record, evaluation, groups, chosen, shown).print(as_json=as_json)
     keep_numbers(record, facts, worst, pictures)
     if record.archive is None:
         _draw(record, evaluation, name)

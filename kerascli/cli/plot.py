@@ -58,7 +58,8 @@ def plot(
     elif data:
         file = draw_data(runs or [], output, runs_dir, sets=sets, flags=flags)
     else:
-        file = draw_named(runs or [LATEST], runs_dir, output, metric, log=log, smooth=smooth)
+        records, metrics, default = named_runs(runs or [LATEST], runs_dir)
+        file = draw(records, output or default, metric or metrics, log_scale=log, smooth=smooth)
     options.say(f"{file}\n")
 
 
@@ -73,27 +74,19 @@ def _refuse_idle(values: Mapping[str, object], kinds: Mapping[str, bool]) -> Non
         options.refuse(values, [name for name in names if name not in _ABOUT[kind]], f"can only be used with {other}")
 
 
-def draw_named(
-    names: Sequence[str],
-    runs_dir: Path,
-    output: Path | None,
-    metrics: Sequence[str] | None,
-    *,
-    log: bool,
-    smooth: float,
-) -> Path:
-    """Draw the training curves of runs; of a study those of its trials, by default of its objectives in its folder."""
-    study = options.study_of(names[0], runs_dir) if len(names) == 1 else None
-    if study is None:
-        return draw([options.find_run(name, runs_dir) for name in names], output, metrics, log_scale=log, smooth=smooth)
+def named_runs(names: Sequence[str], runs_dir: Path) -> "tuple[list[RunRecord], list[str] | None, Path | None]":
+    """Return the runs to plot, and for a study, which stands for all its runs, the metrics and the file by default."""
+    path = options.study_of(names[0], runs_dir) if len(names) == 1 else None
+    if path is None:
+        return [options.find_run(name, runs_dir) for name in names], None, None
     from kerascli.studies.folder import Study
 
-    opened = Study(study)
-    runs = [run for member in opened.members() if (run := member.runs[-1]).rows()]
+    study = Study(path)
+    runs: list[RunRecord] = [run for member in study.members() if (run := member.runs[-1]).rows()]
     if not runs:
-        raise ConfigError(f"no run of {quoted(study)} has an epoch to plot")
-    objectives = None if opened.facts.tune is None else [each.name for each in opened.tune.objective]
-    return draw(runs, output or study / "curves.png", metrics or objectives, log_scale=log, smooth=smooth)
+        raise ConfigError(f"no run of {quoted(path)} has an epoch to plot")
+    objectives = None if study.facts.tune is None else [each.name for each in study.tune.objective]
+    return runs, objectives, path / "curves.png"
 
 
 def draw_model(

@@ -1,16 +1,16 @@
 """The command `kerascli predict RUN WHAT...`: classes or values for the rows of files, a split, or texts."""
 
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from kerascli.cli import options
-from kerascli.cli.folds import mean_of_runs, trained_runs
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
-from kerascli.foundation.errors import ConfigError, DataError, StorageError, one_of
+from kerascli.foundation.errors import ConfigError, DataError, Fault, one_of
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def predict(
         arrays = _check_output(output, other_options, keep=keep, as_json=as_json)
         options.refuse_idle_data(data, what or ["-"])
         launch_processes(processes, alone=alone)
-        records = trained_runs(run, runs_dir, checkpoint, trust_plugins)
+        records = _trained_runs(run, runs_dir, checkpoint, trust_plugins)
         _check_place(output, records[0], [*what, *([] if future is None else [str(future)])])
         from kerascli.workflow.predict import Form, predict_run
 
@@ -93,10 +93,50 @@ def predict(
             from kerascli.workflow.forecasting.forecast import forecast_run
 
             predicted = partial(forecast_run, what=what[0], horizon=horizon, future=future, raw=raw, keep=keep)
-        predictions, warnings = mean_of_runs(records, opened, predicted)
+        predictions, warnings = _mean_of_runs(records, opened, predicted)
     if world_of().leads:
         _show(predictions, output, keep, classes=classes, as_json=as_json)
         options.warn(warnings)
+
+
+def _trained_runs(
+    selector: str, runs_dir: Path, checkpoint: str | None, trust_plugins: bool | None
+) -> "list[RunRecord]":
+    """Return the run with this name, whose weights can be used; of a study those of all folds, or of the best trial.
+
+    Raises ConfigError, also if a fold has no run yet.
+    """
+    path = options.study_of(selector, runs_dir)
+    if path is None:
+        return [options.trained_run(selector, runs_dir, checkpoint, trust_plugins)]
+    from kerascli.studies.folder import Study, runs_of
+
+    study, runs = Study(path), runs_of(Study(path))
+    if study.facts.tune is None and len(runs) < study.facts.trials:
+        text = f"only {len(runs)} of {study.facts.trials} folds of '{path}' have runs"
+        raise ConfigError(text, hint=f"go on with it: kerascli train --resume {shlex.quote(str(path))}")
+    if len(runs) < 2:
+        return [options.trained_run(selector, runs_dir, checkpoint)]
+    options.note(f"the mean of {len(runs)} runs: {runs[0].path.parent.parent}")
+    return [options.trained_run(str(run.path), runs_dir, checkpoint) for run in runs]
+
+
+def _mean_of_runs(
+    records: "Sequence[RunRecord]",
+    opened: "Callable[[RunRecord], LoadedRun]",
+    predicted: "Callable[[LoadedRun], Predictions]",
+) -> "tuple[Predictions, list[Fault]]":
+    """Return the mean of the predictions of runs, or the predictions of a single run, and the warnings about them."""
+    from kerascli.workflow.predict import mean_predictions
+
+    each, warnings = list["Predictions"](), list[Fault]()
+    for record in records:
+        run = opened(record)
+        if len(records) > 1 and None in run.given.values():
+            options.note(f"{record.path}: its kept threshold is not used for the mean")
+        each.append(predicted(run))
+        warnings += [fault for fault in run.warnings if fault not in warnings]
+    return each[0] if len(each) == 1 else mean_predictions(each), warnings
 
 
 def _opened(
@@ -185,13 +225,12 @@ def _check_place(output: Path | None, record: "RunRecord", what: list[str]) -> N
 def _check_output(output: Path | None, chosen: Mapping[str, object], *, keep: list[str], as_json: bool) -> bool:
     """Return True if the output file holds arrays.
 
-    Raises ConfigError or StorageError if predictions cannot be written in the format of its suffix.
+    Raises ConfigError if predictions cannot be written in the format of its suffix.
 
     `chosen` are options of the command, with their values.
     """
     if output is None:
         return False
-    from kerascli.foundation.disk.storage import output_file
     from kerascli.report.predictions import FORMATS, TABLES
 
     kind = output.suffix.lower()
@@ -204,7 +243,4 @@ def _check_output(output: Path | None, chosen: Mapping[str, object], *, keep: li
         raise ConfigError(f"-o {output}: {kind} holds the raw outputs; {needed}")
     if keep and kind == ".npy":
         raise ConfigError(f"-o {output}: .npy holds one array, the outputs; --keep needs {one_of((*TABLES, '.npz'))}")
-    output_file(output)
-    if not output.parent.is_dir():
-        raise StorageError(f"cannot write '{output}': there is no folder '{output.parent}'")
     return kind not in TABLES

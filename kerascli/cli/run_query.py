@@ -7,8 +7,7 @@ from typing import Any
 from kerascli.foundation.errors import ConfigError, Fault, KerasCliError, Place, show, suggestion
 from kerascli.language.expressions import ExpressionError, Value, check, evaluate, names_in, parse
 from kerascli.language.expressions.numbers import CONSTANTS
-from kerascli.report.comparison import direction, settings
-from kerascli.report.tables import RunLine
+from kerascli.report.tables import RunLine, direction, settings
 from kerascli.runs.history import is_metric
 from kerascli.runs.record import RunRecord
 

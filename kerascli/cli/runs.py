@@ -3,7 +3,7 @@
 import gc
 import os
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ from kerascli.foundation.errors import ConfigError
 from kerascli.runs.reading import LATEST, quoted
 
 if TYPE_CHECKING:
+    from kerascli.report.tables import RunLine
     from kerascli.runs.record import RunRecord
 
 _HELP = "List, show, compare, tag, archive, send and remove runs; without a command: list them, by the options of list."
@@ -59,11 +60,12 @@ def _list(
 ) -> None:
     """List the runs, oldest first; metrics of --where, --sort and --best are those of the best epoch."""
     from kerascli.cli import run_query
-    from kerascli.report import tables
-    from kerascli.runs.index import list_runs
+    from kerascli.report.tables import RunLine, list_table
+    from kerascli.runs.index import list_runs, list_studies
 
     gc.disable()  # thousands of runs are many objects, none of which can go before the end
-    everything = [(run, tables.RunLine.of(run)) for run in list_runs(runs_dir)]
+    everything = [(run, RunLine.of(run)) for run in list_runs(runs_dir)]
+    everything += [line for study in (list_studies(runs_dir) if tag else ()) for line in _lines_of(study)]
     runs = run_query.select(everything, where, tag or (), sort, limit)
     none = f"{'no run is selected' if everything else 'there are no runs'} in {quoted(runs_dir)}"
     if best is not None:
@@ -75,21 +77,31 @@ def _list(
     elif json:
         options.say_json([asdict(line) for _, line in runs])
     elif runs:
-        options.say(f"{tables.list_table([line for _, line in runs], options.terminal_width())}\n")
+        options.say(f"{list_table([line for _, line in runs], options.terminal_width())}\n")
     else:
         options.note(none)
-    if not any([where, tag, sort, best, limit, json]):
-        _note_studies(runs_dir)
+    if not any([where, tag, sort, best, limit, json]) and (studies := list_studies(runs_dir)):
+        options.note(studies_table(studies))
 
 
-def _note_studies(runs_dir: Path) -> None:
-    """Print each study as one line."""
-    from kerascli.runs.index import list_studies
+def _lines_of(study: Path) -> "list[tuple[RunRecord, RunLine]]":
+    """Return the trials of a study, with their lines in the list of runs."""
+    from kerascli.report.tables import RunLine
+    from kerascli.runs.index import list_runs
+    from kerascli.runs.record import MEMBERS
 
-    for path in list_studies(runs_dir):
-        from kerascli.studies.table import study_text
+    lines = [(run, RunLine.of(run)) for run in list_runs(study / MEMBERS)]
+    return [(run, replace(line, run=f"{study.name}/{line.run}")) for run, line in lines]
 
-        options.note(study_text(path))
+
+def studies_table(studies: Iterable[Path]) -> str:
+    """Return a plain-text table with a line for each study."""
+    from kerascli.report.tables import columns_text
+    from kerascli.studies.table import study_line
+
+    lines = [study_line(path) for path in studies]
+    columns = {name: [line[name] for line in lines] for name in lines[0]}
+    return columns_text(columns, options.terminal_width())
 
 
 def _show(
@@ -109,7 +121,7 @@ def _compare(
     """Compare runs: the settings that differ, and the results."""
     if len(runs) < 2:
         raise ConfigError("compare: expected at least two runs, got 1")
-    from kerascli.report.comparison import compare
+    from kerascli.report.tables import compare
 
     comparison = compare([options.find_run(run, runs_dir) for run in runs])
     if json:
@@ -127,7 +139,7 @@ def _tag(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Tag a run, for the list and its option --tag."""
-    from kerascli.runs.tags import change_tags
+    from kerascli.runs.annotations import change_tags
 
     record = options.find_run(run, runs_dir)
     options.note(f"{record.path}: {', '.join(change_tags(record, names, remove=remove)) or 'no tags'}")
@@ -201,9 +213,8 @@ def is_confirmed(folders: Iterable[Path]) -> bool:
 
 def print_facts(run: "RunRecord", *, as_json: bool = False) -> None:
     """Print what a run has recorded (run.json); as JSON also its history."""
-    from kerascli.report import tables
-    from kerascli.runs.tags import tags
-    from kerascli.runs.thresholds import kept_thresholds
+    from kerascli.report.tables import duration_text, facts_table
+    from kerascli.runs.annotations import kept_thresholds, tags
 
     facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}
     facts["tags"] = tags(run)
@@ -211,8 +222,8 @@ def print_facts(run: "RunRecord", *, as_json: bool = False) -> None:
     if as_json:
         options.say_json({**facts, "history": run.history()})
         return
-    facts["seconds"] = tables.duration_text(facts.get("seconds"))
+    facts["seconds"] = duration_text(facts.get("seconds"))
     facts["last_epoch"] = (run.history() or [{}])[-1]
     facts |= {name: facts.pop(name) for name in _SHOWN_LAST if name in facts}
     shown = {name: value for name, value in facts.items() if value not in (None, [], {})}
-    options.say(f"{tables.facts_table(shown)}\n")
+    options.say(f"{facts_table(shown)}\n")

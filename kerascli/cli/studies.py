@@ -9,7 +9,7 @@ import typer
 
 from kerascli.cli import options
 from kerascli.cli.options import argument, option
-from kerascli.cli.runs import ListGroup, is_confirmed
+from kerascli.cli.runs import ListGroup, is_confirmed, studies_table
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import ConfigError, StorageError
 from kerascli.runs.reading import LATEST, quoted
@@ -41,16 +41,14 @@ def _open(selector: str, runs_dir: Path) -> "Study":
 
 def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """List the studies, oldest first."""
-    from kerascli.report.tables import columns_text
     from kerascli.runs.index import list_studies
     from kerascli.studies.table import study_line
 
-    lines = [study_line(path) for path in list_studies(runs_dir)]
+    studies = list_studies(runs_dir)
     if json:
-        options.say_json(lines)
-    elif lines:
-        columns = {name: [line[name] for line in lines] for name in lines[0]}
-        options.say(f"{columns_text(columns, options.terminal_width())}\n")
+        options.say_json([study_line(path) for path in studies])
+    elif studies:
+        options.say(f"{studies_table(studies)}\n")
     else:
         options.note(f"there are no studies in {quoted(runs_dir)}")
 
@@ -64,7 +62,7 @@ def _show(
 ) -> None:
     """Show the trials of a study, and the importance of its parameters."""
     from kerascli.report.tables import columns_text, facts_table
-    from kerascli.studies.importance import write_importance
+    from kerascli.studies.sampling import write_importance
     from kerascli.studies.table import columns_of, study_table
 
     if json and as_csv:
@@ -95,7 +93,7 @@ def _best(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Write the study's config with the values of the best trial in place, and with its comments."""
-    from kerascli.studies.best import best_config
+    from kerascli.studies.table import best_config
     from kerascli.workflow.outputs import CONFIG, writable
 
     opened = _open(study, runs_dir)
@@ -128,7 +126,7 @@ def _remove(
         options.note("nothing was removed")
         return
     for each in opened:
-        if claimed := [member.path for member in each.members() if member.is_claimed()]:
-            raise StorageError(f"{quoted(claimed[0])} is being trained", hint="stop it first")
+        if any(member.is_claimed() for member in each.members()):
+            raise StorageError(f"{quoted(each.path)} is being trained", hint="stop it first")
         storage.remove_folder(each.path)
         options.note(f"removed {each.path}")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kerascli.cli import complete, options
-from kerascli.cli.folds import find_folds, folds_json, folds_text
 from kerascli.cli.options import argument, option
 from kerascli.cli.process_group import interrupted_run, launch_processes, process_group, with_common_seed
 from kerascli.foundation.errors import ConfigError, StorageError, safe_text
@@ -18,9 +17,10 @@ from kerascli.foundation.world import world_of
 from kerascli.workflow.fitting.options import Options
 
 if TYPE_CHECKING:
-    from kerascli.foundation.events import Event
+    from kerascli.foundation.events import Event, FoldsEnded
     from kerascli.foundation.profile import Profiled
     from kerascli.runs.record import RunRecord
+    from kerascli.studies.folder import Study
 
 
 Folds = Annotated[bool, option("--folds", "Train a run for each fold of data.split.folds; predict all of their rows.")]
@@ -84,7 +84,7 @@ def train(
     if smoke:
         _smoke_test(what, chosen, sets, flags)
         return
-    of_folds = {"folds are trained one after the other": folds or find_folds(resume, runs_dir) is not None}
+    of_folds = {"folds are trained one after the other": folds or _find_folds(resume, runs_dir) is not None}
     launch_processes(processes, max_restarts, alone=of_folds)
     with process_group(chosen, timeout) as chosen:
         resume = resume or interrupted_run(chosen, None if what is None else Path(what))
@@ -183,7 +183,7 @@ def _run_to_train(what: str, chosen: Options) -> "RunRecord":
 
 def _resumed(run: str, chosen: Options, sets: Sequence[str]) -> "Iterator[Event]":
     """Resume a training run, or go on with a study of folds, and return its events."""
-    if (study := find_folds(run, chosen.runs_dir)) is not None:
+    if (study := _find_folds(run, chosen.runs_dir)) is not None:
         from kerascli.workflow.tuning.folds import resume_folds
 
         return resume_folds(study, chosen, sets, options.download_bar())
@@ -194,6 +194,16 @@ def _resumed(run: str, chosen: Options, sets: Sequence[str]) -> "Iterator[Event]
     from kerascli.workflow.train import resume
 
     return resume(record, chosen, sets, progress=options.download_bar())
+
+
+def _find_folds(selector: str | None, runs_dir: Path) -> "Study | None":
+    """Return the study of folds that a selector names; None if it names another study, a run or nothing."""
+    path = None if selector is None else options.study_of(selector, runs_dir)
+    if path is None:
+        return None
+    from kerascli.studies.folder import Study
+
+    return Study(path) if Study(path).facts.tune is None else None
 
 
 def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: bool) -> None:
@@ -216,7 +226,7 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: b
             options.say_json({key: asdict(value) if key == "profile" else value for key, value in facts.items()})
             return
         if "oof" in facts:
-            options.say(folds_text(facts))
+            options.say(_folds_text(facts))
             return
         width = len("baseline" if any(facts["baselines"].values()) else "test")
         for split, logs in facts["results"].items():
@@ -258,13 +268,33 @@ def _record(event: "Event", facts: dict[str, Any]) -> None:
             facts["results"][event.split] = dict(event.logs)
             facts["baselines"][event.split] = {name: dict(logs) for name, logs in event.baselines.items()}
         case FoldsEnded():
-            facts |= folds_json(event)
+            facts |= _folds_json(event)
         case Note(text, "warning", place):
             facts["warnings"].append(f"{place}: {text}" if place else text)
         case Profiled():
             facts["profile"] = event
         case _:
             pass
+
+
+def _folds_json(event: "FoldsEnded") -> dict[str, Any]:
+    """Return the results of a study of folds: for each split those of the folds, their mean and deviation."""
+    from kerascli.studies.folder import Study
+    from kerascli.studies.table import fold_results
+
+    return {"run": event.study, "oof": event.predictions, "results": fold_results(Study(Path(event.study)).trials())}
+
+
+def _folds_text(facts: Mapping[str, Any]) -> str:
+    """Return these results as a plain-text table for each split, with a row for each fold; and the paths of files."""
+    from kerascli.report.console import number_text
+    from kerascli.report.text_tables import text_table
+
+    tables: list[str] = []
+    for split, rows in facts["results"].items():
+        columns = [[safe_text(name), *(number_text(logs[name]) for logs in rows.values())] for name in rows["mean"]]
+        tables.append(text_table([[split, *rows], *columns]))
+    return "\n\n".join([*tables, f"study  {safe_text(facts['run'])}\noof    {safe_text(facts['oof'])}\n"])
 
 
 def _print_profile(profile: "Profiled") -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,9 @@ from kerascli.foundation.errors import ConfigError, KerasCliError, TrainingStopp
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
     from kerascli.studies.folder import Study
+
+_SHOWN = 12
+"""Number of trials in the live table: the last ones that have begun."""
 
 
 def tune(
@@ -30,11 +34,9 @@ def tune(
     threads: Annotated[
         int | None, option("--threads N", "CPU threads of each trial; default: cores / workers.", min=1, max=4096)
     ] = None,
-    name: Annotated[str | None, option("--name NAME", "Name of the study; default: the config's name.")] = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
-    quiet: Annotated[bool, option("--quiet -q", "No progress: results and errors.")] = False,
     worker: Annotated[str | None, typer.Option("--worker", hidden=True, help="A worker of the command.")] = None,
 ) -> None:
     """Search hyperparameters as the section tune of a config says; each trial is a run in the folder of a study."""
@@ -42,7 +44,7 @@ def tune(
         raise typer.Exit(_work(join, worker))
     if resume is not None or join is not None:
         values = {
-            "--flag": flags, "--set": sets, "--name": name, "--threads": threads, "--device": device != "auto",
+            "--flag": flags, "--set": sets, "--threads": threads, "--device": device != "auto",
             "--trials": trials and resume is None, "--join": join and resume,
         }  # fmt: skip
         options.refuse(values, values, "cannot be used with a study, which keeps its settings")
@@ -53,10 +55,10 @@ def tune(
         document = options.read_config(options.config_or_only(config), sets, flags)
         study = new_study(
             runs_dir, document, sets, flags, directions=_checked(document, flags), workers=workers, trials=trials,
-            threads=threads, device=device, name=name,
+            threads=threads, device=device,
         )  # fmt: skip
     options.note(f"study: {study.path} ({study.facts.trials} trials)")
-    code = _run(study, workers, quiet=quiet) if workers else 0
+    code = _run(study, workers) if workers else 0
     _say_best(study)
     if code:
         raise typer.Exit(code)
@@ -72,7 +74,8 @@ def _study(resume: str | None, join: str | None, config: Path | None, runs_dir: 
     document = reopened(study, config)
     if resume is None:
         _refuse_stopped(study, ConfigError)
-    study.go_on()
+    else:
+        study.go_on()
     if trials is not None:
         plan(study, document, trials)
     return study
@@ -84,23 +87,53 @@ def _refuse_stopped(study: "Study", kind: type[KerasCliError]) -> None:
 
 
 def _checked(document: "Document", flags: Sequence[str]) -> Sequence[str]:
-    """Return the directions of a config's objectives, after the check that `validate` does."""
+    """Return the directions of a config's objectives, after the check that `validate` does.
+
+    Weights that the config needs are downloaded, once for all workers.
+    """
     from kerascli.config.misspelt import refuse_misspelt
-    from kerascli.workflow.check import check
+    from kerascli.workflow.check import check, spec_of
+    from kerascli.workflow.interchange.init_from import fetch_published
 
     refuse_misspelt(document)
     result = check(document, sets=(), flags=flags, progress=options.download_bar())
     options.warn(result.warnings)
+    if document.at(("model", "init_from")) or document.at(("model", "shared")):
+        fetch_published(spec_of(document, sets=(), flags=flags), options.download_bar())
     return result.directions
 
 
-def _run(study: "Study", workers: int, *, quiet: bool) -> int:
-    """Train the trials of a study and show them; return the exit code of a worker that failed, else 0."""
-    from kerascli.cli.study_view import StudyView
+def _run(study: "Study", workers: int) -> int:
+    """Train the trials of a study and show them; return the exit code of a worker that failed, else 0.
+
+    At a terminal the last trials are a table that is redrawn, else each trial that ended has a line.
+    """
+    from rich.live import Live
+
+    from kerascli.report.console import console_on
+    from kerascli.report.tables import columns_text
+    from kerascli.studies.folder import FINISHED
+    from kerascli.studies.table import columns_of, study_table, trial_text
     from kerascli.workflow.tuning.command import run_study
 
-    with StudyView(study, sys.stderr, quiet=quiet) as view:
-        return run_study(study, workers, view.show)
+    console, printed = console_on(sys.stderr), set[int]()
+    live = Live(console=console, auto_refresh=False, transient=True)
+
+    def show() -> None:
+        table = study_table(study)
+        rows = {each["trial"]: each for each in table["trials"]}
+        if console.is_terminal:
+            last = {name: column[-_SHOWN:] for name, column in columns_of(table).items()}
+            best = "; ".join(f"trial {number}: {trial_text(rows[number])}" for number in table["best"][:3])
+            summary = f"{table['trials_done']} of {table['trials_planned']} trials; best: {safe_text(best) or '-'}"
+            live.update(f"{columns_text(last, console.width)}\n{summary}", refresh=True)
+            return
+        for number in [each for each in rows if rows[each]["status"] in FINISHED and each not in printed]:
+            printed.add(number)
+            console.print(safe_text(f"trial {number}/{table['trials_planned']}: {trial_text(rows[number])}"))
+
+    with live if console.is_terminal else nullcontext():
+        return run_study(study, workers, show)
 
 
 def _work(path: str, worker: str) -> int:
@@ -117,7 +150,7 @@ def _work(path: str, worker: str) -> int:
 
 def _say_best(study: "Study") -> None:
     """Print the best trials and the folder of a study, and write the importance of its parameters."""
-    from kerascli.studies.importance import write_importance
+    from kerascli.studies.sampling import write_importance
     from kerascli.studies.table import study_table, trial_text
 
     write_importance(study)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import Fault
+from kerascli.model.syntax.inputs import is_of_weights
 
 _OF_ROWS = {
     "fit": ("validation_split", "validation_data", "validation_steps", "validation_batch_size", "class_weight"),
@@ -15,9 +16,8 @@ _OF_ROWS = {
 
 def has_no_rows(document: Document) -> bool:
     """Return True if a config has neither data nor inputs, and a model that begins with a weight."""
-    layers, inputs = document.at(("model", "layers")), document.at(("model", "inputs"))
-    first = layers[0] if isinstance(layers, list) and layers else None
-    return "data" not in document.data and inputs is None and isinstance(first, dict) and "weight" in first
+    has_inputs = document.at(("model", "inputs")) is not None
+    return "data" not in document.data and not has_inputs and is_of_weights(document.at(("model", "layers")))
 
 
 def with_one_row(document: Document) -> Document:

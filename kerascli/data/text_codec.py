@@ -9,8 +9,7 @@ from kerascli.data.base import NO_STATE, Field, FittedState, States, Transform
 from kerascli.data.pipeline.prepare import named_pipelines_of
 from kerascli.data.section import DataSpec, Pipeline, Step
 from kerascli.data.storage.column import Texts
-from kerascli.data.transforms.conversions import ToCategorical
-from kerascli.data.transforms.reshape import Shift
+from kerascli.data.transforms.conversions import Shift, ToCategorical
 from kerascli.data.transforms.sequences import PadSequences
 from kerascli.data.transforms.text_lookups import StringLookup, TextVectorization
 from kerascli.data.transforms.text_rewriting import Enclose

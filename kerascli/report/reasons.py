@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 FORMATS = (".html", ".csv", ".png", ".svg", ".pdf")
 _FOR, _AGAINST = COLORS[1], COLORS[0]
-_MOST, _MOST_IN_LINE, _MOST_CHARACTERS = 30, 8, 40
-"""Maximum numbers: of columns (of places of a series) in a plot or on a page, and in a line on a terminal, and of
-characters of a column's value there."""
+_MOST_BARS, _MOST_TEXTS, _MOST_CHARACTERS = 30, 12, 40
+"""Maximum numbers: of columns in a plot, of columns or places of a series in a text, and of characters of a value."""
 _LEAST_PIXELS = 256
 
 Method = Literal["permutation", "integrated_gradients", "grad_cam", "occlusion"]
@@ -58,16 +57,15 @@ class Reason:
     def places(self) -> Iterator[tuple[int | None, str, str, float]]:
         """Yield (step from 1 or None, name, value as a text, share) of each place."""
         for index, share in np.ndenumerate(self.values):
-            name = index[-1]
-            step = index[0] + 1 if len(index) > 1 else None
-            yield step, self.names[name], self.cells[name] if self.cells else "", float(share)
+            step, cell = index[0] + 1 if len(index) > 1 else None, self.cells[index[-1]] if self.cells else ""
+            yield step, str(self.names[index[-1]]), str(cell), float(share)
 
     def texts(self) -> list[tuple[str, float]]:
         """Return words with their shares; of other kinds, texts that name the places with the largest shares."""
         if self.is_text:
             return list(zip(self.names, self.values.tolist(), strict=True))
-        largest = sorted(self.places(), key=lambda place: -abs(place[3]))[:_MOST]
-        return [(f"{name} {cell[:_MOST_CHARACTERS] if step is None else f'step {step}'} {share:+.3g}", share)
+        largest = sorted(self.places(), key=lambda place: -abs(place[3]))[:_MOST_TEXTS]
+        return [(f"{name} {f'at step {step}' if step else f'= {cell[:_MOST_CHARACTERS]}'} ({share:+.3g})", share)
                 for step, name, cell, share in largest]  # fmt: skip
 
     def overlay(self) -> np.ndarray:
@@ -142,9 +140,8 @@ def reasons_text(reasons: Reasons, *, colored: bool = False) -> str:
 
 def _marked(reason: Reason, *, colored: bool) -> str:
     """Return the texts of a reason; those with large shares are colored, or words have their share in brackets."""
-    texts = reason.texts() if reason.is_text else reason.texts()[:_MOST_IN_LINE]
-    bound, marked = max((abs(share) for _, share in texts), default=0.0) / 3, list[str]()
-    for text, share in texts:
+    bound, marked = max(map(abs, reason.values.flat), default=0.0) / 3, list[str]()
+    for text, share in reason.texts():
         shown, is_large = safe_text(text), abs(share) > bound
         if is_large and colored:
             shown = f"\x1b[{91 if share > 0 else 94};1m{shown}\x1b[0m"
@@ -174,16 +171,16 @@ def _html(reasons: Reasons, title: str) -> str:
     parts: list[Child] = [element("p", safe_text(note), class_="hint") for note in reasons.notes]
     if rows := reasons.table():
         parts.append(table("Importance of columns", _HEADS, rows))
+    else:
+        parts.append(element("p", "Orange speaks for what is predicted, blue against it.", class_="hint"))
     for each in () if rows else reasons.rows:
         parts.append(element("h3", each.title))
         if each.picture is not None:
-            parts.append(element("p", image(each.overlay_png(), f"reasons of row {each.row}"), class_="samples"))
+            parts.append(element("p", image(each.overlay_png(), f"reasons of row {each.row}"), class_="why"))
         else:
             parts.append(element("p", *shaded(each.texts(), safe_text)))
     if reasons.kind == "series":
-        parts.append(
-            element("p", image(encoded(_figure(reasons), ".png"), "shares by step and column"), class_="samples")
-        )
+        parts.append(element("p", image(encoded(_figure(reasons), ".png"), "shares by step and column"), class_="why"))
     return document(title, [section("Reasons", *parts, anchor="reasons")], {})
 
 
@@ -199,7 +196,8 @@ def _figure(reasons: Reasons) -> "Figure":
         return figure
     if reasons.kind == "series":
         values = np.stack([each.values.T for each in reasons.rows])
-        names = [each.title for each in reasons.rows], [safe_text(name, 30) for name in reasons.rows[0].names], ()
+        steps = [str(step) for step in range(1, values.shape[-1] + 1)]
+        names = [each.title for each in reasons.rows], [safe_text(name, 30) for name in reasons.rows[0].names], steps
         return sample_figure(Heat(values, title if len(values) == 1 else "Reasons", ("step of the window", ""), names))
     values, errors = reasons.rows[0].values, None
     if reasons.interval is not None:
@@ -207,11 +205,11 @@ def _figure(reasons: Reasons) -> "Figure":
         errors = np.abs(reasons.interval - values)
     elif len(reasons.rows) > 1:
         title, values = "Mean size of the shares of columns", np.mean([abs(each.values) for each in reasons.rows], 0)
-    order = np.argsort(-np.abs(values) if errors is None else -values, kind="stable")[:_MOST]
+    order = np.argsort(-np.abs(values) if errors is None else -values, kind="stable")[:_MOST_BARS]
     figure = new_figure((7.0, 0.9 + 0.28 * len(order)))
     axes, colors = figure.subplots(), np.where(values[order] >= 0, _FOR, _AGAINST).tolist()
     axes.barh(range(len(order)), values[order], xerr=None if errors is None else errors[:, order], color=colors)
-    axes.set_yticks(range(len(order)), [literal(reasons.rows[0].names[at], 40) for at in order])
+    axes.set_yticks(range(len(order)), [literal(str(reasons.rows[0].names[at]), 40) for at in order])
     axes.invert_yaxis()
     axes.set_title(title)
     return figure

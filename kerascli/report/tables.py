@@ -1,14 +1,14 @@
-"""Tables at the terminal about runs: the list of all runs, and the facts of one run."""
+"""Tables of runs: their list, the facts of one, and the comparison of several, the best results marked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.report.text_tables import text_table
+from kerascli.runs.annotations import tags
 from kerascli.runs.history import is_metric
 from kerascli.runs.record import RunRecord
-from kerascli.runs.tags import tags
 
 _LISTED_METRICS = 3
 
@@ -123,3 +123,114 @@ def duration_text(seconds: Any) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+ABSENT = "absent"
+"""Text shown for a setting that a run's config lacks; a setting of null is shown as a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Settings and results of several runs; each list has one value per run, in the order of `runs`."""
+
+    runs: list[str]
+    settings: dict[str, list[Any]]
+    results: dict[str, list[float | None]]
+    best: dict[str, float]
+    """Best value of each result on validation and test rows whose direction is known."""
+
+    def text(self, width: int | None) -> str:
+        """Return two tables as text, at most `width` wide: the settings that differ, if any, and the results."""
+        settings = [["null" if each is None else value_text(each) for each in row] for row in self.settings.values()]
+        runs, results = [safe_text(run) for run in self.runs], [self._marked(key) for key in self.results]
+        first = [["setting", *map(safe_text, self.settings)], *zip(runs, *settings, strict=True)]
+        second = [["result (*: best)", *map(safe_text, self.results)], *zip(runs, *results, strict=True)]
+        shown = [text_table(first, "<" * len(first), width), ""] if settings else []
+        return "\n".join([*shown, text_table(second, width=width), ""])
+
+    def _marked(self, key: str) -> list[str]:
+        """Return the values of a result as text, the best ones with a star if they differ."""
+        values = self.results[key]
+        best = self.best.get(key) if len(set(values)) > 1 else None
+        return [f"* {value_text(value)}" if value == best is not None else value_text(value) for value in values]
+
+
+def compare(runs: Sequence[RunRecord]) -> Comparison:
+    """Return a comparison of runs: settings that differ between their resolved configs, and their recorded results.
+
+    A seed is a setting only if no other differs. Results on validation and test rows come first.
+    """
+    by_key = _by_key([settings(run) for run in runs], ABSENT)
+    differing = {key: values for key, values in by_key.items() if any(_differ(each, values[0]) for each in values)}
+    if len(differing) > 1:
+        differing.pop("seed", None)
+    results = _by_key([_results(run) for run in runs], None)
+    results = {key: results[key] for key in sorted(results, key=lambda key: not _is_of_other_rows(key))}
+    directions = {name: each for run in runs for name, each in run.facts().get("directions", {}).items()}
+    names = {key: key.partition(" ")[2] for key in filter(_is_of_other_rows, results)}
+    best = {key: value for key in names if (value := _best(names[key], results[key], directions)) is not None}
+    return Comparison([run.folder_name for run in runs], differing, results, best)
+
+
+def _is_of_other_rows(key: str) -> bool:
+    """Return True for a result on other rows than the training's: `best val_loss`, `test loss`."""
+    kind, _, name = key.partition(" ")
+    return name.startswith("val_") or kind not in {"last", "best", "epochs", "seconds"}
+
+
+def _best(name: str, values: Sequence[float | None], directions: Mapping[str, str]) -> float | None:
+    """Return the best value of a metric; None if its direction is not known, or without a value."""
+    way = direction(name, directions)
+    numbers = [value for value in values if value is not None and value == value]
+    return (min if way == "min" else max)(numbers) if way is not None and numbers else None
+
+
+def direction(name: str, directions: Mapping[str, str]) -> str | None:
+    """Return the better direction of a loss or metric, `min` or `max`; None if it is not known."""
+    default = "min" if name.endswith("loss") else None
+    return directions.get(name) or directions.get(name.partition("_")[2]) or default  # of `test_accuracy`
+
+
+def _by_key(tables: Sequence[Mapping[str, Any]], default: str | None) -> dict[str, list[Any]]:
+    keys = dict.fromkeys(key for table in tables for key in table)
+    return {key: [table.get(key, default) for table in tables] for key in keys}
+
+
+def settings(run: RunRecord) -> dict[str, Any]:
+    """Return the values of a run's resolved config by their paths, such as `model.layers[1].dense.units`."""
+    from kerascli.config.yaml.text import parse_document
+
+    return dict(_flat(parse_document(run.resolved(), str(run.resolved_path)).data))
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (path, value) for each setting of a config (`model.layers[1].dense.units` ...); a plain list is one
+    value."""
+    if isinstance(value, Mapping) and value:
+        for key, entry in value.items():
+            yield from _flat(entry, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and any(isinstance(entry, (Mapping, list)) for entry in value):
+        for index, entry in enumerate(value):
+            yield from _flat(entry, f"{path}[{index}]")
+    else:
+        yield path, value
+
+
+def _results(run: RunRecord) -> dict[str, float]:
+    """Return a run's results by name: last and best value of each metric, evaluations, epochs, seconds."""
+    facts, rows = run.facts(), run.history()
+    directions = facts.get("directions", {})
+    results: dict[str, float] = {"epochs": len(rows)}
+    for name in dict.fromkeys(name for row in rows for name in row if is_metric(name)):
+        values = [row[name] for row in rows if name in row]
+        results[f"last {name}"] = values[-1]
+        best = _best(name, values, directions)
+        if best is not None:
+            results[f"best {name}"] = best
+    for split, metrics in (facts.get("results") or {}).items():
+        results |= {f"{split} {name}": value for name, value in metrics.items()}
+    return {**results, "seconds": facts.get("seconds", 0.0)}
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return type(one) is not type(other) or one != other

@@ -1,17 +1,19 @@
 """Write and read the folder of a study: its settings, and its members, which are run folders.
 
 runs/2026-11-24T22-17-58Z-mnist_mlp/
-  study.yaml   stopped.json   importance.json   oof.csv
+  study.yaml   stopped.txt   importance.json   oof.csv
   trials/0001/   trial.json and the files of a run; or a folder of the same form, with a run for each fold
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kerascli.config.sections.tune import TuneSection, parse_tune
 from kerascli.config.yaml.dump import dump_yaml
@@ -22,11 +24,90 @@ from kerascli.runs import index
 from kerascli.runs.history import Row, parse
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted, read_bytes, read_text
 from kerascli.runs.record import MEMBERS, STUDY, RunRecord, is_study, new_dated_folder
-from kerascli.studies.facts import FINISHED, StudyFacts, TrialFacts, best_trials
 
-_TRIAL, _STOPPED, IMPORTANCE = "trial.json", "stopped.json", "importance.json"
+Status = Literal["running", "completed", "pruned", "failed"]
+FINISHED = frozenset({"completed", "pruned", "failed"})
+_TRIAL, _STOPPED, IMPORTANCE = "trial.json", "stopped.txt", "importance.json"
 _CLAIM = ".claim"
 """Name of the locked file in a member's folder, beside that of the run in it."""
+
+
+class StudyFacts(BaseModel):
+    """Settings of a study that all its trials have in common: the contents of study.yaml."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    config: str
+    """Path of the config's file."""
+    sets: list[str] = []
+    """Arguments of `--set` for all trials, those of `--flag` among them."""
+    seed: int
+    threads: int
+    """Number of CPU threads of each trial."""
+    device: str
+    mode: str | None
+    """Execution mode of each trial; None: the space sets it."""
+    trials: int
+    directions: list[Annotated[str, Field(pattern="min|max")]] = []
+    """Better direction of each objective."""
+    data: dict[str, str] = {}
+    """SHA-256 of each file of the data by its name."""
+    tune: dict[str, Any] | None = None
+    """Section `tune` of the config; None for a study of the folds of one config."""
+    settings: dict[str, Any]
+    """The config's other sections, with `extends` and `--set` applied, and the SHA-256 of its plugins."""
+    text: str
+    """Text of the config's file."""
+
+
+class TrialFacts(BaseModel):
+    """Facts about a trial or a fold: the contents of trial.json, which is written before its training starts."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    number: int
+    status: Status = "running"
+    point: dict[str, int | float] = {}
+    """Number of each parameter of the search space, for a choice the index of its item."""
+    sets: dict[str, Any] = {}
+    """Value of each path as of `--set`."""
+    seen: list[int] = []
+    """Numbers of the trials that the sampler took into account."""
+    kills: int = 0
+    """Number of times that its process was killed."""
+    values: list[float] = []
+    """Value of each objective, once the trial has ended."""
+    results: dict[str, dict[str, float]] = {}
+    """Losses and metrics of a fold by its final weights, by split; `baseline` is that of 'validation'."""
+    epochs: int = 0
+    reason: str | None = None
+    """Reason why it failed or was pruned."""
+    host: str = ""
+    processor: str = ""
+    mode: str = ""
+    ended: str | None = None
+    seconds: float = 0.0
+
+
+def now() -> str:
+    """Return the present time as trial files have it."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def best_trials(trials: Iterable[TrialFacts], directions: Sequence[str]) -> list[TrialFacts]:
+    """Return the completed trials that no other one beats: with one objective the first of the best, else the front."""
+    signs = [1.0 if way == "min" else -1.0 for way in directions]
+    done = [each for each in trials if each.status == "completed"]
+    losses = {each.number: [sign * value for sign, value in zip(signs, each.values, strict=True)] for each in done}
+    if len(signs) == 1:
+        return sorted(done, key=lambda each: (losses[each.number], each.number))[:1]
+
+    def beats(one: list[float], other: list[float]) -> bool:
+        return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+
+    return [each for each in done if not any(beats(loss, losses[each.number]) for loss in losses.values())]
 
 
 class Member(RunRecord):
@@ -139,19 +220,17 @@ class Study:
         """Return the best trials: one, with several objectives the front; [] if none is completed."""
         return best_trials(self.trials(), self.facts.directions) if self.facts.directions else []
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Context manager that holds the study's own lock, for the moments in which its files are changed."""
-        with locks.lock(self.path, patience_seconds=30):
-            yield
+        return locks.lock(self.path, patience_seconds=30)
 
     def stopped(self) -> str | None:
         """Return the reason why the study was stopped; None if it was not."""
         path = self.path / _STOPPED
-        return str(json_object(must_read(path, TEXT_LIMIT_BYTES), path).get("reason")) if path.exists() else None
+        return read_text(path).strip() if path.exists() else None
 
     def stop(self, reason: str) -> None:
-        storage.write_bytes(self.path / _STOPPED, storage.json_text({"reason": reason}).encode())
+        storage.write_text(self.path / _STOPPED, reason)
 
     def go_on(self) -> None:
         """Let a stopped study go on."""

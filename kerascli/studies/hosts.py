@@ -9,38 +9,37 @@ from pathlib import Path
 
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import StorageError
-from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted
+from kerascli.runs.reading import quoted, read_text
 
 ANSWER_SECONDS = 10.0
 """Time in which a command on another host answers, unless it has ended."""
-_SEEN = "seen.json"
+_SEEN = "seen.txt"
 
 
 @contextlib.contextmanager
-def announced(study: Path) -> Iterator[Callable[[], None]]:
+def announced(study: Path) -> Iterator[Callable[[], bool]]:
     """Context manager that announces this command to those of other hosts, by a folder that it holds locked.
 
-    It yields a function that answers the others: whether their locks are seen here. Raises StorageError if another host
-    has answered that it does not see the lock of this one: each would train the trials of the other.
+    It yields a function that answers the others, whether their locks are seen here, and returns True if there are some.
+    Raises StorageError if another host has answered that it does not see the lock of this one: each would train the
+    trials of the other.
     """
     folder, host = study / "hosts", socket.gethostname()
     own = folder / f"{host}-{os.getpid()}"
     storage.make_folder(own)
 
-    def others() -> list[Path]:
-        return [path for path in folder.iterdir() if path.name.rpartition("-")[0] != host]
-
-    def answer() -> None:
-        for path in others():
+    def answer() -> bool:
+        others = [path for path in folder.iterdir() if path.name.rpartition("-")[0] != host]
+        for path in others:
             if not (path / _SEEN).exists():
-                storage.write_bytes(path / _SEEN, storage.json_text({"locked": locks.locked(path)}).encode())
+                storage.write_text(path / _SEEN, "locked" if locks.locked(path) else "not locked")
+        return bool(others)
 
     with locks.lock(own):
         end, seen = time.monotonic() + ANSWER_SECONDS, own / _SEEN
-        while others() and not seen.exists() and time.monotonic() < end:
-            answer()
+        while answer() and not seen.exists() and time.monotonic() < end:
             time.sleep(0.1)
-        if seen.exists() and json_object(must_read(seen, TEXT_LIMIT_BYTES), seen).get("locked") is not True:
+        if seen.exists() and read_text(seen) != "locked":
             text = f"file locks in {quoted(study)} do not hold between hosts: one of them does not see those of {host}"
             raise StorageError(text, hint="use one host, or a file system with locks (NFSv4, Lustre with flock)")
         yield answer

@@ -12,11 +12,14 @@ from typing import Any
 
 from kerascli.config.sections.space import Parameter, Point, Space
 from kerascli.config.sections.tune import TuneSection
+from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import ConfigError
-from kerascli.studies.facts import TrialFacts
+from kerascli.studies.folder import IMPORTANCE, Study, TrialFacts
 
 Directions = Sequence[str]
 """Better direction, `min` or `max`, of each objective."""
+_FEWEST = 4
+"""Number of completed trials below which no importance is computed."""
 _STATES = {"completed": "COMPLETE", "running": "RUNNING", "pruned": "PRUNED", "failed": "FAIL"}
 
 
@@ -120,3 +123,29 @@ def _in_optuna(parameter: Parameter) -> tuple[str, Sequence[Any], dict[str, bool
     if parameter.domain is None:
         return "categorical", [range(len(parameter.items))], {}
     return "int" if parameter.is_integer else "float", parameter.bounds, {"log": parameter.domain.log}
+
+
+def write_importance(study: Study) -> str | None:
+    """Write the importance of each parameter for the first objective, by PED-ANOVA (Watanabe et al., 2023); return a
+    note if it cannot be computed.
+
+    Only parameters that are part of every point have one.
+    """
+    trials = [each for each in study.trials() if each.status == "completed"]
+    space, ways = study.tune.space, study.facts.directions
+    names = [each.name for each in space.parameters if each.condition is None]
+    trials = [each for each in trials if each.point.keys() >= set(names)]
+    if len(trials) < _FEWEST:
+        return f"importance of the parameters: there are less than {_FEWEST} completed trials"
+    try:
+        library = optuna()
+    except ConfigError:
+        return "importance of the parameters: Optuna is not installed (pip install 'kerascli[tune]')"
+    target = (lambda trial: trial.values[0]) if len(ways) > 1 else None
+    evaluator = library.importance.PedAnovaImportanceEvaluator()
+    found = library.importance.get_param_importances(
+        rebuilt(space, trials, ways), evaluator=evaluator, params=names, target=target
+    )
+    data = {name: float(found[name]) for name in sorted(names, key=lambda name: -found[name])}
+    storage.write_bytes(study.path / IMPORTANCE, storage.json_text(data).encode())
+    return None

@@ -1,16 +1,20 @@
-"""Table of a study as plain data: its trials with their parameters and values, or the results of its folds."""
+"""Table of a study as plain data: its trials with their parameters and values, or its folds; and the config of the best
+trial."""
 
 import math
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from kerascli.config.composition.overrides import override
+from kerascli.config.sections.space import assignments
 from kerascli.config.sections.tune import TuneSection
+from kerascli.config.yaml.in_place import with_values
+from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.errors import ConfigError, FileRefused, in_yaml, suggestion
 from kerascli.runs.history import Row
-from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read
-from kerascli.studies.facts import FINISHED, TrialFacts
-from kerascli.studies.folder import IMPORTANCE, Study
+from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted
+from kerascli.studies.folder import FINISHED, IMPORTANCE, Study, TrialFacts
 
 Results = dict[str, dict[str, dict[str, float]]]
 """Type of losses and metrics by split, and by fold, `mean` or `deviation`."""
@@ -26,18 +30,21 @@ def study_table(study: Study) -> dict[str, Any]:
     head = {"study": study.path.name, "path": str(study.path), "trials_planned": facts.trials, "trials_done": done}
     if facts.tune is None:
         return {**head, "folds": fold_results(trials)}
-    tune, best = study.tune, [each.number for each in study.best()]
-    kinds = {key: sorted({getattr(each, key) for each in trials} - {""}) for key in ("processor", "mode")}
+    tune, best = study.tune, study.best()
     return {
         **head, "objectives": dict(zip((each.name for each in tune.objective), facts.directions, strict=True)),
         "sampler": tune.sampler, "stopped": study.stopped(),
         "parameters": [each.name for each in tune.space.parameters],
         "logarithmic": [each.name for each in tune.space.parameters if each.domain is not None and each.domain.log],
-        "trials": [_row(study, tune, each) for each in trials], "best": best,
-        "test": {number: _test(study, number) for number in best},
+        "trials": [_row(study, tune, each) for each in trials], "best": [each.number for each in best],
+        "test": {each.number: each.results.get("test", {}) for each in best},
         "importance": json_object(must_read(path, TEXT_LIMIT_BYTES), path) if path.exists() else None,
-        "differs": {key: each for key, each in kinds.items() if len(each) > 1},
+        "differs": {key: sorted(each) for key in ("processor", "mode") if len(each := _distinct(trials, key)) > 1},
     }  # fmt: skip
+
+
+def _distinct(trials: list[TrialFacts], key: str) -> set[str]:
+    return {getattr(each, key) for each in trials} - {""}
 
 
 def _row(study: Study, tune: TuneSection, facts: TrialFacts) -> dict[str, Any]:
@@ -49,15 +56,6 @@ def _row(study: Study, tune: TuneSection, facts: TrialFacts) -> dict[str, Any]:
         "epochs": len(member.runs[-1].rows()) if is_running else facts.epochs,
         **facts.model_dump(include={"seconds", "reason", "seen", "host", "processor", "mode"}),
     }  # fmt: skip
-
-
-def _test(study: Study, number: int) -> dict[str, float]:
-    """Return the losses and metrics of a trial on the test split; of folds their means."""
-    try:
-        runs = [(run.facts().get("results") or {}).get("test", {}) for run in study.member(number).runs]
-    except FileRefused:
-        return {}
-    return {name: fmean(logs[name] for logs in runs) for name in runs[0]}
 
 
 def fold_results(folds: list[TrialFacts]) -> Results:
@@ -97,9 +95,14 @@ def columns_of(table: dict[str, Any], sort: str | None = None) -> dict[str, list
     if sort is not None and sort not in columns:
         hint = f"columns: {', '.join(columns)}"
         raise ConfigError(f"there is no column '{sort}'{suggestion(sort, columns)}", hint=hint)
-    keys = [(0, each, "") if isinstance(each, int | float) else (1, 0, str(each)) for each in columns[sort or "trial"]]
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    return {name: [column[index] for index in order] for name, column in columns.items()}
+    column = columns[sort or "trial"]
+    order = sorted(range(len(column)), key=lambda index: _order(column[index]))
+    return {name: [values[index] for index in order] for name, values in columns.items()}
+
+
+def _order(value: Any) -> tuple[bool, float, str]:
+    is_number = isinstance(value, int | float)
+    return not is_number, value if is_number else 0.0, str(value)
 
 
 def trial_text(row: dict[str, Any]) -> str:
@@ -128,9 +131,11 @@ def study_line(path: Path) -> dict[str, Any]:
     return line
 
 
-def study_text(path: Path) -> str:
-    """Return a study as one line of the list of runs."""
-    line = study_line(path)
-    done = "" if line["done"] is None else f", {line['done']} {line['of']}"
-    best = "" if line["best"] is None else f", best: trial {line['best']} with {line['value']:.5g}"
-    return f"study {line['study']}: {line['status']}{done}{best}"
+def best_config(study: Study) -> tuple[int, str]:
+    """Return (number of the best trial, text of its config). Raises ConfigError if no trial is completed."""
+    assert study.tune  # raises ConfigError for a study of folds
+    if not study.best():
+        raise ConfigError(f"no trial of {quoted(study.path)} is completed")
+    best, own = study.best()[0], parse_document(study.facts.text, study.facts.config)
+    document = override(override(own, study.facts.sets), assignments(best.sets))
+    return best.number, with_values(own.text, document.data, f"trial {best.number} of {study.path.name}")

@@ -1,11 +1,11 @@
-"""Values of a study's objectives, by epoch, by fold, and of a trial."""
+"""Values of a study's objectives, by epoch, by fold, and of a trial; and the pruners, which compare them."""
 
 import math
 from collections.abc import Sequence
 from itertools import accumulate
-from statistics import fmean
+from statistics import fmean, median
 
-from kerascli.config.sections.tune import Objective
+from kerascli.config.sections.tune import MedianPruner, Objective, Pruner
 from kerascli.runs.history import Row
 from kerascli.studies.folder import Member
 
@@ -42,3 +42,22 @@ def progress_of(member: Member, objective: Objective, way: str) -> list[float]:
         return by_epoch(member.rows(), objective, way)
     sign = -1.0 if way == "min" else 1.0
     return [sign * mean for mean in by_fold(member, objective, way) if mean is not None]
+
+
+def is_pruned(pruner: Pruner, own: Sequence[float], others: Sequence[Sequence[float]]) -> bool:
+    """Return True if a trial is to be stopped, by its values so far and those of the other trials (see `progress_of`).
+
+    It is a function of what history.csv has: Optuna's own pruners keep their decisions in a storage.
+
+    Asynchronous successive halving decides after `min_epochs * factor ** k` epochs: the best 1 / `factor` go on.
+    """
+    epochs = len(own)
+    reached = [each[epochs - 1] for each in others if len(each) >= epochs]
+    if isinstance(pruner, MedianPruner):
+        enough = epochs > pruner.min_epochs and len(reached) >= pruner.min_trials
+        return enough and own[-1] < median(reached)
+    rung = pruner.min_epochs
+    while rung < epochs:
+        rung *= pruner.factor
+    best = sorted([*reached, own[-1]], reverse=True)[: (len(reached) + 1) // pruner.factor]
+    return rung == epochs and bool(best) and own[-1] < best[-1]

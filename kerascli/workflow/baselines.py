@@ -130,10 +130,10 @@ def _earlier(spec: RunSpec, learned: States, pair: OutputTarget, rows: MemorySpl
         return
     (pipeline,) = (each for each in fitted_pipelines(data, learned) if each.named.id == ("targets", pair.target))
     for name, season in {"last value": None, **dict(_seasons(data, origin.table))}.items():
-        columns = {column: data.source.earlier_values(origin.table, column, season) for column in pipeline.columns}
-        values = {column: each for column, each in columns.items() if each is not None}
+        earlier = ((column, data.source.earlier_values(origin.table, column, season)) for column in pipeline.columns)
+        values = {column: each for column, each in earlier if each is not None}
         with suppress(DataError):  # a value that the target's preprocessing refuses, such as a missing one
-            if len(values) == len(columns):
+            if len(values) == len(pipeline.columns):
                 made = pipeline.prepare(Table(values, rows.rows, name=origin.table.name), OovCounts())
                 module = pipeline.per_batch()
                 yield name, made if module is None else module(torch.from_numpy(made)).numpy()

@@ -12,19 +12,20 @@ from torch import Tensor
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.foundation.errors import ConfigError
-from kerascli.foundation.events import Evaluated, Logs, Tick
+from kerascli.foundation.events import Evaluated, Tick
 from kerascli.metrics.classification import ClassRow, Thresholds, class_rows, confusion_matrix
-from kerascli.metrics.comparisons import OutputTarget
+from kerascli.metrics.comparisons import MetricUse, OutputTarget
+from kerascli.metrics.distances import MeanAbsoluteError
 from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import class_numbers
 from kerascli.training.evaluate import EvaluatedBatches, evaluate, finished
-from kerascli.training.objectives.objective import full_precision
+from kerascli.training.objectives.objective import full_precision, measured
 from kerascli.workflow.baselines import Baseline, BaselineMetrics, baselines_of
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
-from kerascli.workflow.units import MetricsInUnits
+from kerascli.workflow.units import inverse_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class Evaluation:
     compared: "Compared"
 
 
+_DEFAULT = (MetricUse("mean_absolute_error", MeanAbsoluteError(), weighted=False, columns=("mean_absolute_error",)),)
+"""Metrics to report in the units of the raw column for an output without metrics in the config."""
 MOST_VALUES = 100_000_000
 """Maximum number of values of an output, over all rows, that `evaluate` holds in memory."""
 
@@ -101,7 +104,8 @@ def evaluating(
         run.experiment.module, shared(source), seed=spec.seed, only_defined=only_defined,
         further=further if spec.pairs else None,
     )  # fmt: skip
-    in_units, beside = further.results(only_defined=only_defined)
+    sums = iter(further.sums)
+    in_units, beside = further.units.results(sums, only_defined=only_defined), further.baselines.results([*sums])
     compared = further.compared() if run.strategy.leads else []
     result = Evaluated(name, logs, rows.rows, time.monotonic() - started, beside)
     return Evaluation(result, tuple(classify(run, compared)), in_units, compared)
@@ -111,6 +115,40 @@ Compared = Sequence[tuple[OutputTarget, Tensor, Tensor]]
 """Outputs that have a loss, each with its targets and its predictions (rows, *) on the CPU; only process 0 has them."""
 
 
+class MetricsInUnits:
+    """Metrics in units of the raw columns, of the targets whose preprocessing can be inverted."""
+
+    def __init__(self, run: LoadedRun) -> None:
+        pairs = run.experiment.spec.pairs
+        self._outputs = [(pair, pair.metrics or _DEFAULT, undo) for pair in pairs if (undo := inverse_of(run, pair))]
+
+    def states(self, outcome: GraphOutcome, targets: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
+        """Return the metric states of a batch, which add up; `outcome` and `targets` are those of its forward pass."""
+        states: list[Tensor] = []
+        for pair, metrics, undo in self._outputs:
+            values = (targets[pair.target], full_precision(outcome.outputs[pair.output]))
+            y_true, y_pred = (torch.from_numpy(undo(each.cpu().numpy())) for each in values)
+            factors = (batch.sample_weight.get(pair.target), outcome.masks.get(pair.output))
+            weight, mask = (None if each is None else each.cpu() for each in factors)
+            states += [measured(use.metric, y_true, y_pred, weight if use.weighted else None, mask) for use in metrics]
+        return states
+
+    def results(self, sums: Iterator[Tensor], *, only_defined: bool = False) -> dict[str, dict[str, float]]:
+        """Return a mapping from target to a mapping from metric to value, given the summed states, which are consumed.
+
+        With `only_defined`, metrics that are undefined for the rows are left out.
+        """
+        results: dict[str, dict[str, float]] = {}
+        for pair, metrics, _ in self._outputs:
+            results[pair.target] = {}
+            for use in metrics:
+                values = zip(
+                    use.columns, use.metric.elements(next(sums).double(), only_defined=only_defined), strict=True
+                )
+                results[pair.target] |= {name: value for name, value in values if value is not None}
+        return results
+
+
 class _Further:
     """Further results of an evaluation: metrics in units and of baselines, and the targets and predictions of all rows,
     collected batch by batch, of the outputs that have a loss and few values."""
@@ -118,8 +156,8 @@ class _Further:
     def __init__(self, run: LoadedRun, rows: int, most_values: int, baselines: Mapping[str, Baseline]) -> None:
         self.sums: Sequence[Tensor] = ()
         spec, experiment = run.experiment.spec, run.experiment
-        self._units = MetricsInUnits(run)
-        self._baselines = BaselineMetrics(experiment.module.objective, baselines)
+        self.units = MetricsInUnits(run)
+        self.baselines = BaselineMetrics(experiment.module.objective, baselines)
         shapes = {pair.output: spec.built.specs[pair.output].shape for pair in spec.pairs if pair.loss is not None}
         few = [name for name, shape in shapes.items() if rows * math.prod(size or 1 for size in shape) <= most_values]
         self._pairs = [pair for pair in spec.pairs if pair.output in few]
@@ -129,19 +167,13 @@ class _Further:
     def states(self, outcome: GraphOutcome, targets: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
         """Return the states of metrics of a batch; its targets and predictions are taken."""
         self._batch = [(targets[pair.target], full_precision(outcome.outputs[pair.output])) for pair in self._pairs]
-        return [state for each in (self._units, self._baselines) for state in each.states(outcome, targets, batch)]
+        return [state for each in (self.units, self.baselines) for state in each.states(outcome, targets, batch)]
 
     def collect(self, batches: EvaluatedBatches, number: int) -> None:
         """Add the rows of the current batches, this one's and those of others; a collective call."""
         for own, batch in zip(self._rows, self._batch, strict=True):
             for part, values in zip(own, batch, strict=True):
                 part += [each.cpu() for each in batches.rows(number, values)]
-
-    def results(self, *, only_defined: bool) -> tuple[dict[str, dict[str, float]], dict[str, Logs]]:
-        """Return (metrics in units by target, losses and metrics by baseline)."""
-        sums = iter(self.sums)
-        in_units = self._units.results(sums, only_defined=only_defined)
-        return in_units, self._baselines.results([*sums])
 
     def compared(self) -> Compared:
         """Return the targets and predictions of all rows."""

@@ -26,9 +26,9 @@ from kerascli.foundation.interrupts import deferred
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.model.ir.nodes import Model, View
 from kerascli.model.runtime.weights import lasting
+from kerascli.runs.annotations import CHOOSE, THRESHOLDS, KeptThreshold, kept_thresholds
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
-from kerascli.runs.thresholds import CHOOSE, THRESHOLDS, KeptThreshold, kept_thresholds
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checkpoint import checkpoint_facts, saved_weights
 from kerascli.training.checkpoint_files import training_tensors

@@ -16,7 +16,7 @@ import numpy as np
 from kerascli.data.command_input import STDIN_NAME, CommandInput
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import fitted_preparer
-from kerascli.data.sources.csv import Csv
+from kerascli.data.sources.file_source import Csv
 from kerascli.data.sources.wrapped import WrappedSource
 from kerascli.data.storage.delimited.csv_text import text_columns
 from kerascli.data.storage.delimited.text_format import TextFormat

@@ -1,23 +1,13 @@
-"""Convert predictions and metrics to the units of the raw columns, by inverting the preprocessing of targets."""
+"""Convert predictions to the units of the raw columns, by inverting the preprocessing of targets."""
 
 import math
-from collections.abc import Iterator, Mapping
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from kerascli.data.base import Inverse
-from kerascli.data.batches.loader import Batch
-from kerascli.metrics.comparisons import MetricUse, OutputTarget
-from kerascli.metrics.distances import MeanAbsoluteError
-from kerascli.model.runtime.graph import GraphOutcome
+from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.classes import is_classification_loss
-from kerascli.training.objectives.objective import full_precision, measured
 from kerascli.workflow.loaded import LoadedRun
-
-_DEFAULT = (MetricUse("mean_absolute_error", MeanAbsoluteError(), weighted=False, columns=("mean_absolute_error",)),)
-"""Metrics to report in the units of the raw column for an output without metrics in the config."""
 
 
 def inverse_of(run: LoadedRun, pair: OutputTarget) -> Inverse | None:
@@ -48,37 +38,3 @@ def significant(values: np.ndarray) -> np.ndarray:
         factor = 10.0 ** np.abs(np.clip(digits, -300, 300))
         rounded = np.where(digits > 0, np.round(values * factor) / factor, np.round(values / factor) * factor)
     return np.where(np.isfinite(rounded), rounded, values)
-
-
-class MetricsInUnits:
-    """Metrics in units of the raw columns, of the targets whose preprocessing can be inverted."""
-
-    def __init__(self, run: LoadedRun) -> None:
-        pairs = run.experiment.spec.pairs
-        self._outputs = [(pair, pair.metrics or _DEFAULT, undo) for pair in pairs if (undo := inverse_of(run, pair))]
-
-    def states(self, outcome: GraphOutcome, targets: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
-        """Return the metric states of a batch, which add up; `outcome` and `targets` are those of its forward pass."""
-        states: list[Tensor] = []
-        for pair, metrics, undo in self._outputs:
-            values = (targets[pair.target], full_precision(outcome.outputs[pair.output]))
-            y_true, y_pred = (torch.from_numpy(undo(each.cpu().numpy())) for each in values)
-            factors = (batch.sample_weight.get(pair.target), outcome.masks.get(pair.output))
-            weight, mask = (None if each is None else each.cpu() for each in factors)
-            states += [measured(use.metric, y_true, y_pred, weight if use.weighted else None, mask) for use in metrics]
-        return states
-
-    def results(self, sums: Iterator[Tensor], *, only_defined: bool = False) -> dict[str, dict[str, float]]:
-        """Return a mapping from target to a mapping from metric to value, given the summed states, which are consumed.
-
-        With `only_defined`, metrics that are undefined for the rows are left out.
-        """
-        results: dict[str, dict[str, float]] = {}
-        for pair, metrics, _ in self._outputs:
-            results[pair.target] = {}
-            for use in metrics:
-                values = zip(
-                    use.columns, use.metric.elements(next(sums).double(), only_defined=only_defined), strict=True
-                )
-                results[pair.target] |= {name: value for name, value in values if value is not None}
-        return results

@@ -172,6 +172,7 @@ def test_the_last_fifth_is_held_out_and_pixels_go_from_0_to_1(digits: Path) -> N
 @pytest.mark.parametrize("work", WORKLOADS)
 def test_all_peers_train_a_model_of_the_same_size(work: str, tmp_path: Path) -> None:
     import keras
+
     from benchmarks.peers import torch_models
 
     chosen = WORKLOADS[work]

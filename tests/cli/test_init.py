@@ -126,6 +126,9 @@ def test_a_table_in_the_place_of_the_config_is_told_how_it_was_meant() -> None:
         (["--template", "mlp", "--model", "cnn"], "give --template or --model, not both"),
         (["--model", "ltsm"], "there is no model 'ltsm'; did you mean 'lstm'?"),
         (["--target", "y"], "--target needs --from"),
+        (["--search"], "--search needs --from"),
+        (["--model", "cnn", "--search"], "--search needs --from"),
+        (["--from", "x", "--application", "vgg16", "--search"], "--search cannot be used with --application"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(arguments: list[str], said: str) -> None:
@@ -336,7 +339,7 @@ def test_a_template_is_tried_unless_its_data_are_downloaded(
 ) -> None:
     monkeypatch.setenv("KERAS_HOME", str(Path.cwd()))
     monkeypatch.setattr("kerascli.workflow.smoke.first_step", lambda document: ["tried"])
-    monkeypatch.setattr("kerascli.data.datasets.fashion_mnist.PACKAGED", Path("nowhere"))
+    monkeypatch.setattr("kerascli.data.datasets.fashion_mnist.FashionMnist.packages", Path("nowhere"))
     assert ("tried\n" in init("--template", template)) is is_tried
 
 

@@ -305,8 +305,9 @@ ONEDNN = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="to
         (lambda x, w, b: x @ w.t(), 0),
         (lambda x, w, b: F.linear(x, w, b).t() @ x, 0),
         (lambda x, w, b: F.relu(F.linear(x, w, b)) @ w, 0),
+        (lambda x, w, b: x.t() @ F.linear(x, w, b)[:, 40:], 0),
     ],
-    ids=["bias", "relu", "relu and not", "no bias", "weight gradient", "input gradient"],
+    ids=["bias", "relu", "relu and not", "no bias", "weight gradient", "input gradient", "slice"],
 )
 def test_large_products_are_done_by_onednn(function: Callable[..., object], left: int) -> None:
     inputs = some(256, 256), some(512, 256, seed=1), some(512, seed=2)
@@ -318,6 +319,8 @@ def test_large_products_are_done_by_onednn(function: Callable[..., object], left
     assert not any(name in after for name in ("aten.mm.default", "aten.addmm.default"))
     assert after.count("aten.relu.default") == left
     torch.testing.assert_close(code(*inputs), wanted, rtol=1e-5, atol=1e-3)  # sums of 512 products that are of size 10
+    weights = [node.args[1].meta["val"] for node in code.graph.nodes if "linear" in str(node.target)]
+    assert all(weight.is_contiguous() or weight.t().is_contiguous() for weight in weights)
 
 
 @ONEDNN

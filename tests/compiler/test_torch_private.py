@@ -16,6 +16,7 @@ NAMES = {
     "torch._foreach_copy_": "cuda_graph, optimizers/flat.py: many copies as one operation",
     "torch._foreach_mul_": "optimizers/clipping.py: many products as one operation",
     "torch._foreach_norm": "optimizers/clipping.py: many norms as one operation",
+    "torch._fused_adam_": "optimizers/adam.py: the update of all weights as one operation",
     "torch._inductor.aot_compile": "compiling: a library for the CPU",
     "torch._inductor.config.aot_inductor.precompile_headers": "compiling: no files in the shared temporary folder",
     "torch._inductor.config.cpp_cache_precompile_headers": "compiling: no files in the shared temporary folder",

@@ -1,11 +1,14 @@
 """Recurrent layers beyond Keras's values: fused kernels agree with loops, and dropout has its moments."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
+from kerascli.compiler.tracing import trace
 from kerascli.foundation import draws
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
@@ -65,6 +68,51 @@ def test_fused_kernel_and_loop_agree_in_float32(name, masked):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
     for weight, gradient in harness.gradients(fused).items():
         torch.testing.assert_close(gradient, harness.gradients(loop)[weight], atol=1e-5, rtol=1e-4)
+
+
+EXACT: list[dict[str, Any]] = [{}, {"use_bias": False}, {"go_backwards": True, "return_sequences": True}]
+fused_here = pytest.mark.parametrize(
+    ("name", "config"),
+    [*(("gru", each) for each in EXACT), *(("simple_rnn", each) for each in [*EXACT, {"activation": "relu"}])],
+)
+
+
+@fused_here
+def test_gradients_of_the_fused_kernels_are_those_of_finite_differences(name, config):
+    module = made(name, {"return_state": True, **config}, dtype=torch.float64)
+    x = torch.randn(3, 9, 4, dtype=torch.float64, requires_grad=True)
+    h = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
+
+    def run(x: Tensor, h: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+        return functional_call(module, dict(zip(names, weights, strict=True)), (x,), {"initial_state": [h]})
+
+    names, weights = zip(*module.named_parameters(), strict=True)
+    assert torch.autograd.gradcheck(run, (x, h, *weights))
+    assert torch.autograd.gradgradcheck(run, (x, h, *weights))
+
+
+@fused_here
+def test_a_fused_kernel_is_one_traced_operation(name, config):
+    module = made(name, config)
+    weights = [weight for _, weight in module.named_parameters()]
+
+    def gradients(x: Tensor) -> Sequence[Tensor]:
+        return torch.autograd.grad(module(x).sum(), weights)
+
+    x = torch.randn(3, 9, 4)
+    graph = trace(gradients, [x])
+    loops = [str(node.target) for node in graph.graph.nodes if f"kerascli.{name}" in str(node.target)]
+    assert loops == [f"kerascli.{name}.default", f"kerascli.{name}_backward.default"]
+    assert not harness.parse(name, {"units": 6, **config}).loops
+    for ours, wanted in zip(graph(x), gradients(x), strict=True):
+        assert torch.equal(ours, wanted)
+
+
+def test_only_cells_with_fused_kernels_run_in_a_traced_layer():
+    for cell in ("gru_cell", "lstm_cell", "simple_rnn_cell"):
+        assert not LAYERS.parse({"rnn": {cell: 4}}).loops
+        assert LAYERS.parse({"rnn": [{cell: 4}, {"gru_cell": {"units": 4, "reset_after": False}}]}).loops
+    assert LAYERS.parse({"gru": {"units": 4, "recurrent_dropout": 0.1}}).loops
 
 
 @each_name

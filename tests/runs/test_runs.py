@@ -23,7 +23,7 @@ from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.temporary import machine, temporary_path
 from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, StorageError
 from kerascli.foundation.user_code import UserCode
-from kerascli.report.comparison import ABSENT, compare
+from kerascli.report.tables import ABSENT, compare
 from kerascli.runs import environment, history, index, record
 from kerascli.runs.checkpoint_manifest import read_manifest, sealed_manifest
 from kerascli.runs.checkpoints import Checkpoints

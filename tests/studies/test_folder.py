@@ -4,12 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.runs import index
-from kerascli.studies.facts import StudyFacts, TrialFacts
-from kerascli.studies.folder import Study, find_study
+from kerascli.runs.annotations import change_tags
+from kerascli.runs.record import RunRecord
+from kerascli.studies.folder import Study, StudyFacts, TrialFacts, find_run, find_study
+from kerascli.workflow.bases import run_named
+from kerascli.workflow.tuning.worker import Worker
+from tests.support.runs_harness import command
 
 FACTS = StudyFacts(
     config="/c/a.yaml", seed=7, threads=1, device="auto", mode="traced", trials=5, directions=["max"],
@@ -109,3 +114,50 @@ def test_a_study_is_stopped_and_goes_on(tmp_path: Path) -> None:
     assert study.stopped() == "enough"
     study.go_on()
     assert study.stopped() is None
+
+
+def _trial(study: Study, number: int, value: float) -> Path:
+    """Make a trial that is completed, without a training."""
+    member = study.member(number)
+    member.path.mkdir()
+    (member.path / "run.json").write_text("{}")
+    member.write_trial(TrialFacts(number=number, status="completed", values=[value]))
+    return member.path
+
+
+def test_a_study_stands_for_its_best_trial_where_a_run_is_named(tmp_path: Path) -> None:
+    study = _study(tmp_path)
+    with pytest.raises(ConfigError, match="is a study"):
+        find_run("a", tmp_path)
+    paths = [_trial(study, number, value) for number, value in ((1, 0.5), (2, 0.9), (3, 0.9))]
+    assert find_run("a", tmp_path).path == find_run(str(study.path), tmp_path).path == paths[1]
+    assert run_named("a", tmp_path / "configs", tmp_path).path == paths[1], "as a base in a config"
+    assert run_named(f"./{study.path.name}/1", tmp_path, tmp_path).path == paths[0]
+
+
+def test_tags_of_trials_are_searched(tmp_path: Path) -> None:
+    study = _study(tmp_path)
+    paths = [_trial(study, number, 0.5) for number in (1, 2)]
+    change_tags(RunRecord(paths[1]), ["wide"], remove=False)
+    command("runs", "tag", "a/1", "narrow", "--runs-dir", tmp_path)
+    lines = json.loads(command("runs", "list", "--tag", "wide", "--json", "--runs-dir", tmp_path))
+    assert [line["run"] for line in lines] == [f"{study.path.name}/0002"]
+    assert json.loads(command("runs", "list", "--json", "--runs-dir", tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "devices"),
+    [
+        ("auto", 2, ["cuda:0", "cuda:1", "cuda:0"]),
+        ("cuda", 3, ["cuda:0", "cuda:1", "cuda:2"]),
+        ("cuda:1", 2, ["cuda:1"] * 3),
+        ("auto", 0, ["auto"] * 3),
+        ("cpu", 2, ["cpu"] * 3),
+    ],
+)
+def test_gpus_are_assigned_to_workers_in_turn(
+    tmp_path: Path, asked: str, gpus: int, devices: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study.create(tmp_path, "a", FACTS.model_copy(update={"device": asked}))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert [Worker(study, index).device() for index in range(3)] == devices

@@ -9,7 +9,7 @@ import pytest
 
 from kerascli.config.sections.space import Point
 from kerascli.config.sections.tune import parse_tune
-from kerascli.studies.facts import TrialFacts
+from kerascli.studies.folder import TrialFacts
 from kerascli.studies.sampling import grid, grid_size, next_point
 from tests.support.needs import library
 

@@ -109,7 +109,7 @@ def test_a_study_whose_processes_are_killed_ends_as_one_that_was_not(tmp_path: P
     undisturbed, _ = _tune(_config(tmp_path / "a", **config), "--workers", workers)
     study, _ = _tune(_config(tmp_path / "b", **config), "--workers", 0)
     draw = random.Random(1)
-    command = [*COMMAND, "tune", "--resume", str(study), "--workers", str(workers), "-q"]
+    command = [*COMMAND, "tune", "--resume", str(study), "--workers", str(workers)]
     for _ in range(5):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         _wait(lambda: any(path.stat().st_size > 200 for path in study.glob("trials/*/history.csv")), process)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from pathlib import Path
 from statistics import fmean
 
@@ -9,10 +10,9 @@ import numpy as np
 import pytest
 
 from kerascli.config.sections.tune import Objective
-from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.errors import ConfigError, StorageError
 from kerascli.runs.index import find_run
-from kerascli.studies.facts import TrialFacts
-from kerascli.studies.folder import Study
+from kerascli.studies.folder import Study, TrialFacts
 from kerascli.studies.values import by_fold, value_of
 from kerascli.workflow.tuning import worker
 from kerascli.workflow.tuning.worker import Worker
@@ -160,3 +160,12 @@ def test_the_mean_of_the_first_folds_is_that_of_their_values(study: Study) -> No
     values = [value_of(run.rows(), LOSS, "min") for run in study.member(1).runs]
     means = by_fold(study.member(1), LOSS, "min")
     assert means == [pytest.approx(np.mean(values[:count])) for count in (1, 2, 3)]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def test_a_full_disk_stops_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, usage = tuned(tmp_path), shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10**7))
+    with pytest.raises(StorageError, match=r"only 10 MB of disk space are left: no further trial is started"):
+        Worker(study).work()
+    assert study.trials() == []
+    assert not any(member.is_claimed() for member in study.members())

@@ -17,7 +17,7 @@ from kerascli.foundation.errors import ConfigError, DataError, Interrupted, Kera
 from kerascli.foundation.events import EpochEnd
 from kerascli.runs.index import find_run, list_runs
 from kerascli.runs.record import RunRecord
-from kerascli.studies.table import study_text
+from kerascli.studies.table import study_line
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.tuning.folds import start_folds
 from tests.support.runs_harness import command, outcome, write
@@ -265,7 +265,8 @@ def test_what_shows_trials_refuses_a_study_of_folds(trained: tuple[Path, str], w
     with pytest.raises(ConfigError, match="is a study of folds, without a search space") as caught:
         command(*words, path)
     assert f"kerascli report {path}" in str(caught.value.faults[0].hint)
-    assert study_text(path) == f"study {path.name}: completed, 3/3 folds"
+    line = study_line(path)
+    assert (line["status"], line["of"], line["done"]) == ("completed", "folds", "3/3")
 
 
 def test_a_study_of_folds_has_a_page_and_a_plot(trained: tuple[Path, str], tmp_path: Path) -> None:

@@ -274,10 +274,10 @@ fit: {epochs: 1}
         (Question(["test"], method="grad_cam"), "--method grad_cam: not for tables"),
         (
             Question(["test"], method="permutation", metric="mea"),
-            "there is no metric 'mea'; did you mean",
+            "'mea' is no metric; did you mean",
         ),
         (Question(["test"], method="integrated_gradients", class_name="x"), "predicts no classes"),
-        (Question(["test"], method="integrated_gradients", output="z"), "there is no output 'z'"),
+        (Question(["test"], method="integrated_gradients", output="z"), "'z' is no output"),
     ],
 )
 def test_what_has_no_answer_is_refused_by_name(linear: LoadedRun, question: Question, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Search space of a study: ranges and choices of flags and config values, as the section `tune` writes them.
+"""Search space of a study, as the section `tune` writes it: ranges and choices of flags and config values.
 
 A point of the space maps each parameter's name to its value, for a choice to the index of an item. Parameters within an
 item of a choice belong to a point only where that item is chosen.
@@ -6,11 +6,15 @@ item of a choice belong to a point only where that item is chosen.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from kerascli.config.composition.overrides import override, path_parts
+from kerascli.config.composition.references import read_flags
+from kerascli.config.yaml.document import Document
+from kerascli.config.yaml.dump import flow_yaml
 from kerascli.foundation.errors import Fault, Path, show
 from kerascli.foundation.shapes import to_tuple
 from kerascli.language.component import Invalid
@@ -127,14 +131,13 @@ class Space:
                 values[name] = next(iter(value))
         return values
 
-    def written(self, at: Callable[[str], Any]) -> dict[str, int | float]:
-        """Return the point of a config; parameters whose value is not in the space are left out.
-
-        `at` returns the config's value at a path as of `--set`.
-        """
+    def written(self, document: Document) -> dict[str, int | float]:
+        """Return the point of a config; parameters whose value is not in the space are left out."""
+        resolved = replace(document, data={**document.data, "flags": read_flags(document)})
         point: dict[str, int | float] = {}
         for each in self.parameters:
-            if each.is_active(point) and (number := each.number_of(at(each.setting))) is not None:
+            written = resolved.at(path_parts(each.setting, "tune.set"))
+            if each.is_active(point) and (number := each.number_of(written)) is not None:
                 point[each.name] = number
         return point
 
@@ -192,7 +195,8 @@ class _Reader:
         except Invalid as invalid:
             self.faults += invalid.faults
             return None
-        return self._added(Parameter(name, (self._key, *path), domain, condition=condition))
+        self.parameters.append(Parameter(name, (self._key, *path), domain, condition=condition))
+        return self.parameters[-1]
 
     def _choice(self, items: Any, name: str, path: Path, condition: Condition | None) -> Any:
         if not isinstance(items, list) or len(items) < 2:
@@ -200,13 +204,8 @@ class _Reader:
             return None
         place = len(self.parameters)
         read = tuple(self.value(item, name, (*path, i), (name, i)) for i, item in enumerate(items))
-        return self._added(Parameter(name, (self._key, *path), None, read, condition), place)
-
-    def _added(self, parameter: Parameter, place: int | None = None) -> Parameter:
-        if any(each.name == parameter.name for each in self.parameters):
-            self.faults.append(Fault(f"two parameters are called '{parameter.name}'", parameter.path[1:], "key"))
-        self.parameters.insert(len(self.parameters) if place is None else place, parameter)
-        return parameter
+        self.parameters.insert(place, Parameter(name, (self._key, *path), None, read, condition))
+        return self.parameters[place]
 
 
 def _filled(value: Any, point: Point) -> Any:
@@ -228,3 +227,20 @@ def _is_like(item: Any, written: Any) -> bool:
     if isinstance(item, list) and isinstance(written, list):
         return len(item) == len(written) and all(map(_is_like, item, written))
     return type(item) is type(written) and item == written
+
+
+def config_at(document: Document, sets: Mapping[str, Any]) -> Document:
+    """Return a config without `tune`, and with values set at paths as of `--set`. Raises ConfigError."""
+    document = override(document, assignments(sets))
+    return replace(document, data={key: value for key, value in document.data.items() if key != "tune"})
+
+
+def assignments(sets: Mapping[str, Any]) -> list[str]:
+    """Return the arguments of `--set` that set values at paths."""
+    return [f"{path}={flow_yaml(value)}" for path, value in sets.items()]
+
+
+def flag_assignments(document: Document, flags: Sequence[str]) -> list[str]:
+    """Return the arguments of `--set` that set flags to the values of arguments of `--flag`."""
+    values = read_flags(document, flags)
+    return assignments({f"flags.{name}": values[name] for name in (each.partition("=")[0] for each in flags)})

@@ -4,20 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from kerascli.data import split as divide
 from kerascli.data.base import Context
 from kerascli.data.dates import parsed_times
 from kerascli.data.section import DataSpec, SplitSpec
-from kerascli.data.split import (
-    SHORT,
-    grouped_folds,
-    grouped_split,
-    ordered_folds,
-    ordered_split,
-    random_split,
-    shuffled,
-    stratified_folds,
-    tail_start,
-)
 from kerascli.data.storage.blocks import rows_by_value, unique_inverse
 from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.row_errors import BadRows
@@ -58,20 +48,20 @@ def _chosen(split: SplitSpec, train: Table, seed: int, series: str | None) -> Ma
         return {"train": np.arange(train.rows)}
     if split.order is not None:
         times, parts = _times(train, split.order), split.parts()
-        each = [(of, rows, ordered_split(times[rows], parts)) for of, rows in _each_series(train, series)]
+        each = [(of, rows, divide.ordered_split(times[rows], parts)) for of, rows in _each_series(train, series)]
         for of, rows, parted in each if series is not None else ():
             empty = next((name for name, chosen in parted.items() if not len(chosen)), None)
             if empty is not None:
                 share = parts.get(empty, 1 - sum(parts.values()))
                 text = f"split: {share:g} of {counted(len(rows), 'row')}{of} is 0 rows for '{empty}'"
-                raise DataError(text, path=("data", "split", "order"), hint=SHORT)
+                raise DataError(text, path=("data", "split", "order"), hint=divide.SHORT)
         return {name: np.sort(np.concatenate([rows[parted[name]] for _, rows, parted in each])) for name in each[0][2]}
     strata = None if split.stratify is None else _classes(train, "stratify", split.stratify)
     if split.group is None:
-        return random_split(train.rows, split.parts(), seed, strata, split.stratify or "")
+        return divide.random_split(train.rows, split.parts(), seed, strata, split.stratify or "")
     groups = unique_inverse(_classes(train, "group", split.group))[1]
     classes = np.zeros_like(groups) if strata is None else unique_inverse(strata)[1]
-    return grouped_split(groups, classes, split.parts(), seed)
+    return divide.grouped_split(groups, classes, split.parts(), seed)
 
 
 def _fold_numbers(split: SplitSpec, table: Table, seed: int, series: str | None) -> np.ndarray:
@@ -83,13 +73,13 @@ def _fold_numbers(split: SplitSpec, table: Table, seed: int, series: str | None)
     if split.order is not None:
         times, each = _times(table, split.order), _each_series(table, series)
         for _, rows in each:
-            numbers[rows] = ordered_folds(times[rows], folds)
+            numbers[rows] = divide.ordered_folds(times[rows], folds)
     elif split.group is not None:
-        numbers += 1 + grouped_folds(unique_inverse(_classes(table, "group", split.group))[1], folds)
+        numbers += 1 + divide.grouped_folds(unique_inverse(_classes(table, "group", split.group))[1], folds)
     else:
-        order, column = shuffled(table.rows, seed), split.stratify
+        order, column = divide.shuffled(table.rows, seed), split.stratify
         classes = numbers if column is None else unique_inverse(_classes(table, "stratify", column))[1]
-        numbers[order] = 1 + stratified_folds(classes[order], folds)
+        numbers[order] = 1 + divide.stratified_folds(classes[order], folds)
     for of, rows in each:
         empty = np.flatnonzero(np.bincount(numbers[rows], minlength=folds + 1) == 0)
         if len(empty := empty[empty >= (split.order is None)]):
@@ -149,8 +139,8 @@ def cut_tail(tables: dict[str, Table], part: float, series: str | None = None) -
         raise ConfigError(Fault(text, ("fit", "validation_split"), "key", hint=hint))
     train = tables["train"]
     if series is None:
-        start = tail_start(train.rows, part)
+        start = divide.tail_start(train.rows, part)
         return {**tables, "train": train.take(slice(0, start)), "validation": train.take(slice(start, None))}
-    cut = [np.split(rows, [tail_start(len(rows), part, of)]) for of, rows in _each_series(train, series)]
+    cut = [np.split(rows, [divide.tail_start(len(rows), part, of)]) for of, rows in _each_series(train, series)]
     first, last = (np.sort(np.concatenate([each[end] for each in cut])) for end in (0, 1))
     return {**tables, "train": train.take(first), "validation": train.take(last)}

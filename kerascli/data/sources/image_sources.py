@@ -1,20 +1,22 @@
-"""Sources `image_folder` and `image_pairs`: images in one subfolder for each class, or with masks in another folder."""
+"""Sources `image_folder`, `audio_folder`, `image_pairs`: a subfolder for each class, or masks in another folder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
-from kerascli.data.readers import ImageSettings, OnCorrupt
+from kerascli.data.readers import Channels, ImageSettings, OnCorrupt
 from kerascli.data.sources.folders import FolderSource, file_names, files_below, plain_path
 from kerascli.data.storage.decoded_files import DecodedFiles, undamaged
 from kerascli.data.storage.image_files import SUFFIXES, Reading, dtype_of_labels, need_pillow
 from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.sound_files import SoundReading
 from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.foundation.errors import DataError, DataMissing, Fault, counted, safe_text
-from kerascli.foundation.shapes import Size2D
+from kerascli.foundation.shapes import PositiveInt, Size2D
 
 
 class ImageSource(ImageSettings, Source):
@@ -119,3 +121,34 @@ def _by_name(folder: Path, shown: str) -> dict[str, Path]:
     if not by_name:
         raise DataError(f"there are no files that end in {', '.join(SUFFIXES)}", place=shown)
     return by_name
+
+
+@source()
+class AudioFolder(FolderSource):
+    """Sound files with one subfolder for each class, as Keras's audio_dataset_from_directory.
+
+    Columns: `audio` (output_sequence_length, channels) float32 in [-1, 1] and `label`, an integer. PCM wave files are
+    read by Python, others (flac, ogg, mp3, aiff) by soundfile. Shorter sounds are padded with zeros at the end.
+    """
+
+    suffixes = SoundReading.suffixes
+    refused: ClassVar = {"ragged": "sounds have one length here: output_sequence_length"}
+
+    output_sequence_length: PositiveInt
+    """Length of the sounds, in samples; longer ones are truncated, shorter ones padded."""
+    sampling_rate: PositiveInt | None = None
+    """Sampling rate that sounds are resampled to, in samples per second; null: the samples of each file as they are."""
+    channels: Channels = 1
+    """Number of channels of the sounds; 1: the mean of all channels."""
+    on_corrupt: OnCorrupt = "error"
+
+    def reading(self) -> SoundReading:
+        return SoundReading(self.sampling_rate, self.output_sequence_length, self.channels)
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"audio": Field(self.reading().shape, "float32"), **self.label(context)}
+
+    def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
+        sounds, damaged = DecodedFiles(files, self.reading()).read_once()
+        rows = Table({FILE: file_names(files), **columns, "audio": sounds}, len(files), name=name)
+        return undamaged(rows, damaged, skip=self.on_corrupt == "skip", noun="sound")

@@ -73,11 +73,10 @@ class Timeseries(WrappedSource):
         fields = self.source.facts(self.inner_context(context))
         if fields is None:
             return None
-        stepwise = {name: field for name, field in fields.items() if name != self.group}
-        windows = {name: replace(field, shape=self._shape(field.shape)) for name, field in stepwise.items()}
-        ahead = {name: self._next_field(field) for name, field in stepwise.items()}
-        group = {name: field for name, field in fields.items() if name == self.group}
-        return {**windows, **group, **{name + NEXT: field for name, field in ahead.items()}}
+        own, one = {name: field for name, field in fields.items() if name == self.group}, self.horizon == 1
+        windows = {name: _stepped(field, self.sequence_length) for name, field in fields.items() if name not in own}
+        ahead = {name + NEXT: fields[name] if one else _stepped(fields[name], self.horizon) for name in windows}
+        return {**windows, **own, **ahead}
 
     def load(self, context: Context) -> Mapping[str, Table]:
         tables = self.inner_tables(context)
@@ -111,12 +110,6 @@ class Timeseries(WrappedSource):
     def row_columns(self, columns: frozenset[str]) -> frozenset[str]:
         names = {name.removesuffix(NEXT) for name in columns}
         return frozenset(names if self.group is None else names | {self.group})
-
-    def _shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (self.sequence_length, *(shape or (1,)))
-
-    def _next_field(self, field: Field) -> Field:
-        return field if self.horizon == 1 else replace(field, shape=(self.horizon, *(field.shape or (1,))))
 
     def span(self, *, ahead: bool) -> int:
         """Return the distance, in rows, from a window's start to its last row or, with `ahead`, to the end of its
@@ -228,3 +221,8 @@ class Timeseries(WrappedSource):
             raise DataError(text, place=table.name or self.source.component_name, hint=hint)
         begins = np.cumsum([0, *counts[:-1]])
         return np.concatenate([begin + starts for begin, starts in zip(begins, all_starts, strict=True)])
+
+
+def _stepped(field: Field, steps: int) -> Field:
+    """Return the field of a column with an axis of time steps."""
+    return replace(field, shape=(steps, *(field.shape or (1,))))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kerascli.layers.merging.base import ElementwiseMerge
+from kerascli.layers.merging.elementwise import ElementwiseMerge
 from kerascli.model.ir.nodes import Node
 
 Place = tuple[str, int]

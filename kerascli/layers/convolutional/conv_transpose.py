@@ -8,7 +8,12 @@ from torch.nn import functional as F
 
 from kerascli.foundation.shapes import Count1D, Count2D, Count3D, DataFormat, NonNegativeInt, TensorSpec
 from kerascli.layers.base import Example, ShapeMismatch, layer
-from kerascli.layers.convolutional.base import KERNEL_AXES, BaseConvolutionModule, FilterArguments, sizes_and_channels
+from kerascli.layers.convolutional.convolution import (
+    KERNEL_AXES,
+    BaseConvolutionModule,
+    FilterArguments,
+    sizes_and_channels,
+)
 from kerascli.layers.geometry import DilationRate, Window, WindowArguments1D, WindowArguments2D, WindowArguments3D
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.ops.filters import cut_of_transposed

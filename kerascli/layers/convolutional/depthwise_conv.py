@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from kerascli.foundation.shapes import DataFormat, PositiveInt, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.convolutional.base import (
+from kerascli.layers.convolutional.convolution import (
     KERNEL_AXES,
     BaseConvolutionModule,
     FilterArguments,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from kerascli.foundation.shapes import DataFormat, Size1D, Size2D, TensorSpec
 from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.convolutional.base import FilterArguments, sizes_and_channels
+from kerascli.layers.convolutional.convolution import FilterArguments, sizes_and_channels
 from kerascli.layers.geometry import Window
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, MergeLayer, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
-from kerascli.layers.merging.base import check_count
+from kerascli.layers.merging.elementwise import check_count
 from kerascli.layers.normalization.layer_normalization import unit
 from kerascli.preprocessing.function import Function
 

@@ -17,8 +17,6 @@ from kerascli.parts.initializers import Zeros
 class SequenceSettings(BaseLayer):
     """Base class of layers that run over the steps of a sequence, with a cell of their own or one from the config."""
 
-    loops = True
-
     return_sequences: bool = False
     """Return the output of every step, (N, T, units); false: only the last one's, (N, units)."""
     return_state: bool = False
@@ -37,6 +35,15 @@ class SequenceSettings(BaseLayer):
     def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Treatment of the input's mask: passed on (`pass`) if the layer returns a sequence, else dropped (`stop`)."""
         return "pass" if self.return_sequences else "stop"
+
+    @property
+    def fused(self) -> bool:
+        """True if all time steps run as one operation, in training on the CPU, too."""
+        return False
+
+    @property
+    def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return not self.fused
 
     def keeps_states(self) -> bool:
         return self.stateful
@@ -69,6 +76,11 @@ class Cell(Layer):
     call_arguments = {  # noqa: RUF012
         "states": CallArgument("tensors", "states before the step; default: zeros"),
     }
+
+    @property
+    def fused(self) -> bool:
+        """True if all time steps of a layer that runs this cell are one operation, in training on the CPU, too."""
+        return False
 
     def result_count(self) -> int:
         return 1 + self.state_count

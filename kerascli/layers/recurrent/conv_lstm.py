@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kerascli.foundation.shapes import DataFormat, TensorSpec, show_shape
 from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.convolutional.base import KERNEL_AXES, FilterArguments, convolve
+from kerascli.layers.convolutional.convolution import KERNEL_AXES, FilterArguments, convolve
 from kerascli.layers.geometry import (
     DilationRate,
     Window,

@@ -72,24 +72,25 @@ class _Recurrence(torch.autograd.Function):
         if cell == "gru" and biases:
             *others, new = biases[1].chunk(3)
             bias = biases[0] + torch.cat([*others, torch.zeros_like(new)])
-        y = F.linear(x.transpose(0, 1), kernel, bias)
+        frames = x.transpose(0, 1).contiguous()
+        y = F.linear(frames, kernel, bias)
         if cell == "gru":
             saved = torch.ops.kerascli.gru(y, h, recurrent, new)
         else:
             saved = [torch.ops.kerascli.simple_rnn(y, h, recurrent, cell == "relu")]
-        ctx.save_for_backward(*tensors, *saved)
+        ctx.save_for_backward(*tensors, frames, *saved)
         ctx.cell, ctx.count = cell, len(tensors)
         return saved[0][1:].transpose(0, 1), saved[0][-1]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        tensors, saved = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+        tensors, (frames, *saved) = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
         needed = ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():
             of = [each for each, needs in zip(tensors, needed, strict=True) if needs]
             values = iter(torch.autograd.grad(_torch_kernel(ctx.cell, *tensors), of, gradients, create_graph=True))
             return None, *(next(values) if needs else None for needs in needed)
-        x, h, kernel, recurrent, *biases = tensors
+        _, h, kernel, recurrent, *biases = tensors
         arguments = gradients[0].transpose(0, 1), gradients[1], recurrent, *saved
         if ctx.cell == "gru":
             by_gate, dh = torch.ops.kerascli.gru_backward(*arguments)
@@ -97,14 +98,19 @@ class _Recurrence(torch.autograd.Function):
             by_gate, dh = torch.ops.kerascli.simple_rnn_backward(*arguments, ctx.cell == "relu")
         by_gate = by_gate.flatten(0, 1)
         first = h.shape[1] if ctx.cell == "gru" else 0
-        inner, outer = by_gate[:, : len(kernel)], by_gate[:, first:]
+        inner, outer = by_gate[:, : len(kernel)].contiguous(), by_gate[:, first:].contiguous()
         dx = (outer @ kernel).unflatten(0, (-1, len(h))).transpose(0, 1) if needed[0] else None
-        dkernel = outer.t() @ x.transpose(0, 1).flatten(0, 1)
-        drecurrent = _new_last(inner.t() @ saved[0][:-1].flatten(0, 1), first)
+        dkernel = _product(outer, frames.flatten(0, 1))
+        drecurrent = _new_last(_product(inner, saved[0][:-1].flatten(0, 1)), first)
         if not biases:
             return None, dx, dh, dkernel, drecurrent
         sums = by_gate.sum(0)
         return None, dx, dh, dkernel, drecurrent, sums[first:], _new_last(sums[: len(kernel)], first)
+
+
+def _product(one: Tensor, other: Tensor) -> Tensor:
+    """Return one.t() @ other; the factor that is turned is the narrower one, for oneDNN gets a turned copy."""
+    return one.t() @ other if one.shape[1] <= other.shape[1] else (other.t() @ one).t()
 
 
 def _new_last(weight: Tensor, units: int) -> Tensor:

@@ -42,11 +42,6 @@ class LSTM(Recurrent, SeedArgument, LayerArguments, LSTMArguments):  # pyright: 
     def fused(self) -> bool:
         return self.use_cudnn is not False and _fits_kernel(self)
 
-    @property
-    def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """True if a call runs operations for each time step, that is, unless torch's fused LSTM kernel runs."""
-        return not self.fused
-
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.use_cudnn is True and not self.fused:

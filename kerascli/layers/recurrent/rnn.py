@@ -70,6 +70,10 @@ class RNN(Recurrent, CellArgument):  # pyright: ignore[reportIncompatibleVariabl
     def state_count(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.cell.state_count
 
+    @property
+    def fused(self) -> bool:
+        return self.cell.fused
+
     def build(self, x: TensorSpec) -> SequenceModule:
         if x.rank < 2:
             raise NotSequences(x)
@@ -97,6 +101,10 @@ class StackedRNNCells(Cell):
     @property
     def state_count(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return sum(cell.state_count for cell in self.cells)
+
+    @property
+    def fused(self) -> bool:
+        return all(cell.fused for cell in self.cells)
 
     def build(self, x: TensorSpec) -> StepModule:
         return StackModule(self, x)

@@ -35,8 +35,8 @@ def read_inputs(
             hint = "remove it, or remove model.inputs"
             faults.add("input_shape: model.inputs already declares the inputs", first_path, hint=hint)
         return read_declared(declared, data_inputs or {}, names, faults, base)
-    if data_inputs == {} and section.layers and "weight" in section.layers[0]:
-        return {}  # a model of weights alone
+    if data_inputs == {} and is_of_weights(section.layers):
+        return {}
     inputs = from_data(data_inputs or {})
     if first is not None:
         inputs = _with_first_shape(inputs, first, first_path, faults)
@@ -54,6 +54,15 @@ def read_inputs(
         names.mark_broken(["?"])
         names.previous = "?"
     return inputs
+
+
+def is_of_weights(layers: Any) -> bool:
+    """Return True if a model begins with a layer `weight`, also in a `repeat`: it is of weights alone."""
+    first = layers[0] if isinstance(layers, list) and layers else None
+    if not isinstance(first, dict):
+        return False
+    repeat = first.get("repeat")
+    return "weight" in first or (isinstance(repeat, dict) and is_of_weights(repeat.get("layers")))
 
 
 def _define(inputs: Mapping[str, Input], names: Names, faults: Faults) -> None:

@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from xml.etree.ElementTree import Element
 
 from kerascli.foundation.errors import safe_text
-from kerascli.report.comparison import compare
 from kerascli.report.markup import Child, element, section, table
 from kerascli.report.page.curves import COLORS, charts, curves_section
 from kerascli.report.page.document import document
 from kerascli.report.page.privacy import without_folders
-from kerascli.report.tables import RunLine, duration_text, value_text
+from kerascli.report.tables import RunLine, compare, duration_text, value_text
 from kerascli.runs.record import RunRecord
 
 

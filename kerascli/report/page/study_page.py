@@ -36,7 +36,9 @@ def study_html(
     else:
         metrics = {name.removeprefix("val_") for name in facts["objectives"]}
         drawn = [each for each in drawn if each["title"] in metrics]
+        name, way = next(iter(facts["objectives"].items()))
         done = [each for each in facts["trials"] if each["status"] == "completed"]
+        done.sort(key=lambda each: each["values"][name] * (1 if way == "min" else -1))
         sections = [
             _overview(facts), _parallel(facts, done), _importance(facts), _slices(facts, done), _front(facts, done),
             curves_section(drawn), _trials(facts, link),
@@ -77,68 +79,47 @@ def _trials(facts: Mapping[str, Any], link: Callable[[str], str] | None) -> Elem
     return section("Trials", field, made, anchor="trials")
 
 
-def _axis(facts: Mapping[str, Any], name: str, values: Sequence[Any]) -> tuple[list[float | None], list[str]]:
+def _axis(facts: Mapping[str, Any], name: str, values: Sequence[Any]) -> tuple[list[float], list[str]]:
     """Return (numbers for the values of a parameter, labels of its axis from bottom to top).
 
     The numbers are logarithms where the range is logarithmic, and indices of the labels where a value is no number.
     """
-    known = [value for value in values if value is not None]
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         scale = math.log10 if name in facts["logarithmic"] else float
-        return [None if value is None else scale(value) for value in values], [
-            *map(value_text, (min(known), max(known)))
-        ]
-    labels = sorted(set(map(value_text, known)))
-    return [None if value is None else float(labels.index(value_text(value))) for value in values], labels
+        return [scale(value) for value in values], [value_text(min(values)), value_text(max(values))]
+    labels = sorted(set(map(value_text, values)))
+    return [float(labels.index(value_text(value))) for value in values], labels
 
 
 def _parallel(facts: Mapping[str, Any], trials: Trials) -> Element | None:
     """Return the section of the parallel coordinates: a line for each trial, through its value on each axis."""
-    columns = _columns(facts, trials)
-    if not columns:
+    if not trials:
         return None
     lines: list[list[str]] = [[] for _ in trials]
     drawn: list[Element] = []
-    for number, (name, values) in enumerate(columns.items()):
-        x = _EDGE + (_WIDTH - 2 * _EDGE) / max(1, len(columns) - 1) * number
-        numbers, labels = _axis(facts, name, values)
-        for line, height in zip(lines, _heights(numbers), strict=True):
-            line += [] if height is None else [f"{x:.1f},{height:.1f}"]
+    columns = [*facts["parameters"], *facts["objectives"]]
+    for place, name in enumerate(columns):
+        both = [each["parameters"] | each["values"] for each in trials]
+        values = {index: each[name] for index, each in enumerate(both) if name in each}
+        x = _EDGE + (_WIDTH - 2 * _EDGE) / max(1, len(columns) - 1) * place
+        numbers, labels = _axis(facts, name, [*values.values()] or ["-"])
+        low, span = min(numbers), max(numbers) - min(numbers) or 1.0
+        for index, number in zip(values, numbers, strict=False):
+            lines[index].append(f"{x:.1f},{_TOP + _TALL * (1 - (number - low) / span):.1f}")
         drawn += [element("path", d=f"M{x:.1f} {_TOP}V{_TOP + _TALL}", class_="axis"), _text(_cut(name), x, 14)]
         steps = max(1, len(labels) - 1)
         drawn += [_text(_cut(each), x, _TOP - 6 + (_TALL + 22) * (1 - i / steps)) for i, each in enumerate(labels)]
-    order = _ranked(facts, trials)
-    best = set(order[: max(1, round(_BEST * len(order)))])
-    for index in reversed(order):
+    best = max(1, round(_BEST * len(trials)))
+    for index in reversed(range(len(trials))):
         title = element("title", f"trial {trials[index]['trial']}")
-        line = element("polyline", title, points=" ".join(lines[index]), class_="line" if index in best else "faint")
-        drawn.append(line)
+        drawn.append(
+            element("polyline", title, points=" ".join(lines[index]), class_="line" if index < best else "faint")
+        )
     svg = element("svg", *drawn, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", width=_WIDTH, height=_HEIGHT, role="img")
     svg.set("aria-label", "Parallel coordinates of the trials")
-    text = f"A line for each completed trial; the best {len(best)} are drawn in colour."
+    text = element("p", f"A line for each completed trial; the best {best} are drawn in colour.")
     box = scrolling(element("div", svg, class_="small"), "Lines of the trials")
-    return section("Parallel coordinates", element("p", text), box, anchor="parallel")
-
-
-def _columns(facts: Mapping[str, Any], trials: Trials) -> dict[str, list[Any]]:
-    """Return the values of each parameter and objective by trial; those that no trial has are left out."""
-    columns = {name: [each["parameters"].get(name) for each in trials] for name in facts["parameters"]}
-    columns |= {name: [each["values"].get(name) for each in trials] for name in facts["objectives"]}
-    return {name: values for name, values in columns.items() if any(value is not None for value in values)}
-
-
-def _heights(numbers: Sequence[float | None]) -> list[float | None]:
-    """Return the height of each number on an axis in pixels from above."""
-    known = [value for value in numbers if value is not None]
-    low, span = min(known), max(known) - min(known) or 1.0
-    return [None if value is None else _TOP + _TALL * (1 - (value - low) / span) for value in numbers]
-
-
-def _ranked(facts: Mapping[str, Any], trials: Trials) -> list[int]:
-    """Return the indices of trials, the best by the first objective first."""
-    name, way = next(iter(facts["objectives"].items()))
-    sign = 1 if way == "min" else -1
-    return sorted(range(len(trials)), key=lambda index: sign * trials[index]["values"][name])
+    return section("Parallel coordinates", text, box, anchor="parallel")
 
 
 def _importance(facts: Mapping[str, Any]) -> Element | None:
@@ -153,20 +134,17 @@ def _importance(facts: Mapping[str, Any]) -> Element | None:
 
 def _slices(facts: Mapping[str, Any], trials: Trials) -> Element | None:
     """Return the section with a chart for each parameter: its value and that of the first objective, by trial."""
-    objective = next(iter(facts["objectives"]))
-    figures = []
+    objective, figures = next(iter(facts["objectives"])), list[Element]()
     for name in facts["parameters"]:
-        kept = [each for each in trials if each["parameters"].get(name) is not None]
-        if len(kept) < 2:
-            continue
-        numbers, labels = _axis(facts, name, [each["parameters"][name] for each in kept])
-        points = [(x, each["values"][objective]) for x, each in zip(numbers, kept, strict=True) if x is not None]
-        (left, right), (low, high) = ((min(each), max(each)) for each in zip(*points, strict=True))
-        is_text = isinstance(kept[0]["parameters"][name], str)
-        across = ", ".join(labels) if is_text else "logarithm" if name in facts["logarithmic"] else "value"
-        figures.append(
-            Chart(safe_text(name), _cut(across, 60), objective, (left, right), (low, high)).dots(points).figure()
-        )
+        pairs = [(each["parameters"][name], each["values"][objective]) for each in trials if name in each["parameters"]]
+        if len(pairs) > 1:
+            numbers, labels = _axis(facts, name, [value for value, _ in pairs])
+            is_text = isinstance(pairs[0][0], str)
+            across = ", ".join(labels) if is_text else "logarithm" if name in facts["logarithmic"] else "value"
+            chart = _dots(
+                name, _cut(across, 60), objective, [*zip(numbers, (value for _, value in pairs), strict=True)]
+            )
+            figures.append(chart.figure())
     return section("Slices", element("div", *figures, class_="charts small"), anchor="slices") if figures else None
 
 
@@ -176,10 +154,14 @@ def _front(facts: Mapping[str, Any], trials: Trials) -> Element | None:
         return None
     across, up, *_ = facts["objectives"]
     points = {each["trial"]: (each["values"][across], each["values"][up]) for each in trials}
-    x, y = ([point[axis] for point in points.values()] for axis in (0, 1))
-    chart = Chart("Trials, and the front as a line", across, up, (min(x), max(x)), (min(y), max(y)))
-    figure = chart.dots(list(points.values())).line(sorted(points[each] for each in facts["best"])).figure()
+    chart = _dots("Trials, and the front as a line", across, up, [*points.values()])
+    figure = chart.line(sorted(points[each] for each in facts["best"])).figure()
     return section("Front", element("div", figure, class_="charts small"), anchor="front")
+
+
+def _dots(caption: str, across: str, up: str, points: Sequence[tuple[float, float]]) -> Chart:
+    (left, right), (low, high) = ((min(values), max(values)) for values in zip(*points, strict=True))
+    return Chart(safe_text(caption), across, up, (left, right), (low, high)).dots(points)
 
 
 def _text(text: str, x: float, y: float) -> Element:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kerascli.foundation.errors import ConfigError, DataError, counted, one_of, safe_text, suggestion
 from kerascli.metrics.classification import AIMS, Point, Thresholds
-from kerascli.runs.thresholds import KeptThreshold, keep_threshold
+from kerascli.runs.annotations import KeptThreshold, keep_threshold
 
 if TYPE_CHECKING:
     from kerascli.workflow.evaluate import ClassScores, Evaluation

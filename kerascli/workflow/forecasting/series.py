@@ -121,11 +121,8 @@ def main_dates(series: Series) -> str | None:
 
 def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
     """Return a mapping from column name to dates, for the columns of a table that have a date in every row."""
-    columns: dict[str, Dates] = {}
-    for name in table:
-        if (dates := Dates.of(readable(table, name), model.date_format(name))) is not None:
-            columns[name] = dates
-    return columns
+    columns = {name: Dates.of(readable(table, name), model.date_format(name)) for name in table}
+    return {name: dates for name, dates in columns.items() if dates is not None}
 
 
 def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: frozenset[str] = frozenset()) -> Table:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import ConfigError, DataError, FileRefused, counted, in_yaml
-from kerascli.report.comparison import settings
+from kerascli.report.tables import settings
 from kerascli.runs.checksums import Digest, sealed, unsealed
 from kerascli.runs.history import Row
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, must_open, must_read, quoted

@@ -14,8 +14,7 @@ from kerascli.foundation.errors import ConfigError, DataError, Fault, Interrupte
 from kerascli.foundation.events import Began, Event, FoldsEnded, Note
 from kerascli.report.predictions import csv_text
 from kerascli.runs.reading import quoted
-from kerascli.studies.facts import TrialFacts
-from kerascli.studies.folder import Member, Study
+from kerascli.studies.folder import Member, Study, TrialFacts
 from kerascli.workflow.advice.advise import notes
 from kerascli.workflow.bases import open_config
 from kerascli.workflow.evaluate import evaluate_rows

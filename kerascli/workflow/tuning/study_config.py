@@ -10,7 +10,7 @@ from typing import Any
 from kerascli.config.composition.extends import read_extended
 from kerascli.config.composition.overrides import override
 from kerascli.config.composition.plugins import plugin_files
-from kerascli.config.point import flag_assignments, written_point
+from kerascli.config.sections.space import flag_assignments
 from kerascli.config.sections.tune import MAX_TRIALS, parse_tune
 from kerascli.config.top_level import run_name
 from kerascli.config.yaml.document import Document
@@ -18,8 +18,7 @@ from kerascli.config.yaml.dump import dump_yaml
 from kerascli.foundation.cpus import cpu_limit
 from kerascli.foundation.disk.files import file_digest
 from kerascli.foundation.errors import ConfigError, DataError, Fault
-from kerascli.studies.facts import StudyFacts
-from kerascli.studies.folder import Study
+from kerascli.studies.folder import Study, StudyFacts
 from kerascli.studies.sampling import grid_size, optuna
 from kerascli.workflow.bases import open_config
 
@@ -45,12 +44,11 @@ def begin_study(
 
 def new_study(
     runs_dir: Path, document: Document, sets: Sequence[str], flags: Sequence[str], *, directions: Sequence[str],
-    workers: int, trials: int | None, threads: int | None, device: str, name: str | None,
+    workers: int, trials: int | None, threads: int | None, device: str,
 ) -> Study:  # fmt: skip
     """Create the folder of a new study of a checked config, with `--set` applied. Raises ConfigError.
 
-    `trials`, `threads` (of a trial) and `name` replace the config's number of trials, the cores divided by `workers`,
-    and the config's name.
+    `trials` and `threads` (of a trial) replace the config's number of trials, and the cores divided by `workers`.
     """
     if document.at(("tune",)) is None:
         hint = "as in tune: {objective: val_loss, trials: 20, flags: {units: {int: {range: [16, 256]}}}}"
@@ -64,7 +62,7 @@ def new_study(
     varied = "compile.jit_compile" in tune.space.sets
     compiled = document.at(("compile", "jit_compile")) is True
     study, document = begin_study(
-        runs_dir, name, document, sets, flags, threads=threads or max(1, cpu_limit().count // max(1, workers)),
+        runs_dir, None, document, sets, flags, threads=threads or max(1, cpu_limit().count // max(1, workers)),
         device=device, mode=None if varied else "compiled" if compiled else "traced", trials=1,
         directions=list(directions), tune=document.data["tune"],
     )  # fmt: skip
@@ -75,7 +73,7 @@ def new_study(
 def plan(study: Study, document: Document, trials: int) -> None:
     """Record the number of trials of a study of a config, of a grid at most those that it has."""
     tune = study.tune
-    count = grid_size(tune, written_point(document, tune.space), trials) if tune.sampler == "grid" else trials
+    count = grid_size(tune, tune.space.written(document), trials) if tune.sampler == "grid" else trials
     study.write(study.facts.model_copy(update={"trials": count}))
 
 

@@ -9,21 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from statistics import fmean
+from typing import Any
 
 import torch
 
-from kerascli.config.point import config_at, written_point
+from kerascli.config.sections.space import config_at
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import Interrupted, KerasCliError, Paused, StorageError, first_line
 from kerascli.foundation.events import Event
 from kerascli.foundation.interrupts import Signalled
 from kerascli.runs.record import is_study
-from kerascli.studies.facts import FINISHED, Status, TrialFacts, now
-from kerascli.studies.folder import Member, Study
-from kerascli.studies.pruning import is_pruned
+from kerascli.studies.folder import FINISHED, Member, Study, TrialFacts, now
 from kerascli.studies.sampling import next_point
-from kerascli.studies.values import by_fold, progress_of
+from kerascli.studies.values import by_fold, is_pruned, progress_of
 from kerascli.workflow.bases import open_config
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.options import Options
@@ -103,7 +103,7 @@ class Worker:
     def _new_trial(self, number: int, document: Document) -> TrialFacts:
         """Return the facts about a trial of a number: its point, and the trials that it depends on."""
         study, tune = self.study, self.study.tune
-        written = written_point(document, tune.space)
+        written = tune.space.written(document)
         if number == 1:
             return TrialFacts(number=1, point=written)
         earlier = study.trials(below=number) if tune.sampler == "tpe" else []
@@ -113,36 +113,38 @@ class Worker:
 
     def _trained(self, member: Member, document: Document, facts: TrialFacts) -> TrialFacts:
         """Train a trial, or resume it, and return the facts about how it ended; unchanged if its study was stopped."""
-        began, status, reason = time.monotonic(), "completed", None
+        began, ended = time.monotonic(), dict[str, Any](status="completed")
         try:
             if facts.kills >= MOST_KILLS:
                 raise KerasCliError(f"its process was killed {facts.kills} times")
-            for _ in self._events(member, document, facts):
-                pass
-        except Paused as paused:
-            if self.study.stopped() is not None:
-                return facts
-            status, reason = "pruned", str(paused)
+            try:
+                for _ in self._events(member, document, facts):
+                    pass
+            except Paused as paused:
+                if self.study.stopped() is not None:
+                    return facts
+                ended = {"status": "pruned", "reason": str(paused)}
+            ended |= self._measured(member)
         except (Interrupted, Signalled, StorageError):
             raise
         except Exception as error:
             text = error.faults[0].text if isinstance(error, KerasCliError) else first_line(error)
-            return _ended(facts, "failed", text)
-        runs, ways = member.runs, self.study.facts.directions
-        values = {
-            each.name: by_fold(member, each, way)[-1] for each, way in zip(self.study.tune.objective, ways, strict=True)
-        }
-        missing = [name for name, value in values.items() if value is None]
-        if status == "completed" and missing:
-            status, reason = "failed", f"{missing[0]} has no finite value"
-        facts = facts.model_copy(
-            update={
-                "values": [value for value in values.values() if value is not None],
-                "epochs": sum(len(run.rows()) for run in runs), "seconds": facts.seconds + time.monotonic() - began,
-                "mode": str(runs[0].facts().get("execution_mode")),
-            }
-        )  # fmt: skip
-        return _ended(facts, status, reason)
+            ended = {"status": "failed", "reason": text}
+        return facts.model_copy(update={**ended, "ended": now(), "seconds": facts.seconds + time.monotonic() - began})
+
+    def _measured(self, member: Member) -> dict[str, Any]:
+        """Return the facts about a trained trial that its runs have. Raises KerasCliError without a finite value."""
+        runs, values = member.runs, list[float]()
+        for objective, way in zip(self.study.tune.objective, self.study.facts.directions, strict=True):
+            value = by_fold(member, objective, way)[-1]
+            if value is None:
+                raise KerasCliError(f"{objective.name} has no finite value")
+            values.append(value)
+        tests = [(run.facts()["results"] or {}).get("test", {}) for run in runs]
+        return {
+            "values": values, "epochs": sum(len(run.rows()) for run in runs), "mode": runs[0].facts()["execution_mode"],
+            "results": {"test": {name: fmean(each[name] for each in tests) for name in tests[-1]}},
+        }  # fmt: skip
 
     def _events(self, member: Member, document: Document, facts: TrialFacts) -> Iterator[Event]:
         """Train the run of a trial, or those of its folds, and yield events."""
@@ -205,10 +207,6 @@ def stop_after_failures(study: Study) -> None:
     last = ended[-FAILURES:]
     if len(last) == FAILURES and all(each.status == "failed" for each in last):
         study.stop(f"{FAILURES} trials in a row have failed, the last one with: {last[-1].reason}")
-
-
-def _ended(facts: TrialFacts, status: Status, reason: str | None = None) -> TrialFacts:
-    return facts.model_copy(update={"status": status, "reason": reason, "ended": now()})
 
 
 def _peak_bytes() -> int:

@@ -1,6 +1,7 @@
 """Reasons by raw columns: which places of a model's inputs depend on which columns, and how much worse a model becomes
 if the values of a column are shuffled (Breiman, 2001)."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from kerascli.data.batches.loader import BatchSource
 from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.data.pipeline.prepare import fitted_preparer
+from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.report.reasons import Reason, Reasons
@@ -95,17 +97,19 @@ def by_column(values: Tensor, groups: Sequence[ColumnGroup], steps: int = 1) -> 
     return torch.stack(sums, -1).numpy()
 
 
-def median_row(rows: MemorySplit) -> MemorySplit:
-    """Return one row: the median of each number of the rows' inputs, and the most frequent value of inputs of integers
-    (numbers of words, one-hot vectors)."""
-    return MemorySplit({name: _middle(values)[None] for name, values in rows.inputs.items()}, {}, {}, 1)
+def median_row(run: LoadedRun, rows: Split) -> MemorySplit:
+    """Return one row as the model's inputs: the median of each column of numbers, or of each number of an array, and
+    the most frequent of words."""
+    table = table_of(rows)
+    columns = {name: _middle(in_memory(table[name]))[None] for name in input_columns(rows)}
+    return prepared(run, Table(columns, 1, name=table.name)).read(slice(0, 1))
 
 
 def _middle(values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind == "f" or values.ndim > 2:
-        return np.nanmedian(values, axis=0).astype(values.dtype)
-    different, counts = np.unique(values, axis=0, return_counts=True)
-    return different[counts.argmax()]
+    if values.dtype.kind not in "biuf":
+        return np.array(Counter(values.tolist()).most_common(1)[0][0], values.dtype)
+    median = np.nanmedian(values, axis=0)
+    return (median if values.dtype.kind == "f" else np.floor(median)).astype(values.dtype)
 
 
 def reference_rows(splits: Mapping[str, Split], most: int = 1000) -> MemorySplit:

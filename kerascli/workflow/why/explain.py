@@ -157,7 +157,7 @@ def _explained(
     needed = by_columns or baseline == "median"
     reference = reference_rows(splits or load_again(run).splits) if needed else rows
     attributions, missing = integrated_gradients(
-        run, rows, None if baseline == "zeros" else median_row(reference), score
+        run, rows, None if baseline == "zeros" else median_row(run, reference), score
     )
     start = {"picture": "a black picture", "text": "padding"}.get(kind, "zeros")
     start = start if baseline == "zeros" else "the median of the training rows"

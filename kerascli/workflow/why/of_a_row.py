@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kerascli.data.batches.rows import MemorySplit
 from kerascli.foundation.errors import ConfigError
-from kerascli.layers.convolutional.base import BaseConvolutionModule
+from kerascli.layers.convolutional.convolution import BaseConvolutionModule
 from kerascli.model.runtime.graph import Graph
 from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.plan import rows_in_order

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
-from kerascli.data.sources.csv import Csv
+from kerascli.data.sources.file_source import Csv
 from kerascli.foundation.errors import Fault
 from kerascli.foundation.events import Note
 from kerascli.runs.index import find_run

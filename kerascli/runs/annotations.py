@@ -1,19 +1,20 @@
-"""Decision thresholds between two classes that are kept in a run's threshold.json.
+"""Tags and decision thresholds of a run: files in its folder that run.json does not record and that may change later.
 
-The file is sealed by itself, and run.json does not record it: a threshold is chosen after training.
+threshold.json is sealed by itself.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
 
 from kerascli.foundation.disk import storage
-from kerascli.foundation.errors import FileRefused, safe_text
+from kerascli.foundation.errors import ConfigError, FileRefused, safe_text
 from kerascli.runs.checksums import Digest, sealed, unsealed
-from kerascli.runs.reading import TEXT_LIMIT_BYTES, must_read, quoted
-from kerascli.runs.record import RunRecord
+from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted
+from kerascli.runs.record import NAME, RunRecord
 
 THRESHOLDS = "threshold.json"
 CHOOSE = "kerascli evaluate RUN validation --maximize f1 --keep-threshold"
@@ -66,3 +67,31 @@ def keep_threshold(run: RunRecord, output: str, kept: KeptThreshold) -> KeptThre
         before = kept_thresholds(run.path)
         storage.write_bytes(run.path / THRESHOLDS, sealed({"thresholds": _KEPT.dump_python({**before, output: kept})}))
     return before.get(output)
+
+
+_TAGS = "tags.json"
+
+
+def tags(run: RunRecord) -> list[str]:
+    """Return a run's tags. Raises FileRefused if tags.json is damaged."""
+    path = run.path / _TAGS
+    if not path.exists():
+        return []
+    kept = json_object(must_read(path, TEXT_LIMIT_BYTES), path).get("tags")
+    if not isinstance(kept, list) or not all(isinstance(tag, str) and NAME.fullmatch(tag) for tag in kept):
+        raise FileRefused(f"{quoted(path)} is damaged: 'tags' is not a list of tags", hint="remove it, and tag again")
+    return kept
+
+
+def change_tags(run: RunRecord, names: Sequence[str], *, remove: bool) -> list[str]:
+    """Add tags to a run, or remove them; return those that it then has. Raises ConfigError."""
+    for name in names:
+        if not NAME.fullmatch(name):
+            rule = "a tag has 1 to 100 letters, digits, '.', '_' and '-', and begins with a letter or a digit"
+            raise ConfigError(f"{quoted(name)} cannot be a tag", hint=rule)
+    before = tags(run)
+    if remove and (absent := [name for name in names if name not in before]):
+        raise ConfigError(f"{quoted(run.path)} has no tag '{absent[0]}'", hint=f"it has {', '.join(before) or 'none'}")
+    after = [tag for tag in before if tag not in names] if remove else [*dict.fromkeys([*before, *names])]
+    storage.write_text(run.path / _TAGS, storage.json_text({"tags": after}))
+    return after
