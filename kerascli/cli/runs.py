@@ -213,7 +213,8 @@ def is_confirmed(folders: Iterable[Path]) -> bool:
 
 def print_facts(run: "RunRecord", *, as_json: bool = False) -> None:
     """Print what a run has recorded (run.json); as JSON also its history."""
-    from kerascli.report.tables import duration_text, facts_table
+    from kerascli.report.tables import facts_table
+    from kerascli.report.text_tables import duration_text
     from kerascli.runs.annotations import kept_thresholds, tags
 
     facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}
