@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.digits import write_digits
 
-TRIALS, KILLS, EPOCHS = 24, 30, 6
+TRIALS, KILLS, EPOCHS = 24, 30, 40
 CONFIG = """
 seed: 7
 data:
@@ -87,7 +87,10 @@ def disturbed(study: Path, workers: int, draw: random.Random) -> tuple[int, int]
             if process.returncode == 0:
                 break
             process = subprocess.Popen(command(study, workers), stderr=subprocess.DEVNULL)
-        time.sleep(draw.uniform(0.2, 4.0))
+        end = time.monotonic() + 20
+        while not running(study) and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.05)
+        time.sleep(draw.uniform(0.0, 1.5))
         if kills == KILLS or process.poll() is not None:
             continue
         found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
