@@ -201,7 +201,7 @@ def deferred() -> Iterator[Signals]:
 
 
 def end_with_parent(*, at_once: bool = False) -> None:
-    """Let the kernel end this process when its parent ends, however it ends (on Linux only): by SIGTERM, or `at_once`."""
+    """Let the kernel end this process when its parent ends in any way (on Linux only), by SIGTERM or `at_once`."""
     if sys.platform == "linux":
         import ctypes
 
