@@ -50,10 +50,10 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="Markdown page whose table is replaced")
     chosen = parser.parse_args()
     results: dict[str, Any] = {}
+    if chosen.results and chosen.results.exists():
+        results = json.loads(chosen.results.read_text(encoding="utf-8"))
     for name in chosen.only or HALVES[chosen.half]:
         for seed in range(chosen.seeds):
-            if chosen.results and chosen.results.exists():
-                results = json.loads(chosen.results.read_text(encoding="utf-8"))
             if f"{name}/{seed}" in results:
                 continue
             drawn = f"seed={100 * NUMBERS[name] + seed}"  # else all sets would have the same points
@@ -121,8 +121,8 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def _mean(values: list[float]) -> str:
-    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-    return f"{np.mean(values):.3f} ± {error:.3f}"
+    error = f" ± {np.std(values, ddof=1) / np.sqrt(len(values)):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{error}"
 
 
 if __name__ == "__main__":
