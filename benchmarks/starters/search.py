@@ -31,7 +31,10 @@ NUMBERS = {name: number for number, name in enumerate(SETS)}
 HEADING = "## What a search brings\n"
 """Heading of the page's section that is replaced, up to the next heading."""
 INTRODUCTION = """
-TODO
+`python -m benchmarks.starters.search` writes this section: the config as it is (trial 1) beside the best of up to 20
+trials, those that begin within 10 minutes; the seeds also draw the split and the points. Every other set of the table
+below served to choose the spaces; these are the rest. Test scores are accuracy, or R²; means over the seeds, with
+standard errors. A tie: the mean difference of the test scores is within its standard error.
 """
 
 
@@ -47,10 +50,10 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="Markdown page whose table is replaced")
     chosen = parser.parse_args()
     results: dict[str, Any] = {}
+    if chosen.results and chosen.results.exists():
+        results = json.loads(chosen.results.read_text(encoding="utf-8"))
     for name in chosen.only or HALVES[chosen.half]:
         for seed in range(chosen.seeds):
-            if chosen.results and chosen.results.exists():
-                results = json.loads(chosen.results.read_text(encoding="utf-8"))
             if f"{name}/{seed}" in results:
                 continue
             drawn = f"seed={100 * NUMBERS[name] + seed}"  # else all sets would have the same points
@@ -104,22 +107,22 @@ def _trial(folder: Path) -> dict[str, Any]:
 
 def table(results: dict[str, list[dict[str, Any]]]) -> str:
     """Return the means over the seeds of each set, with standard errors, before and after the search."""
-    lines = ["| data | trials | validation loss | after the search | test score | after the search | |",
-             "|---|---:|---:|---:|---:|---:|---|"]  # fmt: skip
+    lines = ["| data | seeds | trials | validation loss | after the search | test score | after the search | |",
+             "|---|---:|---:|---:|---:|---:|---:|---|"]  # fmt: skip
     for name, searches in results.items():
         if searches:
             values, scores = (
                 [[each[which][key] for each in searches] for which in ("default", "best")] for key in ("value", "score")
             )
             trials = round(float(np.mean([each["trials"] for each in searches])))
-            cells = [*map(_mean, [*values, *scores]), verdict(scores[1], scores[0])]
-            lines.append(f"| `{name}` ({SETS[name].kind}) | {trials} | {' | '.join(cells)} |")
+            cells = [*map(_mean, [*values, *scores]), verdict(scores[1], scores[0]) if len(searches) > 1 else ""]
+            lines.append(f"| `{name}` ({SETS[name].kind}) | {len(searches)} | {trials} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def _mean(values: list[float]) -> str:
-    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-    return f"{np.mean(values):.3f} ± {error:.3f}"
+    error = f" ± {np.std(values, ddof=1) / np.sqrt(len(values)):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{error}"
 
 
 if __name__ == "__main__":
