@@ -73,7 +73,7 @@ def published_file(address: str, digest: str | None, progress: Progress | None =
     """
     local = cached_file(address)
     storage.make_folder(local.parent)
-    hint = f"place the file at '{local}' by hand, or write weights: FILE, or weights: null for random ones"
+    hint = f"place the file at '{local}' by hand, or give weights: FILE or null (import NAME --weights FILE)"
     download_file(address, local, digest=digest, shown=address, hint=hint, progress=progress)
     if digest is not None:
         kind = "md5" if len(digest) == 32 else "sha256"
