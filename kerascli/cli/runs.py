@@ -150,7 +150,7 @@ def _archive(
     output: Annotated[Path | None, option("--output -o FILE", "A .zip file; default: named after the run.")] = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Write a run to a zip file, which evaluate, predict, report, export and summary take in place of a run."""
+    """Write a run to a zip file, which evaluate, predict, why, report, export and summary take in place of a run."""
     record = options.find_run(run, runs_dir)
     from kerascli.runs.archives import write_archive
     from kerascli.workflow.outputs import writable
