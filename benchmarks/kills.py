@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.digits import write_digits
+from benchmarks.arrays import write_digits
 
 TRIALS, KILLS, EPOCHS = 24, 30, 6
 CONFIG = """
