@@ -43,5 +43,6 @@ class SampleImages(ShowsImages):
                 inputs[name] = context.noise(shape, self.noise, self.seed)
         pixels = self.pixels(self.chosen(context.run(self.view, inputs)))
         if not model.inputs:
-            return Images(pixels[None], "weights")
+            columns = len(pixels) if len(pixels) % self.columns else self.columns
+            return Images(pixels.reshape(-1, columns, *pixels.shape[1:]), "weights")
         return Images(pixels.reshape(self.rows, self.columns, *pixels.shape[1:]), "generated from noise")

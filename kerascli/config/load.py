@@ -2,11 +2,12 @@
 
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from kerascli.config import component_index
 from kerascli.config.composition.extends import extend, read_extended
 from kerascli.config.composition.overrides import override
 from kerascli.config.composition.plugins import import_plugins, plugin_files
@@ -104,6 +105,7 @@ def _opened(
 ) -> Config:
     """Return the Config of a parsed document; if it is the config saved in a run, only the plugins `recorded` are
     executed."""
+    component_index.use_index()
     faults = _top_level_faults(document)
     rowless = has_no_rows(document)
     document = with_one_row(document) if rowless else document
@@ -113,17 +115,18 @@ def _opened(
         read_flags(document, flags)
         faults += idle_flags(document, flags)
         plugins = _plugins(path, document, recorded)
-        unfolded = list(_with_bases(documents, flags, bases or (lambda each, _: each)))
+        values = [read_flags(each, flags) for each in documents]
+        documents = list(map(bases, documents, values)) if bases is not None else documents
     except ConfigError as error:
         raise document.error([*faults, *refused, *error.faults]) from None
     name, seed = document.data.get("name") or run_name(path), document.data.get("seed")
     seed = secrets.randbelow(2**31) if seed is None else seed
     phases: list[Config] = []
     data_faults: list[list[Fault]] = []
-    for number, (each, values) in enumerate(unfolded):
-        data, wrong = _read_data(each, values)
+    for number, (each, own) in enumerate(zip(documents, values, strict=True)):
+        data, wrong = _read_data(each, own)
         within = (document, number) if len(documents) > 1 else None
-        phases.append(Config(path, each, document.text, values, name, seed, plugins, data, progress, refused, within))
+        phases.append(Config(path, each, document.text, own, name, seed, plugins, data, progress, refused, within))
         # a run that has both was trained with the second
         folds = data is not None and data.split is not None and data.split.folds is not None
         twice = two_validations(each.data.get("fit"), folds=folds) if recorded is None else []
@@ -131,21 +134,6 @@ def _opened(
     if faults or any(data_faults):
         in_each(zip(phases, data_faults, strict=True), lambda each: _refuse_early(each[0], faults, each[1]))
     return replace(phases[-1], before=tuple(phases[:-1]))
-
-
-def _with_bases(
-    documents: Sequence[Document], flags: Sequence[str], bases: Bases
-) -> Iterator[tuple[Document, Mapping[str, Flag]]]:
-    """Yield the config of each phase, with its bases resolved, and the values of its flags. Raises ConfigError."""
-    before, made, earlier = documents[0], documents[0], None
-    for document in documents:
-        values = read_flags(document, flags)
-        if values == earlier and document.data.get("model") is before.data.get("model"):
-            data = {**document.data, "model": made.data.get("model")}
-            yield replace(document, data=data, marks={**made.marks, **document.marks}), values
-            continue
-        before, made, earlier = document, bases(document, values), values
-        yield made, values
 
 
 def _top_level_faults(document: Document) -> list[Fault]:

@@ -339,7 +339,7 @@ def test_a_template_is_tried_unless_its_data_are_downloaded(
 ) -> None:
     monkeypatch.setenv("KERAS_HOME", str(Path.cwd()))
     monkeypatch.setattr("kerascli.workflow.smoke.first_step", lambda document: ["tried"])
-    monkeypatch.setattr("kerascli.data.datasets.fashion_mnist.PACKAGED", Path("nowhere"))
+    monkeypatch.setattr("kerascli.data.datasets.fashion_mnist.FashionMnist.packages", Path("nowhere"))
     assert ("tried\n" in init("--template", template)) is is_tried
 
 

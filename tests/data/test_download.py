@@ -141,16 +141,16 @@ def test_mnists_are_read_from_the_files_of_keras_or_a_package(
 ) -> None:
     folder = tmp_path / place
     folder.mkdir(parents=True)
-    monkeypatch.setattr(fashion_mnist, "PACKAGED", tmp_path / "debian")
+    monkeypatch.setattr(fashion_mnist.FashionMnist, "packages", tmp_path / "debian")
     for prefix, rows in (("train", 60_000), ("t10k", 10_000)):
         images = np.zeros((rows, 28, 28), np.uint8)
         images[:, 3, 4] = np.arange(rows) % 251
         (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(idx(images))
         (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(idx((np.arange(rows) % 10).astype(np.uint8)))
     digests = {path.name: sha256_of_contents(path.read_bytes()) for path in folder.iterdir()}
-    monkeypatch.setattr(fashion_mnist, "SHA256", digests)
+    monkeypatch.setattr(fashion_mnist.FashionMnist, "digests", digests)
     packed = {path.name: hashlib.md5(path.read_bytes(), usedforsecurity=False) for path in folder.iterdir()}
-    monkeypatch.setattr(fashion_mnist, "MD5", {name: digest.hexdigest() for name, digest in packed.items()})
+    monkeypatch.setattr(fashion_mnist.Kmnist, "digests", {name: digest.hexdigest() for name, digest in packed.items()})
     found = SOURCES.parse(name)
     tables = found.load(CONTEXT)
     assert not server.asked
@@ -175,7 +175,7 @@ def test_spoilt_idx_files_are_noticed(
     spoil: Callable[[bytes], bytes], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = idx(np.array([1, 2, 3], np.uint8))
-    monkeypatch.setattr(fashion_mnist, "SHA256", {"t": sha256_of_contents(data)})
+    monkeypatch.setattr(fashion_mnist.FashionMnist, "digests", {"t": sha256_of_contents(data)})
     assert fashion_mnist.FashionMnist.problem(data, "t", (3,)) is None
     assert fashion_mnist.FashionMnist.problem(spoil(data), "t", (3,)) == reason
 

@@ -71,7 +71,9 @@ def _clothes(folder: Path, patch: pytest.MonkeyPatch) -> None:
     for name, contents in data.items():
         (folder / "fashion-mnist" / name).write_bytes(contents)
     patch.setattr(fashion_mnist, "_FILES", small)
-    patch.setattr(fashion_mnist, "SHA256", {name: sha256_of_contents(contents) for name, contents in data.items()})
+    patch.setattr(
+        fashion_mnist.FashionMnist, "digests", {name: sha256_of_contents(contents) for name, contents in data.items()}
+    )
 
 
 def _texts(*suffixes: str, classes: int) -> bytes:

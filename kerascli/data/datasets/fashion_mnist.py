@@ -54,11 +54,10 @@ class _Images(Source):
     folder: ClassVar[str]
     """Name of the folder in Keras's cache of datasets."""
     classes: ClassVar[tuple[str, ...]]
-
-    @staticmethod
-    def is_intact(name: str, packed: bytes, raw: bytes) -> bool:
-        """Return True if a file, packed and unpacked, is the one that was published."""
-        raise NotImplementedError
+    digests: ClassVar[Mapping[str, str]]
+    """Mapping from file name to the unpacked file's SHA-256, or to the packed file's MD5."""
+    packages: ClassVar[Path | None] = None
+    """Folder in which a system package installs the files; None if there is no such package."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"x": Field((28, 28), "uint8"), "y": Field((), "uint8", num_classes=10, classes=self.classes)}
@@ -74,14 +73,10 @@ class _Images(Source):
         return [self._remote(name, shape).place for files in _FILES.values() for name, shape in files]
 
     @classmethod
-    def packaged(cls, name: str) -> Path | None:
-        """Return the path of a file where a system package installs it; None if there is no such package."""
-        return None
-
-    @classmethod
     def _remote(cls, name: str, shape: tuple[int, ...]) -> Remote:
         problem = functools.partial(cls.problem, name=name, shape=shape)
-        return Remote(f"{cls.address}/{name}", f"{cls.folder}/{name}", 64 * 2**20, problem, cls.packaged(name))
+        packaged = cls.packages and cls.packages / name
+        return Remote(f"{cls.address}/{name}", f"{cls.folder}/{name}", 64 * 2**20, problem, packaged)
 
     @classmethod
     def problem(cls, data: bytes, name: str, shape: tuple[int, ...]) -> str | None:
@@ -105,7 +100,10 @@ class _Images(Source):
         array = parse_idx(raw, name)
         if array.shape != shape:
             raise DataError(f"expected an array of shape {shape}, the file has {array.shape}")
-        if not cls.is_intact(name, data, raw):
+        if cls.digests[name] not in (
+            hashlib.sha256(raw).hexdigest(),
+            hashlib.md5(data, usedforsecurity=False).hexdigest(),
+        ):
             raise DataError(f"its digest is not that of {cls.component_name}")
         return array
 
@@ -117,15 +115,7 @@ class FashionMnist(_Images):
     `x` (28, 28) uint8 in 0..255, `y` 0..9. Downloaded once, unless Debian's package dataset-fashion-mnist is installed.
     """
 
-    address, folder, classes = KERAS_FILES, "fashion-mnist", CLASSES
-
-    @staticmethod
-    def is_intact(name: str, packed: bytes, raw: bytes) -> bool:
-        return hashlib.sha256(raw).hexdigest() == SHA256[name]
-
-    @classmethod
-    def packaged(cls, name: str) -> Path:
-        return PACKAGED / name
+    address, folder, classes, digests, packages = KERAS_FILES, "fashion-mnist", CLASSES, SHA256, PACKAGED
 
 
 @source()
@@ -135,8 +125,5 @@ class Kmnist(_Images):
     `x` (28, 28) uint8 in 0..255, `y` 0..9: o, ki, su, tsu, na, ha, ma, ya, re, wo. Downloaded once.
     """
 
-    address, folder, classes = "http://codh.rois.ac.jp/kmnist/dataset/kmnist", "kmnist", HIRAGANA
-
-    @staticmethod
-    def is_intact(name: str, packed: bytes, raw: bytes) -> bool:
-        return hashlib.md5(packed, usedforsecurity=False).hexdigest() == MD5[name]
+    address, folder = "http://codh.rois.ac.jp/kmnist/dataset/kmnist", "kmnist"
+    classes, digests = HIRAGANA, MD5

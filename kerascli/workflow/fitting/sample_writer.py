@@ -1,7 +1,6 @@
 """Write what callbacks ask for in training into a run's folder: pictures, texts, embeddings for TensorBoard."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from io import BytesIO
 
 import numpy as np
 from torch import Tensor
@@ -48,7 +47,7 @@ def projector_files(context: ModelContext, view: str | None) -> dict[str, bytes]
     vectors = list(_embeddings(context.experiment))
     vectors += [] if view is None else _outputs(context, view)
     for name, values, labels in vectors:
-        files[f"{name}.tsv"] = _table(values)
+        files[f"{name}.tsv"] = csv_text(values.astype(str), "\t").encode()
         entry = f'tensor_name: "{name}" tensor_path: "{name}.tsv"'
         if len(labels) == len(values):
             files[f"{name}_labels.tsv"] = csv_text(([" ".join(text.split()) or "''"] for text in labels), "\t").encode()
@@ -83,12 +82,3 @@ def _outputs(context: ModelContext, view: str) -> Iterator[tuple[str, np.ndarray
 
 def _array(values: Tensor) -> np.ndarray:
     return values.detach().float().cpu().numpy()
-
-
-def _table(values: np.ndarray) -> bytes:
-    import pyarrow as pa
-    from pyarrow import csv
-
-    file, columns = BytesIO(), {str(number): column for number, column in enumerate(values.T)}
-    csv.write_csv(pa.table(columns), file, csv.WriteOptions(include_header=False, delimiter="\t"))
-    return file.getvalue()

@@ -13,7 +13,7 @@ from kerascli.config.config import Config
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation.device import choose_device, prepare_cpu, use_threads
 from kerascli.foundation.errors import ConfigError, Fault
-from kerascli.report.plots import COLORS, GREY, in_style, new_figure
+from kerascli.report.plots import COLORS, GREY, in_style, new_figure, smoothed
 from kerascli.schedules.base import Schedule
 from kerascli.training.step import Progress, Trainer
 from kerascli.workflow.fitting.options import Options
@@ -69,7 +69,12 @@ def find_learning_rate(config: Config, options: Options) -> Sweep:
     trainer.module.train()
     rates = [FIRST * (LAST / FIRST) ** (step / (STEPS - 1)) for step in range(STEPS)]
     batches = chain.from_iterable(runner.state.plan.batches(epoch, 0) for epoch in count(reached.epoch))
-    losses = _smoothed(_losses(trainer, batches, rates))
+    losses, written = list[float](), list[float]()
+    for loss in _losses(trainer, batches, rates):
+        written.append(loss)
+        losses = smoothed(written, _MOMENTUM)
+        if losses[-1] - min(losses) > (_DIVERGED - 1) * abs(min(losses)) and len(losses) >= _FEWEST:
+            break
     if len(losses) < _FEWEST:
         text = f"the loss diverges within {len(losses)} steps, at a learning rate of {rates[len(losses) - 1]:.2g}"
         raise ConfigError(text, hint="look for extreme values in the data: the inputs may need normalization")
@@ -85,18 +90,6 @@ def _losses(trainer: Trainer, batches: Iterator[Batch], rates: list[float]) -> I
         if not math.isfinite(loss) or trainer.optimizers.bad_step() is not None:
             return
         yield loss
-
-
-def _smoothed(losses: Iterator[float]) -> list[float]:
-    """Return moving averages of losses, without the bias of their start, until the training diverges."""
-    average, smoothed = 0.0, list[float]()
-    for step, loss in enumerate(losses, start=1):
-        average = _MOMENTUM * average + (1 - _MOMENTUM) * loss
-        smoothed.append(average / (1 - _MOMENTUM**step))
-        lowest = min(smoothed)
-        if smoothed[-1] - lowest > (_DIVERGED - 1) * abs(lowest) and step >= _FEWEST:
-            break
-    return smoothed
 
 
 def _steepest(losses: list[float]) -> int:
