@@ -150,7 +150,7 @@ def _archive(
     output: Annotated[Path | None, option("--output -o FILE", "A .zip file; default: named after the run.")] = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Write a run to a zip file, which evaluate, predict, report, export and summary take in place of a run."""
+    """Write a run to a zip file, which evaluate, predict, why, report, export and summary take in place of a run."""
     record = options.find_run(run, runs_dir)
     from kerascli.runs.archives import write_archive
     from kerascli.workflow.outputs import writable
@@ -213,7 +213,8 @@ def is_confirmed(folders: Iterable[Path]) -> bool:
 
 def print_facts(run: "RunRecord", *, as_json: bool = False) -> None:
     """Print what a run has recorded (run.json); as JSON also its history."""
-    from kerascli.report.tables import duration_text, facts_table
+    from kerascli.report.tables import facts_table
+    from kerascli.report.text_tables import duration_text
     from kerascli.runs.annotations import kept_thresholds, tags
 
     facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}

@@ -39,12 +39,13 @@ def why(
     device: options.Device = "auto",
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
+    trust_plugins: options.TrustPlugins = False,
 ) -> None:
     """Show which columns, pixels, words or time steps a run's predictions depend on.
 
     Without WHAT the test split is explained or, if there is none, validation or train.
     """
-    record = options.trained_run(run, runs_dir, checkpoint)
+    record = options.trained_run(run, runs_dir, checkpoint, trust_plugins)
     from kerascli.foundation.disk.storage import write_bytes
     from kerascli.report.plots import check_suffix
     from kerascli.report.reasons import FORMATS, reasons_file, reasons_text, with_reasons

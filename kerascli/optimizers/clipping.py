@@ -8,10 +8,13 @@ from torch import Tensor
 
 
 def scale(gradients: Sequence[Tensor], by: Literal["mean_abs", "rms"]) -> None:
-    """Divide each gradient in place by the mean of its absolute values, or their root mean square; by at least 1e-8."""
+    """Divide each gradient in place by the mean of its absolute values (at least 1e-7), or their root mean square
+    (plus 1e-7), as Keras's examples do."""
     for gradient in gradients:
-        size = gradient.abs().mean() if by == "mean_abs" else gradient.square().mean().sqrt()
-        gradient.div_(size.clamp(min=1e-8))
+        if by == "mean_abs":
+            gradient.div_(gradient.abs().mean().clamp(min=1e-7))
+        else:
+            gradient.div_(gradient.square().mean().sqrt() + 1e-7)
 
 
 def clip_each_norm(gradients: Sequence[Tensor], limit: float) -> None:

@@ -118,7 +118,7 @@ def test_integers_stay_integers(name):
     assert harness.make(harness.parse(name), TensorSpec((6, 2), "int64"))(x).dtype == torch.int64
 
 
-FAMILIES = (".convolutional.", ".pooling.", ".reshaping.margins", ".reshaping.up_sampling")
+FAMILIES = (".convolutional.", ".pooling.", ".reshaping.cropping", ".reshaping.zero_padding", ".reshaping.up_sampling")
 EXPORTED = [(name, cls) for name, cls in sorted(vars(keras.layers).items()) if any(f in str(cls) for f in FAMILIES)]
 
 

@@ -31,7 +31,7 @@ pytestmark = [
 ]
 
 CONFIGS = Path(__file__).parents[2] / "configs/generative"
-HIGH, WIDE = 48, 64
+HIGH, WIDE = 32, 48
 MEANS = (103.939, 116.779, 123.68)
 
 resize: Any = ops.image.resize
@@ -44,7 +44,8 @@ def _network(make: Callable[..., Any], folder: Path) -> Any:
     for weight in network.weights:
         shape, name = weight.shape, weight.path.rsplit("/")[-1]
         values = draw.normal(size=shape) * ((2 / np.prod(shape[:-1])) ** 0.5 if name == "kernel" else 0.1)
-        weight.assign(draw.uniform(0.5, 1.5, shape) if name == "moving_variance" else values)
+        values = draw.uniform(0.5, 1.5, shape) if name == "moving_variance" else values
+        weight.assign(values.astype("float32"))  # as files are read: where relus switch, gradients jump
     with h5py.File(folder / "weights.h5", "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, network)
     return network
@@ -81,7 +82,7 @@ def _ours(example: str, shared: str, folder: Path, **flags: object) -> tuple[dic
 
 def _minimized(loss: Loss, canvas: Tensor, optimizer: Any, after: Loss = lambda x: x) -> np.ndarray:
     """Return the canvas after ten steps of an optimizer of Keras."""
-    variable = keras.Variable(canvas, dtype="float64")
+    variable = keras.Variable(canvas.clone(), dtype="float64")
     for _ in range(10):
         x = variable.value.detach().clone().requires_grad_()
         (gradient,) = torch.autograd.grad(loss(x), x)
@@ -139,8 +140,8 @@ def test_deep_dream_with_three_octaves(tmp_path: Path) -> None:
 
 def test_pictures_of_filters(tmp_path: Path) -> None:
     network = _network(applications.VGG16, tmp_path)
-    weights, first = _ours("conv_filter_visualization", "vgg", tmp_path, size=32, first=3, layer="block3_conv1")
-    features = _taps(network, ["block3_conv1"])
+    weights, first = _ours("conv_filter_visualization", "vgg", tmp_path, size=24, first=3, layer="block2_conv1")
+    features = _taps(network, ["block2_conv1"])
     moved = []  # others get stuck: they react to no part of the noise
     for number in range(8):
         canvas = first[f"canvas_{number}/value"]
@@ -205,8 +206,8 @@ def test_neural_doodle(tmp_path: Path) -> None:
     features = _taps(network, names)
     painting = _picture(tmp_path, "painting")
     masks = np.zeros((2, HIGH, WIDE, 3))
-    masks[0, :20, :, 0] = masks[0, 20:, :30, 1] = masks[0, 20:, 30:, 2] = 1
-    masks[1, :, :24, 0] = masks[1, :15, 24:, 1] = masks[1, 15:, 24:, 2] = 1
+    masks[0, :14, :, 0] = masks[0, 14:, :20, 1] = masks[0, 14:, 20:, 2] = 1
+    masks[1, :, :17, 0] = masks[1, :11, 17:, 1] = masks[1, 11:, 17:, 2] = 1
     for name, mask in zip(("painting_mask", "doodle"), masks, strict=True):
         Image.fromarray((mask * 255).astype("uint8")).save(tmp_path / f"{name}.png")
     parts: dict[str, Tensor] = {}

@@ -14,7 +14,7 @@ from kerascli.workflow.tuning.worker import keep_weights
 Process = subprocess.Popen[bytes]
 GO_ON = 75
 """Exit code of a worker that a new process is to follow."""
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.5
 _SIGNALLED = {GO_ON, 129, 130, 137, 143}
 """Exit codes of workers that a new process follows while the study goes on: a signal has ended them alone."""
 
@@ -44,7 +44,8 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
                 for process in processes.values():
                     process.send_signal(stop.number)
                 is_passed_on = True
-            code = code or _follow(processes, started if stop.number is None else None)
+            failed = _follow(processes, started if stop.number is None else None)
+            code = code or failed
         show()
         done = sum(each.status in FINISHED for each in study.trials())
         if stop.number is not None:

@@ -15,7 +15,7 @@ from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import ConfigError, DataError
-from kerascli.report.reasons import Reason, Reasons
+from kerascli.report.reasons import Reasons
 from kerascli.training.evaluate import predict
 from kerascli.workflow.evaluate import Compared, evaluate_rows
 from kerascli.workflow.evaluation.facts import resampled, row_losses
@@ -140,12 +140,12 @@ def permutation_importance(run: LoadedRun, rows: Split, metric: str, repeats: in
             source = rows_in_order(run.experiment, prepared(run, table.replaced(group.columns, order)), metrics=False)
             outputs = predict(run.experiment.module, run.shared_batches(source), seed=seed)
             worse[number] += (measure([outputs[pair.output] for pair, _, _ in compared]) - before) / repeats
-    first = np.argsort(-worse[:, 0], kind="stable")
+    ends = np.nanquantile(worse[:, 1:], [0.025, 0.975], axis=1)
+    found = zip([group.name for group in groups], worse[:, 0].tolist(), *ends.tolist(), strict=True)
     note = f"how much worse '{metric}' of {rows.rows:,} rows is if a column is shuffled ({repeats} times)"
     constant = set(input_columns(rows)).difference(*(group.columns for group in groups))
-    notes = [note, *([f"the same value in all rows: {', '.join(sorted(constant))}"] if constant else [])]
-    reason = Reason(worse[first, 0], [groups[at].name for at in first])
-    return Reasons("permutation", "columns", [reason], notes, np.nanquantile(worse[first, 1:], [0.025, 0.975], axis=1))
+    notes = [note, *([f"no effect on the inputs of the first rows: {', '.join(sorted(constant))}"] if constant else [])]
+    return Reasons("permutation", "columns", (), notes, sorted(found, key=lambda each: -each[1]))
 
 
 def _measure(

@@ -40,7 +40,6 @@ _METHODS: dict[Kind, tuple[Method, ...]] = {
     "text": ("occlusion", "integrated_gradients", "permutation"),
 }  # fmt: skip
 """Methods of each kind of inputs; the first is the default for rows, and permutation that for a split of columns."""
-_NAMES = {"columns": "tables and models of several inputs", "picture": "pictures"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +66,14 @@ class Question:
     def refuse_idle(self, method: Method) -> None:
         """Raise ConfigError for an option that the method does not use: none may be ignored."""
         of_rows = [each for each in get_args(Method) if each != "permutation"]
-        uses = [
-            ("--rows", self.rows, of_rows), ("--class", self.class_name, of_rows), ("--output", self.output, of_rows),
-            ("--worst", self.worst or None, of_rows), ("--baseline", self.baseline, ["integrated_gradients"]),
-            ("--layer", self.layer, ["grad_cam"]), ("--metric", self.metric, ["permutation"]),
-            ("--repeats", self.repeats, ["permutation"]),
-        ]  # fmt: skip
-        for name, value, methods in uses:
-            if value is not None and method not in methods:
-                raise ConfigError(f"{name} has no effect on {method}", hint=f"it goes with --method {one_of(methods)}")
+        uses = {
+            **dict.fromkeys(("rows", "class_name", "output", "worst"), of_rows), "layer": ["grad_cam"],
+            "baseline": ["integrated_gradients"], "metric": ["permutation"], "repeats": ["permutation"],
+        }  # fmt: skip
+        for name, methods in uses.items():
+            if getattr(self, name) and method not in methods:
+                text = f"--{name.removesuffix('_name')} has no effect on {method}"
+                raise ConfigError(text, hint=f"it goes with --method {one_of(methods)}")
 
 
 @memory_for_batches()
@@ -88,8 +86,7 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
     methods = _METHODS[kind]
     method = question.method or ("permutation" if of_all and methods[0] == "integrated_gradients" else methods[0])
     if method not in methods:
-        text = f"--method {method}: not for {_NAMES.get(kind, f'a {kind}')}"
-        raise ConfigError(text, hint=f"one of {', '.join(methods)}")
+        raise ConfigError(f"--method {method}: not for inputs of {kind}", hint=f"one of {', '.join(methods)}")
     question.refuse_idle(method)
     source, rows, splits = chosen_rows(run, what, targets=method == "permutation", texts=question.texts)
     if method == "permutation":
