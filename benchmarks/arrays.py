@@ -51,7 +51,7 @@ def write_data(work: str, rows: int, path: Path) -> None:
     """Write the npz file that the work's config reads."""
     random = np.random.default_rng(0)
     if work == "mnist_mlp":
-        np.savez(path, **_digits(rows))
+        write_digits(path, rows)
         return
     columns = {"x": _INPUTS[work](random, rows)}
     if work == "table":
@@ -69,17 +69,18 @@ def write_data(work: str, rows: int, path: Path) -> None:
     np.savez(path, **columns)  # pyright: ignore[reportArgumentType]
 
 
-def _digits(rows: int) -> Columns:
-    """The first `rows` digits to train on, and all that are for testing."""
+def write_digits(path: Path, rows: int) -> None:
+    """Write the first `rows` digits to train on, and all that are for testing."""
     from kerascli.data.datasets.mnist import idx_bytes, parse_idx
 
     def array(name: str) -> np.ndarray:
         return parse_idx(idx_bytes(name), name)
 
-    return {
-        "x_train": array("train-images-idx3-ubyte")[:rows], "y_train": array("train-labels-idx1-ubyte")[:rows],
-        "x_test": array("t10k-images-idx3-ubyte"), "y_test": array("t10k-labels-idx1-ubyte"),
-    }  # fmt: skip
+    np.savez(
+        path,
+        x_train=array("train-images-idx3-ubyte")[:rows], y_train=array("train-labels-idx1-ubyte")[:rows],
+        x_test=array("t10k-images-idx3-ubyte"), y_test=array("t10k-labels-idx1-ubyte"),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

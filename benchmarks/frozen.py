@@ -20,7 +20,7 @@ from benchmarks import machine
 from benchmarks.child import private_stdout, serve
 from benchmarks.epochs import take_turns
 from benchmarks.outcomes import outcome_table
-from benchmarks.peers import PEERS, OnEpoch, hide
+from benchmarks.peers import PEERS, OnEpoch, hide, is_ours
 from benchmarks.processes import Worker
 
 SIDE, CLASSES, BATCH, EPOCHS = 96, 5, 32, 30
@@ -86,7 +86,7 @@ def child(way: str, rows: Path) -> None:
     peer, _, how = way.partition(", ")
     answers = private_stdout()
     if not how:
-        hide("kerascli-eager")
+        hide(next(filter(is_ours, PEERS)))
         serve(lambda on_epoch: with_kerascli(rows, on_epoch, cached=way == "kept"), sys.stdin, answers)
     else:
         hide(peer)
@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("--python", type=Path, default=Path(sys.executable))
     parser.add_argument("--rows", type=int, default=320)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, metavar="WAY", help="; ".join(WAYS))
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
@@ -110,7 +111,7 @@ def main() -> None:
         np.savez(rows, x_train=x, y_train=random.integers(0, CLASSES, given.rows))
         print("\n".join(f"- {name}: {value}" for name, value in machine.facts(python).items()), flush=True)
         workers: dict[str, Worker] = {}
-        for way in WAYS:
+        for way in given.ways:
             peer = way.partition(",")[0]
             own = dict(PEERS[peer].env) if peer in PEERS else {}
             command = [str(python), "-m", "benchmarks.frozen", "--child", way, str(rows)]

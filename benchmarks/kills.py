@@ -17,9 +17,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.digits import write_digits
+import numpy as np
 
-TRIALS, KILLS, EPOCHS = 24, 30, 6
+from kerascli.data.datasets.mnist import idx_bytes, parse_idx
+
+TRIALS, KILLS, EPOCHS = 24, 30, 40
 CONFIG = """
 seed: 7
 data:
@@ -48,7 +50,8 @@ KERASCLI = [sys.executable, "-P", "-m", "kerascli"]
 def new_study(folder: Path, sampler: str) -> Path:
     """Create a study in a folder of its own, and return its path."""
     folder.mkdir()
-    write_digits(folder / "digits.npz", 1500)
+    x, y = (parse_idx(idx_bytes(name), name)[:1500] for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"))
+    np.savez(folder / "digits.npz", x=x, y=y)
     (folder / "c.yaml").write_text(CONFIG.format(epochs=EPOCHS, trials=TRIALS, sampler=sampler))
     create = [*KERASCLI, "tune", "c.yaml", "--workers", "0", "--threads", "1"]
     subprocess.run(create, cwd=folder, check=True, capture_output=True)
@@ -87,7 +90,10 @@ def disturbed(study: Path, workers: int, draw: random.Random) -> tuple[int, int]
             if process.returncode == 0:
                 break
             process = subprocess.Popen(command(study, workers), stderr=subprocess.DEVNULL)
-        time.sleep(draw.uniform(0.2, 4.0))
+        end = time.monotonic() + 20
+        while not running(study) and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.05)
+        time.sleep(draw.uniform(0.0, 1.5))
         if kills == KILLS or process.poll() is not None:
             continue
         found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)

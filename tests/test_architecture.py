@@ -259,6 +259,7 @@ def test_nothing_read_is_ever_executed() -> None:
 PRIVATE_OF_TORCH = {
     "compiler/torch_private.py": {"*"},
     "foundation/light_torch.py": {"torch._dynamo"},
+    "optimizers/adam.py": {"torch._fused_adam_"},
     "optimizers/clipping.py": {"torch._foreach_norm", "torch._foreach_mul_"},
     "optimizers/flat.py": {"torch._foreach_copy_"},
     "training/strategies/flat_step_result.py": {"torch._foreach_copy_"},

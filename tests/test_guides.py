@@ -56,9 +56,9 @@ def test_a_guide_needs_no_python(page: Path) -> None:
     assert "| model |" in page.read_text(encoding="utf-8"), "no results of other models on the same rows"
 
 
-def test_there_are_twenty_one_guides_and_the_index_names_each() -> None:
+def test_there_are_twenty_two_guides_and_the_index_names_each() -> None:
     index = (GUIDES / "index.md").read_text(encoding="utf-8")
-    assert len(PAGES) == 21
+    assert len(PAGES) == 22
     assert re.findall(r"^\| \[.+?\]\((\w+)\.md\)", index, re.M) == re.findall(r"^(\w+)$", index.split(":::")[1], re.M)
     assert {page.stem for page in PAGES} == set(re.findall(r"^\| \[.+?\]\((\w+)\.md\)", index, re.M))
 

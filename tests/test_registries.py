@@ -1,8 +1,10 @@
 """Every kind of component is known to every command, in a process that has imported nothing before."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +75,18 @@ def test_layers_are_found_without_what_reads_tables() -> None:
     code = "import sys; from kerascli.layers.base import LAYERS; assert LAYERS.names(); print('pyarrow' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+def test_an_index_lets_a_component_be_imported_alone(tmp_path: Path) -> None:
+    made = "from kerascli.config import component_index as index; index.save(index.make())"
+    used = """
+from kerascli.config.component_index import use_index
+from kerascli.layers.base import LAYERS
+use_index()
+assert LAYERS.find("Dense").component_name == "dense" and LAYERS.find("nothing_like_it") is None
+alone = len(LAYERS._classes)
+assert LAYERS.find("random_flip").component_name == "random_flip"  # made by a loop, in another module than its class
+assert 0 < alone < 30 and len(LAYERS.names()) > 100, alone
+"""
+    for code in (made, used):
+        subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)})

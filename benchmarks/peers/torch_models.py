@@ -150,7 +150,7 @@ _MODELS = {
     "text_cnn": _text_cnn, "conv_lstm": own.ConvLSTM, "autoencoder": _autoencoder, "mlp": _mlp,
     "two_lstms": _two_lstms, "masked_attention": own.MaskedAttention, "densenet": _densenet, "mnist_mlp": _mnist_mlp,
 }  # fmt: skip
-_LOSSES = dict.fromkeys(("unet", "conv_lstm", "autoencoder"), nn.BCEWithLogitsLoss)
+_LOSSES: dict[str, type[nn.Module]] = dict.fromkeys(("unet", "conv_lstm", "autoencoder"), nn.BCEWithLogitsLoss)
 _WHOLE = {"vae": _Vae, "gan": _Gan}
 
 

@@ -1,6 +1,7 @@
 """kerascli, as `kerascli train` does it: with its run folder, checkpoints and callbacks."""
 
 import sys
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,12 +17,16 @@ from kerascli.workflow.train import Options, start
 def run(job: Job, on_epoch: OnEpoch) -> None:
     with (
         TemporaryDirectory(dir=job.folder) as runs,
-        closing(start(config_of(job), Options(runs_dir=Path(runs), threads=job.threads))) as events,
+        closing(_events(job, Path(runs))) as events,
     ):
         for event in events:
             say(event)
             if isinstance(event, EpochEnd):
                 on_epoch(event.logs["loss"])
+
+
+def _events(job: Job, runs: Path) -> Generator[Event, None, None]:
+    yield from start(config_of(job), Options(runs_dir=runs, threads=job.threads))
 
 
 def say(event: Event) -> None:

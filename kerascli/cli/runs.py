@@ -17,6 +17,7 @@ from kerascli.foundation.errors import ConfigError
 from kerascli.runs.reading import LATEST, quoted
 
 if TYPE_CHECKING:
+    from kerascli.report.tables import RunLine
     from kerascli.runs.record import RunRecord
 
 _HELP = "List, show, compare, tag, archive, send and remove runs; without a command: list them, by the options of list."
@@ -61,13 +62,10 @@ def _list(
     from kerascli.cli import run_query
     from kerascli.report.tables import RunLine, list_table
     from kerascli.runs.index import list_runs, list_studies
-    from kerascli.runs.record import MEMBERS
 
     gc.disable()  # thousands of runs are many objects, none of which can go before the end
     everything = [(run, RunLine.of(run)) for run in list_runs(runs_dir)]
-    for study in list_studies(runs_dir) if tag else ():  # whose trials may have it, too
-        lines = [(run, RunLine.of(run)) for run in list_runs(study / MEMBERS)]
-        everything += [(run, replace(line, run=f"{study.name}/{line.run}")) for run, line in lines]
+    everything += [line for study in (list_studies(runs_dir) if tag else ()) for line in _lines_of(study)]
     runs = run_query.select(everything, where, tag or (), sort, limit)
     none = f"{'no run is selected' if everything else 'there are no runs'} in {quoted(runs_dir)}"
     if best is not None:
@@ -84,6 +82,16 @@ def _list(
         options.note(none)
     if not any([where, tag, sort, best, limit, json]) and (studies := list_studies(runs_dir)):
         options.note(studies_table(studies))
+
+
+def _lines_of(study: Path) -> "list[tuple[RunRecord, RunLine]]":
+    """Return the trials of a study, with their lines in the list of runs."""
+    from kerascli.report.tables import RunLine
+    from kerascli.runs.index import list_runs
+    from kerascli.runs.record import MEMBERS
+
+    lines = [(run, RunLine.of(run)) for run in list_runs(study / MEMBERS)]
+    return [(run, replace(line, run=f"{study.name}/{line.run}")) for run, line in lines]
 
 
 def studies_table(studies: Iterable[Path]) -> str:
@@ -142,7 +150,7 @@ def _archive(
     output: Annotated[Path | None, option("--output -o FILE", "A .zip file; default: named after the run.")] = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Write a run to a zip file, which evaluate, predict, report, export and summary take in place of a run."""
+    """Write a run to a zip file, which evaluate, predict, why, report, export and summary take in place of a run."""
     record = options.find_run(run, runs_dir)
     from kerascli.runs.archives import write_archive
     from kerascli.workflow.outputs import writable
@@ -205,7 +213,8 @@ def is_confirmed(folders: Iterable[Path]) -> bool:
 
 def print_facts(run: "RunRecord", *, as_json: bool = False) -> None:
     """Print what a run has recorded (run.json); as JSON also its history."""
-    from kerascli.report.tables import duration_text, facts_table
+    from kerascli.report.tables import facts_table
+    from kerascli.report.text_tables import duration_text
     from kerascli.runs.annotations import kept_thresholds, tags
 
     facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}

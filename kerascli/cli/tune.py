@@ -143,7 +143,7 @@ def _work(path: str, worker: str) -> int:
     from kerascli.workflow.tuning.command import GO_ON
     from kerascli.workflow.tuning.worker import Worker
 
-    end_with_parent()
+    end_with_parent(at_once=True)  # a trial that went on beside those of a resumed command would change their points
     index, _, deadline = worker.partition(",")
     return GO_ON if Worker(Study(Path(path)), int(index), float(deadline) if deadline else None).work() else 0
 

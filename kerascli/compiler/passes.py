@@ -16,7 +16,7 @@ _KERNELS = {
     "aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::convolution", "aten::convolution_backward",
     "aten::embedding", "kerascli::linear",
 }  # fmt: skip
-_METHODS = {"view", "expand", "repeat"}
+_METHODS = {"view", "expand", "repeat", "new_zeros"}
 """Names of torch operators that exist as methods of tensors, with the same arguments, but not as functions of torch."""
 _FOLDED_ELEMENTS = 2**16
 """Maximum number of elements of a constant that is computed in advance; larger ones cost no more in each step."""
@@ -27,6 +27,7 @@ def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
     drop_aliases(code.graph)
     simplify_softmax(code.graph)
     fold_constants(code)
+    code.graph.eliminate_dead_code()  # before some of it is in place, which counts as an effect
     if on_cpu:
         fuse_relu(code.graph)
         reuse_memory(code.graph)

@@ -57,6 +57,8 @@ class ComponentIndex:
     """Mapping from kind of component (`layer`, `loss` ...) to the names of its components."""
     settings: dict[str, dict[str, Settings]]
     """Mapping from kind of component to a mapping from component name to the keys of the component."""
+    modules: dict[str, dict[str, str]]
+    """Mapping from kind of component to a mapping from component name to the module that registers it."""
 
 
 def load() -> ComponentIndex | None:
@@ -70,7 +72,7 @@ def load() -> ComponentIndex | None:
             stored = json.loads(body)
             names = {kind: Names(kind, *each) for kind, each in stored["names"].items()}
             settings = {k: {n: Settings(*s) for n, s in each.items()} for k, each in stored["settings"].items()}
-            return ComponentIndex(names, settings)
+            return ComponentIndex(names, settings, stored["modules"])
     return None
 
 
@@ -82,6 +84,7 @@ def save(index: ComponentIndex) -> None:
             kind: {name: [getattr(s, key) for key in Settings.__slots__] for name, s in each.items()}
             for kind, each in index.settings.items()
         },
+        "modules": index.modules,
     }).encode()  # fmt: skip
     with suppress(StorageError, OSError):
         make_folder(_file().parent)
@@ -92,7 +95,15 @@ def make() -> ComponentIndex:
     """Build an index of all components (layers, losses ...) by importing their modules, and with them torch."""
     names = {kind: registry.spelled for kind, registry in registries().items()}
     settings = {k: {cls.component_name: _settings(cls) for cls in registry} for k, registry in registries().items()}
-    return ComponentIndex(names, settings)
+    modules = {k: {cls.component_name: cls.__module__ for cls in registry} for k, registry in registries().items()}
+    return ComponentIndex(names, settings, modules)
+
+
+def use_index() -> None:
+    """Let components be imported when they are looked up, one by one; without an index in the cache all are at once."""
+    if all(registry.index is None for registry in registries().values()) and (index := load()) is not None:
+        for kind, registry in registries().items():
+            registry.index = index.names[kind], index.modules[kind]
 
 
 def _settings(cls: type[Component]) -> Settings:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from kerascli.config import component_index
 from kerascli.config.composition.extends import extend, read_extended
 from kerascli.config.composition.overrides import override
 from kerascli.config.composition.plugins import import_plugins, plugin_files
@@ -104,6 +105,7 @@ def _opened(
 ) -> Config:
     """Return the Config of a parsed document; if it is the config saved in a run, only the plugins `recorded` are
     executed."""
+    component_index.use_index()
     faults = _top_level_faults(document)
     rowless = has_no_rows(document)
     document = with_one_row(document) if rowless else document

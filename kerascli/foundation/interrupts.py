@@ -200,12 +200,12 @@ def deferred() -> Iterator[Signals]:
             signal.signal(number, handler)
 
 
-def end_with_parent() -> None:
-    """Let the kernel send SIGTERM to this process when its parent process ends, however it ends (on Linux only)."""
+def end_with_parent(*, at_once: bool = False) -> None:
+    """Let the kernel end this process when its parent ends in any way (on Linux only), by SIGTERM or `at_once`."""
     if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL if at_once else signal.SIGTERM)
 
 
 def count_as_handled() -> None:

@@ -17,7 +17,7 @@ from kerascli.config.yaml.document import Document
 from kerascli.data.download import Progress, download_file
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.files import open_regular
-from kerascli.foundation.errors import ConfigError, DataError, FileRefused, safe_text
+from kerascli.foundation.errors import ConfigError, DataError, FileRefused, counted, safe_text
 from kerascli.interop.weight_files import matched_tensors, open_weights, own_layers
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import lasting
@@ -73,7 +73,7 @@ def published_file(address: str, digest: str | None, progress: Progress | None =
     """
     local = cached_file(address)
     storage.make_folder(local.parent)
-    hint = f"place the file at '{local}' by hand, or write weights: FILE, or weights: null for random ones"
+    hint = f"place the file at '{local}' by hand, or give weights: FILE or null (import NAME --weights FILE)"
     download_file(address, local, digest=digest, shown=address, hint=hint, progress=progress)
     if digest is not None:
         kind = "md5" if len(digest) == 32 else "sha256"
@@ -99,6 +99,12 @@ def application_tensors(
         names = {layer.name for layer in file.layers}
         layers = [layer for layer in file.layers if not _is_normalization(layer.groups)]
         by_name = all(layer.name in names for layer in own)
+        if not by_name and len(layers) != len(own):
+            text = (
+                f"'{file.name}' is not of {network.name} with these arguments: it has {counted(len(layers), 'layer')}"
+            )
+            first = f"with weights, the first '{safe_text(file.layers[0].name)}'; expected {len(own)}, '{own[0].name}'"
+            raise FileRefused(f"{text} {first}", hint=f"'kerascli explain {network.name}' shows the arguments")
         tensors = matched_tensors(replace(file, layers=tuple(layers)), own, by_name=by_name)
     return tensors, _digest(path, "sha256")
 

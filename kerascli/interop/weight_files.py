@@ -145,7 +145,7 @@ def match(file: WeightsFile, own: Sequence[LayerWeights[Weight]], *, by_name: bo
     if not by_name and (missing or len(own) != len(file.layers)):
         ours = f"the model has {counted(len(own), 'layer')} with weights ({_listed(own)})"
         text = f"{ours}, the file {len(file.layers)} ({_listed(file.layers)})"
-        raise FileRefused(text, hint="--by-name matches layers by name; the others keep their initial values")
+        raise FileRefused(text, hint="by name (--by-name, by_name: true), those that both have are loaded")
     return [pair for layer, other in both if other is not None for pair in file.pairs(layer, other)], missing
 
 

@@ -165,6 +165,8 @@ class Registry(Generic[C]):
         self._classes: dict[str, type[C]] = {}
         self._aliases: dict[str, tuple[str, ...]] = {}
         self._loaded = False
+        self.index: tuple[Names, Mapping[str, str]] | None = None
+        """Names of all components of this package, and the module of each: `find` then imports no other modules."""
         if kind not in KINDS or KINDS[kind].home != base.__module__:
             raise TypeError(f"the kind {kind} of {base.__module__} is missing from KINDS: nothing would find it")
         _REGISTRIES[kind] = self
@@ -216,7 +218,14 @@ class Registry(Generic[C]):
 
     def find(self, name: str) -> type[C] | None:
         """Return the component class for a name in any spelling, also with the prefix of R's keras; None if unknown."""
-        return self._classes.get(self.spelled.find(name) or "")
+        if self._loaded or self.index is None:
+            return self._classes.get(self.spelled.find(name) or "")
+        names, modules = self.index
+        if (indexed := names.find(name)) is not None:
+            importlib.import_module(modules[indexed])
+            if indexed not in self._classes:  # made by another module than that of its class
+                self.load()
+        return self._classes.get(indexed or self._spelled.find(name) or "")
 
     def positional(self, name: str) -> list[str]:
         """Return the argument names of the component `name`, in positional order."""

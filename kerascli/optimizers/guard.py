@@ -28,7 +28,7 @@ class Guard:
         if self.waits:
             self.run_checked(step, good=are_finite((loss.detach(), *gradients)))
         else:
-            self._ok &= torch.isfinite(_extremes((loss.detach(), *gradients))).all()
+            self._ok &= torch.isfinite(torch.stack(_extremes((loss.detach(), *gradients)))).all()
             before = [vector.clone() for vector in live]
             step()
             for vector, old in zip(live, before, strict=True):
@@ -68,12 +68,16 @@ class Guard:
 
 def are_finite(values: Sequence[Tensor]) -> bool:
     """Return True if no element of the tensors is NaN or infinite. Syncs with the device."""
-    return all(map(math.isfinite, _extremes(values).tolist())) if values else True
+    extremes = _extremes(values)
+    on_cpu = all(extreme.is_cpu for extreme in extremes)  # where reading each is faster than joining them
+    return all(map(math.isfinite, extremes if on_cpu else torch.stack(extremes).tolist()))
 
 
-def _extremes(values: Sequence[Tensor]) -> Tensor:
+def _extremes(values: Sequence[Tensor]) -> list[Tensor]:
     """Return the minimum and maximum of each tensor, which are finite if and only if all its elements are.
 
     One pass over each tensor; a sum would take as long, and could overflow although no element is infinite.
     """
-    return torch.stack([extreme for value in values if value.numel() for extreme in torch.aminmax(value)])
+    return [
+        extreme for value in values if value.numel() for extreme in (torch.aminmax(value) if value.ndim else (value,))
+    ]

@@ -191,7 +191,11 @@ def _draw_grid(part: "SubFigure", name: str, values: np.ndarray, labels: Sequenc
 
 
 def draw_pictures(
-    part: "Figure | SubFigure", values: Sequence[np.ndarray], labels: Sequence[str], across: int, fontsize: int = 9
+    part: "Figure | SubFigure",
+    values: Sequence[np.ndarray] | np.ndarray,
+    labels: Sequence[str],
+    across: int,
+    fontsize: int = 9,
 ) -> None:
     """Draw pictures, bytes or numbers from 0 to 1, in a grid of `across` columns, each with its label, if any."""
     grid = part.subplots(math.ceil(len(values) / across), across, squeeze=False).flatten()

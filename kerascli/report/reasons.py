@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 FORMATS = (".html", ".csv", ".png", ".svg", ".pdf")
 _FOR, _AGAINST = COLORS[1], COLORS[0]
-_MOST, _MOST_IN_LINE, _MOST_CHARACTERS = 30, 8, 40
-"""Maximum numbers: of columns (of places of a series) in a plot or on a page, and in a line on a terminal, and of
-characters of a column's value there."""
+_MOST_BARS, _MOST_TEXTS, _MOST_CHARACTERS = 30, 12, 40
+"""Maximum numbers: of columns in a plot, of columns or places of a series in a text, and of characters of a value."""
 _LEAST_PIXELS = 256
 
 Method = Literal["permutation", "integrated_gradients", "grad_cam", "occlusion"]
@@ -57,17 +56,16 @@ class Reason:
 
     def places(self) -> Iterator[tuple[int | None, str, str, float]]:
         """Yield (step from 1 or None, name, value as a text, share) of each place."""
-        for index, share in np.ndenumerate(self.values):
-            name = index[-1]
-            step = index[0] + 1 if len(index) > 1 else None
-            yield step, self.names[name], self.cells[name] if self.cells else "", float(share)
+        for (*steps, at), share in np.ndenumerate(self.values):
+            cell = str(self.cells[at]) if self.cells else ""
+            yield steps[0] + 1 if steps else None, str(self.names[at]), cell, float(share)
 
     def texts(self) -> list[tuple[str, float]]:
         """Return words with their shares; of other kinds, texts that name the places with the largest shares."""
         if self.is_text:
             return list(zip(self.names, self.values.tolist(), strict=True))
-        largest = sorted(self.places(), key=lambda place: -abs(place[3]))[:_MOST]
-        return [(f"{name} {cell[:_MOST_CHARACTERS] if step is None else f'step {step}'} {share:+.3g}", share)
+        largest = sorted(self.places(), key=lambda place: -abs(place[3]))[:_MOST_TEXTS]
+        return [(f"{name} {f'at step {step}' if step else f'= {cell[:_MOST_CHARACTERS]}'} ({share:+.3g})", share)
                 for step, name, cell, share in largest]  # fmt: skip
 
     def overlay(self) -> np.ndarray:
@@ -95,20 +93,16 @@ class Reasons:
     kind: Kind
     rows: Sequence[Reason]
     notes: Sequence[str] = ()
-    interval: np.ndarray | None = None
-    """Lower and upper ends (2, names) of the 95 % intervals of a permutation importance, which has one Reason."""
+    importance: Sequence[tuple[str, float, float, float]] = ()
+    """Column, importance, and 95 % interval of a permutation importance, which has no rows."""
     evaluation: StoredEvaluation | None = None
     """Evaluation of which the rows are the worst."""
 
-    def importance(self) -> Iterator[tuple[str, float, float, float]]:
-        """Yield (column, importance, lower and upper end of the interval) if the method is permutation."""
-        if self.interval is not None:
-            yield from zip(self.rows[0].names, self.rows[0].values.tolist(), *self.interval.tolist(), strict=True)
-
+    @property
     def table(self) -> list[tuple[str, str, str]]:
-        """Return (column, importance, interval) as texts if the method is permutation, else nothing."""
+        """Texts of a permutation importance: (column, importance, interval)."""
         return [(safe_text(name), f"{value:+.4g}", f"{low:+.4g} to {high:+.4g}")
-                for name, value, low, high in self.importance()]  # fmt: skip
+                for name, value, low, high in self.importance]  # fmt: skip
 
 
 def with_reasons(reasons: Reasons) -> tuple[dict[str, Any], Mapping[str, bytes]]:
@@ -133,8 +127,8 @@ _HEADS = ("column", "importance", "95 % interval")
 
 def reasons_text(reasons: Reasons, *, colored: bool = False) -> str:
     """Return reasons as text for a terminal, with colors or without; of pictures the predictions."""
-    if rows := reasons.table():
-        return text_table([*zip(_HEADS, *rows, strict=True)], "<>>") + "\n"
+    if reasons.importance:
+        return text_table([*zip(_HEADS, *reasons.table, strict=True)], "<>>") + "\n"
     if reasons.kind == "picture":
         return "".join(f"{each.title}\n" for each in reasons.rows)
     return "".join(f"{each.title}: {_marked(each, colored=colored)}\n" for each in reasons.rows)
@@ -142,12 +136,11 @@ def reasons_text(reasons: Reasons, *, colored: bool = False) -> str:
 
 def _marked(reason: Reason, *, colored: bool) -> str:
     """Return the texts of a reason; those with large shares are colored, or words have their share in brackets."""
-    texts = reason.texts() if reason.is_text else reason.texts()[:_MOST_IN_LINE]
-    bound, marked = max((abs(share) for _, share in texts), default=0.0) / 3, list[str]()
-    for text, share in texts:
+    bound, marked = max(map(abs, reason.values.flat), default=0.0) / 3, list[str]()
+    for text, share in reason.texts():
         shown, is_large = safe_text(text), abs(share) > bound
         if is_large and colored:
-            shown = f"\x1b[{91 if share > 0 else 94};1m{shown}\x1b[0m"
+            shown = f"\x1b[{33 if share > 0 else 94};1m{shown}\x1b[0m"
         marked.append(f"{shown}[{share:+.2g}]" if is_large and reason.is_text and not colored else shown)
     return (" " if reason.is_text else ", ").join(marked)
 
@@ -161,8 +154,8 @@ def reasons_file(reasons: Reasons, suffix: str, title: str) -> bytes:
 
 
 def _csv(reasons: Reasons) -> str:
-    if reasons.interval is not None:
-        return csv_text([["column", "importance", "low", "high"], *reasons.importance()])
+    if reasons.importance:
+        return csv_text([["column", "importance", "low", "high"], *reasons.importance])
     if reasons.kind == "picture":
         raise ConfigError("maps of pictures are no table", hint="-o why.html or why.png")
     lines = [[each.row, *place] for each in reasons.rows for place in each.places()]
@@ -172,46 +165,50 @@ def _csv(reasons: Reasons) -> str:
 def _html(reasons: Reasons, title: str) -> str:
     """Return an HTML page, which needs no network."""
     parts: list[Child] = [element("p", safe_text(note), class_="hint") for note in reasons.notes]
-    if rows := reasons.table():
-        parts.append(table("Importance of columns", _HEADS, rows))
-    for each in () if rows else reasons.rows:
+    if reasons.importance:
+        parts.append(table("Importance of columns", _HEADS, reasons.table))
+    else:
+        parts.append(element("p", "Orange speaks for what is predicted, blue against it.", class_="hint"))
+    for each in reasons.rows:
         parts.append(element("h3", each.title))
         if each.picture is not None:
-            parts.append(element("p", image(each.overlay_png(), f"reasons of row {each.row}"), class_="samples"))
+            parts.append(element("p", image(each.overlay_png(), f"reasons of row {each.row}"), class_="why"))
         else:
             parts.append(element("p", *shaded(each.texts(), safe_text)))
     if reasons.kind == "series":
-        parts.append(
-            element("p", image(encoded(_figure(reasons), ".png"), "shares by step and column"), class_="samples")
-        )
-    return document(title, [section("Reasons", *parts, anchor="reasons")], {})
+        parts.append(element("p", image(encoded(_figure(reasons), ".png"), "shares by step and column"), class_="why"))
+    return document(safe_text(title), [section("Reasons", *parts, anchor="reasons")], {})
 
 
 @in_style(grid=False)
 def _figure(reasons: Reasons) -> "Figure":
-    title = f"Reasons for {literal(reasons.rows[0].prediction, 60)}"
+    rows, errors = reasons.rows, None
+    title = f"Reasons for {literal(rows[0].prediction, 60)}" if len(rows) == 1 else "Reasons"
     if reasons.kind == "text":
         raise ConfigError("words are text, no picture", hint="-o why.html colors them")
     if reasons.kind == "picture":
-        across = min(4, len(reasons.rows))
-        figure = new_figure((2.6 * across, 2.9 * -(-len(reasons.rows) // across)))
-        draw_pictures(figure, [each.overlay() for each in reasons.rows], [each.title for each in reasons.rows], across)
+        across = min(4, len(rows))
+        figure = new_figure((2.6 * across, 2.9 * -(-len(rows) // across)))
+        draw_pictures(figure, [each.overlay() for each in rows], [each.title for each in rows], across)
         return figure
     if reasons.kind == "series":
-        values = np.stack([each.values.T for each in reasons.rows])
-        names = [each.title for each in reasons.rows], [safe_text(name, 30) for name in reasons.rows[0].names], ()
-        return sample_figure(Heat(values, title if len(values) == 1 else "Reasons", ("step of the window", ""), names))
-    values, errors = reasons.rows[0].values, None
-    if reasons.interval is not None:
+        values = np.stack([each.values.T for each in rows])
+        steps = [str(step) for step in range(1, values.shape[-1] + 1)]
+        names = [each.title for each in rows], [safe_text(name, 30) for name in rows[0].names], steps
+        return sample_figure(Heat(values, title, ("step of the window", ""), names))
+    if reasons.importance:
         title = "Importance of columns, with 95 % intervals"
-        errors = np.abs(reasons.interval - values)
-    elif len(reasons.rows) > 1:
-        title, values = "Mean size of the shares of columns", np.mean([abs(each.values) for each in reasons.rows], 0)
-    order = np.argsort(-np.abs(values) if errors is None else -values, kind="stable")[:_MOST]
-    figure = new_figure((7.0, 0.9 + 0.28 * len(order)))
-    axes, colors = figure.subplots(), np.where(values[order] >= 0, _FOR, _AGAINST).tolist()
-    axes.barh(range(len(order)), values[order], xerr=None if errors is None else errors[:, order], color=colors)
-    axes.set_yticks(range(len(order)), [literal(reasons.rows[0].names[at], 40) for at in order])
+        names, values, *ends = zip(*reasons.importance[:_MOST_BARS], strict=True)
+        errors = np.abs(np.array(ends) - values)
+    else:
+        shares = np.mean([each.values if len(rows) == 1 else np.abs(each.values) for each in rows], 0)
+        order = np.argsort(-np.abs(shares), kind="stable")[:_MOST_BARS]
+        names, values = [rows[0].names[at] for at in order], shares[order]
+        title = title if len(rows) == 1 else "Mean size of the shares of columns"
+    figure = new_figure((7.0, 0.9 + 0.28 * len(names)))
+    axes, colors = figure.subplots(), [_FOR if value >= 0 else _AGAINST for value in values]
+    axes.barh(range(len(names)), values, xerr=errors, color=colors)
+    axes.set_yticks(range(len(names)), [literal(str(name), 40) for name in names])
     axes.invert_yaxis()
     axes.set_title(title)
     return figure

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerascli.foundation.errors import FileRefused, safe_text
-from kerascli.report.text_tables import text_table
+from kerascli.report.text_tables import duration_text, text_table
 from kerascli.runs.annotations import tags
 from kerascli.runs.history import is_metric
 from kerascli.runs.record import RunRecord
 
 _LISTED_METRICS = 3
+ABSENT = "absent"
+"""Text shown for a setting that a run's config lacks; a setting of null is shown as a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,21 +114,6 @@ def value_text(value: Any) -> str:
 def number_text(value: int | float) -> str:
     """Return a number as text: five significant digits for floats, all digits for integers."""
     return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def duration_text(seconds: Any) -> str:
-    """Return a duration in seconds as text: 1:02:03, 4:05 or 6.7 s; `-` if it is not a number."""
-    if not isinstance(seconds, (int, float)):
-        return "-"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-ABSENT = "absent"
-"""Text shown for a setting that a run's config lacks; a setting of null is shown as a value."""
 
 
 @dataclass(frozen=True, slots=True)

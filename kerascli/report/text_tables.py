@@ -1,7 +1,7 @@
 """Plain-text tables: of any columns, of the scores of classes, and of metrics at decision thresholds."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
 
@@ -62,3 +62,14 @@ def threshold_table(points: "Sequence[Point]") -> str:
     names = ("precision", "recall", "f1", "accuracy")
     scores = [[name, *(f"{getattr(each, name):.4f}" for each in points)] for name in names]
     return text_table([thresholds, *scores, ["positives", *(f"{each.positives:,}" for each in points)]])
+
+
+def duration_text(seconds: Any) -> str:
+    """Return a duration in seconds as text: 1:02:03, 4:05 or 6.7 s; `-` if it is not a number."""
+    if not isinstance(seconds, (int, float)):
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

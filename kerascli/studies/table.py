@@ -31,7 +31,6 @@ def study_table(study: Study) -> dict[str, Any]:
     if facts.tune is None:
         return {**head, "folds": fold_results(trials)}
     tune, best = study.tune, study.best()
-    kinds = {key: sorted({getattr(each, key) for each in trials} - {""}) for key in ("processor", "mode")}
     return {
         **head, "objectives": dict(zip((each.name for each in tune.objective), facts.directions, strict=True)),
         "sampler": tune.sampler, "stopped": study.stopped(),
@@ -40,8 +39,12 @@ def study_table(study: Study) -> dict[str, Any]:
         "trials": [_row(study, tune, each) for each in trials], "best": [each.number for each in best],
         "test": {each.number: each.results.get("test", {}) for each in best},
         "importance": json_object(must_read(path, TEXT_LIMIT_BYTES), path) if path.exists() else None,
-        "differs": {key: each for key, each in kinds.items() if len(each) > 1},
+        "differs": {key: sorted(each) for key in ("processor", "mode") if len(each := _distinct(trials, key)) > 1},
     }  # fmt: skip
+
+
+def _distinct(trials: list[TrialFacts], key: str) -> set[str]:
+    return {getattr(each, key) for each in trials} - {""}
 
 
 def _row(study: Study, tune: TuneSection, facts: TrialFacts) -> dict[str, Any]:
@@ -92,9 +95,14 @@ def columns_of(table: dict[str, Any], sort: str | None = None) -> dict[str, list
     if sort is not None and sort not in columns:
         hint = f"columns: {', '.join(columns)}"
         raise ConfigError(f"there is no column '{sort}'{suggestion(sort, columns)}", hint=hint)
-    keys = [(0, each, "") if isinstance(each, int | float) else (1, 0, str(each)) for each in columns[sort or "trial"]]
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    return {name: [column[index] for index in order] for name, column in columns.items()}
+    column = columns[sort or "trial"]
+    order = sorted(range(len(column)), key=lambda index: _order(column[index]))
+    return {name: [values[index] for index in order] for name, values in columns.items()}
+
+
+def _order(value: Any) -> tuple[bool, float, str]:
+    is_number = isinstance(value, int | float)
+    return not is_number, value if is_number else 0.0, str(value)
 
 
 def trial_text(row: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ import sys
 import textwrap
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -172,6 +173,7 @@ def test_the_last_fifth_is_held_out_and_pixels_go_from_0_to_1(digits: Path) -> N
 @pytest.mark.parametrize("work", WORKLOADS)
 def test_all_peers_train_a_model_of_the_same_size(work: str, tmp_path: Path) -> None:
     import keras
+
     from benchmarks.peers import torch_models
 
     chosen = WORKLOADS[work]
@@ -179,8 +181,8 @@ def test_all_peers_train_a_model_of_the_same_size(work: str, tmp_path: Path) -> 
     told = check(Job("", work, "").config, sets=[f"data.source.npz.path={tmp_path / 'data.npz'}"], flags=[]).lines[1]
     ours = int(told.rpartition(", ")[2].removesuffix(" parameters").replace(",", ""))
     if chosen.in_keras:
-        model = keras.models.load_model(tmp_path / "model.keras")
-        assert model.count_params() == ours  # pyright: ignore[reportOptionalMemberAccess]
+        model: Any = keras.models.load_model(tmp_path / "model.keras")
+        assert model.count_params() == ours
     if chosen.in_torch:
         objective = torch_models.build(work)
         moving = sum(each.numel() for each in objective.buffers() if each.is_floating_point())

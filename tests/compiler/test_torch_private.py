@@ -16,6 +16,7 @@ NAMES = {
     "torch._foreach_copy_": "cuda_graph, optimizers/flat.py: many copies as one operation",
     "torch._foreach_mul_": "optimizers/clipping.py: many products as one operation",
     "torch._foreach_norm": "optimizers/clipping.py: many norms as one operation",
+    "torch._fused_adam_": "optimizers/adam.py: the update of all weights as one operation",
     "torch._inductor.aot_compile": "compiling: a library for the CPU",
     "torch._inductor.config.aot_inductor.precompile_headers": "compiling: no files in the shared temporary folder",
     "torch._inductor.config.cpp_cache_precompile_headers": "compiling: no files in the shared temporary folder",
@@ -67,7 +68,13 @@ def test_the_list_has_every_private_name_that_is_used() -> None:
     """The last part of each listed name occurs in a file that may use private names, and no other is used."""
     package = Path(kerascli.__file__).parent
     own = Path(torch_private.__file__).read_text(encoding="utf-8").partition("OpOverload = ")[2]
-    others = ["foundation/light_torch.py", "optimizers/clipping.py", "optimizers/flat.py", "compiler/passes.py"]
+    others = [
+        "foundation/light_torch.py",
+        "optimizers/adam.py",
+        "optimizers/clipping.py",
+        "optimizers/flat.py",
+        "compiler/passes.py",
+    ]
     used = own + "".join((package / name).read_text(encoding="utf-8") for name in others)
     used += "from torch.utils._python_dispatch import TorchDispatchMode, torch.utils._pytree import tree_map_only"
     for name in NAMES:

@@ -262,11 +262,23 @@ fit: {epochs: 1, batch_size: 16}
 """
 
 
-def test_a_traced_step_is_the_module_s_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+LSTM = "bidirectional: {lstm: {units: 5, return_sequences: true, dropout: 0.2}}"
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        LSTM,
+        LSTM.replace("lstm", "gru"),
+        LSTM.replace("lstm", "simple_rnn"),
+        "rnn: {cell: [{lstm_cell: 4}, {gru_cell: 3}], return_sequences: true}",
+    ],
+)
+def test_a_traced_step_is_the_module_s_step(layer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Equal but for the rounding of a softmax's sum, which a program replaces by 1."""
     monkeypatch.setattr(programs, "onednn_is_faster", lambda: False)
     path = tmp_path / "config.yaml"
-    path.write_text(TRACED, encoding="utf-8")
+    path.write_text(TRACED.replace(LSTM, layer), encoding="utf-8")
     request, plan = request_of(path, "compile.jit_compile=false")
     runner, choice = make_runner(request)
     assert (choice.value, type(runner)) == ("traced", GraphRunner)
@@ -276,14 +288,14 @@ def test_a_traced_step_is_the_module_s_step(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("layer", "name"),
     [
-        ("bidirectional: {gru: {units: 5, return_sequences: true}}", "gru"),
+        ("bidirectional: {gru: {units: 5, recurrent_dropout: 0.2, return_sequences: true}}", "gru"),
         ("time_distributed: batch_normalization", "time_distributed"),
-        ("rnn: {cell: [{lstm_cell: 4}], return_sequences: true}", "rnn"),
+        ("rnn: {cell: [{lstm_cell: 4}, {gru_cell: {units: 4, reset_after: false}}], return_sequences: true}", "rnn"),
     ],
 )
 def test_a_loop_over_steps_is_no_program_on_the_cpu(tmp_path: Path, layer: str, name: str):
     path = tmp_path / "config.yaml"
-    path.write_text(TRACED.replace("bidirectional: {lstm: {units: 5, return_sequences: true, dropout: 0.2}}", layer))
+    path.write_text(TRACED.replace(LSTM, layer))
     _, choice = make_runner(request_of(path)[0])
     assert choice.value == "eager"
     assert choice.reason.startswith(f"'{name}' loops over time steps on the CPU")

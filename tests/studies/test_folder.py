@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from kerascli.runs.tags import change_tags
 
 from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.runs import index
+from kerascli.runs.annotations import change_tags
 from kerascli.runs.record import RunRecord
 from kerascli.studies.folder import Study, StudyFacts, TrialFacts, find_run, find_study
 from kerascli.workflow.bases import run_named

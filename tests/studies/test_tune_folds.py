@@ -15,6 +15,7 @@ from kerascli.runs.index import find_run
 from kerascli.studies.folder import Study, TrialFacts
 from kerascli.studies.values import by_fold, value_of
 from kerascli.workflow.tuning import worker
+from kerascli.workflow.tuning.command import run_study
 from kerascli.workflow.tuning.worker import Worker
 from tests.support.runs_harness import command, outcome, write
 
@@ -169,3 +170,10 @@ def test_a_full_disk_stops_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         Worker(study).work()
     assert study.trials() == []
     assert not any(member.is_claimed() for member in study.members())
+
+
+def test_a_command_ends_when_all_its_workers_have_failed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    study = tuned(tmp_path)
+    write(tmp_path, CONFIG.replace("epochs: 2", "epochs: 3"))
+    assert run_study(study, 2, lambda: None) == 2
+    assert capfd.readouterr().err.count("the config has changed since the study began") == 2

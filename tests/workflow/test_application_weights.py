@@ -225,6 +225,17 @@ def test_what_cannot_be_loaded_is_one_error(home: Path, base: str, error: type[K
         assert str(home / "keras" / "models" / "tiny_notop.h5") in fault.hint
 
 
+def test_the_weights_of_another_network_are_refused(home: Path) -> None:
+    image = keras.Input((16, 16, 3))
+    saved(home / "own.h5", keras.Model(image, L.Conv2D(4, 3, name="stem")(image)))
+    with pytest.raises(
+        FileRefused, match=r"not of tiny with these arguments: it has 1 layer .* 'stem'; expected 4"
+    ) as it:
+        base_weights(config(home, "weights: own.h5"))
+    [fault] = it.value.faults
+    assert fault.hint == "'kerascli explain tiny' shows the arguments"
+
+
 def test_a_file_with_another_md5_is_refused(home: Path, server: Server) -> None:
     server.files["tiny_top.h5"] += b" "
     with pytest.raises(DataError, match="its MD5 is"):

@@ -2,6 +2,9 @@
 
 import csv
 import io
+import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,15 @@ import torch
 from sklearn.inspection import permutation_importance as sklearn_importance
 
 from kerascli.foundation.errors import ConfigError
+from kerascli.report.page.run_page import RunPage
+from kerascli.report.reasons import Kind, Reason, Reasons, reasons_file, reasons_text
 from kerascli.runs.index import find_run
+from kerascli.runs.record import RunRecord
 from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.rows.command_rows import load_again
-from kerascli.workflow.why.columns import column_groups
+from kerascli.workflow.why.by_columns import column_groups
 from kerascli.workflow.why.explain import Question, explain
-from tests.support.runs_harness import kerascli, train, write
+from tests.support.runs_harness import command, kerascli, train, write
 
 TABLE = """
 seed: 1
@@ -71,7 +77,7 @@ def test_integrated_gradients_of_a_linear_model_are_its_coefficients(linear: Loa
 def test_permutation_importance_agrees_with_scikit_learn(linear: LoadedRun) -> None:
     """Both shuffle the columns of the same rows, in other orders: means over 30 shuffles differ by their deviation."""
     reasons = explain(linear, Question(["test"], method="permutation", repeats=30))
-    ours = {name: values for name, *values in reasons.importance()}
+    ours = {name: values for name, *values in reasons.importance}
     rows = load_again(linear).splits["test"].read(slice(0, 200))
     kernel, bias = (weight.tensor.detach().numpy() for weight in linear.experiment.weights)
 
@@ -88,7 +94,7 @@ def test_permutation_importance_agrees_with_scikit_learn(linear: LoadedRun) -> N
         assert low <= value <= high
     assert [*ours][:2] == ["b", "a"]
     metric = explain(linear, Question(["test"], method="permutation", metric="mae"))
-    assert next(metric.importance())[0] == "b"
+    assert metric.importance[0][0] == "b"
 
 
 def test_one_cause_among_twenty_columns_is_found(tmp_path: Path) -> None:
@@ -100,12 +106,12 @@ def test_one_cause_among_twenty_columns_is_found(tmp_path: Path) -> None:
     table(tmp_path, {**columns, "y": np.sin(columns["x3"])})
     text = TABLE.replace("COLUMNS", names).replace("UNITS", "{units: 16, activation: relu}}, {dense: 1")
     reasons = explain(trained(tmp_path, text), Question(["test"]))
-    name, _, low, _ = next(reasons.importance())
+    name, _, low, _ = reasons.importance[0]
     assert name == "x3"
     assert low > 0
     table(tmp_path, {**columns, "y": random.normal(size=600)})
     none = explain(trained(tmp_path, text), Question(["test"]))
-    assert sum(low <= 0 <= high for _, _, low, high in none.importance()) >= 16  # 19 of 20 are expected
+    assert sum(low <= 0 <= high for _, _, low, high in none.importance) >= 16  # 19 of 20 are expected
 
 
 def test_numbers_are_those_of_captum(linear: LoadedRun) -> None:
@@ -271,13 +277,13 @@ fit: {epochs: 1}
 @pytest.mark.parametrize(
     ("question", "text"),
     [
-        (Question(["test"], method="grad_cam"), "--method grad_cam: not for tables"),
+        (Question(["test"], method="grad_cam"), "--method grad_cam: not for inputs of columns"),
         (
             Question(["test"], method="permutation", metric="mea"),
-            "there is no metric 'mea'; did you mean",
+            "'mea' is no metric; did you mean",
         ),
         (Question(["test"], method="integrated_gradients", class_name="x"), "predicts no classes"),
-        (Question(["test"], method="integrated_gradients", output="z"), "there is no output 'z'"),
+        (Question(["test"], method="integrated_gradients", output="z"), "'z' is no output"),
     ],
 )
 def test_what_has_no_answer_is_refused_by_name(linear: LoadedRun, question: Question, text: str) -> None:
@@ -312,3 +318,85 @@ def test_the_command_writes_what_its_file_is_called(linear: LoadedRun, marked: L
 def test_an_option_that_the_method_does_not_use_is_refused(linear: LoadedRun, question: Question, text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         explain(linear, question)
+
+
+@pytest.fixture
+def evaluated(linear: LoadedRun, tmp_path: Path) -> Path:
+    """Copy of the linear run, whose evaluation has kept its five worst rows with their cells."""
+    folder = tmp_path / "runs" / linear.record.path.name
+    shutil.copytree(linear.record.path, folder)
+    shutil.copy(linear.record.path.parent.parent / "rows.csv", tmp_path)
+    command("evaluate", folder, "test", "--worst", "5", "--cells")
+    return folder
+
+
+def test_the_worst_rows_have_their_reasons_on_the_page(evaluated: Path) -> None:
+    file = evaluated / "evaluations" / "test.json"
+    before = json.loads(file.read_text())
+    text = command("why", evaluated, "test", "--worst")
+    after = json.loads(file.read_text())
+    assert after["sha256"] != before["sha256"]
+    worst = after["worst"]
+    assert [row["row"] for row in worst] == [row["row"] for row in before["worst"]]
+    assert re.findall(r"row (\d+): ", text) == [str(row["row"]) for row in worst]
+    assert all({name for name, _ in row["reasons"]} for row in worst)
+    name, share = worst[0]["reasons"][0]
+    assert name == f"{name[0]} = {worst[0]['cells'][name[0]]} ({share:+.3g})"
+    run = RunRecord(evaluated)
+    assert worst[0]["reasons"][0][0] in RunPage(run).html()
+    command("evaluate", evaluated, "test")  # the same weights and rows: they stay
+    assert json.loads(file.read_text())["worst"] == worst
+    command("evaluate", evaluated, "test", "--worst", "5")  # without cells no reasons
+    assert "reasons" not in file.read_text()
+
+
+def test_reasons_of_worst_rows_need_their_cells_and_the_same_rows(evaluated: Path) -> None:
+    command("evaluate", evaluated, "train", "--worst", "5")
+    for what in ("train", "rows.csv"):
+        done = kerascli("why", str(evaluated), what, "--worst", cwd=evaluated.parent.parent)
+        assert done.returncode == 2
+        assert "no evaluation of these rows by these weights has kept its worst rows with their cells" in done.stderr
+
+
+def test_pictures_of_worst_rows_get_their_maps(marked: LoadedRun, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / marked.record.path.name
+    shutil.copytree(marked.record.path, folder)
+    shutil.copy(marked.record.path.parent.parent / "rows.npz", tmp_path)
+    command("evaluate", folder, "test", "--worst", "2", "--cells")
+    command("why", folder, "test", "--worst")
+    worst = json.loads((folder / "evaluations" / "test.json").read_text())["worst"]
+    assert [list(row["pictures"]) for row in worst] == [["x", "grad_cam"]] * 2
+    files = {path.name for path in (folder / "evaluations").glob("*.png")}
+    assert files == {f"test@{row['row']}-{number}.png" for row in worst for number in (0, 1)}
+    assert RunPage(RunRecord(folder)).html().count("data:image/png") >= 4
+    command("why", folder, "test", "--worst", "--method", "occlusion")
+    assert len(list((folder / "evaluations").glob("*.png"))) == 6
+
+
+def test_a_place_in_words_has_no_half(tmp_path: Path) -> None:
+    """The baseline of words is the most frequent one, whose share in itself is zero."""
+    random = np.random.default_rng(8)
+    town = random.choice(["Bern", "Rome", "Oslo"], 300, p=[0.4, 0.3, 0.3])
+    table(tmp_path, {"town": town, "y": 1.0 * (town == "Rome")})
+    text = TABLE.replace("x: [{columns: [COLUMNS]}, normalization]", "town: [{string_lookup: {output_mode: one_hot}}]")
+    run = trained(tmp_path, text.replace("UNITS", "1"))
+    reasons = explain(run, Question(["test"], method="integrated_gradients", rows=50))
+    shares = {each.cells[0]: float(each.values[0]) for each in reasons.rows}
+    assert shares["Bern"] == 0
+    assert shares["Rome"] == pytest.approx(1, abs=0.1)
+
+
+def test_hostile_names_and_words_stay_text() -> None:
+    hostile = "<script>alert(1)</script>\x1b[31m$x^2$"
+    words = Reason(np.array([1.0, -1.0]), [hostile, "b"], row=1, prediction=hostile)
+    columns = Reason(np.array([1.0]), [hostile], [hostile], row=1, prediction=hostile)
+    series = Reason(np.array([[1.0], [-0.5]]), [hostile], row=1, prediction=hostile)
+    cases: list[tuple[Kind, Reason]] = [("text", words), ("columns", columns), ("series", series)]
+    for kind, reason in cases:
+        reasons = Reasons("integrated_gradients", kind, [reason], [hostile])
+        page = reasons_file(reasons, ".html", hostile).decode()
+        assert "<script>alert" not in page
+        assert "default-src 'none'" in page
+        assert "\x1b[31m" not in page + reasons_text(reasons, colored=True)
+        if kind != "text":
+            assert reasons_file(reasons, ".svg", "").startswith(b"<?xml")

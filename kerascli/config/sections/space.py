@@ -166,8 +166,11 @@ def read_space(key: str, written: Any) -> Space:
         if before == (len(reader.parameters), len(reader.faults)):
             text = f"{name}: expected a list of choices or a range, got {show(each)}"
             reader.faults.append(Fault(text, (name,), hint=HINT))
-    if reader.faults:
-        raise Invalid(reader.faults)
+    names = [each.name for each in reader.parameters]
+    twice = [each for each in reader.parameters if names.count(each.name) > 1]
+    if reader.faults or twice:
+        clash = [Fault(f"two parameters are called '{each.name}'", each.path[1:], "key") for each in twice[1:]]
+        raise Invalid([*reader.faults, *clash])
     return Space(tuple(reader.parameters), sets)
 
 

@@ -76,14 +76,16 @@ def _declare(parts: list[Any], space: Mapping[str, Any]) -> Iterator[tuple[str, 
 
 def _arguments(node: Any) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield (mapping, key) for each argument of hidden layers and image transforms that a flag may set."""
-    for each in node if isinstance(node, list) else ():
-        yield from _arguments(each)
-    for key, value in node.items() if isinstance(node, dict) else ():
-        is_hidden = key not in ("units", "activation") or node.get("activation") == "relu"
-        if key in _FLAGS and is_hidden and (isinstance(value, (int, float)) or value == "relu"):
-            yield node, key
-        else:
-            yield from _arguments(value)
+    if isinstance(node, list):
+        for each in node:
+            yield from _arguments(each)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            is_hidden = key not in ("units", "activation") or node.get("activation") == "relu"
+            if key in _FLAGS and is_hidden and (isinstance(value, (int, float)) or value == "relu"):
+                yield node, key
+            else:
+                yield from _arguments(value)
 
 
 def _paths(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -16,7 +16,7 @@ from kerascli.data.remote.copies import last_name, parts_at
 from kerascli.data.remote.frozen_text import exceeds_memory, read_frozen
 from kerascli.data.sources.named_files import TableOfFiles
 from kerascli.data.storage.delimited.csv_text import read_csv, read_csv_file
-from kerascli.data.storage.delimited.text_format import TextFormat
+from kerascli.data.storage.delimited.text_format import TextFormat, known_encoding
 from kerascli.data.storage.json_lines import read_json_lines, read_json_lines_file
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
@@ -162,14 +162,6 @@ def read_parquet(
     return Table(parquet, parquet.rows, name=name, made_of=parquet.place)
 
 
-def _known_encoding(encoding: str) -> str:
-    try:
-        bytes(4).decode(encoding)  # some codecs are not text encodings, and one always fails
-    except (LookupError, ValueError):
-        raise ValueError(f"there is no encoding '{encoding}'; for example utf-8, latin-1 or cp1252") from None
-    return encoding
-
-
 @source()
 class Csv(TableOfFiles, TextFileSource):
     """Delimited text files with a header line; columns of numbers, booleans (`true`, `false`) or text.
@@ -181,7 +173,7 @@ class Csv(TableOfFiles, TextFileSource):
 
     delimiter: Annotated[str, Setting(min_length=1, max_length=1)] = ","
     """Character that separates fields."""
-    encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
+    encoding: Annotated[str, AfterValidator(known_encoding)] = "utf-8"
     """Text encoding of the files, for example utf-8, latin-1 or cp1252."""
     names: Words = ()
     """Column names for files without a header line; empty: the first line is the header."""

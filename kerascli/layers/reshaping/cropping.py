@@ -1,6 +1,7 @@
 """Cropping1D, Cropping2D, Cropping3D: remove the margins of sequences, images and volumes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -26,38 +27,39 @@ class Cropping1D(Layer):
         return _cropped(x, (self.cropping,), "channels_last")
 
 
+class Cropping(Layer):
+    """Base class of layers that remove margins along several axes."""
+
+    takes_integers = True
+
+    cropping: Any
+    """Numbers of values to remove, before and after, along each spatial axis."""
+    data_format: DataFormat = "channels_last"
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        return _cropped(x, self.cropping, self.data_format)
+
+
 @layer(Example(input=(5, 6, 3), output=(3, 4, 3), config={"cropping": 1}))
-class Cropping2D(Layer):
+class Cropping2D(Cropping):
     """Removes the margins of an image.
 
     Input: (N, H, W, C). Output: (N, H', W', C). With `data_format: channels_first`: (N, C, H, W) and (N, C, H', W').
     """
 
-    takes_integers = True
-
     cropping: Margin2D = ((0, 0), (0, 0))
     """Number of pixels to remove: one integer, [height, width], or [[top, bottom], [left, right]]."""
-    data_format: DataFormat = "channels_last"
-
-    def build(self, x: TensorSpec) -> nn.Module:
-        return _cropped(x, self.cropping, self.data_format)
 
 
 @layer(Example(input=(4, 5, 6, 2), output=(2, 3, 4, 2)))
-class Cropping3D(Layer):
+class Cropping3D(Cropping):
     """Removes the margins of a volume.
 
     Input: (N, D, H, W, C). Output: (N, D', H', W', C). With `data_format: channels_first` the channels are axis 1.
     """
 
-    takes_integers = True
-
     cropping: Margin3D = ((1, 1), (1, 1), (1, 1))
     """Number of voxels to remove: one integer, or for each axis an integer (at both ends) or [before, after]."""
-    data_format: DataFormat = "channels_last"
-
-    def build(self, x: TensorSpec) -> nn.Module:
-        return _cropped(x, self.cropping, self.data_format)
 
 
 def _cropped(x: TensorSpec, margins: Sequence[tuple[int, int]], data_format: DataFormat) -> nn.Module:

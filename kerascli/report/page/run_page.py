@@ -14,7 +14,8 @@ from kerascli.report.page.curves import charts, curves_section
 from kerascli.report.page.document import document
 from kerascli.report.page.evaluation import evaluation_section
 from kerascli.report.page.privacy import without_folders
-from kerascli.report.tables import duration_text, value_text
+from kerascli.report.tables import value_text
+from kerascli.report.text_tables import duration_text
 from kerascli.runs.evaluations import evaluations
 from kerascli.runs.history import is_metric
 from kerascli.runs.reading import quoted

@@ -8,7 +8,8 @@ from kerascli.report.markup import Child, element, section, table
 from kerascli.report.page.curves import COLORS, charts, curves_section
 from kerascli.report.page.document import document
 from kerascli.report.page.privacy import without_folders
-from kerascli.report.tables import RunLine, compare, duration_text, value_text
+from kerascli.report.tables import RunLine, compare, value_text
+from kerascli.report.text_tables import duration_text
 from kerascli.runs.record import RunRecord
 
 

@@ -97,10 +97,10 @@ def _parallel(facts: Mapping[str, Any], trials: Trials) -> Element | None:
         return None
     lines: list[list[str]] = [[] for _ in trials]
     drawn: list[Element] = []
-    columns = {name: {i: each["parameters"].get(name) for i, each in enumerate(trials)} for name in facts["parameters"]}
-    columns |= {name: {i: each["values"][name] for i, each in enumerate(trials)} for name in facts["objectives"]}
-    for place, (name, column) in enumerate(columns.items()):
-        values = {index: value for index, value in column.items() if value is not None}
+    columns = [*facts["parameters"], *facts["objectives"]]
+    for place, name in enumerate(columns):
+        both = [each["parameters"] | each["values"] for each in trials]
+        values = {index: each[name] for index, each in enumerate(both) if name in each}
         x = _EDGE + (_WIDTH - 2 * _EDGE) / max(1, len(columns) - 1) * place
         numbers, labels = _axis(facts, name, [*values.values()] or ["-"])
         low, span = min(numbers), max(numbers) - min(numbers) or 1.0

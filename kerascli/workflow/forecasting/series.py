@@ -100,9 +100,12 @@ def series_of(
             names = ", ".join(f"'{safe_text(column, 40)}'" for column in missing)
             text = f"the model needs {names} of the future, and this file has no such column"
             raise DataError(text, place=future.name, hint=f"it has {', '.join(list(future)[:20])}")
-    main = main_dates(series)
-    if main is not None:
-        _check_order(series, main)
+    if (main := main_dates(series)) is not None:
+        dates = series.dates[main]
+        if (row := dates.first_disorder()) is not None:
+            raise DataError(dates.out_of_order(row), place=history.place(row, main), hint=ORDER)
+        if future is not None and main in future:
+            _check_future(future, main, dates)
     return series
 
 
@@ -136,16 +139,6 @@ def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: 
     raw = model.data.model_copy(update={"source": model.source.source, "inputs": pipelines, "targets": {}})
     columns, folder = known_columns(model.run.learned), model.run.config.context.folder
     return CommandInput(raw, columns, folder, targets=False, keep=keep | {*needed}).read([what])
-
-
-def _check_order(series: Series, column: str) -> None:
-    """Raise DataError if the dates in a series' column decrease, or if the future dates do not follow them."""
-    dates = series.dates[column]
-    row = dates.first_disorder()
-    if row is not None:
-        raise DataError(dates.out_of_order(row), place=series.history.place(row, column), hint=ORDER)
-    if series.future is not None and column in series.future:
-        _check_future(series.future, column, dates)
 
 
 def _check_future(future: Table, column: str, dates: Dates) -> None:

@@ -11,9 +11,10 @@ from kerascli.studies.folder import FINISHED, Study
 from kerascli.studies.hosts import announced
 from kerascli.workflow.tuning.worker import keep_weights
 
+Process = subprocess.Popen[bytes]
 GO_ON = 75
 """Exit code of a worker that a new process is to follow."""
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.5
 _SIGNALLED = {GO_ON, 129, 130, 137, 143}
 """Exit codes of workers that a new process follows while the study goes on: a signal has ended them alone."""
 
@@ -27,7 +28,7 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
     timeout, code, is_passed_on = study.tune.timeout, 0, False
     deadline = "" if timeout is None else str(time.time() + timeout)
 
-    def started(index: int) -> subprocess.Popen[bytes]:
+    def started(index: int) -> Process:
         """Start a worker in a session of its own, so that Ctrl-C reaches the command alone, which passes it on."""
         command = [sys.executable, "-P", "-m", "kerascli", "tune", "--join", str(study.path)]
         command += ["--worker", f"{index},{deadline}"]
@@ -43,13 +44,8 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
                 for process in processes.values():
                     process.send_signal(stop.number)
                 is_passed_on = True
-            for index, ended in [(index, process.poll()) for index, process in processes.items()]:
-                is_signalled = ended is not None and (ended < 0 or ended in _SIGNALLED)
-                if is_signalled and stop.number is None:
-                    processes[index] = started(index)
-                elif ended is not None:
-                    del processes[index]
-                    code = code or (0 if is_signalled else ended)
+            failed = _follow(processes, started if stop.number is None else None)
+            code = code or failed
         show()
         done = sum(each.status in FINISHED for each in study.trials())
         if stop.number is not None:
@@ -59,4 +55,20 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
     if done >= study.facts.trials:
         with study.locked():
             keep_weights(study, ended=True)
+    return code
+
+
+def _follow(processes: dict[int, Process], started: Callable[[int], Process] | None) -> int:
+    """Follow workers that a signal has ended by new ones, unless `started` is None; forget others that have ended.
+
+    Returns the exit code of a worker that failed, else 0.
+    """
+    code = 0
+    for index, ended in [(index, process.poll()) for index, process in processes.items()]:
+        is_signalled = ended is not None and (ended < 0 or ended in _SIGNALLED)
+        if is_signalled and started is not None:
+            processes[index] = started(index)
+        elif ended is not None:
+            del processes[index]
+            code = code or (0 if is_signalled else ended)
     return code

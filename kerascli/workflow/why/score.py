@@ -101,6 +101,6 @@ def score_of(run: LoadedRun, outputs: Mapping[str, Tensor], output: str | None, 
 def must_have(option: str, name: str, names: Collection[str], noun: str) -> str:
     """Return the name that an option chooses. Raises ConfigError if it is none of `names`."""
     if name not in names:
-        text = f"{option}: there is no {noun} '{safe_text(name)}'{suggestion(name, names)}"
+        text = f"{option}: '{safe_text(name)}' is no {noun}{suggestion(name, names)}"
         raise ConfigError(text, hint=f"one of {', '.join([*names][:20])}" if names else None)
     return name

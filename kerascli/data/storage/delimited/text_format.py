@@ -162,3 +162,12 @@ def first_inexact(fields: Sequence[str], values: np.ndarray) -> int | None:
             if int(fields[row]) != int(values[row]):
                 return row
     return None
+
+
+def known_encoding(encoding: str) -> str:
+    """Return the name of a text encoding. Raises ValueError if there is none of this name."""
+    try:
+        bytes(4).decode(encoding)  # some codecs are not text encodings, and one always fails
+    except (LookupError, ValueError):
+        raise ValueError(f"there is no encoding '{encoding}'; for example utf-8, latin-1 or cp1252") from None
+    return encoding

@@ -1,6 +1,7 @@
 """Reasons by raw columns: which places of a model's inputs depend on which columns, and how much worse a model becomes
 if the values of a column are shuffled (Breiman, 2001)."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,9 +12,10 @@ from torch import Tensor
 from kerascli.data.batches.loader import BatchSource
 from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.data.pipeline.prepare import fitted_preparer
+from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import ConfigError, DataError
-from kerascli.report.reasons import Reason, Reasons
+from kerascli.report.reasons import Reasons
 from kerascli.training.evaluate import predict
 from kerascli.workflow.evaluate import Compared, evaluate_rows
 from kerascli.workflow.evaluation.facts import resampled, row_losses
@@ -95,17 +97,19 @@ def by_column(values: Tensor, groups: Sequence[ColumnGroup], steps: int = 1) -> 
     return torch.stack(sums, -1).numpy()
 
 
-def median_row(rows: MemorySplit) -> MemorySplit:
-    """Return one row: the median of each number of the rows' inputs, and the most frequent value of inputs of integers
-    (numbers of words, one-hot vectors)."""
-    return MemorySplit({name: _middle(values)[None] for name, values in rows.inputs.items()}, {}, {}, 1)
+def median_row(run: LoadedRun, rows: Split) -> MemorySplit:
+    """Return one row as the model's inputs: the median of each column of numbers, or of each number of an array, and
+    the most frequent of words."""
+    table = table_of(rows)
+    columns = {name: _middle(in_memory(table[name]))[None] for name in input_columns(rows)}
+    return prepared(run, Table(columns, 1, name=table.name)).read(slice(0, 1))
 
 
 def _middle(values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind == "f" or values.ndim > 2:
-        return np.nanmedian(values, axis=0).astype(values.dtype)
-    different, counts = np.unique(values, axis=0, return_counts=True)
-    return different[counts.argmax()]
+    if values.dtype.kind not in "biuf":
+        return np.array(Counter(values.tolist()).most_common(1)[0][0], values.dtype)
+    median = np.nanmedian(values, axis=0)
+    return (median if values.dtype.kind == "f" else np.floor(median)).astype(values.dtype)
 
 
 def reference_rows(splits: Mapping[str, Split], most: int = 1000) -> MemorySplit:
@@ -136,12 +140,12 @@ def permutation_importance(run: LoadedRun, rows: Split, metric: str, repeats: in
             source = rows_in_order(run.experiment, prepared(run, table.replaced(group.columns, order)), metrics=False)
             outputs = predict(run.experiment.module, run.shared_batches(source), seed=seed)
             worse[number] += (measure([outputs[pair.output] for pair, _, _ in compared]) - before) / repeats
-    first = np.argsort(-worse[:, 0], kind="stable")
+    ends = np.nanquantile(worse[:, 1:], [0.025, 0.975], axis=1)
+    found = zip([group.name for group in groups], worse[:, 0].tolist(), *ends.tolist(), strict=True)
     note = f"how much worse '{metric}' of {rows.rows:,} rows is if a column is shuffled ({repeats} times)"
     constant = set(input_columns(rows)).difference(*(group.columns for group in groups))
-    notes = [note, *([f"the same value in all rows: {', '.join(sorted(constant))}"] if constant else [])]
-    reason = Reason(worse[first, 0], [groups[at].name for at in first])
-    return Reasons("permutation", "columns", [reason], notes, np.nanquantile(worse[first, 1:], [0.025, 0.975], axis=1))
+    notes = [note, *([f"no effect on the inputs of the first rows: {', '.join(sorted(constant))}"] if constant else [])]
+    return Reasons("permutation", "columns", (), notes, sorted(found, key=lambda each: -each[1]))
 
 
 def _measure(
