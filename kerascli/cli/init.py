@@ -97,7 +97,6 @@ def from_data(
     if config.stem == _DEFAULT_CONFIG.stem:  # any other name was chosen, and names the runs
         path = Path(data.resolve().name)
         name = run_name(path if path.suffix.lower() == uncompressed_suffix(path) else Path(path.stem))
-
     draft = start.draft(Path(os.path.relpath(data, config.parent)).as_posix())
     if search:
         add_search(draft)

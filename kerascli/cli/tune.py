@@ -1,5 +1,6 @@
 """The command `kerascli tune [CONFIG]`: search hyperparameters, each trial a run in the folder of a study."""
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -144,7 +145,9 @@ def _work(path: str, worker: str) -> int:
     from kerascli.workflow.tuning.worker import Worker
 
     end_with_parent(at_once=True)  # a trial that went on beside those of a resumed command would change their points
-    index, _, deadline = worker.partition(",")
+    index, deadline, parent = worker.split(",")
+    if os.getppid() != int(parent):  # the command was killed while this process began
+        return 0
     return GO_ON if Worker(Study(Path(path)), int(index), float(deadline) if deadline else None).work() else 0
 
 

@@ -11,6 +11,14 @@ Method = Annotated[
     Literal["permutation", "integrated_gradients", "grad_cam", "occlusion"] | None,
     option("--method METHOD", "permutation, integrated_gradients, grad_cam or occlusion; default: by the inputs."),
 ]
+Worst = Annotated[
+    bool, option("--worst", "Explain the rows that evaluate --worst N --cells has kept, on the page, too.")
+]
+Baseline = Annotated[
+    Literal["median", "zeros"] | None,
+    option("--baseline median|zeros", "Start of integrated gradients: a median row, or zeros (black, padding)."),
+]
+Layer = Annotated[str | None, option("--layer NAME", "With grad_cam: the layer; default: the last convolution.")]
 
 
 def why(
@@ -19,18 +27,11 @@ def why(
     text: Annotated[list[str] | None, option("--text TEXT", "Explain this text; may be repeated.")] = None,
     method: Method = None,
     rows: Annotated[int | None, option("--rows N", "Explain at most N rows, one by one; default: 20.", min=1)] = None,
-    worst: Annotated[
-        bool, option("--worst", "Explain the rows that evaluate --worst N --cells has kept, on the page, too.")
-    ] = False,
+    worst: Worst = False,
     output: Annotated[str | None, option("--output NAME", "Output to explain, if the model has several.")] = None,
     class_name: Annotated[str | None, option("--class NAME", "Class to explain; default: the predicted one.")] = None,
-    baseline: Annotated[
-        Literal["median", "zeros"] | None,
-        option("--baseline median|zeros", "Start of integrated gradients: a median row, or zeros (black, padding)."),
-    ] = None,
-    layer: Annotated[
-        str | None, option("--layer NAME", "With grad_cam: the layer; default: the last convolution.")
-    ] = None,
+    baseline: Baseline = None,
+    layer: Layer = None,
     metric: Annotated[str | None, option("--metric NAME", "With permutation: loss (the default) or a metric.")] = None,
     repeats: Annotated[int | None, option("--repeats N", "With permutation: shuffles of a column.", min=1)] = None,
     file: Annotated[Path | None, option("-o FILE", "An .html, .csv, .png, .svg or .pdf file.")] = None,
@@ -59,6 +60,7 @@ def why(
     opened = open_run(
         record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data
     )
+    options.note_thresholds(opened)
     question = Question(
         what or [], text or [], method, rows, output, class_name, baseline, layer, metric, repeats, worst, checkpoint
     )

@@ -174,6 +174,8 @@ class Registry(Generic[C]):
     def register(self, cls: type[C], *, name: str | None = None, aliases: tuple[str, ...] = ()) -> type[C]:
         """Register a class by name and aliases. Raises TypeError if one is taken, or the class lacks methods."""
         name = name or snake_case(cls.__name__)
+        if not cls.__module__.startswith("kerascli."):
+            self.load()  # a plugin's class may have the name of one that is not imported yet
         for spelling in (name, *aliases):
             other = self._classes.get(self._spelled.keys.setdefault(_key(spelling), name))
             if other is not None:

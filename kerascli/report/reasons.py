@@ -56,9 +56,9 @@ class Reason:
 
     def places(self) -> Iterator[tuple[int | None, str, str, float]]:
         """Yield (step from 1 or None, name, value as a text, share) of each place."""
-        for index, share in np.ndenumerate(self.values):
-            step, cell = index[0] + 1 if len(index) > 1 else None, self.cells[index[-1]] if self.cells else ""
-            yield step, str(self.names[index[-1]]), str(cell), float(share)
+        for (*steps, at), share in np.ndenumerate(self.values):
+            cell = str(self.cells[at]) if self.cells else ""
+            yield steps[0] + 1 if steps else None, str(self.names[at]), cell, float(share)
 
     def texts(self) -> list[tuple[str, float]]:
         """Return words with their shares; of other kinds, texts that name the places with the largest shares."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.starters import search
 from benchmarks.starters.__main__ import table, verdict
 
 
@@ -29,3 +30,18 @@ def test_the_best_of_the_others_is_compared() -> None:
     row = "| `made` (table) | 70 + 30 | accuracy | 0.850 ± 0.050 | linear 0.975 ± 0.025 | forest 0.550 | loss |"
     assert row in text.splitlines()
     assert text.endswith("Beside the best of scikit-learn's: 0 wins, 0 ties, 1 losses.\n")
+
+
+def test_a_search_is_compared_with_the_config_as_it_is_if_there_are_several_seeds() -> None:
+    def searched(score: float) -> dict[str, object]:
+        default, best = {"value": 0.4, "score": 0.8}, {"value": 0.3, "score": score}
+        return {"default": default, "best": best, "trials": 20}
+
+    text = search.table({"wine": [searched(0.9), searched(0.9)], "cars": [searched(0.7)], "mnist": []})
+    assert text.splitlines()[2:] == [
+        "| `wine` (table) | 2 | 20 | 0.400 ± 0.000 | 0.300 ± 0.000 | 0.800 ± 0.000 | 0.900 ± 0.000 | win |",
+        "| `cars` (table) | 1 | 20 | 0.400 | 0.300 | 0.800 | 0.700 |  |",
+    ]
+    halves = search.HALVES.values()
+    assert {len(half) for half in halves} == {7}
+    assert len(set().union(*halves)) == 14

@@ -15,12 +15,12 @@ from sklearn.inspection import permutation_importance as sklearn_importance
 
 from kerascli.foundation.errors import ConfigError
 from kerascli.report.page.run_page import RunPage
-from kerascli.report.reasons import Reason, Reasons, reasons_file, reasons_text
+from kerascli.report.reasons import Kind, Reason, Reasons, reasons_file, reasons_text
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.rows.command_rows import load_again
-from kerascli.workflow.why.columns import column_groups
+from kerascli.workflow.why.by_columns import column_groups
 from kerascli.workflow.why.explain import Question, explain
 from tests.support.runs_harness import command, kerascli, train, write
 
@@ -386,12 +386,13 @@ def test_a_place_in_words_has_no_half(tmp_path: Path) -> None:
     assert shares["Rome"] == pytest.approx(1, abs=0.1)
 
 
-def test_hostile_names_and_words_stay_text(tmp_path: Path) -> None:
+def test_hostile_names_and_words_stay_text() -> None:
     hostile = "<script>alert(1)</script>\x1b[31m$x^2$"
     words = Reason(np.array([1.0, -1.0]), [hostile, "b"], row=1, prediction=hostile)
     columns = Reason(np.array([1.0]), [hostile], [hostile], row=1, prediction=hostile)
     series = Reason(np.array([[1.0], [-0.5]]), [hostile], row=1, prediction=hostile)
-    for kind, reason in (("text", words), ("columns", columns), ("series", series)):
+    cases: list[tuple[Kind, Reason]] = [("text", words), ("columns", columns), ("series", series)]
+    for kind, reason in cases:
         reasons = Reasons("integrated_gradients", kind, [reason], [hostile])
         page = reasons_file(reasons, ".html", hostile).decode()
         assert "<script>alert" not in page

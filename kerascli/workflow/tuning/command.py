@@ -1,5 +1,6 @@
 """Run the workers of a study as processes, and watch its folder until no trial is left."""
 
+import os
 import subprocess
 import sys
 import time
@@ -31,7 +32,7 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
     def started(index: int) -> Process:
         """Start a worker in a session of its own, so that Ctrl-C reaches the command alone, which passes it on."""
         command = [sys.executable, "-P", "-m", "kerascli", "tune", "--join", str(study.path)]
-        command += ["--worker", f"{index},{deadline}"]
+        command += ["--worker", f"{index},{deadline},{os.getpid()}"]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True)
 
     with announced(study.path) as answer, deferred() as stop:

@@ -1,6 +1,6 @@
 """Find the reasons for a model's predictions by the method that fits its inputs: columns, pixels, words, time steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -20,7 +20,7 @@ from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.rows.command_rows import chosen_rows, load_again
-from kerascli.workflow.why.columns import (
+from kerascli.workflow.why.by_columns import (
     by_column,
     column_groups,
     input_columns,
@@ -81,14 +81,9 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
     """Return the reasons for a run's predictions. Raises KerasCliError; what has no answer is refused by name."""
     if any(weight.spec.is_state for weight in run.experiment.weights):
         raise ConfigError("why: the model is stateful: a row's prediction depends on the rows before it")
-    (kind, name), what = _kind(run), question.what
-    of_all = not question.texts and not question.worst and (not what or (len(what) == 1 and what[0] in SPLITS))
-    methods = _METHODS[kind]
-    method = question.method or ("permutation" if of_all and methods[0] == "integrated_gradients" else methods[0])
-    if method not in methods:
-        raise ConfigError(f"--method {method}: not for inputs of {kind}", hint=f"one of {', '.join(methods)}")
-    question.refuse_idle(method)
-    source, rows, splits = chosen_rows(run, what, targets=method == "permutation", texts=question.texts)
+    kind, name = _kind(run)
+    method = _method(kind, question)
+    source, rows, splits = chosen_rows(run, question.what, targets=method == "permutation", texts=question.texts)
     if method == "permutation":
         return permutation_importance(run, rows, question.metric or "loss", question.repeats or 5)
     stored = _worst(run, rows, question.checkpoint) if question.worst else None
@@ -104,6 +99,18 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
     reasons = [replace(each, row=number + 1, prediction=text)
                for each, number, text in zip(explained, numbers, score.texts, strict=False)]  # fmt: skip
     return Reasons(method, kind, reasons, notes, evaluation=stored)
+
+
+def _method(kind: Kind, question: Question) -> Method:
+    """Return the method of a question, or the default of the kind of inputs. Raises ConfigError if it is none of the
+    kind's, or an option does not go with it."""
+    what, methods = question.what, _METHODS[kind]
+    of_rows = question.texts or question.worst or (what and (len(what) > 1 or what[0] not in SPLITS))
+    method = question.method or (methods[0] if of_rows or methods[0] != "integrated_gradients" else "permutation")
+    if method not in methods:
+        raise ConfigError(f"--method {method}: not for inputs of {kind}", hint=f"one of {', '.join(methods)}")
+    question.refuse_idle(method)
+    return method
 
 
 def _kind(run: LoadedRun) -> tuple[Kind, str]:
@@ -137,45 +144,63 @@ def _explained(
     splits: Mapping[str, Split],
 ) -> tuple[list[Reason], list[str]]:  # fmt: skip
     """Return (reasons of rows, notes) by a method that explains each row; `splits` are those that are loaded."""
-    if kind == "text" and method == "occlusion":
-        [column] = input_columns(rows)
-        texts = [str(text) for text in table_of(rows).text(column)]
-        return [Reason(values, words) for words, values in occluded_words(run, texts, score)], []
     if method == "grad_cam":
         layer, maps = grad_cam(run, rows, question.layer, score)
         return _of_pictures(run, rows, name, maps), [f"output of the layer {layer}"]
-    if method == "occlusion":
+    if method == "occlusion" and kind == "picture":
         return _of_pictures(run, rows, name, occluded_pictures(run, rows, name, score)), []
-    baseline = question.baseline or ("zeros" if kind in {"picture", "text"} else "median")
+    if method == "occlusion":
+        [column] = input_columns(rows)
+        texts = [str(text) for text in table_of(rows).text(column)]
+        return [Reason(values, words) for words, values in occluded_words(run, texts, score)], []
+    return _by_gradients(run, rows, kind, name, score, question.baseline, splits)
+
+
+def _by_gradients(
+    run: LoadedRun, rows: MemorySplit, kind: Kind, name: str, score: Score, baseline: str | None,
+    splits: Mapping[str, Split],
+) -> tuple[list[Reason], list[str]]:  # fmt: skip
+    """Return (reasons of rows by integrated gradients, notes)."""
     if kind == "text" and baseline == "median":
         raise ConfigError("--baseline median: texts have no median", hint="--baseline zeros is padding")
-    if by_columns := kind in {"columns", "series"}:
+    zeros = {"picture": "a black picture", "text": "padding"}.get(kind, "zeros")
+    baseline, reference = baseline or ("median" if zeros == "zeros" else "zeros"), rows
+    if zeros == "zeros" or baseline == "median":
         table_of(rows)  # raises if there are no raw columns
-    needed = by_columns or baseline == "median"
-    reference = reference_rows(splits or load_again(run).splits) if needed else rows
-    attributions, missing = integrated_gradients(
-        run, rows, None if baseline == "zeros" else median_row(run, reference), score
-    )
-    start = {"picture": "a black picture", "text": "padding"}.get(kind, "zeros")
-    start = start if baseline == "zeros" else "the median of the training rows"
-    notes = [f"shares in the difference from {start}; {missing:.1%} of it is missing from their sum"]
+        reference = reference_rows(splits or load_again(run).splits)
+    start = median_row(run, reference) if baseline == "median" else None
+    attributions, missing = integrated_gradients(run, rows, start, score)
+    text = "the median of the training rows" if start else zeros
+    notes = [f"shares in the difference from {text}; {missing:.1%} of it is missing from their sum"]
     if kind == "picture":
         return _of_pictures(run, rows, name, attributions[name].sum(-1)), notes
     if kind == "text":
         return _of_words(run, rows, name, attributions[name].numpy()), notes
-    if len(attributions) > 1:
-        sizes = {key: float(each.abs().sum()) for key, each in attributions.items()}
-        shares = (f"{key} {size / (sum(sizes.values()) or 1):.0%}" for key, size in sizes.items())
-        notes.append(f"shares of the inputs: {', '.join(shares)}")
+    steps = attributions[name].shape[1] if kind == "series" else None
+    return _of_columns(run, rows, attributions, reference, steps), [*notes, *_input_shares(attributions)]
+
+
+def _input_shares(attributions: Mapping[str, Tensor]) -> Iterator[str]:
+    """Yield a text with the share of each of several inputs in the sizes of all attributions."""
+    sizes = {name: float(each.abs().sum()) for name, each in attributions.items()}
+    if len(sizes) > 1:
+        shares = (f"{name} {size / (sum(sizes.values()) or 1):.0%}" for name, size in sizes.items())
+        yield f"shares of the inputs: {', '.join(shares)}"
+
+
+def _of_columns(
+    run: LoadedRun, rows: MemorySplit, attributions: Mapping[str, Tensor], reference: MemorySplit, steps: int | None
+) -> list[Reason]:
+    """Return the shares of groups of columns, found by `reference` rows, with their cells; of windows those of each
+    step."""
     groups = column_groups(run, reference)
-    steps = attributions[name].shape[1] if kind == "series" else 1
-    values, names = by_column(flat(attributions), groups, steps), [group.name for group in groups]
-    if kind == "series":
-        return [Reason(each, names) for each in values], notes
+    values, names = by_column(flat(attributions), groups, steps or 1), [group.name for group in groups]
+    if steps is not None:
+        return [Reason(each, names) for each in values]
     shown: list[dict[str, Any]] = [{"row": row} for row in range(1, rows.rows + 1)]
     add_cells(run, rows, shown, [name for group in groups for name in group.columns])
     cells = [[", ".join(row["cells"].get(name, "...") for name in group.columns) for group in groups] for row in shown]
-    return [Reason(each[0], names, own) for each, own in zip(values, cells, strict=True)], notes
+    return [Reason(each[0], names, own) for each, own in zip(values, cells, strict=True)]
 
 
 def _of_pictures(run: LoadedRun, rows: MemorySplit, name: str, maps: Tensor) -> list[Reason]:
