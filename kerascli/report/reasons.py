@@ -182,7 +182,7 @@ def _html(reasons: Reasons, title: str) -> str:
 
 @in_style(grid=False)
 def _figure(reasons: Reasons) -> "Figure":
-    rows, errors = reasons.rows, None
+    rows = reasons.rows
     title = f"Reasons for {literal(rows[0].prediction, 60)}" if len(rows) == 1 else "Reasons"
     if reasons.kind == "text":
         raise ConfigError("words are text, no picture", hint="-o why.html colors them")
@@ -196,6 +196,11 @@ def _figure(reasons: Reasons) -> "Figure":
         steps = [str(step) for step in range(1, values.shape[-1] + 1)]
         names = [each.title for each in rows], [safe_text(name, 30) for name in rows[0].names], steps
         return sample_figure(Heat(values, title, ("step of the window", ""), names))
+    return _bars(reasons, title)
+
+
+def _bars(reasons: Reasons, title: str) -> "Figure":
+    rows, errors = reasons.rows, None
     if reasons.importance:
         title = "Importance of columns, with 95 % intervals"
         names, values, *ends = zip(*reasons.importance[:_MOST_BARS], strict=True)
