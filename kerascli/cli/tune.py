@@ -94,7 +94,7 @@ def _checked(document: "Document", flags: Sequence[str]) -> Sequence[str]:
     """
     from kerascli.config.misspelt import refuse_misspelt
     from kerascli.workflow.check import check, spec_of
-    from kerascli.workflow.interchange.init_from import fetch_published
+    from kerascli.workflow.interchange.networks import fetch_published
 
     refuse_misspelt(document)
     result = check(document, sets=(), flags=flags, progress=options.download_bar())

@@ -200,13 +200,6 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(number) for number in range(len(names)))
 
 
-def units_fault(name: str, output: TensorSpec) -> str | None:
-    """Return an error message if the number of output units is unknown but needed (one value per unit); else None."""
-    if output.shape and output.shape[-1] is None:
-        return f"'{name}' has one value per output unit and needs their number, got an output of shape {output}"
-    return None
-
-
 def shape_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None:
     """Return an error message if the targets' shape differs from the output's; else None."""
     if same_shape(target.shape, output.shape):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kerascli.foundation.shapes import PositiveFloat, TensorSpec
 from kerascli.losses.ranks import spread
-from kerascli.metrics.base import Metric, class_names, count_dtype, metric, shape_fault, units_fault
+from kerascli.metrics.base import Metric, class_names, count_dtype, metric, shape_fault
 
 _EPSILON = 1e-7
 
@@ -91,3 +91,10 @@ class F1Score(_FScore):
 
     def result(self, state: Tensor) -> Tensor:
         return self.score(state, 1.0)
+
+
+def units_fault(name: str, output: TensorSpec) -> str | None:
+    """Return an error message if the number of output units is unknown but needed (one value per unit); else None."""
+    if output.shape and output.shape[-1] is None:
+        return f"'{name}' has one value per output unit and needs their number, got an output of shape {output}"
+    return None

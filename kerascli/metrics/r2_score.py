@@ -8,7 +8,8 @@ from torch import Tensor
 
 from kerascli.foundation.shapes import NonNegativeInt, TensorSpec
 from kerascli.losses.ranks import spread
-from kerascli.metrics.base import Metric, class_names, count_dtype, metric, shape_fault, units_fault
+from kerascli.metrics.base import Metric, class_names, count_dtype, metric, shape_fault
+from kerascli.metrics.f_score import units_fault
 
 
 @metric(name="r2_score")

@@ -200,7 +200,7 @@ def test_a_peer_tells_of_every_epoch_and_learns(peer: str, digits: Path) -> None
 
 def test_a_peer_does_not_find_other_backends_and_others_do_not_take_them_for_loaded() -> None:
     code = (
-        "import importlib.util, sys\nfrom benchmarks.peers import _hide\n_hide(('torch',))\n"
+        "import importlib.util, sys\nfrom benchmarks.peers import hide\nhide('keras-jax')\n"
         "try: import torch\n"
         "except ModuleNotFoundError: print(importlib.util.find_spec('torch'), 'torch' in sys.modules)"
     )

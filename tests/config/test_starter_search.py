@@ -13,6 +13,7 @@ from kerascli.config.starter.search import add_search
 from kerascli.config.starter.start import start_from
 from kerascli.config.yaml.text import parse_document
 from kerascli.workflow.check import check
+from tests.support.needs import library
 
 RANDOM = np.random.default_rng(0)
 RATE = "compile.optimizer.adam.learning_rate"
@@ -49,12 +50,12 @@ def texts() -> Path:
 
 
 def images(classes: tuple[str, ...] = ("a", "b")) -> Path:
-    Image = pytest.importorskip("PIL.Image")
+    image = library("PIL.Image")
     for name in classes:
         (Path("images") / name).mkdir(parents=True)
         for number in range(20):
             pixels = RANDOM.integers(0, 255, (16, 16), dtype=np.uint8)
-            Image.fromarray(pixels).save(Path("images") / name / f"{number}.png")
+            image.fromarray(pixels).save(Path("images") / name / f"{number}.png")
     return Path("images")
 
 

@@ -29,7 +29,8 @@ from tests.support.models import model_faults
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = [ROOT / "configs", ROOT / "kerascli" / "config" / "starter" / "templates", ROOT / "benchmarks" / "configs"]
-CONFIGS = [path for folder in FOLDERS for path in sorted(folder.rglob("*.yaml"))]
+BASE = "common.yaml"  # no config: others extend it
+CONFIGS = [path for folder in FOLDERS for path in sorted(folder.rglob("*.yaml")) if path.name != BASE]
 SCHEMA = json_schema()
 DEFINITIONS = SCHEMA["$defs"]
 COMPONENTS = [(kind, cls) for kind, registry in registries().items() for cls in registry]

@@ -1,9 +1,9 @@
-"""Base class of attention layers, and functions that they share: masks, softmax over scores, torch's fused kernel."""
+"""Base class of attention layers, and what they share: masks, softmax over scores, the fused kernel, projections."""
 
 import math
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,7 +11,9 @@ from torch.nn import functional as F
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.activations.softmax import softmax
-from kerascli.layers.base import CallArgument, MergeLayer, ShapeMismatch
+from kerascli.layers.base import CallArgument, MergeLayer, ShapeMismatch, WeightedModule
+from kerascli.parts.base import Initializer, Regularizer
+from kerascli.parts.initializers import with_fans
 
 SCORES = "also return the attention scores, after masking and softmax, as a second result"
 CAUSAL = "hide later positions: step t of the query attends to steps up to t only"
@@ -111,3 +113,39 @@ def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
 
 def inverse_root(size: int) -> float:
     return 1 / math.sqrt(size)
+
+
+class HeadSettings(Protocol):
+    """Protocol of the settings that multi-head attention reads; `add_weight_of` reads further ones by their names."""
+
+    use_bias: bool
+    kernel_initializer: Initializer
+    dropout: float
+    sliding_window: int | None
+    flash_attention: bool | None
+    activity_regularizer: Regularizer | None
+    use_gate: bool
+    seed: int | None
+
+
+class Projection(WeightedModule):
+    """Dense projection of a tensor's last axes, with sizes `ins`, to axes with sizes `outs`.
+
+    The kernel has the shape (*ins, *outs) in Keras and (*outs, *ins) in torch.
+    """
+
+    kernel: Tensor
+    bias: Tensor | None
+
+    def __init__(self, settings: HeadSettings, ins: tuple[int, ...], outs: tuple[int, ...]) -> None:
+        super().__init__()
+        self.ins, self.outs = ins, outs
+        of_ins, of_outs = tuple(range(len(ins))), tuple(range(len(ins), len(ins) + len(outs)))
+        start = with_fans(settings.kernel_initializer, of_ins, of_outs)
+        self.add_weight_of(settings, "kernel", (*ins, *outs), initializer=start, axes=(*of_outs, *of_ins))
+        self.add_weight_of(settings, "bias", outs if settings.use_bias else None)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *, ins) -> (N, *, outs)
+        kernel = self.kernel.flatten(len(self.outs)).flatten(0, -2)
+        y = F.linear(x.flatten(-len(self.ins)), kernel, None if self.bias is None else self.bias.flatten())
+        return y.unflatten(-1, self.outs)

@@ -1,16 +1,16 @@
-"""Base classes of multi_head_attention and group_query_attention: attention in several heads; projections to them."""
+"""Base classes of multi_head_attention and group_query_attention: attention in several heads."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from kerascli.foundation.shapes import TensorSpec, show_shape
 from kerascli.layers.attention.base import (
     CALL,
     AttentionLayer,
+    HeadSettings,
+    Projection,
     causal_mask,
     combined_mask,
     feature_count,
@@ -19,47 +19,9 @@ from kerascli.layers.attention.base import (
     masked_softmax,
     window_mask,
 )
-from kerascli.layers.base import CallArgument, Outcome, ShapeMismatch, WeightedModule
+from kerascli.layers.base import CallArgument, Outcome, ShapeMismatch
 from kerascli.layers.geometry import broadcast_mask
 from kerascli.layers.regularization.dropout import dropout
-from kerascli.parts.base import Initializer, Regularizer
-from kerascli.parts.initializers import with_fans
-
-
-class HeadSettings(Protocol):
-    """Protocol of the settings that multi-head attention reads; `add_weight_of` reads further ones by their names."""
-
-    use_bias: bool
-    kernel_initializer: Initializer
-    dropout: float
-    sliding_window: int | None
-    flash_attention: bool | None
-    activity_regularizer: Regularizer | None
-    use_gate: bool
-    seed: int | None
-
-
-class Projection(WeightedModule):
-    """Dense projection of a tensor's last axes, with sizes `ins`, to axes with sizes `outs`.
-
-    The kernel has the shape (*ins, *outs) in Keras and (*outs, *ins) in torch.
-    """
-
-    kernel: Tensor
-    bias: Tensor | None
-
-    def __init__(self, settings: HeadSettings, ins: tuple[int, ...], outs: tuple[int, ...]) -> None:
-        super().__init__()
-        self.ins, self.outs = ins, outs
-        of_ins, of_outs = tuple(range(len(ins))), tuple(range(len(ins), len(ins) + len(outs)))
-        start = with_fans(settings.kernel_initializer, of_ins, of_outs)
-        self.add_weight_of(settings, "kernel", (*ins, *outs), initializer=start, axes=(*of_outs, *of_ins))
-        self.add_weight_of(settings, "bias", outs if settings.use_bias else None)
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *, ins) -> (N, *, outs)
-        kernel = self.kernel.flatten(len(self.outs)).flatten(0, -2)
-        y = F.linear(x.flatten(-len(self.ins)), kernel, None if self.bias is None else self.bias.flatten())
-        return y.unflatten(-1, self.outs)
 
 
 class MultiHeadLayer(AttentionLayer):

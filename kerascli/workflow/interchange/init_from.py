@@ -8,8 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from kerascli.config.config import Config, Progress
-from kerascli.config.run import RunSpec
+from kerascli.config.config import Config
 from kerascli.config.sections.init_from import INIT_FROM, InitFrom
 from kerascli.foundation.disk.files import memory_limit, read_bytes
 from kerascli.foundation.errors import (
@@ -102,15 +101,6 @@ def init_weights(experiment: Experiment, config: Config, runs_dir: Path, *, down
         report.facts |= {"bases": {**report.facts.get("bases", {}), base: facts}} if base else {"init_from": facts}
         report.notes.append(Note(_note(base or "weights", own, taken, str(facts["source"]))))
     return report
-
-
-def fetch_published(spec: RunSpec, progress: Progress | None) -> None:
-    """Download the published weights that a config names, unless they are on this machine."""
-    for section in spec.weight_sources.values():
-        if section.torchvision is not None:
-            published_tensors(section.published, progress)
-        elif section.application is not None and section.path is None:
-            published_file(*published_weights(*section.network), progress)
 
 
 def _absent(section: InitFrom) -> str | None:

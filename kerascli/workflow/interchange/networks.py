@@ -6,6 +6,7 @@ from pathlib import Path
 from kerascli.config.composition.applications import IMAGENET, Application
 from kerascli.config.config import Progress
 from kerascli.config.resolved import dump_model
+from kerascli.config.run import RunSpec
 from kerascli.data.base import Field
 from kerascli.foundation.errors import safe_text
 from kerascli.interop.applications import (
@@ -16,6 +17,7 @@ from kerascli.interop.applications import (
     published_weights,
 )
 from kerascli.interop.keras.names import KerasNames
+from kerascli.interop.published import published_tensors
 from kerascli.interop.torch_files import model_tensors
 from kerascli.runs.record import check_name
 from kerascli.workflow.interchange.importing import Imported, imported_run, new_run, write_model
@@ -71,3 +73,12 @@ def _loaded(network: Application, weights: str, size: int, progress: Progress | 
         weight.take(values[weight.name])
     facts = {"file": safe_text(str(path)), "sha256": digest, "application": network.name}
     return Loaded({"model": section}, experiment, KerasNames({}, {}, {}), facts, (NO_LOSS,))
+
+
+def fetch_published(spec: RunSpec, progress: Progress | None) -> None:
+    """Download the published weights that a config names, unless they are on this machine."""
+    for section in spec.weight_sources.values():
+        if section.torchvision is not None:
+            published_tensors(section.published, progress)
+        elif section.application is not None and section.path is None:
+            published_file(*published_weights(*section.network), progress)
