@@ -148,9 +148,9 @@ def test_mnists_are_read_from_the_files_of_keras_or_a_package(
         (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(idx(images))
         (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(idx((np.arange(rows) % 10).astype(np.uint8)))
     digests = {path.name: sha256_of_contents(path.read_bytes()) for path in folder.iterdir()}
-    monkeypatch.setattr(fashion_mnist.FashionMnist, "digests", digests)
+    monkeypatch.setattr(fashion_mnist.FashionMnist, "checksums", digests)
     packed = {path.name: hashlib.md5(path.read_bytes(), usedforsecurity=False) for path in folder.iterdir()}
-    monkeypatch.setattr(fashion_mnist.Kmnist, "digests", {name: digest.hexdigest() for name, digest in packed.items()})
+    monkeypatch.setattr(fashion_mnist.Kmnist, "checksums", {name: digest.hexdigest() for name, digest in packed.items()})
     found = SOURCES.parse(name)
     tables = found.load(CONTEXT)
     assert not server.asked
@@ -175,7 +175,7 @@ def test_spoilt_idx_files_are_noticed(
     spoil: Callable[[bytes], bytes], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = idx(np.array([1, 2, 3], np.uint8))
-    monkeypatch.setattr(fashion_mnist.FashionMnist, "digests", {"t": sha256_of_contents(data)})
+    monkeypatch.setattr(fashion_mnist.FashionMnist, "checksums", {"t": sha256_of_contents(data)})
     assert fashion_mnist.FashionMnist.problem(data, "t", (3,)) is None
     assert fashion_mnist.FashionMnist.problem(spoil(data), "t", (3,)) == reason
 

@@ -72,7 +72,7 @@ def _clothes(folder: Path, patch: pytest.MonkeyPatch) -> None:
         (folder / "fashion-mnist" / name).write_bytes(contents)
     patch.setattr(fashion_mnist, "_FILES", small)
     patch.setattr(
-        fashion_mnist.FashionMnist, "digests", {name: sha256_of_contents(contents) for name, contents in data.items()}
+        fashion_mnist.FashionMnist, "checksums", {name: sha256_of_contents(contents) for name, contents in data.items()}
     )
 
 

@@ -54,7 +54,7 @@ class _Images(Source):
     folder: ClassVar[str]
     """Name of the folder in Keras's cache of datasets."""
     classes: ClassVar[tuple[str, ...]]
-    digests: ClassVar[Mapping[str, str]]
+    checksums: ClassVar[Mapping[str, str]]
     """Mapping from file name to the unpacked file's SHA-256, or to the packed file's MD5."""
     packages: ClassVar[Path | None] = None
     """Folder in which a system package installs the files; None if there is no such package."""
@@ -100,7 +100,7 @@ class _Images(Source):
         array = parse_idx(raw, name)
         if array.shape != shape:
             raise DataError(f"expected an array of shape {shape}, the file has {array.shape}")
-        if cls.digests[name] not in (
+        if cls.checksums[name] not in (
             hashlib.sha256(raw).hexdigest(),
             hashlib.md5(data, usedforsecurity=False).hexdigest(),
         ):
@@ -115,7 +115,7 @@ class FashionMnist(_Images):
     `x` (28, 28) uint8 in 0..255, `y` 0..9. Downloaded once, unless Debian's package dataset-fashion-mnist is installed.
     """
 
-    address, folder, classes, digests, packages = KERAS_FILES, "fashion-mnist", CLASSES, SHA256, PACKAGED
+    address, folder, classes, checksums, packages = KERAS_FILES, "fashion-mnist", CLASSES, SHA256, PACKAGED
 
 
 @source()
@@ -126,4 +126,4 @@ class Kmnist(_Images):
     """
 
     address, folder = "http://codh.rois.ac.jp/kmnist/dataset/kmnist", "kmnist"
-    classes, digests = HIRAGANA, MD5
+    classes, checksums = HIRAGANA, MD5
