@@ -6,6 +6,7 @@ one of two steps, so that what is measured is `auto` as it is after such a run.
 
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -38,9 +39,9 @@ def prepare(job: Job, rows: int, peers: list[str]) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as runs:
             _train(job, Path(runs))
             export_run(find_run("latest", Path(runs)), "keras", folder / "model.keras")
-    mode_timing.SHARE, mode_timing._ROUNDS = float("inf"), _TIMED_STEPS
-    for peer in peers:
-        if peer in TIERS and "jit_compile" not in TIERS[peer]:
+    learning = [peer for peer in peers if peer in TIERS and "jit_compile" not in TIERS[peer]]
+    with patch.multiple(mode_timing, SHARE=float("inf"), _ROUNDS=_TIMED_STEPS):
+        for peer in learning:
             with tempfile.TemporaryDirectory(dir=folder) as runs:
                 _train(Job(peer, job.work, job.folder), Path(runs))
 
