@@ -150,7 +150,9 @@ def test_mnists_are_read_from_the_files_of_keras_or_a_package(
     digests = {path.name: sha256_of_contents(path.read_bytes()) for path in folder.iterdir()}
     monkeypatch.setattr(fashion_mnist.FashionMnist, "checksums", digests)
     packed = {path.name: hashlib.md5(path.read_bytes(), usedforsecurity=False) for path in folder.iterdir()}
-    monkeypatch.setattr(fashion_mnist.Kmnist, "checksums", {name: digest.hexdigest() for name, digest in packed.items()})
+    monkeypatch.setattr(
+        fashion_mnist.Kmnist, "checksums", {name: digest.hexdigest() for name, digest in packed.items()}
+    )
     found = SOURCES.parse(name)
     tables = found.load(CONTEXT)
     assert not server.asked
