@@ -25,7 +25,7 @@ CHAOS = Path(__file__).parents[1] / "support" / "chaos.py"
 
 
 def test_a_run_killed_at_twenty_random_moments_ends_bit_identical(tmp_path: Path) -> None:
-    config = write(tmp_path, HARD.replace("rows: 640", "rows: 2400"))  # long enough for a fast machine
+    config = write(tmp_path, HARD.replace("rows: 640", "rows: 6400"))  # long enough for a fast machine
     for folder, kills in (("calm", 0), ("chaos", 20)):
         command = [sys.executable, str(CHAOS), str(config), str(tmp_path / folder), str(kills), "7"]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
