@@ -1,4 +1,4 @@
-"""What a workload's peers train with: the arrays and the `.keras` file that kerascli makes of its config, and verdicts.
+"""Prepare the folder of a workload: the arrays and the `.keras` file that its peers train with, and timed modes.
 
 `auto` learns between runs, by timing both execution modes when a training has been long enough. Here it does so after
 one of two steps, so that what is measured is `auto` as it is after such a run.

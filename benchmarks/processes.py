@@ -27,7 +27,7 @@ class Died(Exception):
 class Finished:
     seconds: float
     cpu_seconds: float
-    """Of user and system."""
+    """CPU time of the process in user and system mode, in seconds."""
     peak_mib: float
     stdout: str
     stderr: str

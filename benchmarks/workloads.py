@@ -1,4 +1,4 @@
-"""What is trained, the same by every peer: models as configs, over arrays of `arrays.py`."""
+"""Workloads of the benchmarks: a config each, which every peer trains on the arrays that `arrays.py` makes."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -20,7 +20,7 @@ class Workload:
     quick_rows: int
     """Rows of an epoch with --quick: two batches."""
     in_keras: bool = True
-    """Whether a `.keras` file holds the model: not one of formulas, or with several optimizers."""
+    """True if the model can be exported as a `.keras` file, which formulas and several optimizers prevent."""
     in_torch: bool = True
 
 

@@ -1,4 +1,4 @@
-"""What `init --search` brings: python -m benchmarks.starters.search [--half HALF] [--only NAME...] [--write PAGE].
+"""Measure a search over what `init --search` writes: python -m benchmarks.starters.search [--half HALF] [--write PAGE].
 
 For each set and seed `init --from --search` writes a config, and `tune` trains its trials, one at a time on one thread.
 The first trial is the config as `train` trains it; the seed draws weights, split and points. The space was chosen on

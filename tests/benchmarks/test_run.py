@@ -24,7 +24,7 @@ from benchmarks.yardsticks import nats, of_penguins
 from kerascli.workflow.check import check
 
 BIASES = {"masked_lstm": 4 * 128, "two_lstms": 2 * 4 * 128}
-"""What torch's LSTMs have more: two biases where Keras's have one."""
+"""Additional parameters of torch's LSTMs, which have two biases where Keras's have one."""
 
 
 @pytest.fixture(scope="module")
