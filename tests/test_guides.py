@@ -93,6 +93,14 @@ def test_words_and_numbers_may_not_differ(shown: str, printed: str) -> None:
     assert not like(shown, printed)
 
 
+def test_a_page_may_name_a_tolerance(tmp_path: Path) -> None:
+    session = Session(tmp_path)
+    session.play("<!-- tolerance: 0.5 -->\n```console\n$ echo loss 0.3 of 20 rows\nloss 0.2 of 20 rows\n```\n")
+    assert not session.faults
+    session.play("<!-- tolerance: 0.5 -->\n```console\n$ echo loss 0.6 of 20 rows\nloss 0.2 of 20 rows\n```\n")
+    assert len(session.faults) == 1
+
+
 def test_lines_that_are_missing_or_too_many_are_found() -> None:
     assert difference(["a", "b"], ["a", "b"]) is None
     assert difference(["a", "...", "d"], ["a", "b", "c", "d"]) is None
