@@ -61,6 +61,7 @@ def _show(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Show the trials of a study, and the importance of its parameters."""
+    from kerascli.report.console import folds_text
     from kerascli.report.tables import columns_text, facts_table
     from kerascli.studies.sampling import write_importance
     from kerascli.studies.table import columns_of, study_table
@@ -68,10 +69,11 @@ def _show(
     if json and as_csv:
         raise ConfigError("--csv cannot be used with --json")
     opened = _open(study, runs_dir)
-    note = write_importance(opened)
+    of_folds = opened.facts.tune is None and not (sort or as_csv)
+    note = None if of_folds else write_importance(opened)
     facts = study_table(opened)
-    if json:
-        options.say_json(facts)
+    if json or of_folds:
+        options.say_json(facts) if json else options.say(f"{folds_text(facts['folds'])}\n")
         return
     columns = columns_of(facts, sort)
     if as_csv:

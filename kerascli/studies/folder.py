@@ -19,7 +19,7 @@ from kerascli.config.sections.tune import TuneSection, parse_tune
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.disk import locks, storage
-from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, StorageError
+from kerascli.foundation.errors import ConfigError, FileRefused, StorageError
 from kerascli.runs import index
 from kerascli.runs.history import Row, parse
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted, read_bytes, read_text
@@ -220,6 +220,12 @@ class Study:
         """Return the best trials: one, with several objectives the front; [] if none is completed."""
         return best_trials(self.trials(), self.facts.directions) if self.facts.directions else []
 
+    def runs(self) -> list[Member]:
+        """Return the runs that it stands for: of folds all of them, else those of its best trial; [] without one."""
+        if self.facts.tune is None:
+            return self.members()
+        return [run for best in self.best()[:1] for run in self.member(best.number).runs]
+
     def locked(self) -> AbstractContextManager[None]:
         """Context manager that holds the study's own lock, for the moments in which its files are changed."""
         return locks.lock(self.path, patience_seconds=30)
@@ -257,23 +263,11 @@ def find_study(selector: str, runs_dir: Path) -> Study:
     return Study(path)
 
 
-def runs_of(study: Study) -> list[Member]:
-    """Return the runs that a study stands for: of folds all of them, else those of its best trial; [] without one."""
-    if study.facts.tune is None:
-        return study.members()
-    return [run for best in study.best()[:1] for run in study.member(best.number).runs]
-
-
 def find_run(selector: str, runs_dir: Path) -> RunRecord:
     """Return the run that a selector names, of a study its best trial.
 
     Raises ConfigError unless one is found, also for a study of folds, or whose best trial has a run for each fold.
     """
-    try:
-        return index.find_run(selector, runs_dir)
-    except KerasCliError:
-        path = None if selector == index.LATEST else index.find_study(selector, runs_dir)
-        runs = [] if path is None or Study(path).facts.tune is None else runs_of(Study(path))
-        if len(runs) != 1:
-            raise
-        return runs[0]
+    study = index.study_path(selector, runs_dir)
+    runs = [] if study is None or Study(study).facts.tune is None else Study(study).runs()
+    return runs[0] if len(runs) == 1 else index.find_run(selector, runs_dir)

@@ -6,7 +6,6 @@ Nothing is stored between two points: a sampler is seeded by (seed, number), and
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import islice, product
 from typing import Any
 
@@ -36,8 +35,9 @@ def next_point(
     if tune.sampler == "random":
         return tune.space.active(lambda each: _uniform(each, f"{seed}/{number}/{each.name}"))
     sampler = optuna().samplers.TPESampler(seed=_hash(f"{seed}/{number}") % 2**32)
-    trial = rebuilt(tune.space, earlier, directions, sampler).ask()
-    return tune.space.active(partial(_suggested, trial))
+    distributions = {each.name: _distribution(each) for each in tune.space.parameters}
+    suggested = rebuilt(tune.space, earlier, directions, sampler).ask(distributions).params
+    return tune.space.active(lambda each: _rounded(each, suggested[each.name]))
 
 
 def grid_size(tune: TuneSection, written: Point, most: int) -> int:
@@ -63,17 +63,17 @@ def _hash(text: str) -> int:
 
 def _uniform(parameter: Parameter, key: str) -> int | float:
     """Return a number of a parameter's range, drawn uniformly (on its scale) by a key."""
-    share, (low, high) = _hash(key) / 2**64, parameter.bounds
+    share, (low, high) = _hash(key) / 2**64, parameter.domain.range
     if parameter.is_integer:
         low, high = low - 0.5, high + 0.5
-    is_log = parameter.domain is not None and parameter.domain.log
-    value = math.exp(math.log(low) + (math.log(high) - math.log(low)) * share) if is_log else low + (high - low) * share
-    return _rounded(parameter, value)
+    if parameter.domain.log:
+        return _rounded(parameter, math.exp(math.log(low) + (math.log(high) - math.log(low)) * share))
+    return _rounded(parameter, low + (high - low) * share)
 
 
 def _rounded(parameter: Parameter, value: float) -> int | float:
     """Return a number of a parameter's range: an integer, or a number of five significant digits."""
-    lowest, highest = parameter.bounds
+    lowest, highest = parameter.domain.range
     return min(max(round(value) if parameter.is_integer else float(f"{value:.5g}"), lowest), highest)
 
 
@@ -107,22 +107,13 @@ def rebuilt(space: Space, trials: Sequence[TrialFacts], directions: Directions, 
     return study
 
 
-def _suggested(trial: Any, parameter: Parameter) -> int | float:
-    """Return the value of a parameter that a trial of Optuna suggests."""
-    kind, arguments, options = _in_optuna(parameter)
-    return _rounded(parameter, getattr(trial, f"suggest_{kind}")(parameter.name, *arguments, **options))
-
-
 def _distribution(parameter: Parameter) -> Any:
-    kind, arguments, options = _in_optuna(parameter)
-    return getattr(optuna().distributions, f"{kind.title()}Distribution")(*arguments, **options)
-
-
-def _in_optuna(parameter: Parameter) -> tuple[str, Sequence[Any], dict[str, bool]]:
-    """Return the kind of a parameter in Optuna, with arguments and keyword arguments of that kind."""
-    if parameter.domain is None:
-        return "categorical", [range(len(parameter.items))], {}
-    return "int" if parameter.is_integer else "float", parameter.bounds, {"log": parameter.domain.log}
+    """Return a parameter's distribution in Optuna."""
+    kinds, low, high = optuna().distributions, *parameter.domain.range
+    if parameter.items:
+        return kinds.CategoricalDistribution(range(len(parameter.items)))
+    kind = kinds.IntDistribution if parameter.is_integer else kinds.FloatDistribution
+    return kind(low, high, log=parameter.domain.log)
 
 
 def write_importance(study: Study) -> str | None:

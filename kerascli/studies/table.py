@@ -2,6 +2,7 @@
 trial."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -35,7 +36,7 @@ def study_table(study: Study) -> dict[str, Any]:
         **head, "objectives": dict(zip((each.name for each in tune.objective), facts.directions, strict=True)),
         "sampler": tune.sampler, "stopped": study.stopped(),
         "parameters": [each.name for each in tune.space.parameters],
-        "logarithmic": [each.name for each in tune.space.parameters if each.domain is not None and each.domain.log],
+        "logarithmic": [each.name for each in tune.space.parameters if each.domain.log],
         "trials": [_row(study, tune, each) for each in trials], "best": [each.number for each in best],
         "test": {each.number: each.results.get("test", {}) for each in best},
         "importance": json_object(must_read(path, TEXT_LIMIT_BYTES), path) if path.exists() else None,
@@ -82,7 +83,7 @@ def histories_of(study: Study) -> dict[str, list[Row]]:
     return {member.path.name.lstrip("0"): member.runs[-1].rows() for member in study.members()}
 
 
-def columns_of(table: dict[str, Any], sort: str | None = None) -> dict[str, list[Any]]:
+def columns_of(table: Mapping[str, Any], sort: str | None = None) -> dict[str, list[Any]]:
     """Return the columns of the table of trials by their headings, sorted by one of them: numbers up, then the others.
 
     Raises ConfigError if it has no such column.

@@ -17,31 +17,27 @@ def by_epoch(rows: Sequence[Row], objective: Objective, way: str) -> list[float]
     return list(accumulate((-math.inf if math.isnan(value) else value for value in values), max))
 
 
-def value_of(rows: Sequence[Row], objective: Objective, way: str) -> float | None:
-    """Return the value of an objective in its best epoch, or in the last one; None without a finite value."""
+def value_of(rows: Sequence[Row], objective: Objective, way: str) -> float:
+    """Return the value of an objective in its best epoch, or in the last one; nan without a finite value."""
     values = [float(row.get(objective.name, math.nan)) for row in (rows[-1:] if objective.last else rows)]
-    return (min if way == "min" else max)(filter(math.isfinite, values), default=None)
+    return (min if way == "min" else max)(filter(math.isfinite, values), default=math.nan)
 
 
-def by_fold(member: Member, objective: Objective, way: str) -> list[float | None]:
-    """Return the mean of a trial's objective over the first fold, the first two, and so on; None without a finite one.
+def by_fold(member: Member, objective: Objective, way: str) -> list[float]:
+    """Return the mean of a trial's objective over the first fold, the first two, and so on; nan without a finite one.
 
     Without folds it is the value of the trial itself.
     """
     values = [value_of(run.rows(), objective, way) for run in member.runs]
-    means: list[float | None] = []
-    for count in range(1, len(values) + 1):
-        first = [value for value in values[:count] if value is not None]
-        means.append(fmean(first) if len(first) == count else None)
-    return means
+    return [fmean(values[:count]) for count in range(1, len(values) + 1)]
 
 
 def progress_of(member: Member, objective: Objective, way: str) -> list[float]:
     """Return a trial's values to prune by, higher is better: the best up to each epoch, or the mean up to each fold."""
     if member.runs[0] is member:
         return by_epoch(member.rows(), objective, way)
-    sign = -1.0 if way == "min" else 1.0
-    return [sign * mean for mean in by_fold(member, objective, way) if mean is not None]
+    means = by_fold(member, objective, way)
+    return [-mean if way == "min" else mean for mean in means if math.isfinite(mean)]
 
 
 def is_pruned(pruner: Pruner, own: Sequence[float], others: Sequence[Sequence[float]]) -> bool:

@@ -86,14 +86,16 @@ def _corners(space: Space) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         while outer.condition is not None:
             name, chosen[name] = outer.condition
             outer = by_name[name]
-        for end in parameter.bounds if parameter.items == () else range(len(parameter.items)):
+        for end in range(len(parameter.items)) if parameter.items else parameter.domain.range:
             numbers = {**chosen, parameter.name: end}
-            sets = space.values(space.active(lambda each, numbers=numbers: numbers.get(each.name, each.bounds[0])))
-            place = parameter.path if parameter.domain is not None else (*parameter.path, int(end))
+            sets = space.values(
+                space.active(lambda each, numbers=numbers: numbers.get(each.name, each.domain.range[0]))
+            )
+            place = (*parameter.path, int(end)) if parameter.items else parameter.path
             yield ("tune", *place), {path: sets[path] for path in sets if path == outer.setting}
     if len(space.parameters) > 1:
         for side in (0, 1):
-            yield ("tune",), space.values(space.active(lambda each, side=side: each.bounds[side]))
+            yield ("tune",), space.values(space.active(lambda each, side=side: each.domain.range[side]))
 
 
 def _corner_faults(

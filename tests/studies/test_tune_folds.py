@@ -131,7 +131,7 @@ def test_a_trial_is_pruned_between_folds(tmp_path: Path) -> None:
     )
     pruned = tuned(tmp_path, text.replace("seed: 2", "seed: 3"))
     assert not Worker(pruned).work()
-    kept: list[list[float | None]] = []
+    kept: list[list[float]] = []
     for number in range(1, 7):
         member, facts = pruned.member(number), trial(pruned, number)
         means = by_fold(member, LOSS, "min")

@@ -15,6 +15,7 @@ from kerascli.foundation.events import Began, Event, FoldsEnded, Note
 from kerascli.report.predictions import csv_text
 from kerascli.runs.reading import quoted
 from kerascli.studies.folder import Member, Study, TrialFacts
+from kerascli.studies.table import fold_results
 from kerascli.workflow.advice.advise import notes
 from kerascli.workflow.bases import open_config
 from kerascli.workflow.evaluate import evaluate_rows
@@ -118,7 +119,7 @@ def _train_folds(study: Study, document: Document, options: Options, progress: P
         _write_predictions(study, tables)
     except Interrupted as error:
         raise interrupted_error(error.faults[0].text, study.path, error.signal_number) from None
-    yield FoldsEnded(str(study.path), str(study.path / PREDICTIONS))
+    yield FoldsEnded(str(study.path), fold_results(study.trials()), str(study.path / PREDICTIONS))
 
 
 def _predicted(study: Study, number: int, options: Options) -> Generator[Event, None, Columns]:

@@ -1,6 +1,7 @@
 """Train trials of a study in one process, until none is left that no other worker has claimed."""
 
 import gc
+import math
 import platform
 import shutil
 import socket
@@ -136,10 +137,9 @@ class Worker:
         """Return the facts about a trained trial that its runs have. Raises KerasCliError without a finite value."""
         runs, values = member.runs, list[float]()
         for objective, way in zip(self.study.tune.objective, self.study.facts.directions, strict=True):
-            value = by_fold(member, objective, way)[-1]
-            if value is None:
+            values.append(by_fold(member, objective, way)[-1])
+            if math.isnan(values[-1]):
                 raise KerasCliError(f"{objective.name} has no finite value")
-            values.append(value)
         tests = [(run.facts()["results"] or {}).get("test", {}) for run in runs]
         return {
             "values": values, "epochs": sum(len(run.rows()) for run in runs), "mode": runs[0].facts()["execution_mode"],
