@@ -9,9 +9,9 @@ import typer
 
 from kerascli.cli import options
 from kerascli.cli.options import argument, option
-from kerascli.cli.runs import ListGroup, is_confirmed, studies_table
+from kerascli.cli.runs import ListGroup, remove_confirmed, studies_table
 from kerascli.foundation.disk import storage
-from kerascli.foundation.errors import ConfigError, StorageError
+from kerascli.foundation.errors import ConfigError
 from kerascli.runs.reading import LATEST, quoted
 
 if TYPE_CHECKING:
@@ -123,12 +123,4 @@ def _remove(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Remove studies with all their trials."""
-    opened = [_open(each, runs_dir) for each in dict.fromkeys(studies)]
-    if not yes and not is_confirmed(each.path for each in opened):
-        options.note("nothing was removed")
-        return
-    for each in opened:
-        if any(member.is_claimed() for member in each.members()):
-            raise StorageError(f"{quoted(each.path)} is being trained", hint="stop it first")
-        storage.remove_folder(each.path)
-        options.note(f"removed {each.path}")
+    remove_confirmed({study.path: study.remove for study in (_open(each, runs_dir) for each in studies)}, yes=yes)

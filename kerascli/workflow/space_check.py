@@ -35,11 +35,15 @@ def check_space(config: Config, specs: Sequence[RunSpec], describe: Callable[[Co
         text = "pruner: over folds it is median, which decides between them"
         faults.append(Fault(text, ("tune", "pruner"), hint="pruner: median"))
     document = replace(document, data={**document.data, "flags": dict(config.flags)})
-    for place, sets in () if faults else _corners(tune.space):
-        if place != ("tune",) or not faults:  # together they have the faults of each alone
-            faults += _corner_faults(document, place, sets, describe)
-    if faults:
-        raise document.error(faults)
+    blamed, at_corners = {fault.path for fault in faults}, dict[tuple[Path, str], Fault]()
+    for place, sets in _corners(tune.space):
+        if place[:3] not in blamed and (place != ("tune",) or not (faults or at_corners)):  # together: those of each
+            for fault in _corner_faults(document, sets, describe):  # each is reported at the first corner that has it
+                shown = ", ".join(f"{path.removeprefix('flags.')} {in_yaml(value)}" for path, value in sets.items())
+                text = f"at {shown}: {fault.text}"
+                at_corners.setdefault((place, fault.text), Fault(text, place, hint=fault.hint))
+    if faults or at_corners:
+        raise document.error([*faults, *at_corners.values()])
     return tuple(ways[each.name] for each in tune.objective)
 
 
@@ -98,12 +102,9 @@ def _corners(space: Space) -> Iterator[tuple[Path, Mapping[str, Any]]]:
             yield ("tune",), space.values(space.active(lambda each, side=side: each.domain.range[side]))
 
 
-def _corner_faults(
-    document: Document, place: Path, sets: Mapping[str, Any], describe: Callable[[Config], Any]
-) -> list[Fault]:
+def _corner_faults(document: Document, sets: Mapping[str, Any], describe: Callable[[Config], Any]) -> Sequence[Fault]:
     try:
         in_each(open_config(config_at(document, sets)).phases, describe)
     except (ConfigError, DataError) as error:
-        shown = ", ".join(f"{path.removeprefix('flags.')} {in_yaml(value)}" for path, value in sets.items())
-        return [Fault(f"at {shown}: {each.text}", place, hint=each.hint) for each in error.faults[:3]]
-    return []
+        return error.faults[:3]
+    return ()

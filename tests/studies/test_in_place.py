@@ -9,7 +9,7 @@ from kerascli.config.yaml.in_place import with_values
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.errors import ConfigError
 from kerascli.studies.folder import TrialFacts, best_trials
-from kerascli.studies.values import by_epoch, value_of
+from kerascli.studies.sampling import by_epoch, value_of
 
 TEXT = """\
 # first

@@ -13,7 +13,7 @@ from kerascli.config.sections.tune import Objective
 from kerascli.foundation.errors import ConfigError, StorageError
 from kerascli.runs.index import find_run
 from kerascli.studies.folder import Study, TrialFacts
-from kerascli.studies.values import by_fold, value_of
+from kerascli.studies.sampling import by_fold, value_of
 from kerascli.workflow.tuning import worker
 from kerascli.workflow.tuning.command import run_study
 from kerascli.workflow.tuning.worker import Worker
