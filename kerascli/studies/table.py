@@ -2,7 +2,7 @@
 trial."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from statistics import fmean, stdev
@@ -125,6 +125,12 @@ def study_line(path: Path) -> dict[str, Any]:
             line |= {"best": best.number, "value": best.values[0]}
         line["status"] = "running" if study.is_running() else status
     return line
+
+
+def study_columns(paths: Iterable[Path]) -> dict[str, list[Any]]:
+    """Return the columns of the list of studies by their headings."""
+    lines = [study_line(path) for path in paths]
+    return {name: [line[name] for line in lines] for name in lines[0]}
 
 
 def best_config(study: Study) -> tuple[int, str]:
