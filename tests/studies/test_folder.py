@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from kerascli.config.sections.tune import MAX_TRIALS
 from kerascli.foundation.disk import locks
 from kerascli.foundation.disk.locks import Locked
 from kerascli.foundation.errors import ConfigError, FileRefused
@@ -13,6 +14,7 @@ from kerascli.runs import index
 from kerascli.runs.annotations import change_tags
 from kerascli.runs.record import RunRecord
 from kerascli.studies.folder import Study, StudyFacts, TrialFacts, find_run, find_study
+from kerascli.studies.table import study_line, study_table
 from kerascli.workflow.bases import run_named
 from kerascli.workflow.tuning.worker import Worker
 from tests.support.runs_harness import command
@@ -162,3 +164,13 @@ def test_gpus_are_assigned_to_workers_in_turn(
     study = Study.create(tmp_path, "a", FACTS.model_copy(update={"device": asked}))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     assert [Worker(study, index).device() for index in range(3)] == devices
+
+
+def test_a_study_that_a_timeout_ends_has_no_number_of_trials(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, "a", FACTS.model_copy(update={"trials": MAX_TRIALS}))
+    _trial(study, 1, 0.5)
+    line = study_line(study.path)
+    assert (line["status"], line["done"], study_table(study)["trials_planned"]) == ("completed", "1", None)
+    study.write(FACTS)
+    line = study_line(study.path)
+    assert (line["status"], line["done"], study_table(study)["trials_planned"]) == ("interrupted", "1 of 5", 5)

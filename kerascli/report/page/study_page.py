@@ -51,7 +51,8 @@ def study_html(
 def _overview(facts: Mapping[str, Any]) -> Element:
     """Return the section with the number of trials, and the best ones with their results on the test split."""
     what = "folds" if "folds" in facts else f"trials by {facts['sampler']}"
-    lines = [f"{facts['trials_done']} of {facts['trials_planned']} {what}."]
+    of = "" if facts["trials_planned"] is None else f" of {facts['trials_planned']}"
+    lines = [f"{facts['trials_done']}{of} {what}."]
     for each in [each for each in facts.get("trials", ()) if each["trial"] in facts["best"]][:8]:
         test = facts["test"][each["trial"]]
         results = f"; on the test split {value_text(test)}" if test else ""
