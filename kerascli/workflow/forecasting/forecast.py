@@ -92,12 +92,8 @@ def forecast(
 
 def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarray]:
     """Return a mapping from column to future values, to show beside a forecast; default: the dates, if known."""
-    if not keep:
-        main = main_dates(series)
-        has_dates = main is not None and (
-            series.dates[main].step() is not None or (series.future is not None and main in series.future)
-        )
-        keep = [main] if main is not None and has_dates else []
+    if not keep and (main := main_dates(series)) is not None:
+        keep = [main] if main in (series.future or ()) or series.dates[main].step() is not None else []
     group = series.group_column(rows)
     kept = {**group, **{name: future_values(series, name, rows) for name in keep if name not in group}}
     for name, values in kept.items():
