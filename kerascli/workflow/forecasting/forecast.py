@@ -21,7 +21,7 @@ from kerascli.workflow.forecasting.series import (
     future_values,
     main_dates,
     read_future,
-    read_series,
+    read_history,
     whole_column,
 )
 from kerascli.workflow.forecasting.series_model import SeriesModel, with_floats
@@ -40,11 +40,9 @@ def forecast_run(
     in the model's scale. Raises ConfigError, DataError, FileRefused.
     """
     model, kept = SeriesModel.of(run), frozenset(keep)
-    if what in SPLITS:
-        later = read_future(model, future, kept)
-        series_list = [series for table in histories_of(model, what) for series in each_series(model, table, later)]
-    else:
-        series_list = read_series(model, what, future, kept)
+    later = read_future(model, future, kept)
+    histories = histories_of(model, what) if what in SPLITS else [read_history(model, what, kept)]
+    series_list = [series for table in histories for series in each_series(model, table, later)]
     parts = [forecast(model, series, horizon, keep=keep, raw=raw) for series in series_list]
     return parts[0] if model.source.group is None else _below_each_other(parts)
 

@@ -47,14 +47,14 @@ class Series:
         return {name: np.full(rows, value, object if isinstance(value, str) else None)}
 
 
-def read_series(model: SeriesModel, what: str, future: Path | None, keep: frozenset[str] = frozenset()) -> list[Series]:
-    """Return the time series in the file `what` (`-`: standard input), with known columns of the file `future`.
+def read_history(model: SeriesModel, what: str, keep: frozenset[str] = frozenset()) -> Table:
+    """Return the table of the time series in the file `what` (`-`: standard input), with gaps filled.
 
     `keep` names columns to read in addition to those that the model needs.
     """
     history = model.source.filled(read_table(model, what, model.used, keep), model.data.columns())
     model.run.warnings += [Fault(history.note, level="warning")] if history.note else []
-    return each_series(model, history, read_future(model, future, keep))
+    return history
 
 
 def read_future(model: SeriesModel, future: Path | None, keep: frozenset[str] = frozenset()) -> Table | None:
