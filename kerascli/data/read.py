@@ -39,8 +39,8 @@ def joined(tables: Sequence[Table]) -> Table:
 
     name = ", ".join(dict.fromkeys(table.name for table in tables))
     note = "; ".join(filter(None, (table.note for table in tables)))
-    return Table(columns, int(ends[-1]), name=name, made_of=place, skipped=_skipped(tables), note=note,
-                 gap_hint=first.gap_hint).with_files(files)  # fmt: skip
+    table = Table(columns, int(ends[-1]), name=name, made_of=place, skipped=_skipped(tables), note=note)
+    return table.with_files(files)
 
 
 def _skipped(tables: Sequence[Table]) -> Skipped | None:

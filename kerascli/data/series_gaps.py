@@ -14,8 +14,6 @@ from kerascli.foundation.errors import DataError, counted, in_yaml, safe_text
 WAYS = ("forward", "linear")
 Fill = Literal["forward", "linear"] | float | dict[str, float | str]
 """Type of `timeseries.fill`: a way to fill all columns, or a mapping from column to a way or a constant."""
-GAP_HINT = "'fill: forward' of timeseries takes the value before; if there is none, begin later by 'start_index'"
-"""Hint of an error about a missing value in windows."""
 Rows = Sequence[np.ndarray]
 """Rows of each of the series of a table, which are one after the other."""
 _PATH = ("data", "source", "timeseries", "fill")

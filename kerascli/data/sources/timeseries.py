@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import field_validator, model_validator
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.series_gaps import GAP_HINT, WAYS, Fill, filled, ordered_dates
+from kerascli.data.series_gaps import WAYS, Fill, filled, ordered_dates
 from kerascli.data.sources.wrapped import Gathered, WrappedSource, gathered, values_in_memory
 from kerascli.data.storage.blocks import rows_by_value
 from kerascli.data.storage.on_disk import Values
@@ -29,6 +29,8 @@ class Timeseries(WrappedSource):
     `[{columns: [a, b]}]` is (sequence_length, 2). As Keras's timeseries_dataset_from_array. With `group` the rows are
     of several series, and no window crosses from one to another.
     """
+
+    gap_hint = "'fill: forward' of timeseries takes the value before; if there is none, begin later by 'start_index'"
 
     sequence_length: PositiveInt
     """Length of a window, in time steps."""
@@ -205,7 +207,7 @@ class Timeseries(WrappedSource):
             return table.place(int(starts[row]) + behind, column.removesuffix(NEXT) if is_next else column)
 
         return Table(columns, len(starts), name=table.name, numbers=table.numbers()[starts], made_of=place,
-                     skipped=table.skipped, note=table.note, gap_hint=GAP_HINT)  # fmt: skip
+                     skipped=table.skipped, note=table.note)  # fmt: skip
 
     def _all_starts(
         self, series: Mapping[str | int | None, np.ndarray], table: Table, split: str, *, ahead: bool

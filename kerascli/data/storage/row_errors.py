@@ -69,11 +69,10 @@ def _usable(table: Table, check: Callable[[Table], object]) -> Table:
     while True:
         try:
             check(table)
+            return table
         except BadRows as bad:
             table = _without(table, bad)
         except KerasCliError:
-            return table
-        else:
             return table
 
 

@@ -50,10 +50,7 @@ def forecast_run(
 def _below_each_other(parts: Sequence[Predictions]) -> Predictions:
     """Return the forecasts of several series as one table; a column of `keep` that a series lacks is empty there."""
     names = dict.fromkeys(name for part in parts for name in part.kept)
-    kept = [
-        {name: part.kept[name] if name in part.kept else np.full(part.rows, "", object) for name in names}
-        for part in parts
-    ]
+    kept = [{name: part.kept.get(name, np.full(part.rows, "", object)) for name in names} for part in parts]
 
     def stacked(columns: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
         return {name: np.concatenate([each[name] for each in columns]) for name in columns[0]}
@@ -93,12 +90,7 @@ def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarra
     if not keep and (main := main_dates(series)) is not None:
         keep = [main] if main in (series.future or ()) or series.dates[main].step() is not None else []
     group = series.group_column(rows)
-    kept = {**group, **{name: future_values(series, name, rows) for name in keep if name not in group}}
-    for name, values in kept.items():
-        if len(values) < rows:
-            text = f"'{safe_text(name)}' has {counted(len(values), 'row')} of the future, the forecast {rows:,}"
-            raise DataError(text, place=series.future.name if series.future else series.name)
-    return kept
+    return {**group, **{name: future_values(series, name, rows) for name in keep if name not in group}}
 
 
 class _Forecast:

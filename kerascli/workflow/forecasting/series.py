@@ -161,10 +161,13 @@ def future_values(series: Series, column: str, rows: int) -> np.ndarray:
     """Return the values of a column in the first `rows` rows after a time series.
 
     The values come from the file of future columns or, for a column of dates with a constant step, continue the dates.
-    Raises DataError for any other column.
+    Raises DataError for any other column, and for a file of fewer rows.
     """
-    if series.future is not None and column in series.future:
-        return in_memory(series.future.column(column))[:rows]
+    if (future := series.future) is not None and column in future:
+        if future.rows < rows:
+            text = f"'{safe_text(column)}' has {counted(future.rows, 'row')} of the future, the forecast {rows:,}"
+            raise DataError(text, place=future.name)
+        return in_memory(future.column(column))[:rows]
     dates = series.dates.get(column)
     if dates is None:
         series.history.column(column)  # raises DataError with the most similar name
