@@ -144,7 +144,8 @@ PROCESS_WORDS = re.compile(
 KNOW_PROCESSES = {
     "cli/evaluate.py", "cli/options.py", "cli/predict.py", "cli/process_group.py", "cli/train.py", "cli/validate.py",
     "config/sections/fit.py", "foundation/device.py", "layers/normalization/batch_normalization.py",
-    "workflow/check.py", "workflow/loaded.py", "workflow/train.py", "workflow/fitting/frozen.py", "workflow/fitting/make_trainer.py",
+    "workflow/check.py", "workflow/loaded.py", "workflow/train.py", "workflow/fitting/frozen.py",
+    "workflow/fitting/make_trainer.py",
     "workflow/fitting/memory_estimate.py", "workflow/fitting/options.py", "workflow/fitting/part_writer.py",
     "workflow/fitting/phases.py", "workflow/fitting/plan.py", "workflow/fitting/saver.py",
 }  # fmt: skip
