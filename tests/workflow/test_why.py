@@ -131,7 +131,7 @@ fit: {epochs: 1}
         for weight, value in zip(run.experiment.weights, values, strict=True):
             weight.tensor.copy_(torch.tensor(value))
     from kerascli.data.batches.rows import MemorySplit
-    from kerascli.workflow.why.gradients import integrated_gradients
+    from kerascli.workflow.why.methods import integrated_gradients
     from kerascli.workflow.why.score import score_of
 
     x = np.array([[1.0, 2.0, -1.0], [0.5, -0.5, 2.0]], np.float32)

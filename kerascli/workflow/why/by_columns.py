@@ -14,15 +14,13 @@ from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
-from kerascli.foundation.errors import ConfigError, DataError
+from kerascli.foundation.errors import ConfigError
 from kerascli.report.reasons import Reasons
-from kerascli.training.evaluate import predict
 from kerascli.workflow.evaluate import Compared, evaluate_rows
 from kerascli.workflow.evaluation.facts import resampled, row_losses
-from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
-from kerascli.workflow.why.gradients import flat
-from kerascli.workflow.why.score import must_have
+from kerascli.workflow.why.methods import flat
+from kerascli.workflow.why.score import must_have, predictions
 
 _ROWS, _BYTES = 1024, 2**26
 """Maximum number, and approximate size, of the rows in which the values of a column are changed to see which places of
@@ -113,9 +111,7 @@ def _middle(values: np.ndarray) -> np.ndarray:
 
 
 def reference_rows(splits: Mapping[str, Split], most: int = 1000) -> MemorySplit:
-    """Return at most `most` of the training rows, at equal distances. Raises DataError if there are none."""
-    if "train" not in splits:
-        raise DataError("the run's data has no 'train' split")
+    """Return at most `most` of the training rows, at equal distances."""
     rows = splits["train"]
     return rows.read(np.unique(np.linspace(0, rows.rows - 1, min(most, rows.rows)).astype(np.int64)))
 
@@ -126,8 +122,6 @@ def permutation_importance(run: LoadedRun, rows: Split, metric: str, repeats: in
 
     The interval covers shuffles and rows: it is that of resamples of blocks of rows. Raises ConfigError.
     """
-    if run.experiment.spec.training is None:
-        raise ConfigError("permutation: the run has no 'compile' section: there is no loss to compare")
     table, seed, compared = table_of(rows), run.experiment.spec.seed, evaluate_rows(run, rows, "rows").compared
     blocks = torch.arange(rows.rows).tensor_split(min(_BLOCKS, rows.rows))
     drawn = np.random.default_rng([seed, 1]).multinomial(len(blocks), [1 / len(blocks)] * len(blocks), _RESAMPLES)
@@ -137,8 +131,7 @@ def permutation_importance(run: LoadedRun, rows: Split, metric: str, repeats: in
     for number, group in enumerate(groups):
         for repeat in range(repeats):
             order = np.random.default_rng([seed, number, repeat]).permutation(rows.rows)
-            source = rows_in_order(run.experiment, prepared(run, table.replaced(group.columns, order)), metrics=False)
-            outputs = predict(run.experiment.module, run.shared_batches(source), seed=seed)
+            outputs = predictions(run, prepared(run, table.replaced(group.columns, order)))
             worse[number] += (measure([outputs[pair.output] for pair, _, _ in compared]) - before) / repeats
     ends = np.nanquantile(worse[:, 1:], [0.025, 0.975], axis=1)
     found = zip([group.name for group in groups], worse[:, 0].tolist(), *ends.tolist(), strict=True)
