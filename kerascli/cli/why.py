@@ -62,8 +62,9 @@ def why(
     )
     options.note_thresholds(opened)
     question = Question(
-        what or [], text or [], method, rows, output, class_name, baseline, layer, metric, repeats, worst, checkpoint
-    )
+        what or [], text or [], method, rows, output, class_name, baseline, layer, metric, repeats, worst, checkpoint,
+        data, "" if file is None else file.suffix.lower(),
+    )  # fmt: skip
     reasons = explain(opened, question)
     options.warn(opened.warnings)
     for note in reasons.notes:

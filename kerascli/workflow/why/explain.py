@@ -44,6 +44,7 @@ _OPTIONS: dict[Method, tuple[str, ...]] = {
     "grad_cam": (*_OF_ROWS, "layer"), "occlusion": _OF_ROWS,
 }  # fmt: skip
 """Options that each method uses; one that it does not use is refused."""
+_FLAGS = {"class_name": "class", "texts": "text"}
 _FORMS: dict[Kind, tuple[str, ...]] = {"picture": (".csv",), "text": (".png", ".svg", ".pdf")}
 """Formats of files that reasons of rows do not have."""
 _ZEROS: dict[Kind, str] = {"picture": "a black picture", "text": "padding"}
@@ -84,9 +85,8 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
     kind, name = _kind(run)
     method = _method(kind, question)
     source, rows, splits = chosen_rows(run, question.what, targets=method == "permutation", texts=question.texts)
-    by_columns = method == "integrated_gradients" and kind not in _ZEROS
-    if question.data and not (splits or by_columns or question.baseline == "median"):
-        text = f"--data has no effect: the rows are given, and {method} reads no others"
+    if question.data and not splits and not _reads_training_rows(method, kind, question.baseline):
+        text = f"--data has no effect: rows are given, and {method} reads no others"
         raise ConfigError(text, hint="leave it out")
     if method == "permutation":
         return permutation_importance(run, rows, question.metric or "loss", question.repeats or 5)
@@ -111,15 +111,24 @@ def _method(kind: Kind, question: Question) -> Method:
     method = question.method or (methods[0] if of_rows else "permutation")
     if method not in methods:
         raise ConfigError(f"--method {method}: not for inputs of {kind}", hint=f"one of {', '.join(methods)}")
-    for option in dict.fromkeys(option for options in _OPTIONS.values() for option in options):
-        if getattr(question, option) and option not in _OPTIONS[method]:
-            able = [each for each in methods if option in _OPTIONS[each]]
-            flag = {"class_name": "class", "texts": "text"}.get(option, option)
-            hint = f"it goes with --method {one_of(able)}" if able else f"no method for inputs of {kind} uses it"
-            raise ConfigError(f"--{flag} has no effect on {method}", hint=hint)
-    if method != "permutation" and question.form in _FORMS.get(kind, ()):
-        raise ConfigError(f"-o: reasons for a {kind} have no form {question.form}", hint="-o why.html takes all")
+    _refuse_idle(kind, method, question)
     return method
+
+
+def _refuse_idle(kind: Kind, method: Method, question: Question) -> None:
+    """Raise ConfigError for an option that the method does not use, or a form of file that the reasons do not have."""
+    idle = (name for options in _OPTIONS.values() for name in options if name not in _OPTIONS[method])
+    if (name := next((name for name in idle if getattr(question, name)), None)) is not None:
+        able = [each for each in _METHODS[kind] if name in _OPTIONS[each]]
+        hint = f"it goes with --method {one_of(able)}" if able else f"no method for inputs of {kind} uses it"
+        raise ConfigError(f"--{_FLAGS.get(name, name)} has no effect on {method}", hint=hint)
+    if method != "permutation" and question.form in _FORMS.get(kind, ()):
+        raise ConfigError(f"-o: reasons of {kind} have no form {question.form}", hint="-o why.html takes all")
+
+
+def _reads_training_rows(method: Method, kind: Kind, baseline: str | None) -> bool:
+    """Return True if a method also reads training rows: for their median, or to see which columns inputs depend on."""
+    return method == "integrated_gradients" and (kind not in _ZEROS or baseline == "median")
 
 
 def _kind(run: LoadedRun) -> tuple[Kind, str]:
@@ -172,8 +181,8 @@ def _by_gradients(
     """Return (reasons of rows by integrated gradients, notes)."""
     if kind == "text" and baseline == "median":
         raise ConfigError("--baseline median: texts have no median", hint="--baseline zeros is padding")
-    is_median, reference = (baseline or ("zeros" if kind in _ZEROS else "median")) == "median", rows
-    if is_median or kind not in _ZEROS:
+    is_median, reference = baseline == "median" or (baseline is None and kind not in _ZEROS), rows
+    if _reads_training_rows("integrated_gradients", kind, baseline):
         table_of(rows)  # raises if there are no raw columns
         reference = reference_rows(splits or load_again(run).splits)
     start = median_row(run, reference) if is_median else None

@@ -153,7 +153,9 @@ def _on_line(graph: Graph) -> Iterator[_Line]:
                 handle = module.register_forward_hook(lambda _, __, output, name=name: line.at(name, output))
                 hooks.callback(handle.remove)
             else:
-                handle = module.register_forward_pre_hook(lambda _, given, names=names: tuple(map(line.at, names, given)))
+                handle = module.register_forward_pre_hook(
+                    lambda _, given, names=names: tuple(map(line.at, names, given))
+                )
                 hooks.callback(handle.remove)
         yield line
 
