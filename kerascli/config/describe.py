@@ -129,7 +129,7 @@ def describe(
     if model is not None and init_from is not None:
         reader.faults += unknown_layers(model, init_from.map)
     rows = (fit or FitSpec()).batch_size
-    built = None if model is None else reader.attempt(build, model, batch_size=rows, has_rows=bool(model.inputs))
+    built = None if model is None else reader.attempt(build, model, batch_size=rows)
     train_step = reader.read_train_step(scope, built) if reader.has_steps else None
     if built is not None and (train_step is not None or not reader.has_steps):
         built = reader.with_views(built, train_step, rows)

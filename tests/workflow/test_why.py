@@ -271,7 +271,7 @@ compile: {loss: mse, optimizer: adam}
 fit: {epochs: 1}
 """)  # fmt: skip
     rows = load_again(run).splits["test"]
-    assert [group.columns for group in column_groups(run, rows)] == [("a", "b"), ("c",)]
+    assert [*column_groups(run, rows)] == [("a", "b"), ("c",)]
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_the_command_writes_what_its_file_is_called(linear: LoadedRun, marked: L
     assert (tmp_path / "a.csv").read_text().startswith("column,importance,low,high\nb,")
     done = kerascli("why", pictures, "test", "-o", "a.csv", cwd=tmp_path)
     assert done.returncode == 2
-    assert "maps of pictures are no table" in done.stderr
+    assert "reasons of picture have no form .csv" in done.stderr
     done = kerascli("why", run, "-o", "a.txt", cwd=tmp_path)
     assert "expected a file that ends in .html, .csv" in done.stderr
     assert find_run(run, tmp_path).path == linear.record.path

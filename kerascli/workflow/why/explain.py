@@ -80,8 +80,6 @@ class Question:
 @memory_for_batches()
 def explain(run: LoadedRun, question: Question) -> Reasons:
     """Return the reasons for a run's predictions. Raises KerasCliError; what has no answer is refused by name."""
-    if any(weight.spec.is_state for weight in run.experiment.weights):
-        raise ConfigError("why: the model is stateful: a row's prediction depends on the rows before it")
     kind, name = _kind(run)
     method = _method(kind, question)
     source, rows, splits = chosen_rows(run, question.what, targets=method == "permutation", texts=question.texts)
@@ -132,7 +130,12 @@ def _reads_training_rows(method: Method, kind: Kind, baseline: str | None) -> bo
 
 
 def _kind(run: LoadedRun) -> tuple[Kind, str]:
-    """Return (kind of a run's inputs, name of its first input); models of several inputs are explained by columns."""
+    """Return (kind of a run's inputs, name of its first input); models of several inputs are explained by columns.
+
+    Raises ConfigError if the model is stateful, or has no inputs.
+    """
+    if any(weight.spec.is_state for weight in run.experiment.weights):
+        raise ConfigError("why: the model is stateful: a row's prediction depends on the rows before it")
     if not run.experiment.spec.model.inputs:
         raise ConfigError("why: a model of weights alone has no inputs to explain an answer by")
     (first, spec), *others = ((each.name, each.spec) for each in run.experiment.spec.model.inputs)
@@ -208,15 +211,15 @@ def _input_shares(attributions: Mapping[str, Tensor]) -> Iterator[str]:
 def _of_columns(
     run: LoadedRun, rows: MemorySplit, attributions: Mapping[str, Tensor], reference: MemorySplit, steps: int | None
 ) -> list[Reason]:
-    """Return the shares of groups of columns, found by `reference` rows, with their cells; of windows those of each
-    step."""
-    groups = column_groups(run, reference)
-    values, names = by_column(flat(attributions), groups, steps or 1), [group.name for group in groups]
+    """Return the shares of groups of columns, found by them and `reference` rows, with their cells; of windows those of
+    each step."""
+    groups = column_groups(run, rows, reference)
+    values, names = by_column(flat(attributions), groups, steps or 1), [*map(" + ".join, groups)]
     if steps is not None:
         return [Reason(each, names) for each in values]
     shown: list[dict[str, Any]] = [{"row": row} for row in range(1, rows.rows + 1)]
-    add_cells(run, rows, shown, [name for group in groups for name in group.columns])
-    cells = [[", ".join(row["cells"].get(name, "...") for name in group.columns) for group in groups] for row in shown]
+    add_cells(run, rows, shown, [name for group in groups for name in group])
+    cells = [[", ".join(row["cells"].get(name, "...") for name in group) for group in groups] for row in shown]
     return [Reason(each[0], names, own) for each, own in zip(values, cells, strict=True)]
 
 
