@@ -71,6 +71,8 @@ def why(
         options.note(note)
     if file is None or place is None:
         options.say(reasons_text(reasons, colored=sys.stdout.isatty()))
+        if reasons.kind == "picture":
+            options.note("-o why.html or why.png draws the maps")
     else:
         write_bytes(place, reasons_file(reasons, file.suffix.lower(), f"Why: {record.name}"))
         options.say(f"{file}\n")
