@@ -51,7 +51,7 @@ INNER_FLOORS = {
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
-        ["yaml", "component_index", "top_level"], ["composition", "initial_files", "misspelt", "without_data"],
+        ["yaml", "component_index", "top_level"], ["composition", "misspelt", "without_data"],
         ["sections", "starter"], ["config", "schema"], ["data", "run"],
         ["cross_checks", "resolved"], ["describe"], ["load"],
     ],
