@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from kerascli.compiler.torch_private import SOFTMAX, SOFTMAX_BACKWARD, OpOverload, onednn_convolution, torch_function
+from kerascli.compiler.torch_private import SOFTMAX, SOFTMAX_BACKWARD, OpOverload, onednn_convolution
 
 aten = torch.ops.aten
 
@@ -16,8 +16,6 @@ _KERNELS = {
     "aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::convolution", "aten::convolution_backward",
     "aten::embedding", "kerascli::linear",
 }  # fmt: skip
-_METHODS = {"view", "expand", "repeat", "new_zeros"}
-"""Names of torch operators that exist as methods of tensors, with the same arguments, but not as functions of torch."""
 _FOLDED_ELEMENTS = 2**16
 """Maximum number of elements of a constant that is computed in advance; larger ones cost no more in each step."""
 
@@ -32,7 +30,6 @@ def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
         fuse_relu(code.graph)
         reuse_memory(code.graph)
     code.graph.eliminate_dead_code()
-    call_directly(code.graph)
     code.graph.lint()
     code.recompile()
 
@@ -220,25 +217,6 @@ def reuse_memory(graph: fx.Graph) -> None:
         whole = _whole(operand)
         if last_use[whole] is node and whole in fresh and _same_layout(operand, node) and _used_once(node):
             change(graph, node)
-
-
-def call_directly(graph: fx.Graph) -> None:
-    """Replace operators in a graph by torch's functions and methods, whose calls take half a microsecond less.
-
-    This is the last pass, because the others look for operators.
-    """
-    for node in graph.nodes:
-        target = node.target
-        if not isinstance(target, OpOverload) or target.namespace != "aten":
-            continue
-        if any(argument.is_out for argument in target._schema.arguments):
-            continue
-        name = target._schema.name.removeprefix("aten::")
-        function = torch_function(name)
-        if function is not None:
-            node.target = function
-        elif name in _METHODS or name.endswith("_"):
-            node.op, node.target = "call_method", name
 
 
 def _in_place(target: Any) -> Callable[[fx.Graph, fx.Node], None] | None:
