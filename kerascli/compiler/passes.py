@@ -53,7 +53,7 @@ def has_convolutions(graph: fx.Graph) -> bool:
 
 def drop_aliases(graph: fx.Graph) -> None:
     """Remove operations from a graph that have no effect outside autograd: detach, double transposition, views of the
-    same shape."""
+    same shape, and views without the axes that a sum has kept."""
     for node in list(graph.nodes):
         if node.target in _ALIASES:
             _replace(graph, node, node.args[0])
@@ -61,6 +61,16 @@ def drop_aliases(graph: fx.Graph) -> None:
             _replace(graph, node, node.args[0].args[0])
         elif node.target is aten.view.default and _shape(node) == _shape(node.args[0]):
             _replace(graph, node, node.args[0])
+        elif node.target is aten.view.default and _keeps_axes(node.args[0]) and len(node.args[0].users) == 1:
+            total, shape = node.args[0], node.args[0].args[0].meta["val"].shape
+            axes = {axis % len(shape) for axis in total.args[1]}
+            if _shape(node) == tuple(size for axis, size in enumerate(shape) if axis not in axes):
+                total.args, total.meta = total.args[:2], node.meta
+                _replace(graph, node, total)
+
+
+def _keeps_axes(node: fx.Node) -> bool:
+    return node.target is aten.sum.dim_IntList and not node.kwargs and len(node.args) > 2 and bool(node.args[2])
 
 
 def simplify_softmax(graph: fx.Graph) -> None:
@@ -154,10 +164,12 @@ def _is_random(target: OpOverload) -> bool:
 
 
 def _only_reads(node: fx.Node) -> bool:
-    """Return True if a graph node certainly writes into none of its arguments, as it is pointwise; other kernels may
-    write undeclared."""
+    """Return True if a graph node certainly writes into none of its arguments; kernels that are neither pointwise nor
+    among torch's core operators may write undeclared."""
     target = node.target
-    return isinstance(target, OpOverload) and torch.Tag.pointwise in target.tags and not target._schema.is_mutable
+    if not isinstance(target, OpOverload) or target._schema.is_mutable or _may_alias(node):
+        return False
+    return torch.Tag.pointwise in target.tags or torch.Tag.core in target.tags
 
 
 def _is_pure(node: fx.Node) -> bool:
