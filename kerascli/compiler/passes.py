@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from kerascli.compiler.torch_private import SOFTMAX, SOFTMAX_BACKWARD, OpOverload, onednn_convolution, torch_function
+from kerascli.compiler.torch_private import SOFTMAX, SOFTMAX_BACKWARD, OpOverload, onednn_convolution
 
 aten = torch.ops.aten
 
@@ -16,8 +16,6 @@ _KERNELS = {
     "aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::convolution", "aten::convolution_backward",
     "aten::embedding", "kerascli::linear",
 }  # fmt: skip
-_METHODS = {"view", "expand", "repeat", "new_zeros"}
-"""Names of torch operators that exist as methods of tensors, with the same arguments, but not as functions of torch."""
 _FOLDED_ELEMENTS = 2**16
 """Maximum number of elements of a constant that is computed in advance; larger ones cost no more in each step."""
 
@@ -33,7 +31,6 @@ def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
         fuse_relu(code.graph)
         reuse_memory(code.graph)
     code.graph.eliminate_dead_code()
-    call_directly(code.graph)
     code.graph.lint()
     code.recompile()
 
@@ -57,7 +54,7 @@ def has_convolutions(graph: fx.Graph) -> bool:
 
 def drop_aliases(graph: fx.Graph) -> None:
     """Remove operations from a graph that have no effect outside autograd: detach, a transposition or permutation and
-    its inverse, views of the same shape."""
+    its inverse, views of the same shape, and views without the axes that a sum has kept."""
     for node in list(graph.nodes):
         if node.target in _ALIASES:
             _replace(graph, node, node.args[0])
@@ -65,6 +62,16 @@ def drop_aliases(graph: fx.Graph) -> None:
             _replace(graph, node, node.args[0].args[0])
         elif node.target is aten.view.default and _shape(node) == _shape(node.args[0]):
             _replace(graph, node, node.args[0])
+        elif node.target is aten.view.default and _keeps_axes(node.args[0]) and len(node.args[0].users) == 1:
+            total, shape = node.args[0], node.args[0].args[0].meta["val"].shape
+            axes = {axis % len(shape) for axis in total.args[1]}
+            if _shape(node) == tuple(size for axis, size in enumerate(shape) if axis not in axes):
+                total.args, total.meta = total.args[:2], node.meta
+                _replace(graph, node, total)
+
+
+def _keeps_axes(node: fx.Node) -> bool:
+    return node.target is aten.sum.dim_IntList and not node.kwargs and len(node.args) > 2 and bool(node.args[2])
 
 
 def _undoes_permutation(node: fx.Node) -> bool:
@@ -166,10 +173,12 @@ def _is_random(target: OpOverload) -> bool:
 
 
 def _only_reads(node: fx.Node) -> bool:
-    """Return True if a graph node certainly writes into none of its arguments, as it is pointwise; other kernels may
-    write undeclared."""
+    """Return True if a graph node certainly writes into none of its arguments; kernels that are neither pointwise nor
+    among torch's core operators may write undeclared."""
     target = node.target
-    return isinstance(target, OpOverload) and torch.Tag.pointwise in target.tags and not target._schema.is_mutable
+    if not isinstance(target, OpOverload) or target._schema.is_mutable or _may_alias(node):
+        return False
+    return torch.Tag.pointwise in target.tags or torch.Tag.core in target.tags
 
 
 def _is_pure(node: fx.Node) -> bool:
@@ -262,25 +271,6 @@ def reuse_memory(graph: fx.Graph) -> None:
         whole = _whole(operand)
         if last_use[whole] is node and whole in fresh and _same_layout(operand, node) and _used_once(node):
             change(graph, node)
-
-
-def call_directly(graph: fx.Graph) -> None:
-    """Replace operators in a graph by torch's functions and methods, whose calls take half a microsecond less.
-
-    This is the last pass, because the others look for operators.
-    """
-    for node in graph.nodes:
-        target = node.target
-        if not isinstance(target, OpOverload) or target.namespace != "aten":
-            continue
-        if any(argument.is_out for argument in target._schema.arguments):
-            continue
-        name = target._schema.name.removeprefix("aten::")
-        function = torch_function(name)
-        if function is not None:
-            node.target = function
-        elif name in _METHODS or name.endswith("_"):
-            node.op, node.target = "call_method", name
 
 
 def _in_place(target: Any) -> Callable[[fx.Graph, fx.Node], None] | None:

@@ -70,6 +70,38 @@ def test_a_view_of_another_shape_stays() -> None:
     assert targets(tidy(code)) == ["aten.view.default", "aten.t.default"]
 
 
+def test_a_sum_keeps_no_axis_that_a_view_removes() -> None:
+    """So does the gradient of a bias; a view that only moves axes stays."""
+
+    def function(x: Tensor) -> list[Tensor]:
+        rows, both = x.sum([0], keepdim=True), x.sum([0, -1], keepdim=True)
+        return [rows.view(4, 5), both.view(4), x.sum([1], keepdim=True).view(5, 3)]
+
+    x = some(3, 4, 5)
+    code = noted(function, x)
+    drop_aliases(code.graph)
+    assert targets(tidy(code)) == ["aten.sum.dim_IntList"] * 3 + ["aten.view.default"]
+    for result, expected in zip(code(x), function(x), strict=True):
+        torch.testing.assert_close(result, expected, rtol=0, atol=0)
+
+
+def test_a_constant_that_is_only_read_is_computed_once() -> None:
+    """The gradient of a cross-entropy is scattered into zeros; zeros that an operation writes into stay."""
+
+    def function(x: Tensor, at: Tensor) -> list[Tensor]:
+        written = torch.zeros(3, 4)
+        written[:, :1].copy_(x[:, :1])
+        return [torch.zeros(3, 4).scatter_add(1, at, x), written]
+
+    x, at = some(3, 4), torch.tensor([[1], [0], [3]])
+    code = noted(function, x, at)
+    fold_constants(code)
+    assert [name for name in targets(tidy(code)) if "zeros" in name] == ["aten.zeros.default"]
+    for _ in range(2):
+        for result, expected in zip(code(x, at), function(x, at), strict=True):
+            torch.testing.assert_close(result, expected, rtol=0, atol=0)
+
+
 def test_what_depends_on_nothing_is_computed_once() -> None:
     def function(x: Tensor) -> Tensor:
         classes = torch.arange(10).view(1, 10) * 2
