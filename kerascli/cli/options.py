@@ -225,11 +225,9 @@ def config_or_only(config: str | Path | None) -> Path:
     if len(files) == 1:
         note(f"config: {files[0]} (the only one here)")
         return files[0]
-    if not files:
-        text = "no config is given, and there is none in this folder"
-        raise ConfigError(text, hint="'kerascli init --from DATA' writes one")
-    text = f"no config is given, and there are {len(files)} in this folder"
-    raise ConfigError(text, hint=", ".join(map(str, files[:6])))
+    number = f"are {len(files)}" if files else "is none"
+    hint = ", ".join(map(str, files[:6])) or "'kerascli init --from DATA' writes one"
+    raise ConfigError(f"no config is given, and there {number} in this folder", hint=hint)
 
 
 def read_config(path: Path, sets: Sequence[str], flags: Sequence[str]) -> "Document":

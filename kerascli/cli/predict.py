@@ -130,7 +130,7 @@ def _mean_of_runs(
     each, warnings = list["Predictions"](), list[Fault]()
     for record in records:
         run = opened(record)
-        if len(records) > 1 and None in run.given.values():
+        if len(records) > 1 and None in run.thresholds.values():
             options.note(f"{record.path}: its kept threshold is not used for the mean")
         each.append(predicted(run))
         warnings += [fault for fault in run.warnings if fault not in warnings]
@@ -150,7 +150,7 @@ def _opened(
     if threshold is not None:
         label_by(run, Rule("--threshold", threshold))
     elif raw:
-        run.given = dict.fromkeys(run.kept)
+        run.thresholds = dict.fromkeys(run.thresholds)
     options.note_thresholds(run)
     return run
 

@@ -131,6 +131,8 @@ class Source(InFolder):
     any_column: ClassVar[Field | None] = None
     """Field (shape, dtype ...) of every column that the method `facts` does not name; None if there are no such
     columns."""
+    gap_hint: ClassVar[str] = ""
+    """Hint of an error about a missing value in a column of the source."""
     names_files: ClassVar[bool] = False
     """True if each row is a file, named by the column `file`, which predictions show."""
     is_empty: ClassVar[bool] = False

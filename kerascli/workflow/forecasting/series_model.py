@@ -13,7 +13,7 @@ from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
 from kerascli.data.pipeline.prepare import target_inverse
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.timeseries import NEXT, Timeseries
-from kerascli.data.transforms.datetime import DateTime
+from kerascli.data.transforms.datetime import date_formats
 from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.classes import ClassReading, is_classification_loss
@@ -128,11 +128,8 @@ class SeriesModel:
 
     def date_format(self, column: str) -> str | None:
         """Return the date format of an input column, set by its `datetime` transform; None: ISO 8601."""
-        for pipeline in self.data.inputs.values():
-            first = pipeline.steps[0].transform if pipeline.steps else None
-            if isinstance(first, DateTime) and pipeline.columns[0].removesuffix(NEXT) == column:
-                return first.format
-        return None
+        formats = date_formats(self.data.inputs.values())
+        return next((form for name, form in formats.items() if name.removesuffix(NEXT) == column), None)
 
     def _check_columns(self) -> None:
         both = [column for column in self.ahead if column in self.predicted]
