@@ -146,7 +146,8 @@ def _slices(facts: Mapping[str, Any], trials: Trials) -> Element | None:
         across = ", ".join(labels) if is_text else "logarithm" if name in facts["logarithmic"] else "value"
         places = [*zip(numbers, (each[objective] for each in points), strict=True)]
         x, y = ((min(values), max(values)) for values in zip(*places, strict=True))
-        chart = Chart(safe_text(name), _cut(across, 60), objective, x, y).dots(places)
+        caption = f"{name}, and the front as a line" if name in others else name
+        chart = Chart(safe_text(caption), _cut(across, 60), objective, x, y).dots(places)
         if name in others:
             chart.line(sorted((each[name], each[objective]) for each in points if each["trial"] in facts["best"]))
         figures.append(chart.figure())
