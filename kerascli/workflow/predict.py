@@ -72,12 +72,10 @@ class Predictions:
 def _spread(arrays: Mapping[str, np.ndarray], skipped: Skipped, kind: type) -> dict[str, np.ndarray]:
     """Return arrays with empty rows in place of those that were skipped: nan, or None in arrays of `kind` object, which
     all but floats become."""
-    spread: dict[str, np.ndarray] = {}
-    for name, values in arrays.items():
-        dtype = values.dtype if values.dtype.kind == "f" else kind
-        spread[name] = np.full((skipped.of, *values.shape[1:]), None, dtype)
-        spread[name][skipped.kept] = values
-    return spread
+    gaps = np.setdiff1d(np.arange(skipped.of), skipped.kept)
+    at = gaps - np.arange(len(gaps))
+    typed = {name: each if each.dtype.kind == "f" else each.astype(kind) for name, each in arrays.items()}
+    return {name: np.insert(each, at, np.array(None, each.dtype), axis=0) for name, each in typed.items()}
 
 
 @dataclass(frozen=True, slots=True)
