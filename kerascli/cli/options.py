@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
     from kerascli.report.console import DownloadBar
     from kerascli.runs.record import RunRecord
+    from kerascli.studies.folder import Study
     from kerascli.workflow.loaded import LoadedRun
 
 RUNS_DIR = Path("runs")
@@ -308,14 +309,15 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
     return record
 
 
-def study_of(selector: str, runs_dir: Path) -> Path | None:
-    """Return the folder of the study that a selector names; None if it names none, or a run."""
-    from kerascli.runs.index import LATEST, find_run, find_study
+def study_of(selector: str, runs_dir: Path) -> "Study | None":
+    """Return the study that a selector names; None if it names none, or a run."""
+    from kerascli.runs.index import study_path
 
-    with contextlib.suppress(KerasCliError):
-        find_run(selector, runs_dir)
+    if (path := study_path(selector, runs_dir)) is None:
         return None
-    return None if selector == LATEST else find_study(selector, runs_dir)
+    from kerascli.studies.folder import Study
+
+    return Study(path)
 
 
 def trained_run(selector: str, runs_dir: Path, checkpoint: str | None, trust: bool | None = None) -> "RunRecord":

@@ -106,15 +106,13 @@ def _trained_runs(
 
     Raises ConfigError, also if a fold has no run yet.
     """
-    path = options.study_of(selector, runs_dir)
-    if path is None:
+    study = options.study_of(selector, runs_dir)
+    if study is None:
         return [options.trained_run(selector, runs_dir, checkpoint, trust_plugins)]
-    from kerascli.studies.folder import Study, runs_of
-
-    study, runs = Study(path), runs_of(Study(path))
+    runs = study.runs()
     if study.facts.tune is None and len(runs) < study.facts.trials:
-        text = f"only {len(runs)} of {study.facts.trials} folds of '{path}' have runs"
-        raise ConfigError(text, hint=f"go on with it: kerascli train --resume {shlex.quote(str(path))}")
+        text = f"only {len(runs)} of {study.facts.trials} folds of '{study.path}' have runs"
+        raise ConfigError(text, hint=f"go on with it: kerascli train --resume {shlex.quote(str(study.path))}")
     if len(runs) < 2:
         return [options.trained_run(selector, runs_dir, checkpoint)]
     options.note(f"the mean of {len(runs)} runs: {runs[0].path.parent.parent}")

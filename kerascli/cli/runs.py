@@ -2,8 +2,9 @@
 
 import gc
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -194,21 +195,25 @@ def _remove(
     for selector in dict.fromkeys(runs):  # one run may be named in several ways
         run = index.find_run(selector, runs_dir)  # not the best trial, where a study is named
         records.setdefault(os.path.abspath(run.path), run)
-    if not yes and not is_confirmed(run.path for run in records.values()):
-        options.note("nothing was removed")
-        return
-    for run in records.values():
-        index.remove(run)
-        options.note(f"removed {run.path}")
+    remove_confirmed({run.path: partial(index.remove, run) for run in records.values()}, yes=yes)
 
 
-def is_confirmed(folders: Iterable[Path]) -> bool:
-    """Return True if the user confirms that runs or studies are removed. Raises ConfigError without an answer."""
-    options.note("\n".join(map(str, folders)))
+def remove_confirmed(removals: Mapping[Path, Callable[[], None]], *, yes: bool) -> None:
+    """Remove runs or studies, given a function for each folder, if the user confirms it or `yes` is True.
+
+    Raises ConfigError without an answer.
+    """
     try:
-        return typer.confirm("Remove these runs with all their files?", err=True)
+        if not yes:
+            options.note("\n".join(map(str, removals)))
+            yes = typer.confirm("Remove these runs with all their files?", err=True)
     except typer.Abort:
         raise ConfigError("no answer was given: nothing was removed", hint="--yes removes without asking") from None
+    for folder, remove in removals.items() if yes else ():
+        remove()
+        options.note(f"removed {folder}")
+    if not yes:
+        options.note("nothing was removed")
 
 
 def print_facts(run: "RunRecord", *, as_json: bool = False) -> None:

@@ -9,9 +9,9 @@ import typer
 
 from kerascli.cli import options
 from kerascli.cli.options import argument, option
-from kerascli.cli.runs import ListGroup, is_confirmed, studies_table
+from kerascli.cli.runs import ListGroup, remove_confirmed, studies_table
 from kerascli.foundation.disk import storage
-from kerascli.foundation.errors import ConfigError, StorageError
+from kerascli.foundation.errors import ConfigError
 from kerascli.runs.reading import LATEST, quoted
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def _show(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Show the trials of a study, and the importance of its parameters."""
+    from kerascli.report.console import folds_text
     from kerascli.report.tables import columns_text, facts_table
     from kerascli.studies.sampling import write_importance
     from kerascli.studies.table import columns_of, study_table
@@ -68,10 +69,11 @@ def _show(
     if json and as_csv:
         raise ConfigError("--csv cannot be used with --json")
     opened = _open(study, runs_dir)
-    note = write_importance(opened)
+    of_folds = opened.facts.tune is None and not (sort or as_csv)
+    note = None if of_folds else write_importance(opened)
     facts = study_table(opened)
-    if json:
-        options.say_json(facts)
+    if json or of_folds:
+        options.say_json(facts) if json else options.say(f"{folds_text(facts['folds'])}\n")
         return
     columns = columns_of(facts, sort)
     if as_csv:
@@ -121,12 +123,4 @@ def _remove(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Remove studies with all their trials."""
-    opened = [_open(each, runs_dir) for each in dict.fromkeys(studies)]
-    if not yes and not is_confirmed(each.path for each in opened):
-        options.note("nothing was removed")
-        return
-    for each in opened:
-        if any(member.is_claimed() for member in each.members()):
-            raise StorageError(f"{quoted(each.path)} is being trained", hint="stop it first")
-        storage.remove_folder(each.path)
-        options.note(f"removed {each.path}")
+    remove_confirmed({study.path: study.remove for study in (_open(each, runs_dir) for each in studies)}, yes=yes)

@@ -11,7 +11,7 @@ import typer
 
 from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
-from kerascli.foundation.errors import ConfigError, KerasCliError, TrainingStopped, safe_text
+from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError, TrainingStopped, safe_text
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
@@ -148,7 +148,10 @@ def _work(path: str, worker: str) -> int:
     index, deadline, parent = worker.split(",")
     if os.getppid() != int(parent):  # the command was killed while this process began
         return 0
-    return GO_ON if Worker(Study(Path(path)), int(index), float(deadline) if deadline else None).work() else 0
+    try:
+        return GO_ON if Worker(Study(Path(path)), int(index), float(deadline) if deadline else None).work() else 0
+    except Interrupted as error:  # the command says so
+        return error.exit_code
 
 
 def _say_best(study: "Study") -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from kerascli.compiler.torch_private import SOFTMAX, SOFTMAX_BACKWARD, OpOverload, onednn_convolution, torch_function
+from kerascli.compiler.torch_private import SOFTMAX, SOFTMAX_BACKWARD, OpOverload, onednn_convolution
 
 aten = torch.ops.aten
 
@@ -16,8 +16,6 @@ _KERNELS = {
     "aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::convolution", "aten::convolution_backward",
     "aten::embedding", "kerascli::linear",
 }  # fmt: skip
-_METHODS = {"view", "expand", "repeat", "new_zeros"}
-"""Names of torch operators that exist as methods of tensors, with the same arguments, but not as functions of torch."""
 _FOLDED_ELEMENTS = 2**16
 """Maximum number of elements of a constant that is computed in advance; larger ones cost no more in each step."""
 
@@ -29,10 +27,10 @@ def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
     fold_constants(code)
     code.graph.eliminate_dead_code()  # before some of it is in place, which counts as an effect
     if on_cpu:
+        fold_batch_norm(code.graph)
         fuse_relu(code.graph)
         reuse_memory(code.graph)
     code.graph.eliminate_dead_code()
-    call_directly(code.graph)
     code.graph.lint()
     code.recompile()
 
@@ -55,15 +53,33 @@ def has_convolutions(graph: fx.Graph) -> bool:
 
 
 def drop_aliases(graph: fx.Graph) -> None:
-    """Remove operations from a graph that have no effect outside autograd: detach, double transposition, views of the
-    same shape."""
+    """Remove operations from a graph that have no effect outside autograd: detach, a transposition or permutation and
+    its inverse, views of the same shape, and views without the axes that a sum has kept."""
     for node in list(graph.nodes):
         if node.target in _ALIASES:
             _replace(graph, node, node.args[0])
-        elif node.target is aten.t.default and node.args[0].target is aten.t.default:
+        elif (node.target is aten.t.default and node.args[0].target is aten.t.default) or _undoes_permutation(node):
             _replace(graph, node, node.args[0].args[0])
         elif node.target is aten.view.default and _shape(node) == _shape(node.args[0]):
             _replace(graph, node, node.args[0])
+        elif node.target is aten.view.default and _keeps_axes(node.args[0]) and len(node.args[0].users) == 1:
+            total, shape = node.args[0], node.args[0].args[0].meta["val"].shape
+            axes = {axis % len(shape) for axis in total.args[1]}
+            if _shape(node) == tuple(size for axis, size in enumerate(shape) if axis not in axes):
+                total.args, total.meta = total.args[:2], node.meta
+                _replace(graph, node, total)
+
+
+def _keeps_axes(node: fx.Node) -> bool:
+    return node.target is aten.sum.dim_IntList and not node.kwargs and len(node.args) > 2 and bool(node.args[2])
+
+
+def _undoes_permutation(node: fx.Node) -> bool:
+    before: Any = node.args[0] if node.target is aten.permute.default else node
+    if before is node or before.target is not aten.permute.default:
+        return False
+    axes: Any = node.args[1]
+    return [before.args[1][axis] % len(axes) for axis in axes] == list(range(len(axes)))
 
 
 def simplify_softmax(graph: fx.Graph) -> None:
@@ -157,10 +173,12 @@ def _is_random(target: OpOverload) -> bool:
 
 
 def _only_reads(node: fx.Node) -> bool:
-    """Return True if a graph node certainly writes into none of its arguments, as it is pointwise; other kernels may
-    write undeclared."""
+    """Return True if a graph node certainly writes into none of its arguments; kernels that are neither pointwise nor
+    among torch's core operators may write undeclared."""
     target = node.target
-    return isinstance(target, OpOverload) and torch.Tag.pointwise in target.tags and not target._schema.is_mutable
+    if not isinstance(target, OpOverload) or target._schema.is_mutable or _may_alias(node):
+        return False
+    return torch.Tag.pointwise in target.tags or torch.Tag.core in target.tags
 
 
 def _is_pure(node: fx.Node) -> bool:
@@ -174,25 +192,58 @@ def _is_written(node: fx.Node) -> bool:
     )
 
 
+def fold_batch_norm(graph: fx.Graph) -> None:
+    """Fold each batch normalization by moving averages into the convolution before it: a kernel and bias of its own.
+
+    It is left alone if the backward pass needs the convolution's result.
+    """
+    for node in list(graph.nodes):
+        if node.target is not aten.native_batch_norm.default or any(user.args[1] for user in node.users):
+            continue
+        before, gamma, beta, mean, variance, is_training, _, epsilon = node.args
+        if is_training or gamma is None or beta is None or not _is_own_convolution(before):
+            continue
+        weight, bias = before.args[1:3]
+        with graph.inserting_before(node):
+            deviation = graph.call_function(
+                aten.sqrt.default, (graph.call_function(aten.add.Tensor, (variance, epsilon)),)
+            )
+            factor = graph.call_function(aten.div.Tensor, (gamma, deviation))
+            by_filter = graph.call_function(aten.view.default, (factor, [-1] + [1] * (weight.meta["val"].ndim - 1)))
+            kernel = graph.call_function(aten.mul.Tensor, (weight, by_filter))
+            center = mean if bias is None else graph.call_function(aten.sub.Tensor, (mean, bias))
+            offset = graph.call_function(aten.addcmul.default, (beta, center, factor), {"value": -1})
+            folded = graph.call_function(aten.convolution.default, (before.args[0], kernel, offset, *before.args[3:]))
+            folded.meta = dict(before.meta)
+        for user in list(node.users):
+            _replace(graph, user, folded)
+        graph.erase_node(node)
+        graph.erase_node(before)
+
+
+def _is_own_convolution(node: Any) -> bool:
+    """Return True if a graph node is a convolution, no transposed one, of float32 that one other node uses."""
+    return node.target is aten.convolution.default and len(node.users) == 1 and _plain(node) and not node.args[6]
+
+
 def fuse_relu(graph: fx.Graph) -> None:
-    """Fuse each relu into the oneDNN convolution before it, which applies it while the result is in the CPU's cache."""
+    """Fuse each relu, also one with a maximum, into the oneDNN convolution before it, which applies it while the result
+    is in the CPU's cache."""
     if not torch.backends.mkldnn.is_available():
         return
     for node in list(graph.nodes):
-        if node.target is not aten.relu.default:
+        if node.target not in (aten.relu.default, aten.hardtanh.default):
             continue
-        before, moved = node.args[0], None
+        (before, *limits), moved = node.args, None
         if before.target is aten.permute.default and len(before.users) == 1:  # to channels last, Keras's layout
             before, moved = before.args[0], before
-        if before.target is not aten.convolution.default or len(before.users) > 1 or not _plain(before):
+        if not _is_own_convolution(before) or len(before.args[3]) != 2:
             continue
-        x, weight, bias, stride, padding, dilation, transposed, _, groups = before.args
-        if transposed or len(stride) != 2:
-            continue
+        x, weight, bias, stride, padding, dilation, _, _, groups = before.args
+        activation = ("hardtanh", [float(limit) for limit in limits]) if limits else ("relu", [])
         with graph.inserting_before(node):
             fused = graph.call_function(
-                onednn_convolution(),
-                (x, weight, bias, padding, stride, dilation, groups, "relu", [], ""),
+                onednn_convolution(), (x, weight, bias, padding, stride, dilation, groups, *activation, "")
             )
             fused.meta = dict(before.meta)
             result = fused
@@ -220,25 +271,6 @@ def reuse_memory(graph: fx.Graph) -> None:
         whole = _whole(operand)
         if last_use[whole] is node and whole in fresh and _same_layout(operand, node) and _used_once(node):
             change(graph, node)
-
-
-def call_directly(graph: fx.Graph) -> None:
-    """Replace operators in a graph by torch's functions and methods, whose calls take half a microsecond less.
-
-    This is the last pass, because the others look for operators.
-    """
-    for node in graph.nodes:
-        target = node.target
-        if not isinstance(target, OpOverload) or target.namespace != "aten":
-            continue
-        if any(argument.is_out for argument in target._schema.arguments):
-            continue
-        name = target._schema.name.removeprefix("aten::")
-        function = torch_function(name)
-        if function is not None:
-            node.target = function
-        elif name in _METHODS or name.endswith("_"):
-            node.op, node.target = "call_method", name
 
 
 def _in_place(target: Any) -> Callable[[fx.Graph, fx.Node], None] | None:

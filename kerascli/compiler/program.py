@@ -8,6 +8,7 @@ from torch import Tensor, fx
 
 from kerascli.compiler.compiling import Run, compiled, digest_of, is_compiled
 from kerascli.compiler.cuda_graph import Replayed
+from kerascli.compiler.interpreter import interpreted
 from kerascli.compiler.onednn_matmul import onednn_is_faster, use_onednn
 from kerascli.compiler.passes import simplify
 from kerascli.compiler.tracing import has_ordered, trace
@@ -54,7 +55,8 @@ class Program:
         """Simplify the program's graph in place; return a function that runs it on inputs with the shapes of
         `inputs`."""
         simplify(self.code, on_cpu=self.device.type == "cpu")
-        return self._runner(self.code.forward, inputs)
+        in_python = self.device.type == "cuda" or has_ordered(self.code.graph)  # a CUDA graph, or errors of Python
+        return self._runner(self.code.forward if in_python else interpreted(self.code), inputs)
 
     def _examples(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         return self.arguments(inputs, draws.Draws(0, "compile", 0))

@@ -17,11 +17,6 @@ SOFTMAX = torch.ops.aten._softmax.default
 SOFTMAX_BACKWARD = torch.ops.aten._softmax_backward_data.default
 
 
-def torch_function(name: str) -> Callable[..., Any] | None:
-    """Return the function `torch.<name>` if it is implemented in C++, else None."""
-    return getattr(torch._C._VariableFunctions, name, None)  # pyright: ignore[reportAttributeAccessIssue]
-
-
 def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
     """Compute activation(x @ weight.t() + bias) by oneDNN, and return it."""
     return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, activation, [], "")
@@ -30,6 +25,31 @@ def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None, activation: st
 def onednn_convolution() -> OpOverload:
     """Return oneDNN's operator for a convolution followed by an activation; needs a torch with oneDNN."""
     return torch.ops.mkldnn._convolution_pointwise.default
+
+
+def new_script_graph() -> Any:
+    """Return an empty graph of TorchScript, to which operations are appended."""
+    return torch._C.Graph()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def run_script_graph(graph: Any) -> Callable[..., tuple[Tensor | None, ...]]:
+    """Return a function that runs a graph of TorchScript as it is, without optimizations, which change results.
+
+    Autograd is not called; its mode stays, which some operations ask for.
+    """
+    function = torch._C._create_function_from_graph("graph", graph)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def run(*inputs: Tensor) -> tuple[Tensor | None, ...]:
+        optimizes = torch._C._get_graph_executor_optimize()
+        torch._C._set_graph_executor_optimize(False)
+        without_autograd = torch._C._AutoDispatchBelowAutograd()
+        try:
+            return function(*inputs)
+        finally:
+            del without_autograd
+            torch._C._set_graph_executor_optimize(optimizes)
+
+    return run
 
 
 def copy_all(targets: list[Tensor], sources: tuple[Tensor, ...]) -> None:

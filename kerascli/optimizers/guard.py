@@ -20,7 +20,7 @@ class Guard:
     def __init__(self, device: torch.device, linked: "Guard | None" = None, *, waits: bool = False) -> None:
         self.waits = waits or device.type == "cpu"
         """True if the check for finite values is synchronous: a non-finite step is then skipped instead of undone."""
-        self._good = torch.zeros((), dtype=torch.int64, device=device)
+        self._good: Tensor | int = 0 if self.waits else torch.zeros((), dtype=torch.int64, device=device)
         self._ok = torch.ones((), dtype=torch.bool, device=device) if linked is None else linked._ok
 
     def run(self, step: Callable[[], None], loss: Tensor, gradients: Sequence[Tensor], live: Sequence[Tensor]) -> None:
@@ -55,7 +55,7 @@ class Guard:
 
     def start_at(self, steps: int) -> None:
         """Reset the guard to its state after `steps` steps with finite losses and gradients."""
-        self._good.fill_(steps)
+        self._good += steps - self._good
         self._ok.fill_(True)
 
     def bad_step(self) -> int | None:

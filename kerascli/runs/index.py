@@ -48,6 +48,15 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
     raise ConfigError(f"{quoted(study)} is a study", hint=hint) from None
 
 
+def study_path(selector: str, runs_dir: Path) -> Path | None:
+    """Return the folder of the study that a selector names; None if it names none, or a run, as `latest` does."""
+    try:
+        _run(selector, runs_dir)
+    except KerasCliError:
+        return None if selector == LATEST else find_study(selector, runs_dir)
+    return None
+
+
 def _run(selector: str, runs_dir: Path) -> RunRecord:
     if (member := _member(selector, runs_dir)) is not None:
         if not member.exists():

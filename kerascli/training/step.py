@@ -96,7 +96,8 @@ class Trainer:
         for update, total in zip(forward_pass.updates, outcome.totals, strict=True):
             gradients = outcome.gradients[start : start + len(update.weights)]
             start += len(update.weights)
-            assigned = [(held(w.tensor), w.own(updates.pop(w.name))) for w in update.weights if w.name in updates]
+            own = [weight for weight in update.weights if weight.name in updates] if updates else ()
+            assigned = [(held(weight.tensor), weight.own(updates.pop(weight.name))) for weight in own]
             self.optimizers.by_name[update.name].apply(gradients, loss=total, assigned=assigned)
         self._store(updates)
 

@@ -35,11 +35,15 @@ def check_space(config: Config, specs: Sequence[RunSpec], describe: Callable[[Co
         text = "pruner: over folds it is median, which decides between them"
         faults.append(Fault(text, ("tune", "pruner"), hint="pruner: median"))
     document = replace(document, data={**document.data, "flags": dict(config.flags)})
-    for place, sets in () if faults else _corners(tune.space):
-        if place != ("tune",) or not faults:  # together they have the faults of each alone
-            faults += _corner_faults(document, place, sets, describe)
-    if faults:
-        raise document.error(faults)
+    blamed, at_corners = {fault.path for fault in faults}, dict[tuple[Path, str], Fault]()
+    for place, sets in _corners(tune.space):
+        if place[:3] not in blamed and (place != ("tune",) or not (faults or at_corners)):  # together: those of each
+            for fault in _corner_faults(document, sets, describe):  # each is reported at the first corner that has it
+                shown = ", ".join(f"{path.removeprefix('flags.')} {in_yaml(value)}" for path, value in sets.items())
+                text = f"at {shown}: {fault.text}"
+                at_corners.setdefault((place, fault.text), Fault(text, place, hint=fault.hint))
+    if faults or at_corners:
+        raise document.error([*faults, *at_corners.values()])
     return tuple(ways[each.name] for each in tune.objective)
 
 
@@ -86,22 +90,21 @@ def _corners(space: Space) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         while outer.condition is not None:
             name, chosen[name] = outer.condition
             outer = by_name[name]
-        for end in parameter.bounds if parameter.items == () else range(len(parameter.items)):
+        for end in range(len(parameter.items)) if parameter.items else parameter.domain.range:
             numbers = {**chosen, parameter.name: end}
-            sets = space.values(space.active(lambda each, numbers=numbers: numbers.get(each.name, each.bounds[0])))
-            place = parameter.path if parameter.domain is not None else (*parameter.path, int(end))
+            sets = space.values(
+                space.active(lambda each, numbers=numbers: numbers.get(each.name, each.domain.range[0]))
+            )
+            place = (*parameter.path, int(end)) if parameter.items else parameter.path
             yield ("tune", *place), {path: sets[path] for path in sets if path == outer.setting}
     if len(space.parameters) > 1:
         for side in (0, 1):
-            yield ("tune",), space.values(space.active(lambda each, side=side: each.bounds[side]))
+            yield ("tune",), space.values(space.active(lambda each, side=side: each.domain.range[side]))
 
 
-def _corner_faults(
-    document: Document, place: Path, sets: Mapping[str, Any], describe: Callable[[Config], Any]
-) -> list[Fault]:
+def _corner_faults(document: Document, sets: Mapping[str, Any], describe: Callable[[Config], Any]) -> Sequence[Fault]:
     try:
         in_each(open_config(config_at(document, sets)).phases, describe)
     except (ConfigError, DataError) as error:
-        shown = ", ".join(f"{path.removeprefix('flags.')} {in_yaml(value)}" for path, value in sets.items())
-        return [Fault(f"at {shown}: {each.text}", place, hint=each.hint) for each in error.faults[:3]]
-    return []
+        return error.faults[:3]
+    return ()

@@ -10,8 +10,12 @@ import kerascli
 from kerascli.compiler import torch_private
 
 NAMES = {
-    "torch._C._VariableFunctions": "passes: operators as torch's own functions, which start faster",
+    "torch._C.Graph": "interpreter: a graph of TorchScript",
+    "torch._C._AutoDispatchBelowAutograd": "interpreter: operations without autograd, which is in the graph already",
     "torch._C._aoti.AOTIModelContainerRunnerCpu": "compiling: runs a library without loading the compiler",
+    "torch._C._create_function_from_graph": "interpreter: runs a graph without Python",
+    "torch._C._get_graph_executor_optimize": "interpreter: the setting of others, put back after a call",
+    "torch._C._set_graph_executor_optimize": "interpreter: operations as they are, not rewritten",
     "torch._dynamo.disable": "foundation/light_torch.py: the part of the compiler that tracing and shape inference use",
     "torch._foreach_copy_": "cuda_graph, optimizers/flat.py: many copies as one operation",
     "torch._foreach_mul_": "optimizers/clipping.py: many products as one operation",

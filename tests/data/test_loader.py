@@ -91,3 +91,24 @@ def test_neighbours_in_the_file_are_no_neighbours_in_an_epoch() -> None:
     assert abs(apart.mean() / rows - 1 / 3) < 4 * np.sqrt(1 / 18 / rows)
     seen = np.histogram(numbers[: rows // 10], bins=100, range=(0, rows))[0]  # 50 in each hundredth of the file
     assert 60 < np.square(seen - 50).sum() / (50 * 0.9) < 145  # chi-squared with 99 degrees of freedom: 0.1 and 99.8 %
+
+
+@pytest.mark.parametrize(("batch_size", "together"), [(16, 3), (16, 1), (5, 3)])
+def test_batches_that_are_gathered_together_are_those_of_one_by_one(
+    batch_size: int, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only batches of whole cache lines are; then each begins at one."""
+    x = np.arange(1600, dtype=np.float32).reshape(100, 16)
+    rows = MemorySplit({"x": x}, {"y": np.arange(100)}, {"y": x[:, 0]}, 100)
+    source = BatchSource(rows, batch_size, CPU, shuffle=True, seed=4)
+    row = 16 * 4 + 8 + 4
+    monkeypatch.setattr(loader, "_GATHERED_BYTES", together * batch_size * row)
+    numbers = Order(100, 4, 2)[slice(2 * batch_size, 100)]
+    batches = list(source.epoch(2, 2))
+    assert rows_of(batches) == numbers.tolist()
+    for batch in batches:
+        np.testing.assert_array_equal(batch.inputs["x"], x[batch.targets["y"]])
+        np.testing.assert_array_equal(batch.sample_weight["y"], x[batch.targets["y"], 0])
+        assert batch.inputs["x"].data_ptr() % 64 == 0
+    gathered = {batch.inputs["x"].untyped_storage().data_ptr() for batch in batches}
+    assert len(gathered) == (len(batches) if batch_size == 5 else -(-len(batches) // together))

@@ -161,11 +161,10 @@ def test_a_program_with_other_numbers_is_not_used(
 ) -> None:
     """A check before training detects errors of a compiler or a pass."""
 
-    def spoils(code: Any, **_: object) -> None:
-        forward = code.forward
-        code.forward = lambda *flat: [None if x is None else x * factor for x in forward(*flat)]
+    def spoiled(code: Any) -> Any:
+        return lambda *flat: [None if x is None else x * factor for x in code.forward(*flat)]
 
-    monkeypatch.setattr(programs, "simplify", spoils)
+    monkeypatch.setattr(programs, "interpreted", spoiled)
     run, _ = train(write(tmp_path, HARD), tmp_path / "runs", ["fit.epochs=1"])
     assert said(run).startswith("eager (the traced graph failed: ValueError: its numbers differ by ")
 

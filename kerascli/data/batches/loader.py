@@ -47,6 +47,9 @@ Sections = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
 
 _NUMBERS = 2**16
 """Number of shuffled row indices that are computed and sent to the device together."""
+_GATHERED_BYTES = 2**18
+"""Maximum size in bytes of the batches that are gathered at once, which should stay in a cache of the processor."""
+_LINE_BYTES = 64
 _THREADS = min(4, cpu_limit().count)
 _AHEAD_BYTES = 64 * 2**20
 """Maximum memory of prefetched batches in bytes; two batches are prefetched even if they exceed it."""
@@ -116,6 +119,8 @@ class BatchSource:
 
         `every` is the distance of one batch to the next, for rows in order only.
         """
+        if self._resident is not None and self.shuffle and self.portion is WHOLE:
+            return self._gathered(self._resident, epoch, start)
         if self._resident is not None:
             parts = self._parts(epoch, start, every, lambda rows: torch.from_numpy(rows).to(self.device))
             return map(self._pick, map(self._own, parts))
@@ -148,6 +153,20 @@ class BatchSource:
         length = self.batch_size * max(1, _NUMBERS // self.batch_size)
         firsts = range(start * self.batch_size, self.rows, length)
         return (order[slice(first, first + length)] for first in firsts)
+
+    def _gathered(self, resident: Sections, epoch: int, start: int) -> Iterator[Batch]:
+        """Iterate over the shuffled batches of an epoch; the rows of several small batches are gathered at once."""
+        size, columns = self.batch_size, [values for section in resident for values in section.values()]
+        sizes = [size * values[:1].nbytes for values in columns]
+        # at another address within a cache line, matrix kernels may round differently
+        several = not any(each % _LINE_BYTES for each in sizes)
+        length = size * max(1, _GATHERED_BYTES // max(1, sum(sizes))) if several else size
+        for chunk in self._numbers(epoch, start):
+            for rows in torch.from_numpy(chunk).to(self.device).split(length):
+                parts = [values.index_select(0, rows).split(size) for values in columns]
+                for own, *tensors in zip(rows.split(size), *parts, strict=True):
+                    rest = iter(tensors)
+                    yield Batch(*(dict(zip(section, rest, strict=False)) for section in resident), len(own))
 
     def _pick(self, own: tuple[Part, int]) -> Batch:
         assert self._resident is not None
