@@ -62,10 +62,9 @@ class Predictions:
         shown = {n: f"predicted_{n}" if n in self.kept else n for n in names}
         for name, called in shown.items():
             if called in self.kept or (called != name and called in names):
-                text = (
-                    f"beside the kept column '{safe_text(name, 40)}' the prediction is called '{safe_text(called, 60)}'"
-                )
-                raise ConfigError(f"{text}, as another column is", hint="leave out --keep of one of them")
+                beside = f"beside the kept column '{safe_text(name, 40)}'"
+                text = f"{beside} the prediction is called '{safe_text(called, 60)}', as another column is"
+                raise ConfigError(text, hint="leave out --keep of one of them")
         return self.kept | {called: self.columns[name] for name, called in shown.items()}
 
 

@@ -150,11 +150,10 @@ def _check_future(future: Table, column: str, dates: Dates) -> None:
     due = None if step is None else step.after(dates.times[-1], len(later.times))
     row = later.first_disorder() if due is None else next(iter(np.flatnonzero(due != later.times).tolist()), None)
     if row is not None:
-        before = later.texts[row - 1] if row else last
-        expected = (
-            "" if due is None else f": expected {dates.written(due[row : row + 1])[0]}, the series has a step of {step}"
-        )
-        raise DataError(f"{later.texts[row]} follows {before}{expected}", place=future.place(row, column))
+        text = f"{later.texts[row]} follows {later.texts[row - 1] if row else last}"
+        if due is not None:
+            text += f": expected {dates.written(due[row : row + 1])[0]}, the series has a step of {step}"
+        raise DataError(text, place=future.place(row, column))
 
 
 def future_values(series: Series, column: str, rows: int) -> np.ndarray:
