@@ -168,9 +168,8 @@ def view_of(model: Model, name: str) -> View:
     """
     if name not in model.views:
         hint = f"it has {', '.join(model.views)}" if model.views else "views are defined under model.views"
-        raise ConfigError(
-            f"--view: the model has no view '{safe_text(name)}'{suggestion(name, model.views)}", hint=hint
-        )
+        text = f"--view: the model has no view '{safe_text(name)}'{suggestion(name, model.views)}"
+        raise ConfigError(text, hint=hint)
     return model.views[name]
 
 

@@ -151,10 +151,8 @@ class Timeseries(WrappedSource):
         return self.group
 
     def series(self, table: Table) -> dict[str | int | None, np.ndarray]:
-        """Return the row numbers of each series of a table, by its value in the column `group` (None: only one).
-
-        Raises DataError.
-        """
+        """Return the row numbers of each series of a table, by its value in the column `group` (None: only one). Raises
+        DataError."""
         if self.group is None:
             return {None: np.arange(table.rows)}
         values, fault = table.column(self.group), "does not hold one text or integer per row"

@@ -51,7 +51,8 @@ def study_html(
 def _overview(facts: Mapping[str, Any]) -> Element:
     """Return the section with the number of trials, and the best ones with their results on the test split."""
     what = "folds" if "folds" in facts else f"trials by {facts['sampler']}"
-    lines = [f"{facts['trials_done']} of {facts['trials_planned']} {what}."]
+    of = "" if facts["trials_planned"] is None else f" of {facts['trials_planned']}"
+    lines = [f"{facts['trials_done']}{of} {what}."]
     for each in [each for each in facts.get("trials", ()) if each["trial"] in facts["best"]][:8]:
         test = facts["test"][each["trial"]]
         results = f"; on the test split {value_text(test)}" if test else ""
@@ -145,7 +146,8 @@ def _slices(facts: Mapping[str, Any], trials: Trials) -> Element | None:
         across = ", ".join(labels) if is_text else "logarithm" if name in facts["logarithmic"] else "value"
         places = [*zip(numbers, (each[objective] for each in points), strict=True)]
         x, y = ((min(values), max(values)) for values in zip(*places, strict=True))
-        chart = Chart(safe_text(name), _cut(across, 60), objective, x, y).dots(places)
+        caption = f"{name}, and the front as a line" if name in others else name
+        chart = Chart(safe_text(caption), _cut(across, 60), objective, x, y).dots(places)
         if name in others:
             chart.line(sorted((each[name], each[objective]) for each in points if each["trial"] in facts["best"]))
         figures.append(chart.figure())

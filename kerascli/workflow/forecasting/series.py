@@ -12,8 +12,10 @@ from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.read import joined
 from kerascli.data.series_gaps import readable
+from kerascli.data.sources.timeseries import NEXT
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table, as_text
+from kerascli.data.transforms.datetime import date_formats
 from kerascli.foundation.errors import DataError, Fault, counted, one_of, safe_text
 from kerascli.workflow.forecasting.series_model import SeriesModel
 
@@ -120,7 +122,8 @@ def main_dates(series: Series) -> str | None:
 
 def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
     """Return a mapping from column name to dates, for the columns of a table that have a date in every row."""
-    columns = {name: Dates.of(readable(table, name), model.date_format(name)) for name in table}
+    formats = {name.removesuffix(NEXT): form for name, form in date_formats(model.data.inputs.values()).items()}
+    columns = {name: Dates.of(readable(table, name), formats.get(name)) for name in table}
     return {name: dates for name, dates in columns.items() if dates is not None}
 
 
@@ -150,11 +153,10 @@ def _check_future(future: Table, column: str, dates: Dates) -> None:
     due = None if step is None else step.after(dates.times[-1], len(later.times))
     row = later.first_disorder() if due is None else next(iter(np.flatnonzero(due != later.times).tolist()), None)
     if row is not None:
-        before = later.texts[row - 1] if row else last
-        expected = (
-            "" if due is None else f": expected {dates.written(due[row : row + 1])[0]}, the series has a step of {step}"
-        )
-        raise DataError(f"{later.texts[row]} follows {before}{expected}", place=future.place(row, column))
+        text = f"{later.texts[row]} follows {later.texts[row - 1] if row else last}"
+        if due is not None:
+            text += f": expected {dates.written(due[row : row + 1])[0]}, the series has a step of {step}"
+        raise DataError(text, place=future.place(row, column))
 
 
 def future_values(series: Series, column: str, rows: int) -> np.ndarray:

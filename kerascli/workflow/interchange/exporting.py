@@ -103,9 +103,8 @@ def _refuse_model(experiment: Experiment, kind: str) -> None:
         return
     if kind in {"onnx", "torch_export"} and _is_stateful(experiment):
         hint = "train with stateful: false, or take --format keras, or safetensors for its weights"
-        raise ConfigError(
-            f"a stateful model cannot be exported as {kind}, which keeps no states between batches", hint=hint
-        )
+        text = f"a stateful model cannot be exported as {kind}, which keeps no states between batches"
+        raise ConfigError(text, hint=hint)
     what = "with gradient(...) in a formula" if experiment.graph.differentiated else ""
     what = what if experiment.spec.model.inputs else "of weights alone, without inputs,"
     if what:
