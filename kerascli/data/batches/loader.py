@@ -166,7 +166,8 @@ class BatchSource:
                 parts = [values.index_select(0, rows).split(size) for values in columns]
                 for own, *tensors in zip(rows.split(size), *parts, strict=True):
                     rest = iter(tensors)
-                    yield Batch(*(dict(zip(section, rest, strict=False)) for section in resident), len(own))
+                    inputs, targets, weights = (dict(zip(section, rest, strict=False)) for section in resident)
+                    yield Batch(inputs, targets, weights, len(own))
 
     def _pick(self, own: tuple[Part, int]) -> Batch:
         assert self._resident is not None
