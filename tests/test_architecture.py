@@ -51,7 +51,7 @@ INNER_FLOORS = {
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [
-        ["yaml", "component_index", "top_level"], ["composition", "initial_files", "misspelt", "without_data"],
+        ["yaml", "component_index", "top_level"], ["composition", "misspelt", "without_data"],
         ["sections", "starter"], ["config", "schema"], ["data", "run"],
         ["cross_checks", "resolved"], ["describe"], ["load"],
     ],
@@ -63,7 +63,7 @@ INNER_FLOORS = {
     ],
     "training/strategies": [
         ["checks", "collectives", "failures", "notices"], ["group"],
-        ["flat_step_result", "members", "process_sum", "shared_evaluation"], ["base"], ["data_parallel"],
+        ["flat_step_result", "members", "process_sum", "shared_evaluation", "shared_file"], ["base"], ["data_parallel"],
         ["fsdp_runner"], ["fsdp"],
     ],
     "workflow": [
@@ -144,7 +144,8 @@ PROCESS_WORDS = re.compile(
 KNOW_PROCESSES = {
     "cli/evaluate.py", "cli/options.py", "cli/predict.py", "cli/process_group.py", "cli/train.py", "cli/validate.py",
     "config/sections/fit.py", "foundation/device.py", "layers/normalization/batch_normalization.py",
-    "workflow/check.py", "workflow/loaded.py", "workflow/train.py", "workflow/fitting/make_trainer.py",
+    "workflow/check.py", "workflow/loaded.py", "workflow/train.py", "workflow/fitting/frozen.py",
+    "workflow/fitting/make_trainer.py",
     "workflow/fitting/memory_estimate.py", "workflow/fitting/options.py", "workflow/fitting/part_writer.py",
     "workflow/fitting/phases.py", "workflow/fitting/plan.py", "workflow/fitting/saver.py",
 }  # fmt: skip
@@ -311,6 +312,7 @@ READERS = {
     "report/page/document.py": "styles and scripts of the package",
     "training/strategies/group.py": "/dev/null in place of standard output, for what torch prints",
     "training/strategies/failures.py": "the kernel's files",
+    "training/strategies/shared_file.py": "a temporary file that another process made a moment ago",
     "data/datasets/mnist/__init__.py": "data of the package",
     "training/profiling/window.py": "a trace that torch wrote a moment ago",
 }
@@ -427,7 +429,6 @@ COMPLEX_FUNCTIONS = {
     "ops/shaping.py:pad",
     "report/architecture/from_graph.py:level",
     "training/profiling/operations.py:recorded_work",
-    "workflow/forecasting/picture.py:_drawn",
     "workflow/rows/raw_arrays.py:raw_rows",
 }
 """Functions with more branches; ruff's C901 counts no conditional expressions, boolean operators or comprehensions."""

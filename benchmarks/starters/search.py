@@ -29,7 +29,7 @@ SETS = sets.SETS | {"genres": replace(sets.SETS["genres"], write=partial(sets.ge
 HALVES = {"chosen": list(SETS)[::2], "reported": list(SETS)[1::2]}
 NUMBERS = {name: number for number, name in enumerate(SETS)}
 HEADING = "## What a search brings\n"
-"""Heading of the page's section that is replaced, up to the next heading."""
+"""Heading of the page's section that is replaced, up to the end of its table."""
 INTRODUCTION = """
 `python -m benchmarks.starters.search` writes this section: the config as it is (trial 1) beside the best of up to 20
 trials, those that begin within 10 minutes; the seeds also draw the split and the points. Every other set of the table
@@ -69,9 +69,8 @@ def main() -> None:
     text = table({name: [each for key, each in results.items() if key.startswith(f"{name}/")] for name in SETS})
     print(text)
     if chosen.write:
-        before, _, after = chosen.write.read_text(encoding="utf-8").partition(HEADING)
-        rest = after[after.index("\n## ") :]
-        chosen.write.write_text(f"{before}{HEADING}{INTRODUCTION}\n{text}{rest}", encoding="utf-8")
+        page = chosen.write.read_text(encoding="utf-8")
+        chosen.write.write_text(with_table(page, text), encoding="utf-8")
 
 
 def search(name: str, which: DataSet, settings: tuple[str, ...], packages: Path) -> dict[str, Any]:
@@ -118,6 +117,13 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
             cells = [*map(_mean, [*values, *scores]), verdict(scores[1], scores[0]) if len(searches) > 1 else ""]
             lines.append(f"| `{name}` ({SETS[name].kind}) | {len(searches)} | {trials} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def with_table(page: str, text: str) -> str:
+    """Return a page with its table and introduction replaced; what stands below the table is kept."""
+    before, _, after = page.partition(HEADING)
+    rest = after[after.index("\n|") :].split("\n\n", 1)[1]
+    return f"{before}{HEADING}{INTRODUCTION}\n{text}\n{rest}"
 
 
 def _mean(values: list[float]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from kerascli.foundation.errors import KerasCliError, in_yaml
+from kerascli.foundation.errors import KerasCliError, dotted, in_yaml, leaves
 
 _CONFIGS = (".yaml", ".yml")
 _PLAIN = re.compile(r"[\w.+-]*")
@@ -93,21 +93,15 @@ def settings(ctx: typer.Context, incomplete: str) -> list[str]:
         return []
     with suppress(KerasCliError, OSError):
         data = read_extended(only[0]).data
-        return _beginning([*_leaves(data, ""), *_unset(data)], incomplete)
+        return _beginning([*_written(data), *_unset(data)], incomplete)
     return []
 
 
-def _leaves(value: Any, path: str) -> Iterator[str]:
+def _written(data: Mapping[Any, Any]) -> Iterator[str]:
     """Yield `path=value` for each value in a config (nested mappings and lists), for completion of `--set`."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _leaves(item, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _leaves(item, f"{path}[{index}]")
-    else:
+    for path, value in leaves(data, bool):
         text = in_yaml(value)
-        yield f"{path}={text if _PLAIN.fullmatch(text) else ''}"
+        yield f"{dotted(path)}={text if _PLAIN.fullmatch(text) else ''}"
 
 
 def _unset(data: Mapping[Any, Any]) -> Iterator[str]:

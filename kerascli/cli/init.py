@@ -98,13 +98,11 @@ def from_data(
         path = Path(data.resolve().name)
         name = run_name(path if path.suffix.lower() == uncompressed_suffix(path) else Path(path.stem))
     draft = start.draft(Path(os.path.relpath(data, config.parent)).as_posix())
-    if search:
-        add_search(draft)
-    note("\n".join([draft.summary, *(f"  {decision}" for decision in draft.reasons())]))
     with tempfile.TemporaryDirectory(prefix="kerascli-init-") as folder:
         tried = start.draft(str(start.put_small(Path(folder)) or data))
-        if search:
-            add_search(tried)
+        for each in (draft, tried) if search else ():
+            add_search(each)
+        note("\n".join([draft.summary, *(f"  {decision}" for decision in draft.reasons())]))
         _try(tried.text(_quoted(config), name), config)
     return draft.text(_quoted(config), name)
 

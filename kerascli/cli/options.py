@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
     from kerascli.report.console import DownloadBar
     from kerascli.runs.record import RunRecord
+    from kerascli.studies.folder import Study
     from kerascli.workflow.loaded import LoadedRun
 
 RUNS_DIR = Path("runs")
@@ -224,11 +225,9 @@ def config_or_only(config: str | Path | None) -> Path:
     if len(files) == 1:
         note(f"config: {files[0]} (the only one here)")
         return files[0]
-    if not files:
-        text = "no config is given, and there is none in this folder"
-        raise ConfigError(text, hint="'kerascli init --from DATA' writes one")
-    text = f"no config is given, and there are {len(files)} in this folder"
-    raise ConfigError(text, hint=", ".join(map(str, files[:6])))
+    number = f"are {len(files)}" if files else "is none"
+    hint = ", ".join(map(str, files[:6])) or "'kerascli init --from DATA' writes one"
+    raise ConfigError(f"no config is given, and there {number} in this folder", hint=hint)
 
 
 def read_config(path: Path, sets: Sequence[str], flags: Sequence[str]) -> "Document":
@@ -310,14 +309,15 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
     return record
 
 
-def study_of(selector: str, runs_dir: Path) -> Path | None:
-    """Return the folder of the study that a selector names; None if it names none, or a run."""
-    from kerascli.runs.index import LATEST, find_run, find_study
+def study_of(selector: str, runs_dir: Path) -> "Study | None":
+    """Return the study that a selector names; None if it names none, or a run."""
+    from kerascli.runs.index import find_study
 
-    with contextlib.suppress(KerasCliError):
-        find_run(selector, runs_dir)
+    if (path := find_study(selector, runs_dir, runs_first=True)) is None:
         return None
-    return None if selector == LATEST else find_study(selector, runs_dir)
+    from kerascli.studies.folder import Study
+
+    return Study(path)
 
 
 def trained_run(selector: str, runs_dir: Path, checkpoint: str | None, trust: bool | None = None) -> "RunRecord":

@@ -76,17 +76,14 @@ def _refuse_idle(values: Mapping[str, object], kinds: Mapping[str, bool]) -> Non
 
 def named_runs(names: Sequence[str], runs_dir: Path) -> "tuple[list[RunRecord], list[str] | None, Path | None]":
     """Return the runs to plot, and for a study, which stands for all its runs, the metrics and the file by default."""
-    path = options.study_of(names[0], runs_dir) if len(names) == 1 else None
-    if path is None:
+    study = options.study_of(names[0], runs_dir) if len(names) == 1 else None
+    if study is None:
         return [options.find_run(name, runs_dir) for name in names], None, None
-    from kerascli.studies.folder import Study
-
-    study = Study(path)
     runs: list[RunRecord] = [run for member in study.members() if (run := member.runs[-1]).rows()]
     if not runs:
-        raise ConfigError(f"no run of {quoted(path)} has an epoch to plot")
+        raise ConfigError(f"no run of {quoted(study.path)} has an epoch to plot")
     objectives = None if study.facts.tune is None else [each.name for each in study.tune.objective]
-    return runs, objectives, path / "curves.png"
+    return runs, objectives, study.path / "curves.png"
 
 
 def draw_model(

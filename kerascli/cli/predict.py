@@ -106,15 +106,13 @@ def _trained_runs(
 
     Raises ConfigError, also if a fold has no run yet.
     """
-    path = options.study_of(selector, runs_dir)
-    if path is None:
+    study = options.study_of(selector, runs_dir)
+    if study is None:
         return [options.trained_run(selector, runs_dir, checkpoint, trust_plugins)]
-    from kerascli.studies.folder import Study, runs_of
-
-    study, runs = Study(path), runs_of(Study(path))
+    runs = study.runs()
     if study.facts.tune is None and len(runs) < study.facts.trials:
-        text = f"only {len(runs)} of {study.facts.trials} folds of '{path}' have runs"
-        raise ConfigError(text, hint=f"go on with it: kerascli train --resume {shlex.quote(str(path))}")
+        text = f"only {len(runs)} of {study.facts.trials} folds of '{study.path}' have runs"
+        raise ConfigError(text, hint=f"go on with it: kerascli train --resume {shlex.quote(str(study.path))}")
     if len(runs) < 2:
         return [options.trained_run(selector, runs_dir, checkpoint)]
     options.note(f"the mean of {len(runs)} runs: {runs[0].path.parent.parent}")
@@ -132,7 +130,7 @@ def _mean_of_runs(
     each, warnings = list["Predictions"](), list[Fault]()
     for record in records:
         run = opened(record)
-        if len(records) > 1 and None in run.given.values():
+        if len(records) > 1 and None in run.thresholds.values():
             options.note(f"{record.path}: its kept threshold is not used for the mean")
         each.append(predicted(run))
         warnings += [fault for fault in run.warnings if fault not in warnings]
@@ -152,7 +150,7 @@ def _opened(
     if threshold is not None:
         label_by(run, Rule("--threshold", threshold))
     elif raw:
-        run.given = dict.fromkeys(run.kept)
+        run.thresholds = dict.fromkeys(run.thresholds)
     options.note_thresholds(run)
     return run
 

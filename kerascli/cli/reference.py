@@ -41,9 +41,8 @@ def command_entry(command: Any) -> "Entry":
         is_argument, is_flag = param.param_type_name == "argument", getattr(param, "is_flag", False)
         takes = "argument" if is_argument else "flag" if is_flag else param.metavar or "value"
         default = None if is_flag or param.default in (None, (), []) else str(param.default)
-        keys.append(
-            Key(param.metavar if is_argument else ", ".join(param.opts), takes, default, param.required, param.help)
-        )
+        name = param.metavar if is_argument else ", ".join(param.opts)
+        keys.append(Key(name, takes, default, param.required, param.help))
     members = (Member(each.name, (), each.get_short_help_str()) for each in getattr(command, "commands", {}).values())
     example = (command.epilog or "").removeprefix(options.EXAMPLE)
     return Entry("command", command.name, command.help, (), tuple(keys), (), example, tuple(members))

@@ -11,6 +11,7 @@ from kerascli.runs.reading import LATEST
 
 if TYPE_CHECKING:
     from kerascli.runs.record import RunRecord
+    from kerascli.studies.folder import Study
 
 
 def report(
@@ -50,16 +51,15 @@ def report(
     _write(output, records[0].plot_path("report.html"), text)
 
 
-def _write_study(study: Path, output: Path | None, *, as_json: bool) -> None:
+def _write_study(study: "Study", output: Path | None, *, as_json: bool) -> None:
     from kerascli.report.page.study_page import study_html
-    from kerascli.studies.folder import Study
     from kerascli.studies.table import histories_of, study_table
 
-    facts, histories = study_table(Study(study)), histories_of(Study(study))
+    facts, histories = study_table(study), histories_of(study)
     if as_json:
         options.say_json({**facts, "histories": histories})
     else:
-        _write(output, study / "report.html", study_html(facts, histories))
+        _write(output, study.path / "report.html", study_html(facts, histories))
 
 
 def _write(output: Path | None, default: Path, text: str) -> None:

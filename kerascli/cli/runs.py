@@ -2,8 +2,9 @@
 
 import gc
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,7 +61,7 @@ def _list(
 ) -> None:
     """List the runs, oldest first; metrics of --where, --sort and --best are those of the best epoch."""
     from kerascli.cli import run_query
-    from kerascli.report.tables import RunLine, list_table
+    from kerascli.report.tables import RunLine, columns_text, list_table
     from kerascli.runs.index import list_runs, list_studies
 
     gc.disable()  # thousands of runs are many objects, none of which can go before the end
@@ -81,7 +82,9 @@ def _list(
     else:
         options.note(none)
     if not any([where, tag, sort, best, limit, json]) and (studies := list_studies(runs_dir)):
-        options.note(studies_table(studies))
+        from kerascli.studies.table import study_columns
+
+        options.note(columns_text(study_columns(studies), options.terminal_width()))
 
 
 def _lines_of(study: Path) -> "list[tuple[RunRecord, RunLine]]":
@@ -92,16 +95,6 @@ def _lines_of(study: Path) -> "list[tuple[RunRecord, RunLine]]":
 
     lines = [(run, RunLine.of(run)) for run in list_runs(study / MEMBERS)]
     return [(run, replace(line, run=f"{study.name}/{line.run}")) for run, line in lines]
-
-
-def studies_table(studies: Iterable[Path]) -> str:
-    """Return a plain-text table with a line for each study."""
-    from kerascli.report.tables import columns_text
-    from kerascli.studies.table import study_line
-
-    lines = [study_line(path) for path in studies]
-    columns = {name: [line[name] for line in lines] for name in lines[0]}
-    return columns_text(columns, options.terminal_width())
 
 
 def _show(
@@ -194,21 +187,25 @@ def _remove(
     for selector in dict.fromkeys(runs):  # one run may be named in several ways
         run = index.find_run(selector, runs_dir)  # not the best trial, where a study is named
         records.setdefault(os.path.abspath(run.path), run)
-    if not yes and not is_confirmed(run.path for run in records.values()):
-        options.note("nothing was removed")
-        return
-    for run in records.values():
-        index.remove(run)
-        options.note(f"removed {run.path}")
+    remove_confirmed({run.path: partial(index.remove, run) for run in records.values()}, yes=yes)
 
 
-def is_confirmed(folders: Iterable[Path]) -> bool:
-    """Return True if the user confirms that runs or studies are removed. Raises ConfigError without an answer."""
-    options.note("\n".join(map(str, folders)))
+def remove_confirmed(removals: Mapping[Path, Callable[[], None]], *, yes: bool) -> None:
+    """Remove runs or studies, given a function for each folder, if the user confirms it or `yes` is True.
+
+    Raises ConfigError without an answer.
+    """
     try:
-        return typer.confirm("Remove these runs with all their files?", err=True)
+        if not yes:
+            options.note("\n".join(map(str, removals)))
+            yes = typer.confirm("Remove these runs with all their files?", err=True)
     except typer.Abort:
         raise ConfigError("no answer was given: nothing was removed", hint="--yes removes without asking") from None
+    for folder, remove in removals.items() if yes else ():
+        remove()
+        options.note(f"removed {folder}")
+    if not yes:
+        options.note("nothing was removed")
 
 
 def print_facts(run: "RunRecord", *, as_json: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,9 +10,8 @@ import typer
 
 from kerascli.cli import options
 from kerascli.cli.options import argument, option
-from kerascli.cli.runs import ListGroup, is_confirmed, studies_table
+from kerascli.cli.runs import ListGroup, remove_confirmed
 from kerascli.foundation.disk import storage
-from kerascli.foundation.errors import ConfigError, StorageError
 from kerascli.runs.reading import LATEST, quoted
 
 if TYPE_CHECKING:
@@ -41,14 +41,15 @@ def _open(selector: str, runs_dir: Path) -> "Study":
 
 def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """List the studies, oldest first."""
+    from kerascli.report.tables import columns_text
     from kerascli.runs.index import list_studies
-    from kerascli.studies.table import study_line
+    from kerascli.studies.table import study_columns, study_line
 
     studies = list_studies(runs_dir)
     if json:
         options.say_json([study_line(path) for path in studies])
     elif studies:
-        options.say(f"{studies_table(studies)}\n")
+        options.say(f"{columns_text(study_columns(studies), options.terminal_width())}\n")
     else:
         options.note(f"there are no studies in {quoted(runs_dir)}")
 
@@ -61,30 +62,35 @@ def _show(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Show the trials of a study, and the importance of its parameters."""
+    from kerascli.report.console import folds_text
     from kerascli.report.tables import columns_text, facts_table
     from kerascli.studies.sampling import write_importance
     from kerascli.studies.table import columns_of, study_table
 
-    if json and as_csv:
-        raise ConfigError("--csv cannot be used with --json")
+    options.refuse({"--csv": json and as_csv}, ["--csv"], "cannot be used with --json")
     opened = _open(study, runs_dir)
-    note = write_importance(opened)
+    of_folds = opened.facts.tune is None and not (sort or as_csv)
+    note = None if of_folds else write_importance(opened)
     facts = study_table(opened)
-    if json:
-        options.say_json(facts)
+    if json or of_folds:
+        options.say_json(facts) if json else options.say(f"{folds_text(facts['folds'])}\n")
         return
     columns = columns_of(facts, sort)
     if as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *zip(*columns.values(), strict=True)])
         return
-    options.say(f"{columns_text(columns, options.terminal_width())}\n")
+    shown = facts_table(_kept(facts))
+    options.say("\n".join([columns_text(columns, options.terminal_width()), *(["", shown] if shown else []), ""]))
+    if note is not None:
+        options.note(note)
+
+
+def _kept(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is shown of a study's table below its trials, by name."""
     lines: dict[str, Any] = {name: facts[name] for name in ("best", "stopped", "importance")}
     lines |= {f"test of trial {number}": values for number, values in facts["test"].items()}
     lines |= {f"trials differ in their {key}": kinds for key, kinds in facts["differs"].items()}
-    if kept := {name: value for name, value in lines.items() if value}:
-        options.say(f"\n{facts_table(kept)}\n")
-    if note is not None:
-        options.note(note)
+    return {name: value for name, value in lines.items() if value}
 
 
 def _best(
@@ -121,12 +127,4 @@ def _remove(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Remove studies with all their trials."""
-    opened = [_open(each, runs_dir) for each in dict.fromkeys(studies)]
-    if not yes and not is_confirmed(each.path for each in opened):
-        options.note("nothing was removed")
-        return
-    for each in opened:
-        if any(member.is_claimed() for member in each.members()):
-            raise StorageError(f"{quoted(each.path)} is being trained", hint="stop it first")
-        storage.remove_folder(each.path)
-        options.note(f"removed {each.path}")
+    remove_confirmed({study.path: study.remove for study in (_open(each, runs_dir) for each in studies)}, yes=yes)

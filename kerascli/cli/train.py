@@ -17,7 +17,7 @@ from kerascli.foundation.world import world_of
 from kerascli.workflow.fitting.options import Options
 
 if TYPE_CHECKING:
-    from kerascli.foundation.events import Event, FoldsEnded
+    from kerascli.foundation.events import Event
     from kerascli.foundation.profile import Profiled
     from kerascli.runs.record import RunRecord
     from kerascli.studies.folder import Study
@@ -198,17 +198,13 @@ def _resumed(run: str, chosen: Options, sets: Sequence[str]) -> "Iterator[Event]
 
 def _find_folds(selector: str | None, runs_dir: Path) -> "Study | None":
     """Return the study of folds that a selector names; None if it names another study, a run or nothing."""
-    path = None if selector is None else options.study_of(selector, runs_dir)
-    if path is None:
-        return None
-    from kerascli.studies.folder import Study
-
-    return Study(path) if Study(path).facts.tune is None else None
+    study = None if selector is None else options.study_of(selector, runs_dir)
+    return study if study is not None and study.facts.tune is None else None
 
 
 def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: bool) -> None:
     """Show the events of a training run: results on stdout, everything else on stderr."""
-    from kerascli.report.console import TrainingView, evaluation_lines
+    from kerascli.report.console import TrainingView, evaluation_lines, folds_text
 
     if not world_of().leads:  # one process prints for all
         for _ in events:
@@ -226,7 +222,8 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: b
             options.say_json({key: asdict(value) if key == "profile" else value for key, value in facts.items()})
             return
         if "oof" in facts:
-            options.say(_folds_text(facts))
+            files = f"study  {safe_text(facts['run'])}\noof    {safe_text(facts['oof'])}\n"
+            options.say(f"{folds_text(facts['results'])}\n\n{files}")
             return
         width = len("baseline" if any(facts["baselines"].values()) else "test")
         for split, logs in facts["results"].items():
@@ -268,33 +265,13 @@ def _record(event: "Event", facts: dict[str, Any]) -> None:
             facts["results"][event.split] = dict(event.logs)
             facts["baselines"][event.split] = {name: dict(logs) for name, logs in event.baselines.items()}
         case FoldsEnded():
-            facts |= _folds_json(event)
+            facts |= {"run": event.study, "oof": event.predictions, "results": event.results}
         case Note(text, "warning", place):
             facts["warnings"].append(f"{place}: {text}" if place else text)
         case Profiled():
             facts["profile"] = event
         case _:
             pass
-
-
-def _folds_json(event: "FoldsEnded") -> dict[str, Any]:
-    """Return the results of a study of folds: for each split those of the folds, their mean and deviation."""
-    from kerascli.studies.folder import Study
-    from kerascli.studies.table import fold_results
-
-    return {"run": event.study, "oof": event.predictions, "results": fold_results(Study(Path(event.study)).trials())}
-
-
-def _folds_text(facts: Mapping[str, Any]) -> str:
-    """Return these results as a plain-text table for each split, with a row for each fold; and the paths of files."""
-    from kerascli.report.console import number_text
-    from kerascli.report.text_tables import text_table
-
-    tables: list[str] = []
-    for split, rows in facts["results"].items():
-        columns = [[safe_text(name), *(number_text(logs[name]) for logs in rows.values())] for name in rows["mean"]]
-        tables.append(text_table([[split, *rows], *columns]))
-    return "\n\n".join([*tables, f"study  {safe_text(facts['run'])}\noof    {safe_text(facts['oof'])}\n"])
 
 
 def _print_profile(profile: "Profiled") -> None:

@@ -11,7 +11,7 @@ import typer
 
 from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
-from kerascli.foundation.errors import ConfigError, KerasCliError, TrainingStopped, safe_text
+from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError, TrainingStopped, safe_text
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
@@ -58,7 +58,7 @@ def tune(
             runs_dir, document, sets, flags, directions=_checked(document, flags), workers=workers, trials=trials,
             threads=threads, device=device,
         )  # fmt: skip
-    options.note(f"study: {study.path} ({study.facts.trials} trials)")
+    options.note(f"study: {study.path}")
     code = _run(study, workers) if workers else 0
     _say_best(study)
     if code:
@@ -126,12 +126,12 @@ def _run(study: "Study", workers: int) -> int:
         if console.is_terminal:
             last = {name: column[-_SHOWN:] for name, column in columns_of(table).items()}
             best = "; ".join(f"trial {number}: {trial_text(rows[number])}" for number in table["best"][:3])
-            summary = f"{table['trials_done']} of {table['trials_planned']} trials; best: {safe_text(best) or '-'}"
+            summary = f"{table['trials_done']}{study.facts.of} trials; best: {safe_text(best) or '-'}"
             live.update(f"{columns_text(last, console.width)}\n{summary}", refresh=True)
             return
         for number in [each for each in rows if rows[each]["status"] in FINISHED and each not in printed]:
             printed.add(number)
-            console.print(safe_text(f"trial {number}/{table['trials_planned']}: {trial_text(rows[number])}"))
+            console.print(safe_text(f"trial {number}{study.facts.of}: {trial_text(rows[number])}"))
 
     with live if console.is_terminal else nullcontext():
         return run_study(study, workers, show)
@@ -148,7 +148,10 @@ def _work(path: str, worker: str) -> int:
     index, deadline, parent = worker.split(",")
     if os.getppid() != int(parent):  # the command was killed while this process began
         return 0
-    return GO_ON if Worker(Study(Path(path)), int(index), float(deadline) if deadline else None).work() else 0
+    try:
+        return GO_ON if Worker(Study(Path(path)), int(index), float(deadline) if deadline else None).work() else 0
+    except Interrupted as error:  # the command says so
+        return error.exit_code
 
 
 def _say_best(study: "Study") -> None:

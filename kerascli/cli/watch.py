@@ -27,7 +27,7 @@ def watch(
     study = None if what is None else options.study_of(what, runs_dir)
     folder = runs_dir if what is None else Path(what)
     if study is not None:
-        watched = Watched(study / MEMBERS, study=study)
+        watched = Watched(study.path / MEMBERS, study=study.path)
     elif folder.is_dir() and not is_run(folder):
         watched = Watched(folder)
     elif what is None:

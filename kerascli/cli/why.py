@@ -62,14 +62,17 @@ def why(
     )
     options.note_thresholds(opened)
     question = Question(
-        what or [], text or [], method, rows, output, class_name, baseline, layer, metric, repeats, worst, checkpoint
-    )
+        what or [], text or [], method, rows, output, class_name, baseline, layer, metric, repeats, worst, checkpoint,
+        data, "" if file is None else file.suffix.lower(),
+    )  # fmt: skip
     reasons = explain(opened, question)
     options.warn(opened.warnings)
     for note in reasons.notes:
         options.note(note)
     if file is None or place is None:
         options.say(reasons_text(reasons, colored=sys.stdout.isatty()))
+        if reasons.kind == "picture":
+            options.note("-o why.html or why.png draws the maps")
     else:
         write_bytes(place, reasons_file(reasons, file.suffix.lower(), f"Why: {record.name}"))
         options.say(f"{file}\n")

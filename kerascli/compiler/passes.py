@@ -27,6 +27,7 @@ def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
     fold_constants(code)
     code.graph.eliminate_dead_code()  # before some of it is in place, which counts as an effect
     if on_cpu:
+        fold_batch_norm(code.graph)
         fuse_relu(code.graph)
         reuse_memory(code.graph)
     code.graph.eliminate_dead_code()
@@ -52,12 +53,12 @@ def has_convolutions(graph: fx.Graph) -> bool:
 
 
 def drop_aliases(graph: fx.Graph) -> None:
-    """Remove operations from a graph that have no effect outside autograd: detach, double transposition, views of the
-    same shape, and views without the axes that a sum has kept."""
+    """Remove operations from a graph that have no effect outside autograd: detach, a transposition or permutation and
+    its inverse, views of the same shape, and views without the axes that a sum has kept."""
     for node in list(graph.nodes):
         if node.target in _ALIASES:
             _replace(graph, node, node.args[0])
-        elif node.target is aten.t.default and node.args[0].target is aten.t.default:
+        elif (node.target is aten.t.default and node.args[0].target is aten.t.default) or _undoes_permutation(node):
             _replace(graph, node, node.args[0].args[0])
         elif node.target is aten.view.default and _shape(node) == _shape(node.args[0]):
             _replace(graph, node, node.args[0])
@@ -71,6 +72,14 @@ def drop_aliases(graph: fx.Graph) -> None:
 
 def _keeps_axes(node: fx.Node) -> bool:
     return node.target is aten.sum.dim_IntList and not node.kwargs and len(node.args) > 2 and bool(node.args[2])
+
+
+def _undoes_permutation(node: fx.Node) -> bool:
+    before: Any = node.args[0] if node.target is aten.permute.default else node
+    if before is node or before.target is not aten.permute.default:
+        return False
+    axes: Any = node.args[1]
+    return [before.args[1][axis] % len(axes) for axis in axes] == list(range(len(axes)))
 
 
 def simplify_softmax(graph: fx.Graph) -> None:
@@ -183,25 +192,58 @@ def _is_written(node: fx.Node) -> bool:
     )
 
 
+def fold_batch_norm(graph: fx.Graph) -> None:
+    """Fold each batch normalization by moving averages into the convolution before it: a kernel and bias of its own.
+
+    It is left alone if the backward pass needs the convolution's result.
+    """
+    for node in list(graph.nodes):
+        if node.target is not aten.native_batch_norm.default or any(user.args[1] for user in node.users):
+            continue
+        before, gamma, beta, mean, variance, is_training, _, epsilon = node.args
+        if is_training or gamma is None or beta is None or not _is_own_convolution(before):
+            continue
+        weight, bias = before.args[1:3]
+        with graph.inserting_before(node):
+            deviation = graph.call_function(
+                aten.sqrt.default, (graph.call_function(aten.add.Tensor, (variance, epsilon)),)
+            )
+            factor = graph.call_function(aten.div.Tensor, (gamma, deviation))
+            by_filter = graph.call_function(aten.view.default, (factor, [-1] + [1] * (weight.meta["val"].ndim - 1)))
+            kernel = graph.call_function(aten.mul.Tensor, (weight, by_filter))
+            center = mean if bias is None else graph.call_function(aten.sub.Tensor, (mean, bias))
+            offset = graph.call_function(aten.addcmul.default, (beta, center, factor), {"value": -1})
+            folded = graph.call_function(aten.convolution.default, (before.args[0], kernel, offset, *before.args[3:]))
+            folded.meta = dict(before.meta)
+        for user in list(node.users):
+            _replace(graph, user, folded)
+        graph.erase_node(node)
+        graph.erase_node(before)
+
+
+def _is_own_convolution(node: Any) -> bool:
+    """Return True if a graph node is a convolution, no transposed one, of float32 that one other node uses."""
+    return node.target is aten.convolution.default and len(node.users) == 1 and _plain(node) and not node.args[6]
+
+
 def fuse_relu(graph: fx.Graph) -> None:
-    """Fuse each relu into the oneDNN convolution before it, which applies it while the result is in the CPU's cache."""
+    """Fuse each relu, also one with a maximum, into the oneDNN convolution before it, which applies it while the result
+    is in the CPU's cache."""
     if not torch.backends.mkldnn.is_available():
         return
     for node in list(graph.nodes):
-        if node.target is not aten.relu.default:
+        if node.target not in (aten.relu.default, aten.hardtanh.default):
             continue
-        before, moved = node.args[0], None
+        (before, *limits), moved = node.args, None
         if before.target is aten.permute.default and len(before.users) == 1:  # to channels last, Keras's layout
             before, moved = before.args[0], before
-        if before.target is not aten.convolution.default or len(before.users) > 1 or not _plain(before):
+        if not _is_own_convolution(before) or len(before.args[3]) != 2:
             continue
-        x, weight, bias, stride, padding, dilation, transposed, _, groups = before.args
-        if transposed or len(stride) != 2:
-            continue
+        x, weight, bias, stride, padding, dilation, _, _, groups = before.args
+        activation = ("hardtanh", [float(limit) for limit in limits]) if limits else ("relu", [])
         with graph.inserting_before(node):
             fused = graph.call_function(
-                onednn_convolution(),
-                (x, weight, bias, padding, stride, dilation, groups, "relu", [], ""),
+                onednn_convolution(), (x, weight, bias, padding, stride, dilation, groups, *activation, "")
             )
             fused.meta = dict(before.meta)
             result = fused

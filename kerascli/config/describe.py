@@ -8,7 +8,6 @@ from kerascli.config.composition.references import References
 from kerascli.config.config import Config
 from kerascli.config.cross_checks import cross_faults
 from kerascli.config.data import config_facts, facts_by_name, with_sizes
-from kerascli.config.initial_files import with_initial_files
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.fit import FitSpec, has_train_step, parse_fit, valid_trainable
@@ -67,7 +66,6 @@ def describe_config(
     """
     references = References(config.document, config.flags, facts_by_name(facts))
     document, broken = references.resolve()
-    document = with_initial_files(document)
     if broken:
         raise config.error(with_broken(broken, faults_without_data(document.data, references)))
     if splits is not None:
@@ -131,7 +129,7 @@ def describe(
     if model is not None and init_from is not None:
         reader.faults += unknown_layers(model, init_from.map)
     rows = (fit or FitSpec()).batch_size
-    built = None if model is None else reader.attempt(build, model, batch_size=rows, has_rows=bool(model.inputs))
+    built = None if model is None else reader.attempt(build, model, batch_size=rows)
     train_step = reader.read_train_step(scope, built) if reader.has_steps else None
     if built is not None and (train_step is not None or not reader.has_steps):
         built = reader.with_views(built, train_step, rows)

@@ -18,7 +18,8 @@ from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.model.ir.nodes import Call, Model
-from kerascli.model.runtime.built import Built, submodules_of
+from kerascli.model.runtime.built import Built
+from kerascli.model.runtime.graph import Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +72,7 @@ class RunSpec:
     @property
     def initial_files(self) -> list[FilePath]:
         """Files that initializers of the model's weights read."""
-        nodes = ((node, built.modules[node.name]) for built in self.graphs for node in built.model.nodes)
-        weights = (
-            weight for node, module in nodes for part in submodules_of(node, module) for weight in part.weights()
-        )
-        initializers = (weight.spec.initializer for weight in weights)
+        initializers = (weight.spec.initializer for built in self.graphs for weight in Graph(built).weights())
         return list(dict.fromkeys(FilePath(each.path) for each in initializers if isinstance(each, FromFile)))
 
     def layer_count(self) -> int:

@@ -129,8 +129,9 @@ class Source(InFolder):
     """Base class of data sources, which load tables of named columns for the splits train, validation and test."""
 
     any_column: ClassVar[Field | None] = None
-    """Field (shape, dtype ...) of every column that the method `facts` does not name; None if there are no such
-    columns."""
+    """Field (shape, dtype ...) of every column that `facts` does not name; None if there are no such columns."""
+    gap_hint: ClassVar[str] = ""
+    """Hint of an error about a missing value in a column of the source."""
     names_files: ClassVar[bool] = False
     """True if each row is a file, named by the column `file`, which predictions show."""
     is_empty: ClassVar[bool] = False
@@ -314,8 +315,7 @@ class Transform(InFolder):
         return nn.Identity()
 
     def inverse(self, field: Field, state: FittedState) -> nn.Module | None:
-        """Return the module that undoes this transform of a target in predictions (float64); None: it has no
-        inverse."""
+        """Return the module that undoes this transform of a target in predictions (float64); None: there is none."""
         return None
 
     def codes(self, values: "pa.Array | Tensor", state: FittedState, *, target: bool) -> "Tensor | Tokens":

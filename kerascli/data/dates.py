@@ -155,11 +155,10 @@ def regular_times(times: np.ndarray) -> tuple[Step, np.ndarray] | None:
 
 def _has_rule(step: Step, times: np.ndarray, due: np.ndarray) -> bool:
     """Return True if a month of the year, a weekday or an hour that is due more than once is in none of the times."""
-    for part in ("month",) if step.months else ("weekday", "hour"):
-        values, counts = np.unique(part_of(due, part), return_counts=True)
-        if (counts[~np.isin(values, part_of(times, part))] > 1).any():
-            return True
-    return False
+    names = ("month",) if step.months else ("weekday", "hour")
+    parts = ((part_of(due, each), part_of(times, each)) for each in names)
+    absent = (values[~np.isin(values, present)] for values, present in parts)
+    return any(len(np.unique(values)) < len(values) for values in absent)
 
 
 @dataclass(frozen=True, slots=True)

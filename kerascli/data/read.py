@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.section import DataSpec, Pipeline
+from kerascli.data.section import DataSpec
 from kerascli.data.sources.file_source import read_parquet
 from kerascli.data.sources.npz import read_npz
 from kerascli.data.sources.timeseries import Timeseries
@@ -39,8 +39,8 @@ def joined(tables: Sequence[Table]) -> Table:
 
     name = ", ".join(dict.fromkeys(table.name for table in tables))
     note = "; ".join(filter(None, (table.note for table in tables)))
-    return Table(columns, int(ends[-1]), name=name, made_of=place, skipped=_skipped(tables), note=note,
-                 gap_hint=first.gap_hint).with_files(files)  # fmt: skip
+    table = Table(columns, int(ends[-1]), name=name, made_of=place, skipped=_skipped(tables), note=note)
+    return table.with_files(files)
 
 
 def _skipped(tables: Sequence[Table]) -> Skipped | None:
@@ -82,9 +82,7 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
     name = name or str(path)
     if isinstance(spec.source, Timeseries):
         rows = spec.source.row_columns(columns)
-        pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in rows}
-        series = spec.model_copy(update={"source": spec.source.source, "inputs": pipelines, "targets": {}})
-        table = read_raw(series, path, columns=rows, name=name)
+        table = read_raw(spec.of_rows(spec.source.source, rows), path, columns=rows, name=name)
         return spec.source.windows(spec.source.filled(table, columns & spec.columns()), name, columns)
     with open_regular(path, name) as file:
         head = file.read(8)

@@ -1,7 +1,7 @@
 """The config section `data`: a source, its splits, and a preprocessing pipeline for every input and target."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -211,6 +211,11 @@ class DataSpec(BaseSection):
         """Return a mapping from (section, name) to pipeline, for all inputs, targets and sample weights."""
         sections = (("inputs", self.inputs), ("targets", self.targets), ("sample_weight", self.sample_weight))
         return {(section, name): pipeline for section, pipelines in sections for name, pipeline in pipelines.items()}
+
+    def of_rows(self, source: Source, columns: Iterable[str]) -> "DataSpec":
+        """Return the section with these columns of another source as its inputs, as they are, and without targets."""
+        inputs = {column: Pipeline((column,), stacked=False, steps=()) for column in columns}
+        return self.model_copy(update={"source": source, "inputs": inputs, "targets": {}})
 
     def columns(self) -> frozenset[str]:
         """Return the names of the columns that the pipelines, the row filter and the split use."""

@@ -13,9 +13,9 @@ import contextlib
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 CREDENTIAL = (
     r"(?:[\w-]*[-_])?(?:signature|sig|credential|(?:security|access|auth)?[-_]?token|password|passwd|pwd|user(?:name)?"
@@ -26,6 +26,25 @@ _CREDENTIALS = re.compile(rf"(?i)(?<=://)[^/@\s'\"]+(?=@)|(?P<name>[?&]{CREDENTI
 
 Path = tuple[str | int, ...]
 """Path of keys and indices to a value in a config: ("model", "layers", 0, "dense", "units")."""
+
+
+def dotted(path: Path) -> str:
+    """Return the path of a value in a config as text: `model.layers[0].dense.units`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def leaves(value: Any, divides: Callable[[list[Any]], bool], path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Yield (path, value) for each value in nested mappings, and in the lists for which `divides` is true; an empty one
+    is a value. `path` is that of the outermost value."""
+    parts: list[tuple[str | int, Any]] = []
+    if isinstance(value, Mapping):
+        parts += [(str(key), each) for key, each in value.items()]
+    elif isinstance(value, list) and divides(value):
+        parts += enumerate(value)
+    if not parts:
+        yield path, value
+    for key, each in parts:
+        yield from leaves(each, divides, (*path, key))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from kerascli.foundation.errors import Fault, Path, counted, in_yaml, nearest, one_of, show, suggestion
+from kerascli.foundation.errors import Fault, Path, counted, dotted, in_yaml, nearest, one_of, show, suggestion
 from kerascli.language.foreign_words import ADDED, ELSEWHERE, EXAMPLES, INPUT_SIZES, KEYS, NAMES, NEEDLESS, NOTHING
 
 _KINDS = {
@@ -87,7 +87,7 @@ def _without_repeats(faults: list[Fault]) -> Iterator[Fault]:
 def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
     """Return one error detail of pydantic as a config error; its path is relative to the arguments of `owner`."""
     path = _without_union_tags(detail["loc"])
-    name = _dotted(path)
+    name = dotted(path)
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "extra_forbidden":
         return _describe_extra(detail["loc"], value, owner)
@@ -132,14 +132,10 @@ def _describe_extra(loc: tuple[str | int, ...], value: Any, owner: type[BaseMode
 def describe_missing(names: list[str], path: Path, owner: type[BaseModel]) -> Fault:
     """Return one config error for all missing required arguments, or for the missing items of a list (numbers)."""
     if names[0].isdigit():
-        return Fault(f"{_dotted(path)}: expected {int(names[-1]) + 1} values, got {names[0]}", path)
+        return Fault(f"{dotted(path)}: expected {int(names[-1]) + 1} values, got {names[0]}", path)
     needs = " and ".join(f"'{name}'" for name in names)
     hint = "add " + ", ".join(f"{name}: {_example(owner, name)}" for name in names)
     return Fault(f"{_title(owner)} needs {needs}", path, "key", hint=hint)
-
-
-def _dotted(path: Path) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 def _title(owner: type[BaseModel]) -> str:

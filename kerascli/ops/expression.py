@@ -86,11 +86,6 @@ class Expression:
         return names_in(parse(self.text)).keys() & CONSTANTS.keys()
 
     @cached_property
-    def functions(self) -> frozenset[str]:
-        """Names of the functions that the expression calls."""
-        return frozenset(node.function for node in walk(self.tree) if isinstance(node, Call))
-
-    @cached_property
     def gradients(self) -> list[tuple[Call, set[str], str]]:
         """Calls of `gradient`, each with the names that occur in its `of` and the name that is its `at`."""
         calls = []

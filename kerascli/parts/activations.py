@@ -40,7 +40,9 @@ class ReLU(Activation):
     """Threshold: inputs up to it give negative_slope * (x - threshold), which by default is 0."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self.max_value is None and self.threshold == 0:
+        if self.threshold == 0 and (self.max_value is None or not self.negative_slope):
+            if self.max_value is not None:  # one operation, and Keras's gradients at 0 and at 6
+                return F.relu6(x) if self.max_value == 6 else torch.relu(x).clamp(max=self.max_value)
             return F.leaky_relu(x, self.negative_slope) if self.negative_slope else torch.relu(x)
         above = torch.where(x > self.threshold, x, 0.0)
         if self.max_value is not None:

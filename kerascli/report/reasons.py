@@ -9,7 +9,7 @@ import numpy as np
 
 from kerascli.callbacks.samples import Heat
 from kerascli.foundation.disk.storage import csv_text
-from kerascli.foundation.errors import ConfigError, safe_text
+from kerascli.foundation.errors import safe_text
 from kerascli.report.markup import Child, element, image, section, shaded, table
 from kerascli.report.page.document import document
 from kerascli.report.pictures import draw_pictures, png, sample_figure
@@ -146,8 +146,7 @@ def _marked(reason: Reason, *, colored: bool) -> str:
 
 
 def reasons_file(reasons: Reasons, suffix: str, title: str) -> bytes:
-    """Return the bytes of a file of reasons, whose suffix sets its format. Raises ConfigError for a kind of reasons
-    that has no such form."""
+    """Return the bytes of a file of reasons, whose suffix sets its format: a page, a table or a figure."""
     if suffix == ".html":
         return _html(reasons, title).encode()
     return _csv(reasons).encode() if suffix == ".csv" else encoded(_figure(reasons), suffix)
@@ -156,8 +155,6 @@ def reasons_file(reasons: Reasons, suffix: str, title: str) -> bytes:
 def _csv(reasons: Reasons) -> str:
     if reasons.importance:
         return csv_text([["column", "importance", "low", "high"], *reasons.importance])
-    if reasons.kind == "picture":
-        raise ConfigError("maps of pictures are no table", hint="-o why.html or why.png")
     lines = [[each.row, *place] for each in reasons.rows for place in each.places()]
     return csv_text([["row", "step", "name", "value", "attribution"], *lines])
 
@@ -170,11 +167,11 @@ def _html(reasons: Reasons, title: str) -> str:
     else:
         parts.append(element("p", "Orange speaks for what is predicted, blue against it.", class_="hint"))
     for each in reasons.rows:
-        parts.append(element("h3", each.title))
-        if each.picture is not None:
-            parts.append(element("p", image(each.overlay_png(), f"reasons of row {each.row}"), class_="why"))
-        else:
-            parts.append(element("p", *shaded(each.texts(), safe_text)))
+        is_picture = each.picture is not None
+        shown = (
+            [image(each.overlay_png(), f"reasons of row {each.row}")] if is_picture else shaded(each.texts(), safe_text)
+        )
+        parts += [element("h3", each.title), element("p", *shown, class_="why")]
     if reasons.kind == "series":
         parts.append(element("p", image(encoded(_figure(reasons), ".png"), "shares by step and column"), class_="why"))
     return document(safe_text(title), [section("Reasons", *parts, anchor="reasons")], {})
@@ -184,8 +181,6 @@ def _html(reasons: Reasons, title: str) -> str:
 def _figure(reasons: Reasons) -> "Figure":
     rows = reasons.rows
     title = f"Reasons for {literal(rows[0].prediction, 60)}" if len(rows) == 1 else "Reasons"
-    if reasons.kind == "text":
-        raise ConfigError("words are text, no picture", hint="-o why.html colors them")
     if reasons.kind == "picture":
         across = min(4, len(rows))
         figure = new_figure((2.6 * across, 2.9 * -(-len(rows) // across)))
@@ -196,24 +191,23 @@ def _figure(reasons: Reasons) -> "Figure":
         steps = [str(step) for step in range(1, values.shape[-1] + 1)]
         names = [each.title for each in rows], [safe_text(name, 30) for name in rows[0].names], steps
         return sample_figure(Heat(values, title, ("step of the window", ""), names))
-    return _bars(reasons, title)
-
-
-def _bars(reasons: Reasons, title: str) -> "Figure":
-    rows, errors = reasons.rows, None
-    if reasons.importance:
-        title = "Importance of columns, with 95 % intervals"
-        names, values, *ends = zip(*reasons.importance[:_MOST_BARS], strict=True)
-        errors = np.abs(np.array(ends) - values)
-    else:
+    bars = reasons.importance
+    if rows:
         shares = np.mean([each.values if len(rows) == 1 else np.abs(each.values) for each in rows], 0)
-        order = np.argsort(-np.abs(shares), kind="stable")[:_MOST_BARS]
-        names, values = [rows[0].names[at] for at in order], shares[order]
+        bars = sorted(zip(rows[0].names, shares, shares, shares, strict=True), key=lambda bar: -abs(bar[1]))
         title = title if len(rows) == 1 else "Mean size of the shares of columns"
-    figure = new_figure((7.0, 0.9 + 0.28 * len(names)))
+    else:
+        title = "Importance of columns, with 95 % intervals"
+    return _bars(bars[:_MOST_BARS], title)
+
+
+def _bars(bars: Sequence[tuple[str, float, float, float]], title: str) -> "Figure":
+    """Return a figure of a bar for each (column, value, ends of an interval)."""
+    names, values, *ends = zip(*bars, strict=True)
+    figure = new_figure((7.0, 0.9 + 0.28 * len(bars)))
     axes, colors = figure.subplots(), [_FOR if value >= 0 else _AGAINST for value in values]
-    axes.barh(range(len(names)), values, xerr=errors, color=colors)
-    axes.set_yticks(range(len(names)), [literal(str(name), 40) for name in names])
+    axes.barh(range(len(bars)), values, xerr=np.abs(np.array(ends) - values), color=colors)
+    axes.set_yticks(range(len(bars)), [literal(str(name), 40) for name in names])
     axes.invert_yaxis()
     axes.set_title(title)
     return figure

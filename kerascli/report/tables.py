@@ -1,10 +1,10 @@
 """Tables of runs: their list, the facts of one, and the comparison of several, the best results marked."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kerascli.foundation.errors import FileRefused, safe_text
+from kerascli.foundation.errors import FileRefused, dotted, leaves, safe_text
 from kerascli.report.text_tables import duration_text, text_table
 from kerascli.runs.annotations import tags
 from kerascli.runs.history import is_metric
@@ -148,7 +148,7 @@ def compare(runs: Sequence[RunRecord]) -> Comparison:
     A seed is a setting only if no other differs. Results on validation and test rows come first.
     """
     by_key = _by_key([settings(run) for run in runs], ABSENT)
-    differing = {key: values for key, values in by_key.items() if any(_differ(each, values[0]) for each in values)}
+    differing = {key: values for key, values in by_key.items() if len({repr(each) for each in values}) > 1}
     if len(differing) > 1:
         differing.pop("seed", None)
     results = _by_key([_results(run) for run in runs], None)
@@ -184,23 +184,13 @@ def _by_key(tables: Sequence[Mapping[str, Any]], default: str | None) -> dict[st
 
 
 def settings(run: RunRecord) -> dict[str, Any]:
-    """Return the values of a run's resolved config by their paths, such as `model.layers[1].dense.units`."""
+    """Return the values of a run's resolved config by their paths, such as `model.layers[1].dense.units`; a plain list
+    is one value."""
     from kerascli.config.yaml.text import parse_document
 
-    return dict(_flat(parse_document(run.resolved(), str(run.resolved_path)).data))
-
-
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (path, value) for each setting of a config (`model.layers[1].dense.units` ...); a plain list is one
-    value."""
-    if isinstance(value, Mapping) and value:
-        for key, entry in value.items():
-            yield from _flat(entry, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list) and any(isinstance(entry, (Mapping, list)) for entry in value):
-        for index, entry in enumerate(value):
-            yield from _flat(entry, f"{path}[{index}]")
-    else:
-        yield path, value
+    data = parse_document(run.resolved(), str(run.resolved_path)).data
+    values = leaves(data, lambda entries: any(isinstance(each, dict | list) for each in entries))
+    return {dotted(path): value for path, value in values}
 
 
 def _results(run: RunRecord) -> dict[str, float]:
@@ -217,7 +207,3 @@ def _results(run: RunRecord) -> dict[str, float]:
     for split, metrics in (facts.get("results") or {}).items():
         results |= {f"{split} {name}": value for name, value in metrics.items()}
     return {**results, "seconds": facts.get("seconds", 0.0)}
-
-
-def _differ(one: Any, other: Any) -> bool:
-    return type(one) is not type(other) or one != other

@@ -33,11 +33,8 @@ def text_table(columns: Sequence[Sequence[str]], sides: str = "<", width: int | 
 
 def tensor_table(inputs: "Mapping[str, TensorSpec]", outputs: "Mapping[str, TensorSpec]") -> str:
     """Return names, dtypes and shapes of a model's inputs and outputs as a plain-text table."""
-    rows = [
-        (kind, safe_text(name), spec.dtype, str(spec))
-        for kind, specs in (("input", inputs), ("output", outputs))
-        for name, spec in specs.items()
-    ]
+    named = [*(("input", *each) for each in inputs.items()), *(("output", *each) for each in outputs.items())]
+    rows = [(kind, safe_text(name), spec.dtype, str(spec)) for kind, name, spec in named]
     return text_table([*zip(("", "", "dtype", "shape"), *rows, strict=True)], "<<<<")
 
 

@@ -7,19 +7,17 @@ runs/2026-11-24T22-17-58Z-mnist_mlp/
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kerascli.config.sections.tune import TuneSection, parse_tune
+from kerascli.config.sections.tune import MAX_TRIALS, TuneSection, parse_tune
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.disk import locks, storage
-from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, StorageError
+from kerascli.foundation.errors import ConfigError, FileRefused, StorageError
 from kerascli.runs import index
 from kerascli.runs.history import Row, parse
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted, read_bytes, read_text
@@ -60,6 +58,11 @@ class StudyFacts(BaseModel):
     text: str
     """Text of the config's file."""
 
+    @property
+    def of(self) -> str:
+        """Number of trials as text after that of some of them: ` of 24`; empty if only a timeout ends the study."""
+        return f" of {self.trials}" if self.trials < MAX_TRIALS else ""
+
 
 class TrialFacts(BaseModel):
     """Facts about a trial or a fold: the contents of trial.json, which is written before its training starts."""
@@ -89,11 +92,6 @@ class TrialFacts(BaseModel):
     mode: str = ""
     ended: str | None = None
     seconds: float = 0.0
-
-
-def now() -> str:
-    """Return the present time as trial files have it."""
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def best_trials(trials: Iterable[TrialFacts], directions: Sequence[str]) -> list[TrialFacts]:
@@ -136,22 +134,15 @@ class Member(RunRecord):
         return []
 
     @contextlib.contextmanager
-    def claimed(self) -> Iterator[bool]:
-        """Context manager that claims the member for its block, and yields False if another process has claimed it.
+    def claimed(self) -> Iterator[None]:
+        """Context manager that claims the member for its block. Raises Locked if another process has claimed it.
 
         The claim is a lock, which the system releases however the process ends.
         """
         storage.make_folder(self.path)
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(locks.lock(self.path, name=_CLAIM))
-            except StorageError:
-                if not self.is_claimed():
-                    raise
-                yield False
-                return
+        with locks.lock(self.path, name=_CLAIM):
             storage.sweep(self.path)
-            yield True
+            yield
 
     def is_claimed(self) -> bool:
         return locks.locked(self.path, _CLAIM)
@@ -206,23 +197,35 @@ class Study:
         kept = (name for name in names if not name.startswith(".") and not (folder / name).is_symlink())
         return [Member(folder / name) for name in sorted(kept, key=lambda name: (len(name), name))]
 
-    def trials(self, below: int | None = None) -> list[TrialFacts]:
-        """Return the facts about the trials that have begun, with a smaller number than `below`, by number."""
+    def trials(self) -> list[TrialFacts]:
+        """Return the facts about the trials that have begun, by number."""
         trials: list[TrialFacts] = []
         for member in self.members():
             facts = self._finished.get(member.path.name) or member.trial()
             if facts is not None and facts.status in FINISHED:
                 self._finished[member.path.name] = facts
             trials += [] if facts is None else [facts]
-        return [each for each in trials if below is None or each.number < below]
+        return trials
 
     def best(self) -> list[TrialFacts]:
         """Return the best trials: one, with several objectives the front; [] if none is completed."""
         return best_trials(self.trials(), self.facts.directions) if self.facts.directions else []
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Context manager that holds the study's own lock, for the moments in which its files are changed."""
-        return locks.lock(self.path, patience_seconds=30)
+    def runs(self) -> list[Member]:
+        """Return the runs that it stands for: of folds all of them, else those of its best trial; [] without one."""
+        if self.facts.tune is None:
+            return self.members()
+        return [run for best in self.best()[:1] for run in self.member(best.number).runs]
+
+    def is_running(self) -> bool:
+        """Return True if a process trains one of its members."""
+        return any(member.is_claimed() for member in self.members())
+
+    def remove(self) -> None:
+        """Delete the folder. Raises StorageError while a process trains one of its members."""
+        if self.is_running():
+            raise StorageError(f"{quoted(self.path)} is being trained", hint="stop it first")
+        storage.remove_folder(self.path)
 
     def stopped(self) -> str | None:
         """Return the reason why the study was stopped; None if it was not."""
@@ -257,23 +260,11 @@ def find_study(selector: str, runs_dir: Path) -> Study:
     return Study(path)
 
 
-def runs_of(study: Study) -> list[Member]:
-    """Return the runs that a study stands for: of folds all of them, else those of its best trial; [] without one."""
-    if study.facts.tune is None:
-        return study.members()
-    return [run for best in study.best()[:1] for run in study.member(best.number).runs]
-
-
 def find_run(selector: str, runs_dir: Path) -> RunRecord:
     """Return the run that a selector names, of a study its best trial.
 
     Raises ConfigError unless one is found, also for a study of folds, or whose best trial has a run for each fold.
     """
-    try:
-        return index.find_run(selector, runs_dir)
-    except KerasCliError:
-        path = None if selector == index.LATEST else index.find_study(selector, runs_dir)
-        runs = [] if path is None or Study(path).facts.tune is None else runs_of(Study(path))
-        if len(runs) != 1:
-            raise
-        return runs[0]
+    study = index.find_study(selector, runs_dir, runs_first=True)
+    runs = [] if study is None or Study(study).facts.tune is None else Study(study).runs()
+    return runs[0] if len(runs) == 1 else index.find_run(selector, runs_dir)

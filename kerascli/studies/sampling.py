@@ -1,20 +1,22 @@
-"""Points of a study's trials: each is a pure function of the study, of the trials before it, and of its number.
+"""Points of a study's trials, and the pruners: pure functions of the study, and of what its trials have recorded.
 
 Nothing is stored between two points: a sampler is seeded by (seed, number), and Optuna's is made anew, in memory.
 """
 
 import hashlib
 import math
+import warnings
 from collections.abc import Iterator, Sequence
-from functools import partial
-from itertools import islice, product
+from itertools import accumulate, islice, product
+from statistics import fmean, median
 from typing import Any
 
 from kerascli.config.sections.space import Parameter, Point, Space
-from kerascli.config.sections.tune import TuneSection
+from kerascli.config.sections.tune import MedianPruner, Objective, Pruner, TuneSection
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import ConfigError
-from kerascli.studies.folder import IMPORTANCE, Study, TrialFacts
+from kerascli.runs.history import Row
+from kerascli.studies.folder import IMPORTANCE, Member, Study, TrialFacts
 
 Directions = Sequence[str]
 """Better direction, `min` or `max`, of each objective."""
@@ -36,8 +38,9 @@ def next_point(
     if tune.sampler == "random":
         return tune.space.active(lambda each: _uniform(each, f"{seed}/{number}/{each.name}"))
     sampler = optuna().samplers.TPESampler(seed=_hash(f"{seed}/{number}") % 2**32)
-    trial = rebuilt(tune.space, earlier, directions, sampler).ask()
-    return tune.space.active(partial(_suggested, trial))
+    distributions = {each.name: _distribution(each) for each in tune.space.parameters}
+    suggested = rebuilt(tune.space, earlier, directions, sampler).ask(distributions).params
+    return tune.space.active(lambda each: _rounded(each, suggested[each.name]))
 
 
 def grid_size(tune: TuneSection, written: Point, most: int) -> int:
@@ -63,17 +66,17 @@ def _hash(text: str) -> int:
 
 def _uniform(parameter: Parameter, key: str) -> int | float:
     """Return a number of a parameter's range, drawn uniformly (on its scale) by a key."""
-    share, (low, high) = _hash(key) / 2**64, parameter.bounds
+    share, (low, high) = _hash(key) / 2**64, parameter.domain.range
     if parameter.is_integer:
         low, high = low - 0.5, high + 0.5
-    is_log = parameter.domain is not None and parameter.domain.log
-    value = math.exp(math.log(low) + (math.log(high) - math.log(low)) * share) if is_log else low + (high - low) * share
-    return _rounded(parameter, value)
+    if parameter.domain.log:
+        return _rounded(parameter, math.exp(math.log(low) + (math.log(high) - math.log(low)) * share))
+    return _rounded(parameter, low + (high - low) * share)
 
 
 def _rounded(parameter: Parameter, value: float) -> int | float:
     """Return a number of a parameter's range: an integer, or a number of five significant digits."""
-    lowest, highest = parameter.bounds
+    lowest, highest = parameter.domain.range
     return min(max(round(value) if parameter.is_integer else float(f"{value:.5g}"), lowest), highest)
 
 
@@ -107,22 +110,13 @@ def rebuilt(space: Space, trials: Sequence[TrialFacts], directions: Directions, 
     return study
 
 
-def _suggested(trial: Any, parameter: Parameter) -> int | float:
-    """Return the value of a parameter that a trial of Optuna suggests."""
-    kind, arguments, options = _in_optuna(parameter)
-    return _rounded(parameter, getattr(trial, f"suggest_{kind}")(parameter.name, *arguments, **options))
-
-
 def _distribution(parameter: Parameter) -> Any:
-    kind, arguments, options = _in_optuna(parameter)
-    return getattr(optuna().distributions, f"{kind.title()}Distribution")(*arguments, **options)
-
-
-def _in_optuna(parameter: Parameter) -> tuple[str, Sequence[Any], dict[str, bool]]:
-    """Return the kind of a parameter in Optuna, with arguments and keyword arguments of that kind."""
-    if parameter.domain is None:
-        return "categorical", [range(len(parameter.items))], {}
-    return "int" if parameter.is_integer else "float", parameter.bounds, {"log": parameter.domain.log}
+    """Return a parameter's distribution in Optuna."""
+    kinds, low, high = optuna().distributions, *parameter.domain.range
+    if parameter.items:
+        return kinds.CategoricalDistribution(range(len(parameter.items)))
+    kind = kinds.IntDistribution if parameter.is_integer else kinds.FloatDistribution
+    return kind(low, high, log=parameter.domain.log)
 
 
 def write_importance(study: Study) -> str | None:
@@ -141,11 +135,62 @@ def write_importance(study: Study) -> str | None:
         library = optuna()
     except ConfigError:
         return "importance of the parameters: Optuna is not installed (pip install 'kerascli[tune]')"
-    target = (lambda trial: trial.values[0]) if len(ways) > 1 else None
+    first = [each.model_copy(update={"values": each.values[:1]}) for each in trials]
     evaluator = library.importance.PedAnovaImportanceEvaluator()
-    found = library.importance.get_param_importances(
-        rebuilt(space, trials, ways), evaluator=evaluator, params=names, target=target
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # if all trials are alike
+        found = library.importance.get_param_importances(
+            rebuilt(space, first, ways[:1]), evaluator=evaluator, params=names
+        )
     data = {name: float(found[name]) for name in sorted(names, key=lambda name: -found[name])}
     storage.write_bytes(study.path / IMPORTANCE, storage.json_text(data).encode())
     return None
+
+
+def by_epoch(rows: Sequence[Row], objective: Objective, way: str) -> list[float]:
+    """Return the best value of an objective up to each epoch, higher is better; epochs without a value have none."""
+    sign = -1.0 if way == "min" else 1.0
+    values = (sign * row.get(objective.name, math.nan) for row in rows)
+    return list(accumulate((-math.inf if math.isnan(value) else value for value in values), max))
+
+
+def value_of(rows: Sequence[Row], objective: Objective, way: str) -> float:
+    """Return the value of an objective in its best epoch, or in the last one; nan without a finite value."""
+    values = [float(row.get(objective.name, math.nan)) for row in (rows[-1:] if objective.last else rows)]
+    return (min if way == "min" else max)(filter(math.isfinite, values), default=math.nan)
+
+
+def by_fold(member: Member, objective: Objective, way: str) -> list[float]:
+    """Return the mean of a trial's objective over the first fold, the first two, and so on; nan without a finite one.
+
+    Without folds it is the value of the trial itself.
+    """
+    values = [value_of(run.rows(), objective, way) for run in member.runs]
+    return [fmean(values[:count]) for count in range(1, len(values) + 1)]
+
+
+def progress_of(member: Member, objective: Objective, way: str) -> list[float]:
+    """Return a trial's values to prune by, higher is better: the best up to each epoch, or the mean up to each fold."""
+    if member.runs[0] is member:
+        return by_epoch(member.rows(), objective, way)
+    means = by_fold(member, objective, way)
+    return [-mean if way == "min" else mean for mean in means if math.isfinite(mean)]
+
+
+def is_pruned(pruner: Pruner, own: Sequence[float], others: Sequence[Sequence[float]]) -> bool:
+    """Return True if a trial is to be stopped, by its values so far and those of the other trials (see `progress_of`).
+
+    It is a function of what history.csv has: Optuna's own pruners keep their decisions in a storage.
+
+    Asynchronous successive halving decides after `min_epochs * factor ** k` epochs: the best 1 / `factor` go on.
+    """
+    epochs = len(own)
+    reached = [each[epochs - 1] for each in others if len(each) >= epochs]
+    if isinstance(pruner, MedianPruner):
+        enough = epochs > pruner.min_epochs and len(reached) >= pruner.min_trials
+        return enough and own[-1] < median(reached)
+    rung = pruner.min_epochs
+    while rung < epochs:
+        rung *= pruner.factor
+    best = sorted([*reached, own[-1]], reverse=True)[: (len(reached) + 1) // pruner.factor]
+    return rung == epochs and bool(best) and own[-1] < best[-1]

@@ -2,6 +2,8 @@
 trial."""
 
 import math
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -27,24 +29,22 @@ def study_table(study: Study) -> dict[str, Any]:
     """
     facts, trials, path = study.facts, study.trials(), study.path / IMPORTANCE
     done = sum(each.status in FINISHED for each in trials)
-    head = {"study": study.path.name, "path": str(study.path), "trials_planned": facts.trials, "trials_done": done}
+    head = {"study": study.path.name, "path": str(study.path), "trials_done": done}
+    head["trials_planned"] = facts.trials if facts.of else None
     if facts.tune is None:
         return {**head, "folds": fold_results(trials)}
     tune, best = study.tune, study.best()
+    kinds = {key: {getattr(each, key) for each in trials} - {""} for key in ("processor", "mode")}
     return {
         **head, "objectives": dict(zip((each.name for each in tune.objective), facts.directions, strict=True)),
         "sampler": tune.sampler, "stopped": study.stopped(),
         "parameters": [each.name for each in tune.space.parameters],
-        "logarithmic": [each.name for each in tune.space.parameters if each.domain is not None and each.domain.log],
+        "logarithmic": [each.name for each in tune.space.parameters if each.domain.log],
         "trials": [_row(study, tune, each) for each in trials], "best": [each.number for each in best],
         "test": {each.number: each.results.get("test", {}) for each in best},
         "importance": json_object(must_read(path, TEXT_LIMIT_BYTES), path) if path.exists() else None,
-        "differs": {key: sorted(each) for key in ("processor", "mode") if len(each := _distinct(trials, key)) > 1},
+        "differs": {key: sorted(each) for key, each in kinds.items() if len(each) > 1},
     }  # fmt: skip
-
-
-def _distinct(trials: list[TrialFacts], key: str) -> set[str]:
-    return {getattr(each, key) for each in trials} - {""}
 
 
 def _row(study: Study, tune: TuneSection, facts: TrialFacts) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def histories_of(study: Study) -> dict[str, list[Row]]:
     return {member.path.name.lstrip("0"): member.runs[-1].rows() for member in study.members()}
 
 
-def columns_of(table: dict[str, Any], sort: str | None = None) -> dict[str, list[Any]]:
+def columns_of(table: Mapping[str, Any], sort: str | None = None) -> dict[str, list[Any]]:
     """Return the columns of the table of trials by their headings, sorted by one of them: numbers up, then the others.
 
     Raises ConfigError if it has no such column.
@@ -116,19 +116,24 @@ def trial_text(row: dict[str, Any]) -> str:
 
 def study_line(path: Path) -> dict[str, Any]:
     """Return a study as a line of the list of studies; of a damaged one its name alone."""
+    study = Study(path)
     line = {"study": path.name, "status": "damaged", "of": None, "done": None, "best": None, "value": None}
-    try:
-        study = Study(path)
-        planned, done = study.facts.trials, sum(each.status in FINISHED for each in study.trials())
-        status = "completed" if done >= planned else "stopped" if study.stopped() else "interrupted"
-        if any(member.is_claimed() for member in study.members()):
-            status = "running"
-        line |= {"status": status, "of": "folds" if study.facts.tune is None else "trials", "done": f"{done}/{planned}"}
+    with suppress(FileRefused):
+        trials, of = study.trials(), study.facts.of
+        done = sum(each.status in FINISHED for each in trials)
+        is_whole = done >= (study.facts.trials if of else max(1, len(trials)))
+        status = "completed" if is_whole else "stopped" if study.stopped() else "interrupted"
+        line |= {"of": "folds" if study.facts.tune is None else "trials", "done": f"{done}{of}"}
         for best in study.best()[:1]:
             line |= {"best": best.number, "value": best.values[0]}
-    except FileRefused:
-        pass
+        line["status"] = "running" if study.is_running() else status
     return line
+
+
+def study_columns(paths: Iterable[Path]) -> dict[str, list[Any]]:
+    """Return the columns of the list of studies by their headings."""
+    lines = [study_line(path) for path in paths]
+    return {name: [line[name] for line in lines] for name in lines[0]}
 
 
 def best_config(study: Study) -> tuple[int, str]:

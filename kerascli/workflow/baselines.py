@@ -15,14 +15,14 @@ from kerascli.config.run import RunSpec
 from kerascli.data.base import States
 from kerascli.data.batches.loader import Batch
 from kerascli.data.batches.rows import MemorySplit, Split
-from kerascli.data.dates import Dates, parsed_times
+from kerascli.data.dates import Dates
 from kerascli.data.pipeline.prepare import PreparedData, Stages, fitted_pipelines
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
-from kerascli.data.transforms.datetime import DateTime
+from kerascli.data.transforms.datetime import date_formats
 from kerascli.foundation.errors import DataError, Fault
 from kerascli.foundation.events import Evaluated, Logs
 from kerascli.losses.base import same_shape
@@ -142,15 +142,11 @@ def _earlier(spec: RunSpec, learned: States, pair: OutputTarget, rows: MemorySpl
 def _seasons(data: DataSpec, table: Table) -> Iterator[tuple[str, int]]:
     """Yield (name of the value a season before, season in rows) for a series whose dates have a step that suggests
     one."""
-    formats: dict[str, str | None] = dict.fromkeys(data.split.columns() if data.split else ())
-    for pipeline in data.inputs.values():
-        if pipeline.steps and isinstance(first := pipeline.steps[0].transform, DateTime):
-            formats[pipeline.columns[0]] = first.format
-    for column, form in formats.items():
+    by_split = dict.fromkeys(data.split.columns() if data.split else ())
+    for column, form in {**by_split, **date_formats(data.inputs.values())}.items():
         values = in_memory(table.take(slice(0, _DATED_ROWS)).column(column))
-        if values.dtype == object:
-            texts = values.reshape(len(values), -1)[:, 0].tolist()
-            step = str(Dates(texts, form, np.unique(parsed_times(texts, form))).step())
+        if (dates := Dates.of(values.reshape(len(values), -1)[:, 0], form)) is not None:
+            step = str(replace(dates, times=np.unique(dates.times)).step())
             if step in _SEASONS:
                 yield f"value a {_SEASONS[step][0]} before", _SEASONS[step][1]
 

@@ -142,9 +142,8 @@ class MetricsInUnits:
         for pair, metrics, _ in self._outputs:
             results[pair.target] = {}
             for use in metrics:
-                values = zip(
-                    use.columns, use.metric.elements(next(sums).double(), only_defined=only_defined), strict=True
-                )
+                elements = use.metric.elements(next(sums).double(), only_defined=only_defined)
+                values = zip(use.columns, elements, strict=True)
                 results[pair.target] |= {name: value for name, value in values if value is not None}
         return results
 

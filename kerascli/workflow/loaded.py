@@ -59,10 +59,9 @@ class LoadedRun:
     weights_digest: str = ""
     """Digest (SHA-256) of the weights; empty on one process, unless they are a checkpoint's, or the run has or gets a
     threshold.json."""
-    kept: dict[str, KeptThreshold] = field(default_factory=dict)
-    """Mapping from output to its decision threshold in the run's threshold.json."""
-    given: dict[str, float | None] = field(default_factory=dict)
-    """Decision thresholds by output from a command's option, in place of `kept`; None: the more probable class."""
+    thresholds: dict[str, KeptThreshold | float | None] = field(default_factory=dict)
+    """Mapping from output to its decision threshold: that in the run's threshold.json, or one from a command's option
+    in its place; None: the more probable class is predicted."""
     warnings: list[Fault] = field(default_factory=list)
     """Warnings about the run's files, to be printed; the runs that the method `view` returns share this list."""
 
@@ -94,8 +93,8 @@ class LoadedRun:
         Outputs whose threshold an option of the command replaces are left out. Raises FileRefused if a threshold was
         chosen with other weights.
         """
-        outputs = self.experiment.spec.model.outputs
-        kept = {name: each for name, each in self.kept.items() if name in outputs and name not in self.given}
+        each_output = ((name, self.thresholds.get(name)) for name in self.experiment.spec.model.outputs)
+        kept = {name: each for name, each in each_output if isinstance(each, KeptThreshold)}
         for name in (name for name, each in kept.items() if each.weights_sha256 != self.weights_digest):
             text = f"{quoted(self.record.path / THRESHOLDS)}: the threshold of '{safe_text(name)}' is of other weights"
             raise FileRefused(text, hint=f"choose it again ({CHOOSE}), or remove the file; predict takes --threshold P")
@@ -120,14 +119,13 @@ class LoadedRun:
         reading = class_reading(output, self.stages.facts.targets.get(pair.target), pair.loss)
         if reading is None or len(reading.names) != 2:
             return reading
-        kept = self.label_thresholds().get(pair.output)
-        return replace(reading, threshold=self.given.get(pair.output) if kept is None else kept.threshold)
+        chosen = self.label_thresholds().get(pair.output) or self.thresholds.get(pair.output)
+        return replace(reading, threshold=chosen.threshold if isinstance(chosen, KeptThreshold) else chosen)
 
     @property
     def binary_outputs(self) -> list[str]:
-        """Names of the outputs that predict one of two classes."""
-        run = replace(self, kept={})  # whatever threshold is kept
-        readings = {pair.output: run.reading(pair) for pair in self.experiment.spec.pairs}
+        """Names of the outputs that predict one of two classes. Raises FileRefused as `reading`."""
+        readings = {pair.output: self.reading(pair) for pair in self.experiment.spec.pairs}
         return [name for name, reading in readings.items() if reading is not None and len(reading.names) == 2]
 
     def shared_batches(self, source: BatchSource) -> EvaluatedBatches:
@@ -170,9 +168,8 @@ def view_of(model: Model, name: str) -> View:
     """
     if name not in model.views:
         hint = f"it has {', '.join(model.views)}" if model.views else "views are defined under model.views"
-        raise ConfigError(
-            f"--view: the model has no view '{safe_text(name)}'{suggestion(name, model.views)}", hint=hint
-        )
+        text = f"--view: the model has no view '{safe_text(name)}'{suggestion(name, model.views)}"
+        raise ConfigError(text, hint=hint)
     return model.views[name]
 
 
@@ -217,8 +214,8 @@ def open_run(
     values = {name: value for name, value in weights.items() if name not in states}
     assign_weights(lasting(experiment.weights), values)
     run = LoadedRun(record, config, experiment, prepared_stages, config.data, learned, config.data is None, strategy)
-    run.kept = kept_thresholds(record.path)
-    if run.kept or any((keeps_threshold, checkpoint, not strategy.is_alone)):
+    run.thresholds = {**kept_thresholds(record.path)}
+    if run.thresholds or any((keeps_threshold, checkpoint, not strategy.is_alone)):
         run.weights_digest = _digest(values)
     run.warnings += [Fault(text, level="warning") for text in warnings] + _nonfinite_weights(values)
     return run

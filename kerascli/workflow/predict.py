@@ -62,22 +62,19 @@ class Predictions:
         shown = {n: f"predicted_{n}" if n in self.kept else n for n in names}
         for name, called in shown.items():
             if called in self.kept or (called != name and called in names):
-                text = (
-                    f"beside the kept column '{safe_text(name, 40)}' the prediction is called '{safe_text(called, 60)}'"
-                )
-                raise ConfigError(f"{text}, as another column is", hint="leave out --keep of one of them")
+                beside = f"beside the kept column '{safe_text(name, 40)}'"
+                text = f"{beside} the prediction is called '{safe_text(called, 60)}', as another column is"
+                raise ConfigError(text, hint="leave out --keep of one of them")
         return self.kept | {called: self.columns[name] for name, called in shown.items()}
 
 
 def _spread(arrays: Mapping[str, np.ndarray], skipped: Skipped, kind: type) -> dict[str, np.ndarray]:
     """Return arrays with empty rows in place of those that were skipped: nan, or None in arrays of `kind` object, which
     all but floats become."""
-    spread: dict[str, np.ndarray] = {}
-    for name, values in arrays.items():
-        dtype = values.dtype if values.dtype.kind == "f" else kind
-        spread[name] = np.full((skipped.of, *values.shape[1:]), None, dtype)
-        spread[name][skipped.kept] = values
-    return spread
+    gaps = np.setdiff1d(np.arange(skipped.of), skipped.kept)
+    at = gaps - np.arange(len(gaps))
+    typed = {name: each if each.dtype.kind == "f" else each.astype(kind) for name, each in arrays.items()}
+    return {name: np.insert(each, at, np.array(None, each.dtype), axis=0) for name, each in typed.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Check the `tune` section of a config against its other sections: build the model at the corners of the space."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -35,9 +35,7 @@ def check_space(config: Config, specs: Sequence[RunSpec], describe: Callable[[Co
         text = "pruner: over folds it is median, which decides between them"
         faults.append(Fault(text, ("tune", "pruner"), hint="pruner: median"))
     document = replace(document, data={**document.data, "flags": dict(config.flags)})
-    for place, sets in () if faults else _corners(tune.space):
-        if place != ("tune",) or not faults:  # together they have the faults of each alone
-            faults += _corner_faults(document, place, sets, describe)
+    faults += _corner_faults(document, tune.space, {fault.path for fault in faults}, describe)
     if faults:
         raise document.error(faults)
     return tuple(ways[each.name] for each in tune.objective)
@@ -86,22 +84,30 @@ def _corners(space: Space) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         while outer.condition is not None:
             name, chosen[name] = outer.condition
             outer = by_name[name]
-        for end in parameter.bounds if parameter.items == () else range(len(parameter.items)):
+        for end in range(len(parameter.items)) if parameter.items else parameter.domain.range:
             numbers = {**chosen, parameter.name: end}
-            sets = space.values(space.active(lambda each, numbers=numbers: numbers.get(each.name, each.bounds[0])))
-            place = parameter.path if parameter.domain is not None else (*parameter.path, int(end))
+            sets = space.values(
+                space.active(lambda each, numbers=numbers: numbers.get(each.name, each.domain.range[0]))
+            )
+            place = (*parameter.path, int(end)) if parameter.items else parameter.path
             yield ("tune", *place), {path: sets[path] for path in sets if path == outer.setting}
     if len(space.parameters) > 1:
         for side in (0, 1):
-            yield ("tune",), space.values(space.active(lambda each, side=side: each.bounds[side]))
+            yield ("tune",), space.values(space.active(lambda each, side=side: each.domain.range[side]))
 
 
 def _corner_faults(
-    document: Document, place: Path, sets: Mapping[str, Any], describe: Callable[[Config], Any]
-) -> list[Fault]:
-    try:
-        in_each(open_config(config_at(document, sets)).phases, describe)
-    except (ConfigError, DataError) as error:
-        shown = ", ".join(f"{path.removeprefix('flags.')} {in_yaml(value)}" for path, value in sets.items())
-        return [Fault(f"at {shown}: {each.text}", place, hint=each.hint) for each in error.faults[:3]]
-    return []
+    document: Document, space: Space, blamed: Set[Path], describe: Callable[[Config], Any]
+) -> Iterable[Fault]:
+    """Return the config errors at corners of the space, but for parameters at the paths `blamed`, each one once."""
+    faults: dict[tuple[Path, str], Fault] = {}
+    for place, sets in _corners(space):
+        if place[:3] in blamed or (place == ("tune",) and (blamed or faults)):  # together they have those of each alone
+            continue
+        try:
+            in_each(open_config(config_at(document, sets)).phases, describe)
+        except (ConfigError, DataError) as error:
+            shown = ", ".join(f"{path.removeprefix('flags.')} {in_yaml(value)}" for path, value in sets.items())
+            for each in error.faults[:3]:
+                faults.setdefault((place, each.text), Fault(f"at {shown}: {each.text}", place, hint=each.hint))
+    return faults.values()

@@ -254,9 +254,8 @@ def _restored(
         facts = checkpoint_facts(checkpoint.facts)
         reached.phase, reached.first, history = facts.phase, facts.first, facts.history
     if not 0 <= reached.phase < len(phases):
-        raise FileRefused(
-            f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"
-        )
+        text = f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"
+        raise FileRefused(text)
     begun = InitWeights()
     fill = begun.filling(phases[0].config, options) if checkpoint is None else filling(checkpoint, part)
     runner = PhaseRunner(phases, device, options, reached, mode, fill=fill)

@@ -45,3 +45,11 @@ def test_a_search_is_compared_with_the_config_as_it_is_if_there_are_several_seed
     halves = search.HALVES.values()
     assert {len(half) for half in halves} == {7}
     assert len(set().union(*halves)) == 14
+
+
+def test_what_stands_below_the_table_of_searches_is_kept() -> None:
+    page = f"# a\n\n{search.HEADING}\nold words\n\n| a |\n|---|\n| 1 |\n\nCaveats.\n\n## b\n\n| c |\n"
+    text = "| a |\n|---|\n| 2 |\n"
+    expected = f"# a\n\n{search.HEADING}{search.INTRODUCTION}\n{text}\nCaveats.\n\n## b\n\n| c |\n"
+    assert search.with_table(page, text) == expected
+    assert search.with_table(expected, text) == expected

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from kerascli.compiler.onednn_matmul import use_onednn
 from kerascli.compiler.passes import (
     costly_operations,
     drop_aliases,
+    fold_batch_norm,
     fold_constants,
     fuse_relu,
     reuse_memory,
@@ -21,6 +23,7 @@ from kerascli.compiler.passes import (
 from kerascli.compiler.tracing import trace
 
 aten = torch.ops.aten
+NATIVE: Any = torch.native_batch_norm
 
 
 def noted(function: Callable[..., object], *inputs: Tensor) -> fx.GraphModule:
@@ -51,6 +54,14 @@ def test_aliases_are_dropped() -> None:
     drop_aliases(code.graph)
     assert targets(tidy(code)) == ["aten.add.Tensor"]
     torch.testing.assert_close(code(x), function(x), rtol=0, atol=0)
+
+
+def test_a_permutation_and_its_inverse_are_dropped_and_no_others() -> None:
+    code = noted(
+        lambda x: (x.permute(2, 0, 1).permute(1, -1, 0) + 1, x.permute(2, 0, 1).permute(2, 0, 1)), some(2, 3, 4)
+    )
+    drop_aliases(code.graph)
+    assert targets(tidy(code)) == ["aten.add.Tensor", *["aten.permute.default"] * 2]
 
 
 def test_a_view_of_another_shape_stays() -> None:
@@ -187,6 +198,52 @@ def test_a_relu_joins_its_convolution_over_channels_that_come_last() -> None:
     assert "aten.relu.default" not in found
     assert code(*inputs).stride() == function(*inputs).stride()
     torch.testing.assert_close(code(*inputs), function(*inputs))
+
+
+def test_a_relu_with_a_maximum_joins_its_convolution() -> None:
+    inputs = (some(2, 4, 9, 9), some(6, 4, 3, 3, seed=1), some(6, seed=2))
+    code = noted(lambda x, w, b: F.hardtanh(F.conv2d(x, w, b), 0.0, 1.5), *inputs)
+    fuse_relu(code.graph)
+    assert targets(tidy(code)) == ["mkldnn._convolution_pointwise.default"]
+    torch.testing.assert_close(code(*inputs), F.conv2d(*inputs).clamp(0, 1.5))
+
+
+def normalized(y: Tensor, *statistics: Tensor) -> Tensor:
+    gamma, beta, mean, variance = statistics
+    return torch.batch_norm(y, gamma, beta, mean, variance.square() + 0.1, False, 1.0, 1e-3, False)
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("rank", [2, 3])
+def test_batch_normalization_by_moving_averages_joins_its_convolution(rank: int, has_bias: bool) -> None:
+    def function(x: Tensor, weight: Tensor, bias: Tensor, *statistics: Tensor) -> Tensor:
+        convolve: Any = F.conv2d if rank == 2 else F.conv3d
+        return normalized(convolve(x, weight, bias if has_bias else None, stride=2, groups=2), *statistics)
+
+    inputs = (some(2, 4, *[7] * rank), some(6, 2, *[3] * rank, seed=1), *(some(6, seed=seed) for seed in range(2, 7)))
+    code = noted(function, *inputs)
+    fold_batch_norm(code.graph)
+    assert "aten.native_batch_norm.default" not in targets(tidy(code))
+    torch.testing.assert_close(code(*inputs), function(*inputs), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w, *s: (normalized(y := F.conv2d(x, w), *s), y),
+        lambda x, w, *s: normalized(F.conv_transpose2d(x, w), *s),
+        lambda x, w, *s: normalized(F.relu(F.conv2d(x, w)), *s),
+        lambda x, w, *s: NATIVE(F.conv2d(x, w), *s, True, 0.1, 1e-3),
+        lambda x, w, *s: torch.autograd.grad(normalized(F.conv2d(x, w.requires_grad_()), *s).sum(), w)[0],
+    ],
+    ids=["used again", "transposed", "relu before", "training", "gradient"],
+)
+def test_other_batch_normalization_stays(function: Callable[..., object]) -> None:
+    inputs = (some(2, 4, 5, 5), some(4, 4, 3, 3, seed=1), *(some(4, seed=seed) for seed in range(2, 6)))
+    code = noted(function, *inputs)
+    names = targets(code)
+    fold_batch_norm(code.graph)
+    assert targets(tidy(code)) == names
 
 
 @pytest.mark.parametrize(

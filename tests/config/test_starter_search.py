@@ -76,7 +76,7 @@ def space(made: Draft) -> dict[str, Any]:
         (numbers, ["units", "activation", "rate", RATE]),
         (classes, ["units", "activation", "rate", RATE]),
         (series, [RATE]),
-        (texts, ["rate", "units", RATE, "data.inputs.text[0].text_vectorization.ngrams"]),
+        (texts, ["rate", "units", "ngrams", RATE]),
         (images, ["filters", "rate", "shift", RATE]),
         (lambda: images(("",)), ["filters", "units", RATE]),
     ],

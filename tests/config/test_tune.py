@@ -40,9 +40,9 @@ def _space() -> Any:
 def test_parameters_within_a_choice_follow_it() -> None:
     space = _space()
     assert [each.name for each in space.parameters] == ["units", "act", "compile.optimizer", RATE, "fit.batch_size"]
-    chosen = space.active(lambda each: each.bounds[0])
+    chosen = space.active(lambda each: each.domain.range[0])
     assert chosen == {"units": 4, "act": 0, "compile.optimizer": 0, "fit.batch_size": 0}
-    assert RATE in space.active(lambda each: each.bounds[1])
+    assert RATE in space.active(lambda each: each.domain.range[1])
 
 
 def test_a_point_sets_flags_and_paths() -> None:

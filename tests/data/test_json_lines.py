@@ -107,4 +107,4 @@ def test_a_column_without_a_row_is_that_of_a_file_without_it(cells: list[str], d
     assert isinstance(column, Column)
     expected = read_json_lines(b"\n".join(lines[index] for index in kept), "f")["a"]
     assert isinstance(expected, np.ndarray)
-    np.testing.assert_array_equal(column.kept(kept).array(), expected, strict=True)
+    np.testing.assert_array_equal(column.reread(column, kept).array(), expected, strict=True)

@@ -294,7 +294,7 @@ def test_vectors_are_filled_value_by_value(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_values_before_and_floats_keep_their_type(dtype: str, way: Any, expected: str) -> None:
     values, gaps = np.array([1, 0, 1, 1]).astype(dtype), np.array([False, True, False, False])
-    made = fill_gaps(values, gaps, np.zeros(4, int), way)
+    made = fill_gaps(values, gaps, way)
     assert made.dtype == expected
     np.testing.assert_allclose(made[1], 1 if isinstance(way, str) else way, rtol=1e-6)
     np.testing.assert_array_equal(made[~gaps], values[~gaps])

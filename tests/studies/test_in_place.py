@@ -1,5 +1,7 @@
 """Values are replaced in the text of a config in place, and its best trial is chosen by its values."""
 
+import math
+
 import pytest
 
 from kerascli.config.sections.tune import Objective
@@ -7,7 +9,7 @@ from kerascli.config.yaml.in_place import with_values
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.errors import ConfigError
 from kerascli.studies.folder import TrialFacts, best_trials
-from kerascli.studies.values import by_epoch, value_of
+from kerascli.studies.sampling import by_epoch, value_of
 
 TEXT = """\
 # first
@@ -59,7 +61,7 @@ def test_the_value_of_a_trial_is_that_of_its_best_or_last_epoch() -> None:
     assert value_of(rows, Objective("v"), "max") == 3.0
     assert value_of(rows, Objective("v", last=True), "min") == 2.0
     assert by_epoch(rows, Objective("v"), "min") == [-3.0, -1.0, -1.0, -1.0]
-    assert value_of([{"epoch": 1, "v": float("nan")}], Objective("v"), "min") is None
+    assert math.isnan(value_of([{"epoch": 1, "v": float("nan")}], Objective("v"), "min"))
 
 
 def test_the_best_trials_are_the_first_of_equals_and_the_front_of_several_objectives() -> None:

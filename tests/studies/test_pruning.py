@@ -3,7 +3,7 @@
 import pytest
 
 from kerascli.config.sections.tune import AshaPruner, MedianPruner
-from kerascli.studies.values import is_pruned
+from kerascli.studies.sampling import is_pruned
 
 
 @pytest.mark.parametrize(

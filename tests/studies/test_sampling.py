@@ -1,16 +1,19 @@
 """Samplers are pure functions: the same study, trials and number give the same point, in any process."""
 
 import itertools
+import json
+import random
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from kerascli.config.sections.space import Point
 from kerascli.config.sections.tune import parse_tune
-from kerascli.studies.folder import TrialFacts
-from kerascli.studies.sampling import grid, grid_size, next_point
+from kerascli.studies.folder import Study, StudyFacts, TrialFacts
+from kerascli.studies.sampling import grid, grid_size, next_point, write_importance
 from tests.support.needs import library
 
 SPACE = {
@@ -89,3 +92,24 @@ def test_random_numbers_are_uniform_on_their_scale() -> None:
     points = _points("random", 2000)
     assert 0.45 < sum(point["units"] < 45 for point in points) / len(points) < 0.55  # 45 is the geometric mean
     assert 0.45 < sum(point["cell"] for point in points) / len(points) < 0.55
+
+
+def test_importance_is_that_for_the_best_values_of_the_first_objective(tmp_path: Path) -> None:
+    """The highest values depend on `a` alone, the lowest ones on `b`."""
+    library("optuna")
+    range_of = {"float": {"range": [0.0, 1.0]}}
+    tune = {"objective": ["accuracy", "loss"], "trials": 60, "sampler": "tpe", "flags": {"a": range_of, "b": range_of}}
+    facts = StudyFacts(config="c", seed=1, threads=1, device="cpu", mode="traced", trials=60, directions=["max", "min"],
+                       tune=tune, settings={}, text="")  # fmt: skip
+    study, draw = Study.create(tmp_path, "s", facts), random.Random(0)
+    for number in range(1, 61):
+        point = {"a": draw.random(), "b": draw.random()}
+        value = 10 + point["a"] if point["a"] > 0.5 else point["b"]
+        study.member(number).path.mkdir()
+        study.member(number).write_trial(
+            TrialFacts(number=number, status="completed", point=point, values=[value, 0.0])
+        )
+    assert write_importance(study) is None
+    shares = json.loads((study.path / "importance.json").read_text())
+    assert list(shares) == ["a", "b"]
+    assert shares["a"] > 0.9

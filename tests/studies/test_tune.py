@@ -126,7 +126,7 @@ def test_a_study_whose_processes_are_killed_ends_as_one_that_was_not(tmp_path: P
     assert _table(study) == _table(undisturbed)
 
 
-def _wait(is_so: Any, process: subprocess.Popen[bytes]) -> None:
+def _wait(is_so: Any, process: subprocess.Popen[Any]) -> None:
     end = time.monotonic() + 100
     while not is_so() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
@@ -176,3 +176,18 @@ def test_what_tune_refuses(tmp_path: Path) -> None:
     config.write_text(config.read_text().partition("tune:")[0].replace(", distribute: ddp", ""))
     assert "no 'tune' section" in _run("tune", config, "--runs-dir", tmp_path / "runs", code=2).stderr
     assert "there is no study 'x'" in _run("tune", "--resume", "x", code=2).stderr
+
+
+def test_an_interrupted_command_alone_says_how_to_go_on(tmp_path: Path) -> None:
+    config = _config(tmp_path, trials=2, epochs=2000)
+    command = [*COMMAND, "tune", str(config), "--workers", "2", "--threads", "1", "--runs-dir", str(tmp_path / "runs")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    _wait(lambda: len([*tmp_path.glob("runs/*/trials/*/history.csv")]) == 2, process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=100)
+    assert process.returncode == 130, said
+    (study,) = (tmp_path / "runs").glob("2*")
+    assert said.splitlines()[1:] == [
+        "error: interrupted; 0 of 2 trials are done, and those that were trained are saved",
+        f"  hint: go on: kerascli tune --resume {study}",
+    ]

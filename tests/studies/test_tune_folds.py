@@ -13,7 +13,7 @@ from kerascli.config.sections.tune import Objective
 from kerascli.foundation.errors import ConfigError, StorageError
 from kerascli.runs.index import find_run
 from kerascli.studies.folder import Study, TrialFacts
-from kerascli.studies.values import by_fold, value_of
+from kerascli.studies.sampling import by_fold, value_of
 from kerascli.workflow.tuning import worker
 from kerascli.workflow.tuning.command import run_study
 from kerascli.workflow.tuning.worker import Worker
@@ -131,7 +131,7 @@ def test_a_trial_is_pruned_between_folds(tmp_path: Path) -> None:
     )
     pruned = tuned(tmp_path, text.replace("seed: 2", "seed: 3"))
     assert not Worker(pruned).work()
-    kept: list[list[float | None]] = []
+    kept: list[list[float]] = []
     for number in range(1, 7):
         member, facts = pruned.member(number), trial(pruned, number)
         means = by_fold(member, LOSS, "min")

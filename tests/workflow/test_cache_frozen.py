@@ -1,16 +1,20 @@
 """The frozen part of a model runs once: trainings on its kept outputs, beside trainings of the whole model."""
 
+import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load
 
-from kerascli.data.storage import on_disk
+from kerascli.data.batches.loader import Batch
+from kerascli.data.storage import mapped, on_disk
 from kerascli.foundation.events import Note
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
-from tests.support.processes import forked_kerascli
+from kerascli.workflow.fitting import frozen
+from tests.support.processes import Launched
 from tests.support.runs_harness import go_on, outcome, train, write
 
 CONFIG = """
@@ -142,15 +146,44 @@ def test_phases_keep_what_is_frozen_in_each(config: Path) -> None:
     assert_close(cached, trained(config, "fit.cache_frozen=false")[0])
 
 
-def test_two_processes_train_as_one(config: Path) -> None:
-    config = changed(config, "fit: {epochs: 4", "fit: {shards: 2, epochs: 2")
+def count_rows() -> None:
+    """Print the rows of which this process runs the frozen part, and the files that it leaves in TMPDIR."""
+    runs, spills = frozen._Frozen._run, mapped.spill
+
+    def run(self: frozen._Frozen, batch: Batch) -> object:
+        print(f"frozen part: {batch.rows} rows")
+        return runs(self, batch)
+
+    def spill(*args: object) -> object:
+        records = spills(*args)  # pyright: ignore[reportArgumentType]
+        print(f"kept in {len(list(Path('tmp').iterdir()))} named files, {len(records)} rows")
+        return records
+
+    frozen._Frozen._run, frozen.spill = run, spill  # pyright: ignore[reportAttributeAccessIssue]
+    os.environ["TMPDIR"] = "tmp"
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_several_processes_share_the_work_and_the_rows(config: Path, processes: int) -> None:
+    config = changed(config, "fit: {epochs: 4, batch_size: 16", "fit: {shards: 4, epochs: 2, batch_size: 16")
+    config = changed(config, "validation_data: validation", "validation_data: validation, validation_batch_size: 5")
+    (config.parent / "tmp").mkdir()
     results = []
-    for processes in ("1", "2"):
-        runs = config.parent / f"runs{processes}"
-        done = forked_kerascli(
-            "train", str(config), "--processes", processes, "--threads", "1", "--runs-dir", str(runs), cwd=config.parent
-        )
-        assert done.returncode == 0, done.stderr
-        assert "frozen: the outputs of 5 layers" in done.stderr
+    for number in (1, processes):
+        runs = config.parent / f"runs{number}"
+        options = ["--threads", "1", "--runs-dir", str(runs)]
+        commands = [
+            ["train", str(config), *options],
+            ["train", "--resume", "latest", *options, "--set", "fit.epochs=4"],
+        ]
+        ended = Launched(commands, number, config.parent, count_rows).wait()
+        assert ended.codes == [0] * number, ended.text
+        assert ended.text.count("frozen: the outputs of 5 layers") == 2
         results.append(outcome(find_run("latest", runs)))
+        rows = [sum(map(int, re.findall("frozen part: (.*) rows", output))) for output in ended.outputs]
+        again = 2 * 2 * 5  # the first batch of both splits in both commands, of which each process looks for masks
+        assert sum(rows) == 2 * 96 + number * again
+        assert max(rows) - min(rows) <= again
+        if number > 1:
+            assert [output.count("kept in 0 named files") for output in ended.outputs] == [4] * number
     assert results[0] == results[1]

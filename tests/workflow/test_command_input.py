@@ -236,7 +236,7 @@ def test_a_threshold_moves_the_class_of_two(texts: RunRecord) -> None:
     whole = predict_run(run, "train")
     second = whole.columns["p(good)"]
     for threshold in (0.0, float(np.sort(second)[3]), 1.0):
-        run.given = dict.fromkeys(run.binary_outputs, threshold)
+        run.thresholds = dict.fromkeys(run.binary_outputs, threshold)
         found = predict_run(run, "train")
         assert found.columns["class"].tolist() == ["good" if p > threshold else "bad" for p in second.tolist()]
 
@@ -250,7 +250,7 @@ def test_a_threshold_moves_the_class_of_a_softmax_of_two(pictures: RunRecord) ->
     run = open_run(pictures)
     second = predict_run(run, "train").columns["p(light)"]
     for threshold in (0.0, float(np.sort(second)[3]), 1.0):
-        run.given = dict.fromkeys(run.binary_outputs, threshold)
+        run.thresholds = dict.fromkeys(run.binary_outputs, threshold)
         labels = predict_run(run, "train").columns["class"].tolist()
         assert labels == ["light" if p > threshold else "dark" for p in second.tolist()]
 

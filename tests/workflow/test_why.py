@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.inspection import permutation_importance as sklearn_importance
+from torch.nn.functional import conv2d, interpolate
 
 from kerascli.foundation.errors import ConfigError
 from kerascli.report.page.run_page import RunPage
@@ -20,6 +22,7 @@ from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.rows.command_rows import load_again
+from kerascli.workflow.why import explain as explain_module
 from kerascli.workflow.why.by_columns import column_groups
 from kerascli.workflow.why.explain import Question, explain
 from tests.support.runs_harness import command, kerascli, train, write
@@ -131,7 +134,7 @@ fit: {epochs: 1}
         for weight, value in zip(run.experiment.weights, values, strict=True):
             weight.tensor.copy_(torch.tensor(value))
     from kerascli.data.batches.rows import MemorySplit
-    from kerascli.workflow.why.gradients import integrated_gradients
+    from kerascli.workflow.why.methods import integrated_gradients
     from kerascli.workflow.why.score import score_of
 
     x = np.array([[1.0, 2.0, -1.0], [0.5, -0.5, 2.0]], np.float32)
@@ -271,7 +274,7 @@ compile: {loss: mse, optimizer: adam}
 fit: {epochs: 1}
 """)  # fmt: skip
     rows = load_again(run).splits["test"]
-    assert [group.columns for group in column_groups(run, rows)] == [("a", "b"), ("c",)]
+    assert [*column_groups(run, rows)] == [("a", "b"), ("c",)]
 
 
 @pytest.mark.parametrize(
@@ -299,7 +302,7 @@ def test_the_command_writes_what_its_file_is_called(linear: LoadedRun, marked: L
     assert (tmp_path / "a.csv").read_text().startswith("column,importance,low,high\nb,")
     done = kerascli("why", pictures, "test", "-o", "a.csv", cwd=tmp_path)
     assert done.returncode == 2
-    assert "maps of pictures are no table" in done.stderr
+    assert "reasons of picture have no form .csv" in done.stderr
     done = kerascli("why", run, "-o", "a.txt", cwd=tmp_path)
     assert "expected a file that ends in .html, .csv" in done.stderr
     assert find_run(run, tmp_path).path == linear.record.path
@@ -313,11 +316,155 @@ def test_the_command_writes_what_its_file_is_called(linear: LoadedRun, marked: L
         (Question(["test"], rows=2), "--rows has no effect on permutation"),
         (Question(["test"], method="integrated_gradients", repeats=2), "--repeats has no effect on integrated"),
         (Question(["test"], method="integrated_gradients", layer="a"), "--layer has no effect on integrated"),
+        (Question(["test"], output="y"), "--output has no effect on permutation"),
+        (Question(["test"], worst=True, method="permutation"), "--worst has no effect on permutation"),
+        (Question(["rows.csv"], method="permutation", data=Path("x")), "--data has no effect: .* permutation reads no"),
     ],
 )
-def test_an_option_that_the_method_does_not_use_is_refused(linear: LoadedRun, question: Question, text: str) -> None:
-    with pytest.raises(ConfigError, match=text):
+def test_an_option_that_the_method_does_not_use_is_refused(
+    linear: LoadedRun, question: Question, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(linear.record.path.parent.parent)
+    with pytest.raises(ConfigError, match=text) as refused:
         explain(linear, question)
+    assert refused.value.faults[0].hint in (
+        "it goes with --method integrated_gradients", "it goes with --method permutation", "leave it out",
+        "no method for inputs of columns uses it",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["grad_cam", "occlusion", "integrated_gradients"])
+def test_the_place_of_the_data_is_refused_where_no_training_rows_are_read(
+    marked: LoadedRun, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are read for a split, and for the median row; a file is explained without them."""
+    monkeypatch.chdir(marked.record.path.parent.parent)
+    question = Question(["rows.npz"], method=method, rows=2, data=Path("rows.npz"))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigError, match=f"--data has no effect: rows are given, and {method} reads no others"):
+        explain(marked, question)
+    assert explain(marked, replace(question, what=["test"])).rows
+    if method == "integrated_gradients":
+        assert explain(marked, replace(question, baseline="median")).rows
+
+
+def test_no_method_ignores_an_option() -> None:
+    """Every field of a question is an argument of all methods, or in the table of those that a method uses."""
+    of_all = {"what", "method", "checkpoint", "data", "form"}
+    assert {each.name for each in fields(Question)} == of_all.union(*explain_module._OPTIONS.values())
+    for kind, methods in explain_module._METHODS.items():
+        for method in methods:
+            for option in {each.name for each in fields(Question)} - of_all - {*explain_module._OPTIONS[method]}:
+                with pytest.raises(ConfigError, match="has no effect on"):
+                    explain_module._refuse_idle(kind, method, replace(Question(), **{option: "x"}))
+
+
+SEVERAL = """
+seed: 1
+data:
+  source: {npz: {path: rows.npz}}
+  split: {test: 0.25}
+  inputs: {numbers: [{columns: [a, b]}], photo: [{columns: [x]}]}
+  targets: {price: [], kind: []}
+model:
+  inputs: {numbers: [2], photo: [12, 12, 1]}
+  layers:
+    - conv_2d: {inputs: photo, filters: 4, kernel_size: 3, activation: relu, name: conv}
+    - global_average_pooling_2d: {name: pooled}
+    - dense: {units: 2, activation: softmax, name: kind}
+    - dense: {inputs: numbers, units: 1, name: price}
+  outputs: [kind, price]
+compile:
+  loss: {kind: sparse_categorical_crossentropy, price: mse}
+  loss_weights: {kind: 3.0, price: 0.5}
+  optimizer: {adam: 0.02}
+  metrics: {kind: accuracy, price: mae}
+fit: {epochs: 20, batch_size: 32}
+"""
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> tuple[LoadedRun, LoadedRun]:
+    """Two models of two outputs, a class by the picture and a number: one takes the picture alone, whose pooled
+    features it shares, one also a table, of which the number is a linear function."""
+    folder, random = tmp_path_factory.mktemp("several"), np.random.default_rng(2)
+    x, kind = random.uniform(0, 0.3, size=(120, 12, 12, 1)).astype(np.float32), random.integers(0, 2, 120)
+    x[kind == 1, 7:11, 7:11] += 0.7
+    a, b = random.normal(size=(2, 120)).astype(np.float32)
+    np.savez(folder / "rows.npz", x=x, a=a, b=b, kind=kind, price=2 * a - b)
+    alone = SEVERAL.replace("numbers: [{columns: [a, b]}], ", "").replace("numbers: [2], ", "")
+    both, picture = trained(folder, SEVERAL), trained(folder, alone.replace("inputs: numbers", "inputs: pooled"))
+    return both, picture
+
+
+def weights_of(run: LoadedRun) -> dict[str, torch.Tensor]:
+    return {weight.name: weight.keras() for weight in run.experiment.weights}
+
+
+def test_integrated_gradients_of_each_of_several_outputs_are_its_own(several: tuple[LoadedRun, LoadedRun]) -> None:
+    run, _ = several
+    test = load_again(run).splits["test"].read(slice(0, 20)).inputs
+    price = explain(run, Question(["test"], method="integrated_gradients", output="price"))
+    start = np.median(load_again(run).splits["train"].read(slice(0, 90)).inputs["numbers"], 0)
+    order = [price.rows[0].names.index(name) for name in ("a", "b", "x")]
+    shares = np.stack([each.values[order] for each in price.rows])
+    kernel = weights_of(run)["price/kernel"].numpy()[:, 0]
+    np.testing.assert_allclose(shares[:, :2], (test["numbers"] - start) * kernel, rtol=1e-4, atol=1e-5)
+    assert not shares[:, 2].any()
+    assert "shares of the inputs: numbers 100%, photo 0%" in price.notes
+    kind = explain(run, Question(["test"], method="integrated_gradients", output="kind", class_name="1"))
+    shares = np.stack([each.values[order] for each in kind.rows])
+    assert not shares[:, :2].any()
+    assert (shares[:, 2] > 0).any()
+    assert "shares of the inputs: numbers 0%, photo 100%" in kind.notes
+    with pytest.raises(ConfigError, match="--output is missing: the model has 2 outputs: kind, price"):
+        explain(run, Question(["test"], method="integrated_gradients"))
+    with pytest.raises(ConfigError, match="the output 'price' predicts no classes"):
+        explain(run, Question(["test"], method="integrated_gradients", output="price", class_name="1"))
+
+
+def test_permutation_of_several_outputs_is_by_their_weighted_loss_or_by_one(
+    several: tuple[LoadedRun, LoadedRun],
+) -> None:
+    """Each column has an effect on one output: the decline of the run's loss is that of its own part, weighted."""
+    run, _ = several
+    parts = {name: {column: value for column, value, *_ in explain(run, Question(["test"], metric=name)).importance}
+             for name in ("kind_accuracy", "price_mae", "loss")}  # fmt: skip
+    assert parts["kind_accuracy"]["a"] == parts["kind_accuracy"]["b"] == parts["price_mae"]["x"] == 0
+    assert parts["price_mae"]["a"] > 0
+    rows = load_again(run).splits["test"].read(slice(0, 30))
+    table, seed, losses = rows.inputs["numbers"], run.experiment.spec.seed, list[float]()
+    kernel, bias = (weights_of(run)[f"price/{name}"].numpy() for name in ("kernel", "bias"))
+    number = [*column_groups(run, load_again(run).splits["test"])].index(("a",))
+    for repeat in range(5):
+        shuffled = table.copy()
+        shuffled[:, 0] = table[np.random.default_rng([seed, number, repeat]).permutation(30), 0]
+        errors = [float(((x @ kernel + bias - rows.targets["price"].reshape(-1, 1)) ** 2).mean())
+                  for x in (shuffled, table)]  # fmt: skip
+        losses.append(0.5 * (errors[0] - errors[1]))
+    assert parts["loss"]["a"] == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_maps_of_each_of_several_outputs_are_those_of_plain_pytorch(several: tuple[LoadedRun, LoadedRun]) -> None:
+    _, run = several
+    weights = weights_of(run)
+    pixels = torch.tensor(load_again(run).splits["test"].read(slice(0, 5)).inputs["photo"]).permute(0, 3, 1, 2)
+    kernel = weights["conv/kernel"].permute(3, 2, 0, 1)
+
+    def price(x: torch.Tensor) -> torch.Tensor:
+        pooled = conv2d(x, kernel, weights["conv/bias"]).relu().mean((2, 3))
+        return (pooled @ weights["price/kernel"] + weights["price/bias"])[:, 0]
+
+    features = conv2d(pixels, kernel, weights["conv/bias"]).relu()
+    expected = (features * weights["price/kernel"][:, 0, None, None] / 100).sum(1).relu()  # 100 places are averaged
+    expected = interpolate(expected[:, None], (12, 12), mode="bilinear")[:, 0]
+    ours = explain(run, Question(["test"], method="grad_cam", output="price", rows=5))
+    np.testing.assert_allclose(np.stack([each.values for each in ours.rows]), expected, rtol=1e-3, atol=1e-6)
+    ours = explain(run, Question(["test"], method="occlusion", output="price", rows=5))
+    covered = pixels.clone()
+    covered[:, :, 11, 11] = pixels.mean((2, 3))
+    fall = (price(pixels) - price(covered)).numpy()  # a patch is one pixel, the last one too
+    np.testing.assert_allclose([each.values[11, 11] for each in ours.rows], fall, rtol=1e-2, atol=1e-6)
+    assert [each.prediction for each in ours.rows] == [f"{value:.5g}" for value in price(pixels).tolist()]
 
 
 @pytest.fixture

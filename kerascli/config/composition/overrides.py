@@ -1,7 +1,7 @@
 """The option `--set fit.epochs=2`, which sets a value of the config by the merge rules of `extends`."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from kerascli.config.composition.merge import Merger, component_name, is_component, same_name
 from kerascli.config.yaml.document import Document, Mark
 from kerascli.config.yaml.text import parse_value
-from kerascli.foundation.errors import ConfigError, Fault, Path, Place, show, suggestion
+from kerascli.foundation.errors import ConfigError, Fault, Path, Place, dotted, leaves, show, suggestion
 from kerascli.language.component import Invalid
 from kerascli.language.kinds import places
 
@@ -34,7 +34,7 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
         name = f"--set {assignment}"
         try:
             parts, value = _split(assignment, name)
-            own = set(_leaves(parts, value))
+            own = {path for path, _ in leaves(value, lambda _: False, parts)}
             if any(each[: len(part)] == part for part in own for each in earlier):
                 raise ConfigError(Fault(f"'{assignment.partition('=')[0]}' was given twice", place=Place(name)))
             earlier |= set() if value is None else own
@@ -46,15 +46,6 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
     if faults:
         raise document.error(faults)
     return document
-
-
-def _leaves(parts: _Parts, value: Any) -> Iterator[_Parts]:
-    """Yield the config paths of the values that a value at a path sets: those in a mapping, or its own."""
-    if isinstance(value, dict) and value:
-        for key, each in value.items():
-            yield from _leaves((*parts, key), each)
-    else:
-        yield parts
 
 
 def _split(assignment: str, name: str) -> tuple[_Parts, Any]:
@@ -120,7 +111,7 @@ class _Setter(Merger):
     def _in_list(self, base: list[Any], parts: _Parts, value: Any, path: Path) -> list[Any]:
         part, rest = parts[0], parts[1:]
         index = part if isinstance(part, int) else int(part) if part.isdigit() else None
-        where = _dotted(path)
+        where = dotted(path) or "the config"
         if index is None:
             raise Invalid([Fault(f"'{where}' is a list; '{part}' is not an index", hint=f"as in {where}[0]")])
         if not -len(base) <= index < len(base):
@@ -135,7 +126,7 @@ class _Setter(Merger):
         is_same = isinstance(base, str) and isinstance(part, str) and same_name(base, part)
         may_replace = isinstance(base, str) and isinstance(part, str) and not _is_listed(path) and is_component(path)
         if not (is_same or may_replace):
-            where = _dotted(path)
+            where = dotted(path) or "the config"
             unnamed = is_component(path[:-1]) or _is_item(path[:-1])
             hint = f"the argument is written without its name: --set {where}=... sets it" if unnamed else None
             raise Invalid([Fault(f"'{where}' is {show(base)}: there is no '{part}' in it", hint=hint)])
@@ -151,12 +142,12 @@ class _Setter(Merger):
             if same_name(name, key):
                 return {name: self.set(base[name], rest, value, (*path, name))}
             if _is_listed(path):
-                raise Invalid([Fault(f"'{_dotted(path)}' is '{name}', not '{key}'")])
+                raise Invalid([Fault(f"'{dotted(path)}' is '{name}', not '{key}'")])
             self.overridden.add(path)
             return {key: _new(rest, value, (*path, key))}
         if value is None and not rest:
             close = suggestion(str(key), [str(each) for each in base])
-            raise Invalid([Fault(f"there is no '{_dotted((*path, key))}' to delete{close}")])
+            raise Invalid([Fault(f"there is no '{dotted((*path, key))}' to delete{close}")])
         self.overridden.add((*path, key))
         return {**base, key: _new(rest, value, (*path, key))}
 
@@ -166,7 +157,7 @@ def _new(rest: _Parts, value: Any, path: Path) -> Any:
     if not rest:
         return value
     if isinstance(rest[0], int):
-        raise Invalid([Fault(f"there is no '{_dotted(path)}', so it has no item {rest[0]}")])
+        raise Invalid([Fault(f"there is no '{dotted(path)}', so it has no item {rest[0]}")])
     return {rest[0]: _new(rest[1:], value, (*path, rest[0]))}
 
 
@@ -185,8 +176,3 @@ def _is_another(base: Any, value: Any, path: Path) -> bool:
     whole."""
     old, new = component_name(base), component_name(value)
     return _is_item(path) and old is not None and new is not None and not same_name(old, new)
-
-
-def _dotted(path: Path) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.removeprefix(".") or "the config"

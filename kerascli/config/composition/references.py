@@ -1,5 +1,6 @@
 """References in a config (`$name`, `$(expression)`, `$targets.y.num_classes`), and flags: variables set by `--flag`."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -7,7 +8,7 @@ from typing import Any, Final
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.scalars import ScalarError, read_scalar
 from kerascli.data.remote.addresses import ENVIRONMENT
-from kerascli.foundation.disk.files import with_tilde
+from kerascli.foundation.disk.files import in_home, with_tilde
 from kerascli.foundation.errors import Fault, Path, Place, plain_name, show, suggestion
 from kerascli.language.component import Invalid, registries
 from kerascli.language.expressions import ExpressionError, UnknownName, Value, has_reference, substitute
@@ -179,12 +180,18 @@ class _Resolver:
             return {key: self.resolve(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [self.resolve(item, (*path, index)) for index, item in enumerate(value)]
-        if isinstance(value, str) and has_reference(value):
-            if "HOME" not in self._names and with_tilde(value) != value and _is_path(path):
-                value = with_tilde(value)
+        return self._replaced(value, path) if isinstance(value, str) else value
+
+    def _replaced(self, text: str, path: Path) -> Value:
+        value: Value = text
+        if has_reference(text):
+            if "HOME" not in self._names and with_tilde(text) != text and _is_path(path):
+                text = with_tilde(text)
             if "env" not in self._names and _takes_address(path):
-                value = ENVIRONMENT.sub(r"$\g<0>", value)  # kept as text: sources read it when they connect
-            return self._text(value, path) if has_reference(value) else value
+                text = ENVIRONMENT.sub(r"$\g<0>", text)  # kept as text: sources read it when they connect
+            value = self._text(text, path) if has_reference(text) else text
+        if isinstance(value, str) and _is_initial_file(path):
+            return os.path.abspath(self._references.document.folder_of(path) / in_home(value))
         return value
 
     def _check_keys(self, value: dict[str | int, Any], path: Path) -> None:
@@ -234,6 +241,12 @@ def _is_path(path: Path) -> bool:
         if any(key in cls.paths for cls in registry) or (alone and alone.first_argument() in alone.paths):
             return True
     return False
+
+
+def _is_initial_file(path: Path) -> bool:
+    """Return True if a config path leads to the path of a file that an initializer of a weight reads."""
+    *_, name, kind = ("", "", *map(str, path[:-1] if path[-1] == "path" else path))
+    return path[0] == "model" and kind in ("image", "file") and name.endswith("initializer")
 
 
 def _takes_address(path: Path) -> bool:

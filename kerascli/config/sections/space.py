@@ -63,10 +63,10 @@ class Parameter:
     """Name of the flag, or path of the config value."""
     path: Path
     """Config path of the parameter in the section `tune`."""
-    domain: FloatRange | None
-    """Range of a number; None for a choice."""
+    domain: FloatRange
+    """Range of the number; of a choice that of the index of its item."""
     items: tuple[Any, ...] = ()
-    """Items of a choice, in which a Parameter stands for its value."""
+    """Items of a choice, in which a Parameter stands for its value; () for a number."""
     condition: Condition | None = None
     """Choice and index of its item within which the parameter is; None: it belongs to every point."""
 
@@ -77,12 +77,7 @@ class Parameter:
 
     @property
     def is_integer(self) -> bool:
-        return self.domain is None or isinstance(self.domain, IntRange)
-
-    @property
-    def bounds(self) -> tuple[int | float, int | float]:
-        """Lowest and highest value, of a choice the first and last index."""
-        return (0, len(self.items) - 1) if self.domain is None else self.domain.range
+        return isinstance(self.domain, IntRange)
 
     def is_active(self, point: Point) -> bool:
         """Return True if the parameter belongs to a point in which the earlier parameters have values."""
@@ -90,8 +85,8 @@ class Parameter:
 
     def grid(self) -> Sequence[int | float]:
         """Return the parameter's values in a grid. Raises Invalid for a `float` without `steps`."""
-        low, high = self.bounds
-        if self.domain is None or (self.domain.steps is None and self.is_integer):
+        low, high = self.domain.range
+        if self.domain.steps is None and self.is_integer:
             return range(int(low), int(high) + 1)
         if self.domain.steps is None:
             raise Invalid([Fault(f"{self.name}: a grid needs 'steps', the number of values", self.path)])
@@ -103,9 +98,9 @@ class Parameter:
 
     def number_of(self, written: Any) -> int | float | None:
         """Return the number that stands for a config value, None if the value is not in the range or choice."""
-        if self.domain is None:
+        if self.items:
             return next((index for index, item in enumerate(self.items) if _is_like(item, written)), None)
-        low, high = self.bounds
+        low, high = self.domain.range
         is_number = type(written) is int or (type(written) is float and not self.is_integer)
         return (written if self.is_integer else float(written)) if is_number and low <= written <= high else None
 
@@ -207,7 +202,8 @@ class _Reader:
             return None
         place = len(self.parameters)
         read = tuple(self.value(item, name, (*path, i), (name, i)) for i, item in enumerate(items))
-        self.parameters.insert(place, Parameter(name, (self._key, *path), None, read, condition))
+        index = IntRange.model_construct(range=(0, len(items) - 1))
+        self.parameters.insert(place, Parameter(name, (self._key, *path), index, read, condition))
         return self.parameters[place]
 
 
@@ -215,7 +211,7 @@ def _filled(value: Any, point: Point) -> Any:
     """Return a value of a space with each Parameter replaced by its value at a point."""
     if isinstance(value, Parameter):
         number = point[value.name]
-        return number if value.domain is not None else _filled(value.items[int(number)], point)
+        return _filled(value.items[int(number)], point) if value.items else number
     if isinstance(value, dict):
         return {key: _filled(each, point) for key, each in value.items()}
     return [_filled(each, point) for each in value] if isinstance(value, list) else value

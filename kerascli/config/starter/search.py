@@ -25,9 +25,9 @@ A pair is the lowest and the highest value as factors of the value that the conf
 """
 _FLAGS = {
     "units": "units", "filters": "filters", "activation": "activation", "dropout": "rate", "rate": "rate",
-    "height_factor": "shift", "width_factor": "shift",
+    "height_factor": "shift", "width_factor": "shift", "ngrams": "ngrams",
 }  # fmt: skip
-"""Mapping from an argument of layers and image transforms to the flag that sets it."""
+"""Mapping from an argument of layers and transforms to the flag that sets it."""
 
 
 def add_search(draft: Draft) -> None:
@@ -37,7 +37,6 @@ def add_search(draft: Draft) -> None:
     flags = dict(_declare([draft.sections["model"], data["inputs"]], space))
     rate = compiled["optimizer"]["adam"] if isinstance(compiled["optimizer"], dict) else 1e-3
     compiled["optimizer"] = {"adam": {"learning_rate": rate}}
-    sets = {"compile.optimizer.adam.learning_rate": rate, **dict(_paths(data))}
     tune: dict[str, Any] = dict(_TUNE)
     if flags:
         draft.sections["flags"] = flags
@@ -45,7 +44,7 @@ def add_search(draft: Draft) -> None:
             "flags", "settings that 'kerascli tune' searches, and that 'kerascli train --flag NAME=VALUE' sets"
         )
         tune["flags"] = {name: _domain(space[name], value) for name, value in flags.items()}
-    tune["set"] = {path: _domain(space[path.rpartition(".")[2]], value) for path, value in sets.items()}
+    tune["set"] = {"compile.optimizer.adam.learning_rate": _domain(space["learning_rate"], rate)}
     draft.sections["tune"] = tune
     draft.decide("tune", "trial 1 is the config as it is; the others are drawn at random from the ranges around it")
     draft.decide("tune", "after 20 epochs a trial is stopped when it is worse than half of the others were by then")
@@ -75,7 +74,7 @@ def _declare(parts: list[Any], space: Mapping[str, Any]) -> Iterator[tuple[str, 
 
 
 def _arguments(node: Any) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield (mapping, key) for each argument of hidden layers and image transforms that a flag may set."""
+    """Yield (mapping, key) for each argument of hidden layers and transforms that a flag may set."""
     if isinstance(node, list):
         for each in node:
             yield from _arguments(each)
@@ -86,14 +85,6 @@ def _arguments(node: Any) -> Iterator[tuple[dict[str, Any], str]]:
                 yield node, key
             else:
                 yield from _arguments(value)
-
-
-def _paths(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield (path as of `--set`, value) for each number of words in a group of a bag of words."""
-    for name, steps in data["inputs"].items():
-        for index, step in enumerate(steps):
-            if isinstance(step, dict) and "ngrams" in step.get("text_vectorization", {}):
-                yield f"data.inputs.{name}[{index}].text_vectorization.ngrams", step["text_vectorization"]["ngrams"]
 
 
 def _domain(written: Any, value: Any) -> Any:

@@ -18,7 +18,7 @@ from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import BY_OPTION, OTHERWISE
 from kerascli.data.dates import Dates, parsed_times, regular_times
 from kerascli.data.storage.table import missing
-from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
+from kerascli.foundation.errors import DataError, counted, safe_text
 
 _LEAST = 40
 """Minimum number of rows of a time series; `kerascli init` refuses fewer."""
@@ -187,8 +187,7 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
     name = option or series.values[-1]
     shown = safe_text(name)
     if table.rows < _LEAST:
-        text = f"{table.rows} rows: a series needs {_LEAST} to be learned from"
-        raise DataError(Fault(text, place=Place(table.name)))
+        raise DataError(f"{table.rows} rows: a series needs {_LEAST} to be learned from", place=table.name)
     draft, source = table.draft(f"Forecasts the next value of '{shown}'.", path)
     raw = [table.columns[name].astype(np.float64)[rows] for rows in series.rows]
     parts = [values[~np.isnan(values)] for values in raw]

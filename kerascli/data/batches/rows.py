@@ -114,10 +114,9 @@ class DiskSplit:
         self._checks.append(check)
 
     def targets_in_blocks(self, name: str, most: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Yield (target, its sample weights or None) in blocks of rows; if the target is in memory, no inputs are read
-        from the disk.
+        """Yield (target, its sample weights or None) in blocks of rows: at most `most`, at equal distances (None: all).
 
-        Else at most `most` blocks are read, at equal distances; None: all.
+        A target that is in memory is one block, without reading inputs from the disk.
         """
         if name in self._ready.targets:
             yield from self._ready.targets_in_blocks(name)

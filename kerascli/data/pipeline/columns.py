@@ -12,7 +12,7 @@ from kerascli.data.storage.column import Texts, is_number
 from kerascli.data.storage.convert import converted, first_rounded
 from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact
 from kerascli.data.storage.row_errors import BadRows
-from kerascli.data.storage.table import BadRow, Table
+from kerascli.data.storage.table import BadRow, Table, first_wrong
 from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
 from kerascli.foundation.errors import DataError, Fault, in_yaml, safe_text
 from kerascli.foundation.shapes import is_compatible
@@ -209,12 +209,10 @@ def check_finite(named: NamedPipeline, values: np.ndarray, table: Table) -> None
     """Raise DataError, naming the first row, if numbers have missing or infinite values."""
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return
-    bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
-    row = int(bad[0])
-    wrong = ~np.isfinite(np.atleast_1d(values[row]).ravel())
+    row, at, bad = first_wrong(~np.isfinite(values))
     count = f"{len(bad)} row" + ("s" if len(bad) > 1 else "")
     missing = bool(np.isnan(values[row]).any())
     what = ("missing label" if named.section == "targets" else "missing value") if missing else "infinite value"
     hint = f"add impute to the pipeline: {IMPUTE}" if missing and named.section != "targets" else None
-    bad_row = BadRow(row, f"{what} ({count})", at=(int(wrong.argmax()), len(wrong)), hint=hint, rows=bad)
+    bad_row = BadRow(row, f"{what} ({count})", at=at, hint=hint, rows=bad)
     raise data_error_at(bad_row, named, table)

@@ -27,6 +27,8 @@ class NamedPipeline:
     pipeline: Pipeline
     target: bool
     """True if lookups treat the rows as class labels: for a target that shares no transform with an input."""
+    gap_hint: str = ""
+    """Hint of the data source in errors about a missing value."""
 
     @property
     def id(self) -> tuple[str, str]:
@@ -59,16 +61,14 @@ def data_error_at(bad: BadRow, named: NamedPipeline, table: Table, index: int | 
     """Convert a transform's BadRow error to one that names the value's line and column, and the bad setting."""
     columns, (value, width) = named.pipeline.columns, bad.at
     column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else named.name
-    hints = [table.gap_hint, bad.hint] if bad.text.startswith("missing ") else [bad.hint]
+    hints = [named.gap_hint, bad.hint] if bad.text.startswith("missing ") else [bad.hint]
     hint = "; or ".join(filter(None, hints)).replace("[{impute", f"{named.name}: [{{impute") or None
     fault = Fault(bad.text, place=table.place(bad.row, column, bad.at), hint=hint)
-    rows = [bad.row] if bad.rows is None else bad.rows
-    if bad.setting is None or index is None:
-        return BadRows(fault, table, rows)
-    name = named.pipeline.steps[index].transform.component_name
-    path = (*named.path(index), name, bad.setting)
-    related = (Related(f"'{bad.setting}' of {name}", path),)
-    return BadRows(replace(fault, path=path, related=related), table, rows)
+    if bad.setting is not None and index is not None:
+        name = named.pipeline.steps[index].transform.component_name
+        path = (*named.path(index), name, bad.setting)
+        fault = replace(fault, path=path, related=(Related(f"'{bad.setting}' of {name}", path),))
+    return BadRows(fault, table, [bad.row] if bad.rows is None else bad.rows)
 
 
 _GENERATED_BYTES = 8

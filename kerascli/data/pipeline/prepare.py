@@ -208,8 +208,8 @@ def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
     in_inputs = {s.shared for (section, _), p in pipelines.items() if section == "inputs" for s in p.steps if s.shared}
     named_pipelines = []
     for (section, name), pipeline in pipelines.items():
-        mixed = any(step.shared in in_inputs for step in pipeline.steps)
-        named_pipelines.append(NamedPipeline(section, name, pipeline, target=section == "targets" and not mixed))
+        target = section == "targets" and not any(step.shared in in_inputs for step in pipeline.steps)
+        named_pipelines.append(NamedPipeline(section, name, pipeline, target, spec.source.gap_hint))
     return named_pipelines
 
 

@@ -132,7 +132,7 @@ class FittedStep:
         """Raise BadRow for the first of the rows `values` that is refused; `x` are its values or its distinct texts."""
         refusals = self.transform.refusals(x, self.field, self.state, target=self.target)
         if bad := first_refused(refusals, values.codes if isinstance(values, Texts) else None):
-            row, at, refusal, rows = bad
+            row, at, rows, refusal = bad
             value = _value(values, row, at[0])
             owners = values.owners() if isinstance(values, Tokens) else np.arange(len(values))
             raise refusal.about(value, int(owners[row]), at, np.unique(owners[rows]))

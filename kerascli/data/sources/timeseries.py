@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import field_validator, model_validator
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.series_gaps import GAP_HINT, WAYS, Fill, filled, ordered_dates
+from kerascli.data.series_gaps import WAYS, Fill, filled, ordered_dates
 from kerascli.data.sources.wrapped import Gathered, WrappedSource, gathered, values_in_memory
 from kerascli.data.storage.blocks import rows_by_value
 from kerascli.data.storage.on_disk import Values
@@ -29,6 +29,8 @@ class Timeseries(WrappedSource):
     `[{columns: [a, b]}]` is (sequence_length, 2). As Keras's timeseries_dataset_from_array. With `group` the rows are
     of several series, and no window crosses from one to another.
     """
+
+    gap_hint = "'fill: forward' of timeseries takes the value before; if there is none, begin later by 'start_index'"
 
     sequence_length: PositiveInt
     """Length of a window, in time steps."""
@@ -93,11 +95,17 @@ class Timeseries(WrappedSource):
         """
         if self.fill is None:
             return table
-        series = list(self.series(table).values())
+        table, series = self._in_order(table)
         used = frozenset(table) if columns is None else self.row_columns(columns) & frozenset(table)
-        ordered = table.take(np.concatenate(series))
-        values = {name: values_in_memory(ordered, name, "windows") for name in sorted(used)}
-        return filled(ordered, [*map(len, series)], self.fill, values, self.group)
+        values = {name: values_in_memory(table, name, "windows") for name in sorted(used)}
+        return filled(table, list(series.values()), self.fill, values, self.group)
+
+    def _in_order(self, table: Table) -> tuple[Table, dict[str | int | None, np.ndarray]]:
+        """Return a table with the rows of one series after the other, and the rows of each. Raises DataError."""
+        series = self.series(table)
+        table = table.take(np.concatenate(list(series.values()))) if len(series) > 1 else table
+        ends = np.cumsum([*map(len, series.values())])
+        return table, dict(zip(series, np.split(np.arange(table.rows), ends[:-1]), strict=True))
 
     def first_ahead(self) -> int:
         """Return the distance, in rows, from a window's start to the first value of its target `NAME_next`."""
@@ -143,10 +151,8 @@ class Timeseries(WrappedSource):
         return self.group
 
     def series(self, table: Table) -> dict[str | int | None, np.ndarray]:
-        """Return the row numbers of each series of a table, by its value in the column `group` (None: only one).
-
-        Raises DataError.
-        """
+        """Return the row numbers of each series of a table, by its value in the column `group` (None: only one). Raises
+        DataError."""
         if self.group is None:
             return {None: np.arange(table.rows)}
         values, fault = table.column(self.group), "does not hold one text or integer per row"
@@ -176,12 +182,11 @@ class Timeseries(WrappedSource):
         used = frozenset([*table, *(name + NEXT for name in table)]) if used is None else used
         names = [name for name in table if name != self.group and {name, name + NEXT} & used]
         ahead = any(name + NEXT in used for name in names)
-        series = self.series(table)
-        table = table.take(np.concatenate(list(series.values()))) if len(series) > 1 else table
+        table, series = self._in_order(table)
         starts = self._all_starts(series, table, split, ahead=ahead)
         columns: dict[str, Values] = {}
         whole = {name: values_in_memory(table, name, "windows") for name in names}
-        ordered_dates(whole, table, [len(rows) for rows in series.values()])
+        ordered_dates(whole, table, list(series.values()))
         for name, values in whole.items():
             if name in used:
                 columns[name] = gathered(values, starts, self.sampling_rate * np.arange(self.sequence_length))
@@ -200,27 +205,23 @@ class Timeseries(WrappedSource):
             return table.place(int(starts[row]) + behind, column.removesuffix(NEXT) if is_next else column)
 
         return Table(columns, len(starts), name=table.name, numbers=table.numbers()[starts], made_of=place,
-                     skipped=table.skipped, note=table.note, gap_hint=GAP_HINT)  # fmt: skip
+                     skipped=table.skipped, note=table.note)  # fmt: skip
 
     def _all_starts(
         self, series: Mapping[str | int | None, np.ndarray], table: Table, split: str, *, ahead: bool
     ) -> np.ndarray:
         """Return the first row of each window of a table whose series follow each other. Raises DataError."""
-        counts = [len(rows) for rows in series.values()]
-        all_starts = [self.starts(count, ahead=ahead) for count in counts]
-        short = [
-            (name, count) for name, count, starts in zip(series, counts, all_starts, strict=True) if not len(starts)
-        ]
+        starts = {name: rows[self.starts(len(rows), ahead=ahead)] for name, rows in series.items()}
+        short = [name for name in starts if not len(starts[name])]
         if short:
-            name, count = short[0]
+            name, count = short[0], len(series[short[0]])
             of = "" if name is None else f" of series '{safe_text(str(name), 40)}'"
             more = f"; so is it with {len(short) - 1} more series" if len(short) > 1 else ""
             rows = max(0, min(count, self.end_index or count) - self.start_index)
             text = f"'{split}' has {counted(rows, 'row')}{of}; a window takes {self.span(ahead=ahead) + 1:,}{more}"
             hint = None if name is None else "leave its rows out of the file, or make windows shorter"
             raise DataError(text, place=table.name or self.source.component_name, hint=hint)
-        begins = np.cumsum([0, *counts[:-1]])
-        return np.concatenate([begin + starts for begin, starts in zip(begins, all_starts, strict=True)])
+        return np.concatenate(list(starts.values()))
 
 
 def _stepped(field: Field, steps: int) -> Field:

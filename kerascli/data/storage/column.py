@@ -144,10 +144,6 @@ class Column:
         """Return the column of the selected rows, which are gathered on access."""
         return Column(lambda: self.texts.take(rows), lambda: None if self.values is None else self.values[rows])
 
-    def kept(self, rows: np.ndarray) -> "Column":
-        """Return the column as it is read from the selected rows alone, on access."""
-        return on_access(lambda: self.reread(self, rows))
-
     def array(self) -> np.ndarray:
         """Return the rows as numbers or booleans, or as an object array of `str`."""
         return self.texts.rows() if self.values is None else self.values
@@ -165,7 +161,7 @@ def on_access(read: Callable[[], Column]) -> Column:
     """Return a column that is read when its values or texts are accessed."""
     once = cache(read)
     column = Column(lambda: once().texts, lambda: once().values)
-    column.reread = lambda _, rows: once().kept(rows)
+    column.reread = lambda _, rows: once().reread(once(), rows)
     return column
 
 

@@ -35,25 +35,25 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if values.dtype.kind == made.dtype.kind == "f" and np.isfinite(made).all():  # as nearly always
         return made
     if bad := first_refused(not_in(dtype.name, as_tensor(values))):
-        row, at, refusal, rows = bad
+        row, at, rows, refusal = bad
         raise refusal.about(values.reshape(len(values), -1)[row, at[0]].item(), row, at, rows)
     return made
 
 
 def first_refused(
     refusals: Iterable[Refusal], codes: np.ndarray | None = None
-) -> tuple[int, tuple[int, int], Refusal, np.ndarray] | None:
-    """Return (row, position in the row, refusal, all rows that it refuses) of the first value that is refused; None if
-    there is none.
+) -> tuple[int, tuple[int, int], np.ndarray, Refusal] | None:
+    """Return (row, position in the row, all rows that are refused like it, refusal) of the first value that is refused;
+    None if there is none.
 
     With `codes`, the refusals are about distinct values, and the rows (N, *) hold their indices.
     """
-    bad: list[tuple[int, tuple[int, int], Refusal, np.ndarray]] = []
+    bad: list[tuple[int, tuple[int, int], np.ndarray, Refusal]] = []
     for refusal in refusals:
         mask = refusal.mask.numpy()
         mask = mask[codes] if codes is not None and mask.any() else mask
         if mask.any():
-            bad.append((*first_wrong(mask), refusal, np.flatnonzero(mask.reshape(len(mask), -1).any(axis=1))))
+            bad.append((*first_wrong(mask), refusal))
     return min(bad, key=lambda each: each[:2], default=None)
 
 

@@ -5,7 +5,9 @@ import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from itertools import chain
 from typing import IO
 
 import numpy as np
@@ -136,21 +138,31 @@ def _pages(spans: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         done = max(done, end + -end % mmap.PAGESIZE)
 
 
-def spill(chunks: Iterator[np.ndarray], rows: int) -> np.ndarray:
+def unnamed_file(folder: str) -> IO[bytes]:
+    """Return a new open temporary file in a folder, that no other process can open."""
+    return tempfile.TemporaryFile(dir=folder, buffering=0)
+
+
+def spill(
+    chunks: Iterator[np.ndarray],
+    rows: int,
+    temporary: Callable[[str], AbstractContextManager[IO[bytes]]] = unnamed_file,
+) -> np.ndarray:
     """Write arrays with `rows` rows in all to a temporary file, and return it as one memory-mapped array.
 
-    The file is unlinked, so that its space is freed even if the process is killed. Raises StorageError if there is not
-    enough space.
+    The file is unlinked, so that its space is freed even if the process is killed. `temporary` opens it in a folder;
+    where the file can only be read, another process has written the arrays to it when they end. Raises StorageError if
+    there is not enough space.
     """
     folder = _folder()
     first = next(chunks)
     _refuse_full(folder, needed=rows * first.nbytes // len(first))
     try:
-        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
-            _write(file, first)
-            for chunk in chunks:
+        with temporary(folder) as file:
+            for chunk in chain([first], chunks):
                 assert chunk.dtype == first.dtype, "the bytes would be read as something else"
-                _write(file, chunk)
+                if file.writable():
+                    _write(file, chunk)
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise _failed(folder, error) from None

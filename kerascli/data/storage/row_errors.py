@@ -5,12 +5,12 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Self, TypeVar
 
 import numpy as np
 
-from kerascli.data.storage.column import Column
+from kerascli.data.storage.column import Column, on_access
 from kerascli.data.storage.table import Skipped, Table
 from kerascli.foundation.errors import DataError, Fault, KerasCliError, Place, safe_text
 
@@ -69,11 +69,10 @@ def _usable(table: Table, check: Callable[[Table], object]) -> Table:
     while True:
         try:
             check(table)
+            return table
         except BadRows as bad:
             table = _without(table, bad)
         except KerasCliError:
-            return table
-        else:
             return table
 
 
@@ -90,7 +89,8 @@ def _without(table: Table, bad: BadRows) -> Table:
     first = sorted([*before, (int(bad.rows.min()), f"{fault.place}: {fault.text}")])
     skipped = Skipped(whole.name, whole.rows - len(kept), whole.rows, kept, tuple(first), "rows")
     of_text = whole.columns if isinstance(whole.columns, dict) else {}
-    columns = {name: column.kept(kept) for name, column in of_text.items() if isinstance(column, Column)}
+    read = {name: partial(each.reread, each, kept) for name, each in of_text.items() if isinstance(each, Column)}
+    columns = {name: on_access(each) for name, each in read.items()}
     if not columns:
         return whole.take(kept, skipped)
     return Table(columns, len(kept), name=whole.name, taken=(whole, kept), skipped=skipped)

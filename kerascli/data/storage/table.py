@@ -97,14 +97,15 @@ class Skipped:
         return f"{self.name}: {number}: {', '.join(texts)}{more}"
 
 
-def first_wrong(wrong: np.ndarray) -> tuple[int, tuple[int, int]]:
-    """Return (row, position in the row) of the first True in a mask of wrong values, which must have one.
+def first_wrong(wrong: np.ndarray) -> tuple[int, tuple[int, int], np.ndarray]:
+    """Return (row, position in the row, all wrong rows) of the first True in a mask of wrong values, which must have
+    one.
 
     The position is as `BadRow.at`.
     """
     rows = wrong.reshape(len(wrong), -1)
-    row = int(rows.any(axis=1).argmax())
-    return row, (int(rows[row].argmax()), rows.shape[1])
+    bad = np.flatnonzero(rows.any(axis=1))
+    return int(bad[0]), (int(rows[bad[0]].argmax()), rows.shape[1]), bad
 
 
 class Table(Mapping[str, Values]):
@@ -123,7 +124,6 @@ class Table(Mapping[str, Values]):
         selected: Rows | None = None,
         files: frozenset[str] = frozenset(),
         note: str = "",
-        gap_hint: str = "",
     ) -> None:
         """Create a table; `name` is the name of its file or source in messages.
 
@@ -131,8 +131,7 @@ class Table(Mapping[str, Values]):
         `taken` is the table of the whole file, with the selection of its rows; `made_of` returns the place of a value
         in the table that the rows were derived from. `skipped` are the files that a source left out. `selected` are the
         table's rows among those of `columns` (None: all), which are gathered on access. `files` are the names of
-        columns of decoded files, in place of those of their names. `note` is a message about how the rows were made,
-        `gap_hint` a hint of errors about missing values.
+        columns of decoded files, in place of those of their names. `note` is a message about how the rows were made.
         """
         self.columns = columns
         self._selected = selected
@@ -144,7 +143,6 @@ class Table(Mapping[str, Values]):
         self._made_of = made_of
         self.skipped = skipped
         self.note = note if taken is None else taken[0].note
-        self.gap_hint = gap_hint if taken is None else taken[0].gap_hint
         self.excerpt: Callable[[Place, Sequence[str]], Place] | None = None
         """Function that adds the line of a text file, with the columns of the table, to the place of a value."""
 

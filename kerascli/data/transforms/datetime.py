@@ -21,6 +21,8 @@ from kerascli.preprocessing.function import Function
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from kerascli.data.section import Pipeline
+
 Part = Literal["year", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"]
 _PERIODS: dict[str, float] = {
     "month": 12, "day": 31, "day_of_year": 365.25, "weekday": 7, "hour": 24, "minute": 60, "second": 60,
@@ -31,6 +33,12 @@ _NO_DATE = -(2**63)
 
 def _listed(value: object) -> object:
     return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
+
+
+def date_formats(pipelines: "Iterable[Pipeline]") -> dict[str, str | None]:
+    """Return a mapping from each column that `datetime` is the first transform of to its format (None: ISO 8601)."""
+    firsts = {each.columns[0]: each.steps[0].transform for each in pipelines if each.steps}
+    return {column: first.format for column, first in firsts.items() if isinstance(first, DateTime)}
 
 
 @transform(name="datetime")

@@ -46,7 +46,7 @@ def checked_finite(rows: Blocks, step: str) -> Iterator[np.ndarray]:
     for part in rows.parts():
         bad = ~np.isfinite(part)
         if bad.any():
-            (row, at), wrong = first_wrong(bad), np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))
+            row, at, wrong = first_wrong(bad)
             raise BadRow(row, "missing value", at=at, hint=f"add impute before {step}: {IMPUTE}", rows=wrong)
         yield part
 

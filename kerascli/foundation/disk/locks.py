@@ -22,19 +22,23 @@ _LOCK_FILE = ".lock"
 _LOCKED_BYTE = 2**30
 
 
+class Locked(StorageError):
+    """Error about a folder whose lock another process holds."""
+
+
 @contextlib.contextmanager
 def lock(folder: Path, *, patience_seconds: float = 0.07, name: str = _LOCK_FILE) -> Iterator[None]:
     """Context manager that holds the exclusive lock of `folder` for the duration of the `with` block.
 
     `name` is that of the locked file in it; locks with different files do not exclude each other.
 
-    Raises StorageError if another process holds it for longer than `patience_seconds`.
+    Raises Locked if another process holds it for longer than `patience_seconds`, StorageError if it cannot be made.
     """
     with reported("lock", folder):
         descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | flags.NOFOLLOW | flags.ALWAYS, 0o666)
         try:
             if not _acquire(descriptor, patience_seconds):
-                raise StorageError(f"'{safe_text(str(folder))}' is in use by {_holder(descriptor)}")
+                raise Locked(f"'{safe_text(str(folder))}' is in use by {_holder(descriptor)}")
             os.ftruncate(descriptor, 0)
             os.write(descriptor, json.dumps(_here()).encode())
         except BaseException:

@@ -33,18 +33,12 @@ from kerascli.model.runtime.built import Built, CompositeModule, submodules_of
 
 
 @without_compiler()
-def build(
-    model: Model,
-    shared: Mapping[str, nn.Module] | None = None,
-    batch_size: int | None = None,
-    *,
-    has_rows: bool = True,
-) -> Built:
+def build(model: Model, shared: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
     """Build a model on the meta device: a module for each node, and the inferred shapes of all tensors.
 
     `shared` maps weight name prefixes to modules of another model: a node with one of these prefixes shares the
-    module's weights. Stateful layers keep states for `batch_size` samples. Without `has_rows`, of a view of weights
-    alone, the first axis of an output counts as its rows. Raises Invalid with all config errors, such as one for each
+    module's weights. Stateful layers keep states for `batch_size` samples. Without inputs, of weights alone,
+    the first axis of an output counts as its rows. Raises Invalid with all config errors, such as one for each
     node that cannot be called on its inputs.
     """
     specs: dict[str, TensorSpec] = {each.name: each.spec for each in (*model.inputs, *model.targets)}
@@ -69,7 +63,7 @@ def build(
                 owners.setdefault(part.name, part.module)
             specs.update(zip(node.outputs, results, strict=True))
             specs.pop("_", None)
-    specs |= {} if has_rows else _as_rows(model.outputs, specs)
+    specs |= {} if model.inputs else _as_rows(model.outputs, specs)
     if problems := [*faults.values(), *_too_many(model, modules), *output_faults(model.outputs, model, specs)]:
         raise Invalid(problems)
     return Built(model, modules, specs, owners)
@@ -236,7 +230,7 @@ def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int |
     views: dict[str, Built] = {}
     for name, view in model.views.items():
         try:
-            views[name] = build(view.model, owners, batch_size, has_rows=bool(view.model.inputs))
+            views[name] = build(view.model, owners, batch_size)
         except Invalid as invalid:
             faults += invalid.faults
             continue

@@ -1,4 +1,4 @@
-"""Gradients in formulas, `gradient(of, at)`: the tensors that they are taken at, and what torch can differentiate."""
+"""Gradients in formulas, `gradient(of, at)`: the tensors that they are taken at, and those that depend on them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -29,26 +29,14 @@ def check_gradients(node: Node, nodes: Sequence[Node], specs: Mapping[str, Tenso
     `nodes` are those of the node's graph, `specs` the tensors' specs by name.
     """
     for call, of, at in _gradients(node):
-        tensors, between = {at}, []
+        dependent = {at}
         for each in nodes:
-            if tensors.intersection(each.used_names()):
-                tensors.update(each.outputs)
-                between.append(each)
-        needed = set(of)
-        for each in reversed(between):
-            if needed.intersection(each.outputs):
-                needed.update(each.used_names())
-        formulas = [each for each in between if each is node or needed.intersection(each.outputs)]
+            if dependent.intersection(each.used_names()):
+                dependent.update(each.outputs)
         problem = None
         if specs[at].is_integer:
             problem = f"cannot take a gradient at '{at}', which has integers"
-        elif at not in needed:
+        elif dependent.isdisjoint(of):
             problem = f"takes the gradient of what does not depend on '{at}'"
-        elif any(_calls_ctc(each) for each in formulas):
-            problem = "cannot take the gradient of ctc_loss, which torch differentiates only once"
         if problem is not None:
             raise ShapeMismatch(problem, argument="value", span=(call.column, call.length))
-
-
-def _calls_ctc(node: Node) -> bool:
-    return isinstance(node.layer, ExpressionLayer) and "ctc_loss" in expression(node.layer.value).functions

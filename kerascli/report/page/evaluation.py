@@ -169,7 +169,7 @@ def _worst(run: RunRecord, stored: StoredEvaluation, show: Show) -> Element:
     rows, split = stored.facts["worst"], show(stored.facts["split"])
     own = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in _BESIDE]
     cells, pictures = (list(dict.fromkeys(name for row in rows for name in row.get(kind, ()))) for kind in _BESIDE[1:3])
-    why = _reason_heads(rows)
+    why = ["why"] * any("reasons" in row for row in rows)
     body: list[list[Child]] = []
     for row in rows:
         images = dict(zip(row.get("pictures", ()), _pictures(run, stored, row, show), strict=True))
@@ -177,21 +177,12 @@ def _worst(run: RunRecord, stored: StoredEvaluation, show: Show) -> Element:
         body.append([
             str(row["row"]), *(images.get(name) for name in pictures),
             *(show(value_text(row[name])) if name in row else "" for name in own),
-            *(_reasons(row, show) for _ in why),
+            *(element("span", *shaded(row.get("reasons", ()), show), class_="why") for _ in why),
             *(show(str(beside.get(name, ""))) for name in cells),
         ])  # fmt: skip
     heads = ["row", *map(show, [*pictures, *own, *why, *cells])]
     made = table(f"Rows of {split} with the largest loss", heads, body, numbers_from=len(heads))
     return folded("Worst rows", made)
-
-
-def _reason_heads(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the heading of the column of reasons, if rows have some."""
-    return ["why"] if any("reasons" in row for row in rows) else []
-
-
-def _reasons(row: Mapping[str, Any], show: Show) -> Element:
-    return element("span", *shaded(row.get("reasons", ()), show), class_="why")
 
 
 def _pictures(run: RunRecord, stored: StoredEvaluation, row: Mapping[str, Any], show: Show) -> Iterator[Element | None]:

@@ -34,14 +34,16 @@ def _table(runs: Sequence[RunRecord], *, environment: bool) -> Element:
         for number, run in enumerate(comparison.runs)
     ]
     heads, caption = ["run", *map(safe_text, columns)], "Settings that differ, and results; a click on a heading sorts"
-    return _sortable(caption, heads, rows, numbers_from=2)
+    return sortable("Runs", caption, heads, rows, numbers_from=2)
 
 
-def _sortable(caption: str, heads: Sequence[str], rows: Sequence[list[Child]], numbers_from: int) -> Element:
+def sortable(
+    title: str, caption: str, heads: Sequence[str], rows: Sequence[list[Child]], numbers_from: int = 1
+) -> Element:
     """Return the section with a table that the page's script sorts and filters."""
     field = element("p", element("label", "Filter ", element("input", type="search")), class_="controls")
     made = table(caption, heads, rows, numbers_from=numbers_from, class_="sortable")
-    return section("Runs", field, made, anchor="runs")
+    return section(title, field, made, anchor=title.lower())
 
 
 def _name(run: str, number: int) -> Element:
@@ -55,7 +57,7 @@ def list_html(lines: Sequence[RunLine], link: Callable[[str], str], events: str)
     columns = list(dict.fromkeys(name for line in lines for name in _numbers(line)))
     rows: list[list[Child]] = [_row(line, columns, link) for line in reversed(lines)]
     heads = ["run", "status", "tags", "started", "epochs", "time", *map(safe_text, columns)]
-    made = _sortable("The newest first; a click on a heading sorts", heads, rows, numbers_from=4)
+    made = sortable("Runs", "The newest first; a click on a heading sorts", heads, rows, numbers_from=4)
     return document("Runs", [made], {"charts": []}, events)
 
 

@@ -11,6 +11,7 @@ from kerascli.report.markup import Child, element, scrolling, section, table
 from kerascli.report.page.charts import Chart
 from kerascli.report.page.curves import charts, curves_section
 from kerascli.report.page.document import document
+from kerascli.report.page.runs_page import sortable
 from kerascli.report.tables import value_text
 from kerascli.runs.history import Row
 from kerascli.studies.table import columns_of
@@ -40,8 +41,8 @@ def study_html(
         done = [each for each in facts["trials"] if each["status"] == "completed"]
         done.sort(key=lambda each: each["values"][name] * (1 if way == "min" else -1))
         sections = [
-            _overview(facts), _parallel(facts, done), _importance(facts), _slices(facts, done), _front(facts, done),
-            curves_section(drawn), _trials(facts, link),
+            _overview(facts), _parallel(facts, done), _importance(facts), _slices(facts, done), curves_section(drawn),
+            _trials(facts, link),
         ]  # fmt: skip
     kept = [each for each in sections if each is not None]
     return document(safe_text(facts["study"]), kept, {"charts": drawn}, events)
@@ -50,7 +51,8 @@ def study_html(
 def _overview(facts: Mapping[str, Any]) -> Element:
     """Return the section with the number of trials, and the best ones with their results on the test split."""
     what = "folds" if "folds" in facts else f"trials by {facts['sampler']}"
-    lines = [f"{facts['trials_done']} of {facts['trials_planned']} {what}."]
+    of = "" if facts["trials_planned"] is None else f" of {facts['trials_planned']}"
+    lines = [f"{facts['trials_done']}{of} {what}."]
     for each in [each for each in facts.get("trials", ()) if each["trial"] in facts["best"]][:8]:
         test = facts["test"][each["trial"]]
         results = f"; on the test split {value_text(test)}" if test else ""
@@ -69,14 +71,12 @@ def _folds(facts: Mapping[str, Any]) -> Iterator[Element]:
 
 def _trials(facts: Mapping[str, Any], link: Callable[[str], str] | None) -> Element:
     """Return the section with a row for each trial, which the page's script sorts and filters."""
-    columns = columns_of(dict(facts))
+    columns = columns_of(facts)
     rows: list[list[Child]] = []
     for number, *values in zip(*columns.values(), strict=True):
         name = element("a", str(number), href=link(f"{number:04}")) if link is not None else str(number)
         rows.append([name, *("" if value is None else value_text(value) for value in values)])
-    field = element("p", element("label", "Filter ", element("input", type="search")), class_="controls")
-    made = table("A click on a heading sorts", list(map(safe_text, columns)), rows, class_="sortable")
-    return section("Trials", field, made, anchor="trials")
+    return sortable("Trials", "A click on a heading sorts", list(map(safe_text, columns)), rows)
 
 
 def _axis(facts: Mapping[str, Any], name: str, values: Sequence[Any]) -> tuple[list[float], list[str]]:
@@ -98,8 +98,8 @@ def _parallel(facts: Mapping[str, Any], trials: Trials) -> Element | None:
     lines: list[list[str]] = [[] for _ in trials]
     drawn: list[Element] = []
     columns = [*facts["parameters"], *facts["objectives"]]
+    both = [each["parameters"] | each["values"] for each in trials]
     for place, name in enumerate(columns):
-        both = [each["parameters"] | each["values"] for each in trials]
         values = {index: each[name] for index, each in enumerate(both) if name in each}
         x = _EDGE + (_WIDTH - 2 * _EDGE) / max(1, len(columns) - 1) * place
         numbers, labels = _axis(facts, name, [*values.values()] or ["-"])
@@ -133,35 +133,25 @@ def _importance(facts: Mapping[str, Any]) -> Element | None:
 
 
 def _slices(facts: Mapping[str, Any], trials: Trials) -> Element | None:
-    """Return the section with a chart for each parameter: its value and that of the first objective, by trial."""
-    objective, figures = next(iter(facts["objectives"])), list[Element]()
-    for name in facts["parameters"]:
-        pairs = [(each["parameters"][name], each["values"][objective]) for each in trials if name in each["parameters"]]
-        if len(pairs) > 1:
-            numbers, labels = _axis(facts, name, [value for value, _ in pairs])
-            is_text = isinstance(pairs[0][0], str)
-            across = ", ".join(labels) if is_text else "logarithm" if name in facts["logarithmic"] else "value"
-            chart = _dots(
-                name, _cut(across, 60), objective, [*zip(numbers, (value for _, value in pairs), strict=True)]
-            )
-            figures.append(chart.figure())
+    """Return the section with a chart for each parameter and further objective: its value and that of the first
+    objective, by trial; of objectives the front, too, as a line."""
+    (objective, *others), figures = facts["objectives"], list[Element]()
+    both = [{"trial": each["trial"], **each["parameters"], **each["values"]} for each in trials]
+    for name in [*facts["parameters"], *others]:
+        points = [each for each in both if name in each]
+        if len(points) < 2:
+            continue
+        numbers, labels = _axis(facts, name, [each[name] for each in points])
+        is_text = isinstance(points[0][name], str)
+        across = ", ".join(labels) if is_text else "logarithm" if name in facts["logarithmic"] else "value"
+        places = [*zip(numbers, (each[objective] for each in points), strict=True)]
+        x, y = ((min(values), max(values)) for values in zip(*places, strict=True))
+        caption = f"{name}, and the front as a line" if name in others else name
+        chart = Chart(safe_text(caption), _cut(across, 60), objective, x, y).dots(places)
+        if name in others:
+            chart.line(sorted((each[name], each[objective]) for each in points if each["trial"] in facts["best"]))
+        figures.append(chart.figure())
     return section("Slices", element("div", *figures, class_="charts small"), anchor="slices") if figures else None
-
-
-def _front(facts: Mapping[str, Any], trials: Trials) -> Element | None:
-    """Return the section of the front of two objectives: all trials, and those that no other one beats."""
-    if len(facts["objectives"]) < 2 or not trials:
-        return None
-    across, up, *_ = facts["objectives"]
-    points = {each["trial"]: (each["values"][across], each["values"][up]) for each in trials}
-    chart = _dots("Trials, and the front as a line", across, up, [*points.values()])
-    figure = chart.line(sorted(points[each] for each in facts["best"])).figure()
-    return section("Front", element("div", figure, class_="charts small"), anchor="front")
-
-
-def _dots(caption: str, across: str, up: str, points: Sequence[tuple[float, float]]) -> Chart:
-    (left, right), (low, high) = ((min(values), max(values)) for values in zip(*points, strict=True))
-    return Chart(safe_text(caption), across, up, (left, right), (low, high)).dots(points)
 
 
 def _text(text: str, x: float, y: float) -> Element:

@@ -155,7 +155,7 @@ def _check_input(requirements: _Requirements, name: str, values: np.ndarray) -> 
                 raise _BadValue(row, index, f"{text}, integers only")
             raise _BadValue(row, index, text, f"set input_dim to {int(values.max()) + 1} or more")
         if values.dtype.kind == "f" and values.size and values.max() >= _ROUNDED_FROM:
-            row, (index, _) = first_wrong(values >= _ROUNDED_FROM)
+            row, (index, _), _ = first_wrong(values >= _ROUNDED_FROM)
             text = f"'{name}' is float32, which does not hold all integers from {_ROUNDED_FROM:,} on"
             hint = "add cast: int64 to its pipeline, or use pad_sequences: {dtype: int64}"
             raise _BadValue(row, index, text, hint)

@@ -55,6 +55,7 @@ def label_by(run: "LoadedRun", rule: Rule, output: str | None = None, *, keep: b
     threshold.json, which is possible for one output at a time. Raises ConfigError if there is no such output, and with
     `keep` if there are several.
     """
+    run.thresholds = dict.fromkeys(run.thresholds)  # a stored one need not be of these weights
     names = run.binary_outputs
     if not names:
         raise ConfigError(f"{rule.option}: this model does not predict one of two classes")
@@ -63,7 +64,7 @@ def label_by(run: "LoadedRun", rule: Rule, output: str | None = None, *, keep: b
     if output is None and keep and len(names) > 1:
         raise ConfigError(f"--keep-threshold is for one output: give --output {one_of(names)}, too")
     names = names if output is None else [output]
-    run.given = dict.fromkeys(run.kept) | dict.fromkeys(names, rule.value if rule.option == "--threshold" else None)
+    run.thresholds |= dict.fromkeys(names, rule.value if rule.option == "--threshold" else None)
     return names
 
 

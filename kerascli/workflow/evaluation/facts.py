@@ -130,12 +130,12 @@ def _forecast(true: np.ndarray, predicted: np.ndarray, horizon: int) -> dict[str
 
 
 def row_losses(compared: Compared) -> Iterator[Tensor]:
-    """Yield the loss of each row, for the outputs whose loss is a value a row."""
+    """Yield the weighted loss of each row, for the outputs whose loss is a value a row."""
     for pair, y_true, y_pred in compared:
         if pair.loss is not None and len(y_true):
             values = pair.loss.sample_values(y_true, y_pred).detach()
             if values.dim() and len(values) == len(y_true):
-                yield values.reshape(len(values), -1).double().mean(1)
+                yield values.reshape(len(values), -1).double().mean(1) * pair.weight
 
 
 def _worst(run: LoadedRun, compared: Compared, scores: Mapping[str, ClassScores]) -> list[dict[str, Any]]:

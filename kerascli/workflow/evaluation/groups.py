@@ -49,10 +49,8 @@ def evaluate_groups(
     evaluation, groups = evaluate_rows(run, rows, name), dict[str, list[Group]]()
     for column, (names, numbers) in grouped.items():
         with run.sharing(rows):
-            members = (np.flatnonzero(numbers == number) for number in range(len(names)))
-            groups[column] = [
-                _group(run, rows, value, each, evaluation.compared) for value, each in zip(names, members, strict=True)
-            ]
+            named = [(name, np.flatnonzero(numbers == number)) for number, name in enumerate(names)]
+            groups[column] = [_group(run, rows, *each, evaluation.compared) for each in named]
     return evaluation, groups
 
 
@@ -61,9 +59,8 @@ def _group(run: LoadedRun, rows: Split, name: str, members: np.ndarray, compared
     work = evaluating(run, rows.read(members), name, None, run.shared_batches, 0, only_defined=True)
     evaluation, pairs = finished(work), run.experiment.spec.pairs
     logs, in_units = dict(evaluation.result.logs), evaluation.in_units
-    shown = dict(logs)
-    for pair in pairs:
-        shown |= {pair.prefix + metric: value for metric, value in in_units.get(pair.target, {}).items()}
+    of_pairs = [(pair.prefix, in_units.get(pair.target, {})) for pair in pairs]
+    shown = logs | {prefix + metric: value for prefix, metrics in of_pairs for metric, value in metrics.items()}
     own = [(pair, y_true[members], y_pred[members]) for pair, y_true, y_pred in compared]
     scores = [each for each in classify(run, own) if len(each.names) == 2]
     positives = {each.output: int(each.matrix[1].sum()) for each in scores}

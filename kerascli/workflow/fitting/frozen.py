@@ -29,6 +29,8 @@ from kerascli.model.syntax.views import leading_to
 from kerascli.training.build import Experiment
 from kerascli.training.checks.row_independence import node_keeps_rows_apart, reduces_a_batch
 from kerascli.training.objectives.train_step import GraphStep, autocast
+from kerascli.training.strategies.base import Strategy
+from kerascli.training.strategies.shared_file import file_of_machine
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.memory import memory_for_model
 
@@ -43,20 +45,25 @@ class Shortened:
 
 
 @memory_for_model()
-def without_frozen(experiment: Experiment, prepared: PreparedData) -> Shortened | None:
+def without_frozen(experiment: Experiment, prepared: PreparedData, strategy: Strategy) -> Shortened | None:
     """Run the frozen part of a model over the rows to train and to validate on, and return the rest of the model.
 
     The frozen part has the nodes before the first one that is trained, draws random numbers, changes weights or adds a
-    loss. None: the model has no such part with weights, or its outputs cannot be kept.
+    loss. Several processes share the work, and one file on each machine. None: the model has no such part with weights,
+    or its outputs cannot be kept.
     """
-    if not _reuses_rows(experiment, prepared) or not _has_frozen_weights(experiment, experiment.spec.model.nodes):
+    if (
+        strategy.is_divided
+        or not _reuses_rows(experiment, prepared)
+        or not _has_frozen_weights(experiment, experiment.spec.model.nodes)
+    ):
         return None
     first, rest, kept = _divided(experiment, prepared.splits["train"])
     if not _has_frozen_weights(experiment, first):
         return None
     built, fit = _part(experiment, rest, kept, experiment.spec.model.outputs), experiment.spec.fit
     inputs = [each.name for each in built.model.inputs]
-    step = _Frozen(experiment, Graph(_part(experiment, first, (), kept)), inputs)
+    step = _Frozen(experiment, Graph(_part(experiment, first, (), kept)), inputs, strategy)
     names = {"train", fit.validation_data or "validation"} if fit.validates() else {"train"}
     if any(step.masks(next(rows_in_order(experiment, prepared.splits[name]).epoch(0))) for name in names):
         return None
@@ -142,10 +149,11 @@ def _keeps_rows(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
 class _Frozen:
     """Frozen part of a model, with the inputs and tensors that the rest of the model takes."""
 
-    def __init__(self, experiment: Experiment, graph: Graph, taken: list[str]) -> None:
+    def __init__(self, experiment: Experiment, graph: Graph, taken: list[str], strategy: Strategy) -> None:
         self._experiment = experiment
         self._graph = graph.eval()
         self._taken = taken
+        self._strategy = strategy
 
     def _run(self, batch: Batch) -> GraphOutcome:
         module = self._experiment.module
@@ -157,27 +165,47 @@ class _Frozen:
         return self._run(batch).masks
 
     def split(self, rows: Split) -> Split:
-        """Return the rows of a split with the part's outputs as inputs: in memory, or on disk if they are large."""
+        """Return the rows of a split with the part's outputs as inputs: in memory, or on disk if they are large, or if
+        several processes read them."""
         blocks, origin = self._blocks(rows), rows.origin
         first = next(blocks)
         count = len(next(iter(first.values())))
-        if not is_large(sum(values.nbytes for values in first.values()) // count * rows.rows):
+        nbytes = sum(values.nbytes for values in first.values()) // count * rows.rows
+        if self._strategy.is_alone and not is_large(nbytes):
             parts = [first, *blocks]
             return split_of({key: np.concatenate([part[key] for part in parts]) for key in first}, rows.rows, origin)
-        chunks = (as_records(part) for part in chain([first], blocks))
-        mapped = Mapped(spill(chunks, rows.rows), "the temporary file")
-        return DiskSplit(MemorySplit({}, {}, {}, rows.rows), [partial(read_records, mapped)], origin)
+        temporary = partial(file_of_machine, self._strategy.group)
+        records = Mapped(spill(map(as_records, chain([first], blocks)), rows.rows, temporary), "the temporary file")
+        return DiskSplit(MemorySplit({}, {}, {}, rows.rows), [partial(read_records, records)], origin)
 
     def _blocks(self, rows: Split) -> Iterator[dict[str, np.ndarray]]:
-        done = 0
-        for batch in rows_in_order(self._experiment, rows, metrics=False).epoch(0):
-            outputs = self._run(batch).outputs
-            part = rows.read(slice(done, done + batch.rows))
-            done += batch.rows
-            inputs = {name: part.inputs[name] for name in self._taken if name in part.inputs and name not in outputs}
-            inputs |= {name: _single(each).cpu().numpy() for name, each in outputs.items()}
-            sections = {"inputs": inputs, "targets": part.targets, "sample_weight": part.sample_weight}
-            yield {f"{key}/{name}": values for key, each in sections.items() for name, values in each.items()}
+        """Yield the rows of a split in order, a batch at a time; each of several processes runs its share of batches.
+
+        The names of the arrays begin with their section, as `inputs/x`.
+        """
+        source = rows_in_order(self._experiment, rows, metrics=False)
+        batches, size, left = self._strategy.evaluated(source), min(source.batch_size, rows.rows), rows.rows
+        values: dict[str, Tensor] = {}
+        for number, batch in batches:
+            if batch is not None:
+                outputs = self._run(batch).outputs
+                inputs = {name: batch.inputs[name] for name in self._taken if name in batch.inputs}
+                inputs |= {name: _single(each) for name, each in outputs.items()}
+                sections = {"inputs": inputs, "targets": batch.targets, "sample_weight": batch.sample_weight}
+                values = {
+                    f"{key}/{name}": _padded(each, size) for key, own in sections.items() for name, each in own.items()
+                }
+            for made in batches.states(number, list(values.values())):
+                count = min(size, left)
+                left -= count
+                yield {name: each[:count].cpu().numpy() for name, each in zip(values, made, strict=True)}
+        self._strategy.group.agree(None)  # all blocks are written, where they are
+
+
+def _padded(values: Tensor, rows: int) -> Tensor:
+    """Return values (N, *) with rows of zeros behind them: (rows, *)."""
+    missing = rows - len(values)
+    return torch.cat([values, values.new_zeros(missing, *values.shape[1:])]) if missing else values
 
 
 def _single(values: Tensor) -> Tensor:

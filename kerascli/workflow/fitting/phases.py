@@ -249,7 +249,7 @@ class PhaseRunner:
         fill(experiment)
         number = reached.phase + 1 if len(self.phases) > 1 else None
         caches = phase.spec.fit.cache_frozen and not self.options.limits
-        short = without_frozen(experiment, phase.prepared) if caches and not strategy.is_divided else None
+        short = without_frozen(experiment, phase.prepared, strategy) if caches else None
         trained, prepared = (experiment, phase.prepared) if short is None else (short.experiment, short.prepared)
         plan = make_plan(trained, prepared, self.options.limits, phase=number, first=reached.first, strategy=strategy)
         trainer, mode, profiler = trainer_and_profiler(

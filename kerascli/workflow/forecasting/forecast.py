@@ -21,7 +21,7 @@ from kerascli.workflow.forecasting.series import (
     future_values,
     main_dates,
     read_future,
-    read_series,
+    read_history,
     whole_column,
 )
 from kerascli.workflow.forecasting.series_model import SeriesModel, with_floats
@@ -40,11 +40,9 @@ def forecast_run(
     in the model's scale. Raises ConfigError, DataError, FileRefused.
     """
     model, kept = SeriesModel.of(run), frozenset(keep)
-    if what in SPLITS:
-        later = read_future(model, future, kept)
-        series_list = [series for table in histories_of(model, what) for series in each_series(model, table, later)]
-    else:
-        series_list = read_series(model, what, future, kept)
+    later = read_future(model, future, kept)
+    histories = histories_of(model, what) if what in SPLITS else [read_history(model, what, kept)]
+    series_list = [series for table in histories for series in each_series(model, table, later)]
     parts = [forecast(model, series, horizon, keep=keep, raw=raw) for series in series_list]
     return parts[0] if model.source.group is None else _below_each_other(parts)
 
@@ -52,10 +50,7 @@ def forecast_run(
 def _below_each_other(parts: Sequence[Predictions]) -> Predictions:
     """Return the forecasts of several series as one table; a column of `keep` that a series lacks is empty there."""
     names = dict.fromkeys(name for part in parts for name in part.kept)
-    kept = [
-        {name: part.kept[name] if name in part.kept else np.full(part.rows, "", object) for name in names}
-        for part in parts
-    ]
+    kept = [{name: part.kept.get(name, np.full(part.rows, "", object)) for name in names} for part in parts]
 
     def stacked(columns: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
         return {name: np.concatenate([each[name] for each in columns]) for name in columns[0]}
@@ -92,19 +87,10 @@ def forecast(
 
 def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarray]:
     """Return a mapping from column to future values, to show beside a forecast; default: the dates, if known."""
-    if not keep:
-        main = main_dates(series)
-        has_dates = main is not None and (
-            series.dates[main].step() is not None or (series.future is not None and main in series.future)
-        )
-        keep = [main] if main is not None and has_dates else []
+    if not keep and (main := main_dates(series)) is not None:
+        keep = [main] if main in (series.future or ()) or series.dates[main].step() is not None else []
     group = series.group_column(rows)
-    kept = {**group, **{name: future_values(series, name, rows) for name in keep if name not in group}}
-    for name, values in kept.items():
-        if len(values) < rows:
-            text = f"'{safe_text(name)}' has {counted(len(values), 'row')} of the future, the forecast {rows:,}"
-            raise DataError(text, place=series.future.name if series.future else series.name)
-    return kept
+    return {**group, **{name: future_values(series, name, rows) for name in keep if name not in group}}
 
 
 class _Forecast:

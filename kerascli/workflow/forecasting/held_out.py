@@ -71,14 +71,11 @@ def _starts(
     `series` maps each series to its rows of the whole table.
     """
     whole, rows = windows.whole()
-    chosen = np.sort(np.arange(whole.rows)[rows])
+    chosen = np.zeros(whole.rows, bool)
+    chosen[rows] = True
     starts = {value: source.starts(len(each), ahead=True) for value, each in series.items()}
-    ends = np.cumsum([len(each) for each in starts.values()])
-    parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
-    return {
-        value: starts[value][part - end + len(starts[value])]
-        for value, part, end in zip(starts, parts, ends, strict=True)
-    }
+    parts = np.split(chosen, np.cumsum([*map(len, starts.values())])[:-1])
+    return {value: starts[value][part] for value, part in zip(starts, parts, strict=True)}
 
 
 def _own(

@@ -81,13 +81,12 @@ def _drawn(
     (series,) = each_series(model, own.table.take(slice(0, begin)), later)
     predictions = forecast(model, series, steps)
     main = main_dates(series)
-    written = None if main is None else predictions.kept.get(main)
     shown = slice(max(0, begin - max(steps, 2 * window, min(3 * steps, _HISTORY))), begin)
-    positions = np.arange(shown.start + 1, begin + steps + 1)
-    if main is not None and written is not None:
-        after = Dates.of(written, series.dates[main].form)
+    positions, axis = np.arange(shown.start + 1, begin + steps + 1), "row"
+    if main is not None and main in predictions.kept:
+        after = Dates.of(predictions.kept[main], series.dates[main].form)
         assert after is not None
-        positions = np.concatenate([series.dates[main].times[shown], after.times])
+        positions, axis = np.concatenate([series.dates[main].times[shown], after.times]), main
     panels = [
         ForecastPanel(
             column,
@@ -101,7 +100,7 @@ def _drawn(
         )
         for column in model.predicted
     ]
-    return panels, main if main is not None and written is not None else "row", split
+    return panels, axis, split
 
 
 def _begin(model: SeriesModel, own: OwnSeries) -> tuple[str | None, int]:

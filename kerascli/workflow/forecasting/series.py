@@ -11,10 +11,11 @@ from kerascli.data.dates import ORDER, Dates, regular_times
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.read import joined
-from kerascli.data.section import Pipeline
 from kerascli.data.series_gaps import readable
+from kerascli.data.sources.timeseries import NEXT
 from kerascli.data.storage.on_disk import in_memory
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Table, as_text
+from kerascli.data.transforms.datetime import date_formats
 from kerascli.foundation.errors import DataError, Fault, counted, one_of, safe_text
 from kerascli.workflow.forecasting.series_model import SeriesModel
 
@@ -48,14 +49,14 @@ class Series:
         return {name: np.full(rows, value, object if isinstance(value, str) else None)}
 
 
-def read_series(model: SeriesModel, what: str, future: Path | None, keep: frozenset[str] = frozenset()) -> list[Series]:
-    """Return the time series in the file `what` (`-`: standard input), with known columns of the file `future`.
+def read_history(model: SeriesModel, what: str, keep: frozenset[str] = frozenset()) -> Table:
+    """Return the table of the time series in the file `what` (`-`: standard input), with gaps filled.
 
     `keep` names columns to read in addition to those that the model needs.
     """
     history = model.source.filled(read_table(model, what, model.used, keep), model.data.columns())
     model.run.warnings += [Fault(history.note, level="warning")] if history.note else []
-    return each_series(model, history, read_future(model, future, keep))
+    return history
 
 
 def read_future(model: SeriesModel, future: Path | None, keep: frozenset[str] = frozenset()) -> Table | None:
@@ -68,18 +69,15 @@ def read_future(model: SeriesModel, future: Path | None, keep: frozenset[str] = 
 
 def each_series(model: SeriesModel, history: Table, future: Table | None) -> list[Series]:
     """Return the time series of the table `history`, each with its own rows of `future`. Raises DataError."""
-    column = model.source.group
-    if column is None:
-        return [series_of(model, history, future)]
-    later = {} if future is None else model.source.series(future)
+    column, later = model.source.group, {} if future is None else model.source.series(future)
     all_series: list[Series] = []
     for value, rows in model.source.series(history).items():
-        assert value is not None
         if future is not None and value not in later:
             text = f"there are no rows of series '{safe_text(str(value), 40)}'"
-            raise DataError(text, place=future.name, hint=f"'{safe_text(column)}' names the series")
+            raise DataError(text, place=future.name, hint=f"'{safe_text(str(column))}' names the series")
         part = None if future is None else future.take(later[value])
-        all_series.append(series_of(model, history.take(rows), part, (column, value)))
+        group = None if column is None or value is None else (column, value)
+        all_series.append(series_of(model, history.take(rows), part, group))
     return all_series
 
 
@@ -124,7 +122,8 @@ def main_dates(series: Series) -> str | None:
 
 def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
     """Return a mapping from column name to dates, for the columns of a table that have a date in every row."""
-    columns = {name: Dates.of(readable(table, name), model.date_format(name)) for name in table}
+    formats = {name.removesuffix(NEXT): form for name, form in date_formats(model.data.inputs.values()).items()}
+    columns = {name: Dates.of(readable(table, name), formats.get(name)) for name in table}
     return {name: dates for name, dates in columns.items() if dates is not None}
 
 
@@ -135,10 +134,8 @@ def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: 
     have them all. The settings of the run's data source apply.
     """
     needed = list(dict.fromkeys([*needed, *([] if model.source.group is None else [model.source.group])]))
-    pipelines = {column: Pipeline((column,), stacked=False, steps=()) for column in needed}
-    raw = model.data.model_copy(update={"source": model.source.source, "inputs": pipelines, "targets": {}})
-    columns, folder = known_columns(model.run.learned), model.run.config.context.folder
-    return CommandInput(raw, columns, folder, targets=False, keep=keep | {*needed}).read([what])
+    raw, columns = model.data.of_rows(model.source.source, needed), known_columns(model.run.learned)
+    return CommandInput(raw, columns, model.run.config.context.folder, False, keep | {*needed}).read([what])
 
 
 def _check_future(future: Table, column: str, dates: Dates) -> None:
@@ -156,21 +153,23 @@ def _check_future(future: Table, column: str, dates: Dates) -> None:
     due = None if step is None else step.after(dates.times[-1], len(later.times))
     row = later.first_disorder() if due is None else next(iter(np.flatnonzero(due != later.times).tolist()), None)
     if row is not None:
-        before = later.texts[row - 1] if row else last
-        expected = (
-            "" if due is None else f": expected {dates.written(due[row : row + 1])[0]}, the series has a step of {step}"
-        )
-        raise DataError(f"{later.texts[row]} follows {before}{expected}", place=future.place(row, column))
+        text = f"{later.texts[row]} follows {later.texts[row - 1] if row else last}"
+        if due is not None:
+            text += f": expected {dates.written(due[row : row + 1])[0]}, the series has a step of {step}"
+        raise DataError(text, place=future.place(row, column))
 
 
 def future_values(series: Series, column: str, rows: int) -> np.ndarray:
     """Return the values of a column in the first `rows` rows after a time series.
 
     The values come from the file of future columns or, for a column of dates with a constant step, continue the dates.
-    Raises DataError for any other column.
+    Raises DataError for any other column, and for a file of fewer rows.
     """
-    if series.future is not None and column in series.future:
-        return in_memory(series.future.column(column))[:rows]
+    if (future := series.future) is not None and column in future:
+        if future.rows < rows:
+            text = f"'{safe_text(column)}' has {counted(future.rows, 'row')} of the future, the forecast {rows:,}"
+            raise DataError(text, place=future.name)
+        return in_memory(future.column(column))[:rows]
     dates = series.dates.get(column)
     if dates is None:
         series.history.column(column)  # raises DataError with the most similar name
@@ -215,14 +214,11 @@ def whole_column(model: SeriesModel, series: Series, column: str, future: np.nda
     `future` are the known values of the first future rows; None: none is known. Raises DataError if the column contains
     text, but contained numbers in training.
     """
-    if model.is_text(column):
-        past = series.history.text(column)
-        later = [] if future is None else future.astype(str).tolist()
-        return np.concatenate([past, np.array([*later, *[""] * (rows - len(later))], object)])
-    past = in_memory(series.history.column(column))
-    for table, values in ((series.history, past), (series.future, future)):
-        if table is not None and values is not None and values.dtype == object:
+    is_text = model.is_text(column)
+    past = series.history.text(column) if is_text else in_memory(series.history.column(column))
+    later = past[:0] if future is None else as_text(future) if is_text else future
+    for table, values in ((series.history, past), (series.future, later)):
+        if not is_text and table is not None and values.dtype == object:
             raise not_numbers(table, column, values)
-    later = np.empty((0, *past.shape[1:]), past.dtype) if future is None else future
-    empty = np.full((rows - len(later), *past.shape[1:]), np.nan)
+    empty = np.full((rows - len(later), *past.shape[1:]), "" if is_text else np.nan, past.dtype if is_text else None)
     return np.concatenate([past, later, empty] if len(empty) else [past, later])

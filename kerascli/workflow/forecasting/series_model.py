@@ -13,7 +13,6 @@ from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
 from kerascli.data.pipeline.prepare import target_inverse
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.timeseries import NEXT, Timeseries
-from kerascli.data.transforms.datetime import DateTime
 from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.classes import ClassReading, is_classification_loss
@@ -125,14 +124,6 @@ class SeriesModel:
         """Return True if the input column named `column` held text in training."""
         fields = known_columns(self.run.learned)
         return next(fields[name].is_text for name in (column, column + NEXT) if name in fields)
-
-    def date_format(self, column: str) -> str | None:
-        """Return the date format of an input column, set by its `datetime` transform; None: ISO 8601."""
-        for pipeline in self.data.inputs.values():
-            first = pipeline.steps[0].transform if pipeline.steps else None
-            if isinstance(first, DateTime) and pipeline.columns[0].removesuffix(NEXT) == column:
-                return first.format
-        return None
 
     def _check_columns(self) -> None:
         both = [column for column in self.ahead if column in self.predicted]

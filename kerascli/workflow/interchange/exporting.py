@@ -90,7 +90,9 @@ def export_run(
     else:
         made = _weights(run, kind) if kind in {"safetensors", "state_dict"} else _graph(run, kind)
     notes += [] if preprocessing else _data_notes(run)
-    notes += [f"{text} {_threshold_use(kind, preprocessing)}" for text in run.threshold_notes()]
+    use = f"is {'not in' if kind == 'state_dict' else 'in the metadata of'} the file, which has no labels"
+    use = "labels the classes" if preprocessing and kind == "onnx" else use
+    notes += [f"{text} {use}" for text in run.threshold_notes()]
     write_bytes(path, made.data)
     return made._replace(notes=(*notes, *made.notes))
 
@@ -101,21 +103,13 @@ def _refuse_model(experiment: Experiment, kind: str) -> None:
         return
     if kind in {"onnx", "torch_export"} and _is_stateful(experiment):
         hint = "train with stateful: false, or take --format keras, or safetensors for its weights"
-        raise ConfigError(
-            f"a stateful model cannot be exported as {kind}, which keeps no states between batches", hint=hint
-        )
+        text = f"a stateful model cannot be exported as {kind}, which keeps no states between batches"
+        raise ConfigError(text, hint=hint)
     what = "with gradient(...) in a formula" if experiment.graph.differentiated else ""
     what = what if experiment.spec.model.inputs else "of weights alone, without inputs,"
     if what:
         hint = "export a view without it, or take --format safetensors for its weights"
         raise ConfigError(f"a model {what} cannot be exported as {kind}", hint=hint)
-
-
-def _threshold_use(kind: str, preprocessing: bool) -> str:
-    """Return how the threshold in a run's threshold.json is used in an exported file, as the end of a sentence."""
-    if preprocessing and kind == "onnx":
-        return "labels the classes"
-    return f"is {'not in' if kind == 'state_dict' else 'in the metadata of'} the file, which has no labels"
 
 
 def _onnx_of_rows(run: LoadedRun) -> Exported:

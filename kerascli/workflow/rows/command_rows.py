@@ -28,7 +28,7 @@ from kerascli.workflow.rows.keras_names import recorded_names
 from kerascli.workflow.rows.raw_arrays import raw_rows
 
 _MOVED = (
-    "a run's paths are relative to its folder; if its data has moved, evaluate, predict and train take "
+    "a run's paths are relative to its folder; if its data has moved, evaluate, predict, why and train take "
     "--data PATH: the file, or the folder that holds the files"
 )
 _SHORT = 12

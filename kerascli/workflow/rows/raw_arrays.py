@@ -160,7 +160,7 @@ def _as_input(values: np.ndarray, spec: TensorSpec, key: str, table: Table) -> n
         shown = f"{values.dtype} of shape {values.shape}"
         raise DataError(f"'{safe_text(key)}': expected numbers of shape {spec}, got {shown}", place=table.name)
     if spec.is_integer and values.dtype.kind == "f" and (wrong := values != np.floor(values)).any():
-        row, (index, _) = first_wrong(wrong)
+        row, (index, _), _ = first_wrong(wrong)
         text = f"'{safe_text(key)}': expected integers, got {values[row].flat[index]:g}"
         raise DataError(text, place=table.place(row, key))
     if spec.is_integer or values.dtype.kind != "f":

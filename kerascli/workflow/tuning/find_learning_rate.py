@@ -6,7 +6,7 @@ L. N. Smith, Cyclical Learning Rates for Training Neural Networks, 2017.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, count, islice
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from kerascli.config.config import Config
@@ -52,25 +52,23 @@ def find_learning_rate(config: Config, options: Options) -> Sweep:
     prepare_cpu()
     use_threads(options.threads)
     phases = prepare_phases(config)
-    path = ("compile", "optimizer")
-    training = phases[0].spec.training
+    first, training = phases[0].config, phases[0].spec.compile
     if training is None or phases[0].spec.train_step is not None:
-        raise phases[0].config.error([Fault("a sweep takes one optimizer, not those of train_step", ("fit",), "key")])
-    for optimizer in training.optimizers.values():
-        if isinstance(rate := optimizer.rule.learning_rate, Schedule):
-            hint = f"sweep with a number: --set compile.optimizer={{{optimizer.rule.component_name}: 0.001}}"
-            text = f"a sweep sets the learning rate, but the optimizer follows '{rate.component_name}'"
-            raise phases[0].config.error([Fault(text, path, hint=hint)])
+        raise first.error([Fault("a sweep takes one optimizer, not those of train_step", ("fit",), "key")])
+    rule = training.optimizer.rule
+    if isinstance(rule.learning_rate, Schedule):
+        hint = f"sweep with a number: --set compile.optimizer={{{rule.component_name}: 0.001}}"
+        text = f"a sweep sets the learning rate, but the optimizer follows '{rule.learning_rate.component_name}'"
+        raise first.error([Fault(text, ("compile", "optimizer"), hint=hint)])
     reached = Progress(epoch=phases[0].spec.fit.initial_epoch)
-    fill = InitWeights().filling(phases[0].config, options)
-    runner = PhaseRunner(phases, choose_device(options.device), options, reached, fill=fill)
-    trainer = runner.state.trainer
-    trainer.optimizers.weights_were_set()
-    trainer.module.train()
+    fill = InitWeights().filling(first, options)
+    state = PhaseRunner(phases, choose_device(options.device), options, reached, fill=fill).state
+    state.trainer.optimizers.weights_were_set()
+    state.trainer.module.train()
     rates = [FIRST * (LAST / FIRST) ** (step / (STEPS - 1)) for step in range(STEPS)]
-    batches = chain.from_iterable(runner.state.plan.batches(epoch, 0) for epoch in count(reached.epoch))
+    batches = chain.from_iterable(state.plan.batches(epoch, 0) for epoch in count(reached.epoch))
     losses, written = list[float](), list[float]()
-    for loss in _losses(trainer, batches, rates):
+    for loss in _losses(state.trainer, batches, rates):
         written.append(loss)
         losses = smoothed(written, _MOMENTUM)
         if losses[-1] - min(losses) > (_DIVERGED - 1) * abs(min(losses)) and len(losses) >= _FEWEST:
@@ -84,7 +82,7 @@ def find_learning_rate(config: Config, options: Options) -> Sweep:
 def _losses(trainer: Trainer, batches: Iterator[Batch], rates: list[float]) -> Iterator[float]:
     """Yield the loss of each training step, before its update; the last step is that before one that is not finite."""
     (optimizer,) = trainer.optimizers.by_name.values()
-    for step, (batch, rate) in enumerate(zip(islice(batches, len(rates)), rates, strict=False)):
+    for step, (rate, batch) in enumerate(zip(rates, batches, strict=False)):
         optimizer.set_learning_rate(rate)
         loss = trainer.module.objective.logged_values(trainer.step(batch, step))["loss"]
         if not math.isfinite(loss) or trainer.optimizers.bad_step() is not None:

@@ -10,11 +10,12 @@ from kerascli.config.config import Config, Progress
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.device import use_threads
 from kerascli.foundation.disk import storage
-from kerascli.foundation.errors import ConfigError, DataError, Fault, Interrupted, KerasCliError, StorageError
+from kerascli.foundation.errors import ConfigError, DataError, Fault, Interrupted, KerasCliError, Paused
 from kerascli.foundation.events import Began, Event, FoldsEnded, Note
 from kerascli.report.predictions import csv_text
 from kerascli.runs.reading import quoted
 from kerascli.studies.folder import Member, Study, TrialFacts
+from kerascli.studies.table import fold_results
 from kerascli.workflow.advice.advise import notes
 from kerascli.workflow.bases import open_config
 from kerascli.workflow.evaluate import evaluate_rows
@@ -89,36 +90,40 @@ def train_member(member: Member, opened: Callable[[], Config], options: Options)
         yield from resume(member, options, [])
 
 
-def train_fold(study: Study, number: int, opened: OpenFold, options: Options) -> Iterator[Event]:
-    """Start the run of a fold, or go on with it unless it has ended, and yield its events."""
-    member = study.member(f"fold-{number}")
-    with member.claimed() as is_mine:
-        if not is_mine:
-            raise StorageError(f"{quoted(member.path)} is in use by another process")
-        for event in train_member(member, partial(opened, fold=number), replace(options, mode=study.facts.mode)):
-            yield event
-            if isinstance(event, Began) and study.facts.mode is None:  # that of the first fold is that of all
-                study.write(study.facts.model_copy(update={"mode": member.facts()["execution_mode"]}))
-        if member.trial() is None:
-            member.write_trial(TrialFacts(number=number, status="completed"))
+def train_folds(
+    study: Study, opened: OpenFold, options: Options, is_pruned: Callable[[], bool] = lambda: False
+) -> Iterator[Event]:
+    """Train the runs of the folds that have not ended, and yield events.
+
+    Raises Paused if `is_pruned` returns True after a fold that is not the last.
+    """
+    for number in range(1, study.facts.trials + 1):
+        yield Note(f"fold {number} of {study.facts.trials}")
+        member = study.member(f"fold-{number}")
+        with member.claimed():
+            for event in train_member(member, partial(opened, fold=number), replace(options, mode=study.facts.mode)):
+                yield event
+                if isinstance(event, Began) and study.facts.mode is None:  # that of the first fold is that of all
+                    study.write(study.facts.model_copy(update={"mode": member.facts()["execution_mode"]}))
+            if member.trial() is None:
+                member.write_trial(TrialFacts(number=number, status="completed"))
+        if number < study.facts.trials and is_pruned():
+            raise Paused(f"pruned after fold {number}")
 
 
 def _train_folds(study: Study, document: Document, options: Options, progress: Progress | None) -> Iterator[Event]:
     """Train the runs that have not ended, then predict and evaluate all folds, and yield events."""
     options = replace(options, threads=options.threads or study.facts.threads)
     opened = partial(open_config, document, progress=progress, runs_dir=study.path.parent)
-    numbers = range(1, study.facts.trials + 1)
     try:
-        for number in numbers:
-            yield Note(f"fold {number} of {study.facts.trials}")
-            yield from train_fold(study, number, opened, options)
+        yield from train_folds(study, opened, options)
         tables = list[Columns]()
-        for number in numbers:
+        for number in range(1, study.facts.trials + 1):
             tables.append((yield from _predicted(study, number, options)))
         _write_predictions(study, tables)
     except Interrupted as error:
         raise interrupted_error(error.faults[0].text, study.path, error.signal_number) from None
-    yield FoldsEnded(str(study.path), str(study.path / PREDICTIONS))
+    yield FoldsEnded(str(study.path), fold_results(study.trials()), str(study.path / PREDICTIONS))
 
 
 def _predicted(study: Study, number: int, options: Options) -> Generator[Event, None, Columns]:

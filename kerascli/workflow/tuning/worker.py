@@ -1,13 +1,15 @@
 """Train trials of a study in one process, until none is left that no other worker has claimed."""
 
 import gc
+import math
 import platform
 import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -16,18 +18,17 @@ import torch
 
 from kerascli.config.sections.space import config_at
 from kerascli.config.yaml.document import Document
-from kerascli.foundation.disk import storage
+from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import Interrupted, KerasCliError, Paused, StorageError, first_line
 from kerascli.foundation.events import Event
 from kerascli.foundation.interrupts import Signalled
 from kerascli.runs.record import is_study
-from kerascli.studies.folder import FINISHED, Member, Study, TrialFacts, now
-from kerascli.studies.sampling import next_point
-from kerascli.studies.values import by_fold, is_pruned, progress_of
+from kerascli.studies.folder import FINISHED, Member, Study, TrialFacts
+from kerascli.studies.sampling import by_fold, is_pruned, next_point, progress_of
 from kerascli.workflow.bases import open_config
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.options import Options
-from kerascli.workflow.tuning.folds import number_of_folds, train_fold, train_member
+from kerascli.workflow.tuning.folds import number_of_folds, train_folds, train_member
 from kerascli.workflow.tuning.study_config import reopened
 
 FREE_BYTES = 64 * 1000**2
@@ -55,35 +56,33 @@ class Worker:
         """
         document, first_peak = reopened(self.study), 0
         while True:
-            with self._claim() as member:
-                if member is None:
+            with ExitStack() as claim:
+                if (member := self._claim(claim)) is None:
                     return False
                 facts = self._trained(member, document, self._begun(member, document))
                 if facts.status == "running":  # the study was stopped
                     return False
                 member.write_trial(facts)
-            with self.study.locked():
-                keep_weights(self.study)
-                stop_after_failures(self.study)
+            settle(self.study)
             peak = _peak_bytes()
             first_peak = first_peak or peak
             if facts.status == "failed" or peak > 1.5 * first_peak:
                 return True
 
-    @contextmanager
-    def _claim(self) -> Iterator[Member | None]:
-        """Context manager that claims the first trial that is neither finished nor claimed; None if there is none."""
+    def _claim(self, claim: ExitStack) -> Member | None:
+        """Claim the first trial that is neither finished nor claimed, until `claim` ends; None if there is none."""
         finished = {each.number for each in self.study.trials() if each.status in FINISHED}
         for number in (number for number in range(1, self.study.facts.trials + 1) if number not in finished):
             if self.study.stopped() is not None or (self.deadline is not None and time.time() > self.deadline):
                 break
             member = self.study.member(number)
-            with member.claimed() as is_mine:
-                facts = member.trial() if is_mine else None  # of a moment in which nobody else writes it
-                if is_mine and (facts is None or facts.status not in FINISHED):
-                    yield member
-                    return
-        yield None
+            with suppress(locks.Locked):
+                claim.enter_context(member.claimed())
+                facts = member.trial()  # of a moment in which nobody else writes it
+                if facts is None or facts.status not in FINISHED:
+                    return member
+                claim.close()
+        return None
 
     def _begun(self, member: Member, document: Document) -> TrialFacts:
         """Return the facts about a claimed trial, written before it is trained: its point, unless it has one."""
@@ -106,7 +105,7 @@ class Worker:
         written = tune.space.written(document)
         if number == 1:
             return TrialFacts(number=1, point=written)
-        earlier = study.trials(below=number) if tune.sampler == "tpe" else []
+        earlier = [each for each in study.trials() if each.number < number] if tune.sampler == "tpe" else []
         point = next_point(tune, study.facts.seed, number, written, earlier, study.facts.directions)
         seen = [each.number for each in earlier]
         return TrialFacts(number=number, point=dict(point), sets=tune.space.values(point), seen=seen)
@@ -130,16 +129,21 @@ class Worker:
         except Exception as error:
             text = error.faults[0].text if isinstance(error, KerasCliError) else first_line(error)
             ended = {"status": "failed", "reason": text}
-        return facts.model_copy(update={**ended, "ended": now(), "seconds": facts.seconds + time.monotonic() - began})
+        return facts.model_copy(
+            update={
+                **ended,
+                "ended": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+                "seconds": facts.seconds + time.monotonic() - began,
+            }
+        )
 
     def _measured(self, member: Member) -> dict[str, Any]:
         """Return the facts about a trained trial that its runs have. Raises KerasCliError without a finite value."""
         runs, values = member.runs, list[float]()
         for objective, way in zip(self.study.tune.objective, self.study.facts.directions, strict=True):
-            value = by_fold(member, objective, way)[-1]
-            if value is None:
+            values.append(by_fold(member, objective, way)[-1])
+            if math.isnan(values[-1]):
                 raise KerasCliError(f"{objective.name} has no finite value")
-            values.append(value)
         tests = [(run.facts()["results"] or {}).get("test", {}) for run in runs]
         return {
             "values": values, "epochs": sum(len(run.rows()) for run in runs), "mode": runs[0].facts()["execution_mode"],
@@ -161,10 +165,7 @@ class Worker:
         trial = Study(member.path)
         if not is_study(member.path):
             trial.write(settings.model_copy(update={"trials": folds, "tune": None, "directions": []}))
-        for number in range(1, folds + 1):
-            yield from train_fold(trial, number, opened, options)
-            if number < folds and self._is_pruned(member):
-                raise Paused(f"pruned after fold {number}")
+        yield from train_folds(trial, opened, options, partial(self._is_pruned, member))
 
     def _pause(self, member: Member, epoch: int) -> str | None:
         """Return the reason why a trial is stopped after an epoch: its study was, or it is pruned; else None."""
@@ -187,26 +188,21 @@ class Worker:
         return f"cuda:{self.index % count}" if count else self.study.facts.device
 
 
-def keep_weights(study: Study, *, ended: bool = False) -> None:
-    """Remove the weights and checkpoints of trials that `tune.keep` does not keep; those of pruned trials at the end.
+def settle(study: Study, *, ended: bool = False) -> None:
+    """Remove the weights that `tune.keep` does not keep; stop a study if the trials that ended last have all failed.
 
-    `ended` is true at the end of the study.
+    Pruned and failed trials keep their checkpoints until the study has `ended`.
     """
-    if (keep := study.tune.keep) == "all":
-        return
-    kept = {each.number for each in study.best()} if keep == "best" else set()
-    for each in study.trials():
-        if each.number not in kept and (each.status == "completed" or (ended and each.status in FINISHED)):
-            for run in study.member(each.number).runs:
-                run.remove_weights()
-
-
-def stop_after_failures(study: Study) -> None:
-    """Stop a study if the trials that ended last have all failed."""
-    ended = sorted((each for each in study.trials() if each.ended is not None), key=lambda each: str(each.ended))
-    last = ended[-FAILURES:]
-    if len(last) == FAILURES and all(each.status == "failed" for each in last):
-        study.stop(f"{FAILURES} trials in a row have failed, the last one with: {last[-1].reason}")
+    with locks.lock(study.path, patience_seconds=30):
+        trials, keep = study.trials(), study.tune.keep
+        kept = {each.number for each in (study.best() if keep == "best" else trials if keep == "all" else ())}
+        for each in trials:
+            if each.number not in kept and each.status in (FINISHED if ended else {"completed"}):
+                for run in study.member(each.number).runs:
+                    run.remove_weights()
+        last = sorted((each for each in trials if each.ended is not None), key=lambda each: str(each.ended))[-FAILURES:]
+        if not ended and [each.status for each in last] == ["failed"] * FAILURES:
+            study.stop(f"{FAILURES} trials in a row have failed, the last one with: {last[-1].reason}")
 
 
 def _peak_bytes() -> int:

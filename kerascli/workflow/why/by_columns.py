@@ -3,7 +3,7 @@ if the values of a column are shuffled (Breiman, 2001)."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,17 +12,17 @@ from torch import Tensor
 from kerascli.data.batches.loader import BatchSource
 from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.data.pipeline.prepare import fitted_preparer
+from kerascli.data.read import joined
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
-from kerascli.foundation.errors import ConfigError, DataError
-from kerascli.report.reasons import Reasons
-from kerascli.training.evaluate import predict
+from kerascli.foundation.errors import ConfigError
+from kerascli.report.reasons import Reason, Reasons
 from kerascli.workflow.evaluate import Compared, evaluate_rows
+from kerascli.workflow.evaluation.cells import add_cells
 from kerascli.workflow.evaluation.facts import resampled, row_losses
-from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
-from kerascli.workflow.why.gradients import flat
-from kerascli.workflow.why.score import must_have
+from kerascli.workflow.why.methods import flat
+from kerascli.workflow.why.score import must_have, predictions
 
 _ROWS, _BYTES = 1024, 2**26
 """Maximum number, and approximate size, of the rows in which the values of a column are changed to see which places of
@@ -31,17 +31,9 @@ _BLOCKS, _RESAMPLES = 200, 500
 """Numbers of blocks of rows, and of their resamples, of an interval."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ColumnGroup:
-    """Columns whose values one transform joins, so that they count as one; mostly a single column."""
-
-    columns: tuple[str, ...]
-    places: Tensor
-    """Mask of the places of all inputs, as `flat` joins them, that depend on the columns."""
-
-    @property
-    def name(self) -> str:
-        return " + ".join(self.columns)
+Groups = Mapping[tuple[str, ...], Tensor]
+"""Columns whose values one transform joins, so that they count as one (mostly a single column), with the mask of the
+places of all inputs, as `flat` joins them, that depend on them."""
 
 
 def table_of(rows: Split) -> Table:
@@ -63,22 +55,23 @@ def prepared(run: LoadedRun, table: Table) -> Split:
     return fitted_preparer(run.data, run.learned, targets=False).split(table)
 
 
-def column_groups(run: LoadedRun, rows: Split) -> list[ColumnGroup]:
-    """Return the groups of raw columns that the model's inputs are computed from, found by changing their values.
+def column_groups(run: LoadedRun, *splits: Split) -> Groups:
+    """Return the groups of raw columns that the model's inputs are computed from, found by changing their values in the
+    rows of splits.
 
     Two columns are in one group if a place of an input depends on both. A column whose values are all equal is in none.
     """
-    table = table_of(rows).take(slice(0, max(16, min(_ROWS, _BYTES * rows.rows // max(1, rows.nbytes)))))
-    before, groups = flat(staged_inputs(run, prepared(run, table))), list[ColumnGroup]()
-    for name in input_columns(rows):
+    most = [max(16, min(_ROWS, _BYTES * rows.rows // max(1, rows.nbytes))) for rows in splits]
+    table = joined([table_of(rows).take(slice(0, count)) for rows, count in zip(splits, most, strict=True)])
+    before, groups = flat(staged_inputs(run, prepared(run, table))), dict[tuple[str, ...], Tensor]()
+    for name in input_columns(splits[0]):
         after = flat(staged_inputs(run, prepared(run, table.replaced([name], np.roll(np.arange(table.rows), 1)))))
         is_number = ~(before.isnan() & after.isnan())
-        group = ColumnGroup((name,), ((before != after) & is_number).any(0))
-        for other in [each for each in groups if (each.places & group.places).any()]:
-            groups.remove(other)
-            group = ColumnGroup((*other.columns, *group.columns), other.places | group.places)
-        if group.places.any():
-            groups.append(group)
+        columns, places = (name,), ((before != after) & is_number).any(0)
+        for other in [each for each in groups if (groups[each] & places).any()]:
+            columns, places = (*other, *columns), groups.pop(other) | places
+        if places.any():
+            groups[columns] = places
     if not groups:
         raise ConfigError("why: these rows are all equal: there is no column to tell them by")
     return groups
@@ -91,10 +84,21 @@ def staged_inputs(run: LoadedRun, rows: Split) -> dict[str, Tensor]:
     return {name: values.cpu() for name, values in stage(dict(batch.inputs)).items()}
 
 
-def by_column(values: Tensor, groups: Sequence[ColumnGroup], steps: int = 1) -> np.ndarray:
-    """Return attributions of places (rows, places) summed over those of each group: (rows, steps, groups)."""
-    sums = [(values.double() * group.places).reshape(len(values), steps, -1).sum(-1) for group in groups]
-    return torch.stack(sums, -1).numpy()
+def reasons_by_column(
+    run: LoadedRun, rows: MemorySplit, attributions: Mapping[str, Tensor], reference: MemorySplit, steps: int | None
+) -> list[Reason]:
+    """Return the sums of attributions of the places of groups of columns, found by the rows and `reference` rows, with
+    the columns' cells; of windows those of each step."""
+    groups, values = column_groups(run, rows, reference), flat(attributions).double()
+    names = [*map(" + ".join, groups)]
+    sums = [(values * places).reshape(rows.rows, steps or 1, -1).sum(-1) for places in groups.values()]
+    shares = torch.stack(sums, -1).numpy()
+    if steps is not None:
+        return [Reason(each, names) for each in shares]
+    shown: list[dict[str, Any]] = [{"row": row} for row in range(1, rows.rows + 1)]
+    add_cells(run, rows, shown, [name for group in groups for name in group])
+    cells = [[", ".join(row["cells"].get(name, "...") for name in group) for group in groups] for row in shown]
+    return [Reason(each[0], names, own) for each, own in zip(shares, cells, strict=True)]
 
 
 def median_row(run: LoadedRun, rows: Split) -> MemorySplit:
@@ -112,12 +116,10 @@ def _middle(values: np.ndarray) -> np.ndarray:
     return (median if values.dtype.kind == "f" else np.floor(median)).astype(values.dtype)
 
 
-def reference_rows(splits: Mapping[str, Split], most: int = 1000) -> MemorySplit:
-    """Return at most `most` of the training rows, at equal distances. Raises DataError if there are none."""
-    if "train" not in splits:
-        raise DataError("the run's data has no 'train' split")
+def reference_rows(splits: Mapping[str, Split]) -> MemorySplit:
+    """Return at most 1,000 of the training rows, at equal distances."""
     rows = splits["train"]
-    return rows.read(np.unique(np.linspace(0, rows.rows - 1, min(most, rows.rows)).astype(np.int64)))
+    return rows.read(np.unique(np.linspace(0, rows.rows - 1, min(1000, rows.rows)).astype(np.int64)))
 
 
 def permutation_importance(run: LoadedRun, rows: Split, metric: str, repeats: int) -> Reasons:
@@ -126,8 +128,6 @@ def permutation_importance(run: LoadedRun, rows: Split, metric: str, repeats: in
 
     The interval covers shuffles and rows: it is that of resamples of blocks of rows. Raises ConfigError.
     """
-    if run.experiment.spec.training is None:
-        raise ConfigError("permutation: the run has no 'compile' section: there is no loss to compare")
     table, seed, compared = table_of(rows), run.experiment.spec.seed, evaluate_rows(run, rows, "rows").compared
     blocks = torch.arange(rows.rows).tensor_split(min(_BLOCKS, rows.rows))
     drawn = np.random.default_rng([seed, 1]).multinomial(len(blocks), [1 / len(blocks)] * len(blocks), _RESAMPLES)
@@ -137,13 +137,12 @@ def permutation_importance(run: LoadedRun, rows: Split, metric: str, repeats: in
     for number, group in enumerate(groups):
         for repeat in range(repeats):
             order = np.random.default_rng([seed, number, repeat]).permutation(rows.rows)
-            source = rows_in_order(run.experiment, prepared(run, table.replaced(group.columns, order)), metrics=False)
-            outputs = predict(run.experiment.module, run.shared_batches(source), seed=seed)
+            outputs = predictions(run, prepared(run, table.replaced(group, order)))
             worse[number] += (measure([outputs[pair.output] for pair, _, _ in compared]) - before) / repeats
     ends = np.nanquantile(worse[:, 1:], [0.025, 0.975], axis=1)
-    found = zip([group.name for group in groups], worse[:, 0].tolist(), *ends.tolist(), strict=True)
+    found = zip(map(" + ".join, groups), worse[:, 0].tolist(), *ends.tolist(), strict=True)
     note = f"how much worse '{metric}' of {rows.rows:,} rows is if a column is shuffled ({repeats} times)"
-    constant = set(input_columns(rows)).difference(*(group.columns for group in groups))
+    constant = set(input_columns(rows)).difference(*groups)
     notes = [note, *([f"no effect on the inputs of the first rows: {', '.join(sorted(constant))}"] if constant else [])]
     return Reasons("permutation", "columns", (), notes, sorted(found, key=lambda each: -each[1]))
 

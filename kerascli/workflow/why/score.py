@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from kerascli.data.batches.loader import BatchSource
-from kerascli.data.batches.rows import MemorySplit
+from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.foundation import draws
 from kerascli.foundation.errors import ConfigError, safe_text, suggestion
 from kerascli.training.classes import ClassReading
+from kerascli.training.evaluate import predict
+from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 
 _ROWS = 32
@@ -26,25 +28,25 @@ class Score:
     output: str
     texts: tuple[str, ...]
     """Prediction of each row, as it is shown."""
+    classes: Tensor
+    """Index of the class of each row (rows,), on the CPU; not used for an output of numbers."""
     reading: ClassReading | None = None
-    classes: Tensor | None = None
-    """Index of the class of each row (rows,), on the CPU; None for an output of numbers."""
 
     def __call__(self, outputs: Mapping[str, Tensor]) -> Tensor:  # (N, units) -> (N,)
         """Return the scores of rows."""
-        values = outputs[self.output].float()
-        if self.reading is None or self.classes is None:
-            return values.reshape(len(values), -1).mean(1)
+        values = outputs[self.output].float().reshape(len(self.classes), -1)
+        if self.reading is None:
+            return values.mean(1)
         if not self.reading.from_logits:
             values = self.reading.probabilities(values)
         elif self.reading.binary:
-            values = torch.cat([-values, values], 1) if values.dim() > 1 else torch.stack([-values, values], 1)
+            values = torch.cat([-values, values], 1)
         return values.gather(1, self.classes.to(values.device)[:, None])[:, 0]
 
     def log_odds(self, outputs: Mapping[str, Tensor]) -> Tensor:  # (N, units) -> (N,)
         """Return the scores as log odds if they are probabilities, whose gradient vanishes as they approach 1."""
         own = self(outputs)
-        if self.reading is None or self.classes is None or self.reading.from_logits:
+        if self.reading is None or self.reading.from_logits:
             return own
         probabilities = self.reading.probabilities(outputs[self.output].float())
         # the sum of the others, as 1 - 0.99999999 is 0 in float32
@@ -54,7 +56,7 @@ class Score:
 
     def of(self, rows: Any) -> "Score":
         """Return the score for the classes of selected rows: a slice, or an array of numbers of rows."""
-        return replace(self, classes=None if self.classes is None else self.classes[rows])
+        return replace(self, classes=self.classes[rows])
 
 
 def parts(run: LoadedRun, rows: MemorySplit, score: Score) -> Iterator[tuple[dict[str, Tensor], Score]]:
@@ -69,6 +71,12 @@ def outputs_of(run: LoadedRun, inputs: Mapping[str, Tensor]) -> dict[str, Tensor
     """Return the outputs of a model for preprocessed inputs; one that samples always draws the same numbers."""
     with draws.using(draws.Draws(run.experiment.spec.seed, "why", 0)):
         return run.experiment.module.run(inputs).outputs
+
+
+def predictions(run: LoadedRun, rows: Split) -> dict[str, Tensor]:
+    """Return the outputs of a model for all rows, as `predict` computes them."""
+    source = rows_in_order(run.experiment, rows, metrics=False)
+    return predict(run.experiment.module, run.shared_batches(source), seed=run.experiment.spec.seed)
 
 
 def score_of(run: LoadedRun, outputs: Mapping[str, Tensor], output: str | None, class_name: str | None) -> Score:
@@ -87,7 +95,8 @@ def score_of(run: LoadedRun, outputs: Mapping[str, Tensor], output: str | None, 
     if reading is None:
         if class_name is not None:
             raise ConfigError(f"--class: the output '{name}' predicts no classes")
-        return Score(name, tuple(f"{value:.5g}" for value in values.reshape(len(values), -1).mean(1).tolist()))
+        texts = (f"{value:.5g}" for value in values.reshape(len(values), -1).mean(1).tolist())
+        return Score(name, tuple(texts), torch.zeros(len(values)))
     probabilities = reading.probabilities(values)
     classes = reading.labels(probabilities)
     if class_name is not None:
@@ -95,7 +104,7 @@ def score_of(run: LoadedRun, outputs: Mapping[str, Tensor], output: str | None, 
         classes = torch.full_like(classes, reading.names.index(class_name))
     chosen = probabilities.gather(1, classes[:, None])[:, 0].tolist()
     texts = (f"{reading.names[number]} {value:.3f}" for number, value in zip(classes.tolist(), chosen, strict=True))
-    return Score(name, tuple(texts), reading, classes)
+    return Score(name, tuple(texts), classes, reading)
 
 
 def must_have(option: str, name: str, names: Collection[str], noun: str) -> str:
