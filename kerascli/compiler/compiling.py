@@ -16,7 +16,7 @@ from torch import Tensor, fx
 
 from kerascli.compiler.cache import cache_folder, make_own_cache
 from kerascli.compiler.onednn_matmul import COMPILED, onednn_is_faster, use_onednn
-from kerascli.compiler.torch_private import compile_in_process, compile_library, load_library
+from kerascli.compiler.torch_private import LIBRARY_OPTIONS, compile_in_process, compile_library, load_library
 from kerascli.compiler.tracing import trace
 from kerascli.foundation.cpus import processor
 
@@ -91,7 +91,7 @@ def _library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
 
 def digest_of(code: fx.GraphModule, examples: Sequence[Tensor]) -> str:
     """Return a digest of a graph, its input shapes, the CPU, the number of threads and the version of torch."""
-    digest = hashlib.sha256(str(COMPILED).encode())
+    digest = hashlib.sha256(f"{COMPILED} {LIBRARY_OPTIONS}".encode())
     digest.update(f"{torch.__version__} {torch.version.git_version} {torch.get_num_threads()} {processor()}".encode())
     digest.update(code.code.encode())
     for name, constant in code.named_buffers():
