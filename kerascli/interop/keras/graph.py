@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from kerascli.layers.merging.elementwise import ElementwiseMerge
 from kerascli.model.ir.nodes import Node
 
+T = TypeVar("T")
 Place = tuple[str, int]
 """Type of a pair (name of a layer, number of one of its calls), which identifies the call."""
 
@@ -64,9 +65,6 @@ def with_refs(value: Any, change: Callable[[Ref], Any]) -> Any:
             return {key: with_refs(item, change) for key, item in value.items()}
         case _:
             return value
-
-
-T = TypeVar("T")
 
 
 def ancestors(ends: Iterable[T], parents: Callable[[T], Iterable[T]]) -> set[T]:
