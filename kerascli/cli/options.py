@@ -311,9 +311,9 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
 
 def study_of(selector: str, runs_dir: Path) -> "Study | None":
     """Return the study that a selector names; None if it names none, or a run."""
-    from kerascli.runs.index import study_path
+    from kerascli.runs.index import find_study
 
-    if (path := study_path(selector, runs_dir)) is None:
+    if (path := find_study(selector, runs_dir, runs_first=True)) is None:
         return None
     from kerascli.studies.folder import Study
 

@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import pairwise
@@ -61,7 +61,7 @@ def _list(
 ) -> None:
     """List the runs, oldest first; metrics of --where, --sort and --best are those of the best epoch."""
     from kerascli.cli import run_query
-    from kerascli.report.tables import RunLine, list_table
+    from kerascli.report.tables import RunLine, columns_text, list_table
     from kerascli.runs.index import list_runs, list_studies
 
     gc.disable()  # thousands of runs are many objects, none of which can go before the end
@@ -82,7 +82,9 @@ def _list(
     else:
         options.note(none)
     if not any([where, tag, sort, best, limit, json]) and (studies := list_studies(runs_dir)):
-        options.note(studies_table(studies))
+        from kerascli.studies.table import study_columns
+
+        options.note(columns_text(study_columns(studies), options.terminal_width()))
 
 
 def _lines_of(study: Path) -> "list[tuple[RunRecord, RunLine]]":
@@ -93,16 +95,6 @@ def _lines_of(study: Path) -> "list[tuple[RunRecord, RunLine]]":
 
     lines = [(run, RunLine.of(run)) for run in list_runs(study / MEMBERS)]
     return [(run, replace(line, run=f"{study.name}/{line.run}")) for run, line in lines]
-
-
-def studies_table(studies: Iterable[Path]) -> str:
-    """Return a plain-text table with a line for each study."""
-    from kerascli.report.tables import columns_text
-    from kerascli.studies.table import study_line
-
-    lines = [study_line(path) for path in studies]
-    columns = {name: [line[name] for line in lines] for name in lines[0]}
-    return columns_text(columns, options.terminal_width())
 
 
 def _show(

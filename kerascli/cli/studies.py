@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,9 +10,8 @@ import typer
 
 from kerascli.cli import options
 from kerascli.cli.options import argument, option
-from kerascli.cli.runs import ListGroup, remove_confirmed, studies_table
+from kerascli.cli.runs import ListGroup, remove_confirmed
 from kerascli.foundation.disk import storage
-from kerascli.foundation.errors import ConfigError
 from kerascli.runs.reading import LATEST, quoted
 
 if TYPE_CHECKING:
@@ -41,14 +41,15 @@ def _open(selector: str, runs_dir: Path) -> "Study":
 
 def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """List the studies, oldest first."""
+    from kerascli.report.tables import columns_text
     from kerascli.runs.index import list_studies
-    from kerascli.studies.table import study_line
+    from kerascli.studies.table import study_columns, study_line
 
     studies = list_studies(runs_dir)
     if json:
         options.say_json([study_line(path) for path in studies])
     elif studies:
-        options.say(f"{studies_table(studies)}\n")
+        options.say(f"{columns_text(study_columns(studies), options.terminal_width())}\n")
     else:
         options.note(f"there are no studies in {quoted(runs_dir)}")
 
@@ -60,14 +61,13 @@ def _show(
     as_csv: Annotated[bool, option("--csv", "Print the table as CSV.")] = False,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Show the trials of a study, and the importance of its parameters."""
+    """Show the trials of a study, and the importance of its parameters; or the results of its folds."""
     from kerascli.report.console import folds_text
     from kerascli.report.tables import columns_text, facts_table
     from kerascli.studies.sampling import write_importance
     from kerascli.studies.table import columns_of, study_table
 
-    if json and as_csv:
-        raise ConfigError("--csv cannot be used with --json")
+    options.refuse({"--csv": json and as_csv}, ["--csv"], "cannot be used with --json")
     opened = _open(study, runs_dir)
     of_folds = opened.facts.tune is None and not (sort or as_csv)
     note = None if of_folds else write_importance(opened)
@@ -79,14 +79,18 @@ def _show(
     if as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *zip(*columns.values(), strict=True)])
         return
-    options.say(f"{columns_text(columns, options.terminal_width())}\n")
+    shown = facts_table(_kept(facts))
+    options.say("\n".join([columns_text(columns, options.terminal_width()), *(["", shown] if shown else []), ""]))
+    if note is not None:
+        options.note(note)
+
+
+def _kept(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is shown of a study's table below its trials, by name."""
     lines: dict[str, Any] = {name: facts[name] for name in ("best", "stopped", "importance")}
     lines |= {f"test of trial {number}": values for number, values in facts["test"].items()}
     lines |= {f"trials differ in their {key}": kinds for key, kinds in facts["differs"].items()}
-    if kept := {name: value for name, value in lines.items() if value}:
-        options.say(f"\n{facts_table(kept)}\n")
-    if note is not None:
-        options.note(note)
+    return {name: value for name, value in lines.items() if value}
 
 
 def _best(

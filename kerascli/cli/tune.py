@@ -58,7 +58,7 @@ def tune(
             runs_dir, document, sets, flags, directions=_checked(document, flags), workers=workers, trials=trials,
             threads=threads, device=device,
         )  # fmt: skip
-    options.note(f"study: {study.path} ({study.facts.trials} trials)")
+    options.note(f"study: {study.path}")
     code = _run(study, workers) if workers else 0
     _say_best(study)
     if code:
@@ -126,12 +126,12 @@ def _run(study: "Study", workers: int) -> int:
         if console.is_terminal:
             last = {name: column[-_SHOWN:] for name, column in columns_of(table).items()}
             best = "; ".join(f"trial {number}: {trial_text(rows[number])}" for number in table["best"][:3])
-            summary = f"{table['trials_done']} of {table['trials_planned']} trials; best: {safe_text(best) or '-'}"
+            summary = f"{table['trials_done']}{study.facts.of} trials; best: {safe_text(best) or '-'}"
             live.update(f"{columns_text(last, console.width)}\n{summary}", refresh=True)
             return
         for number in [each for each in rows if rows[each]["status"] in FINISHED and each not in printed]:
             printed.add(number)
-            console.print(safe_text(f"trial {number}/{table['trials_planned']}: {trial_text(rows[number])}"))
+            console.print(safe_text(f"trial {number}{study.facts.of}: {trial_text(rows[number])}"))
 
     with live if console.is_terminal else nullcontext():
         return run_study(study, workers, show)

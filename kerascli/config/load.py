@@ -19,7 +19,7 @@ from kerascli.config.sections.init_from import parse_bases
 from kerascli.config.sections.phases import in_each, unfold
 from kerascli.config.sections.tune import parse_tune
 from kerascli.config.top_level import ConfigSection, run_name
-from kerascli.config.without_data import has_no_rows, row_faults, with_one_row
+from kerascli.config.without_data import row_faults, with_one_row
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import parse_document
 from kerascli.data.base import Transform
@@ -107,8 +107,7 @@ def _opened(
     executed."""
     component_index.use_index()
     faults = _top_level_faults(document)
-    rowless = has_no_rows(document)
-    document = with_one_row(document) if rowless else document
+    document, written = with_one_row(document), document
     documents, refused = unfold(document)
     refused = document.error(refused).everything
     try:
@@ -130,7 +129,7 @@ def _opened(
         # a run that has both was trained with the second
         folds = data is not None and data.split is not None and data.split.folds is not None
         twice = two_validations(each.data.get("fit"), folds=folds) if recorded is None else []
-        data_faults.append([*wrong, *twice, *(row_faults(each) if rowless else ())])
+        data_faults.append([*wrong, *twice, *(row_faults(each) if document is not written else ())])
     if faults or any(data_faults):
         in_each(zip(phases, data_faults, strict=True), lambda each: _refuse_early(each[0], faults, each[1]))
     return replace(phases[-1], before=tuple(phases[:-1]))

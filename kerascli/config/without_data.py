@@ -14,14 +14,12 @@ _OF_ROWS = {
 """Keys of sections that need rows of data."""
 
 
-def has_no_rows(document: Document) -> bool:
-    """Return True if a config has neither data nor inputs, and a model that begins with a weight."""
-    has_inputs = document.at(("model", "inputs")) is not None
-    return "data" not in document.data and not has_inputs and is_of_weights(document.at(("model", "layers")))
-
-
 def with_one_row(document: Document) -> Document:
-    """Return the config with a section `data` of one row that holds nothing, in place of the section that it lacks."""
+    """Return the config with a section `data` of one row that holds nothing, if it has neither data nor inputs, and a
+    model that begins with a weight; else the config itself."""
+    has_inputs = "data" in document.data or document.at(("model", "inputs")) is not None
+    if has_inputs or not is_of_weights(document.at(("model", "layers"))):
+        return document
     data = {"source": "one_row", "inputs": {"row": []}}
     return replace(document, data={**document.data, "data": data})
 

@@ -1,5 +1,6 @@
 """Find run folders by path, name, unambiguous prefix or `latest`, and remove them."""
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -37,8 +38,7 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
     try:
         return _run(selector, runs_dir)
     except KerasCliError:
-        study = None if selector == LATEST else find_study(selector, runs_dir)
-        if study is None:
+        if (study := find_study(selector, runs_dir, runs_first=True)) is None:
             raise
     patterns = "*/run.json", f"*/{MEMBERS}/*/run.json"
     runs = (file.parent for pattern in patterns for file in sorted((study / MEMBERS).glob(pattern)))
@@ -46,15 +46,6 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
         f"name one of its runs, such as {next(runs, study / MEMBERS / '0001')}; kerascli studies and tune take a study"
     )
     raise ConfigError(f"{quoted(study)} is a study", hint=hint) from None
-
-
-def study_path(selector: str, runs_dir: Path) -> Path | None:
-    """Return the folder of the study that a selector names; None if it names none, or a run, as `latest` does."""
-    try:
-        _run(selector, runs_dir)
-    except KerasCliError:
-        return None if selector == LATEST else find_study(selector, runs_dir)
-    return None
 
 
 def _run(selector: str, runs_dir: Path) -> RunRecord:
@@ -92,18 +83,22 @@ def list_studies(runs_dir: Path) -> list[Path]:
     return sorted(path for path in folders if not path.is_symlink() and is_study(path))
 
 
-def find_study(selector: str, runs_dir: Path) -> Path | None:
+def find_study(selector: str, runs_dir: Path, *, runs_first: bool = False) -> Path | None:
     """Return the folder of the study with this path, name or prefix, or the `latest`; None if there is none.
 
-    Raises ConfigError if several studies are meant.
+    With `runs_first` also if it is the selector of a run, as `latest` is then. Raises ConfigError if several are meant.
     """
+    if runs_first:
+        with contextlib.suppress(KerasCliError):
+            _run(selector, runs_dir)
+            return None
     if is_study(Path(selector)):
         return Path(selector)
     if (member := _member(selector, runs_dir)) is not None and is_study(member):
         return member
     studies = list_studies(runs_dir)
     if selector == LATEST:
-        return studies[-1] if studies else None
+        return studies[-1] if studies and not runs_first else None
     matches = _matches(selector, [RunRecord(path) for path in studies])
     if len(matches) > 1:
         raise _ambiguous(selector, matches, "studies")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kerascli.config.sections.tune import TuneSection, parse_tune
+from kerascli.config.sections.tune import MAX_TRIALS, TuneSection, parse_tune
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.disk import locks, storage
@@ -57,6 +57,16 @@ class StudyFacts(BaseModel):
     """The config's other sections, with `extends` and `--set` applied, and the SHA-256 of its plugins."""
     text: str
     """Text of the config's file."""
+
+    @property
+    def planned(self) -> int | None:
+        """Number of trials; None if only a timeout ends the study."""
+        return self.trials if self.trials < MAX_TRIALS else None
+
+    @property
+    def of(self) -> str:
+        """Number of trials as text after that of some of them: ` of 24`; empty if only a timeout ends the study."""
+        return "" if self.planned is None else f" of {self.planned}"
 
 
 class TrialFacts(BaseModel):
@@ -260,6 +270,6 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
 
     Raises ConfigError unless one is found, also for a study of folds, or whose best trial has a run for each fold.
     """
-    study = index.study_path(selector, runs_dir)
+    study = index.find_study(selector, runs_dir, runs_first=True)
     runs = [] if study is None or Study(study).facts.tune is None else Study(study).runs()
     return runs[0] if len(runs) == 1 else index.find_run(selector, runs_dir)

@@ -2,14 +2,13 @@
 trial."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from kerascli.config.composition.overrides import override
-from kerascli.config.sections.space import assignments
+from kerascli.config.composition.overrides import assignments, override
 from kerascli.config.sections.tune import TuneSection
 from kerascli.config.yaml.in_place import with_values
 from kerascli.config.yaml.text import parse_document
@@ -28,8 +27,10 @@ def study_table(study: Study) -> dict[str, Any]:
     Results on the test split are those of the best trials alone.
     """
     facts, trials, path = study.facts, study.trials(), study.path / IMPORTANCE
-    done = sum(each.status in FINISHED for each in trials)
-    head = {"study": study.path.name, "path": str(study.path), "trials_planned": facts.trials, "trials_done": done}
+    head = {
+        "study": study.path.name, "path": str(study.path), "trials_planned": facts.planned,
+        "trials_done": sum(each.status in FINISHED for each in trials),
+    }  # fmt: skip
     if facts.tune is None:
         return {**head, "folds": fold_results(trials)}
     tune, best = study.tune, study.best()
@@ -118,13 +119,21 @@ def study_line(path: Path) -> dict[str, Any]:
     study = Study(path)
     line = {"study": path.name, "status": "damaged", "of": None, "done": None, "best": None, "value": None}
     with suppress(FileRefused):
-        planned, done = study.facts.trials, sum(each.status in FINISHED for each in study.trials())
-        status = "completed" if done >= planned else "stopped" if study.stopped() else "interrupted"
-        line |= {"of": "folds" if study.facts.tune is None else "trials", "done": f"{done}/{planned}"}
+        trials, of = study.trials(), study.facts.of
+        done = sum(each.status in FINISHED for each in trials)
+        is_whole = done >= (study.facts.planned or max(1, len(trials)))
+        status = "completed" if is_whole else "stopped" if study.stopped() else "interrupted"
+        line |= {"of": "folds" if study.facts.tune is None else "trials", "done": f"{done}{of}"}
         for best in study.best()[:1]:
             line |= {"best": best.number, "value": best.values[0]}
         line["status"] = "running" if study.is_running() else status
     return line
+
+
+def study_columns(paths: Iterable[Path]) -> dict[str, list[Any]]:
+    """Return the columns of the list of studies by their headings."""
+    lines = [study_line(path) for path in paths]
+    return {name: [line[name] for line in lines] for name in lines[0]}
 
 
 def best_config(study: Study) -> tuple[int, str]:

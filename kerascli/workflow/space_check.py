@@ -1,13 +1,14 @@
 """Check the `tune` section of a config against its other sections: build the model at the corners of the space."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
+from kerascli.config.composition.overrides import config_at
 from kerascli.config.config import Config
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.phases import in_each
-from kerascli.config.sections.space import Space, config_at
+from kerascli.config.sections.space import Space
 from kerascli.config.sections.tune import AshaPruner, TuneSection, parse_tune
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Path, in_yaml, suggestion
@@ -35,15 +36,9 @@ def check_space(config: Config, specs: Sequence[RunSpec], describe: Callable[[Co
         text = "pruner: over folds it is median, which decides between them"
         faults.append(Fault(text, ("tune", "pruner"), hint="pruner: median"))
     document = replace(document, data={**document.data, "flags": dict(config.flags)})
-    blamed, at_corners = {fault.path for fault in faults}, dict[tuple[Path, str], Fault]()
-    for place, sets in _corners(tune.space):
-        if place[:3] not in blamed and (place != ("tune",) or not (faults or at_corners)):  # together: those of each
-            for fault in _corner_faults(document, sets, describe):  # each is reported at the first corner that has it
-                shown = ", ".join(f"{path.removeprefix('flags.')} {in_yaml(value)}" for path, value in sets.items())
-                text = f"at {shown}: {fault.text}"
-                at_corners.setdefault((place, fault.text), Fault(text, place, hint=fault.hint))
-    if faults or at_corners:
-        raise document.error([*faults, *at_corners.values()])
+    faults += _corner_faults(document, tune.space, {fault.path for fault in faults}, describe)
+    if faults:
+        raise document.error(faults)
     return tuple(ways[each.name] for each in tune.objective)
 
 
@@ -102,9 +97,18 @@ def _corners(space: Space) -> Iterator[tuple[Path, Mapping[str, Any]]]:
             yield ("tune",), space.values(space.active(lambda each, side=side: each.domain.range[side]))
 
 
-def _corner_faults(document: Document, sets: Mapping[str, Any], describe: Callable[[Config], Any]) -> Sequence[Fault]:
-    try:
-        in_each(open_config(config_at(document, sets)).phases, describe)
-    except (ConfigError, DataError) as error:
-        return error.faults[:3]
-    return ()
+def _corner_faults(
+    document: Document, space: Space, blamed: Set[Path], describe: Callable[[Config], Any]
+) -> Iterable[Fault]:
+    """Return the config errors at corners of the space, but for parameters at the paths `blamed`, each one once."""
+    faults: dict[tuple[Path, str], Fault] = {}
+    for place, sets in _corners(space):
+        if place[:3] in blamed or (place == ("tune",) and (blamed or faults)):  # together they have those of each alone
+            continue
+        try:
+            in_each(open_config(config_at(document, sets)).phases, describe)
+        except (ConfigError, DataError) as error:
+            shown = ", ".join(f"{path.removeprefix('flags.')} {in_yaml(value)}" for path, value in sets.items())
+            for each in error.faults[:3]:
+                faults.setdefault((place, each.text), Fault(f"at {shown}: {each.text}", place, hint=each.hint))
+    return faults.values()

@@ -364,8 +364,8 @@ def test_a_smoke_test_downloads_no_weights(home: Path, tmp_path: Path, monkeypat
     config = write(tmp_path, SMALL)
     first, *others = smoke(config, flags=[])
     assert first == (
-        f"{config}:5:28: warning: random weights: torchvision's vgg11-8a719046.pth is not here, and this test "
-        "downloads none"
+        f"{config}:5:28: warning: random weights: torchvision's vgg11-8a719046.pth is not here, and a smoke "
+        "test downloads none"
     )
     assert others[-1] == "plot: history.png"
     publish("vgg11", saved(small().state_dict()), home, monkeypatch)

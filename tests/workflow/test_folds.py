@@ -266,7 +266,7 @@ def test_what_shows_trials_refuses_a_study_of_folds(trained: tuple[Path, str], w
         command(*words, path)
     assert f"kerascli report {path}" in str(caught.value.faults[0].hint)
     line = study_line(path)
-    assert (line["status"], line["of"], line["done"]) == ("completed", "folds", "3/3")
+    assert (line["status"], line["of"], line["done"]) == ("completed", "folds", "3 of 3")
 
 
 def test_a_study_of_folds_has_a_page_and_a_plot(trained: tuple[Path, str], tmp_path: Path) -> None:

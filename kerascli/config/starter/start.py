@@ -82,11 +82,18 @@ def base_draft(folders: Folders, path: str, network: Application) -> Draft:
     draft.decide("data", *folders.reasons("images"), resized)
     source = folders.data("image_folder", path, image_size=[side, side])
     draft.sections["data"] = {**source, "inputs": {"image": [{"preprocess": network.name}]}, "targets": {"label": []}}
-    draft.decide("model", "the base computes with its moving averages (training: false), also when it is trained")
+    averages = "the base computes with its moving averages (training: false), also when it is trained"
+    draft.decide("model", averages, "features of images: kerascli predict latest FOLDER --view features -o x.npy")
     last = {"dense": head(classes, "label")}
     draft.sections["model"] = {
         "shared": {"base": {"application": network.name, "include_top": False}},
-        "layers": [{"base": {"training": False}}, "global_average_pooling_2d", {"dropout": 0.2}, last],
+        "layers": [
+            {"base": {"training": False}},
+            {"global_average_pooling_2d": {"name": "features"}},
+            {"dropout": 0.2},
+            last,
+        ],
+        "views": {"features": {"outputs": "features"}},
     }
     draft.compile(classes, balanced=folders.is_uneven())
     draft.fit(folders.count, balanced=folders.is_uneven(), images=True)

@@ -150,8 +150,7 @@ class Skipgrams(WrappedSource):
         return np.array([word for word, _ in frequent], object)
 
     def _pairs(self, split: str, words: np.ndarray, tokens: Tokens, vocabulary: np.ndarray) -> Table:
-        used = set(vocabulary.tolist())
-        is_used = np.array([word in used for word in words.tolist()], bool)[tokens.values]
+        is_used = np.isin(words, vocabulary)[tokens.values]
         most = int(len(is_used) * 2 * self.window_size * (1 + self.negative_samples)) * 2 * OBJECT_BYTES
         if most > memory_limit():
             hint = "a smaller window_size or vocabulary_size, or fewer negative_samples"

@@ -64,7 +64,7 @@ class InitWeights:
             base = str(path[2]) if len(path) > 2 else ""
             place = config.document.mark((*path, section.source)).value
             if not downloads and (absent := _absent(section)) is not None:
-                text = f"random weights: {absent} is not here, and this test downloads none"
+                text = f"random weights: {absent} is not here, and a smoke test downloads none"
                 self.notes.append(Note(text, "warning", str(place)))
                 continue
             with at_place(place):

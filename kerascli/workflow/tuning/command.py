@@ -60,7 +60,7 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
         show()
         done = sum(each.status in FINISHED for each in study.trials())
         if stop.number is not None:
-            text = f"interrupted; {done} of {study.facts.trials} trials are done, and those that were trained are saved"
+            text = f"interrupted; {done}{study.facts.of} trials are done, and those that were trained are saved"
             hint = f"go on: kerascli tune --resume {study.path}"
             raise Interrupted(text, signal_number=stop.number, hint=hint)
     if done >= study.facts.trials:

@@ -3,6 +3,7 @@ if the values of a column are shuffled (Breiman, 2001)."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +16,9 @@ from kerascli.data.read import joined
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import ConfigError
-from kerascli.report.reasons import Reasons
+from kerascli.report.reasons import Reason, Reasons
 from kerascli.workflow.evaluate import Compared, evaluate_rows
+from kerascli.workflow.evaluation.cells import add_cells
 from kerascli.workflow.evaluation.facts import resampled, row_losses
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.why.methods import flat
@@ -82,10 +84,21 @@ def staged_inputs(run: LoadedRun, rows: Split) -> dict[str, Tensor]:
     return {name: values.cpu() for name, values in stage(dict(batch.inputs)).items()}
 
 
-def by_column(values: Tensor, groups: Groups, steps: int = 1) -> np.ndarray:
-    """Return attributions of places (rows, places) summed over those of each group: (rows, steps, groups)."""
-    sums = [(values.double() * places).reshape(len(values), steps, -1).sum(-1) for places in groups.values()]
-    return torch.stack(sums, -1).numpy()
+def reasons_by_column(
+    run: LoadedRun, rows: MemorySplit, attributions: Mapping[str, Tensor], reference: MemorySplit, steps: int | None
+) -> list[Reason]:
+    """Return the sums of attributions of the places of groups of columns, found by the rows and `reference` rows, with
+    the columns' cells; of windows those of each step."""
+    groups, values = column_groups(run, rows, reference), flat(attributions).double()
+    names = [*map(" + ".join, groups)]
+    sums = [(values * places).reshape(rows.rows, steps or 1, -1).sum(-1) for places in groups.values()]
+    shares = torch.stack(sums, -1).numpy()
+    if steps is not None:
+        return [Reason(each, names) for each in shares]
+    shown: list[dict[str, Any]] = [{"row": row} for row in range(1, rows.rows + 1)]
+    add_cells(run, rows, shown, [name for group in groups for name in group])
+    cells = [[", ".join(row["cells"].get(name, "...") for name in group) for group in groups] for row in shown]
+    return [Reason(each[0], names, own) for each, own in zip(shares, cells, strict=True)]
 
 
 def median_row(run: LoadedRun, rows: Split) -> MemorySplit:
@@ -127,11 +140,11 @@ def permutation_importance(run: LoadedRun, rows: Split, metric: str, repeats: in
             outputs = predictions(run, prepared(run, table.replaced(group, order)))
             worse[number] += (measure([outputs[pair.output] for pair, _, _ in compared]) - before) / repeats
     ends = np.nanquantile(worse[:, 1:], [0.025, 0.975], axis=1)
-    found = zip(map(" + ".join, groups), worse[:, 0].tolist(), *ends.tolist(), strict=True)
+    columns = zip(map(" + ".join, groups), worse[:, 0].tolist(), *ends.tolist(), strict=True)
     note = f"how much worse '{metric}' of {rows.rows:,} rows is if a column is shuffled ({repeats} times)"
     constant = set(input_columns(rows)).difference(*groups)
     notes = [note, *([f"no effect on the inputs of the first rows: {', '.join(sorted(constant))}"] if constant else [])]
-    return Reasons("permutation", "columns", (), notes, sorted(found, key=lambda each: -each[1]))
+    return Reasons("permutation", "columns", (), notes, sorted(columns, key=lambda each: -each[1]))
 
 
 def _measure(

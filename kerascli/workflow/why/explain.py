@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from torch import Tensor
@@ -14,22 +14,20 @@ from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.foundation.errors import ConfigError, one_of, safe_text
 from kerascli.report.reasons import Kind, Method, Reason, Reasons
 from kerascli.runs.evaluations import StoredEvaluation, evaluations
-from kerascli.workflow.evaluation.cells import add_cells
 from kerascli.workflow.evaluation.facts import identity
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.rows.command_rows import chosen_rows, load_again
 from kerascli.workflow.why.by_columns import (
-    by_column,
-    column_groups,
     input_columns,
     median_row,
     permutation_importance,
+    reasons_by_column,
     reference_rows,
     staged_inputs,
     table_of,
 )
-from kerascli.workflow.why.methods import flat, grad_cam, integrated_gradients, occluded_pictures, occluded_words
+from kerascli.workflow.why.methods import grad_cam, integrated_gradients, occluded_pictures, occluded_words
 from kerascli.workflow.why.score import Score, predictions, score_of
 
 _METHODS: dict[Kind, tuple[Method, ...]] = {
@@ -197,7 +195,7 @@ def _by_gradients(
     if kind == "text":
         return _of_words(run, rows, name, attributions[name].numpy()), notes
     steps = attributions[name].shape[1] if kind == "series" else None
-    return _of_columns(run, rows, attributions, reference, steps), [*notes, *_input_shares(attributions)]
+    return reasons_by_column(run, rows, attributions, reference, steps), [*notes, *_input_shares(attributions)]
 
 
 def _input_shares(attributions: Mapping[str, Tensor]) -> Iterator[str]:
@@ -206,21 +204,6 @@ def _input_shares(attributions: Mapping[str, Tensor]) -> Iterator[str]:
     if len(sizes) > 1:
         shares = (f"{name} {size / (sum(sizes.values()) or 1):.0%}" for name, size in sizes.items())
         yield f"shares of the inputs: {', '.join(shares)}"
-
-
-def _of_columns(
-    run: LoadedRun, rows: MemorySplit, attributions: Mapping[str, Tensor], reference: MemorySplit, steps: int | None
-) -> list[Reason]:
-    """Return the shares of groups of columns, found by them and `reference` rows, with their cells; of windows those of
-    each step."""
-    groups = column_groups(run, rows, reference)
-    values, names = by_column(flat(attributions), groups, steps or 1), [*map(" + ".join, groups)]
-    if steps is not None:
-        return [Reason(each, names) for each in values]
-    shown: list[dict[str, Any]] = [{"row": row} for row in range(1, rows.rows + 1)]
-    add_cells(run, rows, shown, [name for group in groups for name in group])
-    cells = [[", ".join(row["cells"].get(name, "...") for name in group) for group in groups] for row in shown]
-    return [Reason(each[0], names, own) for each, own in zip(values, cells, strict=True)]
 
 
 def _of_pictures(run: LoadedRun, rows: MemorySplit, name: str, maps: Tensor) -> list[Reason]:
