@@ -71,14 +71,13 @@ def titled_diagram(
 def draw(titled: TitledDiagram, kind: type[C]) -> C:
     """Draw a model's diagram on a new canvas, below its title and the line on numbers of parameters."""
     picture, totals = picture_of(titled.diagram), f"   {titled.totals}"
-    title_width = text_width(titled.title, 14.0, True)
-    needed = title_width + text_width(totals, DETAIL, False)
+    needed = text_width(titled.title, 14.0, True) + text_width(totals, DETAIL, False)
     width, height = max(picture.width, needed) + 2 * _MARGIN, picture.height + 2 * _MARGIN + _HEADING
     left = (width - picture.width) / 2
     canvas = kind(width, height, left, _MARGIN + _HEADING)
-    x, y = _MARGIN - left, -_HEADING + 6.0
-    canvas.text(x, y, safe_text(titled.title), 14.0, _INK, bold=True)
-    canvas.text(x + title_width, y, totals, DETAIL, _GREY)
+    y = -_HEADING + 6.0
+    end = _text(canvas, _MARGIN - left, y, titled.title, 14.0, color=_INK, bold=True)
+    _text(canvas, end, y, totals, DETAIL)
     _draw_picture(canvas, picture)
     return canvas
 
@@ -131,12 +130,9 @@ def _title(
     canvas: Canvas, placed: Placed, x: float, y: float, *, light: bool = False, back: str | None = None
 ) -> float:
     """Draw the kind (bold) and name of a diagram's box, starting at `x`; return the x at which they end."""
-    box = placed.box
-    name = f"  {box.name}" if box.name else ""
-    kind = text_width(box.title, TITLE, True)
-    _text(canvas, x, y, box.title, TITLE, color="#ffffff" if light else _INK, bold=True, back=back)
-    _text(canvas, x + kind, y, name, TITLE, color="#ffffff" if light else _GREY, back=back)
-    return x + (kind + text_width(name, TITLE, False))
+    name = f"  {placed.box.name}" if placed.box.name else ""
+    end = _text(canvas, x, y, placed.box.title, TITLE, color="#ffffff" if light else _INK, bold=True, back=back)
+    return _text(canvas, end, y, name, TITLE, color="#ffffff" if light else _GREY, back=back)
 
 
 def _rounded(
@@ -162,9 +158,11 @@ def _line(canvas: Canvas, line: Line) -> None:
 def _text(
     canvas: Canvas, x: float, y: float, text: str, size: float, *,
     color: str = _GREY, bold: bool = False, back: str | None = None,
-) -> None:  # fmt: skip
+) -> float:  # fmt: skip
+    """Draw a text, unless it is empty, starting at `x`; return the x at which it ends."""
     if text:
         canvas.text(x, y, safe_text(text), size, color, bold=bold, back=back)
+    return x + text_width(text, size, bold)
 
 
 def _tint(color: str, share: float) -> str:

@@ -38,7 +38,7 @@ class _Level:
         self.first = [key for key, box in self.boxes.items() if box.role == "entry"]
         self.last = [key for key, box in self.boxes.items() if box.role == "exit"]
         pairs = [(edge.source, edge.target) for edge in self.edges]
-        ports = [(self.out[edge.source][edge.tensor], self._entry(edge)) for edge in self.edges]
+        ports = [(self.out[e.source][e.tensor], self._crossing(e.target, "entry", e.tensor)) for e in self.edges]
         self.ranks = arrange(widths, pairs, ports=ports, first=self.first, last=self.last)
         self.tops, self.heights = self._rows()
         self.shifts = [columns.Shift(0.0, 0.0, 0.0)] * len(self.tops)
@@ -63,23 +63,17 @@ class _Level:
         are to the right."""
         tensors = {edge.tensor: edge.label for edge in self.edges if edge.source == key}
         if key in self.inner:
-            exits = self._crossings(key, "exit")
-            return {tensor: exits.get(f"exit {tensor}", exits.get(">", 0.0)) for tensor in tensors}
+            return {tensor: self._crossing(key, "exit", tensor) for tensor in tensors}
         steps = [text_width(label, LABEL, False) + 22.0 for label in list(tensors.values())[:-1]]
         places = [*accumulate(steps, initial=0.0)]
         return {tensor: place - places[-1] / 2 for tensor, place in zip(tensors, places, strict=False)}
 
-    def _entry(self, edge: Edge) -> float:
-        """Return the x, relative to the middle of the frame that is the edge's target, at which the edge enters; 0 for
-        a box."""
-        entries = self._crossings(edge.target, "entry") if edge.target in self.inner else {}
-        return entries.get(f"entry {edge.tensor}", entries.get("<", 0.0))
-
-    def _crossings(self, key: str, role: Role) -> dict[str, float]:
-        """Return the x at which edges enter (or leave) a frame, relative to its middle, by the key of the entry or
-        exit."""
-        inside = self.inner[key]
-        return {each.box.key: each.middle - inside.width / 2 for each in inside.boxes if each.box.role == role}
+    def _crossing(self, key: str, role: Role, tensor: str) -> float:
+        """Return the x at which the edges of a tensor enter (or leave) a frame, relative to its middle; 0 for a box."""
+        if (inside := self.inner.get(key)) is None:
+            return 0.0
+        ends = {each.box.key: each.middle - inside.width / 2 for each in inside.boxes if each.box.role == role}
+        return ends.get(f"{role} {tensor}", ends.get("<" if role == "entry" else ">", 0.0))
 
     def _with_labels(self, key: str) -> float:
         if self.boxes[key].role == "exit":  # its label is drawn outside
@@ -192,5 +186,7 @@ class _Level:
             step = min(26.0, (width - 16.0) / max(1, len(edges))) if width else 0.0
             for place, (_, number) in enumerate(sorted(edges)):
                 offset = (place - (len(edges) - 1) / 2) * step
-                points[number] = x + width / 2 + (self._entry(self.edges[number]) if key in self.inner else offset), y
+                if key in self.inner:
+                    offset = self._crossing(key, "entry", self.edges[number].tensor)
+                points[number] = x + width / 2 + offset, y
         return points
