@@ -61,7 +61,7 @@ def _show(
     as_csv: Annotated[bool, option("--csv", "Print the table as CSV.")] = False,
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
-    """Show the trials of a study, and the importance of its parameters."""
+    """Show the trials of a study, and the importance of its parameters; or the results of its folds."""
     from kerascli.report.console import folds_text
     from kerascli.report.tables import columns_text, facts_table
     from kerascli.studies.sampling import write_importance

@@ -59,9 +59,14 @@ class StudyFacts(BaseModel):
     """Text of the config's file."""
 
     @property
+    def planned(self) -> int | None:
+        """Number of trials; None if only a timeout ends the study."""
+        return self.trials if self.trials < MAX_TRIALS else None
+
+    @property
     def of(self) -> str:
         """Number of trials as text after that of some of them: ` of 24`; empty if only a timeout ends the study."""
-        return f" of {self.trials}" if self.trials < MAX_TRIALS else ""
+        return "" if self.planned is None else f" of {self.planned}"
 
 
 class TrialFacts(BaseModel):

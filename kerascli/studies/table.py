@@ -8,8 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from kerascli.config.composition.overrides import override
-from kerascli.config.sections.space import assignments
+from kerascli.config.composition.overrides import assignments, override
 from kerascli.config.sections.tune import TuneSection
 from kerascli.config.yaml.in_place import with_values
 from kerascli.config.yaml.text import parse_document
@@ -28,9 +27,10 @@ def study_table(study: Study) -> dict[str, Any]:
     Results on the test split are those of the best trials alone.
     """
     facts, trials, path = study.facts, study.trials(), study.path / IMPORTANCE
-    done = sum(each.status in FINISHED for each in trials)
-    head = {"study": study.path.name, "path": str(study.path), "trials_done": done}
-    head["trials_planned"] = facts.trials if facts.of else None
+    head = {
+        "study": study.path.name, "path": str(study.path), "trials_planned": facts.planned,
+        "trials_done": sum(each.status in FINISHED for each in trials),
+    }  # fmt: skip
     if facts.tune is None:
         return {**head, "folds": fold_results(trials)}
     tune, best = study.tune, study.best()
@@ -121,7 +121,7 @@ def study_line(path: Path) -> dict[str, Any]:
     with suppress(FileRefused):
         trials, of = study.trials(), study.facts.of
         done = sum(each.status in FINISHED for each in trials)
-        is_whole = done >= (study.facts.trials if of else max(1, len(trials)))
+        is_whole = done >= (study.facts.planned or max(1, len(trials)))
         status = "completed" if is_whole else "stopped" if study.stopped() else "interrupted"
         line |= {"of": "folds" if study.facts.tune is None else "trials", "done": f"{done}{of}"}
         for best in study.best()[:1]:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
+from kerascli.config.composition.overrides import config_at
 from kerascli.config.config import Config
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.phases import in_each
-from kerascli.config.sections.space import Space, config_at
+from kerascli.config.sections.space import Space
 from kerascli.config.sections.tune import AshaPruner, TuneSection, parse_tune
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Path, in_yaml, suggestion

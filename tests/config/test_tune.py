@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from kerascli.config.composition.overrides import override
-from kerascli.config.sections.space import config_at, flag_assignments, read_space
+from kerascli.config.composition.overrides import config_at, override
+from kerascli.config.sections.space import read_space
 from kerascli.config.sections.tune import parse_tune
 from kerascli.config.yaml.text import parse_document
 from kerascli.workflow.check import check
@@ -57,7 +57,7 @@ def test_a_point_sets_flags_and_paths() -> None:
 def test_the_config_as_written_is_a_point_as_far_as_it_is_in_the_space() -> None:
     document = parse_document(CONFIG, "c.yaml")
     assert _space().written(document) == {"units": 16, "act": 0, "compile.optimizer": 1, RATE: 0.01}
-    assert "units" not in _space().written(override(document, flag_assignments(document, ["units=1000"])))
+    assert "units" not in _space().written(override(document, ["flags.units=1000"]))
 
 
 def test_the_values_of_a_grid_are_round_numbers() -> None:

@@ -1,13 +1,14 @@
 """The option `--set fit.epochs=2`, which sets a value of the config by the merge rules of `extends`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
 from kerascli.config.composition.merge import Merger, component_name, is_component, same_name
 from kerascli.config.yaml.document import Document, Mark
+from kerascli.config.yaml.dump import flow_yaml
 from kerascli.config.yaml.text import parse_value
 from kerascli.foundation.errors import ConfigError, Fault, Path, Place, dotted, leaves, show, suggestion
 from kerascli.language.component import Invalid
@@ -46,6 +47,17 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
     if faults:
         raise document.error(faults)
     return document
+
+
+def config_at(document: Document, sets: Mapping[str, Any]) -> Document:
+    """Return a config without `tune`, and with values set at paths as of `--set`. Raises ConfigError."""
+    document = override(document, assignments(sets))
+    return replace(document, data={key: value for key, value in document.data.items() if key != "tune"})
+
+
+def assignments(sets: Mapping[str, Any]) -> list[str]:
+    """Return the arguments of `--set` that set values at paths."""
+    return [f"{path}={flow_yaml(value)}" for path, value in sets.items()]
 
 
 def _split(assignment: str, name: str) -> tuple[_Parts, Any]:

@@ -11,10 +11,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from kerascli.config.composition.overrides import override, path_parts
+from kerascli.config.composition.overrides import path_parts
 from kerascli.config.composition.references import read_flags
 from kerascli.config.yaml.document import Document
-from kerascli.config.yaml.dump import flow_yaml
 from kerascli.foundation.errors import Fault, Path, show
 from kerascli.foundation.shapes import to_tuple
 from kerascli.language.component import Invalid
@@ -226,20 +225,3 @@ def _is_like(item: Any, written: Any) -> bool:
     if isinstance(item, list) and isinstance(written, list):
         return len(item) == len(written) and all(map(_is_like, item, written))
     return type(item) is type(written) and item == written
-
-
-def config_at(document: Document, sets: Mapping[str, Any]) -> Document:
-    """Return a config without `tune`, and with values set at paths as of `--set`. Raises ConfigError."""
-    document = override(document, assignments(sets))
-    return replace(document, data={key: value for key, value in document.data.items() if key != "tune"})
-
-
-def assignments(sets: Mapping[str, Any]) -> list[str]:
-    """Return the arguments of `--set` that set values at paths."""
-    return [f"{path}={flow_yaml(value)}" for path, value in sets.items()]
-
-
-def flag_assignments(document: Document, flags: Sequence[str]) -> list[str]:
-    """Return the arguments of `--set` that set flags to the values of arguments of `--flag`."""
-    values = read_flags(document, flags)
-    return assignments({f"flags.{name}": values[name] for name in (each.partition("=")[0] for each in flags)})

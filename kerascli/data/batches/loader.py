@@ -64,8 +64,7 @@ class Batch:
     sample_weight: dict[str, Tensor]
     rows: int
     whole: int = 0
-    """Number of rows of the whole batch in all its parts; this object may hold only the part that this process has
-    read."""
+    """Number of rows of the whole batch; this object may hold only the part that this process has read."""
 
     def __post_init__(self) -> None:
         self.whole = self.whole or self.rows

@@ -1,7 +1,7 @@
 """Draw diagrams of models into files: SVG by kerascli itself, other images with matplotlib, or text for other tools."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,9 +16,8 @@ from kerascli.report.architecture.texts import dot, mermaid
 
 if TYPE_CHECKING:
     from kerascli.model.runtime.graph import Graph
-    from kerascli.model.runtime.summary import Summary
 
-C = TypeVar("C", bound=Canvas)
+C = TypeVar("C", SvgCanvas, FigureCanvas)
 
 _TEXTS = {".mmd": mermaid, ".dot": dot, ".gv": dot}
 SUFFIXES = (*plots.SUFFIXES, *_TEXTS)
@@ -26,6 +25,15 @@ MOST_BOXES = 2_000
 _MARGIN, _HEADING = 26.0, 40.0
 _INK, _GREY, _EDGE = "#20262e", "#5b6573", "#7f8a97"
 _FRAME = "#f5f7f9"
+
+
+@dataclass(frozen=True, slots=True)
+class TitledDiagram:
+    """Diagram of a model with its title and the line on its numbers of parameters."""
+
+    title: str
+    totals: str
+    diagram: Diagram
 
 
 def encoded_model(
@@ -36,37 +44,41 @@ def encoded_model(
     `suffix` (one of SUFFIXES) sets the format. Of the graphs `updates` (of `fit.train_step`), only shared layers not
     yet shown are drawn. Raises ConfigError for a model that is too large to draw.
     """
-    from kerascli.model.runtime.summary import summarize
-    from kerascli.report.architecture.from_graph import whole_diagram
-
-    diagram = whole_diagram(graph, updates, expand=expand)
-    totals = totals_text(summarize(graph, name, updates=updates))
+    titled = titled_diagram(graph, name, updates, expand=expand)
     if (write := _TEXTS.get(suffix.lower())) is not None:
-        return write(diagram, name, totals).encode()
-    if (count := diagram.count()) > MOST_BOXES:
+        return write(titled.diagram, name, titled.totals).encode()
+    if (count := titled.diagram.count()) > MOST_BOXES:
         hint = "without --expand, blocks and repeats are drawn once" if expand else "define repeated layers as a block"
         raise ConfigError(f"the diagram would have {count:,} boxes; at most {MOST_BOXES:,} can be drawn", hint=hint)
     if suffix.lower() == ".svg":
-        return markup.svg(draw(diagram, name, totals, SvgCanvas).root).encode()
-    return plots.encoded(draw(diagram, name, totals, FigureCanvas).figure, suffix)
+        return markup.svg(draw(titled, SvgCanvas).root).encode()
+    return plots.encoded(draw(titled, FigureCanvas).figure, suffix)
 
 
-def totals_text(summary: "Summary") -> str:
-    """Return the line of a diagram on the numbers of a model's parameters."""
+def titled_diagram(
+    graph: "Graph", name: str, updates: Sequence["Graph"] = (), *, expand: bool = False
+) -> TitledDiagram:
+    """Return the diagram of a model, and of the graphs `updates` (of `fit.train_step`), with the name as its title."""
+    from kerascli.model.runtime.summary import summarize
+    from kerascli.report.architecture.from_graph import whole_diagram
+
+    summary = summarize(graph, name, updates=updates)
     fixed = f", {summary.non_trainable:,} of them not trainable" if summary.non_trainable else ""
-    return f"{summary.total:,} parameters{fixed}"
+    totals = f"{summary.total:,} parameters{fixed}"
+    return TitledDiagram(name, totals, whole_diagram(graph, updates, expand=expand))
 
 
-def draw(diagram: Diagram, title: str, totals: str, kind: type[C]) -> C:
-    """Draw a model's diagram on a new canvas, with a title and `totals`, the line on numbers of parameters."""
-    picture = picture_of(diagram, text_width)
-    needed = text_width(title, 14.0, True) + text_width(f"   {totals}", DETAIL, False)
+def draw(titled: TitledDiagram, kind: type[C]) -> C:
+    """Draw a model's diagram on a new canvas, below its title and the line on numbers of parameters."""
+    picture, totals = picture_of(titled.diagram), f"   {titled.totals}"
+    title_width = text_width(titled.title, 14.0, True)
+    needed = title_width + text_width(totals, DETAIL, False)
     width, height = max(picture.width, needed) + 2 * _MARGIN, picture.height + 2 * _MARGIN + _HEADING
     left = (width - picture.width) / 2
     canvas = kind(width, height, left, _MARGIN + _HEADING)
     x, y = _MARGIN - left, -_HEADING + 6.0
-    canvas.text(x, y, safe_text(title), 14.0, _INK, bold=True)
-    canvas.text(x + text_width(title, 14.0, True), y, f"   {totals}", DETAIL, _GREY)
+    canvas.text(x, y, safe_text(titled.title), 14.0, _INK, bold=True)
+    canvas.text(x + title_width, y, totals, DETAIL, _GREY)
     _draw_picture(canvas, picture)
     return canvas
 

@@ -1,15 +1,13 @@
 """Compute the positions of a diagram's boxes, edges and labels, in pixels from its upper left corner."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
 from kerascli.report.architecture import columns
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, Role
 from kerascli.report.architecture.layered import Key, arrange
 from kerascli.report.architecture.picture import Label, Line, Picture, Placed, Point
-
-Measure = Callable[[str, float, bool], float]
-"""Function (text, font size in pixels, True if bold) -> width of the text in pixels."""
+from kerascli.report.architecture.text_widths import text_width
 
 TITLE, DETAIL, LABEL = 12.5, 10.5, 10.0
 """Font sizes of titles, details and edge labels of a diagram, in pixels."""
@@ -21,22 +19,19 @@ _FRAME_MARGIN = 18.0
 """Distance in pixels between the left and right border of a diagram's frame and the boxes in it."""
 
 
-def picture_of(diagram: Diagram, measure: Measure) -> Picture:
+def picture_of(diagram: Diagram) -> Picture:
     """Return the positions of everything in a diagram; a tall diagram is split into columns."""
-    return _Level(diagram, measure, whole=True).picture()
+    return _Level(diagram, whole=True).picture()
 
 
 class _Level:
     """Layout of one diagram, computed after the layouts of the diagrams in its frames."""
 
-    def __init__(self, diagram: Diagram, measure: Measure, *, whole: bool = False) -> None:
+    def __init__(self, diagram: Diagram, *, whole: bool = False) -> None:
         self.boxes = {box.key: box for box in diagram.boxes}
         self.edges = diagram.edges
         self.whole = whole
-        self.measure = measure
-        self.inner = {
-            key: _Level(box.inside, measure).picture() for key, box in self.boxes.items() if box.inside is not None
-        }
+        self.inner = {key: _Level(box.inside).picture() for key, box in self.boxes.items() if box.inside is not None}
         self.sizes = {key: self._size(box) for key, box in self.boxes.items()}
         self.out = {key: self._ports(key) for key in self.boxes}
         widths = {key: max(size[0], self._with_labels(key)) for key, size in self.sizes.items()}
@@ -55,12 +50,12 @@ class _Level:
         if box.is_end:
             return 0.0, 0.0
         name = f"  {box.name}" if box.name else ""
-        title = self.measure(box.title, TITLE, True) + self.measure(name, TITLE, False)
+        title = text_width(box.title, TITLE, True) + text_width(name, TITLE, False)
         words = box.description
         if (inside := self.inner.get(box.key)) is not None:
-            needed = title + self.measure(f"   {words}", DETAIL, False)
+            needed = title + text_width(f"   {words}", DETAIL, False)
             return max(inside.width, needed) + 2 * _FRAME_MARGIN, inside.height
-        width = max(title, self.measure(words, DETAIL, False)) + 2 * _PADDING
+        width = max(title, text_width(words, DETAIL, False)) + 2 * _PADDING
         return max(width, 64.0), 2 * 5.0 + _LINE * (2 if words else 1)
 
     def _ports(self, key: str) -> dict[str, float]:
@@ -70,7 +65,7 @@ class _Level:
         if key in self.inner:
             exits = self._crossings(key, "exit")
             return {tensor: exits.get(f"exit {tensor}", exits.get(">", 0.0)) for tensor in tensors}
-        steps = [self.measure(label, LABEL, False) + 22.0 for label in list(tensors.values())[:-1]]
+        steps = [text_width(label, LABEL, False) + 22.0 for label in list(tensors.values())[:-1]]
         places = [*accumulate(steps, initial=0.0)]
         return {tensor: place - places[-1] / 2 for tensor, place in zip(tensors, places, strict=False)}
 
@@ -88,9 +83,9 @@ class _Level:
 
     def _with_labels(self, key: str) -> float:
         if self.boxes[key].role == "exit":  # its label is drawn outside
-            return max(self.measure(f"{e.tensor}: {e.label}", LABEL, False) for e in self.edges if e.target == key)
+            return max(text_width(f"{e.tensor}: {e.label}", LABEL, False) for e in self.edges if e.target == key)
         labels = {edge.tensor: edge.label for edge in self.edges if edge.source == key}
-        right = [self.out[key][tensor] + self.measure(label, LABEL, False) + 12.0 for tensor, label in labels.items()]
+        right = [self.out[key][tensor] + text_width(label, LABEL, False) + 12.0 for tensor, label in labels.items()]
         return 2 * max(right, default=0.0)
 
     def _steps(self) -> Iterator[tuple[int, Key, Key, Edge]]:
@@ -136,7 +131,7 @@ class _Level:
                 drawn.add(inside, x + (width - inside.width) / 2, y)
         self._add_edges(drawn)
         points = [point for line in drawn.lines for point in line.points]
-        points += [(label.x + self.measure(label.text, LABEL, False), label.y) for label in drawn.labels]
+        points += [(label.x + text_width(label.text, LABEL, False), label.y) for label in drawn.labels]
         points += [corner for each in drawn.boxes for corner in each.corners]
         xs, ys = zip(*points, strict=True)
         left, top = min(xs), min(ys) if self.whole else 0.0

@@ -133,25 +133,28 @@ def _importance(facts: Mapping[str, Any]) -> Element | None:
 
 
 def _slices(facts: Mapping[str, Any], trials: Trials) -> Element | None:
-    """Return the section with a chart for each parameter and further objective: its value and that of the first
-    objective, by trial; of objectives the front, too, as a line."""
-    (objective, *others), figures = facts["objectives"], list[Element]()
+    """Return the section with a chart for each parameter and further objective, of the trials that have it."""
     both = [{"trial": each["trial"], **each["parameters"], **each["values"]} for each in trials]
-    for name in [*facts["parameters"], *others]:
-        points = [each for each in both if name in each]
-        if len(points) < 2:
-            continue
-        numbers, labels = _axis(facts, name, [each[name] for each in points])
-        is_text = isinstance(points[0][name], str)
-        across = ", ".join(labels) if is_text else "logarithm" if name in facts["logarithmic"] else "value"
-        places = [*zip(numbers, (each[objective] for each in points), strict=True)]
-        x, y = ((min(values), max(values)) for values in zip(*places, strict=True))
-        caption = f"{name}, and the front as a line" if name in others else name
-        chart = Chart(safe_text(caption), _cut(across, 60), objective, x, y).dots(places)
-        if name in others:
-            chart.line(sorted((each[name], each[objective]) for each in points if each["trial"] in facts["best"]))
-        figures.append(chart.figure())
+    names = [*facts["parameters"], *facts["objectives"]]
+    names.remove(next(iter(facts["objectives"])))
+    points = {name: [each for each in both if name in each] for name in names}
+    figures = [_slice(facts, name, each).figure() for name, each in points.items() if len(each) > 1]
     return section("Slices", element("div", *figures, class_="charts small"), anchor="slices") if figures else None
+
+
+def _slice(facts: Mapping[str, Any], name: str, points: Trials) -> Chart:
+    """Return a chart of the first objective over a parameter or another objective; there the front is a line."""
+    objective, caption = next(iter(facts["objectives"])), name
+    numbers, labels = _axis(facts, name, [each[name] for each in points])
+    is_text = isinstance(points[0][name], str)
+    across = ", ".join(labels) if is_text else "logarithm" if name in facts["logarithmic"] else "value"
+    places = [*zip(numbers, (each[objective] for each in points), strict=True)]
+    front = [place for place, each in zip(places, points, strict=True) if each["trial"] in facts["best"]]
+    if name in facts["objectives"]:
+        caption = f"{name}, and the front as a line"
+    x, y = ((min(values), max(values)) for values in zip(*places, strict=True))
+    chart = Chart(safe_text(caption), _cut(across, 60), objective, x, y).dots(places)
+    return chart.line(sorted(front)) if name in facts["objectives"] else chart
 
 
 def _text(text: str, x: float, y: float) -> Element:

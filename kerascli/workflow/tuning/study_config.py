@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from kerascli.config.composition.extends import read_extended
-from kerascli.config.composition.overrides import override
+from kerascli.config.composition.overrides import assignments, override
 from kerascli.config.composition.plugins import plugin_files
-from kerascli.config.sections.space import flag_assignments
+from kerascli.config.composition.references import read_flags
 from kerascli.config.sections.tune import MAX_TRIALS, parse_tune
 from kerascli.config.top_level import run_name
 from kerascli.config.yaml.document import Document
@@ -30,7 +30,8 @@ def begin_study(
 
     `sets` and `flags` are the arguments of `--set` and `--flag`; `facts` are further settings of the study.
     """
-    of_flags = flag_assignments(document, flags)
+    values = read_flags(document, flags)
+    of_flags = assignments({f"flags.{name}": values[name] for name in (each.partition("=")[0] for each in flags)})
     document = override(document, of_flags)
     seed = document.data.get("seed")
     seeded = _seeded(document, secrets.randbelow(2**31) if seed is None else seed)

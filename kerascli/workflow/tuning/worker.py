@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from kerascli.config.sections.space import config_at
+from kerascli.config.composition.overrides import config_at
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import Interrupted, KerasCliError, Paused, StorageError, first_line
