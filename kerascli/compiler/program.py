@@ -42,8 +42,7 @@ class Program:
         """Compile the program for inputs with the shapes of `inputs`; return a function that runs it. Raises what
         torch's compiler raises."""
         run = compiled(self.code, self._examples(inputs))
-        is_small = self.device.type == "cpu" and fits_one_thread(self.code.graph)
-        return self._runner(_in_one_thread(run) if is_small else run, inputs)
+        return self._runner(_in_one_thread(run) if self._is_small() else run, inputs)
 
     def is_compiled(self, inputs: Sequence[Tensor]) -> bool:
         """Return True if `compiled` would load the program's native code from the cache instead of compiling it."""
@@ -56,9 +55,14 @@ class Program:
     def simplified(self, inputs: Sequence[Tensor]) -> FlatRunner:
         """Simplify the program's graph in place; return a function that runs it on inputs with the shapes of
         `inputs`."""
+        is_small = self._is_small()
         simplify(self.code, on_cpu=self.device.type == "cpu")
         in_python = self.device.type == "cuda" or has_ordered(self.code.graph)  # a CUDA graph, or errors of Python
-        return self._runner(self.code.forward if in_python else interpreted(self.code), inputs)
+        run = self.code.forward if in_python else interpreted(self.code)
+        return self._runner(_in_one_thread(run) if is_small else run, inputs)
+
+    def _is_small(self) -> bool:
+        return self.device.type == "cpu" and fits_one_thread(self.code.graph)
 
     def _examples(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         return self.arguments(inputs, draws.Draws(0, "compile", 0))

@@ -464,9 +464,12 @@ ATTACKS: dict[str, tuple[Callable[[Path], Path], str]] = {
 
 @pytest.fixture(scope="module")
 def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Import a valid file first, so that Python's own imports happen before the watch begins."""
+    """Import a valid file and one of an unknown layer first, so that Python's own imports, which an unknown name makes
+    of all components, happen before the watch begins."""
     folder = tmp_path_factory.mktemp("sound")
     import_model(packed(folder / "m.keras"), runs_dir=folder / "runs")
+    with pytest.raises(FileRefused):
+        import_model(ATTACKS["get_file"][0](folder), runs_dir=folder / "runs")
 
 
 @pytest.fixture
