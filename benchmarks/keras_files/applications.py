@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras.src.applications.convnext import LayerScale
+from keras.src.backend.common import dtypes
 
 from benchmarks.keras_files.round_trip import KerasModel, Made
 
@@ -80,12 +81,19 @@ def make(
     return Made(model, {model.inputs[0].name: pictures})
 
 
-def in_float64(maker: Callable[[], Made], made: Made) -> Any:
-    """Return the model again with the same weights, computing in float64."""
+def in_float64(maker: Callable[[], Made], made: Made, *, drawn: str | None = None) -> Any:
+    """Return the model again with the same weights, computing in float64.
+
+    Weights whose path begins with `drawn` are as they were drawn, not rounded to float32. Keras on torch casts float64
+    to float32 in normalizations, unlike on TensorFlow: what does so is changed, for the rest of the process.
+    """
+    dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     model = maker().model
-    model.set_weights(made.model.get_weights())
+    for weight, value in zip(model.weights, made.model.get_weights(), strict=True):
+        if drawn is None or not weight.path.startswith(drawn):
+            weight.assign(value)
     return model
 
 

@@ -4,11 +4,13 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import torch
 
 from kerascli.foundation.errors import KerasCliError
 from kerascli.workflow.check import spec_of_run, summary_of
@@ -42,8 +44,8 @@ class KerasModel:
     """Least difference between the outputs for different rows, relative as the tolerance is; with less, equality of
     predictions would show nothing. 0 for a model whose output does not depend on its input, or is small beside 1."""
     exact: Callable[[Made], Any] | None = None
-    """Make the same Keras model in float64. Predictions that differ by more than the tolerance are equal if they are at
-    most `_FARTHER` times as far from this model's as Keras's own are: deep networks multiply errors of rounding."""
+    """Make the same Keras model in float64. Where predictions differ by more than the tolerance, those of both programs
+    in float64 decide: deep networks multiply errors of rounding."""
     exports: bool = True
     """False: the model has something that only the import knows, such as an operation that no file can be made of."""
     steps: "Callable[[KerasModel, Path, Result], Iterator[Result]] | None" = None
@@ -53,11 +55,8 @@ class KerasModel:
 
 
 ROWS = 3
-_FARTHER = 2.0
-"""Accepted ratio of two distances from a model in float64, each the median over the rows (see `median_gap`).
-
-With channels last, as here and in TensorFlow, oneDNN adds all products of a large kernel in one chain: the rounding
-error of one convolution is up to four times that with channels first, as in Keras on torch."""
+_IN_FLOAT64 = 1e-8
+"""Largest accepted difference of predictions in float64, which errors of rounding in float32 exceed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +116,7 @@ def _steps(given: KerasModel, folder: Path, result: Result) -> Iterator[Result]:
     if wrong := wrong_counts(imported, made.model):
         yield replace(result, outcome="differs", detail=wrong)
     yield (result := replace(result, step="predict"))
-    run = open_run(imported.record, device="cpu")
-    ours = list(predict_run(run, str(rows_file(run, made, inputs, folder / "x.npz"))).outputs.values())
-    result = judged(result, given, made, inputs, ours, theirs)
+    result = judged(result, given, made, inputs, partial(predicted, imported, made, inputs, folder / "x.npz"), theirs)
     if result.outcome != "same":
         yield result
     if not given.exports:
@@ -135,9 +132,18 @@ def _steps(given: KerasModel, folder: Path, result: Result) -> Iterator[Result]:
 
 
 def judged(
-    result: Result, given: KerasModel, made: Made, inputs: Any, ours: list[np.ndarray], theirs: list[np.ndarray]
+    result: Result,
+    given: KerasModel,
+    made: Made,
+    inputs: Any,
+    predict: Callable[[], list[np.ndarray]],
+    theirs: list[np.ndarray],
 ) -> Result:
-    """Return the result with the gap between predictions, and whether that is too large."""
+    """Return the result with the gap between Keras's predictions and those of `predict`, and whether it is too large.
+
+    In float64 both must agree; the detail has their distances from it in float32, too (see `median_gap`).
+    """
+    ours = predict()
     result = replace(result, gap=largest_gap(ours, theirs))
     if largest_gap(ours, theirs) <= given.tolerance:
         return result
@@ -145,9 +151,19 @@ def judged(
         return replace(result, outcome="differs", detail=_shapes(ours, theirs))
     model = given.exact(made)
     exact = predictions(model, _in_order(model, made.model, inputs))
-    own, of_keras = median_gap(ours, exact), median_gap(theirs, exact)
-    detail = f"{own:.1e} from float64, Keras {of_keras:.1e}"
-    return replace(result, outcome="same" if own <= _FARTHER * of_keras else "differs", detail=detail)
+    torch.set_default_dtype(torch.float64)
+    apart = largest_gap(predict(), exact)
+    torch.set_default_dtype(torch.float32)
+    detail = (
+        f"{median_gap(ours, exact):.1e} from float64, Keras {median_gap(theirs, exact):.1e}; {apart:.1e} in float64"
+    )
+    return replace(result, outcome="same" if apart <= _IN_FLOAT64 else "differs", detail=detail)
+
+
+def predicted(imported: Imported, made: Made, inputs: Any, path: Path) -> list[np.ndarray]:
+    """Return the predictions of an imported run for the inputs, which are written to a file at `path`."""
+    run = open_run(imported.record, device="cpu")
+    return list(predict_run(run, str(rows_file(run, made, inputs, path))).outputs.values())
 
 
 def _in_order(model: Any, like: Any, inputs: Any) -> dict[str, np.ndarray]:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, fx
 
 from kerascli.compiler.cache import cache_folder, make_own_cache
-from kerascli.compiler.torch_private import compile_in_process, compile_library, load_library
+from kerascli.compiler.onednn_matmul import COMPILED, onednn_is_faster, use_onednn
+from kerascli.compiler.torch_private import LIBRARY_OPTIONS, compile_in_process, compile_library, load_library
 from kerascli.compiler.tracing import trace
 from kerascli.foundation.cpus import processor
 
@@ -90,7 +91,7 @@ def _library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
 
 def digest_of(code: fx.GraphModule, examples: Sequence[Tensor]) -> str:
     """Return a digest of a graph, its input shapes, the CPU, the number of threads and the version of torch."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{COMPILED} {LIBRARY_OPTIONS}".encode())
     digest.update(f"{torch.__version__} {torch.version.git_version} {torch.get_num_threads()} {processor()}".encode())
     digest.update(code.code.encode())
     for name, constant in code.named_buffers():
@@ -134,11 +135,14 @@ def _results(code: fx.GraphModule) -> Sequence[Any]:
 
 
 def _without_gaps(code: fx.GraphModule, there: Sequence[int]) -> fx.GraphModule:
-    """Return a copy of a graph that returns only the results at the positions `there`; its nodes have no metadata."""
+    """Return a copy of a graph, with oneDNN's matrix products, that returns only the results at the positions `there`;
+    its nodes have no metadata."""
     results, graph = _results(code), fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     graph.graph_copy(code.graph, copies)
     graph.output([copies[results[place]] for place in there])
+    if onednn_is_faster():
+        use_onednn(graph, COMPILED)
     for node in graph.nodes:
         node.meta = {}
     return fx.GraphModule(code, graph)

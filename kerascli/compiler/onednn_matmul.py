@@ -26,6 +26,11 @@ torch.library.register_fake("kerascli::linear", _form, lib=_LIBRARY)
 
 _LARGE = 2**24
 """Minimum number of multiplications for which a matrix product is faster with oneDNN, which takes longer to start."""
+COMPILED = 2**21
+"""Minimum number of multiplications for which a matrix product is done by oneDNN in compiled graphs.
+
+In traced graphs, products between the two are as fast with oneDNN, but their numbers would change.
+"""
 
 
 @cache
@@ -38,10 +43,11 @@ def onednn_is_faster() -> bool:
     return torch.backends.mkldnn.is_available() and "AuthenticAMD" in processor()
 
 
-def use_onednn(graph: fx.Graph) -> None:
-    """Replace large float32 matrix products in a graph by oneDNN's, fused with a relu that follows."""
+def use_onednn(graph: fx.Graph, smallest: int = _LARGE) -> None:
+    """Replace float32 matrix products in a graph by oneDNN's, fused with a relu that follows, if they have `smallest`
+    multiplications at least."""
     for node in list(graph.nodes):
-        product = _product(node)
+        product = _product(node, smallest)
         if product is None:
             continue
         relu = _relu_after(node)
@@ -82,8 +88,9 @@ class Product(NamedTuple):
     bias: fx.Node | None = None
 
 
-def _product(node: fx.Node) -> Product | None:
-    """Return the operands if a graph node is a large float32 matrix product on the CPU, else None."""
+def _product(node: fx.Node, smallest: int) -> Product | None:
+    """Return the operands if a graph node is a float32 matrix product on the CPU of `smallest` multiplications at
+    least, else None."""
     if node.target is aten.mm.default:
         product = Product(*_nodes(node))
     elif node.target is aten.addmm.default and not node.kwargs:
@@ -96,7 +103,7 @@ def _product(node: fx.Node) -> Product | None:
         return None
     if product.bias is not None and product.bias.meta["val"].shape != right.shape[1:]:
         return None
-    return product if math.prod((*left.shape, right.shape[1])) >= _LARGE else None
+    return product if math.prod((*left.shape, right.shape[1])) >= smallest else None
 
 
 def _nodes(node: fx.Node) -> list[fx.Node]:

@@ -19,6 +19,11 @@ _KERNELS = {
 _FOLDED_ELEMENTS = 2**16
 """Maximum number of elements of a constant that is computed in advance; larger ones cost no more in each step."""
 
+_DIVIDED_ELEMENTS = 2**15
+"""Minimum number of elements for which torch divides an operation among threads."""
+_UNDIVIDED_PRODUCT = 2**18
+"""Maximum number of multiplications of a matrix product that takes one thread a few microseconds."""
+
 
 def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
     """Simplify a graph in place by all passes of this module; each pass follows those whose results it can use."""
@@ -50,6 +55,22 @@ def has_convolutions(graph: fx.Graph) -> bool:
     Batch normalization compiled for their memory layouts took twice the time of torch's kernel on two cores.
     """
     return any(node.target is aten.convolution.default for node in graph.nodes)
+
+
+def fits_one_thread(graph: fx.Graph) -> bool:
+    """Return True if a graph for the CPU has no operation that several threads would make much faster."""
+    for node in graph.nodes:
+        value = node.meta.get("val")
+        if isinstance(value, Tensor) and value.numel() >= _DIVIDED_ELEMENTS:
+            return False
+        name = node.target._schema.name if isinstance(node.target, OpOverload) else ""
+        if name in ("aten::mm", "aten::addmm"):
+            left, right = (each.meta["val"] for each in node.args[-2:])
+            if left.numel() * right.shape[1] > _UNDIVIDED_PRODUCT:
+                return False
+        elif name in _KERNELS and name != "aten::embedding":
+            return False
+    return True
 
 
 def drop_aliases(graph: fx.Graph) -> None:

@@ -10,7 +10,7 @@ from kerascli.compiler.compiling import Run, compiled, digest_of, is_compiled
 from kerascli.compiler.cuda_graph import Replayed
 from kerascli.compiler.interpreter import interpreted
 from kerascli.compiler.onednn_matmul import onednn_is_faster, use_onednn
-from kerascli.compiler.passes import simplify
+from kerascli.compiler.passes import fits_one_thread, simplify
 from kerascli.compiler.tracing import has_ordered, trace
 from kerascli.foundation import draws
 
@@ -41,7 +41,9 @@ class Program:
     def compiled(self, inputs: Sequence[Tensor]) -> FlatRunner:
         """Compile the program for inputs with the shapes of `inputs`; return a function that runs it. Raises what
         torch's compiler raises."""
-        return self._runner(compiled(self.code, self._examples(inputs)), inputs)
+        run = compiled(self.code, self._examples(inputs))
+        is_small = self.device.type == "cpu" and fits_one_thread(self.code.graph)
+        return self._runner(_in_one_thread(run) if is_small else run, inputs)
 
     def is_compiled(self, inputs: Sequence[Tensor]) -> bool:
         """Return True if `compiled` would load the program's native code from the cache instead of compiling it."""
@@ -72,6 +74,20 @@ class Program:
                 return run(*self.arguments(inputs, numbers))
 
         return runner
+
+
+def _in_one_thread(run: Run) -> Run:
+    """Let a function run in one thread: in a short step, several would wait for each other most of the time."""
+
+    def alone(*inputs: Tensor) -> Sequence[Tensor | None]:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return run(*inputs)
+        finally:
+            torch.set_num_threads(threads)
+
+    return alone
 
 
 def trace_program(

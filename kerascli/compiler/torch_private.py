@@ -61,15 +61,23 @@ def copy_all(targets: list[Tensor], sources: tuple[Tensor, ...]) -> None:
 _SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 
 
+# Precompiled headers would save a second, but are stored in the shared temporary folder. A loop is divided among
+# threads where torch's own operations are, too: in shorter ones, waiting for the others costs more than it saves.
+LIBRARY_OPTIONS = {
+    "cpp_cache_precompile_headers": False,
+    "aot_inductor.precompile_headers": False,
+    "cpp.min_chunk_size": 2**14,
+}
+"""Options of torch's compiler for the CPU, on which its code depends."""
+
+
 def compile_library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
     """Compile a graph for the CPU; return the path of the shared library that was made."""
     from torch._inductor import aot_compile
 
-    # Precompiled headers would save a second, but are stored in the shared temporary folder.
-    options = {"cpp_cache_precompile_headers": False, "aot_inductor.precompile_headers": False}
     quiet = warnings.catch_warnings(action="ignore")  # warnings of torch about its own code
     with torch.no_grad(), mock.patch.dict(os.environ, _SAFE_PATH), quiet:
-        return Path(str(aot_compile(code, tuple(examples), options=options)))
+        return Path(str(aot_compile(code, tuple(examples), options=LIBRARY_OPTIONS)))
 
 
 def load_library(library: Path) -> Callable[[list[Tensor]], list[Tensor]]:

@@ -24,9 +24,6 @@ from kerascli.model.runtime.weights import lasting
 
 CLASSES = Path(__file__).parent / "imagenet_classes.txt"
 """File with the names of ImageNet's 1,000 classes, as torchvision has them, a line each."""
-INPUT = "image"
-"""Name of the input of every network."""
-_CHANNELS = 3
 _STATISTICS = {"mean", "variance", "count"}
 """Weights of the layer `normalization` in Keras's files; the networks of kerascli have its numbers as settings."""
 
@@ -36,15 +33,9 @@ def application_spec(network: Application, arguments: Mapping[str, Any], size: i
 
     `arguments` are those of Keras's function. Raises Invalid (config errors).
     """
-    size = size or network.network.size
-    sections: dict[str | int, Any] = {"model": application_model(network, arguments, size)}
+    sections: dict[str | int, Any] = {"model": network.section(arguments, size)}
     references = References(Document(sections, {}, network.name), {}, NO_FACTS)
     return describe(sections, name=network.name, seed=0, data=None, inputs={}, targets=None, references=references)
-
-
-def application_model(network: Application, arguments: Mapping[str, Any], size: int) -> dict[str, Any]:
-    """Return a network as a `model` section for images of `size` pixels. Raises Invalid (config errors)."""
-    return {"inputs": {INPUT: [size, size, _CHANNELS]}, **network.model(arguments)}
 
 
 def published_weights(network: Application, arguments: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -93,7 +84,7 @@ def application_tensors(
     if not path.exists():
         raise DataError(f"there is no file '{safe_text(str(path))}'")
     spec = application_spec(network, arguments)
-    graph = Graph(spec.built)
+    graph, hint = Graph(spec.built), f"'kerascli explain {network.name}' shows the arguments"
     own = own_layers(spec.model, graph.specs, lasting(graph.weights()))
     with open_weights(path) as file:
         names = {layer.name for layer in file.layers}
@@ -104,8 +95,11 @@ def application_tensors(
                 f"'{file.name}' is not of {network.name} with these arguments: it has {counted(len(layers), 'layer')}"
             )
             first = f"with weights, the first '{safe_text(file.layers[0].name)}'; expected {len(own)}, '{own[0].name}'"
-            raise FileRefused(f"{text} {first}", hint=f"'kerascli explain {network.name}' shows the arguments")
-        tensors = matched_tensors(replace(file, layers=tuple(layers)), own, by_name=by_name)
+            raise FileRefused(f"{text} {first}", hint=hint)
+        try:
+            tensors = matched_tensors(replace(file, layers=tuple(layers)), own, by_name=by_name)
+        except FileRefused as refused:
+            raise FileRefused([replace(fault, hint=fault.hint or hint) for fault in refused.faults]) from None
     return tensors, _digest(path, "sha256")
 
 

@@ -15,13 +15,12 @@ from torch import Tensor, nn
 
 from kerascli.compiler.cache import existing_cache
 from kerascli.data.text.onnx_texts import with_texts
-from kerascli.foundation.disk.files import unique_keys
 from kerascli.foundation.errors import ConfigError, first_line, safe_text
 from kerascli.foundation.shapes import Shape, TensorSpec
 from kerascli.model.runtime.weights import Weight
 from kerascli.training.build import Experiment
 from kerascli.training.objectives.train_step import autocast
-from kerascli.training.tensor_file import read_header, read_tensors, tensor_pieces
+from kerascli.training.tensor_file import read_tensors, tensor_pieces
 
 MAX_ONNX_BYTES = 2**31 - 1
 """Largest size of an ONNX file in bytes, because the file is one protobuf message."""
@@ -74,15 +73,6 @@ def weights_file(
     return data, tensors, read_tensors(data, "the exported file")
 
 
-def model_of_safetensors(data: bytes) -> Any:
-    """Return the `model` section in the metadata of a sound safetensors file, or None. Raises ValueError."""
-    model = (read_header(io.BytesIO(data)).get("__metadata__") or {}).get("model")
-    try:
-        return None if model is None else json.loads(model, object_pairs_hook=unique_keys)
-    except RecursionError:
-        raise ValueError("its model is nested too deeply") from None
-
-
 def program_bytes(experiment: Experiment, inputs: Sequence[Tensor], texts: Mapping[str, str]) -> bytes:
     """Return a torch.export file of the model's forward pass, which accepts batches of any size.
 
@@ -94,28 +84,20 @@ def program_bytes(experiment: Experiment, inputs: Sequence[Tensor], texts: Mappi
     return out.getvalue()
 
 
-def run_program(data: bytes, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Run the program in the bytes of a torch.export file on the tensors `inputs`, and return its outputs."""
-    return list(torch.export.load(io.BytesIO(data)).module()(*inputs))
-
-
 def _program(module: nn.Module, inputs: Sequence[Tensor], shapes: Sequence[Shape]) -> Any:
+    """Return the traced graph of a module for batches of any size, and for any size of the axes of unknown size if the
+    module's code allows. Raises ConfigError."""
+    dim = torch.export.Dim
+    dynamic = tuple(
+        {0: dim.DYNAMIC, **{axis: dim.AUTO for axis, size in enumerate(shape, 1) if size is None}} for shape in shapes
+    )
     try:
         with torch.no_grad(), existing_cache(), warnings.catch_warnings(action="ignore"):  # of torch about its code
-            return torch.export.export(module.eval(), tuple(inputs), dynamic_shapes=(_dynamic(shapes),))
+            return torch.export.export(module.eval(), tuple(inputs), dynamic_shapes=(dynamic,))
     except ConfigError:
         raise
     except Exception as error:  # torch.export raises errors of many classes
         raise ConfigError(f"torch.export cannot export this model: {first_line(error)}") from error
-
-
-def _dynamic(shapes: Sequence[Shape]) -> tuple[dict[int, Any], ...]:
-    """Return the dynamic axes of each input for torch.export: the batch axis, and axes of unknown size if the model's
-    code allows."""
-    dim = torch.export.Dim
-    return tuple(
-        {0: dim.DYNAMIC, **{axis: dim.AUTO for axis, size in enumerate(shape, 1) if size is None}} for shape in shapes
-    )
 
 
 Tensors = tuple[dict[str, TensorSpec], dict[str, TensorSpec]]

@@ -18,7 +18,7 @@ from kerascli.interop.keras.places import numbered_groups, weights_by_path
 from kerascli.interop.keras_export.keras_file import ordered
 from kerascli.interop.keras_export.keras_graph import keras_graph
 from kerascli.interop.keras_export.keras_nodes import walk
-from kerascli.interop.keras_import.weights import Pairs, check_shapes, in_keras_2_order, listed, tensor_of, variables
+from kerascli.interop.keras_import.weights import Pairs, in_keras_2_order, listed, tensors, variables
 from kerascli.layers.base import BaseLayer
 from kerascli.model.ir.nodes import Call, Entry, Model
 from kerascli.model.runtime.weights import Weight
@@ -89,19 +89,17 @@ def open_weights(path: Path) -> Iterator[WeightsFile]:
             raise FileRefused(f"'{name}' is not a weights file of Keras: expected .weights.h5, .h5 or .keras")
         group = _MODEL if any(path.startswith(f"{_MODEL}/") for path in arrays.datasets()) else ""
         names = arrays.texts(group, "layer_names")
-        layers = _before_keras_3(arrays, group, names) if names else _of_keras_3(arrays)
+        layers = tuple(_before_keras_3(arrays, group, names) if names else _of_keras_3(arrays))
         if not layers:
             hint = "only files of Sequential and functional models can be read"
             raise FileRefused(f"'{name}' contains no weights of layers", hint=hint)
-        yield WeightsFile(name, file_digest(path), arrays, tuple(layers), by_place=not names)
+        yield WeightsFile(name, file_digest(path), arrays, layers, by_place=not names)
 
 
 def matched_tensors(file: WeightsFile, own: Sequence[LayerWeights[Weight]], *, by_name: bool) -> dict[str, Tensor]:
     """Return the arrays of a weights file by the names of the weights that they are for. Raises as `match`."""
     pairs, _ = match(file, own, by_name=by_name)
-    check_shapes(file.arrays, pairs)
-    arrays = file.arrays.arrays(path for _, path in pairs)
-    return {weight.name: tensor_of(array) for (weight, _), array in zip(pairs, arrays, strict=True)}
+    return {weight.name: values for weight, values in tensors(file.arrays, pairs)}
 
 
 def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Sequence[Weight]) -> list[LayerWeights[Weight]]:

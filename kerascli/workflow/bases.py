@@ -26,7 +26,6 @@ from kerascli.foundation.errors import (
     suggestion,
 )
 from kerascli.foundation.errors import Path as ConfigPath
-from kerascli.interop.applications import application_model
 from kerascli.interop.keras.objects import Refusals
 from kerascli.interop.keras_import.architecture import read_architecture
 from kerascli.interop.keras_import.model_file import open_model
@@ -143,7 +142,7 @@ def _of_application(
     except Invalid as invalid:
         raise invalid.below((*path, "application")) from None
     try:
-        section = application_model(network, arguments, network.network.size)
+        section = network.section(arguments)
     except Invalid as invalid:
         raise invalid.below(path) from None
     weights = parse_section(network.arguments, arguments, path).weights

@@ -155,3 +155,26 @@ def test_warnings_of_the_compiler_about_its_own_code_are_not_shown(monkeypatch: 
 
     monkeypatch.setitem(sys.modules, "torch._inductor", SimpleNamespace(aot_compile=aot_compile))
     assert compile_library(torch.fx.symbolic_trace(torch.nn.Identity()), [torch.zeros(1)]) == Path("program.so")
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs a torch with oneDNN")
+@needs_a_compiler
+def test_products_of_middle_size_are_done_by_onednn_where_it_is_faster(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, w = torch.linspace(-1, 1, 2**15).view(128, 256), torch.linspace(-2, 1, 2**15).view(256, 128)
+    code = code_of(lambda x, w: [None, (x @ w).relu(), x @ w[:, :16]], x, w)
+    made: list[str] = []
+
+    def compiles(code: fx.GraphModule, examples: list[Tensor]) -> Path:
+        made.append(code.code)
+        return compile_library(code, examples)
+
+    monkeypatch.setattr(compiling, "compile_library", compiles)
+    monkeypatch.setattr(compiling, "onednn_is_faster", lambda: True)
+    results = compiled(code, [x, w])(x, w)
+    assert made[0].count("kerascli.linear") == 1
+    assert made[0].count("aten.mm") == 1
+    assert "kerascli" not in code.code, "a traced graph keeps its products"
+    for result, expected in zip(results[1:], [(x @ w).relu(), x @ w[:, :16]], strict=True):
+        torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-4)

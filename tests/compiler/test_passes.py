@@ -13,6 +13,7 @@ from kerascli.compiler.onednn_matmul import use_onednn
 from kerascli.compiler.passes import (
     costly_operations,
     drop_aliases,
+    fits_one_thread,
     fold_batch_norm,
     fold_constants,
     fuse_relu,
@@ -62,6 +63,21 @@ def test_a_permutation_and_its_inverse_are_dropped_and_no_others() -> None:
     )
     drop_aliases(code.graph)
     assert targets(tidy(code)) == ["aten.add.Tensor", *["aten.permute.default"] * 2]
+
+
+@pytest.mark.parametrize(
+    ("function", "rows", "fits"),
+    [
+        (lambda x, w: F.linear(x, w, w[:, 0]).relu(), 32, True),
+        (lambda x, w: F.embedding(torch.arange(32), w), 32, True),
+        (lambda x, w: F.linear(x, w, w[:, 0]), 65, False),  # more than 2**18 multiplications
+        (lambda x, w: x[:, None] * w, 32, False),  # 2**17 elements
+        (lambda x, w: F.conv1d(x[None], w[:32, None, :3].expand(32, 32, 3)), 32, False),
+    ],
+    ids=["product", "embedding", "large product", "many elements", "convolution"],
+)
+def test_steps_that_one_thread_runs_are_small(function: Callable[..., object], rows: int, fits: bool) -> None:
+    assert fits_one_thread(noted(function, some(rows, 64), some(64, 64)).graph) == fits
 
 
 def test_a_view_of_another_shape_stays() -> None:

@@ -1,12 +1,13 @@
 """Programs traced from any module: tensors read, inputs and random draws, without a model or training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from kerascli.compiler import program
 from kerascli.compiler.cache import use_own_cache
 from kerascli.compiler.program import Program, trace_program
 from kerascli.foundation import draws
@@ -64,3 +65,22 @@ def test_a_compiled_program_does_what_the_module_does(tmp_path: Path, monkeypatc
     assert program.is_compiled([x])
     for ours, theirs in zip(found, expected(module, x, 0), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_a_small_compiled_program_runs_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def compiles(code: object, examples: object) -> Callable[..., Sequence[Tensor | None]]:
+        return lambda *inputs: threads.append(torch.get_num_threads()) or [inputs[0]]
+
+    monkeypatch.setattr(program, "compiled", compiles)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for width in (4, 2**16):
+            x = torch.ones(3, width)
+            trace_program(lambda x: [x * 2], [x]).compiled([x])([x], draws.Draws(0, "train", 0))
+            assert torch.get_num_threads() == 2
+        assert threads == [1, 2]
+    finally:
+        torch.set_num_threads(before)

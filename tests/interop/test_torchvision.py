@@ -24,7 +24,7 @@ from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
-from kerascli.workflow.interchange.init_from import init_weights
+from kerascli.workflow.interchange.init_from import InitWeights
 from kerascli.workflow.smoke import smoke
 from tests.support import config_data
 from tests.support.runs_harness import go_on, outcome, train, write
@@ -128,7 +128,8 @@ def without_data(config: Config) -> Experiment:
 def compared(config: Config, network: nn.Module, x: Tensor) -> None:
     """Compare in float64, so that only mistakes make a difference."""
     experiment = without_data(config)
-    begun = init_weights(experiment, config.phases[0], Path())
+    begun = InitWeights()
+    begun.load(experiment, config.phases[0], Path())
     assert len(begun.facts["init_from"]["weights"]) == len(experiment.weights)
     torch.set_default_dtype(torch.float64)
     try:
@@ -175,7 +176,7 @@ def test_the_config_sees_pixels_as_torchvision_does(
     config = open_config(path, flags=["size=32"]).phases[0]
     prepared = load_config_data(config)
     experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
-    init_weights(experiment, config, tmp_path)
+    InitWeights().load(experiment, config, tmp_path)
     [ours] = predict(experiment.module, rows_in_order(experiment, prepared.splits["test"]).epoch(0), seed=0).values()
     pixels = torch.from_numpy(Cifar10().load(config.context)["test"].array("x")).permute(0, 3, 1, 2) / 255
     mean, deviation = (torch.tensor(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
@@ -277,7 +278,7 @@ def test_a_base_may_be_a_shared_model(home: Path, tmp_path: Path, monkeypatch: p
     config = open_config(write(tmp_path, changed(SHARED, {"        - permute: [3, 1, 2]\n": ""})))
     experiment = without_data(config)
     with pytest.raises(ConfigError, match="kernel of 'classifier_0' needs channels first"):
-        init_weights(experiment, config, tmp_path)
+        InitWeights().load(experiment, config, tmp_path)
 
 
 def test_layers_are_mapped_in_torchvisions_own_spelling(

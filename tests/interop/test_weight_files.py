@@ -139,6 +139,14 @@ def test_what_does_not_fit_is_refused_in_words(
     assert not list((tmp_path / "runs").glob("*"))
 
 
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_file_without_weights_of_layers_is_refused(by_name: bool, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "m.weights.h5", "w") as file:
+        file.create_group("layers")
+    with pytest.raises(FileRefused, match="contains no weights of layers"):
+        taken(tmp_path / "m.weights.h5", by_name=by_name)
+
+
 def test_the_command_takes_weights_and_says_how_its_options_belong_together(tmp_path: Path) -> None:
     saved(model(), tmp_path, "keras_3")
     config(tmp_path)

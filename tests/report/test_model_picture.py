@@ -21,7 +21,7 @@ from kerascli.model.runtime.graph import Graph
 from kerascli.report.architecture import columns
 from kerascli.report.architecture.canvas import FigureCanvas
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, folded
-from kerascli.report.architecture.drawing import draw, encoded_model
+from kerascli.report.architecture.drawing import TitledDiagram, draw, encoded_model
 from kerascli.report.architecture.from_graph import diagram_of
 from kerascli.report.architecture.layered import Ranks, arrange
 from kerascli.report.architecture.layout import picture_of
@@ -34,10 +34,6 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 def graph_of(text: str, **flags: Any) -> Graph:
     document = parse_document(text, "model")
     return Graph(build(parse_model(document.data, {}, references=References(document, flags, None))))
-
-
-def measure(text: str, size: float, bold: bool) -> float:
-    return len(text) * size * 0.6
 
 
 def every(diagram: Diagram) -> Iterator[Box]:
@@ -186,9 +182,9 @@ def check_picture(diagram: Diagram, picture: Picture) -> None:
 @pytest.mark.parametrize("text", [RESIDUAL, SIAMESE])
 def test_boxes_cover_nothing_but_what_is_in_them_and_every_edge_is_drawn(text: str, expand: bool) -> None:
     diagram = diagram_of(graph_of(text), expand=expand)
-    picture = picture_of(diagram, measure)
+    picture = picture_of(diagram)
     check_picture(diagram, picture)
-    assert picture_of(diagram, measure) == picture
+    assert picture_of(diagram) == picture
 
 
 def test_a_use_of_a_block_is_a_box_and_equal_ones_in_a_row_are_one() -> None:
@@ -212,7 +208,7 @@ layers:
 """
     for expand in (False, True):
         diagram = diagram_of(graph_of(text), expand=expand)
-        check_picture(diagram, picture_of(diagram, measure))
+        check_picture(diagram, picture_of(diagram))
         assert [box.kind for box in diagram.boxes if box.role == "block"] == ["conv"] * 4
 
 
@@ -274,7 +270,7 @@ def test_repeated_layers_stand_once_in_a_frame() -> None:
     assert said(diagram_of(graph)) == ["input x", "repeat x60", "dense", "relu", "dropout", "dense", "output dense_60"]
     assert diagram_of(graph, expand=True).count() == 183
     for diagram in (diagram_of(graph), diagram_of(graph, expand=True)):
-        check_picture(diagram, picture_of(diagram, measure))
+        check_picture(diagram, picture_of(diagram))
 
 
 def test_numbers_of_axes_are_no_sizes() -> None:
@@ -318,7 +314,7 @@ def test_layers_that_differ_are_not_folded() -> None:
 def test_a_tall_picture_stands_in_columns_of_about_one_height() -> None:
     layers = ", ".join(f"{{dense: {units}}}" for units in range(1, 101))
     diagram = diagram_of(graph_of(f"{{inputs: {{x: [8]}}, layers: [{layers}]}}"))
-    picture = picture_of(diagram, measure)
+    picture = picture_of(diagram)
     check_picture(diagram, picture)
     ways = [line for line in picture.lines if line.leads_on]
     assert len(ways) >= 2
@@ -351,7 +347,7 @@ def test_a_picture_of_more_boxes_than_can_be_distinguished_is_refused() -> None:
     graph = graph_of("{inputs: {x: [2]}, layers: [{repeat: {times: 2100, layers: [relu]}}]}")
     with pytest.raises(ConfigError, match="at most 2,000"):
         encoded_model(graph, "long", ".png", expand=True)
-    assert draw(diagram_of(graph), "long", "", FigureCanvas).figure.get_size_inches()[1] < 5
+    assert draw(TitledDiagram("long", "", diagram_of(graph)), FigureCanvas).figure.get_size_inches()[1] < 5
 
 
 def kerascli(*words: str) -> str:

@@ -12,7 +12,7 @@ from kerascli.model.runtime.graph import Graph
 from kerascli.report.architecture.from_graph import diagram_of, whole_diagram
 from kerascli.report.architecture.layout import picture_of
 from kerascli.workflow.check import graphs_of, spec_of
-from tests.report.test_model_picture import check_picture, graph_of, kerascli, measure, said
+from tests.report.test_model_picture import check_picture, graph_of, kerascli, said
 from tests.support.models import parse_model
 from tests.support.runs_harness import write
 
@@ -30,7 +30,7 @@ def test_weights_targets_and_updates_stand_in_the_picture() -> None:
     """
     model = parse_model(parse_document(text, "model").data, {}, data_targets={"y": TensorSpec((3,))})
     diagram = diagram_of(Graph(build(model)))
-    check_picture(diagram, picture_of(diagram, measure))
+    check_picture(diagram, picture_of(diagram))
     assert {"weight mean", "update", "target y", "add_loss apart"} <= set(said(diagram))
     kinds = {box.key: box.kind for box in diagram.boxes}
     edges = {(kinds[edge.source], kinds[edge.target]) for edge in diagram.edges}
@@ -89,7 +89,7 @@ def test_what_updates_call_stands_beside_the_model_each_in_a_frame(
     config = write(tmp_path, TWO_UPDATES.replace("MODEL", model))
     _, graph, beside = graphs_of(spec_of(config, sets=[], flags=[]))
     diagram = whole_diagram(graph, beside, expand=expand)
-    check_picture(diagram, picture_of(diagram, measure))
+    check_picture(diagram, picture_of(diagram))
     inside = {
         "TAIL": ["tail", *["relu", "dense"] * expand],
         "GENERATOR": ["generator", "dense", "tail", "relu", "dense"],

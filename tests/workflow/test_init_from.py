@@ -26,7 +26,7 @@ from kerascli.training.evaluate import predict
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
-from kerascli.workflow.interchange.init_from import init_weights
+from kerascli.workflow.interchange.init_from import InitWeights
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.rows.command_rows import rows_of
 from tests.support.runs_harness import go_on, outcome, train, write
@@ -66,7 +66,7 @@ def begun(path: Path, runs: Path) -> dict[str, np.ndarray]:
     config = open_config(path)
     prepared = load_config_data(config)
     experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
-    init_weights(experiment, config, runs)
+    InitWeights().load(experiment, config, runs)
     outputs = predict(experiment.module, rows_in_order(experiment, prepared.splits["train"]).epoch(0), seed=0)
     return {
         "out": next(iter(outputs.values())).numpy(),

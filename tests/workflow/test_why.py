@@ -520,7 +520,7 @@ def test_pictures_of_worst_rows_get_their_maps(marked: LoadedRun, tmp_path: Path
     assert len(list((folder / "evaluations").glob("*.png"))) == 6
 
 
-def test_a_place_in_words_has_no_half(tmp_path: Path) -> None:
+def test_a_place_in_words_has_no_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The baseline of words is the most frequent one, whose share in itself is zero."""
     random = np.random.default_rng(8)
     town = random.choice(["Bern", "Rome", "Oslo"], 300, p=[0.4, 0.3, 0.3])
@@ -531,6 +531,13 @@ def test_a_place_in_words_has_no_half(tmp_path: Path) -> None:
     shares = {each.cells[0]: float(each.values[0]) for each in reasons.rows}
     assert shares["Bern"] == 0
     assert shares["Rome"] == pytest.approx(1, abs=0.1)
+    (tmp_path / "new.csv").write_text("town\nLima\n")  # no training row has its place among the inputs
+    monkeypatch.chdir(tmp_path)
+    [unseen] = explain(run, Question(["new.csv"])).rows
+    kernel = weights_of(run)["dense/kernel"][:, 0]
+    # out of vocabulary is the first of the one-hot places, the most frequent word, which is the baseline, the second
+    assert float(unseen.values[0]) == pytest.approx(float(kernel[0] - kernel[1]), abs=1e-4)
+    assert unseen.values[0] != 0
 
 
 def test_hostile_names_and_words_stay_text() -> None:

@@ -24,6 +24,8 @@ from kerascli.language.expressions.tree import Name
 from kerascli.language.section import BaseSection, parse_section
 
 IMAGENET = "imagenet"
+INPUT = "image"
+"""Name of the input of every network."""
 FOLDERS: dict[Path, None] = {Path(__file__).parents[2] / "applications": None}
 """Folders with families: that of kerascli, then those beside the plugins of configs."""
 _TYPES: Mapping[type, Any] = {bool: bool, int: PositiveInt, float: PositiveFloat}
@@ -109,6 +111,11 @@ class Application:
         paths that begin at an argument."""
         return self._filled(self.family.model, arguments)
 
+    def section(self, arguments: Mapping[Any, Any], size: int | None = None) -> dict[str, Any]:
+        """Return the network as a `model` section for images of `size` pixels (None: as published). Raises Invalid."""
+        side = size or self.network.size
+        return {"inputs": {INPUT: [side, side, 3]}, **self.model(arguments)}
+
     def weights(self, arguments: Mapping[Any, Any]) -> tuple[str, str | None] | None:
         """Return the address of the weights that Keras publishes, and their MD5 or SHA-256 if known; or None."""
         if self.family.weights is None:
@@ -158,11 +165,9 @@ def application_config(name: str, sets: Iterable[str], size: int | None) -> Docu
         return None
     arguments = override(Document({"weights": None}, {}, network.name), sets)
     try:
-        model = network.model(arguments.data)
+        return Document({"name": network.name, "model": network.section(arguments.data, size)}, {}, network.name)
     except Invalid as invalid:
         raise arguments.error(invalid.faults) from None
-    side = size or network.network.size
-    return Document({"name": network.name, "model": {"inputs": {"image": [side, side, 3]}, **model}}, {}, network.name)
 
 
 @cache

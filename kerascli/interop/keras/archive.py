@@ -29,13 +29,8 @@ _MEMBERS = (_METADATA, _CONFIG, _WEIGHTS)
 _ASSETS, _VOCABULARY = "assets/", "/vocabulary.txt"
 
 
-@dataclass(frozen=True, slots=True)
-class ByteRange:
-    """A range of bytes in an open file, such as the HDF5 weights file in a `.keras` file."""
-
-    file: IO[bytes]
-    start: int
-    size: int
+ByteRange = tuple[IO[bytes], int, int]
+"""Type of (open file, start, size) of a range of bytes, such as the HDF5 weights file in a `.keras` file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +57,8 @@ def open_arrays(path: Path, name: str) -> Iterator[tuple[BufferedReader, Archive
         if archive is None and head != hdf5.MAGIC:
             yield file, None, None
             return
-        weights = archive.weights if archive else ByteRange(file, 0, os.fstat(file.fileno()).st_size)
-        with weights.file, Hdf5(weights.file.fileno(), weights.start, weights.size, name) as arrays:
+        source, start, size = archive.weights if archive else (file, 0, os.fstat(file.fileno()).st_size)
+        with source, Hdf5(source.fileno(), start, size, name) as arrays:
             yield file, archive, arrays
 
 
@@ -158,7 +153,7 @@ def _weights_range(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Buffer
     file.seek(info.header_offset)
     header = file.read(30)
     start = info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-    return ByteRange(file, start, info.file_size)
+    return file, start, info.file_size
 
 
 def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> ByteRange:
@@ -169,4 +164,4 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Byt
     with archive.open(info) as member:
         shutil.copyfileobj(member, target, 2**20)
     target.flush()
-    return ByteRange(target, 0, os.fstat(target.fileno()).st_size)
+    return target, 0, os.fstat(target.fileno()).st_size

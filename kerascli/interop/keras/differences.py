@@ -40,9 +40,6 @@ class Difference:
     """Mapping from an argument to the argument that has taken its place in Keras's files if that is not null."""
 
 
-_RECURRENT = Difference(idle={"implementation": ANY, "time_major": False})
-_LOOKUP = Difference(idle={"vocabulary_size": ANY})
-
 DIFFERENCES: Mapping[str, Difference] = {
     "batch_normalization": Difference(
         idle={"renorm_momentum": ANY, "renorm": False, "renorm_clipping": None, "fused": ANY},
@@ -50,16 +47,13 @@ DIFFERENCES: Mapping[str, Difference] = {
     ),
     "discretization": Difference(replaced={"num_bins": "bin_boundaries"}),
     "embedding": Difference(idle={"input_length": ANY}),
-    "integer_lookup": _LOOKUP,
     "string_lookup": Difference(idle={"vocabulary_size": ANY, "oov_method": ANY}),
-    "text_vectorization": _LOOKUP,
-    "lstm": _RECURRENT,
-    "gru": _RECURRENT,
-    "simple_rnn": _RECURRENT,
-    "lstm_cell": _RECURRENT,
-    "gru_cell": _RECURRENT,
-    "random_color_degeneration": Difference(symmetric=frozenset({"factor"})),
-    "random_saturation": Difference(symmetric=frozenset({"factor"})),
+    **dict.fromkeys(("integer_lookup", "text_vectorization"), Difference(idle={"vocabulary_size": ANY})),
+    **dict.fromkeys(
+        ("lstm", "gru", "simple_rnn", "lstm_cell", "gru_cell"),
+        Difference(idle={"implementation": ANY, "time_major": False}),
+    ),
+    **dict.fromkeys(("random_color_degeneration", "random_saturation"), Difference(symmetric=frozenset({"factor"}))),
     "random_shear": Difference(symmetric=frozenset({"x_factor", "y_factor"})),
     "leaky_relu": Difference(renamed={"alpha": "negative_slope"}),
     "variance_scaling": Difference(values={"distribution": (("normal", "truncated_normal"),)}),
@@ -90,9 +84,8 @@ EXPORTED: Mapping[str, str] = {"GroupQueryAttention": "GroupedQueryAttention"}
 NAMED_FUNCTIONS = frozenset({"MeanMetricWrapper", "LossFunctionWrapper"})
 """Keras's wrapper classes of metric and loss functions; `fn` in their config names the function."""
 
-TENSORS_BY_NAME: Mapping[str, tuple[str, ...]] = {
-    "multi_head_attention": ("query", "value", "key"),
-    "group_query_attention": ("query", "value", "key"),
-}
+TENSORS_BY_NAME: Mapping[str, tuple[str, ...]] = dict.fromkeys(
+    ("multi_head_attention", "group_query_attention"), ("query", "value", "key")
+)
 """Mapping from each layer that Keras calls with several named tensors to their names, in the order of a node's
 `inputs`."""

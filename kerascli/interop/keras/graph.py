@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from kerascli.layers.merging.elementwise import ElementwiseMerge
 from kerascli.model.ir.nodes import Node
 
+T = TypeVar("T")
 Place = tuple[str, int]
 """Type of a pair (name of a layer, number of one of its calls), which identifies the call."""
 
@@ -64,6 +65,18 @@ def with_refs(value: Any, change: Callable[[Ref], Any]) -> Any:
             return {key: with_refs(item, change) for key, item in value.items()}
         case _:
             return value
+
+
+def ancestors(ends: Iterable[T], parents: Callable[[T], Iterable[T]]) -> set[T]:
+    """Return everything that can be reached from `ends` by the function `parents`, including `ends`."""
+    seen: set[T] = set()
+    pending = list(ends)
+    while pending:
+        item = pending.pop()
+        if item not in seen:
+            seen.add(item)
+            pending += parents(item)
+    return seen
 
 
 def keras_order(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[list[str], list[Place]]:

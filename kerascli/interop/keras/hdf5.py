@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -40,18 +39,14 @@ class Dataset:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     """numpy's dtype of the bytes in the HDF5 file; for bfloat16, which numpy lacks, uint16 with the same bits."""
-    is_bfloat16: bool = False
-
-    @classmethod
-    def named(cls, shape: Sequence[int], dtype: str) -> Self:
-        brain = dtype == "bfloat16"
-        return cls(tuple(shape), np.dtype("<u2" if brain else dtype), brain)
+    is_bfloat16: bool
 
     def read(self, data: bytes, start: int) -> np.ndarray:
-        """Return the values of the array from the bytes `data`, in which they begin at `start`; bfloat16 becomes
-        float32."""
+        """Return the values of the array from the bytes `data`, in which they begin at `start`, in this machine's byte
+        order; bfloat16 becomes float32."""
         values = np.frombuffer(data, self.dtype, math.prod(self.shape), start).reshape(self.shape)
-        return (values.astype(np.uint32) << 16).view(np.float32) if self.is_bfloat16 else values
+        own = values.astype(np.uint32 if self.is_bfloat16 else self.dtype.newbyteorder("="))
+        return (own << 16).view(np.float32) if self.is_bfloat16 else own
 
     @property
     def nbytes(self) -> int:
@@ -76,9 +71,7 @@ class Hdf5:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
 
@@ -86,7 +79,10 @@ class Hdf5:
         """Return the shape and dtype of every array in the HDF5 file, by the array's path. Raises FileRefused."""
         if self._datasets is None:
             headers: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
-            self._datasets = {path: Dataset.named(d["shape"], d["dtype"]) for path, d in headers.items()}
+            self._datasets = {
+                path: Dataset(tuple(shape), np.dtype(dtype), is_bfloat16)
+                for path, (shape, dtype, is_bfloat16) in headers.items()
+            }
         return self._datasets
 
     def text(self, path: str, name: str) -> str | None:

@@ -115,7 +115,8 @@ def _plain_link(group: Any, name: bytes, path: str) -> None:
         raise Refused(f"'{path}' is a soft link")
 
 
-def _plain_dataset(dataset: Any, path: str) -> dict[str, Any]:
+def _plain_dataset(dataset: Any, path: str) -> tuple[list[int], str, bool]:
+    """Return (shape, dtype, True if the numbers are bfloat16) of a dataset. Raises Refused for others."""
     settings, space = dataset.get_create_plist(), dataset.get_space()
     if settings.get_external_count():
         raise Refused(f"the values of '{path}' are in another file")
@@ -139,7 +140,7 @@ def _plain_dataset(dataset: Any, path: str) -> dict[str, Any]:
         raise Refused(f"'{path}' is compressed in chunks larger than itself")
     if count * dtype.itemsize > MAX_RATIO * max(dataset.get_storage_size(), 2**14):
         raise Refused(f"'{path}' is compressed more than {MAX_RATIO} to 1")
-    return {"shape": list(dataset.shape), "dtype": "bfloat16" if brain else dtype.newbyteorder("<").str}
+    return list(dataset.shape), "<u2" if brain else dtype.newbyteorder("<").str, brain
 
 
 def _text_attribute(dataset: Any, name: str) -> str | None:

@@ -25,15 +25,15 @@ class Refusals:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._unknown: dict[str, str | None] = {}
+        self._unknown: dict[str, None] = {}
         self._faults: list[Fault] = []
 
     def __len__(self) -> int:
         return len(self._unknown) + len(self._faults)
 
-    def unknown(self, name: str, hint: str | None = None) -> None:
+    def unknown(self, name: str) -> None:
         """Record a class or an operation in the Keras file that kerascli does not have; `check` raises for it."""
-        self._unknown.setdefault(safe_text(name, 80), hint)
+        self._unknown[safe_text(name, 80)] = None
 
     def add(self, text: str, hint: str | None = None) -> None:
         self._faults.append(Fault(safe_text(text, 300), hint=hint))
@@ -44,9 +44,8 @@ class Refusals:
         if self._unknown:
             names = list(self._unknown)
             more = f" and {len(names) - _NO_FAULTS} more" if len(names) > _NO_FAULTS else ""
-            hint = next((hint for hint in self._unknown.values() if hint), None)
             text = f"'{self._file}' uses what kerascli does not have: {', '.join(names[:_NO_FAULTS])}{more}"
-            faults.insert(0, Fault(text, hint=hint))
+            faults.insert(0, Fault(text))
         if faults:
             raise FileRefused(faults[:_NO_FAULTS])
 

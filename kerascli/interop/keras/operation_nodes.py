@@ -67,6 +67,7 @@ _CALLED = {
 """Mapping from an operation to its arguments, other than tensors, that Keras stores in the operation's call instead of
 its config."""
 _SETTINGS = {"clip": {"x_min", "x_max"}, "psnr": {"max_val"}}
+"""Mapping from an operation to its tensors that Keras stores in the operation's config."""
 _FIXED = {"relu": {"negative_slope", "max_value", "threshold"}}
 """Mapping from an operation to its arguments that the class in keras.ops does not have."""
 _MAKING_BOOLEANS = frozenset({"less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "logical_and",
@@ -199,16 +200,14 @@ class Operations(Evaluator):
 def _axes(items: Sequence[Node]) -> Iterator[tuple[Node, int | None]]:
     """Yield (item, axis that the item selects from) for a tensor's index; the axis is None for a new axis or an
     ellipsis."""
-    takes = [not isinstance(item, Everything) and not _is_new_axis(item) for item in items]
+    takes = [
+        not isinstance(item, Everything) and not (isinstance(item, Literal) and item.value is None) for item in items
+    ]
     behind = False
     for place, item in enumerate(items):
         behind = behind or isinstance(item, Everything)
         axis = -sum(takes[place:]) if behind else sum(takes[:place])
         yield item, axis if takes[place] else None
-
-
-def _is_new_axis(item: Node) -> bool:
-    return isinstance(item, Literal) and item.value is None
 
 
 def _class_of(name: str) -> tuple[str, str]:
@@ -224,7 +223,8 @@ def _arguments(op: Op, name: str, values: Mapping[str, Any]) -> tuple[dict[str, 
     kwargs: dict[str, Any] = {}
     skipped = False
     for key, parameter in op.parameters.items():
-        called = _is_called(name, key, parameter.annotation)
+        called = key in _CALLED.get(name, ()) or parameter.annotation in _TENSORS
+        called = called and key not in _SETTINGS.get(name, ())
         if key not in values:
             skipped = skipped or called
         elif key in _FIXED.get(name, ()):
@@ -240,13 +240,6 @@ def _arguments(op: Op, name: str, values: Mapping[str, Any]) -> tuple[dict[str, 
         else:
             settings[key] = values[key]
     return settings, args, kwargs
-
-
-def _is_called(name: str, key: str, annotation: Any) -> bool:
-    """Return True if Keras stores an operation's argument in the operation's call, not in its config."""
-    if key in _SETTINGS.get(name, ()):
-        return False
-    return key in _CALLED.get(name, ()) or any(annotation == kind for kind in _TENSORS)
 
 
 def has_several(function: str) -> bool:

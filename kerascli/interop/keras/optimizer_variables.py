@@ -26,6 +26,8 @@ _OPTIMIZERS_APART = frozenset({"rmsprop"})
 weight by weight."""
 _UNKNOWN_TO_KERAS = frozenset({"loss_scale_optimizer/skipped_steps"})
 """Names of states of kerascli's optimizers that Keras's optimizers do not have."""
+_PRODUCT = "product of momenta"
+"""Name of nadam's variable that kerascli computes; it is the last one in Keras's files."""
 _PRODUCT_TOLERANCE = 1e-4
 """Largest accepted error of nadam's product of momenta: far above float32's rounding, far below the effect of one
 factor."""
@@ -78,7 +80,7 @@ def _of_rule(rule: Optimizer, trained: Sequence[Weight], *, tracked: bool) -> It
             for slot in together:
                 yield from _of_slot(rule, weight, slot, tracked=tracked)
     if isinstance(rule, Nadam) and tracked:
-        yield Variable("product of momenta", (), is_state=False, value=rule.momentum_product)
+        yield Variable(_PRODUCT, (), is_state=False, value=rule.momentum_product)
 
 
 def _of_slot(rule: Optimizer, weight: Weight, slot: str, *, tracked: bool) -> Iterator[Variable]:
@@ -125,13 +127,10 @@ def state_from(
     variables = keras_variables(saved, trained)
     scale = LossScale(settings, torch.device("cpu")) if isinstance(settings, LossScaleOptimizer) else None
     state = {} if scale is None else scale.state()
-    unused: dict[str, np.ndarray] = {}
     for variable, array in zip(variables, arrays, strict=True):
         if variable.is_state:
-            values = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
-            state[variable.name] = finite_as(values, own[variable.name].dtype, f"the optimizer's '{variable.name}'")
-        else:
-            unused[variable.name] = array
+            what, dtype = f"the optimizer's '{variable.name}'", own[variable.name].dtype
+            state[variable.name] = finite_as(torch.from_numpy(array), dtype, what)
     if int(state["iterations"]) < 0:
         raise FileRefused("the optimizer's number of steps is negative")
     updates = _updates(settings.rule, state)
@@ -140,12 +139,11 @@ def state_from(
         scale.load(state)  # raises for an invalid scale
         if saved is not settings:
             notes.append(f"the file has no loss scale: training continues with {float(scale.factor):g}")
-    product = unused.get("product of momenta")
-    if product is not None:
-        expected = next(v for v in variables if v.name == "product of momenta").value(updates)
-        if not abs(float(product) - expected) <= _PRODUCT_TOLERANCE:
+    if variables[-1].name == _PRODUCT:
+        product, expected = float(arrays[-1]), variables[-1].value(updates)
+        if not abs(product - expected) <= _PRODUCT_TOLERANCE:
             notes.append(
-                f"nadam: the file's product of momenta is {float(product):.4g}, after {updates} updates it is "
+                f"nadam: the file's product of momenta is {product:.4g}, after {updates} updates it is "
                 f"{expected:.4g}, which training continues with"
             )
     return state, tuple(notes)

@@ -8,17 +8,14 @@ from kerascli.layers.base import BaseLayer
 from kerascli.model.runtime.weights import Weight
 
 _RECURRENT = frozenset({"lstm", "gru", "simple_rnn", "conv_lstm_1d", "conv_lstm_2d", "conv_lstm_3d"})
-_ATTENTION: Mapping[str, Mapping[str, str]] = {
-    "multi_head_attention": {
-        "query": "query_dense", "key": "key_dense", "value": "value_dense", "attention_output": "output_dense",
-        "gate": "_gate_dense",
-    },
-    "group_query_attention": {
-        "query": "_query_dense", "key": "_key_dense", "value": "_value_dense", "attention_output": "_output_dense",
-        "gate": "_gate_dense",
-    },
+_ATTENTION: Mapping[str, str] = {
+    "query": "query_dense", "key": "key_dense", "value": "value_dense", "attention_output": "output_dense",
+    "gate": "_gate_dense",
 }  # fmt: skip
-"""Mapping from an attention layer to a mapping from kerascli's names of its submodules to Keras's."""
+"""Mapping from kerascli's names of the submodules of `multi_head_attention` to Keras's; those of
+`group_query_attention` all begin with an underscore."""
+_INNER = {"time_distributed": "layer", "spectral_normalization": "layer", "rnn": "cell"}
+"""Mapping from a wrapper to the argument that is the layer in it, after which Keras names its group."""
 
 
 def keras_place(layer: BaseLayer, part: str) -> str:
@@ -32,16 +29,16 @@ def keras_place(layer: BaseLayer, part: str) -> str:
         return "cell"
     if not head:
         return ""
-    if kind in _ATTENTION:
-        return _ATTENTION[kind][head]
+    if kind == "multi_head_attention":
+        return _ATTENTION[head]
+    if kind == "group_query_attention":
+        return f"_{_ATTENTION[head].removeprefix('_')}"
     if kind == "bidirectional":
         forward = head.startswith("forward_")
         inner = layer.layer if forward else (layer.backward_layer or layer.layer)  # pyright: ignore[reportAttributeAccessIssue]
         return _joined("forward_layer" if forward else "backward_layer", keras_place(inner, rest))
-    if kind in {"time_distributed", "spectral_normalization"}:
-        return _joined("layer", keras_place(layer.layer, rest))  # pyright: ignore[reportAttributeAccessIssue]
-    if kind == "rnn":
-        return _joined("cell", keras_place(layer.cell, rest))  # pyright: ignore[reportAttributeAccessIssue]
+    if (inner := _INNER.get(kind)) is not None:
+        return _joined(inner, keras_place(getattr(layer, inner), rest))
     if kind == "stacked_rnn_cells":
         return _joined("cells", head)
     if kind == "pipeline":

@@ -69,10 +69,16 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
         group.attrs["backend"], group.attrs["keras_version"] = b"torch", KERAS_VERSION.encode()
         _name(group, "layer_names", [node.name for node in graph.layers])
         for node in graph.layers:
-            _legacy_layer(group.create_group(node.name), node, _under(weights, node))
+            own, layer = keras_2_order(_under(weights, node)), group.create_group(node.name)
+            names = [f"{node.name}{weight.name[len(node.ours) :]}" for weight in own]
+            _name(layer, "weight_names", names)
+            for name, weight in zip(names, own, strict=True):
+                layer[name] = array(weight)
         _name(group.create_group("top_level_model_weights"), "weight_names", [])
         if compiled is not None:
-            file.attrs["training_config"] = json.dumps(_training_config(compiled)).encode()
+            named = {key: compiled["optimizer"][key] for key in ("class_name", "config")}
+            others = {key: value for key, value in compiled.items() if key != "optimizer"}
+            file.attrs["training_config"] = json.dumps({**others, "optimizer_config": named}).encode()
     return out.getvalue()
 
 
@@ -120,14 +126,6 @@ def _under(weights: Sequence[Weight], node: KerasNode) -> list[Weight]:
     return [weight for prefix in prefixes for weight in weights if weight.name.startswith(prefix)]
 
 
-def _legacy_layer(group: Any, node: KerasNode, weights: Sequence[Weight]) -> None:
-    own = keras_2_order(weights)
-    names = [f"{node.name}{weight.name[len(node.ours) :]}" for weight in own]
-    _name(group, "weight_names", names)
-    for name, weight in zip(names, own, strict=True):
-        group[name] = array(weight)
-
-
 def _name(group: Any, attribute: str, names: Sequence[str]) -> None:
     data = np.asarray([name.encode() for name in names])
     count = 1
@@ -145,12 +143,6 @@ def _without_modules(value: Any) -> Any:
         return plain
     layers = [_without_modules(layer) for layer in value["config"]["layers"]]
     return {**plain, "config": {**value["config"], "layers": layers}}
-
-
-def _training_config(compiled: Mapping[str, Any]) -> dict[str, Any]:
-    optimizer = compiled["optimizer"]
-    named = {key: optimizer[key] for key in ("class_name", "config")}
-    return {**{key: value for key, value in compiled.items() if key != "optimizer"}, "optimizer_config": named}
 
 
 def _refuse_what_it_cannot_hold(graph: KerasGraph) -> None:

@@ -106,8 +106,10 @@ class _Writer:
                 self._nodes[lookup.name] = lookup
                 self._tensors[tensor] = Ref(lookup.name)
         for entry in self._scope.entries:
-            if isinstance(entry, Call):
-                self._call(entry)
+            if isinstance(entry, Call) and entry.of.layer is not None:
+                self._layer(entry.nodes[0], self._shared_name(entry.of))
+            elif isinstance(entry, Call):
+                self._model(entry)
             elif not entry.outputs:
                 kind = entry.layer.component_name
                 self._common.notes.append(f"'{entry.name}' ({kind}) is not exported: Keras's files cannot store it")
@@ -115,12 +117,6 @@ class _Writer:
                 self._expression(entry, entry.layer)
             else:
                 self._layer(entry, self._names.get(entry.name, entry.name))
-
-    def _call(self, call: Call) -> None:
-        if call.of.layer is not None:
-            self._layer(call.nodes[0], self._shared_name(call.of))
-        else:
-            self._model(call)
 
     def _shared_name(self, shared: Shared) -> str:
         if shared.weights not in self._shared:

@@ -9,7 +9,7 @@ from typing import Any
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.foundation.errors import Fault
 from kerascli.interop.keras.differences import GIVE_WHOLE_NUMBERS, NULLS
-from kerascli.language.component import Component, plain
+from kerascli.language.component import Component, changed_arguments, plain
 from kerascli.layers.base import BaseLayer
 from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
@@ -55,10 +55,8 @@ def keras_object(thing: Component, where: str, problems: list[Fault], **bookkeep
         problems.append(Fault(f"{where}: Keras 3 has no '{thing.component_name}'"))
         return {}
     config = {**bookkeeping, **settings_of(thing, where, problems)}
-    class_name, network = type(thing).__name__, OF_NETWORKS.get(thing.component_name)
-    if isinstance(thing, BaseLayer) and network is not None:
-        return serialized(network, class_name, config, registered=True)
-    return serialized(module, class_name, config)
+    network = OF_NETWORKS.get(thing.component_name) if isinstance(thing, BaseLayer) else None
+    return serialized(network or module, type(thing).__name__, config, registered=network is not None)
 
 
 def serialized(module: str, class_name: str, config: Mapping[str, Any], *, registered: bool = False) -> dict[str, Any]:
@@ -109,9 +107,7 @@ def to_keras(value: Any, where: str, problems: list[Fault]) -> Any:
 
 
 def _activation(value: Activation, where: str, problems: list[Fault]) -> Any:
-    fields = type(value).model_fields
-    settings = {name: getattr(value, name) for name in fields}
-    if all(setting == fields[name].default for name, setting in settings.items()):
+    if not changed_arguments(value):
         return value.component_name
     layer = _ACTIVATION_LAYERS.get(value.component_name)
     if layer is None:
@@ -119,7 +115,7 @@ def _activation(value: Activation, where: str, problems: list[Fault]) -> Any:
             Fault(f"{where}: in Keras, the activation '{value.component_name}' is a function without arguments")
         )
         return None
-    return serialized("keras.layers", layer, settings)
+    return serialized("keras.layers", layer, {name: getattr(value, name) for name in type(value).model_fields})
 
 
 def compile_config(spec: CompileSpec, outputs: Mapping[str, str]) -> tuple[dict[str, Any] | None, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kerascli.features.normalization import Normalization
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.graph import Ref, refs
 from kerascli.interop.keras.names import KerasNames, NameBook
@@ -21,11 +22,11 @@ from kerascli.interop.keras_import.calls import (
 )
 from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.model_section import ModelSection, written_input
-from kerascli.interop.keras_import.operations import NoOperation, expression, refuse
+from kerascli.interop.keras_import.operations import NoOperation, expression
 from kerascli.interop.keras_import.policies import Policies
 from kerascli.interop.keras_import.reading import Common, Owner, Reading, layer_places
 from kerascli.interop.keras_import.text_inputs import TextInput, with_text_inputs
-from kerascli.interop.keras_import.weights import is_adapted, layer_groups, refuse_other_layers, with_statistics
+from kerascli.interop.keras_import.weights import layer_groups, refuse_other_layers, with_statistics
 from kerascli.language.expressions.parser import MAX_LENGTH
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
@@ -110,7 +111,7 @@ class _Writer:
         settings = reading.settings(layer)
         if settings is None:
             return []
-        adapted = is_adapted(settings)
+        adapted = isinstance(settings, Normalization) and settings.mean is None  # weights in the file, not settings
         if adapted:
             settings = with_statistics(reading.owner(layer, "", settings), self.common.file)
         own = settings.component_name
@@ -141,16 +142,18 @@ class _Writer:
 
     def _operation(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         """Write an operation of keras.ops to the `model` section, as an `expr` node; return its outputs' names."""
+        refusals, what = self.common.refusals, f"{layer.class_name} of keras.ops"
         try:
             text = expression(layer, reading.call(layer, number), lambda ref: reading.tensors.get(ref, "_"))
         except NoOperation as error:
-            refuse(layer, str(error), self.common.refusals)
+            if reason := str(error):
+                refusals.add(f"{layer.name}: {what} is not supported: {reason}")
+            else:
+                refusals.unknown(f"operation {what}")
             return []
         if len(text) > MAX_LENGTH:
             hint = "make it a weight of a layer, and save the model again"
-            self.common.refusals.add(
-                f"{layer.name}: {layer.class_name} of keras.ops has a constant that is too long", hint
-            )
+            refusals.add(f"{layer.name}: {what} has a constant that is too long", hint)
             return []
         count = reading.results(layer, number)
         if has_several(text.partition("(")[0]):
@@ -167,7 +170,7 @@ class _Writer:
                 self.common.refusals.add(f"{layer.name}: a model is called with '{key}', which is not supported")
         path, place = (*reading.path, layer.name), reading.places[layer.name]
         model = read_model(layer.spec, layer.name)
-        count, used_anywhere = len(model.outputs), reading.used_results(layer)
+        count, used_anywhere = len(model.outputs), {ref.index for ref in reading.used if ref.layer == layer.name}
         used = [index for index in range(count) if index in used_anywhere] or [0]
         model = with_results(model, set(used))
         if len(tensors) != len(model.inputs):
@@ -183,23 +186,22 @@ class _Writer:
         names = self._names(reading, layer, number, used, f"{shared}_{number + 1}", None)
         return _in_place(self.section.add(shared, {}, {"inputs": tensors}, names), used, count)
 
-    def _shared(self, reading: Reading, layer: KerasLayer, model: KerasModel, name: str, place: str) -> list[str]:
-        """Write the model that a layer is, or wraps, to `shared`; return the names of its outputs."""
+    def _shared(self, reading: Reading, layer: KerasLayer, model: KerasModel, name: str, place: str) -> None:
+        """Write the model that a layer is, or wraps, to `shared`."""
         shared = reading.shared_names[layer.name] = self.book.give(name)
         inner = _Writer(self.common, model)
         results, owners = inner.write(model, list(inner.section.inputs), (*reading.path, layer.name), place)
-        self.section.shared[shared], ends = inner.section.end(results)
+        self.section.shared[shared], _ = inner.section.end(results)
         reading.owners[layer.name] = [replace(owner, prefix=f"{shared}/{owner.prefix}") for owner in owners]
-        return ends
 
     def _time_distributed(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
         """Write a Keras TimeDistributed that wraps a model, as a `time_distributed` node that calls a shared model."""
         if layer.name not in reading.shared_names:
             name, place = "_".join([*reading.path, model.name]), f"{reading.places[layer.name]}/layer"
-            reading.counts[layer.name] = len(self._shared(reading, layer, model, name, place))
+            self._shared(reading, layer, model, name, place)
         node = read_call(TimeDistributed, layer, reading.call(layer, number), reading)
         own = TimeDistributed.component_name
-        names = self._names(reading, layer, number, range(reading.counts[layer.name]), reading.full(layer), own)
+        names = self._names(reading, layer, number, range(len(model.outputs)), reading.full(layer), own)
         settings = {"layer": reading.shared_names[layer.name]}
         return self.section.add(own, settings, node, names)
 

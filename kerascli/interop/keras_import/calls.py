@@ -7,12 +7,13 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from typing import Any
 
 from kerascli.foundation.errors import FileRefused, safe_text
-from kerascli.interop.keras.graph import Call, Ref, refs, with_refs
+from kerascli.interop.keras.graph import Call, Ref, ancestors, refs, with_refs
 from kerascli.interop.keras.names import op_of
 from kerascli.interop.keras.objects import is_object, own_name
 from kerascli.layers.base import LAYERS
@@ -36,6 +37,12 @@ class KerasLayer:
     @property
     def config(self) -> dict[str, Any]:
         return self.spec["config"] if isinstance(self.spec["config"], dict) else {}
+
+    @property
+    def batch_shape(self) -> list[Any] | None:
+        """Shape of the input that the layer's config has, with the batch size; None if it has none."""
+        shape = self.config.get("batch_shape") or self.config.get("batch_input_shape")
+        return shape if isinstance(shape, list) else None
 
     @property
     def is_model(self) -> bool:
@@ -80,8 +87,8 @@ class KerasModel:
     def ordered(self) -> list[tuple[KerasLayer, int]]:
         """Return all calls of layers in topological order, ties in the file's order. Raises FileRefused for a cycle."""
         numbers = {name: number for number, name in enumerate(self.layers)}
-        calls = [(layer.name, number) for layer in self.layers.values() for number in range(len(layer.calls))]
-        needed = {place: set(self.layers[place[0]].calls[place[1]].parents()) for place in calls}
+        calls = ((name, number, call) for name, layer in self.layers.items() for number, call in enumerate(layer.calls))
+        needed = {(name, number): set(call.parents()) for name, number, call in calls}
         sorter = TopologicalSorter({place: before & needed.keys() for place, before in needed.items()})
         try:
             sorter.prepare()
@@ -153,7 +160,7 @@ def _sequential(name: str, layers: list[KerasLayer], config: Mapping[str, Any]) 
         raise FileRefused(f"'{safe_text(name)}' has no layers")
     if layers[0].class_name != "InputLayer":
         first = layers[0].config
-        shape = first.get("batch_shape") or first.get("batch_input_shape") or config.get("build_input_shape")
+        shape = layers[0].batch_shape or config.get("build_input_shape")
         if not isinstance(shape, list):
             text = f"the file does not have the input shape of '{safe_text(name)}'"
             raise FileRefused(text, hint="build the model (or call it once) before saving it")
@@ -264,26 +271,23 @@ def _check(model: KerasModel) -> None:
 def used_inputs(model: KerasModel) -> list[int]:
     """Return the indices of the inputs that a Keras model's outputs depend on, even in nested models; [0] if they
     depend on no input."""
-    results = _results(model)
-    reached: set[Ref] = set()
-    through: dict[str, list[int]] = {}
-    waiting = list(refs(model.outputs))
-    while waiting:
-        ref = waiting.pop()
+    results: defaultdict[str, set[int]] = defaultdict(set)
+    for ref in refs([model.calls, model.outputs]):
+        results[ref.layer].add(ref.index)
+
+    @cache
+    def through(name: str) -> list[int]:
+        return used_inputs(with_results(read_model(model.layers[name].spec, name), results[name]))
+
+    def before(ref: Ref) -> list[Ref]:
         layer = model.layers[ref.layer]
-        if ref in reached:
-            continue
-        reached.add(ref)
-        if not layer.calls:
-            continue
-        inputs = list(refs(layer.calls[ref.call]))
-        if layer.is_model:
-            if layer.name not in through:
-                inner = with_results(read_model(layer.spec, layer.name), results[layer.name])
-                through[layer.name] = used_inputs(inner)
-            inputs = [inputs[index] for index in through[layer.name] if index < len(inputs)]
-        waiting.extend(inputs)
-    return [index for index, (_, ref) in enumerate(model.inputs) if ref in reached] or [0]
+        inputs = list(refs(layer.calls[ref.call])) if layer.calls else []
+        if inputs and layer.is_model:
+            return [inputs[index] for index in through(layer.name) if index < len(inputs)]
+        return inputs
+
+    used = ancestors(refs(model.outputs), before)
+    return [index for index, (_, ref) in enumerate(model.inputs) if ref in used] or [0]
 
 
 def with_inputs(model: KerasModel, kept: list[int]) -> KerasModel:
@@ -294,11 +298,3 @@ def with_inputs(model: KerasModel, kept: list[int]) -> KerasModel:
 def with_results(model: KerasModel, used: set[int]) -> KerasModel:
     """Return a Keras model with only the outputs at the indices `used`, or only the first if `used` is empty."""
     return replace(model, outputs=[each for index, each in enumerate(model.outputs) if index in (used or {0})])
-
-
-def _results(model: KerasModel) -> defaultdict[str, set[int]]:
-    """Return, by layer name, the indices of the layer's outputs that a call or an output of the model refers to."""
-    results: defaultdict[str, set[int]] = defaultdict(set)
-    for ref in refs([model.calls, model.outputs]):
-        results[ref.layer].add(ref.index)
-    return results

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
-from kerascli.interop.keras.graph import Call, Place, Ref, keras_runs, refs
+from kerascli.interop.keras.graph import Call, Place, Ref, ancestors, keras_runs, refs
 from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, wrapped_model
 from kerascli.layers.attention.base import AttentionLayer
 from kerascli.layers.attention.multi_head_attention import MultiHeadAttention
@@ -164,15 +164,13 @@ class ImpliedMasks:
 
     def needed(self) -> Set[Place]:
         """Return the calls (layer name, call number) that an output of the model depends on."""
-        reached: set[Place] = set()
-        pending = list(refs(self._model.outputs))
-        while pending:
-            ref = pending.pop()
-            layer = self._model.layers[ref.layer]
-            if layer.calls and ref.place not in reached:
-                reached.add(ref.place)
-                pending += refs(self.without(layer, ref.call))
-        return reached
+        layers = self._model.layers
+
+        def before(place: Place) -> set[Place]:
+            inputs = refs(self.without(layers[place[0]], place[1]))
+            return {ref.place for ref in inputs if layers[ref.layer].calls}
+
+        return ancestors((ref.place for ref in refs(self._model.outputs) if layers[ref.layer].calls), before)
 
     def _all(self, value: Any) -> bool:
         tensors = list(refs(value))

@@ -90,8 +90,8 @@ def _entry(kind: str, arguments: dict[str, Any], keys: dict[str, Any], settings:
 
 def written_input(layer: KerasLayer) -> Any:
     """Return Keras's InputLayer in the form of an entry of `model.inputs` in a config. Raises FileRefused."""
-    shape = layer.config.get("batch_shape") or layer.config.get("batch_input_shape")
-    if layer.class_name != "InputLayer" or not isinstance(shape, list):
+    shape = layer.batch_shape
+    if layer.class_name != "InputLayer" or shape is None:
         raise FileRefused(f"'{safe_text(layer.name)}' is not an input with a shape")
     for flag in ("sparse", "ragged", "optional"):
         if layer.config.get(flag):

@@ -8,7 +8,7 @@ from typing import Any
 from kerascli.interop.keras.differences import ANY
 from kerascli.interop.keras.graph import Call, Ref, refs
 from kerascli.interop.keras.names import op_of
-from kerascli.interop.keras.objects import Refusals, short_number
+from kerascli.interop.keras.objects import short_number
 from kerascli.interop.keras_import.calls import KerasLayer
 from kerascli.ops.base import OPS, Axes, Numbers, Op, Sizes
 from kerascli.ops.expression import LEFT_OUT
@@ -68,7 +68,8 @@ def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> 
     function = op_of(layer.class_name)
     op = None if function is None else OPS.find(function)
     if op is None or function is None:
-        raise NoOperation(_reason_left_out(layer.class_name))
+        reasons = {name.replace("_", ""): reason for name, reason in LEFT_OUT.items()}
+        raise NoOperation(reasons.get(layer.class_name.lower(), ""))
     settings = remaining(function, {**layer.config, **call.kwargs})
     channels_first = function in CHANNELS and settings.pop("data_format", None) == "channels_first"
     one_of_three = settings.pop("compute_uv", True) is False
@@ -95,21 +96,8 @@ def _accepted(op: Op, function: str, settings: Mapping[str, Any]) -> dict[str, A
     return accepted
 
 
-def refuse(layer: KerasLayer, reason: str, refusals: Refusals) -> None:
-    """Add to `refusals` that a Keras operation cannot be imported, with the reason if there is one."""
-    if reason:
-        refusals.add(f"{layer.name}: {layer.class_name} of keras.ops is not supported: {reason}")
-    else:
-        refusals.unknown(f"operation {layer.class_name} of keras.ops")
-
-
 def _is_none_by_default(op: Op, key: str) -> bool:
     return key not in op.parameters or op.parameters[key].default in (None, inspect.Parameter.empty)
-
-
-def _reason_left_out(class_name: str) -> str:
-    reasons = {name.replace("_", ""): reason for name, reason in LEFT_OUT.items()}
-    return reasons.get(class_name.lower(), "")
 
 
 def _check_computed(op: Op, arguments: Sequence[Any], settings: Mapping[str, Any]) -> None:

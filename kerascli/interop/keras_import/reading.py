@@ -1,7 +1,6 @@
 """State of importing one Keras model: names of its tensors, its layers converted to kerascli's, the owners of its
 weights."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +56,6 @@ class Reading:
         self.owners: dict[str, list[Owner]] = {name: [] for name in model.layers}
         self.shared_names: dict[str, str] = {}
         """Mapping from Keras's name of a layer or model with several calls to its name in the config's `shared`."""
-        self.counts: dict[str, int] = {}
         self.preferred = {ref: key for key, ref in model.outputs if key is not None} if preferred else {}
         self.refusals = common.refusals
         self._file = common.file
@@ -68,9 +66,7 @@ class Reading:
         self.needed: Set[Place] = self._implied.needed()
         calls = [self.call(model.layers[name], number) for name, number in self.needed]
         self.used = set(refs([calls, model.outputs]))
-        self._most: defaultdict[Place, int] = defaultdict(int)
-        for ref in self.used:
-            self._most[ref.place] = max(self._most[ref.place], ref.index)
+        self._most = {ref.place: ref.index for ref in sorted(self.used, key=lambda ref: ref.index)}
 
     def call(self, layer: KerasLayer, number: int) -> Call:
         return self._implied.without(layer, number)
@@ -81,11 +77,7 @@ class Reading:
 
     def results(self, layer: KerasLayer, number: int) -> int:
         """Return how many outputs one call of a layer must have: the highest index of a used output, plus 1."""
-        return self._most[layer.name, number] + 1
-
-    def used_results(self, layer: KerasLayer) -> set[int]:
-        """Return the indices of the outputs of a layer that are used, in any of the layer's calls."""
-        return {ref.index for ref in self.used if ref.layer == layer.name}
+        return self._most.get((layer.name, number), 0) + 1
 
     def names(self, value: Any) -> list[str]:
         """Return the config names of all tensors in `value`, a part of the arguments of a Keras call."""

@@ -109,9 +109,8 @@ def fit_of_stateful(model: Mapping[str, Any]) -> dict[str, Any]:
     if not any(item.get("stateful") is True for item in walk(model["config"])):
         return {}
     read = read_model(model, "model")
-    configs = [read.layers[ref.layer].config for _, ref in read.inputs]
-    shapes = [config.get("batch_shape") or config.get("batch_input_shape") for config in configs]
-    sizes = {shape[0] if isinstance(shape, list) and shape else None for shape in shapes}
+    shapes = [read.layers[ref.layer].batch_shape for _, ref in read.inputs]
+    sizes = {shape[0] if shape else None for shape in shapes}
     size = next(iter(sizes)) if len(sizes) == 1 else None
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         hint = "give every input the same batch_size (keras.Input(batch_shape=...)), and save the model again"

@@ -5,13 +5,12 @@ Statistics that a layer adapted to data, which Keras stores as weights, become a
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import Any
 
 import numpy as np
 import torch
 
-from kerascli.features.normalization import Normalization
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.objects import short_number
@@ -109,14 +108,15 @@ def check_shapes(file: Hdf5, pairs: Pairs) -> None:
 
 def fill(file: Hdf5, pairs: Pairs) -> None:
     """Read values of weights from a Keras file one at a time, so that memory holds them once. Raises FileRefused."""
+    for weight, values in tensors(file, pairs):
+        weight.take(values)
+
+
+def tensors(file: Hdf5, pairs: Pairs) -> Iterator[tuple[Weight, torch.Tensor]]:
+    """Yield each weight with the values of its array in a Keras file. Raises FileRefused if a shape differs."""
     check_shapes(file, pairs)
     for (weight, _), array in zip(pairs, file.arrays(path for _, path in pairs), strict=True):
-        weight.take(tensor_of(array))
-
-
-def tensor_of(array: np.ndarray) -> torch.Tensor:
-    """Return an array of a Keras file as a tensor, in the byte order of this machine."""
-    return torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+        yield weight, torch.from_numpy(array)
 
 
 def _of_owner(owner: Owner, weights: Sequence[Weight], groups: dict[str, dict[int, str]]) -> Pairs:
@@ -164,11 +164,6 @@ def in_keras_2_order(weights: Sequence[Weight], paths: Sequence[str]) -> Pairs:
             text = f"weight '{weight.name}' would get '{safe_text(path)}': the file has another order of weights"
             raise FileRefused(text)
     return pairs
-
-
-def is_adapted(layer: BaseLayer) -> bool:
-    """Return True if the layer's mean and variance are stored as weights in the Keras file, not in its config."""
-    return isinstance(layer, Normalization) and layer.mean is None
 
 
 def with_statistics(owner: Owner, model: ModelFile) -> BaseLayer:

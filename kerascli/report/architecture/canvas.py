@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from kerascli.report.architecture.picture import Point
 from kerascli.report.architecture.text_widths import text_width
@@ -34,31 +34,11 @@ class Style:
     hatched: bool = False
 
 
-class Canvas(Protocol):
-    """Surface on which a diagram is drawn: boxes, lines, heads of arrows and texts, placed in pixels."""
-
-    def __init__(self, width: float, height: float, left: float, top: float) -> None:
-        """Create a canvas of a size in pixels; the picture's upper left corner is at (`left`, `top`)."""
-
-    def rounded(self, x: float, y: float, width: float, height: float, radius: float, style: Style) -> None:
-        """Draw a box with round corners."""
-
-    def path(self, start: Point, curves: Curves, color: str, dashes: Dashes) -> None:
-        """Draw a line."""
-
-    def triangle(self, points: Sequence[Point], color: str) -> None:
-        """Draw the head of an arrow."""
-
-    def text(
-        self, x: float, y: float, text: str, size: float, color: str, *, bold: bool = False, back: str | None = None
-    ) -> None:
-        """Write a text from `x` on, vertically centered at `y`; `back` is the color of the area behind it."""
-
-
 class SvgCanvas:
     """Canvas that is an SVG element; texts keep their widths whatever font a reader has."""
 
     def __init__(self, width: float, height: float, left: float, top: float) -> None:
+        """Create a canvas of a size in pixels; the picture's upper left corner is at (`left`, `top`)."""
         lines = element("path", d="M-1,1l2,-2M0,6l6,-6M5,7l2,-2", stroke="#9aa4b0", stroke_width=0.6)
         pattern = element("pattern", lines, id="frozen", width=6, height=6, patternUnits="userSpaceOnUse")
         box = f"{-left:.1f} {-top:.1f} {width:.1f} {height:.1f}"
@@ -69,6 +49,7 @@ class SvgCanvas:
         )  # fmt: skip
 
     def rounded(self, x: float, y: float, width: float, height: float, radius: float, style: Style) -> None:
+        """Draw a box with round corners."""
         place = {"x": f"{x:.1f}", "y": f"{y:.1f}", "width": f"{width:.1f}", "height": f"{height:.1f}", "rx": radius}
         if style.hatched:
             self.root.append(element("rect", fill="#ffffff", **place))
@@ -76,15 +57,18 @@ class SvgCanvas:
         self._add("rect", style.dashes, fill=fill, stroke=style.edge, stroke_width=style.width, **place)
 
     def path(self, start: Point, curves: Curves, color: str, dashes: Dashes) -> None:
+        """Draw a line."""
         steps = (f"{'C' if len(points) > 1 else 'L'}{' '.join(map(_place, points))}" for points in curves)
         self._add("path", dashes, d=f"M{_place(start)}{''.join(steps)}", fill="none", stroke=color, stroke_width=_LINE)
 
     def triangle(self, points: Sequence[Point], color: str) -> None:
+        """Draw the head of an arrow."""
         self._add("polygon", (), points=" ".join(map(_place, points)), fill=color)
 
     def text(
         self, x: float, y: float, text: str, size: float, color: str, *, bold: bool = False, back: str | None = None
     ) -> None:
+        """Write a text from `x` on, vertically centered at `y`; `back` is the color of the area behind it."""
         width = text_width(text, size, bold)
         if back is not None:
             area = {"x": f"{x - _PAD:.1f}", "y": f"{y - size / 2 - _PAD:.1f}", "width": f"{width + 2 * _PAD:.1f}"}
@@ -102,7 +86,7 @@ class SvgCanvas:
 
 
 class FigureCanvas:
-    """Canvas that is a matplotlib figure."""
+    """Canvas that is a matplotlib figure, with the methods of `SvgCanvas`."""
 
     def __init__(self, width: float, height: float, left: float, top: float) -> None:
         from matplotlib.figure import Figure
@@ -147,6 +131,10 @@ class FigureCanvas:
             fontweight="bold" if bold else "normal", fontfamily=_FONT, parse_math=False, zorder=5,
             bbox=area if back else None,
         )  # fmt: skip
+
+
+Canvas = SvgCanvas | FigureCanvas
+"""Surface on which a diagram is drawn: boxes, lines, heads of arrows and texts, placed in pixels."""
 
 
 def _place(point: Point) -> str:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from kerascli.report.architecture.picture import Point
+
 TOP = -30.0
 """Vertical position, in pixels, at which the line from the previous column ends; a column's first box begins at 0."""
 _TURN = 16.0
@@ -11,8 +13,6 @@ _TALL = 1500.0
 _BETWEEN = 64.0
 _SHAPE = 1.2
 """Desired ratio of height to width for a diagram that is split into columns."""
-
-Point = tuple[float, float]
 
 
 class Shift(NamedTuple):

@@ -1,7 +1,7 @@
 """Draw diagrams of models into files: SVG by kerascli itself, other images with matplotlib, or text for other tools."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,9 +16,8 @@ from kerascli.report.architecture.texts import dot, mermaid
 
 if TYPE_CHECKING:
     from kerascli.model.runtime.graph import Graph
-    from kerascli.model.runtime.summary import Summary
 
-C = TypeVar("C", bound=Canvas)
+C = TypeVar("C", SvgCanvas, FigureCanvas)
 
 _TEXTS = {".mmd": mermaid, ".dot": dot, ".gv": dot}
 SUFFIXES = (*plots.SUFFIXES, *_TEXTS)
@@ -26,6 +25,15 @@ MOST_BOXES = 2_000
 _MARGIN, _HEADING = 26.0, 40.0
 _INK, _GREY, _EDGE = "#20262e", "#5b6573", "#7f8a97"
 _FRAME = "#f5f7f9"
+
+
+@dataclass(frozen=True, slots=True)
+class TitledDiagram:
+    """Diagram of a model with its title and the line on its numbers of parameters."""
+
+    title: str
+    totals: str
+    diagram: Diagram
 
 
 def encoded_model(
@@ -36,37 +44,40 @@ def encoded_model(
     `suffix` (one of SUFFIXES) sets the format. Of the graphs `updates` (of `fit.train_step`), only shared layers not
     yet shown are drawn. Raises ConfigError for a model that is too large to draw.
     """
-    from kerascli.model.runtime.summary import summarize
-    from kerascli.report.architecture.from_graph import whole_diagram
-
-    diagram = whole_diagram(graph, updates, expand=expand)
-    totals = totals_text(summarize(graph, name, updates=updates))
+    titled = titled_diagram(graph, name, updates, expand=expand)
     if (write := _TEXTS.get(suffix.lower())) is not None:
-        return write(diagram, name, totals).encode()
-    if (count := diagram.count()) > MOST_BOXES:
+        return write(titled.diagram, name, titled.totals).encode()
+    if (count := titled.diagram.count()) > MOST_BOXES:
         hint = "without --expand, blocks and repeats are drawn once" if expand else "define repeated layers as a block"
         raise ConfigError(f"the diagram would have {count:,} boxes; at most {MOST_BOXES:,} can be drawn", hint=hint)
     if suffix.lower() == ".svg":
-        return markup.svg(draw(diagram, name, totals, SvgCanvas).root).encode()
-    return plots.encoded(draw(diagram, name, totals, FigureCanvas).figure, suffix)
+        return markup.svg(draw(titled, SvgCanvas).root).encode()
+    return plots.encoded(draw(titled, FigureCanvas).figure, suffix)
 
 
-def totals_text(summary: "Summary") -> str:
-    """Return the line of a diagram on the numbers of a model's parameters."""
+def titled_diagram(
+    graph: "Graph", name: str, updates: Sequence["Graph"] = (), *, expand: bool = False
+) -> TitledDiagram:
+    """Return the diagram of a model, and of the graphs `updates` (of `fit.train_step`), with the name as its title."""
+    from kerascli.model.runtime.summary import summarize
+    from kerascli.report.architecture.from_graph import whole_diagram
+
+    summary = summarize(graph, name, updates=updates)
     fixed = f", {summary.non_trainable:,} of them not trainable" if summary.non_trainable else ""
-    return f"{summary.total:,} parameters{fixed}"
+    totals = f"{summary.total:,} parameters{fixed}"
+    return TitledDiagram(name, totals, whole_diagram(graph, updates, expand=expand))
 
 
-def draw(diagram: Diagram, title: str, totals: str, kind: type[C]) -> C:
-    """Draw a model's diagram on a new canvas, with a title and `totals`, the line on numbers of parameters."""
-    picture = picture_of(diagram, text_width)
-    needed = text_width(title, 14.0, True) + text_width(f"   {totals}", DETAIL, False)
+def draw(titled: TitledDiagram, kind: type[C]) -> C:
+    """Draw a model's diagram on a new canvas, below its title and the line on numbers of parameters."""
+    picture, totals = picture_of(titled.diagram), f"   {titled.totals}"
+    needed = text_width(titled.title, 14.0, True) + text_width(totals, DETAIL, False)
     width, height = max(picture.width, needed) + 2 * _MARGIN, picture.height + 2 * _MARGIN + _HEADING
     left = (width - picture.width) / 2
     canvas = kind(width, height, left, _MARGIN + _HEADING)
-    x, y = _MARGIN - left, -_HEADING + 6.0
-    canvas.text(x, y, safe_text(title), 14.0, _INK, bold=True)
-    canvas.text(x + text_width(title, 14.0, True), y, f"   {totals}", DETAIL, _GREY)
+    y = -_HEADING + 6.0
+    end = _text(canvas, _MARGIN - left, y, titled.title, 14.0, color=_INK, bold=True)
+    _text(canvas, end, y, totals, DETAIL)
     _draw_picture(canvas, picture)
     return canvas
 
@@ -119,12 +130,9 @@ def _title(
     canvas: Canvas, placed: Placed, x: float, y: float, *, light: bool = False, back: str | None = None
 ) -> float:
     """Draw the kind (bold) and name of a diagram's box, starting at `x`; return the x at which they end."""
-    box = placed.box
-    name = f"  {box.name}" if box.name else ""
-    kind = text_width(box.title, TITLE, True)
-    _text(canvas, x, y, box.title, TITLE, color="#ffffff" if light else _INK, bold=True, back=back)
-    _text(canvas, x + kind, y, name, TITLE, color="#ffffff" if light else _GREY, back=back)
-    return x + (kind + text_width(name, TITLE, False))
+    name = f"  {placed.box.name}" if placed.box.name else ""
+    end = _text(canvas, x, y, placed.box.title, TITLE, color="#ffffff" if light else _INK, bold=True, back=back)
+    return _text(canvas, end, y, name, TITLE, color="#ffffff" if light else _GREY, back=back)
 
 
 def _rounded(
@@ -150,9 +158,11 @@ def _line(canvas: Canvas, line: Line) -> None:
 def _text(
     canvas: Canvas, x: float, y: float, text: str, size: float, *,
     color: str = _GREY, bold: bool = False, back: str | None = None,
-) -> None:  # fmt: skip
+) -> float:  # fmt: skip
+    """Draw a text, unless it is empty, starting at `x`; return the x at which it ends."""
     if text:
         canvas.text(x, y, safe_text(text), size, color, bold=bold, back=back)
+    return x + text_width(text, size, bold)
 
 
 def _tint(color: str, share: float) -> str:

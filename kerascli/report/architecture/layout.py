@@ -1,15 +1,13 @@
 """Compute the positions of a diagram's boxes, edges and labels, in pixels from its upper left corner."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
 from kerascli.report.architecture import columns
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, Role
 from kerascli.report.architecture.layered import Key, arrange
 from kerascli.report.architecture.picture import Label, Line, Picture, Placed, Point
-
-Measure = Callable[[str, float, bool], float]
-"""Function (text, font size in pixels, True if bold) -> width of the text in pixels."""
+from kerascli.report.architecture.text_widths import text_width
 
 TITLE, DETAIL, LABEL = 12.5, 10.5, 10.0
 """Font sizes of titles, details and edge labels of a diagram, in pixels."""
@@ -21,29 +19,26 @@ _FRAME_MARGIN = 18.0
 """Distance in pixels between the left and right border of a diagram's frame and the boxes in it."""
 
 
-def picture_of(diagram: Diagram, measure: Measure) -> Picture:
+def picture_of(diagram: Diagram) -> Picture:
     """Return the positions of everything in a diagram; a tall diagram is split into columns."""
-    return _Level(diagram, measure, whole=True).picture()
+    return _Level(diagram, whole=True).picture()
 
 
 class _Level:
     """Layout of one diagram, computed after the layouts of the diagrams in its frames."""
 
-    def __init__(self, diagram: Diagram, measure: Measure, *, whole: bool = False) -> None:
+    def __init__(self, diagram: Diagram, *, whole: bool = False) -> None:
         self.boxes = {box.key: box for box in diagram.boxes}
         self.edges = diagram.edges
         self.whole = whole
-        self.measure = measure
-        self.inner = {
-            key: _Level(box.inside, measure).picture() for key, box in self.boxes.items() if box.inside is not None
-        }
+        self.inner = {key: _Level(box.inside).picture() for key, box in self.boxes.items() if box.inside is not None}
         self.sizes = {key: self._size(box) for key, box in self.boxes.items()}
         self.out = {key: self._ports(key) for key in self.boxes}
         widths = {key: max(size[0], self._with_labels(key)) for key, size in self.sizes.items()}
         self.first = [key for key, box in self.boxes.items() if box.role == "entry"]
         self.last = [key for key, box in self.boxes.items() if box.role == "exit"]
         pairs = [(edge.source, edge.target) for edge in self.edges]
-        ports = [(self.out[edge.source][edge.tensor], self._entry(edge)) for edge in self.edges]
+        ports = [(self.out[e.source][e.tensor], self._crossing(e.target, "entry", e.tensor)) for e in self.edges]
         self.ranks = arrange(widths, pairs, ports=ports, first=self.first, last=self.last)
         self.tops, self.heights = self._rows()
         self.shifts = [columns.Shift(0.0, 0.0, 0.0)] * len(self.tops)
@@ -55,12 +50,12 @@ class _Level:
         if box.is_end:
             return 0.0, 0.0
         name = f"  {box.name}" if box.name else ""
-        title = self.measure(box.title, TITLE, True) + self.measure(name, TITLE, False)
+        title = text_width(box.title, TITLE, True) + text_width(name, TITLE, False)
         words = box.description
         if (inside := self.inner.get(box.key)) is not None:
-            needed = title + self.measure(f"   {words}", DETAIL, False)
+            needed = title + text_width(f"   {words}", DETAIL, False)
             return max(inside.width, needed) + 2 * _FRAME_MARGIN, inside.height
-        width = max(title, self.measure(words, DETAIL, False)) + 2 * _PADDING
+        width = max(title, text_width(words, DETAIL, False)) + 2 * _PADDING
         return max(width, 64.0), 2 * 5.0 + _LINE * (2 if words else 1)
 
     def _ports(self, key: str) -> dict[str, float]:
@@ -68,29 +63,23 @@ class _Level:
         are to the right."""
         tensors = {edge.tensor: edge.label for edge in self.edges if edge.source == key}
         if key in self.inner:
-            exits = self._crossings(key, "exit")
-            return {tensor: exits.get(f"exit {tensor}", exits.get(">", 0.0)) for tensor in tensors}
-        steps = [self.measure(label, LABEL, False) + 22.0 for label in list(tensors.values())[:-1]]
+            return {tensor: self._crossing(key, "exit", tensor) for tensor in tensors}
+        steps = [text_width(label, LABEL, False) + 22.0 for label in list(tensors.values())[:-1]]
         places = [*accumulate(steps, initial=0.0)]
         return {tensor: place - places[-1] / 2 for tensor, place in zip(tensors, places, strict=False)}
 
-    def _entry(self, edge: Edge) -> float:
-        """Return the x, relative to the middle of the frame that is the edge's target, at which the edge enters; 0 for
-        a box."""
-        entries = self._crossings(edge.target, "entry") if edge.target in self.inner else {}
-        return entries.get(f"entry {edge.tensor}", entries.get("<", 0.0))
-
-    def _crossings(self, key: str, role: Role) -> dict[str, float]:
-        """Return the x at which edges enter (or leave) a frame, relative to its middle, by the key of the entry or
-        exit."""
-        inside = self.inner[key]
-        return {each.box.key: each.middle - inside.width / 2 for each in inside.boxes if each.box.role == role}
+    def _crossing(self, key: str, role: Role, tensor: str) -> float:
+        """Return the x at which the edges of a tensor enter (or leave) a frame, relative to its middle; 0 for a box."""
+        if (inside := self.inner.get(key)) is None:
+            return 0.0
+        ends = {each.box.key: each.middle - inside.width / 2 for each in inside.boxes if each.box.role == role}
+        return ends.get(f"{role} {tensor}", ends.get("<" if role == "entry" else ">", 0.0))
 
     def _with_labels(self, key: str) -> float:
         if self.boxes[key].role == "exit":  # its label is drawn outside
-            return max(self.measure(f"{e.tensor}: {e.label}", LABEL, False) for e in self.edges if e.target == key)
+            return max(text_width(f"{e.tensor}: {e.label}", LABEL, False) for e in self.edges if e.target == key)
         labels = {edge.tensor: edge.label for edge in self.edges if edge.source == key}
-        right = [self.out[key][tensor] + self.measure(label, LABEL, False) + 12.0 for tensor, label in labels.items()]
+        right = [self.out[key][tensor] + text_width(label, LABEL, False) + 12.0 for tensor, label in labels.items()]
         return 2 * max(right, default=0.0)
 
     def _steps(self) -> Iterator[tuple[int, Key, Key, Edge]]:
@@ -136,7 +125,7 @@ class _Level:
                 drawn.add(inside, x + (width - inside.width) / 2, y)
         self._add_edges(drawn)
         points = [point for line in drawn.lines for point in line.points]
-        points += [(label.x + self.measure(label.text, LABEL, False), label.y) for label in drawn.labels]
+        points += [(label.x + text_width(label.text, LABEL, False), label.y) for label in drawn.labels]
         points += [corner for each in drawn.boxes for corner in each.corners]
         xs, ys = zip(*points, strict=True)
         left, top = min(xs), min(ys) if self.whole else 0.0
@@ -197,5 +186,7 @@ class _Level:
             step = min(26.0, (width - 16.0) / max(1, len(edges))) if width else 0.0
             for place, (_, number) in enumerate(sorted(edges)):
                 offset = (place - (len(edges) - 1) / 2) * step
-                points[number] = x + width / 2 + (self._entry(self.edges[number]) if key in self.inner else offset), y
+                if key in self.inner:
+                    offset = self._crossing(key, "entry", self.edges[number].tensor)
+                points[number] = x + width / 2 + offset, y
         return points

@@ -1,7 +1,6 @@
 """Keep the diagram of a model as JSON in a run's folder, so that its page can draw it without torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
 
@@ -9,30 +8,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from kerascli.foundation.errors import FileRefused
 from kerascli.report.architecture.canvas import SvgCanvas
-from kerascli.report.architecture.diagram import Diagram
-from kerascli.report.architecture.drawing import MOST_BOXES, draw, totals_text
+from kerascli.report.architecture.drawing import MOST_BOXES, TitledDiagram, draw, titled_diagram
 
 if TYPE_CHECKING:
     from kerascli.model.runtime.graph import Graph
 
 
-@dataclass(frozen=True, slots=True)
-class StoredDiagram:
-    """Diagram of a model with its title and the line on its numbers of parameters."""
-
-    title: str
-    totals: str
-    diagram: Diagram
-
-
 def diagram_json(graph: "Graph", name: str, updates: Sequence["Graph"] = ()) -> str:
     """Return the text of diagram.json for a model, and for the graphs `updates` (of `fit.train_step`)."""
-    from kerascli.model.runtime.summary import summarize
-    from kerascli.report.architecture.from_graph import whole_diagram
-
-    totals = totals_text(summarize(graph, name, updates=updates))
-    stored = StoredDiagram(name, totals, whole_diagram(graph, updates))
-    return TypeAdapter(StoredDiagram).dump_json(stored, exclude_defaults=True).decode() + "\n"
+    stored = titled_diagram(graph, name, updates)
+    return TypeAdapter(TitledDiagram).dump_json(stored, exclude_defaults=True).decode() + "\n"
 
 
 def diagram_svg(text: str) -> Element | None:
@@ -41,8 +26,8 @@ def diagram_svg(text: str) -> Element | None:
     Raises FileRefused if the text is not a diagram.
     """
     try:
-        stored = TypeAdapter(StoredDiagram).validate_json(text)
+        stored = TypeAdapter(TitledDiagram).validate_json(text)
     except ValidationError:
         raise FileRefused("diagram.json is damaged: it has values that kerascli does not write") from None
     too_large = stored.diagram.count() > MOST_BOXES
-    return None if too_large else draw(stored.diagram, stored.title, stored.totals, SvgCanvas).root
+    return None if too_large else draw(stored, SvgCanvas).root

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from kerascli.report.architecture.diagram import DARK, Box, Diagram
 
@@ -14,13 +13,8 @@ Way = tuple[str, ...]
 """Path to a box of a diagram: the keys of the frames around it, from the outermost, and the box's key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """An edge of a diagram between two boxes that are not frames."""
-
-    source: Way
-    target: Way
-    label: str
+Connection = tuple[Way, Way, str]
+"""Type of (source, target, label) of an edge of a diagram between two boxes that are not frames."""
 
 
 def connections(diagram: Diagram, at: Way = ()) -> list[Connection]:
@@ -32,18 +26,18 @@ def connections(diagram: Diagram, at: Way = ()) -> list[Connection]:
     edges: list[Connection] = []
     ends: dict[Way, dict[Way, None]] = {}  # where edges cross a frame -> the boxes that they lead to in it
     for box in diagram.boxes:
-        for each in connections(box.inside, (*at, box.key)) if box.inside is not None else ():
-            if _is_end(each.source[-1]):
-                ends.setdefault(each.source, {})[each.target] = None
-            elif _is_end(each.target[-1]):
-                ends.setdefault(each.target, {})[each.source] = None
+        for source, target, label in connections(box.inside, (*at, box.key)) if box.inside is not None else ():
+            if _is_end(source[-1]):
+                ends.setdefault(source, {})[target] = None
+            elif _is_end(target[-1]):
+                ends.setdefault(target, {})[source] = None
             else:
-                edges.append(each)
+                edges.append((source, target, label))
     for edge in diagram.edges:
         source, target = (*at, edge.source), (*at, edge.target)
         sources = ends.get((*source, f"exit {edge.tensor}")) or ends.get((*source, ">")) or [source]
         targets = ends.get((*target, f"entry {edge.tensor}")) or ends.get((*target, "<")) or [target]
-        edges += [Connection(first, second, edge.label) for first in sources for second in targets]
+        edges += [(first, second, edge.label) for first in sources for second in targets]
     return edges
 
 
@@ -63,9 +57,9 @@ def dot(diagram: Diagram, title: str, totals: str) -> str:
         '  edge [fontname="Helvetica", fontsize=9, color="#7f8a97"]',
         *_box_lines(diagram, _dot_box, (), ids),
     ]
-    for each in connections(diagram):
-        label = f" [label={_dot_quoted(each.label)}]" if each.label else ""
-        lines.append(f"  {ids[each.source]} -> {ids[each.target]}{label}")
+    for source, target, label in connections(diagram):
+        attribute = f" [label={_dot_quoted(label)}]" if label else ""
+        lines.append(f"  {ids[source]} -> {ids[target]}{attribute}")
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -74,9 +68,9 @@ def mermaid(diagram: Diagram, title: str, totals: str) -> str:
     ids: dict[Way, str] = {}
     lines = ["---", f"title: {json.dumps(f'{title}   {totals}', ensure_ascii=False)}", "---", "flowchart TB"]
     lines += _box_lines(diagram, _mermaid_box, (), ids)
-    for each in connections(diagram):
-        label = f'|"{each.label}"|' if each.label else ""
-        lines.append(f"  {ids[each.source]} -->{label} {ids[each.target]}")
+    for source, target, label in connections(diagram):
+        text = f'|"{label}"|' if label else ""
+        lines.append(f"  {ids[source]} -->{text} {ids[target]}")
     return "\n".join(lines) + "\n"
 
 

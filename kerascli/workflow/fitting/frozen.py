@@ -28,6 +28,7 @@ from kerascli.model.runtime.graph import Graph
 from kerascli.model.syntax.views import leading_to
 from kerascli.training.build import Experiment
 from kerascli.training.checks.row_independence import node_keeps_rows_apart, reduces_a_batch
+from kerascli.training.objectives.objective import full_precision
 from kerascli.training.objectives.train_step import GraphStep, autocast
 from kerascli.training.strategies.base import Strategy
 from kerascli.training.strategies.shared_file import file_of_machine
@@ -190,7 +191,7 @@ class _Frozen:
             if batch is not None:
                 outputs = self._run(batch).outputs
                 inputs = {name: batch.inputs[name] for name in self._taken if name in batch.inputs}
-                inputs |= {name: _single(each) for name, each in outputs.items()}
+                inputs |= {name: full_precision(each) for name, each in outputs.items()}
                 sections = {"inputs": inputs, "targets": batch.targets, "sample_weight": batch.sample_weight}
                 values = {
                     f"{key}/{name}": _padded(each, size) for key, own in sections.items() for name, each in own.items()
@@ -206,8 +207,3 @@ def _padded(values: Tensor, rows: int) -> Tensor:
     """Return values (N, *) with rows of zeros behind them: (rows, *)."""
     missing = rows - len(values)
     return torch.cat([values, values.new_zeros(missing, *values.shape[1:])]) if missing else values
-
-
-def _single(values: Tensor) -> Tensor:
-    """Return values in half precision as float32, which numpy has; others as they are."""
-    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values

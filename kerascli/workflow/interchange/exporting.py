@@ -1,6 +1,7 @@
 """Export a run's model to a file, which is compared with the model on random inputs before it is written."""
 
 import hashlib
+import io
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -251,7 +252,7 @@ def _graph(run: LoadedRun, kind: str) -> Exported:
     else:
         data, tensors = torch_files.program_bytes(experiment, example, texts), torch_files.model_tensors(experiment)
         with torch.no_grad():
-            outputs = torch_files.run_program(data, list(inputs.values()))
+            outputs = list(torch.export.load(io.BytesIO(data)).module()(*inputs.values()))
     difference = _difference(_outputs(experiment, inputs), outputs, experiment.module.precision)
     return Exported(data, tensors, difference, notes)
 

@@ -50,13 +50,38 @@ class InitWeights:
 
     def filling(self, config: Config, options: Options) -> Callable[[Experiment], None]:
         """Return a function that loads the initial weights of a config into a model, and fills this report."""
+        runs, downloads = options.source_runs or options.runs_dir, options.downloads_weights
+        return lambda experiment: self.load(experiment, config, runs, downloads=downloads)
 
-        def fill(experiment: Experiment) -> None:
-            runs, downloads = options.source_runs or options.runs_dir, options.downloads_weights
-            made = init_weights(experiment, config, runs, downloads=downloads)
-            self.facts, self.notes = made.facts, made.notes
+    def load(self, experiment: Experiment, config: Config, runs_dir: Path, *, downloads: bool = True) -> None:
+        """Load the weights that the sections `init_from` of a config name into a model, and report on them.
 
-        return fill
+        `runs_dir` is the folder in which a run is looked up by name. Without `downloads`, published weights that are
+        not on this machine stay random, with a warning.
+        """
+        self.facts, self.notes = {}, []
+        for path, section in experiment.spec.weight_sources.items():
+            base = str(path[2]) if len(path) > 2 else ""
+            place = config.document.mark((*path, section.source)).value
+            if not downloads and (absent := _absent(section)) is not None:
+                text = f"random weights: {absent} is not here, and a smoke test downloads none"
+                self.notes.append(Note(text, "warning", str(place)))
+                continue
+            with at_place(place):
+                source, facts = _source(section, base, experiment, config, config.init_folder(path), runs_dir)
+            own = {each.name.removeprefix(f"{base}/"): each for each in lasting(experiment.weights)}
+            own = own if not base else {name: each for name, each in own.items() if each.name != name}
+            with config.faults():
+                taken = _taken(section, experiment, own, source, path)
+                if not taken.values:
+                    raise _nothing(own, source, str(facts["source"]), path)
+                if section.torchvision is not None:
+                    refuse_flattened(experiment.spec.built, list(own.values()), taken.values)
+            for name, values in taken.values.items():
+                own[name].take(values)
+            facts = {**facts, "weights": sorted(taken.values)}
+            self.facts |= {"bases": {**self.facts.get("bases", {}), base: facts}} if base else {"init_from": facts}
+            self.notes.append(Note(_note(base or "weights", own, taken, str(facts["source"]))))
 
     def changed(self, recorded: Mapping[str, Any]) -> str | None:
         """Return a source whose file is not that of the run with these facts in its run.json; None if there is none."""
@@ -69,38 +94,6 @@ class InitWeights:
 def _by_key(facts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return the facts in run.json about the initial weights of shared models by name, and of the model by ''."""
     return {**facts.get("bases", {}), **({"": facts["init_from"]} if "init_from" in facts else {})}
-
-
-def init_weights(experiment: Experiment, config: Config, runs_dir: Path, *, downloads: bool = True) -> InitWeights:
-    """Load the weights that the sections `init_from` of a config name into a model, and return facts about them.
-
-    `runs_dir` is the folder in which a run is looked up by name. Without `downloads`, published weights that are not on
-    this machine stay random, with a warning.
-    """
-    report = InitWeights()
-    for path, section in experiment.spec.weight_sources.items():
-        base = str(path[2]) if len(path) > 2 else ""
-        place = config.document.mark((*path, section.source)).value
-        if not downloads and (absent := _absent(section)) is not None:
-            text = f"random weights: {absent} is not here, and a smoke test downloads none"
-            report.notes.append(Note(text, "warning", str(place)))
-            continue
-        with at_place(place):
-            source, facts = _source(section, base, experiment, config, config.init_folder(path), runs_dir)
-        own = {each.name.removeprefix(f"{base}/"): each for each in lasting(experiment.weights)}
-        own = own if not base else {name: each for name, each in own.items() if each.name != name}
-        with config.faults():
-            taken = _taken(section, experiment, own, source, path)
-            if not taken.values:
-                raise _nothing(own, source, str(facts["source"]), path)
-            if section.torchvision is not None:
-                refuse_flattened(experiment.spec.built, list(own.values()), taken.values)
-        for name, values in taken.values.items():
-            own[name].take(values)
-        facts = {**facts, "weights": sorted(taken.values)}
-        report.facts |= {"bases": {**report.facts.get("bases", {}), base: facts}} if base else {"init_from": facts}
-        report.notes.append(Note(_note(base or "weights", own, taken, str(facts["source"]))))
-    return report
 
 
 def _absent(section: InitFrom) -> str | None:

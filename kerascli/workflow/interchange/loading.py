@@ -1,6 +1,8 @@
 """Load the model of a Keras file or of an exported safetensors file: its weights, and config sections made from it."""
 
 import hashlib
+import io
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 
 from kerascli.config.describe import describe
 from kerascli.data.pipeline.prepare import no_stages
-from kerascli.foundation.disk.files import memory_limit, read_bytes
+from kerascli.foundation.disk.files import memory_limit, read_bytes, unique_keys
 from kerascli.foundation.errors import Fault, FileRefused, safe_text
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.names import KerasNames
@@ -22,7 +24,6 @@ from kerascli.interop.keras_import.model_file import ModelFile, open_model
 from kerascli.interop.keras_import.text_inputs import TextInput
 from kerascli.interop.keras_import.training import fit_of_stateful, optimizer_state, read_compile
 from kerascli.interop.keras_import.weights import Pairs, check_shapes, fill, read_weights
-from kerascli.interop.torch_files import model_of_safetensors
 from kerascli.language.component import Invalid
 from kerascli.model.ir.nodes import Model
 from kerascli.model.runtime.graph import Graph
@@ -30,7 +31,7 @@ from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.step import assign_weights, refuse_other_weights
-from kerascli.training.tensor_file import read_tensors
+from kerascli.training.tensor_file import read_header, read_tensors
 
 NO_LOSS = "the file has no loss: the run can predict, but cannot be evaluated or trained"
 """Note on an import without a loss."""
@@ -179,8 +180,8 @@ def _pairs(arrays: Hdf5, file: ModelFile, architecture: Architecture, weights: S
 
 def flat_optimizer(experiment: Experiment) -> FlatOptimizer | None:
     """Return a new optimizer of an imported model, as its `compile` section says; None if nothing is trainable."""
-    weights = [(w.name, w.tensor, w.spec) for w in experiment.weights if w.trainable]
-    trained = [(name, tensor, spec) for name, tensor, spec in weights if isinstance(tensor, nn.Parameter)]
+    weights = [w for w in experiment.weights if w.trainable]
+    trained = [(w.name, tensor, w.spec) for w in weights if isinstance(tensor := w.tensor, nn.Parameter)]
     assert experiment.spec.compile is not None
     return FlatOptimizer(experiment.spec.compile.optimizer, trained) if trained else None
 
@@ -208,9 +209,12 @@ def _load_safetensors(path: Path, name: str) -> Loaded:
 
 
 def _model_section(data: bytes, file: str) -> dict[str, Any]:
-    """Return the `model` section in a safetensors file's metadata. Raises FileRefused if there is none."""
+    """Return the `model` section in the metadata of a sound safetensors file. Raises FileRefused if there is none."""
+    model = (read_header(io.BytesIO(data)).get("__metadata__") or {}).get("model")
     try:
-        section = model_of_safetensors(data)
+        section = None if model is None else json.loads(model, object_pairs_hook=unique_keys)
+    except RecursionError:
+        raise FileRefused(f"'{file}' is damaged: its model is nested too deeply") from None
     except ValueError as error:
         raise FileRefused(f"'{file}' is damaged: {safe_text(str(error), 100)}") from None
     if not isinstance(section, dict):

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from kerascli.config.composition.applications import IMAGENET, Application
+from kerascli.config.composition.applications import IMAGENET, INPUT, Application
 from kerascli.config.config import Progress
 from kerascli.config.resolved import dump_model
 from kerascli.config.run import RunSpec
 from kerascli.data.base import Field
 from kerascli.foundation.errors import safe_text
 from kerascli.interop.applications import (
-    INPUT,
     application_spec,
     application_tensors,
     published_file,

@@ -140,11 +140,11 @@ def permutation_importance(run: LoadedRun, rows: Split, metric: str, repeats: in
             outputs = predictions(run, prepared(run, table.replaced(group, order)))
             worse[number] += (measure([outputs[pair.output] for pair, _, _ in compared]) - before) / repeats
     ends = np.nanquantile(worse[:, 1:], [0.025, 0.975], axis=1)
-    found = zip(map(" + ".join, groups), worse[:, 0].tolist(), *ends.tolist(), strict=True)
+    columns = zip(map(" + ".join, groups), worse[:, 0].tolist(), *ends.tolist(), strict=True)
     note = f"how much worse '{metric}' of {rows.rows:,} rows is if a column is shuffled ({repeats} times)"
     constant = set(input_columns(rows)).difference(*groups)
     notes = [note, *([f"no effect on the inputs of the first rows: {', '.join(sorted(constant))}"] if constant else [])]
-    return Reasons("permutation", "columns", (), notes, sorted(found, key=lambda each: -each[1]))
+    return Reasons("permutation", "columns", (), notes, sorted(columns, key=lambda each: -each[1]))
 
 
 def _measure(

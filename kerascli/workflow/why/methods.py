@@ -1,6 +1,5 @@
-"""Methods that explain each row: integrated gradients, the share of each place of the inputs in a score (Sundararajan
-et al., 2017); Grad-CAM, where a convolution speaks for a class (Selvaraju et al., 2017); occlusion, how much a score
-falls without a part of a picture or a word (Zeiler and Fergus, 2014)."""
+"""Methods that explain each row: integrated gradients (Sundararajan et al., 2017), Grad-CAM (Selvaraju et al., 2017),
+and occlusion of parts of pictures or of words (Zeiler and Fergus, 2014)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -149,14 +148,14 @@ def _on_line(graph: Graph) -> Iterator[_Line]:
                 continue
             if all(graph.specs[output].is_integer for output in node.outputs):
                 source |= dict.fromkeys(node.outputs, name)
-            elif node.layer.takes_integers:
+                continue
+            if node.layer.takes_integers:
                 handle = module.register_forward_hook(lambda _, __, output, name=name: line.at(name, output))
-                hooks.callback(handle.remove)
             else:
                 handle = module.register_forward_pre_hook(
-                    lambda _, given, names=names: tuple(map(line.at, names, given))
+                    lambda _, inputs, names=names: tuple(map(line.at, names, inputs))
                 )
-                hooks.callback(handle.remove)
+            hooks.callback(handle.remove)
         yield line
 
 
