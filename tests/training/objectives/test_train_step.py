@@ -357,6 +357,7 @@ def test_updates_that_are_repeated_draw_anew(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_traced_pass_is_the_module_s_pass(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "onednn_is_faster", lambda: False)
+    monkeypatch.setattr(programs, "fits_one_thread", lambda _: False)  # as many threads as the module
     experiment, _, plan = hard(tmp_path, "compile={jit_compile: false}")
     experiment.module.train()
     batches = [batch for batch, _ in zip(plan.batches(0, 0), range(2), strict=False)]
