@@ -85,13 +85,29 @@ def _traced(function: Callable[..., Any], examples: Sequence[Tensor]) -> fx.Grap
     return trace(function, [tensor.clone() for tensor in examples])
 
 
+_EMBEDDING_BACKWARD = (
+    "embedding_backward(Tensor grad, Tensor indices, int num_weights, int padding_idx, bool scale) -> Tensor"
+)
+"""Torch's own gradient of an embedding: that of its compiler adds rows in the order in which threads come to them."""
+_OPERATORS = torch.library.Library("kerascli", "FRAGMENT")
+_OPERATORS.define(_EMBEDDING_BACKWARD)
+
+
+def _embedding_form(grad: Tensor, indices: Tensor, num_weights: int, padding_idx: int, scale: bool) -> Tensor:
+    return grad.new_empty(num_weights, grad.shape[-1])
+
+
+_OPERATORS.impl("embedding_backward", torch.ops.aten.embedding_dense_backward.default, "CPU")
+torch.library.register_fake("kerascli::embedding_backward", _embedding_form, lib=_OPERATORS)
+
+
 def _library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
     return cache_folder() / "programs" / digest_of(code, examples) / _LIBRARY
 
 
 def digest_of(code: fx.GraphModule, examples: Sequence[Tensor]) -> str:
     """Return a digest of a graph, its input shapes, the CPU, the number of threads and the version of torch."""
-    digest = hashlib.sha256(f"{COMPILED} {LIBRARY_OPTIONS}".encode())
+    digest = hashlib.sha256(f"{COMPILED} {LIBRARY_OPTIONS} {_EMBEDDING_BACKWARD}".encode())
     digest.update(f"{torch.__version__} {torch.version.git_version} {torch.get_num_threads()} {processor()}".encode())
     digest.update(code.code.encode())
     for name, constant in code.named_buffers():
@@ -145,4 +161,6 @@ def _without_gaps(code: fx.GraphModule, there: Sequence[int]) -> fx.GraphModule:
         use_onednn(graph, COMPILED)
     for node in graph.nodes:
         node.meta = {}
+        if node.target is torch.ops.aten.embedding_dense_backward.default:
+            node.target = torch.ops.kerascli.embedding_backward.default
     return fx.GraphModule(code, graph)

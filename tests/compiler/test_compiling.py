@@ -69,6 +69,28 @@ def test_native_code_does_what_the_program_does(programs: Path, monkeypatch: pyt
     assert [path.name for path in programs.iterdir()] == [library.parent.name]
 
 
+def rows_added(gradient: Tensor, words: Tensor) -> list[Tensor]:
+    return [torch.ops.aten.embedding_dense_backward(gradient, words, 7, -1, False)]
+
+
+@needs_a_compiler
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
+def test_the_gradient_of_an_embedding_is_the_same_in_every_run(programs: Path) -> None:
+    """Several threads add thousands of rows to each of seven words, as in the traced graph, in one order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        gradient, words = torch.randn(20_000, 16), torch.randint(7, (20_000,))
+        run = compiled(code_of(rows_added, gradient, words), [gradient, words])
+        expected = rows_added(gradient, words)[0]
+        for _ in range(20):
+            (result,) = run(gradient, words)
+            assert result is not None
+            assert torch.equal(result, expected)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_what_is_there_is_not_made_again(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache key consists of the program's text, its constants, and the shapes and dtypes of its arguments."""
     monkeypatch.setattr(compiling, "_make", never)
