@@ -27,7 +27,8 @@ from tests.support.runs_harness import HARD, kerascli, outcome, train, write
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Cache folder of this test only."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # what is set below goes with the test
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
     use_own_cache()
     return tmp_path / "cache" / "kerascli" / "compiled" / "programs"
 
