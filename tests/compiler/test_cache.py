@@ -16,7 +16,8 @@ def test_a_cache_that_cannot_be_created_is_replaced_by_a_temporary_one(
     """As in a container whose home is read-only; here a file is where a folder should be."""
     (tmp_path / "home").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv(VARIABLE, "")  # what is set below goes with the test
+    monkeypatch.delenv(VARIABLE)
     use_own_cache()
     refused = os.environ[VARIABLE]
     with existing_cache():
