@@ -151,8 +151,10 @@ def _results(code: fx.GraphModule) -> Sequence[Any]:
 
 
 def _without_gaps(code: fx.GraphModule, there: Sequence[int]) -> fx.GraphModule:
-    """Return a copy of a graph, with oneDNN's matrix products, that returns only the results at the positions `there`;
-    its nodes have no metadata."""
+    """Return a copy of a graph that returns only the results at the positions `there`; its nodes have no metadata.
+
+    It has oneDNN's matrix products and torch's own gradients of embeddings.
+    """
     results, graph = _results(code), fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     graph.graph_copy(code.graph, copies)
