@@ -8,12 +8,12 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 import torch
 from torch import Tensor
 
-from kerascli.foundation.errors import counted, nearest, show, suggestion
+from kerascli.foundation.errors import counted, nearest, one_of, show, suggestion
 
 Number = int | float | bool
 Value = Tensor | Number
@@ -132,7 +132,7 @@ class Op:
             raise ArgumentError(f"{self.name}: expected a tensor or a number, got {describe(value)}")
         if kind in _KEPT:
             return value if isinstance(value, _KEPT[kind]) else as_tensor(value, device)
-        fits, words = _CHECKS[kind]
+        fits, words = _CHECKS.get(kind) or _check_of_words(get_args(kind))
         if not fits(value):
             two = self.name in {"max", "min"} and isinstance(value, Tensor)
             meant = f"; of two tensors write {self.name}imum(a, b)" if two else ""
@@ -172,6 +172,11 @@ def _is_whole(value: Any) -> bool:
 
 def _are_whole(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_whole, value))
+
+
+def _check_of_words(words: tuple[str | None, ...]) -> tuple[Callable[[Any], bool], str]:
+    """Return the check of an argument whose type is a `Literal` of these words, and the words for messages."""
+    return lambda v: isinstance(v, str | None) and v in words, one_of([f"'{word}'" for word in words if word])
 
 
 def _is_number(value: Any) -> bool:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -140,8 +141,12 @@ def repeat(x: Tensor, repeats: int, axis: int | None = None) -> Tensor:
     return x.unsqueeze(axis + 1).expand(sizes).flatten(axis, axis + 1)
 
 
+_PadMode = Literal["constant", "reflect", "symmetric"]
+_DataFormat = Literal["channels_last", "channels_first"]
+
+
 @op(keeps_integers=True)
-def pad(x: Tensor, pad_width: list, mode: str = "constant", constant_values: float | None = None) -> Tensor:  # type: ignore[type-arg]
+def pad(x: Tensor, pad_width: list, mode: _PadMode = "constant", constant_values: float | None = None) -> Tensor:  # type: ignore[type-arg]
     """Pad each axis by [before, after] elements; mode: 'constant' (0 or constant_values), 'reflect' or 'symmetric'."""
     widths = [list(pair) if isinstance(pair, list) else [pair, pair] for pair in pad_width]
     widths = widths * x.ndim if len(widths) == 1 else widths
@@ -151,10 +156,8 @@ def pad(x: Tensor, pad_width: list, mode: str = "constant", constant_values: flo
         flat = [n for pair in reversed(widths) for n in pair]
         x = x if constant_values is None else x.to(common_dtype(x, constant_values))
         return F.pad(x, flat, value=constant_values or 0.0)
-    if constant_values is not None or mode not in {"reflect", "symmetric"}:
-        raise ArgumentError(
-            "pad: mode: expected 'constant', 'reflect' or 'symmetric'; constant_values is for 'constant' only"
-        )
+    if constant_values is not None:
+        raise ArgumentError("pad: constant_values is for the mode 'constant' only")
     return _mirrored(x, widths, mode)
 
 
@@ -195,9 +198,9 @@ def slice_update(inputs: Tensor, start_indices: Sizes, updates: Tensor) -> Tenso
 
 
 @op(keeps_integers=True)
-def depth_to_space(x: Tensor, block_size: int, data_format: str = "channels_last") -> Tensor:
+def depth_to_space(x: Tensor, block_size: int, data_format: _DataFormat = "channels_last") -> Tensor:
     """Rearrange channels into space: (N, H, W, C * b * b) -> (N, H * b, W * b, C); channels_first: as pixel_shuffle."""
-    if _is_channels_first("depth_to_space", data_format):
+    if data_format == "channels_first":
         return F.pixel_shuffle(x, block_size)
     n, h, w, c = x.shape
     b = block_size
@@ -205,20 +208,13 @@ def depth_to_space(x: Tensor, block_size: int, data_format: str = "channels_last
 
 
 @op(keeps_integers=True)
-def space_to_depth(x: Tensor, block_size: int, data_format: str = "channels_last") -> Tensor:
+def space_to_depth(x: Tensor, block_size: int, data_format: _DataFormat = "channels_last") -> Tensor:
     """Rearrange space into channels, the inverse of depth_to_space; channels_first: as torch's pixel_unshuffle."""
-    if _is_channels_first("space_to_depth", data_format):
+    if data_format == "channels_first":
         return F.pixel_unshuffle(x, block_size)
     n, h, w, c = x.shape
     b = block_size
     return x.reshape(n, h // b, b, w // b, b, c).permute(0, 1, 3, 2, 4, 5).reshape(n, h // b, w // b, c * b**2)
-
-
-def _is_channels_first(name: str, data_format: str) -> bool:
-    if data_format not in {"channels_last", "channels_first"}:
-        text = f"{name}: data_format: expected 'channels_last' or 'channels_first', got '{data_format}'"
-        raise ArgumentError(text, "data_format")
-    return data_format == "channels_first"
 
 
 @op(keeps_integers=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation.errors import FileRefused, safe_text
+from kerascli.interop.keras.places import Owner
 from kerascli.model.runtime.weights import Weight, finite_as
 from kerascli.optimizers.adafactor import Adafactor
 from kerascli.optimizers.adam import Nadam
@@ -193,20 +194,19 @@ def _notes(settings: BaseOptimizer, updates: int) -> Iterator[str]:
 
 
 def notes_on_names(
-    rule: Optimizer, trained: Sequence[Weight], places: Sequence[tuple[Sequence[str], str]], model: Mapping[str, Any]
+    rule: Optimizer, trained: Sequence[Weight], owners: Sequence[Owner], model: Mapping[str, Any]
 ) -> Iterator[str]:
     """Yield a note on each weight that Keras's muon may update differently, because its name in Keras differs.
 
-    `places` are, for each layer, Keras's names from the model down and the prefix of its weights; `model` is Keras's
-    serialized model.
+    `owners` are the layers of Keras's serialized model `model`.
     """
     if not isinstance(rule, Muon):
         return
     above = (str(model["config"].get("name")),) if model["class_name"] == "Sequential" else ()
     for weight in trained:
-        layers, prefix = next((place for place in places if weight.name.startswith(f"{place[1]}/")), ((), ""))
-        leaf = weight.name[len(prefix) + 1 :]
-        names = ["/".join((*path, leaf)) for path in (layers[-1:], layers, (*above, *layers))]
+        owner = next(owner for owner in owners if weight.name.startswith(f"{owner.prefix}/"))
+        leaf = weight.name[len(owner.prefix) + 1 :]
+        names = ["/".join((*path, leaf)) for path in (owner.path[-1:], owner.path, (*above, *owner.path))]
         shape = tuple(weight.spec.shape)
         is_adam_s = rule.slot_shape("velocity", weight.name, shape) is not None
         if other := [name for name in names if (rule.slot_shape("velocity", name, shape) is not None) != is_adam_s]:

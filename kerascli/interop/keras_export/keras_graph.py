@@ -13,8 +13,8 @@ from kerascli.interop.keras import graph
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
 from kerascli.interop.keras.graph import MaskPlaces, Ref, keras_order
 from kerascli.interop.keras.operation_nodes import Inexpressible, Operations
-from kerascli.interop.keras_export.keras_nodes import KerasNode, functional, reached, sequential
-from kerascli.interop.keras_export.keras_scopes import Scope, meanings, shared_scope
+from kerascli.interop.keras_export import keras_nodes
+from kerascli.interop.keras_export.keras_nodes import KerasNode, Scope, meanings, shared_scope
 from kerascli.interop.keras_export.serialized import dtype_policy, layer_object, serialized
 from kerascli.interop.keras_export.vocabularies import TextLayer
 from kerascli.layers.expressions.base import ExpressionLayer
@@ -242,8 +242,8 @@ class _Writer:
         specs = {
             result: self._scope.specs[tensor] for tensor, result in self._tensors.items() if tensor in self._scope.specs
         }
-        description = None if len(ends) > 1 else sequential(name, nodes, ends[0])
-        description = description or functional(name, nodes, inputs, ends, specs, numbers)
+        description = None if len(ends) > 1 else keras_nodes.sequential(name, nodes, ends[0])
+        description = description or keras_nodes.functional(name, nodes, inputs, ends, specs, numbers)
         outputs = {ours: end.layer for ours, end in zip(self._scope.outputs, ends, strict=True)}
         return description, tuple(node for node in nodes if not node.is_operation), outputs
 
@@ -259,7 +259,7 @@ class _Writer:
         left = [node.ours for node in unused if node.layer is not None or node.inside]
         if left:
             self._common.notes.append(f"not exported, because no output depends on them: {', '.join(left)}")
-        return reached([self._nodes[each] for each in order], walked)
+        return keras_nodes.reached([self._nodes[each] for each in order], walked)
 
     def _ends(self) -> list[Ref]:
         """Return the tensors (`Ref`s) of the model's outputs. Keras names outputs by layer, so several outputs of

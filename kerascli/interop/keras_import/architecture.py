@@ -10,7 +10,7 @@ from kerascli.interop.keras.graph import Ref, refs
 from kerascli.interop.keras.names import KerasNames, NameBook
 from kerascli.interop.keras.objects import Refusals, changed_settings, written
 from kerascli.interop.keras.operation_nodes import has_several
-from kerascli.interop.keras_import.call_arguments import read_call
+from kerascli.interop.keras.places import Owner
 from kerascli.interop.keras_import.calls import (
     KerasLayer,
     KerasModel,
@@ -24,9 +24,9 @@ from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.model_section import ModelSection, written_input
 from kerascli.interop.keras_import.operations import NoOperation, expression
 from kerascli.interop.keras_import.policies import Policies
-from kerascli.interop.keras_import.reading import Common, Owner, Reading, layer_places
+from kerascli.interop.keras_import.reading import Common, Reading, layer_places, read_call
 from kerascli.interop.keras_import.text_inputs import TextInput, with_text_inputs
-from kerascli.interop.keras_import.weights import layer_groups, refuse_other_layers, with_statistics
+from kerascli.interop.keras_import.weights import refuse_other_layers, with_statistics
 from kerascli.language.expressions.parser import MAX_LENGTH
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
@@ -52,9 +52,11 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     kept = used_inputs(whole)
     model, texts = with_text_inputs(with_inputs(whole, kept), layer_places(whole, ""), file, refusals)
     refusals.check()
-    common = Common(refusals, file, Policies(refusals), layer_groups(file))
+    common = Common(refusals, file, Policies(refusals))
     writer = _Writer(common, model)
     results, owners = writer.write(model, list(writer.section.inputs), (), "", preferred=True)
+    if not len(refusals):
+        refuse_other_layers(file, common.layers)
     section, ends = writer.section.end(results)
     inputs, outputs = ([key or ref.layer for key, ref in tensors] for tensors in (model.inputs, model.outputs))
     tensor_names = dict(zip(writer.section.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
@@ -91,8 +93,6 @@ class _Writer:
             if (layer.name, number) in reading.needed:
                 results = self._call(reading, layer, number)
                 reading.tensors.update({Ref(layer.name, number, i): name for i, name in enumerate(results)})
-        if not len(self.common.refusals):
-            refuse_other_layers(self.common.groups.get(place, set()), reading, self.common.file)
         owners = [owner for name in model.layers for owner in reading.owners[name]]
         return [reading.tensors.get(ref, "_") for _, ref in model.outputs], owners
 

@@ -1,11 +1,17 @@
-"""Draw diagrams of models into files: SVG by kerascli itself, other images with matplotlib, or text for other tools."""
+"""Draw diagrams of models into files: SVG by kerascli itself, other images with matplotlib, or text for other tools.
+
+A run's folder has its diagram as JSON, so that its page can draw it without torch.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
+from xml.etree.ElementTree import Element
 
-from kerascli.foundation.errors import ConfigError, safe_text
+from pydantic import TypeAdapter, ValidationError
+
+from kerascli.foundation.errors import ConfigError, FileRefused, safe_text
 from kerascli.report import markup, plots
 from kerascli.report.architecture.canvas import Canvas, FigureCanvas, Style, SvgCanvas
 from kerascli.report.architecture.diagram import DARK, Diagram
@@ -169,3 +175,22 @@ def _tint(color: str, share: float) -> str:
     """Return a color mixed with white; `share` is the color's part in the mixture, from 0 to 1."""
     parts = (int(color[at : at + 2], 16) for at in (1, 3, 5))
     return "#" + "".join(f"{round(255 - share * (255 - part)):02x}" for part in parts)
+
+
+def diagram_json(graph: "Graph", name: str, updates: Sequence["Graph"] = ()) -> str:
+    """Return the text of diagram.json for a model, and for the graphs `updates` (of `fit.train_step`)."""
+    stored = titled_diagram(graph, name, updates)
+    return TypeAdapter(TitledDiagram).dump_json(stored, exclude_defaults=True).decode() + "\n"
+
+
+def diagram_svg(text: str) -> Element | None:
+    """Return the picture of a diagram, given the text of diagram.json; None if it is too large to draw.
+
+    Raises FileRefused if the text is not a diagram.
+    """
+    try:
+        stored = TypeAdapter(TitledDiagram).validate_json(text)
+    except ValidationError:
+        raise FileRefused("diagram.json is damaged: it has values that kerascli does not write") from None
+    too_large = stored.diagram.count() > MOST_BOXES
+    return None if too_large else draw(stored, SvgCanvas).root

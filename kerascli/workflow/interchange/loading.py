@@ -156,8 +156,7 @@ def _take_weights(
     if spec.compile is None or optimizer is None:
         return None
     trained = [weight for weight, _ in pairs if weight.trainable]
-    places = [(owner.path, owner.prefix) for owner in architecture.owners]
-    notes += notes_on_names(spec.compile.optimizer.rule, trained, places, file.model)
+    notes += notes_on_names(spec.compile.optimizer.rule, trained, architecture.owners, file.model)
     state = None
     if file.keras_3:  # Keras 2 wrote optimizer states in other orders
         own = {name: view.to("meta") for name, view in optimizer.state().items()}
