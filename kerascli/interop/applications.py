@@ -68,7 +68,9 @@ def published_file(address: str, digest: str | None, progress: Progress | None =
     download_file(address, local, digest=digest, shown=address, hint=hint, progress=progress)
     if digest is not None:
         kind = "md5" if len(digest) == 32 else "sha256"
-        if (own := _digest(local, kind)) != digest:
+        with open_regular(local) as file:
+            own = hashlib.file_digest(file, kind).hexdigest()
+        if own != digest:
             text = f"'{safe_text(str(local))}' is not the published file: its {kind.upper()} is {own}, not {digest}"
             raise FileRefused(text, hint="remove the file: it is then downloaded again")
     return local
@@ -92,18 +94,13 @@ def application_tensors(
         layers = {each: group for each, group in file.layers.items() if not file.weight_names(each) <= _STATISTICS}
         by_name = all(name in file.layers for name in names)
         if not by_name and len(layers) != len(names):
-            text = f"'{file.name}' is not of {network.name} with these arguments: it has"
             text = (
-                f"{text} {counted(len(layers), 'layer')} with weights, the first '{safe_text(next(iter(file.layers)))}'"
+                f"with weights, the first '{safe_text(next(iter(file.layers)))}'; expected {len(names)}, '{names[0]}'"
             )
-            raise FileRefused(f"{text}; expected {len(names)}, '{names[0]}'", hint=hint)
+            text = f"with these arguments: it has {counted(len(layers), 'layer')} {text}"
+            raise FileRefused(f"'{file.name}' is not of {network.name} {text}", hint=hint)
         try:
             tensors = matched_tensors(replace(file, layers=layers), own, weights, by_name=by_name)
         except FileRefused as refused:
             raise FileRefused([replace(fault, hint=fault.hint or hint) for fault in refused.faults]) from None
-    return tensors, _digest(path, "sha256")
-
-
-def _digest(path: Path, kind: str) -> str:
-    with open_regular(path) as file:
-        return hashlib.file_digest(file, kind).hexdigest()
+        return tensors, file.digest

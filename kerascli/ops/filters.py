@@ -10,12 +10,12 @@ from torch.nn import functional as F
 from kerascli.ops.base import ArgumentError, Sizes, as_float, op
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
-_Padding = Literal["valid", "same"]
+_Pad = Literal["valid", "same"]
 
 
 @op()
 def max_pool(
-    inputs: Tensor, pool_size: int | Sizes, strides: int | Sizes | None = None, padding: _Padding = "valid"
+    inputs: Tensor, pool_size: int | Sizes, strides: int | Sizes | None = None, padding: _Pad = "valid"
 ) -> Tensor:
     """Compute the maximum of each window of (N, *sizes, channels); padding: 'valid' or 'same'."""
     pools, steps = (F.max_pool1d, F.max_pool2d, F.max_pool3d), pool_size if strides is None else strides
@@ -25,7 +25,7 @@ def max_pool(
 
 @op()
 def average_pool(
-    inputs: Tensor, pool_size: int | Sizes, strides: int | Sizes | None = None, padding: _Padding = "valid"
+    inputs: Tensor, pool_size: int | Sizes, strides: int | Sizes | None = None, padding: _Pad = "valid"
 ) -> Tensor:
     """Compute the mean of each window of (N, *sizes, channels), without the padding of 'same'."""
     pools = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
@@ -54,11 +54,7 @@ def adaptive_average_pool(inputs: Tensor, output_size: int | Sizes) -> Tensor:
 
 @op()
 def conv(
-    inputs: Tensor,
-    kernel: Tensor,
-    strides: int | Sizes = 1,
-    padding: _Padding = "valid",
-    dilation_rate: int | Sizes = 1,
+    inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: _Pad = "valid", dilation_rate: int | Sizes = 1
 ) -> Tensor:
     """Compute a convolution in 1 to 3 dimensions; the kernel has the shape (*sizes, channels, filters)."""
     return _convolved("conv", inputs, kernel, strides, padding, dilation_rate)
@@ -66,11 +62,7 @@ def conv(
 
 @op()
 def depthwise_conv(
-    inputs: Tensor,
-    kernel: Tensor,
-    strides: int | Sizes = 1,
-    padding: _Padding = "valid",
-    dilation_rate: int | Sizes = 1,
+    inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: _Pad = "valid", dilation_rate: int | Sizes = 1
 ) -> Tensor:
     """Compute a convolution per channel; the kernel has the shape (*sizes, channels, filters per channel)."""
     whole = kernel.reshape(*kernel.shape[:-2], 1, -1)
@@ -80,7 +72,7 @@ def depthwise_conv(
 @op()
 def separable_conv(
     inputs: Tensor, depthwise_kernel: Tensor, pointwise_kernel: Tensor, strides: int | Sizes = 1,
-    padding: _Padding = "valid", dilation_rate: int | Sizes = 1,
+    padding: _Pad = "valid", dilation_rate: int | Sizes = 1,
 ) -> Tensor:  # fmt: skip
     """Compute a depthwise convolution, followed by a pointwise one (kernel sizes of 1)."""
     if any(size != 1 for size in pointwise_kernel.shape[:-2]):
@@ -90,7 +82,7 @@ def separable_conv(
 
 @op()
 def conv_transpose(
-    inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: _Padding = "valid",
+    inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: _Pad = "valid",
     output_padding: int | Sizes | None = None, dilation_rate: int | Sizes = 1,
 ) -> Tensor:  # fmt: skip
     """Compute a transposed convolution, which upsamples; the kernel has the shape (*sizes, filters, channels)."""
@@ -170,7 +162,7 @@ def _each(name: str, value: int | Sizes, count: int) -> list[int]:
 @op("image.extract_patches", keeps_integers=True)
 def extract_patches(
     images: Tensor, size: int | Sizes, strides: int | Sizes | None = None, dilation_rate: int | Sizes = 1,
-    padding: _Padding = "valid",
+    padding: _Pad = "valid",
 ) -> Tensor:  # fmt: skip
     """Extract windows of images (*, H, W, channels), or with 3 sizes of volumes, as vectors (*, H', W', patch)."""
     if not isinstance(size, int) and len(size) == 3:
@@ -181,7 +173,7 @@ def extract_patches(
 @op("image.extract_patches_3d", keeps_integers=True)
 def extract_patches_3d(
     volumes: Tensor, size: int | Sizes, strides: int | Sizes | None = None, dilation_rate: int | Sizes = 1,
-    padding: _Padding = "valid",
+    padding: _Pad = "valid",
 ) -> Tensor:  # fmt: skip
     """Extract windows of volumes (*, D, H, W, channels) as vectors: (*, D', H', W', patch)."""
     return _patches("image.extract_patches_3d", volumes, size, strides, dilation_rate, padding, 3)
@@ -193,8 +185,7 @@ def _patches(
     if x.ndim not in (rank + 1, rank + 2):
         raise ArgumentError(f"{name} needs a tensor of {rank + 2} axes, the batch first and channels last")
     y = x if x.ndim == rank + 2 else x.unsqueeze(0)
-    steps = size if strides is None else strides
-    sizes, strides, rates, margins = windows(name, y, size, steps, dilation, padding)
+    sizes, strides, rates, margins = windows(name, y, size, size if strides is None else strides, dilation, padding)
     y = F.pad(y, [0, 0, *margins])
     for axis, (count, stride, rate) in enumerate(zip(sizes, strides, rates, strict=True), 1):
         y = y.unfold(axis, (count - 1) * rate + 1, stride)[..., ::rate]  # appends an axis of the window's elements

@@ -114,8 +114,7 @@ def ssim(
 
 def _taps(x: Tensor, size: int, sigma: float) -> Tensor:
     """Return a Gaussian kernel of `size` weights that sum to 1."""
-    offset = torch.arange(size, dtype=x.dtype, device=x.device) - (size - 1) / 2
-    taps = torch.exp(-0.5 * (offset / sigma) ** 2)
+    taps = torch.exp(-0.5 * ((torch.arange(size, dtype=x.dtype, device=x.device) - (size - 1) / 2) / sigma) ** 2)
     return taps / taps.sum()
 
 
@@ -155,9 +154,8 @@ def pad_images(
     right_padding: int | None = None, target_height: int | None = None, target_width: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Pad images with zeros. For each axis, give two of: padding before, padding after, target size."""
-    height, width = images.shape[-3:-1]
-    top, bottom = _both_ends("pad_images", "height", top_padding, bottom_padding, target_height, height, 1)
-    left, right = _both_ends("pad_images", "width", left_padding, right_padding, target_width, width, 1)
+    top, bottom = _both_ends("pad_images", images, -3, top_padding, bottom_padding, target_height)
+    left, right = _both_ends("pad_images", images, -2, left_padding, right_padding, target_width)
     return F.pad(images, (0, 0, left, right, top, bottom))
 
 
@@ -168,22 +166,22 @@ def crop_images(
     target_width: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Crop images. For each axis, give two of: cropping before, cropping after, target size."""
-    height, width = images.shape[-3:-1]
-    top, bottom = _both_ends("crop_images", "height", top_cropping, bottom_cropping, target_height, height, -1)
-    left, right = _both_ends("crop_images", "width", left_cropping, right_cropping, target_width, width, -1)
-    return images[..., top : height - bottom, left : width - right, :]
+    top, bottom = _both_ends("crop_images", images, -3, top_cropping, bottom_cropping, target_height)
+    left, right = _both_ends("crop_images", images, -2, left_cropping, right_cropping, target_width)
+    return images[..., top : images.shape[-3] - bottom, left : images.shape[-2] - right, :]
 
 
 def _both_ends(
-    name: str, axis: str, before: int | None, after: int | None, target: int | None, size: int, sign: int
+    name: str, images: Tensor, axis: int, before: int | None, after: int | None, target: int | None
 ) -> tuple[int, int]:
-    """Return the padding (sign 1) or cropping (sign -1) of images before and after an axis, from two of three values.
+    """Return the padding or cropping of images before and after an axis, from two of three values.
 
     These are the sizes before and after, and the target size.
     """
-    ends = ("top", "bottom") if axis == "height" else ("left", "right")
+    size, sign = images.shape[axis], 1 if name == "pad_images" else -1
+    ends = ("top", "bottom", "height") if axis == -3 else ("left", "right", "width")
     if sum(value is None for value in (before, after, target)) != 1:
-        raise ArgumentError(f"image.{name}: expected two of {ends[0]}, {ends[1]} and target_{axis}")
+        raise ArgumentError(f"image.{name}: expected two of {ends[0]}, {ends[1]} and target_{ends[2]}")
     total = sign * (target - size) if target is not None else 0
     first = before if before is not None else total - (after or 0)
     last = after if after is not None else total - (before or 0)

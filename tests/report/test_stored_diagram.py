@@ -11,7 +11,7 @@ from kerascli.foundation.errors import FileRefused
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
 from kerascli.report.architecture.drawing import diagram_json, diagram_svg, encoded_model
-from kerascli.report.architecture.text_widths import text_width
+from kerascli.report.architecture.picture import text_width
 from tests.support.models import parse_model
 from tests.support.needs import library
 

@@ -67,8 +67,8 @@ class Inexpressible(Exception):
 
 
 AddOperation = Callable[[str, str, Mapping[str, Any], Sequence[Any], Mapping[str, Any]], str]
-"""Function that adds a call of a Keras operation, by its class, module, settings, arguments and arguments by name, and
-returns its name; the arguments hold tensors (as `Ref`s), numbers, lists and slices."""
+"""Function that adds a call of a Keras operation, by its class, module in keras.ops, settings, arguments and arguments
+by name, and returns its name; the arguments hold tensors (as `Ref`s), numbers, lists and slices."""
 
 
 class Operations(TensorEvaluator):
@@ -106,7 +106,7 @@ class Operations(TensorEvaluator):
             if backwards is not None and axis is not None:  # torch has no negative steps
                 value, item = self._run("flip", [value, axis]), backwards
             items.append(self._part(item))
-        result = Ref(self._add("GetItem", _module("numpy"), {}, [value, items if len(items) > 1 else items[0]], {}))
+        result = Ref(self._add("GetItem", "numpy", {}, [value, items if len(items) > 1 else items[0]], {}))
         self._dtypes[result] = self._dtypes.get(value, "")
         return result
 
@@ -156,7 +156,9 @@ class Operations(TensorEvaluator):
         if name != "cast":
             dtypes = INTEGERS if op.keeps_integers and name not in COUNTING else COUNTED
             values = {key: self._wide(value, dtypes) for key, value in values.items()}
-        result = Ref(self._add(*_class_of(name), *_arguments(op, name, values)))
+        class_name = _CLASSES.get(name) or "".join(word[:1].upper() + word[1:] for word in name.split("_"))
+        module = next((module for module, names in _ELSEWHERE.items() if name in names.split()), "numpy")
+        result = Ref(self._add(class_name, module, *_arguments(op, name, values)))
         self._dtypes[result] = "bool" if name in _MAKING_BOOLEANS else str(values.get("dtype") or "")
         return result
 
@@ -180,12 +182,6 @@ def _axes(items: Sequence[Node]) -> Iterator[tuple[Node, int | None]]:
         behind = behind or isinstance(item, syntax.Everything)
         axis = -sum(takes[place:]) if behind else sum(takes[:place])
         yield item, axis if takes[place] else None
-
-
-def _class_of(name: str) -> tuple[str, str]:
-    """Return the class of an operation in keras.ops, and the class's module."""
-    class_name = _CLASSES.get(name) or "".join(word[:1].upper() + word[1:] for word in name.split("_"))
-    return class_name, _module(next((module for module, names in _ELSEWHERE.items() if name in names.split()), "numpy"))
 
 
 def _arguments(op: Op, name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any], dict[str, Any]]:
@@ -218,7 +214,3 @@ def has_several(function: str) -> bool:
     """Return True if an operation returns several tensors, of which an index selects one."""
     op = OPS.find(function)
     return op is not None and op.has_several
-
-
-def _module(name: str) -> str:
-    return f"keras.src.ops.{name}"

@@ -74,9 +74,8 @@ def _of_rule(rule: Optimizer, trained: Sequence[Weight], *, tracked: bool) -> It
     for slot, used in (("average", rule.use_ema), ("gradient_accumulator", rule.gradient_accumulation_steps)):
         for weight in trained if used else ():
             yield Variable(f"{name}/{weight.name}/{slot}", tuple(weight.spec.shape))
-    slots = rule.slots()
-    apart = slots if name in _OPTIMIZERS_APART else [slot for slot in slots if slot in _SLOTS_APART]
-    for together in ([slot for slot in slots if slot not in apart], *([slot] for slot in apart)):
+    apart = [slot for slot in rule.slots() if slot in _SLOTS_APART or name in _OPTIMIZERS_APART]
+    for together in ([slot for slot in rule.slots() if slot not in apart], *([slot] for slot in apart)):
         for weight in trained:
             for slot in together:
                 yield from _of_slot(rule, weight, slot, tracked=tracked)
@@ -130,8 +129,8 @@ def state_from(
     state = {} if scale is None else scale.state()
     for variable, array in zip(variables, arrays, strict=True):
         if variable.is_state:
-            what, dtype = f"the optimizer's '{variable.name}'", own[variable.name].dtype
-            state[variable.name] = finite_as(torch.from_numpy(array), dtype, what)
+            values, what = torch.from_numpy(array), f"the optimizer's '{variable.name}'"
+            state[variable.name] = finite_as(values, own[variable.name].dtype, what)
     if int(state["iterations"]) < 0:
         raise FileRefused("the optimizer's number of steps is negative")
     updates = _updates(settings.rule, state)

@@ -37,12 +37,12 @@ def archive_bytes(
     saved = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        vocabularies = dict(vocabulary_files(graph.layers))
+        vocabularies = {name: text.encode() for name, text in vocabulary_files(graph.layers)}  # changes the layers
         for name, content in {
             "metadata.json": json.dumps({**graph.metadata, **saved}).encode(),
             "config.json": json.dumps(description).encode(),
             "model.weights.h5": _weights_bytes(graph, weights, state),
-            **{name: text.encode() for name, text in vocabularies.items()},
+            **vocabularies,
         }.items():
             archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), content)
     return out.getvalue()

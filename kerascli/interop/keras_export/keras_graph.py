@@ -13,8 +13,8 @@ from kerascli.interop.keras import graph
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
 from kerascli.interop.keras.graph import MaskPlaces, Ref, keras_order
 from kerascli.interop.keras.operation_nodes import Inexpressible, Operations
-from kerascli.interop.keras_export import keras_nodes
-from kerascli.interop.keras_export.keras_nodes import KerasNode, Scope, meanings, shared_scope
+from kerascli.interop.keras_export.keras_nodes import KerasNode, functional, reached, sequential
+from kerascli.interop.keras_export.keras_scopes import Scope, meanings, shared_scope
 from kerascli.interop.keras_export.serialized import dtype_policy, layer_object, serialized
 from kerascli.interop.keras_export.vocabularies import TextLayer
 from kerascli.layers.expressions.base import ExpressionLayer
@@ -177,7 +177,7 @@ class _Writer:
             return [self._of(tensor) for tensor in value]
         result = self._of(value)
         if key == "mask" and self._scope.specs[value].dtype != "bool":
-            return Ref(self._operation(node, "NotEqual", "keras.src.ops.numpy", {}, [result, 0], {}))
+            return Ref(self._operation(node, "NotEqual", "numpy", {}, [result, 0], {}))
         return result
 
     def _of(self, tensor: str) -> Ref:
@@ -220,7 +220,7 @@ class _Writer:
         """Add a Keras operation that computes (a part of) the model's node `node`, with the arguments of its call (by
         position, by name); return the operation's name."""
         name = self._unique(f"{node.name}_{class_name.lower()}")
-        made = serialized(module, class_name, {"name": name, **settings}, registered=True)
+        made = serialized(f"keras.src.ops.{module}", class_name, {"name": name, **settings}, registered=True)
         self._nodes[name] = KerasNode(name, made, [graph.Call(*call)], None, node.name)
         return name
 
@@ -242,8 +242,8 @@ class _Writer:
         specs = {
             result: self._scope.specs[tensor] for tensor, result in self._tensors.items() if tensor in self._scope.specs
         }
-        description = None if len(ends) > 1 else keras_nodes.sequential(name, nodes, ends[0])
-        description = description or keras_nodes.functional(name, nodes, inputs, ends, specs, numbers)
+        description = None if len(ends) > 1 else sequential(name, nodes, ends[0])
+        description = description or functional(name, nodes, inputs, ends, specs, numbers)
         outputs = {ours: end.layer for ours, end in zip(self._scope.outputs, ends, strict=True)}
         return description, tuple(node for node in nodes if not node.is_operation), outputs
 
@@ -259,7 +259,7 @@ class _Writer:
         left = [node.ours for node in unused if node.layer is not None or node.inside]
         if left:
             self._common.notes.append(f"not exported, because no output depends on them: {', '.join(left)}")
-        return keras_nodes.reached([self._nodes[each] for each in order], walked)
+        return reached([self._nodes[each] for each in order], walked)
 
     def _ends(self) -> list[Ref]:
         """Return the tensors (`Ref`s) of the model's outputs. Keras names outputs by layer, so several outputs of
@@ -273,8 +273,7 @@ class _Writer:
         ]
 
     def _identity(self, name: str, value: Any) -> Ref:
-        config = {"name": name, "dtype": dtype_policy(self._common.precision)}
-        made = serialized("keras.layers", "Identity", config)
+        made = serialized("keras.layers", "Identity", {"name": name, "dtype": dtype_policy(self._common.precision)})
         self._nodes[name] = KerasNode(name, made, [graph.Call([value])])
         return Ref(name)
 

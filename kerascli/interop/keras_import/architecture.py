@@ -48,7 +48,9 @@ class Architecture:
 
 def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     """Convert the model of a Keras file; adds what cannot be imported to `refusals`. Raises FileRefused."""
-    whole = read_model(file.model, _name(file.model))
+    config = file.model["config"]
+    name = config.get("name") if isinstance(config, dict) else None
+    whole = read_model(file.model, name if isinstance(name, str) else "model")
     kept = used_inputs(whole)
     model, texts = with_text_inputs(with_inputs(whole, kept), layer_places(whole, ""), file, refusals)
     refusals.check()
@@ -65,11 +67,6 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     notes += tuple(f"input '{name}' is not imported: no output depends on it" for name in left)
     of_texts = {name: text for name, text in zip(writer.section.inputs, texts, strict=True) if text is not None}
     return Architecture(section, KerasNames(writer.book.changed, *tensor_names), owners, precision, of_texts, notes)
-
-
-def _name(spec: Mapping[str, Any]) -> str:
-    name = spec["config"].get("name") if isinstance(spec["config"], dict) else None
-    return name if isinstance(name, str) else "model"
 
 
 class _Writer:
@@ -116,9 +113,11 @@ class _Writer:
             settings = with_statistics(reading.owner(layer, "", settings), self.common.file)
         own = settings.component_name
         node = read_call(type(settings), layer, reading.call(layer, number), reading)
-        for index in reading.masks.cut(layer, number):
-            node["inputs"][index] = self._without_mask(node["inputs"][index])
-        node |= reading.masks.of(layer, number)
+        for index in reading.masks.cut.get((layer.name, number), ()):
+            tensor = node["inputs"][index]  # copied without its mask: `expr` propagates none
+            copy = [self.book.give(f"{tensor}_alone")]
+            [node["inputs"][index]] = self.section.add("expr", {"value": tensor}, {}, copy)
+        node |= reading.masks.hidden.get((layer.name, number), {})
         results = max(settings.result_count() or 1, reading.results(layer, number))
         if reading.calls(layer) > 1:
             first = layer.name not in reading.shared_names
@@ -133,12 +132,6 @@ class _Writer:
         if not adapted:
             reading.own(layer, names[0], settings)
         return self.section.add(own, changed_settings(settings), node, names, settings)
-
-    def _without_mask(self, tensor: str) -> str:
-        """Write an `expr` node that copies a tensor without its mask (`expr` propagates none); return the copy's
-        name."""
-        (name,) = self.section.add("expr", {"value": tensor}, {}, [self.book.give(f"{tensor}_alone")])
-        return name
 
     def _operation(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         """Write an operation of keras.ops to the `model` section, as an `expr` node; return its outputs' names."""

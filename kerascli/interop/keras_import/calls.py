@@ -78,12 +78,6 @@ class KerasModel:
     def calls(self) -> list[Call]:
         return [call for layer in self.layers.values() for call in layer.calls]
 
-    @property
-    def is_of_keras_3(self) -> bool:
-        """True if the calls of the model's layers are stored in Keras 3's form."""
-        nodes = [layer.spec.get("inbound_nodes") for layer in self.layers.values()]
-        return any(isinstance(node, dict) for each in nodes if isinstance(each, list) for node in each)
-
     def ordered(self) -> list[tuple[KerasLayer, int]]:
         """Return all calls of layers in topological order, ties in the file's order. Raises FileRefused for a cycle."""
         numbers = {name: number for number, name in enumerate(self.layers)}
@@ -240,13 +234,15 @@ def _counted_from_0(model: KerasModel) -> KerasModel:
     for ref in refs([model.calls, model.outputs]):
         last[ref.layer] = max(last.get(ref.layer, 0), ref.call)
     from_1 = {n for n, layer in model.layers.items() if layer.is_model and last.get(n, 0) == len(layer.calls)}
-    if model.is_of_keras_3:
+    nodes = [layer.spec.get("inbound_nodes") for layer in model.layers.values()]
+    is_of_keras_3 = any(isinstance(node, dict) for each in nodes if isinstance(each, list) for node in each)
+    if is_of_keras_3:
         from_1 = {name for name, layer in model.layers.items() if layer.class_name in MODELS - {"Sequential"}}
 
     def counted(ref: Ref) -> Ref:
         return replace(ref, call=ref.call - 1) if ref.layer in from_1 and ref.call else ref
 
-    if not model.is_of_keras_3:
+    if not is_of_keras_3:
         for layer in model.layers.values():
             layer.calls[:] = with_refs(layer.calls, counted)
     return replace(model, outputs=with_refs(model.outputs, counted))

@@ -42,14 +42,12 @@ def with_text_inputs(
 
     A text that several layers look up becomes several inputs. What cannot be done is added to `refusals`.
     """
-    inputs: list[tuple[str | None, Ref]] = []
-    texts: list[TextInput | None] = []
+    inputs: list[tuple[str | None, Ref, TextInput | None]] = []
     moved: dict[Ref, Ref] = {}
     layers = dict(model.layers)
     for key, ref in model.inputs:
         if layers[ref.layer].config.get("dtype") != "string":
-            inputs.append((key, ref))
-            texts.append(None)
+            inputs.append((key, ref, None))
             continue
         uses = [
             (layer, number, call)
@@ -62,20 +60,23 @@ def with_text_inputs(
             if text is None:
                 continue
             source = f"{ref.layer}\n{layer.name}\n{number}"  # no layer of a file has such a name
-            layers[source] = _input_of(source, text)
+            dtype = "int64" if getattr(text.transform, "output_mode", "int") == "int" else "float32"
+            config = {"batch_shape": [None, *text.field.shape], "dtype": dtype, "name": source}
+            layers[source] = KerasLayer(source, {"class_name": "InputLayer", "config": config})
             moved[Ref(layer.name, number)] = Ref(source)
-            inputs.append((text.column if len(uses) == 1 else f"{text.column}_{layer.name}", Ref(source)))
-            texts.append(text)
+            column = text.column if len(uses) == 1 else f"{text.column}_{layer.name}"
+            inputs.append((column, Ref(source), text))
     if not moved:
-        return model, texts
+        return model, [None] * len(inputs)
 
     def change(ref: Ref) -> Ref:
         return moved.get(ref, ref)
 
     changed = {name: replace(layer, calls=with_refs(layer.calls, change)) for name, layer in layers.items()}
-    made = replace(model, layers=changed, inputs=inputs, outputs=with_refs(model.outputs, change))
+    tensors = [(key, ref) for key, ref, _ in inputs]
+    made = replace(model, layers=changed, inputs=tensors, outputs=with_refs(model.outputs, change))
     kept = used_inputs(made)
-    return with_inputs(made, kept), [texts[index] for index in kept]
+    return with_inputs(made, kept), [inputs[index][2] for index in kept]
 
 
 def _text_input(
@@ -107,12 +108,6 @@ def _text_input(
         refusals.add(f"{where}: {safe_text(str(error), 200)}")
         return None
     return TextInput(column, tuple(shape[1:]), transform, field)
-
-
-def _input_of(name: str, text: TextInput) -> KerasLayer:
-    dtype = "int64" if getattr(text.transform, "output_mode", "int") == "int" else "float32"
-    config: dict[str, Any] = {"batch_shape": [None, *text.field.shape], "dtype": dtype, "name": name}
-    return KerasLayer(name, {"class_name": "InputLayer", "config": config})
 
 
 def with_vocabulary(layer: KerasLayer, place: str, file: ModelFile) -> Mapping[str, Any]:

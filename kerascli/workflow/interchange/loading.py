@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from kerascli.config.describe import describe
 from kerascli.data.pipeline.prepare import no_stages
-from kerascli.foundation.disk.files import memory_limit, read_bytes, unique_keys
+from kerascli.foundation.disk.files import load_json, memory_limit, read_bytes
 from kerascli.foundation.errors import Fault, FileRefused, safe_text
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.names import KerasNames
@@ -210,12 +209,7 @@ def _load_safetensors(path: Path, name: str) -> Loaded:
 def _model_section(data: bytes, file: str) -> dict[str, Any]:
     """Return the `model` section in the metadata of a sound safetensors file. Raises FileRefused if there is none."""
     model = (read_header(io.BytesIO(data)).get("__metadata__") or {}).get("model")
-    try:
-        section = None if model is None else json.loads(model, object_pairs_hook=unique_keys)
-    except RecursionError:
-        raise FileRefused(f"'{file}' is damaged: its model is nested too deeply") from None
-    except ValueError as error:
-        raise FileRefused(f"'{file}' is damaged: {safe_text(str(error), 100)}") from None
+    section = None if model is None else load_json(model.encode(), f"the model in {file}")
     if not isinstance(section, dict):
         hint = "give the config of its model: --config CONFIG loads a file of weights of Keras into it"
         text = f"'{file}' has weights without a model, such as 'kerascli export --format safetensors' writes"
