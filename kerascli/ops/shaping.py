@@ -9,20 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.ops.base import (
-    ArgumentError,
-    Axes,
-    Sizes,
-    Tensors,
-    Value,
-    all_axes,
-    as_tensor,
-    common_dtype,
-    one_axis,
-    op,
-    table,
-    wide,
-)
+from kerascli.ops.base import ArgumentError, Sizes, Tensors, Value, all_axes, common_dtype, one_axis, op, table, wide
 
 
 def _joined(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -113,7 +100,7 @@ def expand_dims(x: Tensor, axis: int | Sizes) -> Tensor:
 
 
 @op(keeps_integers=True)
-def squeeze(x: Tensor, axis: Axes = None) -> Tensor:
+def squeeze(x: Tensor, axis: int | Sizes | None = None) -> Tensor:
     """Remove axes of size 1: those in `axis`, by default all."""
     axes = all_axes(x, axis) if axis is not None else tuple(i for i in range(x.ndim) if x.shape[i] == 1)
     if any(x.shape[i] != 1 for i in axes):
@@ -128,7 +115,7 @@ def rot90(array: Tensor, k: int = 1, axes: Sizes = (0, 1)) -> Tensor:
 
 
 @op(keeps_integers=True)
-def roll(x: Tensor, shift: int | Sizes, axis: Axes = None) -> Tensor:
+def roll(x: Tensor, shift: int | Sizes, axis: int | Sizes | None = None) -> Tensor:
     """Roll elements along axes by `shift` positions; those beyond the end reappear at the start."""
     return torch.roll(x, shift, axis)  # type: ignore[arg-type]
 
@@ -218,12 +205,11 @@ def space_to_depth(x: Tensor, block_size: int, data_format: _DataFormat = "chann
 
 
 @op(keeps_integers=True)
-def select(condlist: Tensors, choicelist: Tensors, default: Value = 0) -> Tensor:
+def select(condlist: Tensors, choicelist: Tensors, default: Value = 0) -> Value:
     """Select, elementwise, the choice that belongs to the first true condition, or the default if none is true."""
-    out = as_tensor(default, choicelist[0].device)
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
-        out = torch.where(condition.bool(), wide(choice), out)
-    return out
+        default = torch.where(condition.bool(), wide(choice), default)
+    return default
 
 
 @op(keeps_integers=True)

@@ -97,12 +97,11 @@ def full_name(value: Mapping[str, Any]) -> str:
     return str(value["class_name"]) if is_of_keras else f"{module}.{value['class_name']}"
 
 
+_SAME = Difference()
+
+
 def component(
-    registry: Registry[Any],
-    value: Mapping[str, Any],
-    where: str,
-    refusals: Refusals,
-    difference: Difference = Difference(),  # noqa: B008  # frozen
+    registry: Registry[Any], value: Mapping[str, Any], where: str, refusals: Refusals, difference: Difference = _SAME
 ) -> Component | None:
     """Convert an object serialized by Keras to a component (layer, loss ...) of `registry`; return None if it cannot be
     imported, which `refusals` records."""

@@ -11,15 +11,7 @@ from kerascli.interop.keras.names import KerasNames, NameBook
 from kerascli.interop.keras.objects import Refusals, changed_settings, written
 from kerascli.interop.keras.operation_nodes import has_several
 from kerascli.interop.keras.places import Owner
-from kerascli.interop.keras_import.calls import (
-    KerasLayer,
-    KerasModel,
-    read_model,
-    used_inputs,
-    with_inputs,
-    with_results,
-    wrapped_model,
-)
+from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, read_model, used_inputs, wrapped_model
 from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.model_section import ModelSection, written_input
 from kerascli.interop.keras_import.operations import NoOperation, expression
@@ -52,11 +44,11 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     name = config.get("name") if isinstance(config, dict) else None
     whole = read_model(file.model, name if isinstance(name, str) else "model")
     kept = used_inputs(whole)
-    model, texts = with_text_inputs(with_inputs(whole, kept), layer_places(whole, ""), file, refusals)
+    model, texts = with_text_inputs(whole.with_inputs(kept), layer_places(whole, ""), file, refusals)
     refusals.check()
     common = Common(refusals, file, Policies(refusals))
     writer = _Writer(common, model)
-    results, owners = writer.write(model, list(writer.section.inputs), (), "", preferred=True)
+    results, owners = writer.write(model, list(writer.section.inputs), (), "")
     if not len(refusals):
         refuse_other_layers(file, common.layers)
     section, ends = writer.section.end(results)
@@ -80,11 +72,11 @@ class _Writer:
         self.section = ModelSection({name: written_input(layer) for name, layer in inputs.items()}, self.book)
 
     def write(
-        self, model: KerasModel, tensors: Sequence[str], path: tuple[str, ...], place: str, *, preferred: bool = False
+        self, model: KerasModel, tensors: Sequence[str], path: tuple[str, ...], place: str
     ) -> tuple[list[str], list[Owner]]:
         """Write the layers of a Keras model, called on the tensors `given`; return (names of its outputs, owners of
         weights)."""
-        reading = Reading(model, path, place, self.common, preferred=preferred)
+        reading = Reading(model, path, place, self.common)
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, tensors, strict=True)})
         for layer, number in model.ordered():
             if (layer.name, number) in reading.needed:
@@ -165,11 +157,11 @@ class _Writer:
         model = read_model(layer.spec, layer.name)
         count, used_anywhere = len(model.outputs), {ref.index for ref in reading.used if ref.layer == layer.name}
         used = [index for index in range(count) if index in used_anywhere] or [0]
-        model = with_results(model, set(used))
+        model = model.with_results(set(used))
         if len(tensors) != len(model.inputs):
             raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs, got {len(tensors)}")
         kept = used_inputs(model)
-        model, tensors = with_inputs(model, kept), [tensors[index] for index in kept]
+        model, tensors = model.with_inputs(kept), [tensors[index] for index in kept]
         if reading.calls(layer) == 1:
             results, reading.owners[layer.name] = self.write(model, tensors, path, place)
             return _in_place(results, used, count)

@@ -35,9 +35,7 @@ class Common:
 class Reading:
     """State of importing one Keras model; a model nested in it has a state of its own."""
 
-    def __init__(
-        self, model: KerasModel, path: tuple[str, ...], place: str, common: Common, *, preferred: bool
-    ) -> None:
+    def __init__(self, model: KerasModel, path: tuple[str, ...], place: str, common: Common) -> None:
         self.model = model
         self.path = path
         self.tensors: dict[Ref, str] = {}
@@ -45,7 +43,7 @@ class Reading:
         self.owners: dict[str, list[Owner]] = {name: [] for name in model.layers}
         self.shared_names: dict[str, str] = {}
         """Mapping from Keras's name of a layer or model with several calls to its name in the config's `shared`."""
-        self.preferred = {ref: key for key, ref in model.outputs if key is not None} if preferred else {}
+        self.preferred = {ref: key for key, ref in model.outputs if key is not None and not path}
         self.refusals = common.refusals
         self._file = common.file
         self._settings: dict[str, BaseLayer | None] = {}

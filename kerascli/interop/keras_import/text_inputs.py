@@ -10,7 +10,7 @@ from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.foundation.shapes import Shape
 from kerascli.interop.keras.graph import Call, Ref, refs, with_refs
 from kerascli.interop.keras.objects import Refusals, component, short_number
-from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, used_inputs, with_inputs
+from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, used_inputs
 from kerascli.interop.keras_import.model_file import ModelFile
 
 _MAX_ENTRIES = 50_000
@@ -56,7 +56,8 @@ def with_text_inputs(
             if ref in refs(call)
         ]
         for layer, number, call in uses:
-            text = _text_input(layers[ref.layer], key or ref.layer, layer, call, places, file, refusals)
+            spec = with_vocabulary(layer, places[layer.name], file)
+            text = _text_input(layers[ref.layer], key or ref.layer, layer, call, spec, refusals)
             if text is None:
                 continue
             source = f"{ref.layer}\n{layer.name}\n{number}"  # no layer of a file has such a name
@@ -76,19 +77,16 @@ def with_text_inputs(
     tensors = [(key, ref) for key, ref, _ in inputs]
     made = replace(model, layers=changed, inputs=tensors, outputs=with_refs(model.outputs, change))
     kept = used_inputs(made)
-    return with_inputs(made, kept), [inputs[index][2] for index in kept]
+    return made.with_inputs(kept), [inputs[index][2] for index in kept]
 
 
 def _text_input(
-    source: KerasLayer,
-    column: str,
-    layer: KerasLayer,
-    call: Call,
-    places: Mapping[str, str],
-    file: ModelFile,
-    refusals: Refusals,
+    source: KerasLayer, column: str, layer: KerasLayer, call: Call, spec: Mapping[str, Any], refusals: Refusals
 ) -> TextInput | None:
-    """Return the text input that a call of a layer on an input layer makes; None if it cannot be imported."""
+    """Return the text input that a call of a layer on an input layer makes; None if it cannot be imported.
+
+    `spec` is the layer's serialized form with its vocabulary.
+    """
     where = f"{layer.name} ({layer.class_name})"
     config, shape = layer.config, source.config.get("batch_shape")
     if layer.class_name not in _TRANSFORMS or len(list(refs(call))) > 1 or not isinstance(shape, list):
@@ -99,7 +97,7 @@ def _text_input(
         hint = "set output_sequence_length, and save the model again"
         refusals.add(f"{where} makes sequences as long as the longest text of each batch", hint)
         return None
-    transform = component(TRANSFORMS, with_vocabulary(layer, places[layer.name], file), where, refusals)
+    transform = component(TRANSFORMS, spec, where, refusals)
     if not isinstance(transform, Transform):
         return None
     try:

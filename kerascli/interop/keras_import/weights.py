@@ -146,27 +146,20 @@ def _of_layer(file: Hdf5, group: str, weights: Sequence[Weight]) -> Pairs:
 
 def with_statistics(owner: Owner, model: ModelFile) -> BaseLayer:
     """Return a layer with the mean and variance that the Keras file stores for it as weights. Raises FileRefused."""
-    file, legacy = model.arrays, model.legacy
+    file, where = model.arrays, safe_text("/".join(owner.path))
     if file is None:
-        text = f"the mean of '{safe_text('/'.join(owner.path))}', adapted to data, is not in the file"
+        text = f"the mean of '{where}', adapted to data, is not in the file"
         raise FileRefused(text, hint="import the .keras or .h5 file with the weights")
-    where = safe_text("/".join(owner.path))
     statistics: dict[str, Any] = {}
     for number, name in enumerate(("mean", "variance")):
-        path = (
-            f"{owner.place}/vars/{number}" if legacy is None else _named(file, f"{legacy}/{owner.path[0]}", owner, name)
-        )
+        path = f"{owner.place}/vars/{number}"
+        if model.legacy is not None:
+            paths = listed(file, f"{model.legacy}/{owner.path[0]}")
+            ends = [path for path in paths if path.partition(":")[0].split("/")[-2:] == [owner.path[-1], name]]
+            path = next(iter(ends), "")
         if path not in file.datasets():
             raise FileRefused(f"the file has no {name} of '{where}'")
         values = file.array(path)
         finite_as(torch.from_numpy(values.astype(np.float64)), torch.float32, f"the {name} of '{where}'")
         statistics[name] = short_number(values.tolist())
     return type(owner.layer).model_validate({**dict(owner.layer), **statistics})
-
-
-def _named(file: Hdf5, group: str, owner: Owner, name: str) -> str:
-    """Return the HDF5 path of a layer's weight named `name` in a file of Keras 2's layout."""
-    names = file.texts(group, "weight_names")
-    ends = [each.partition(":")[0].split("/")[-2:] for each in names]
-    place = [owner.path[-1], name]
-    return f"{group}/{names[ends.index(place)] if place in ends else name}"

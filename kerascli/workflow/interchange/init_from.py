@@ -11,15 +11,7 @@ from torch import Tensor
 from kerascli.config.config import Config
 from kerascli.config.sections.init_from import INIT_FROM, InitFrom
 from kerascli.foundation.disk.files import memory_limit, read_bytes
-from kerascli.foundation.errors import (
-    ConfigError,
-    DataError,
-    Fault,
-    FileRefused,
-    counted,
-    nearest,
-    safe_text,
-)
+from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, counted, nearest, safe_text
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.events import Note
 from kerascli.interop.applications import application_tensors, cached_file, published_file, published_weights

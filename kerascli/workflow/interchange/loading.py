@@ -46,11 +46,11 @@ class Loaded:
     sections: dict[str, Any]
     """Config sections (`model`, `compile`, `fit`) by name, in the form of a config."""
     experiment: Experiment
-    names: KerasNames
-    """Names of the model's inputs and outputs in Keras."""
     facts: dict[str, Any]
     """Entry `imported` of run.json: the file's name and SHA-256, and Keras's version and names."""
     notes: tuple[str, ...]
+    names: KerasNames = field(default_factory=lambda: KerasNames({}, {}, {}))
+    """Names of the model's inputs and outputs in Keras."""
     state: dict[str, Tensor] | None = None
     """Mapping from name to tensor of the optimizer's state (moments ...); None if the file has none."""
     texts: Mapping[str, TextInput] = field(default_factory=dict)
@@ -120,7 +120,7 @@ def load_keras(file: ModelFile, name: str, *, compiled: bool) -> Loaded:
     dtypes = {each.name: each.spec.dtype for each in experiment.spec.model.inputs}
     facts = {"file": file.name, "sha256": file.digest, "keras_version": file.version, "dtypes": dtypes}
     facts |= {"names": dict(names.nodes), "inputs": dict(names.inputs), "outputs": dict(names.outputs)}
-    return Loaded(sections, experiment, architecture.names, facts, tuple(notes), state, architecture.texts)
+    return Loaded(sections, experiment, facts, tuple(notes), names, state, architecture.texts)
 
 
 def build_loaded(
@@ -203,7 +203,7 @@ def _load_safetensors(path: Path, name: str) -> Loaded:
             raise FileRefused(Fault(text, hint="export the model again"))
     assign_weights(weights, tensors)
     facts = {"file": str(path), "sha256": hashlib.sha256(data).hexdigest()}
-    return Loaded(sections, experiment, KerasNames({}, {}, {}), facts, (NO_LOSS, *_non_finite(weights)))
+    return Loaded(sections, experiment, facts, (NO_LOSS, *_non_finite(weights)))
 
 
 def _model_section(data: bytes, file: str) -> dict[str, Any]:
