@@ -12,7 +12,6 @@ from kerascli.preprocessing.images.base import ImageOperation, operation, unifor
 from kerascli.preprocessing.resampling import resampling_weights
 
 _TORCH_MODES = {"nearest": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic"}
-INTERPOLATIONS = (*_TORCH_MODES, "lanczos3", "lanczos5")
 
 
 class SizedOperation(ImageOperation):
