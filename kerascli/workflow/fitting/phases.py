@@ -15,7 +15,7 @@ from kerascli.config.run import RunSpec
 from kerascli.config.sections.phases import in_each
 from kerascli.data.base import States
 from kerascli.data.pipeline.prepare import PreparedData
-from kerascli.foundation.device import Choice, make_deterministic
+from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import Fault
 from kerascli.foundation.events import Event, Note, PhaseBegin
 from kerascli.foundation.shapes import Shape, show_shape
@@ -157,8 +157,6 @@ def build_phase(phase: Phase, device: Choice, strategy: Strategy | None = None) 
     """
     spec, prepared = phase.spec, phase.prepared
     torch_device = torch.device(device.value)
-    if spec.fit.deterministic:
-        make_deterministic(torch_device)
     divide = (strategy or Single()).divider(torch_device)
     with phase.config.faults():
         return build_experiment(spec, prepared, device=torch_device, mixing=prepared.mixing, divide=divide)
