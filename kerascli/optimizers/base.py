@@ -45,6 +45,9 @@ Beta2 = Annotated[
 ]
 
 
+_CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
+
+
 @dataclass(frozen=True, slots=True)
 class UpdateContext:
     """Number of a parameter update (`step`, from 1) and its learning rate, as passed to the optimizer's update rule.
@@ -101,7 +104,7 @@ class Optimizer(BaseOptimizer):
 
     @model_validator(mode="after")
     def _one_way_to_clip(self) -> Self:
-        settings = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(self, name) is not None]
+        settings = [name for name in _CLIPPING if getattr(self, name) is not None]
         if len(settings) > 1:
             raise ValueError(f"gradients are clipped in one way: give '{settings[0]}' or '{settings[1]}', not both")
         return self
@@ -113,14 +116,7 @@ class Optimizer(BaseOptimizer):
     @property
     def changes_gradients(self) -> bool:
         """True if gradients are changed (clipped, unscaled, accumulated) before the update rule gets them."""
-        own = (
-            "gradient_scale",
-            "clipnorm",
-            "clipvalue",
-            "global_clipnorm",
-            "loss_scale_factor",
-            "gradient_accumulation_steps",
-        )
+        own = (*_CLIPPING, "gradient_scale", "loss_scale_factor", "gradient_accumulation_steps")
         return any(getattr(self, name) is not None for name in own)
 
     @classmethod
