@@ -94,7 +94,8 @@ def test_each_example_of_the_collection_has_an_entry_of_a_config() -> None:
         assert own, name
         for entry in own:
             file = re.search(r"`([\w/]+\.yaml)`", entry)
-            assert file is not None and (ROOT / "configs" / file[1]).is_file(), entry
+            assert file is not None, entry
+            assert (ROOT / "configs" / file[1]).is_file(), entry
 
 
 @pytest.mark.parametrize("config", HERE, ids=_id)

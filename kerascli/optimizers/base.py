@@ -32,7 +32,7 @@ def _rate(value: Any) -> Any:
 LearningRate = Annotated[
     float | Annotated[Schedule, SCHEDULES.field()],
     BeforeValidator(_rate),
-    Field(description="Learning rate: a number above 0, or a schedule over the parameter updates."),
+    Field(description="Learning rate: a number above 0, or a schedule over the training steps."),
 ]
 Epsilon = Annotated[
     NonNegativeFloat, Field(description="Small constant added to a denominator for numerical stability.")

@@ -140,9 +140,9 @@ fit: {epochs: 1}
     x = np.array([[1.0, 2.0, -1.0], [0.5, -0.5, 2.0]], np.float32)
     rows = MemorySplit({"x": x}, {}, {}, 2)
     start = MemorySplit({"x": np.array([[0.0, 0.5, 0.25]], np.float32)}, {}, {}, 1)
-    score = score_of(run, {"dense_1": torch.tensor([[0.0, 1.0], [1.0, 0.0]])}, None, None)
+    score = replace(score_of(run, rows, None, None), classes=torch.tensor([[1], [0]]))
     expected = [[0.13689294, 0.13014667, 0.06467121], [-0.37956825, 0.46556306, 0.4929933]]
-    attributions, missing = integrated_gradients(rows, start, score)
+    attributions, missing = integrated_gradients(score, start)
     np.testing.assert_allclose(attributions["x"].numpy(), expected, atol=1e-6)
     assert missing < 1e-3
 

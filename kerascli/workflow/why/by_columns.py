@@ -138,7 +138,7 @@ def permutation_importance(run: LoadedRun, rows: Split, metric: str | None, repe
     if constant := set(input_columns(rows)).difference(*groups):
         notes.append(f"no effect on the inputs of the first rows: {', '.join(sorted(constant))}")
     if len(groups) == 1:
-        notes.append("there is one column: --method integrated_gradients shows its values' shares")
+        notes.append("there is one column: --method integrated_gradients shows the shares of its values")
     return Reasons("permutation", "columns", (), notes, sorted(columns, key=lambda each: -each[1]))
 
 

@@ -1,8 +1,7 @@
 """Find the reasons for a model's predictions by the method that fits its inputs: columns, pixels, words, time steps."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +21,7 @@ from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.rows.command_rows import chosen_rows, load_again
 from kerascli.workflow.why import by_columns, methods
-from kerascli.workflow.why.score import Score, predictions, score_of
+from kerascli.workflow.why.score import Score, score_of
 
 _METHODS: dict[Kind, tuple[Method, ...]] = {
     "columns": ("integrated_gradients", "permutation"), "series": ("integrated_gradients", "permutation"),
@@ -70,87 +69,6 @@ class Question:
     """Suffix of the file to write; None: none is written."""
 
 
-@dataclass(frozen=True)
-class _Explained:
-    """Rows that the method of a question explains one by one."""
-
-    question: Question
-    kind: Kind
-    method: Method
-    rows: MemorySplit
-    splits: Mapping[str, Split]
-    """Splits of the run's data, if they are loaded."""
-    score: Score
-    notes: list[str] = field(default_factory=list)
-    """Notes about the reasons, once these have been read."""
-
-    def reasons(self) -> Iterable[Reason]:
-        """Return the reasons of each row."""
-        name, run = self.score.run.experiment.spec.model.inputs[0].name, self.score.run
-        if self.kind == "picture":
-            return self._with_maps(name)
-        if self.kind == "text":
-            return self._with_words(name)
-        shares, windows = self._attributions(), self.kind == "series"
-        return by_columns.reasons_by_column(run, self.rows, self.training, shares, windows=windows)
-
-    @cached_property
-    def training(self) -> MemorySplit:
-        """At most 1,000 of the training rows, at equal distances."""
-        by_columns.table_of(self.rows)  # raises if there are no raw columns
-        rows = (self.splits or load_again(self.score.run).splits)["train"]
-        return rows.read(np.linspace(0, rows.rows - 1, min(1000, rows.rows)).astype(np.int64))
-
-    def _attributions(self) -> Mapping[str, Tensor]:
-        """Return the integrated gradients of the inputs, from the median of the training rows or from zeros."""
-        zeros = {name: np.zeros_like(values[:1]) for name, values in self.rows.inputs.items()}
-        start, text = MemorySplit(zeros, {}, {}, 1), _ZEROS.get(self.kind, "zeros")
-        if (self.question.baseline or ("zeros" if self.kind in _ZEROS else "median")) == "median":
-            if self.kind == "text":
-                raise ConfigError("--baseline median: texts have no median", hint="--baseline zeros is padding")
-            start = by_columns.median_row(self.score.run, self.training)
-            text = "the median of the training rows"
-        attributions, missing = methods.integrated_gradients(self.rows, start, self.score)
-        self.notes.append(f"shares in the difference from {text}; {missing:.1%} of it is missing from their sum")
-        sizes = {name: float(each.abs().sum()) for name, each in attributions.items()}
-        if len(sizes) > 1:
-            shares = (f"{name} {size / (sum(sizes.values()) or 1):.0%}" for name, size in sizes.items())
-            self.notes.append(f"shares of the inputs: {', '.join(shares)}")
-        return attributions
-
-    def _with_maps(self, name: str) -> Iterator[Reason]:
-        """Yield maps with their pictures, whose size they get, in values from 0 to 1: bytes as they are, numbers
-        between their smallest and largest."""
-        pictures = by_columns.staged_inputs(self.score.run, self.rows)[name]
-        pictures = pictures.reshape(self.rows.rows, *(_flattened(self.score.run) or pictures.shape[1:]))
-        if self.method == "integrated_gradients":
-            maps = self._attributions()[name].reshape(pictures.shape).sum(-1)
-        elif self.method == "occlusion":
-            maps = methods.occluded_pictures(self.rows, name, pictures.shape[1:], self.score)
-        else:
-            layer, maps = methods.grad_cam(self.rows, self.question.layer, self.score)
-            self.notes.append(f"output of the layer {layer}")
-        maps = F.interpolate(maps[:, None], pictures.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
-        is_bytes, values = pictures.dtype == torch.uint8, pictures.float()
-        low, high = (0.0, 255.0) if is_bytes else (float(values.min()), float(values.max()))
-        shown = (values - low) / ((high - low) or 1.0)
-        yield from (Reason(each.numpy(), picture=own.numpy()) for each, own in zip(maps, shown, strict=True))
-
-    def _with_words(self, name: str) -> Iterator[Reason]:
-        """Yield words with their shares: those of a text or, of integrated gradients, of the vocabulary; places without
-        a word are left out."""
-        if self.method == "occlusion":
-            [column] = by_columns.input_columns(self.rows)
-            texts = by_columns.table_of(self.rows).text(column)
-            yield from methods.occluded_words([str(text) for text in texts], self.score)
-            return
-        words = self.score.run.stages.facts.inputs[name].words
-        if words is None:
-            raise ConfigError("integrated gradients: the words' places are not known", hint="--method occlusion")
-        for own, values in zip(self.rows.inputs[name], self._attributions()[name].numpy(), strict=True):
-            yield Reason(values[own != 0], [words[number] or "[UNK]" for number in own[own != 0]])
-
-
 @memory_for_batches()
 def explain(run: LoadedRun, question: Question) -> Reasons:
     """Return the reasons for a run's predictions. Raises KerasCliError; what has no answer is refused by name."""
@@ -166,14 +84,92 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
     stored = _worst(run, rows, question.checkpoint) if question.worst else None
     numbers = [*range(rows.rows)] if stored is None else [row["row"] - 1 for row in stored.facts["worst"]]
     few = rows.read(np.array(numbers[: question.rows or 20], np.int64))
-    score = score_of(run, predictions(run, few), question.output, question.class_name)
-    explained = _Explained(question, kind, method, few, splits, score)
+    score = score_of(run, few, question.output, question.class_name)
+    explained, notes = _explained(
+        score, kind, method, question, _training_rows(run, few, splits) if reads_more else few
+    )
     reasons = [replace(each, row=number + 1, prediction=text)
-               for each, number, text in zip(explained.reasons(), numbers, score.texts, strict=False)]  # fmt: skip
+               for each, number, text in zip(explained, numbers, score.texts, strict=False)]  # fmt: skip
     if few.rows < len(numbers):
         which = f"{len(numbers):,} {'rows with the largest losses' if stored else 'rows'} of {safe_text(source)}"
-        explained.notes.append(f"the first {few.rows} of {which}; --rows N explains more")
-    return Reasons(method, kind, reasons, explained.notes, evaluation=stored)
+        notes.append(f"the first {few.rows} of {which}; --rows N explains more")
+    return Reasons(method, kind, reasons, notes, evaluation=stored)
+
+
+def _training_rows(run: LoadedRun, rows: MemorySplit, splits: Mapping[str, Split]) -> MemorySplit:
+    """Return at most 1,000 of the training rows, at equal distances; `splits` are those that are loaded."""
+    by_columns.table_of(rows)  # raises if there are no raw columns
+    training = (splits or load_again(run).splits)["train"]
+    return training.read(np.linspace(0, training.rows - 1, min(1000, training.rows)).astype(np.int64))
+
+
+def _explained(
+    score: Score, kind: Kind, method: Method, question: Question, training: MemorySplit
+) -> tuple[Iterable[Reason], list[str]]:
+    """Return (reasons of each row, notes), by a method that explains each row."""
+    notes, shares, name = list[str](), dict[str, Tensor](), score.run.experiment.spec.model.inputs[0].name
+    if method == "integrated_gradients":
+        shares, notes = _by_gradients(score, kind, question.baseline, training)
+    if kind == "picture":
+        return _with_maps(score, name, method, question.layer, shares, notes), notes
+    if kind == "text":
+        return _with_words(score, name, shares), notes
+    return by_columns.reasons_by_column(score.run, score.rows, training, shares, windows=kind == "series"), notes
+
+
+def _by_gradients(
+    score: Score, kind: Kind, baseline: str | None, training: MemorySplit
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return (integrated gradients by input, notes); the baseline is the median of training rows, or zeros."""
+    if kind == "text" and baseline == "median":
+        raise ConfigError("--baseline median: texts have no median", hint="--baseline zeros is padding")
+    if (baseline or ("zeros" if kind in _ZEROS else "median")) == "median":
+        start, text = by_columns.median_row(score.run, training), "the median of the training rows"
+    else:
+        zeros = {name: np.zeros_like(values[:1]) for name, values in score.rows.inputs.items()}
+        start, text = MemorySplit(zeros, {}, {}, 1), _ZEROS.get(kind, "zeros")
+    shares, missing = methods.integrated_gradients(score, start)
+    notes = [f"shares in the difference from {text}; {missing:.1%} of it is missing from their sum"]
+    sizes = {name: float(each.abs().sum()) for name, each in shares.items()}
+    if len(sizes) > 1:
+        parts = (f"{name} {size / (sum(sizes.values()) or 1):.0%}" for name, size in sizes.items())
+        notes.append(f"shares of the inputs: {', '.join(parts)}")
+    return shares, notes
+
+
+def _with_maps(
+    score: Score, name: str, method: Method, layer: str | None, shares: Mapping[str, Tensor], notes: list[str]
+) -> Iterator[Reason]:
+    """Yield maps with their pictures, whose size they get, in values from 0 to 1: bytes as they are, numbers between
+    their smallest and largest."""
+    pictures = by_columns.staged_inputs(score.run, score.rows)[name]
+    pictures = pictures.reshape(score.rows.rows, *(_flattened(score.run) or pictures.shape[1:]))
+    if method == "integrated_gradients":
+        maps = shares[name].reshape(pictures.shape).sum(-1)
+    elif method == "occlusion":
+        maps = methods.occluded_pictures(score, name, pictures.shape[1:])
+    else:
+        layer, maps = methods.grad_cam(score, layer)
+        notes.append(f"output of the layer {layer}")
+    maps = F.interpolate(maps[:, None], pictures.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
+    is_bytes, values = pictures.dtype == torch.uint8, pictures.float()
+    low, high = (0.0, 255.0) if is_bytes else (float(values.min()), float(values.max()))
+    shown = (values - low) / ((high - low) or 1.0)
+    yield from (Reason(each.numpy(), picture=own.numpy()) for each, own in zip(maps, shown, strict=True))
+
+
+def _with_words(score: Score, name: str, shares: Mapping[str, Tensor]) -> Iterator[Reason]:
+    """Yield words with their shares: those of a text or, of integrated gradients, of the vocabulary; places without a
+    word are left out."""
+    if not shares:
+        [column] = by_columns.input_columns(score.rows)
+        yield from methods.occluded_words(score, list(map(str, by_columns.table_of(score.rows).text(column))))
+        return
+    words = score.run.stages.facts.inputs[name].words
+    if words is None:
+        raise ConfigError("integrated gradients: the words' places are not known", hint="--method occlusion")
+    for own, values in zip(score.rows.inputs[name], shares[name].numpy(), strict=True):
+        yield Reason(values[own != 0], [words[number] or "[UNK]" for number in own[own != 0]])
 
 
 def _kind(run: LoadedRun) -> Kind:

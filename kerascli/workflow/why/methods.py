@@ -82,7 +82,7 @@ def _recording(graph: Graph) -> Iterator[_Recorder]:
         yield recorder
 
 
-def integrated_gradients(rows: MemorySplit, baseline: MemorySplit, score: Score) -> tuple[dict[str, Tensor], float]:
+def integrated_gradients(score: Score, baseline: MemorySplit) -> tuple[dict[str, Tensor], float]:
     """Return the integrated gradients of rows along the line from a baseline of one row.
 
     They are (attributions (rows, *) of the places of each input, without the axis of an embedding; share of the
@@ -92,7 +92,7 @@ def integrated_gradients(rows: MemorySplit, baseline: MemorySplit, score: Score)
     results, gains = list[dict[str, Tensor]](), list[Tensor]()
     ((start, _),) = score.parts(baseline)
     with _without_cudnn(), _recording(score.run.experiment.module.graph) as recorder:
-        for own, own_score in score.parts(rows):
+        for own, own_score in score.parts():
             with torch.no_grad():
                 recorder.scores({name: start[name].expand_as(values) for name, values in own.items()}, own_score)
                 begins = [values for _, values in recorder.floats]
@@ -135,7 +135,7 @@ def convolutions(graph: Graph) -> list[str]:
     return [name for name, module in _layers_with_places(graph) if isinstance(module, BaseConvolutionModule)]
 
 
-def grad_cam(rows: MemorySplit, layer: str | None, score: Score) -> tuple[str, Tensor]:
+def grad_cam(score: Score, layer: str | None) -> tuple[str, Tensor]:
     """Return (name of a layer, maps (rows, height, width) of where its output speaks for the score, at its own size).
 
     `layer` names a layer whose output has two axes of places; None: the last convolution. Raises ConfigError.
@@ -152,14 +152,14 @@ def grad_cam(rows: MemorySplit, layer: str | None, score: Score) -> tuple[str, T
 
     with ExitStack() as hooks, _without_cudnn():
         hooks.callback(modules[layer].register_forward_hook(hook).remove)
-        for inputs, own_score in score.parts(rows):
+        for inputs, own_score in score.parts():
             (gradient,) = _gradients_of(own_score(score.outputs(inputs), log_odds=True), features)
             maps.append(torch.relu((features[0] * gradient.mean((1, 2), keepdim=True)).sum(-1)).detach().cpu())
     return layer, torch.cat(maps)
 
 
 @torch.no_grad()
-def occluded_pictures(rows: MemorySplit, name: str, shape: Sequence[int], score: Score) -> Tensor:
+def occluded_pictures(score: Score, name: str, shape: Sequence[int]) -> Tensor:
     """Return how much the score falls, at each pixel (rows, height, width) of the pictures of the input `name`, whose
     shape is (height, width, channels), if a patch covers it.
 
@@ -168,7 +168,7 @@ def occluded_pictures(rows: MemorySplit, name: str, shape: Sequence[int], score:
     maps, (height, width, _) = list[Tensor](), shape
     side = max(1, min(height, width) // _PATCHES)
     tops, lefts = ([*range(0, size - side, max(1, side // 2)), size - side] for size in (height, width))
-    for inputs, own_score in score.parts(rows):
+    for inputs, own_score in score.parts():
         before, pictures = own_score(score.outputs(inputs)), inputs[name].reshape(-1, *shape)
         sums, counts = torch.zeros_like(pictures[..., 0]), torch.zeros_like(pictures[0, ..., 0])
         mean = pictures.mean((1, 2), keepdim=True)
@@ -183,7 +183,7 @@ def occluded_pictures(rows: MemorySplit, name: str, shape: Sequence[int], score:
     return torch.cat(maps)
 
 
-def occluded_words(texts: Sequence[str], score: Score) -> Iterator[Reason]:
+def occluded_words(score: Score, texts: Sequence[str]) -> Iterator[Reason]:
     """Yield, for each text, its words and how much the score falls if each of them is left out."""
     for row, words in enumerate(text.split() for text in texts):
         without = [" ".join([*words[:place], *words[place + 1 :]]) for place in range(len(words))]

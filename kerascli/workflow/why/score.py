@@ -26,6 +26,7 @@ class Score:
     mean over its units."""
 
     run: LoadedRun
+    rows: MemorySplit
     output: str
     texts: tuple[str, ...]
     """Prediction of each row, as it is shown."""
@@ -57,11 +58,12 @@ class Score:
         """Return the score for the classes of selected rows: a slice, or an array of numbers of rows."""
         return replace(self, classes=self.classes[rows])
 
-    def parts(self, rows: MemorySplit) -> Iterator[tuple[dict[str, Tensor], "Score"]]:
-        """Yield (preprocessed inputs, floats where the model takes floats; score) of some rows after others."""
+    def parts(self, rows: MemorySplit | None = None) -> Iterator[tuple[dict[str, Tensor], "Score"]]:
+        """Yield (preprocessed inputs, floats where the model takes floats; score) of some of the rows after others, or
+        of other `rows`."""
         module, device = self.run.experiment.module.eval(), self.run.experiment.device
         names = [each.name for each in module.graph.model.inputs if not each.spec.is_integer]
-        for number, batch in enumerate(BatchSource(rows, _ROWS, device).epoch(0)):
+        for number, batch in enumerate(BatchSource(rows or self.rows, _ROWS, device).epoch(0)):
             inputs = module.input_stage(dict(batch.inputs))
             floats = {name: inputs[name].float() for name in names}
             yield {**inputs, **floats}, self.of(slice(number * _ROWS, (number + 1) * _ROWS))
@@ -73,11 +75,12 @@ def predictions(run: LoadedRun, rows: Split) -> dict[str, Tensor]:
     return predict(run.experiment.module, run.shared_batches(source), seed=run.experiment.spec.seed)
 
 
-def score_of(run: LoadedRun, outputs: Mapping[str, Tensor], output: str | None, class_name: str | None) -> Score:
+def score_of(run: LoadedRun, rows: MemorySplit, output: str | None, class_name: str | None) -> Score:
     """Return the score of an output for the predicted class of each row, or for the class named `class_name`.
 
-    `outputs` are the predictions of all rows. `output` may be None if the model has one output. Raises ConfigError.
+    `output` may be None if the model has one output. Raises ConfigError.
     """
+    outputs = predictions(run, rows)
     if output is None and len(outputs) > 1:
         raise ConfigError(f"--output is missing: the model has {len(outputs)} outputs: {', '.join(outputs)}")
     name = must_have("--output", output or next(iter(outputs)), outputs, "output")
@@ -90,7 +93,7 @@ def score_of(run: LoadedRun, outputs: Mapping[str, Tensor], output: str | None, 
         if class_name is not None:
             raise ConfigError(f"--class: the output '{name}' predicts no classes")
         texts = (f"{value:.5g}" for value in values.reshape(len(values), -1).mean(1).tolist())
-        return Score(run, name, tuple(texts), torch.zeros(len(values), 1))
+        return Score(run, rows, name, tuple(texts), torch.zeros(len(values), 1))
     probabilities = reading.probabilities(values)
     classes = reading.labels(probabilities)[:, None]
     if class_name is not None:
@@ -98,7 +101,7 @@ def score_of(run: LoadedRun, outputs: Mapping[str, Tensor], output: str | None, 
         classes = torch.full_like(classes, reading.names.index(class_name))
     chosen = zip(classes[:, 0].tolist(), probabilities.gather(1, classes)[:, 0].tolist(), strict=True)
     texts = (f"{reading.names[number]} {value:.3f}" for number, value in chosen)
-    return Score(run, name, tuple(texts), classes, reading)
+    return Score(run, rows, name, tuple(texts), classes, reading)
 
 
 def must_have(option: str, name: str, names: Collection[str], noun: str) -> str:
