@@ -105,9 +105,7 @@ def with_reasons(reasons: Reasons) -> tuple[dict[str, Any], Mapping[str, bytes]]
     them; and these pictures (PNG), by number of the row and of the picture (`17-0`)."""
     assert reasons.evaluation is not None
     facts, files = reasons.evaluation.facts, dict[str, bytes]()
-    by_row = {row["row"]: row for row in facts["worst"]}
-    for reason in reasons.rows:
-        row = by_row[reason.row]
+    for row, reason in zip(facts["worst"], reasons.rows, strict=False):
         if reason.picture is None:
             row["reasons"] = reason.texts()
         else:

@@ -31,11 +31,6 @@ _BLOCKS, _RESAMPLES = 200, 500
 """Numbers of blocks of rows, and of their resamples, of an interval."""
 
 
-Groups = Mapping[tuple[str, ...], Tensor]
-"""Columns whose values one transform joins, so that they count as one (mostly a single column), with the mask of the
-places of all inputs, as `flat` joins them, that depend on them."""
-
-
 def table_of(rows: Split) -> Table:
     """Return the raw columns of rows. Raises ConfigError if there are none."""
     if rows.origin is None:
@@ -55,9 +50,10 @@ def prepared(run: LoadedRun, table: Table) -> Split:
     return fitted_preparer(run.data, run.learned, targets=False).split(table)
 
 
-def column_groups(run: LoadedRun, *splits: Split) -> Groups:
-    """Return the groups of raw columns that the model's inputs are computed from, found by changing their values in the
-    rows of splits.
+def column_groups(run: LoadedRun, *splits: Split) -> dict[tuple[str, ...], Tensor]:
+    """Return the groups of raw columns (mostly of a single one) that the model's inputs are computed from, each with
+    the mask of the places of all inputs, as `flat` joins them, that depend on it; found by changing values in the rows
+    of splits.
 
     Two columns are in one group if a place of an input depends on both. A column whose values are all equal is in none.
     """

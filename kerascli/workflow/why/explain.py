@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -140,8 +139,7 @@ def _by_gradients(
 def _with_maps(
     score: Score, name: str, method: Method, layer: str | None, shares: Mapping[str, Tensor], notes: list[str]
 ) -> Iterator[Reason]:
-    """Yield maps with their pictures, whose size they get, in values from 0 to 1: bytes as they are, numbers between
-    their smallest and largest."""
+    """Yield maps with their pictures, whose size they get, in values from 0, the smallest, to 1, the largest."""
     pictures = by_columns.staged_inputs(score.run, score.rows)[name]
     pictures = pictures.reshape(score.rows.rows, *(_flattened(score.run) or pictures.shape[1:]))
     if method == "integrated_gradients":
@@ -152,9 +150,8 @@ def _with_maps(
         layer, maps = methods.grad_cam(score, layer)
         notes.append(f"output of the layer {layer}")
     maps = F.interpolate(maps[:, None], pictures.shape[1:3], mode="bilinear", align_corners=False)[:, 0]
-    is_bytes, values = pictures.dtype == torch.uint8, pictures.float()
-    low, high = (0.0, 255.0) if is_bytes else (float(values.min()), float(values.max()))
-    shown = (values - low) / ((high - low) or 1.0)
+    low, high = pictures.float().aminmax()
+    shown = (pictures - low) / (high - low).clamp(min=1e-9)
     yield from (Reason(each.numpy(), picture=own.numpy()) for each, own in zip(maps, shown, strict=True))
 
 
