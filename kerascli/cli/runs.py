@@ -62,13 +62,15 @@ def _list(
     """List the runs, oldest first; metrics of --where, --sort and --best are those of the best epoch."""
     from kerascli.cli import run_query
     from kerascli.report.tables import RunLine, list_table, rows_text
-    from kerascli.runs.index import list_runs, list_studies
-    from kerascli.runs.record import MEMBERS
+    from kerascli.runs.index import list_runs
+    from kerascli.runs.record import MEMBERS, is_study
 
     gc.disable()  # thousands of runs are many objects, none of which can go before the end
-    folders = [runs_dir, *(study / MEMBERS for study in (list_studies(runs_dir) if tag else ()))]
+    studies = list_runs(runs_dir, is_study)
+    folders = [runs_dir, *(study.path / MEMBERS for study in studies if tag)]
     everything = [(run, RunLine.of(run)) for folder in folders for run in list_runs(folder)]
     runs = run_query.select(everything, where, tag or (), sort, limit)
+    lines = [line for _, line in runs]
     none = f"{'no run is selected' if everything else 'there are no runs'} in {quoted(runs_dir)}"
     if best is not None:
         others = {"--sort": sort, "--limit": limit, "--json": json}
@@ -77,15 +79,15 @@ def _list(
             raise ConfigError(f"--best: {none}")
         options.say(f"{run_query.best(runs, best).run}\n")
     elif json:
-        options.say_json([asdict(line) for _, line in runs])
+        options.say_json([*map(asdict, lines)])
     elif runs:
-        options.say(f"{list_table([line for _, line in runs], options.terminal_width())}\n")
+        options.say(f"{list_table(lines, options.terminal_width())}\n")
     else:
         options.note(none)
-    if not any([where, tag, sort, best, limit, json]) and (studies := list_studies(runs_dir)):
+    if studies and not any([where, tag, sort, best, limit, json]):
         from kerascli.studies.table import study_line
 
-        options.note(rows_text([*map(study_line, studies)], options.terminal_width()))
+        options.note(rows_text([study_line(study.path) for study in studies], options.terminal_width()))
 
 
 def _show(

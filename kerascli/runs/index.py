@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,17 @@ MEMBER = re.compile(r"\d{1,6}|[a-z]+-\d{1,6}")
 """Pattern of the name of a study's member in a selector such as `STUDY/7`."""
 
 
-def list_runs(runs_dir: Path) -> list[RunRecord]:
-    """Return the runs in a folder as a list, in the order in which they were started; symbolic links are ignored."""
+def list_runs(runs_dir: Path, kind: Callable[[Path], bool] = is_run) -> list[RunRecord]:
+    """Return the runs in a folder as a list, in the order in which they were started; symbolic links are ignored.
+
+    `kind` returns True for the path of a run; is_study lists studies.
+    """
     if not runs_dir.is_dir():
         return []
     with os.scandir(runs_dir) as entries:
         names = [each.name for each in entries if each.is_dir(follow_symlinks=False) and not each.name.startswith(".")]
     newest = last_start(runs_dir)
-    folders = filter(is_run, map(runs_dir.joinpath, names))
+    folders = filter(kind, map(runs_dir.joinpath, names))
     return sorted(map(RunRecord, folders), key=lambda run: _order(run, newest))
 
 
@@ -75,12 +78,6 @@ def is_archive(selector: str) -> bool:
     return selector.lower().endswith(".zip") and os.path.isfile(selector)
 
 
-def list_studies(runs_dir: Path) -> list[Path]:
-    """Return the folders of the studies in a folder of runs, in the order of their names, which begin with a time."""
-    folders = runs_dir.iterdir() if runs_dir.is_dir() else ()
-    return sorted(path for path in folders if not path.is_symlink() and is_study(path))
-
-
 def find_study(selector: str, runs_dir: Path) -> Path | None:
     """Return the folder of the study with this path, name or prefix, or the `latest`; None if there is none.
 
@@ -89,7 +86,7 @@ def find_study(selector: str, runs_dir: Path) -> Path | None:
     path = _member(selector, runs_dir) or Path(selector)
     if is_study(path):
         return path
-    study = _match(selector, [RunRecord(path) for path in list_studies(runs_dir)], "studies")
+    study = _match(selector, list_runs(runs_dir, is_study), "studies")
     return None if study is None else study.path
 
 
@@ -118,13 +115,6 @@ def _match(selector: str, runs: Sequence[RunRecord], noun: str) -> RunRecord | N
     return matches[0] if matches else None
 
 
-def _ambiguous(selector: str, matches: Sequence[RunRecord], noun: str) -> ConfigError:
-    names = [safe_text(run.folder_name) for run in matches]
-    shown = ", ".join(names[-3:]) if len(names) <= 3 else f"{', '.join(names[-3:])} and {len(names) - 3} more"
-    text = f"{quoted(selector)} means {len(matches)} {noun}: {shown}"
-    return ConfigError(text, hint=f"the newest is {names[-1]}")
-
-
 def remove(run: RunRecord) -> None:
     """Delete a run's folder. Raises StorageError if it is locked or a symbolic link, FileRefused if it is not a run."""
     if run.path.is_symlink():
@@ -138,6 +128,13 @@ def remove(run: RunRecord) -> None:
 
 def _is_path(selector: str) -> bool:
     return "/" in selector or selector in {".", ".."} or is_run(Path(selector))
+
+
+def _ambiguous(selector: str, matches: Sequence[RunRecord], noun: str) -> ConfigError:
+    names = [safe_text(run.folder_name) for run in matches]
+    shown = ", ".join(names[-3:]) if len(names) <= 3 else f"{', '.join(names[-3:])} and {len(names) - 3} more"
+    text = f"{quoted(selector)} means {len(matches)} {noun}: {shown}"
+    return ConfigError(text, hint=f"the newest is {names[-1]}")
 
 
 def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetime, datetime, str]:

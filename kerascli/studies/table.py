@@ -105,6 +105,21 @@ def _order(value: Any) -> tuple[bool, float, str]:
     return not is_number, value if is_number else 0.0, str(value)
 
 
+def facts_of(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is shown of a study beside the rows of its table, by name."""
+    of = "" if table["trials_planned"] is None else f" of {table['trials_planned']}"
+    facts: dict[str, Any] = {"done": f"{table['trials_done']}{of} {'folds' if 'folds' in table else 'trials'}"}
+    if "folds" in table:
+        return facts
+    best = [each for each in table["trials"] if each["trial"] in table["best"]]
+    missing = "none: it needs four completed trials, and Optuna (pip install 'kerascli[tune]')"
+    facts |= {"sampler": table["sampler"]} | {f"best: trial {each['trial']}": trial_text(each) for each in best}
+    facts |= {f"test of trial {number}": values for number, values in table["test"].items() if values}
+    facts |= {"importance": table["importance"] or missing, "stopped": table["stopped"]}
+    facts |= {f"trials differ in their {key}": kinds for key, kinds in table["differs"].items()}
+    return {name: value for name, value in facts.items() if value is not None}
+
+
 def trial_text(row: dict[str, Any]) -> str:
     """Return the values and parameters of a trial of a table as text: `val_loss 0.21 (units 64, cell lstm)`."""
     texts = [f"{name} {value:.5g}" for name, value in row["values"].items()]

@@ -6,15 +6,15 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from kerascli.foundation.errors import safe_text
-from kerascli.report.markup import Child, element, section
+from kerascli.report.markup import element, section
 from kerascli.report.page.charts import Chart
 from kerascli.report.page.curves import charts, curves_section
 from kerascli.report.page.document import document
 from kerascli.report.page.run_page import terms_list
 from kerascli.report.page.runs_page import sortable
-from kerascli.report.tables import study_facts, value_text
+from kerascli.report.tables import value_text
 from kerascli.studies.folder import Study
-from kerascli.studies.table import histories_of, rows_of, study_table, trial_text
+from kerascli.studies.table import facts_of, histories_of, rows_of, study_table
 
 _WIDTH = 900
 """Width of the parallel coordinates in pixels."""
@@ -33,37 +33,22 @@ def study_html(study: Study, link: Callable[[str], str] | None = None, events: s
     if "objectives" in table:
         metrics = {name.removeprefix("val_") for name in table["objectives"]}
         drawn = [each for each in drawn if each["title"] in metrics]
-    pictures = _pictures(table) if "objectives" in table else ()
-    sections = [_overview(table), *pictures, curves_section(drawn), _rows(table, link)]
-    return document(
-        safe_text(table["study"]), [each for each in sections if each is not None], {"charts": drawn}, events
-    )
+    terms = terms_list({name: value_text(value) for name, value in facts_of(table).items()})
+    rows, curves = _rows(table, link), curves_section(drawn)
+    sections = [rows, curves] if "folds" in table else [*_pictures(table), curves, rows]
+    kept = [each for each in (section("Overview", terms, anchor="overview"), *sections) if each is not None]
+    return document(safe_text(table["study"]), kept, {"charts": drawn}, events)
 
 
-def _overview(table: Mapping[str, Any]) -> Element:
-    """Return the section with the number of trials, the best ones, and their results on the test split."""
-    of = "" if table["trials_planned"] is None else f" of {table['trials_planned']}"
-    terms: dict[str, Child] = {"done": f"{table['trials_done']}{of} {'folds' if 'folds' in table else 'trials'}"}
-    for each in (each for each in table.get("trials", ()) if each["trial"] in table["best"]):
-        terms[f"best: trial {each['trial']}"] = safe_text(trial_text(each))
-    if table.get("importance", True) is None:
-        terms["importance"] = "none: kerascli studies show computes it, with Optuna and at least four completed trials"
-    terms |= {name: value_text(value) for name, value in study_facts(table).items() if name != "best"}
-    return section("Overview", terms_list(terms), anchor="overview")
-
-
-def _rows(table: Mapping[str, Any], link: Callable[[str], str] | None) -> Element | None:
+def _rows(table: Mapping[str, Any], link: Callable[[str], str] | None) -> Element:
     """Return the section with a row for each trial or result of folds, which the page's script sorts and filters."""
-    rows, cells = rows_of(table), list[list[Child]]()
-    for first, *values in (row.values() for row in rows):
-        address = link(f"{first:04}") if link is not None and isinstance(first, int) else None
-        name = value_text(first) if address is None else element("a", str(first), href=address)
-        cells.append([name, *("" if value is None else value_text(value) for value in values)])
-    if "trials" in table:
-        title, caption = "Trials", "A click on a heading sorts"
-    else:
-        title, caption = "Folds", "Validation: each fold by the run that has not seen it; baseline: without a model"
-    return sortable(title, caption, list(map(safe_text, rows[0])), cells) if rows else None
+    if "folds" in table:
+        caption = "Validation: each fold by the run that has not seen it; baseline: without a model"
+        return sortable("Folds", caption, rows_of(table))
+    rows = rows_of(table)
+    if link is not None:
+        rows = [{**row, "trial": element("a", str(row["trial"]), href=link(f"{row['trial']:04}"))} for row in rows]
+    return sortable("Trials", "A click on a heading sorts", rows)
 
 
 def _pictures(table: Mapping[str, Any]) -> Iterator[Element]:
@@ -85,7 +70,7 @@ def _parallel(table: Mapping[str, Any], trials: Trials, best: int) -> Chart:
     """Return the parallel coordinates: a line for each trial, through its value on each axis."""
     names = [*table["parameters"], *table["objectives"]]
     chart = Chart(
-        "Parallel coordinates of the trials", "", "", (0, len(names) - 1), (-0.15, 1.15), y_ticks={}, width=_WIDTH,
+        "Parallel coordinates of the trials", "", "", (-0.4, len(names) - 0.6), (-0.15, 1.15), y_ticks={}, width=_WIDTH,
         x_ticks={float(x): _cut(name) for x, name in enumerate(names)},
     )  # fmt: skip
     lines: dict[int, list[tuple[float, float]]] = {number: [] for number in trials}
