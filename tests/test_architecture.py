@@ -308,7 +308,7 @@ READERS = {
     "cli/app.py": "/dev/null in place of a stream that was closed",
     "cli/commands.py": "/dev/null in place of a pipe that was closed",
     "cli/init.py": "templates of the package",
-    "report/architecture/text_widths.py": "a table of the package",
+    "report/architecture/picture.py": "a table of the package",
     "report/page/document.py": "styles and scripts of the package",
     "training/strategies/group.py": "/dev/null in place of standard output, for what torch prints",
     "training/strategies/failures.py": "the kernel's files",

@@ -8,12 +8,12 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 import torch
 from torch import Tensor
 
-from kerascli.foundation.errors import counted, nearest, show, suggestion
+from kerascli.foundation.errors import counted, nearest, one_of, show, suggestion
 
 Number = int | float | bool
 Value = Tensor | Number
@@ -63,11 +63,17 @@ class Op:
     def bind(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
         """Return a mapping from parameter names to a call's arguments; the arguments of `*x` are a list. Raises
         ArgumentError."""
-        bound = self._in_order(arguments)
+        kinds = {p.kind: name for name, p in self.parameters.items()}
         names = [name for name, p in self.parameters.items() if p.kind not in VARIADIC]
-        takes_any = any(p.kind is p.VAR_KEYWORD for p in self.parameters.values())
+        first = [name for name in names if self.parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY]
+        bound = dict(zip(first, arguments, strict=False))
+        if inspect.Parameter.VAR_POSITIONAL in kinds:
+            bound[kinds[inspect.Parameter.VAR_POSITIONAL]] = list(arguments[len(first) :])
+        elif len(arguments) > len(first):
+            text = f"{self.name} takes at most {counted(len(first), 'argument')} ({', '.join(first)})"
+            raise ArgumentError(f"{text}, got {len(arguments)}", len(first))
         for name, value in keywords.items():
-            if name not in names and not takes_any:
+            if name not in names and inspect.Parameter.VAR_KEYWORD not in kinds:
                 meant = suggestion(name, names) or f"; it takes {', '.join(names)}"
                 raise ArgumentError(f"{self.name} has no argument '{name}'{meant}", name, named=True)
             if name in bound:
@@ -76,19 +82,6 @@ class Op:
         missing = [n for n in names if self.parameters[n].default is inspect.Parameter.empty and n not in bound]
         if missing:
             raise ArgumentError(f"{self.name} needs {' and '.join(repr(n) for n in missing)}")
-        return bound
-
-    def _in_order(self, arguments: Sequence[Any]) -> dict[str, Any]:
-        """Return a mapping from parameter names to the arguments of a call that have no name."""
-        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        first = [name for name, p in self.parameters.items() if p.kind in kinds]
-        bound = dict(zip(first, arguments, strict=False))
-        rest = [name for name, p in self.parameters.items() if p.kind is p.VAR_POSITIONAL]
-        if rest:
-            bound[rest[0]] = list(arguments[len(first) :])
-        elif len(arguments) > len(first):
-            text = f"{self.name} takes at most {counted(len(first), 'argument')} ({', '.join(first)})"
-            raise ArgumentError(f"{text}, got {len(arguments)}", len(first))
         return bound
 
     def call(self, arguments: Sequence[Any], keywords: Mapping[str, Any], device: torch.device) -> Any:
@@ -132,7 +125,7 @@ class Op:
             raise ArgumentError(f"{self.name}: expected a tensor or a number, got {describe(value)}")
         if kind in _KEPT:
             return value if isinstance(value, _KEPT[kind]) else as_tensor(value, device)
-        fits, words = _CHECKS[kind]
+        fits, words = _CHECKS.get(kind) or _check_of_words(get_args(kind))
         if not fits(value):
             two = self.name in {"max", "min"} and isinstance(value, Tensor)
             meant = f"; of two tensors write {self.name}imum(a, b)" if two else ""
@@ -172,6 +165,11 @@ def _is_whole(value: Any) -> bool:
 
 def _are_whole(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_whole, value))
+
+
+def _check_of_words(words: tuple[str | None, ...]) -> tuple[Callable[[Any], bool], str]:
+    """Return the check of an argument whose type is a `Literal` of these words, and the words for messages."""
+    return lambda v: isinstance(v, str | None) and v in words, one_of([f"'{word}'" for word in words if word])
 
 
 def _is_number(value: Any) -> bool:
@@ -279,8 +277,7 @@ class Ops:
     def load(self) -> None:
         if not self._loaded:
             self._loaded = True
-            package = importlib.import_module("kerascli.ops")
-            for info in pkgutil.iter_modules(package.__path__, "kerascli.ops."):
+            for info in pkgutil.iter_modules(importlib.import_module("kerascli.ops").__path__, "kerascli.ops."):
                 importlib.import_module(info.name)
 
     def find(self, name: str) -> Op | None:
@@ -348,16 +345,15 @@ def table(
 
 
 def _parameters(written: str) -> Iterator[inspect.Parameter]:
-    """Yield the parameters of a signature such as `x, k = 0, axis: Axes = None`; with `, /`, all positional-only."""
-    place = inspect.Parameter.POSITIONAL_ONLY if written.endswith(", /") else inspect.Parameter.POSITIONAL_OR_KEYWORD
-    for part in written.removesuffix(", /").split(", "):
+    """Yield the parameters of a signature such as `x, k = 0, axis: Axes = None`."""
+    for part in written.split(", "):
         name, _, default = part.partition(" = ")
         name, _, words = name.partition(": ")
         value = ast.literal_eval(default) if default else inspect.Parameter.empty
         kind: Any = type(value) if default else Tensor
         if words:
             kind = reduce(operator.or_, [_TYPES[word] for word in words.split(" | ")])
-        yield inspect.Parameter(name, place, default=value, annotation=kind)
+        yield inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value, annotation=kind)
 
 
 def _with_torch_arguments(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> Callable[..., Any]:

@@ -97,7 +97,7 @@ def listing(file: h5py.File) -> dict[str, Any]:
             if isinstance(item, h5.h5g.GroupID):
                 pending.append((below, depth + 1))
             elif isinstance(item, h5.h5d.DatasetID):
-                headers[below] = _plain_dataset(item, below)
+                headers[below] = _plain_dataset(file, item, below)
             else:
                 raise Refused(f"'{below}' is a named type, not an array")
     return headers
@@ -115,7 +115,7 @@ def _plain_link(group: Any, name: bytes, path: str) -> None:
         raise Refused(f"'{path}' is a soft link")
 
 
-def _plain_dataset(dataset: Any, path: str) -> tuple[list[int], str, bool]:
+def _plain_dataset(file: h5py.File, dataset: Any, path: str) -> tuple[list[int], str, bool]:
     """Return (shape, dtype, True if the numbers are bfloat16) of a dataset. Raises Refused for others."""
     settings, space = dataset.get_create_plist(), dataset.get_space()
     if settings.get_external_count():
@@ -125,7 +125,7 @@ def _plain_dataset(dataset: Any, path: str) -> tuple[list[int], str, bool]:
         raise Refused(f"'{path}' is a virtual dataset")
     kind, dtype = dataset.get_type().get_class(), dataset.dtype
     boolean = kind == h5.h5t.ENUM and dtype == np.bool_
-    brain = kind == h5.h5t.OPAQUE and dtype.itemsize == 2 and _text_attribute(dataset, "dtype") == "bfloat16"
+    brain = kind == h5.h5t.OPAQUE and dtype.itemsize == 2 and attribute(file, path, "dtype") == "bfloat16"
     if kind not in {h5.h5t.FLOAT, h5.h5t.INTEGER} and not boolean and not brain:
         raise Refused(f"'{path}' contains no plain numbers ({_kind(kind)})")
     if dtype.itemsize > 8:
@@ -141,16 +141,6 @@ def _plain_dataset(dataset: Any, path: str) -> tuple[list[int], str, bool]:
     if count * dtype.itemsize > MAX_RATIO * max(dataset.get_storage_size(), 2**14):
         raise Refused(f"'{path}' is compressed more than {MAX_RATIO} to 1")
     return list(dataset.shape), "<u2" if brain else dtype.newbyteorder("<").str, brain
-
-
-def _text_attribute(dataset: Any, name: str) -> str | None:
-    """Return a dataset's text attribute (Keras marks bfloat16 by one); None if missing or of another type."""
-    if not h5.h5a.exists(dataset, name.encode()):
-        return None
-    attribute = h5.h5a.open(dataset, name.encode())
-    if attribute.get_type().get_class() != h5.h5t.STRING or attribute.shape:
-        return None
-    return _text(h5py.Dataset(dataset).attrs[name])
 
 
 def _kind(number: int) -> str:

@@ -177,7 +177,7 @@ class _Writer:
             return [self._of(tensor) for tensor in value]
         result = self._of(value)
         if key == "mask" and self._scope.specs[value].dtype != "bool":
-            return Ref(self._operation(node, "NotEqual", "keras.src.ops.numpy", {}, [result, 0], {}))
+            return Ref(self._operation(node, "NotEqual", "numpy", {}, [result, 0], {}))
         return result
 
     def _of(self, tensor: str) -> Ref:
@@ -220,7 +220,7 @@ class _Writer:
         """Add a Keras operation that computes (a part of) the model's node `node`, with the arguments of its call (by
         position, by name); return the operation's name."""
         name = self._unique(f"{node.name}_{class_name.lower()}")
-        made = serialized(module, class_name, {"name": name, **settings}, registered=True)
+        made = serialized(f"keras.src.ops.{module}", class_name, {"name": name, **settings}, registered=True)
         self._nodes[name] = KerasNode(name, made, [graph.Call(*call)], None, node.name)
         return name
 
@@ -273,8 +273,7 @@ class _Writer:
         ]
 
     def _identity(self, name: str, value: Any) -> Ref:
-        config = {"name": name, "dtype": dtype_policy(self._common.precision)}
-        made = serialized("keras.layers", "Identity", config)
+        made = serialized("keras.layers", "Identity", {"name": name, "dtype": dtype_policy(self._common.precision)})
         self._nodes[name] = KerasNode(name, made, [graph.Call([value])])
         return Ref(name)
 

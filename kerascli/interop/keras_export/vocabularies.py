@@ -55,7 +55,8 @@ def vocabulary_files(layers: Sequence[KerasNode]) -> Iterator[tuple[str, str]]:
         entries = config["vocabulary"]
         if isinstance(node.layer, LookupSettings):
             entries = [*_special(node.layer), *node.layer.entries(entries)]
-        if not config.get("invert") and config["output_mode"] != "tf_idf" and _are_lines(entries):
+        are_lines = entries[-1] != "" and all(e is not None and len(f"{e}.".splitlines()) == 1 for e in entries)
+        if are_lines and not config.get("invert") and config["output_mode"] != "tf_idf":
             config["vocabulary"], config["vocabulary_size"] = None, len(entries)
             for folder in _places(place, node):
                 yield f"assets/{folder}/vocabulary.txt", "\n".join(map(str, entries))
@@ -91,8 +92,3 @@ def _places(place: str, node: KerasNode) -> list[str]:
 def _special(lookup: LookupSettings) -> list[Any]:
     """Return the tokens that a vocabulary of Keras begins with: for masked and for out-of-vocabulary values."""
     return [*[lookup.mask_token] * lookup.masks(), *[lookup.oov_token] * lookup.places()]
-
-
-def _are_lines(entries: Sequence[Any]) -> bool:
-    """Return True if Keras reads the entries as the lines of a text."""
-    return entries[-1] != "" and all(entry is not None and len(f"{entry}.".splitlines()) == 1 for entry in entries)

@@ -41,8 +41,11 @@ class HiddenMasks:
         self._model = model
         self._settings = settings
         self._states = {ref: _State(masked, masked) for _, ref in model.inputs}
-        self._hidden: dict[Place, dict[str, bool]] = {}
-        self._cut: dict[Place, list[int]] = {}
+        self.hidden: dict[Place, dict[str, bool]] = {}
+        """Call arguments such as `mask: False` that disable the masks that Keras ignores, by the layer's call."""
+        self.cut: dict[Place, list[int]] = {}
+        """Indices of a call's inputs whose masks must be removed beforehand, because no call argument disables only
+        these masks."""
         parents = {
             (layer.name, number): call.parents()
             for layer in model.layers.values()
@@ -59,16 +62,6 @@ class HiddenMasks:
         inputs = list(refs(call.args[:1])) if settings is None else _inputs(settings, call)
         return any(self._state(ref).in_kerascli for ref in inputs)
 
-    def of(self, layer: KerasLayer, number: int) -> dict[str, bool]:
-        """Return call arguments such as `mask: False` that disable the masks that Keras ignores in call `number` of a
-        layer."""
-        return self._hidden.get((layer.name, number), {}) if self._keras_3 else {}
-
-    def cut(self, layer: KerasLayer, number: int) -> list[int]:
-        """Return the indices of a call's inputs whose masks must be removed beforehand, because no call argument
-        disables only these masks."""
-        return self._cut.get((layer.name, number), []) if self._keras_3 else []
-
     def _run(self, layer: KerasLayer, number: int) -> None:
         call = layer.calls[number]
         if layer.is_operation:
@@ -82,7 +75,7 @@ class HiddenMasks:
         inputs = _inputs(settings, call)
         states = [self._state(ref) for ref in inputs]
         explicit = any(refs(call.kwargs.get("mask")))
-        if (settings.uses_mask or settings.uses_masks) and not explicit:
+        if self._keras_3 and (settings.uses_mask or settings.uses_masks) and not explicit:
             states = self._hide((layer.name, number), settings, call, states)
         self._give(layer, number, _State(True, True, True) if explicit else _output_mask(settings, states), settings)
         if isinstance(settings, MultiHeadAttention):
@@ -97,11 +90,11 @@ class HiddenMasks:
         hidden = [i for i, state in enumerate(states) if state.in_kerascli and not seen[i]]
         names = TENSORS_BY_NAME.get(settings.component_name)
         if names is not None:
-            self._hidden[place] = {f"{names[i]}_mask": False for i in hidden}
+            self.hidden[place] = {f"{names[i]}_mask": False for i in hidden}
         elif hidden and not any(seen):
-            self._hidden[place] = {"mask": False}
+            self.hidden[place] = {"mask": False}
         elif hidden:
-            self._cut[place] = hidden
+            self.cut[place] = hidden
             return [replace(state, in_kerascli=state.in_kerascli and seen[i]) for i, state in enumerate(states)]
         return states
 

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import FileRefused, safe_lines
-from kerascli.report.architecture.stored import diagram_svg
+from kerascli.report.architecture.drawing import diagram_svg
 from kerascli.report.markup import Child, element, folded, scrolling, section, table
 from kerascli.report.page.curves import charts, curves_section
 from kerascli.report.page.document import document

@@ -30,7 +30,7 @@ from kerascli.interop.torch_files import Tensors, model_tensors
 from kerascli.interop.weight_files import match, open_weights, own_layers
 from kerascli.model.runtime.summary import summarize
 from kerascli.model.runtime.weights import lasting
-from kerascli.report.architecture.stored import diagram_json
+from kerascli.report.architecture.drawing import diagram_json
 from kerascli.report.summary import render
 from kerascli.runs.environment import run_facts
 from kerascli.runs.history import Prefix
@@ -109,21 +109,22 @@ def import_weights(
         spec = describe_config(config, config_facts(config) if prepared is None else prepared.facts, rows)
         with config.faults():
             experiment = build_experiment(spec, prepared or no_stages(), device=torch.device("cpu"))
-        layers = own_layers(spec.model, experiment.graph.specs, lasting(experiment.weights))
-        if not layers:
+        weights = lasting(experiment.weights)
+        if not weights:
             raise config.error([Fault("the model has no weights", ("model",))])
-        pairs, left = match(file, layers, by_name=by_name)
+        layers = own_layers(spec.model, experiment.graph.specs, weights)
+        pairs, left = match(file, layers, weights, by_name=by_name)
         fill(file.arrays, pairs)
     with new_run(runs_dir, name or config.name) as record:
         plugins = [record.write_plugin(code) for code in config.plugins]
         record.write_config(config.text)
         learned = {} if prepared is None else prepared.learned
-        _write(record, experiment, None, resolved_config(config, [spec], record.path), learned)
         facts = {
             "config": str(config.path), "flags": dict(config.flags), "plugins": plugins,
             "data": {} if prepared is None else dict(prepared.digests),
             "imported": {"file": file.name, "sha256": file.digest},
         }  # fmt: skip
+        _write(record, experiment, None, resolved_config(config, [spec], record.path), learned)
         _begin(record, spec, command, facts)
     notes = [f"not in the file: {', '.join(left)}; newly initialized"] if left else []
     return imported_run(record, experiment, notes, model_tensors(experiment))
