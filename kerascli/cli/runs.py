@@ -184,14 +184,16 @@ def remove_confirmed(chosen: Iterable[T], remove: Callable[[T], None], *, yes: b
 
     Raises ConfigError without an answer.
     """
-    unique = {os.path.abspath(each.path): each for each in chosen}.values()  # one may be named in several ways
+    unique: dict[str, T] = {}
+    for each in chosen:  # one may be named in several ways
+        unique.setdefault(os.path.abspath(each.path), each)
     try:
         if not yes:
-            options.note("\n".join(str(each.path) for each in unique))
+            options.note("\n".join(str(each.path) for each in unique.values()))
             yes = typer.confirm("Remove these runs with all their files?", err=True)
     except typer.Abort:
         raise ConfigError("no answer was given: nothing was removed", hint="--yes removes without asking") from None
-    for each in unique if yes else ():
+    for each in unique.values() if yes else ():
         remove(each)
         options.note(f"removed {each.path}")
     if not yes:

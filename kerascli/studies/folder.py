@@ -265,11 +265,7 @@ def _validated(cls: type[M], data: Mapping[Any, Any], path: Path) -> M:
 
 def find_study(selector: str, runs_dir: Path) -> Study:
     """Return the study with this path, name or prefix, or the `latest`. Raises ConfigError unless one is found."""
-    path = index.find_study(selector, runs_dir)
-    if path is None:
-        text = f"there is no study {quoted(selector)} in {quoted(runs_dir)}"
-        raise ConfigError(text, hint="kerascli studies lists them; kerascli tune CONFIG starts one")
-    return Study(path)
+    return Study(index.find(selector, runs_dir, only_studies=True))
 
 
 def find_run(selector: str, runs_dir: Path) -> RunRecord:
