@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,9 +18,7 @@ from kerascli.runs.reading import LATEST, quoted
 
 if TYPE_CHECKING:
     from kerascli.runs.record import RunRecord
-    from kerascli.studies.folder import Study
 
-T = TypeVar("T", bound="RunRecord | Study")
 _HELP = "List, show, compare, tag, archive, send and remove runs; without a command: list them, by the options of list."
 _SHOWN_LAST = ("versions", "machine")
 
@@ -176,26 +174,27 @@ def _remove(
     """Remove runs with all their files."""
     from kerascli.runs import index
 
-    remove_confirmed([index.find_run(run, runs_dir) for run in runs], index.remove, yes=yes)  # no best trial of a study
+    folders = [index.find_run(run, runs_dir).path for run in runs]  # not the best trial, where a study is named
+    remove_confirmed(folders, lambda folder: index.remove(index.RunRecord(folder)), yes=yes)
 
 
-def remove_confirmed(chosen: Iterable[T], remove: Callable[[T], None], *, yes: bool) -> None:
-    """Remove runs or studies by a function if the user confirms it or `yes` is True.
+def remove_confirmed(folders: Iterable[Path], remove: Callable[[Path], None], *, yes: bool) -> None:
+    """Remove the folders of runs or studies by a function if the user confirms it or `yes` is True.
 
     Raises ConfigError without an answer.
     """
-    unique: dict[str, T] = {}
-    for each in chosen:  # one may be named in several ways
-        unique.setdefault(os.path.abspath(each.path), each)
+    unique: dict[str, Path] = {}
+    for folder in folders:  # one may be named in several ways
+        unique.setdefault(os.path.abspath(folder), folder)
     try:
         if not yes:
-            options.note("\n".join(str(each.path) for each in unique.values()))
+            options.note("\n".join(map(str, unique.values())))
             yes = typer.confirm("Remove these runs with all their files?", err=True)
     except typer.Abort:
         raise ConfigError("no answer was given: nothing was removed", hint="--yes removes without asking") from None
-    for each in unique.values() if yes else ():
-        remove(each)
-        options.note(f"removed {each.path}")
+    for folder in unique.values() if yes else ():
+        remove(folder)
+        options.note(f"removed {folder}")
     if not yes:
         options.note("nothing was removed")
 

@@ -112,4 +112,5 @@ def _remove(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Remove studies with all their trials."""
-    remove_confirmed([_open(each, runs_dir) for each in studies], lambda study: study.remove(), yes=yes)
+    folders = [_open(each, runs_dir).path for each in studies]
+    remove_confirmed(folders, lambda folder: _open(str(folder), runs_dir).remove(), yes=yes)

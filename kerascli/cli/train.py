@@ -185,7 +185,9 @@ def _resumed(run: str, study: "Study | None", chosen: Options, sets: Sequence[st
     if study is not None:
         from kerascli.workflow.tuning.folds import resume_folds
 
-        return resume_folds(study, chosen, sets, options.download_bar())
+        idle = {"--set": sets, "--data": chosen.data, "--profile": chosen.profile}
+        options.refuse(idle, idle, "cannot be used with a study of folds: start a new one")
+        return resume_folds(study, chosen, options.download_bar())
     from kerascli.runs.index import find_run
 
     record = find_run(run, chosen.runs_dir)  # its name is printed when training resumes

@@ -87,8 +87,8 @@ class TrialFacts(BaseModel):
     """Number of times that its process was killed."""
     values: list[float] = []
     """Value of each objective, once the trial has ended."""
-    results: dict[str, dict[str, float]] = {}
-    """Losses and metrics of a fold by its final weights, by split; `baseline` is that of 'validation'."""
+    results: dict[str, float] = {}
+    """Losses and metrics by the final weights: `test loss`, and of a fold `validation loss` and `baseline loss`."""
     epochs: int = 0
     reason: str | None = None
     """Reason why it failed or was pruned."""
