@@ -67,9 +67,7 @@ def open_weights(path: Path) -> Iterator[WeightsFile]:
         yield WeightsFile(name, file_digest(path), arrays, layers, group if names else None)
 
 
-def matched_tensors(
-    file: WeightsFile, own: Sequence[Owner], weights: Sequence[Weight], *, by_name: bool
-) -> dict[str, Tensor]:
+def matched_tensors(file: WeightsFile, own: list[Owner], weights: list[Weight], *, by_name: bool) -> dict[str, Tensor]:
     """Return the arrays of a weights file by the names of the weights that they are for. Raises as `match`."""
     pairs, _ = match(file, own, weights, by_name=by_name)
     return {weight.name: values for weight, values in tensors(file.arrays, pairs)}
@@ -89,9 +87,7 @@ def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Iterable[
     return [layer for layer in layers if layer.prefix in own]
 
 
-def match(
-    file: WeightsFile, own: Sequence[Owner], weights: Sequence[Weight], *, by_name: bool
-) -> tuple[Pairs, list[str]]:
+def match(file: WeightsFile, own: list[Owner], weights: list[Weight], *, by_name: bool) -> tuple[Pairs, list[str]]:
     """Pair a model's weights with a file's arrays; if `by_name`, also return the names of the layers that the file
     lacks.
 

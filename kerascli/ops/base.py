@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation.errors import counted, nearest, one_of, show, suggestion
+from kerascli.language.expressions.suggestions import DTYPES
 
 Number = int | float | bool
 Value = Tensor | Number
@@ -226,17 +227,12 @@ def as_tensor(value: Any, device: torch.device) -> Tensor:
 
 def dtype_of(name: str | None) -> torch.dtype:
     """Return the torch dtype for a Keras dtype name; None: the dtype of the model's weights. Raises ArgumentError."""
-    if name is None or name == "float":
+    if name in {None, "float", "float32"}:  # the default float dtype is that of the weights
         return torch.get_default_dtype()
-    dtype = getattr(torch, {"int": "int32"}.get(name, name), None)
+    dtype = getattr(torch, {"int": "int32"}.get(str(name), str(name)), None)
     if not isinstance(dtype, torch.dtype):
-        raise ArgumentError(f"there is no dtype '{name}'{suggestion(name, _DTYPES)}")
-    if name == "float32":  # the default float dtype is that of the weights
-        return torch.get_default_dtype()
+        raise ArgumentError(f"there is no dtype '{name}'{suggestion(str(name), DTYPES)}")
     return dtype
-
-
-_DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloat16", "float32", "float64")
 
 
 def as_float(x: Tensor) -> Tensor:

@@ -239,9 +239,8 @@ class _Writer:
         ends = self._ends()
         inputs = [self._names.get(tensor, tensor) for tensor in self._scope.inputs]
         nodes, numbers = self._in_order(ends, inputs)
-        specs = {
-            result: self._scope.specs[tensor] for tensor, result in self._tensors.items() if tensor in self._scope.specs
-        }
+        own = self._scope.specs
+        specs = {result: own[tensor] for tensor, result in self._tensors.items() if tensor in own}
         description = None if len(ends) > 1 else sequential(name, nodes, ends[0])
         description = description or functional(name, nodes, inputs, ends, specs, numbers)
         outputs = {ours: end.layer for ours, end in zip(self._scope.outputs, ends, strict=True)}

@@ -107,13 +107,12 @@ def to_keras(value: Any, where: str, problems: list[Fault]) -> Any:
 
 
 def _activation(value: Activation, where: str, problems: list[Fault]) -> Any:
+    name = value.component_name
     if not changed_arguments(value):
-        return value.component_name
-    layer = _ACTIVATION_LAYERS.get(value.component_name)
+        return name
+    layer = _ACTIVATION_LAYERS.get(name)
     if layer is None:
-        problems.append(
-            Fault(f"{where}: in Keras, the activation '{value.component_name}' is a function without arguments")
-        )
+        problems.append(Fault(f"{where}: in Keras, the activation '{name}' is a function without arguments"))
         return None
     return serialized("keras.layers", layer, {name: getattr(value, name) for name in type(value).model_fields})
 

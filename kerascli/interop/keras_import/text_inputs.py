@@ -17,9 +17,7 @@ _MAX_ENTRIES = 50_000
 """Limit of the vocabulary of a layer, which a config lists."""
 TEXT_LOOKUPS = frozenset({"StringLookup", "TextVectorization"})
 _TRANSFORMS = frozenset({*TEXT_LOOKUPS, "Hashing"})
-ONLY_AT_INPUTS = (
-    "texts can be looked up at an input of the whole model only, by StringLookup, TextVectorization, Hashing"
-)
+AT_INPUTS = "texts can be looked up at an input of the whole model only, by StringLookup, TextVectorization, Hashing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,7 @@ def _text_input(
     where = f"{layer.name} ({layer.class_name})"
     config, shape = layer.config, source.config.get("batch_shape")
     if layer.class_name not in _TRANSFORMS or len(list(refs(call))) > 1 or not isinstance(shape, list):
-        refusals.add(f"{where} takes the texts of the input '{column}'", ONLY_AT_INPUTS)
+        refusals.add(f"{where} takes the texts of the input '{column}'", AT_INPUTS)
         return None
     is_sequence = config.get("output_mode") == "int" and config.get("output_sequence_length") is None
     if layer.class_name == "TextVectorization" and is_sequence:

@@ -80,7 +80,5 @@ def _widths() -> dict[str, list[int]]:
 def text_width(text: str, size: float, bold: bool) -> float:
     """Return the width of a text in pixels; `size` is the font size in pixels."""
     widths = _widths()["bold" if bold else "regular"]
-    listed = (
-        widths[at] if 0 <= (at := ord(each) - _FIRST) < len(widths) else _FURTHER.get(each, _OTHER) for each in text
-    )
+    listed = (widths[at] if 0 <= (at := ord(c) - _FIRST) < len(widths) else _FURTHER.get(c, _OTHER) for c in text)
     return size * sum(listed) / 2048

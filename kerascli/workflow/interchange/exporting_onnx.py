@@ -119,9 +119,8 @@ def _examples(
         readers = [each for each in pipelines if column in each.columns]
         steps = [step for each in readers for step in steps_of(each, column)]
         values = next((list(made) for step in steps if (made := step.transform.examples(step.state))), [])
-        rows[column] = arrays[column] = _values(fields[column], values, random).astype(
-            object if fields[column].is_text else spec.dtype
-        )
+        dtype = object if fields[column].is_text else spec.dtype
+        rows[column] = arrays[column] = _values(fields[column], values, random).astype(dtype)
         if all(map(fills_missing, readers)):
             rows[column][0] = "" if fields[column].is_text else np.nan
         if spec.dtype != "string" and fields[column].is_text:

@@ -160,13 +160,11 @@ def imported_run(record: RunRecord, experiment: Experiment, notes: Sequence[str]
     return Imported(record, sum(weight.count for weight in lasting(experiment.weights)), tuple(notes), tensors)
 
 
-def write_model(
-    record: RunRecord, loaded: Loaded, data: Path | None, command: Sequence[str], learned: States
-) -> Loaded:
-    """Write the run of a loaded model, whose preprocessing has the fitted state `learned`; return the model, with the
+def write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: Sequence[str], states: States) -> Loaded:
+    """Write the run of a loaded model, whose preprocessing has the fitted state `states`; return the model, with the
     data that its texts are columns of. The config of `data` is below the sections that are made of the file."""
     if loaded.texts and data is None:
-        loaded, learned = with_data(loaded, record)
+        loaded, states = with_data(loaded, record)
     spec, sections = loaded.experiment.spec, dict(loaded.sections)
     if loaded.texts and data is not None:
         sections = {"data": {"inputs": text_pipelines(loaded, record)}, **sections}
@@ -184,9 +182,9 @@ def write_model(
         spec, complete = specs[0], resolved_config(config, specs, record.path)
         facts |= {"config": str(data), "plugins": [record.write_plugin(code) for code in config.plugins]}
     if phases:
-        learned = phases[-1].prepared.learned
+        states = phases[-1].prepared.learned
         facts |= {"data": data_digests(phases), "directions": directions(phases)}
-    _write(record, loaded.experiment, loaded.state, complete, learned)
+    _write(record, loaded.experiment, loaded.state, complete, states)
     _begin(record, spec, command, facts)
     return replace(loaded, notes=(*loaded.notes, *changed_inputs(facts, spec.model)))
 
