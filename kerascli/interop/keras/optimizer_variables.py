@@ -161,9 +161,7 @@ def arrays_from(
         return None, ()
     updates = _updates(settings.rule, state)
     arrays = [
-        state[v.name].to("cpu").numpy().astype(v.dtype)
-        if v.is_state
-        else np.full(v.shape, v.value(updates), dtype=v.dtype)
+        np.array(state[v.name].to("cpu").numpy() if v.is_state else np.full(v.shape, v.value(updates)), v.dtype)
         for v in variables
     ]
     groups = {"optimizer": arrays}

@@ -67,10 +67,8 @@ def idf_weights(layers: Sequence[KerasNode]) -> Iterator[tuple[str, np.ndarray]]
     for place, node, config in _lookups(layers):
         if config["output_mode"] == "tf_idf":
             weights = np.array(config["idf_weights"], np.float32)
-            with_special = isinstance(node.layer, LookupSettings) and len(
-                node.layer.entries(config["vocabulary"])
-            ) < len(weights)
-            front = 0 if with_special else config.get("num_oov_indices", 1)
+            own = node.layer.entries(config["vocabulary"]) if isinstance(node.layer, LookupSettings) else weights
+            front = 0 if len(own) < len(weights) else config.get("num_oov_indices", 1)
             weights = np.pad(weights, (front, 0), constant_values=weights.mean())
             back = max(0, (config["max_tokens"] or 0) - len(weights)) if config["pad_to_max_tokens"] else 0
             for folder in _places(place, node):

@@ -75,8 +75,13 @@ class KerasModel:
     outputs: list[tuple[str | None, Ref]]
 
     @property
+    def numbered_calls(self) -> list[tuple[KerasLayer, int, Call]]:
+        """Calls of the layers as (layer, number of its call, call), in the file's order."""
+        return [(layer, *each) for layer in self.layers.values() for each in enumerate(layer.calls)]
+
+    @property
     def calls(self) -> list[Call]:
-        return [call for layer in self.layers.values() for call in layer.calls]
+        return [call for _, _, call in self.numbered_calls]
 
     def with_inputs(self, kept: list[int]) -> "KerasModel":
         """Return the model with only the inputs at the indices `kept`."""
@@ -89,8 +94,7 @@ class KerasModel:
     def ordered(self) -> list[tuple[KerasLayer, int]]:
         """Return all calls of layers in topological order, ties in the file's order. Raises FileRefused for a cycle."""
         numbers = {name: number for number, name in enumerate(self.layers)}
-        calls = ((name, number, call) for name, layer in self.layers.items() for number, call in enumerate(layer.calls))
-        needed = {(name, number): set(call.parents()) for name, number, call in calls}
+        needed = {(layer.name, number): set(call.parents()) for layer, number, call in self.numbered_calls}
         sorter = TopologicalSorter({place: before & needed.keys() for place, before in needed.items()})
         try:
             sorter.prepare()

@@ -47,12 +47,7 @@ def with_text_inputs(
         if layers[ref.layer].config.get("dtype") != "string":
             inputs.append((key, ref, None))
             continue
-        uses = [
-            (layer, number, call)
-            for layer in model.layers.values()
-            for number, call in enumerate(layer.calls)
-            if ref in refs(call)
-        ]
+        uses = [(layer, number, call) for layer, number, call in model.numbered_calls if ref in refs(call)]
         for layer, number, call in uses:
             spec = with_vocabulary(layer, places[layer.name], file)
             text = _text_input(layers[ref.layer], key or ref.layer, layer, call, spec, refusals)
