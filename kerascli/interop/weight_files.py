@@ -60,7 +60,11 @@ def open_weights(path: Path) -> Iterator[WeightsFile]:
             raise FileRefused(f"'{name}' is not a weights file of Keras: expected .weights.h5, .h5 or .keras")
         group = _MODEL if any(path.startswith(f"{_MODEL}/") for path in arrays.datasets()) else ""
         names = arrays.texts(group, "layer_names")
-        layers = dict(_before_keras_3(arrays, group, names) if names else _of_keras_3(arrays))
+        layers = {name: place for name in names if listed(arrays, place := f"{group}/{name}".strip("/"))}
+        if not names:
+            tops = {_top(path) for path in variables(arrays) if path.startswith("layers/")}
+            named = [(arrays.text(f"{top}/vars", "name"), top) for top in sorted(tops, key=_natural_key)]
+            layers = {name or top.partition("/")[2]: top for name, top in named}
         if not layers:
             hint = "only files of Sequential and functional models can be read"
             raise FileRefused(f"'{name}' contains no weights of layers", hint=hint)
@@ -162,19 +166,6 @@ def _top(place: str) -> str:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(safe_text(name) for name in [*names][:20])
-
-
-def _of_keras_3(arrays: Hdf5) -> Iterable[tuple[str, str]]:
-    tops = {_top(group) for group in variables(arrays) if group.startswith("layers/")}
-    for top in sorted(tops, key=_natural_key):
-        yield arrays.text(f"{top}/vars", "name") or top.partition("/")[2], top
-
-
-def _before_keras_3(arrays: Hdf5, group: str, names: Sequence[str]) -> Iterable[tuple[str, str]]:
-    for name in names:
-        place = f"{group}/{name}".strip("/")
-        if listed(arrays, place):
-            yield name, place
 
 
 def _natural_key(place: str) -> tuple[str, int]:

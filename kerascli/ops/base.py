@@ -187,7 +187,6 @@ _CHECKS: dict[Any, tuple[Callable[[Any], bool], str]] = {
     float: (_is_number, "a number"),
     bool: (lambda v: isinstance(v, bool), "true or false"),
     str: (lambda v: isinstance(v, str), "a text in quotes"),
-    Axes: (lambda v: _is_whole(v) or _are_whole(v), "an axis or a list of axes"),
     Sizes: (_are_whole, "a list of integers"),
     list | int: (lambda v: isinstance(v, list) or _is_whole(v), "an integer or a list"),
     int | Sizes: (lambda v: _is_whole(v) or _are_whole(v), "an integer or a list of integers"),

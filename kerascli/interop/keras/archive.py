@@ -67,9 +67,9 @@ def _read_archive(file: BufferedReader, name: str) -> Archive:
     try:
         with zipfile.ZipFile(file) as archive:
             members = _members(archive, name)
-            config, metadata = (
-                load_config(_read(archive, members[each], MAX_CONFIG_BYTES, name), f"{each} in '{name}'")
-                for each in (_CONFIG, _METADATA)
+            config = load_config(_read(archive, members[_CONFIG], MAX_CONFIG_BYTES, name), f"{_CONFIG} in '{name}'")
+            metadata = load_config(
+                _read(archive, members[_METADATA], MAX_CONFIG_BYTES, name), f"{_METADATA} in '{name}'"
             )
             weights = _weights_range(archive, members[_WEIGHTS], file, name)
             vocabularies = _vocabularies(archive, members, name)

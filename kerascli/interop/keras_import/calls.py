@@ -93,22 +93,22 @@ class KerasModel:
 
     def ordered(self) -> list[tuple[KerasLayer, int]]:
         """Return all calls of layers in topological order, ties in the file's order. Raises FileRefused for a cycle."""
-        numbers = {name: number for number, name in enumerate(self.layers)}
-        needed = {(layer.name, number): set(call.parents()) for layer, number, call in self.numbered_calls}
-        sorter = TopologicalSorter({place: before & needed.keys() for place, before in needed.items()})
+        calls = self.numbered_calls
+        order = {(layer.name, number): place for place, (layer, number, _) in enumerate(calls)}
+        parents = [[order[parent] for parent in call.parents() if parent in order] for _, _, call in calls]
+        sorter = TopologicalSorter(dict(enumerate(parents)))
         try:
             sorter.prepare()
         except CycleError:
             raise FileRefused(f"the graph of '{safe_text(self.name)}' has a cycle") from None
-        ready: list[tuple[int, int, str]] = []
-        ordered_calls: list[tuple[KerasLayer, int]] = []
+        ready: list[int] = []
+        ordered: list[tuple[KerasLayer, int]] = []
         while sorter.is_active():
-            for name, number in sorter.get_ready():
-                heapq.heappush(ready, (numbers[name], number, name))
-            _, number, name = heapq.heappop(ready)
-            sorter.done((name, number))
-            ordered_calls.append((self.layers[name], number))
-        return ordered_calls
+            for place in sorter.get_ready():
+                heapq.heappush(ready, place)
+            sorter.done(place := heapq.heappop(ready))
+            ordered.append(calls[place][:2])
+        return ordered
 
 
 def read_model(spec: Mapping[str, Any], name: str) -> KerasModel:

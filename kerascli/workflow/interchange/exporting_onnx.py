@@ -55,9 +55,8 @@ def onnx_of_rows(run: LoadedRun) -> tuple[bytes, tuple[Outputs, Outputs] | None]
             names.setdefault(name, free)
         if (reading := answers[-1].reading) is not None:
             classes[names[name]] = reading.names
-    module = Rows(
-        list(inputs), [pipelines[name] for name in specs], torch_files.Forward(run.experiment, staged=True), answers
-    )
+    model = torch_files.Forward(run.experiment, staged=True)
+    module = Rows(list(inputs), [pipelines[name] for name in specs], model, answers)
     size = open_size(run.experiment.spec.model)
     example = [_example(spec, size) for spec in inputs.values()]
     texts = {"classes": json.dumps(classes), **threshold_texts(run)}
