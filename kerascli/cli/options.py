@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from kerascli.cli import complete
 from kerascli.foundation.disk.files import in_home
-from kerascli.foundation.errors import ConfigError, Fault, KerasCliError, safe_lines
+from kerascli.foundation.errors import ConfigError, Fault, safe_lines
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
@@ -286,19 +286,19 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
     run only if that is True.
     """
     from kerascli.runs import index
+    from kerascli.runs.record import RunRecord
 
     if index.is_archive(selector) and trust is not None:
         from kerascli.runs.archives import open_archive
 
         record = opened_archives.enter_context(open_archive(Path(selector), trusts_plugins=trust))
-    else:
-        try:
-            record = index.find_run(selector, runs_dir)
-        except KerasCliError:
-            from kerascli.studies.folder import find_run as find
+    elif index.is_study(path := index.find(selector, runs_dir)):
+        from kerascli.studies.folder import Study
 
-            record = find(selector, runs_dir)
-            note(f"run: {record.path} (the best trial)")
+        record = Study(path).best_run()
+        note(f"run: {record.path} (the best trial)")
+    else:
+        record = RunRecord.open(path)
     if selector == index.LATEST:
         note(f"run: {record.path} (the latest)")
     if not record.has_checksums:
@@ -310,10 +310,10 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
 
 
 def study_of(selector: str, runs_dir: Path) -> "Study | None":
-    """Return the study that a selector names; None if it names none, or a run."""
-    from kerascli.runs.index import find_study
+    """Return the study that a selector names; None if it names a run. Raises ConfigError unless one is found."""
+    from kerascli.runs import index
 
-    if (path := find_study(selector, runs_dir, runs_first=True)) is None:
+    if index.is_archive(selector) or not index.is_study(path := index.find(selector, runs_dir)):
         return None
     from kerascli.studies.folder import Study
 

@@ -84,11 +84,13 @@ def train(
     if smoke:
         _smoke_test(what, chosen, sets, flags)
         return
-    of_folds = {"folds are trained one after the other": folds or _find_folds(resume, runs_dir) is not None}
-    launch_processes(processes, max_restarts, alone=of_folds)
+    study = None if resume is None else options.study_of(resume, runs_dir)
+    launch_processes(
+        processes, max_restarts, alone={"folds are trained one after the other": folds or study is not None}
+    )
     with process_group(chosen, timeout) as chosen:
         resume = resume or interrupted_run(chosen, None if what is None else Path(what))
-        events = _resumed(resume, chosen, sets) if resume is not None else _started(what, chosen, sets, flags, folds)
+        events = _started(what, chosen, sets, flags, folds) if resume is None else _resumed(resume, study, chosen, sets)
         _follow(events, as_json=as_json, quiet=quiet, verbose=verbose)
 
 
@@ -181,9 +183,9 @@ def _run_to_train(what: str, chosen: Options) -> "RunRecord":
     return options.find_run(what, chosen.runs_dir)
 
 
-def _resumed(run: str, chosen: Options, sets: Sequence[str]) -> "Iterator[Event]":
+def _resumed(run: str, study: "Study | None", chosen: Options, sets: Sequence[str]) -> "Iterator[Event]":
     """Resume a training run, or go on with a study of folds, and return its events."""
-    if (study := _find_folds(run, chosen.runs_dir)) is not None:
+    if study is not None:
         from kerascli.workflow.tuning.folds import resume_folds
 
         return resume_folds(study, chosen, sets, options.download_bar())
@@ -196,15 +198,11 @@ def _resumed(run: str, chosen: Options, sets: Sequence[str]) -> "Iterator[Event]
     return resume(record, chosen, sets, progress=options.download_bar())
 
 
-def _find_folds(selector: str | None, runs_dir: Path) -> "Study | None":
-    """Return the study of folds that a selector names; None if it names another study, a run or nothing."""
-    study = None if selector is None else options.study_of(selector, runs_dir)
-    return study if study is not None and study.facts.tune is None else None
-
-
 def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: bool) -> None:
     """Show the events of a training run: results on stdout, everything else on stderr."""
-    from kerascli.report.console import TrainingView, evaluation_lines, folds_text
+    from kerascli.report.console import TrainingView, evaluation_lines
+    from kerascli.report.tables import rows_text
+    from kerascli.studies.table import rows_of
 
     if not world_of().leads:  # one process prints for all
         for _ in events:
@@ -222,8 +220,8 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: b
             options.say_json({key: asdict(value) if key == "profile" else value for key, value in facts.items()})
             return
         if "oof" in facts:
-            files = f"study  {safe_text(facts['run'])}\noof    {safe_text(facts['oof'])}\n"
-            options.say(f"{folds_text(facts['results'])}\n\n{files}")
+            table = rows_text(rows_of({"folds": facts["results"]}), options.terminal_width())
+            options.say(f"{table}\n\nstudy  {safe_text(facts['run'])}\noof    {safe_text(facts['oof'])}\n")
             return
         width = len("baseline" if any(facts["baselines"].values()) else "test")
         for split, logs in facts["results"].items():

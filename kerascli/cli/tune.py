@@ -112,9 +112,9 @@ def _run(study: "Study", workers: int) -> int:
     from rich.live import Live
 
     from kerascli.report.console import console_on
-    from kerascli.report.tables import columns_text
+    from kerascli.report.tables import rows_text
     from kerascli.studies.folder import FINISHED
-    from kerascli.studies.table import columns_of, study_table, trial_text
+    from kerascli.studies.table import rows_of, study_table, trial_text
     from kerascli.workflow.tuning.command import run_study
 
     console, printed = console_on(sys.stderr), set[int]()
@@ -124,10 +124,9 @@ def _run(study: "Study", workers: int) -> int:
         table = study_table(study)
         rows = {each["trial"]: each for each in table["trials"]}
         if console.is_terminal:
-            last = {name: column[-_SHOWN:] for name, column in columns_of(table).items()}
             best = "; ".join(f"trial {number}: {trial_text(rows[number])}" for number in table["best"][:3])
             summary = f"{table['trials_done']}{study.facts.of} trials; best: {safe_text(best) or '-'}"
-            live.update(f"{columns_text(last, console.width)}\n{summary}", refresh=True)
+            live.update(f"{rows_text(rows_of(table)[-_SHOWN:], console.width)}\n{summary}", refresh=True)
             return
         for number in [each for each in rows if rows[each]["status"] in FINISHED and each not in printed]:
             printed.add(number)

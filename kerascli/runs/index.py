@@ -1,6 +1,5 @@
 """Find run folders by path, name, unambiguous prefix or `latest`, and remove them."""
 
-import contextlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kerascli.foundation.disk import locks, storage
-from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, StorageError, safe_text, suggestion
+from kerascli.foundation.errors import ConfigError, FileRefused, StorageError, safe_text, suggestion
 from kerascli.runs.facts import LastStart, last_start
 from kerascli.runs.reading import LATEST, quoted
 from kerascli.runs.record import FOLDER, MEMBERS, RunRecord, is_run, is_study
@@ -31,42 +30,41 @@ def list_runs(runs_dir: Path) -> list[RunRecord]:
 
 def find_run(selector: str, runs_dir: Path) -> RunRecord:
     """Return the run with this path, name or unambiguous prefix, or the `latest`. Raises ConfigError unless one is
-    found."""
+    found, also for a study."""
+    path = find(selector, runs_dir)
+    if is_study(path):
+        raise is_no_run(path)
+    return RunRecord.open(path)
+
+
+def is_no_run(study: Path) -> ConfigError:
+    """Return the error about the folder of a study where a run is expected, with the name of one of its runs."""
+    file = min(study.glob(f"{MEMBERS}/**/run.json"), default=study / MEMBERS / "0001" / "run.json")
+    hint = f"name one of its runs, such as {file.parent}; kerascli studies and tune take a study"
+    return ConfigError(f"{quoted(study)} is a study", hint=hint)
+
+
+def find(selector: str, runs_dir: Path) -> Path:
+    """Return the folder of the run, else of the study, with this path, name or unambiguous prefix; or of the `latest`
+    run. Raises ConfigError unless one is found; a path is not checked."""
     if is_archive(selector):
         text = f"{quoted(selector)} is an archive, which this command does not read"
         raise ConfigError(text, hint="unzip it, and name the folder")
-    try:
-        return _run(selector, runs_dir)
-    except KerasCliError:
-        if (study := find_study(selector, runs_dir, runs_first=True)) is None:
-            raise
-    patterns = "*/run.json", f"*/{MEMBERS}/*/run.json"
-    runs = (file.parent for pattern in patterns for file in sorted((study / MEMBERS).glob(pattern)))
-    hint = (
-        f"name one of its runs, such as {next(runs, study / MEMBERS / '0001')}; kerascli studies and tune take a study"
-    )
-    raise ConfigError(f"{quoted(study)} is a study", hint=hint) from None
-
-
-def _run(selector: str, runs_dir: Path) -> RunRecord:
     if (member := _member(selector, runs_dir)) is not None:
         if not member.exists():
             text = f"the study {quoted(member.parent.parent)} has no run {quoted(member.name)}"
             raise ConfigError(text, hint="kerascli studies show STUDY lists its trials")
-        return RunRecord.open(member)
+        return member
     if _is_path(selector):
         path = Path(selector)
-        return RunRecord.open(path.resolve() if path.name in {"", ".."} else path)
+        return path.resolve() if path.name in {"", ".."} else path
     runs = list_runs(runs_dir)
+    if (run := _match(selector, runs, "runs")) is not None:
+        return run.path
+    if selector != LATEST and (study := find_study(selector, runs_dir)) is not None:
+        return study
     if not runs:
         raise ConfigError(f"there are no runs in {quoted(runs_dir)}", hint="start one: kerascli train CONFIG")
-    if selector == LATEST:
-        return runs[-1]
-    matches = _matches(selector, runs)
-    if len(matches) > 1:
-        raise _ambiguous(selector, matches)
-    if matches:
-        return matches[0]
     names = [LATEST, *(name for run in runs for name in (run.folder_name, run.name))]
     text = f"no run {quoted(selector)} in {quoted(runs_dir)}{suggestion(selector, names)}"
     raise ConfigError(text, hint="kerascli runs lists them")
@@ -83,26 +81,16 @@ def list_studies(runs_dir: Path) -> list[Path]:
     return sorted(path for path in folders if not path.is_symlink() and is_study(path))
 
 
-def find_study(selector: str, runs_dir: Path, *, runs_first: bool = False) -> Path | None:
+def find_study(selector: str, runs_dir: Path) -> Path | None:
     """Return the folder of the study with this path, name or prefix, or the `latest`; None if there is none.
 
-    With `runs_first` also if it is the selector of a run, as `latest` is then. Raises ConfigError if several are meant.
+    Raises ConfigError if several are meant.
     """
-    if runs_first:
-        with contextlib.suppress(KerasCliError):
-            _run(selector, runs_dir)
-            return None
-    if is_study(Path(selector)):
-        return Path(selector)
-    if (member := _member(selector, runs_dir)) is not None and is_study(member):
-        return member
-    studies = list_studies(runs_dir)
-    if selector == LATEST:
-        return studies[-1] if studies and not runs_first else None
-    matches = _matches(selector, [RunRecord(path) for path in studies])
-    if len(matches) > 1:
-        raise _ambiguous(selector, matches, "studies")
-    return matches[0].path if matches else None
+    path = _member(selector, runs_dir) or Path(selector)
+    if is_study(path):
+        return path
+    study = _match(selector, [RunRecord(path) for path in list_studies(runs_dir)], "studies")
+    return None if study is None else study.path
 
 
 def member_path(study: Path, name: str) -> Path:
@@ -117,12 +105,24 @@ def _member(selector: str, runs_dir: Path) -> Path | None:
     return None if folder is None else member_path(folder, name)
 
 
-def _matches(selector: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """Return the runs with this folder name; without one, those with this name; without one, with this prefix."""
-    named = [run for run in runs if run.folder_name == selector] or [run for run in runs if run.name == selector]
-    if named or not selector:
-        return named
-    return [run for run in runs if run.folder_name.startswith(selector) or run.name.startswith(selector)]
+def _match(selector: str, runs: Sequence[RunRecord], noun: str) -> RunRecord | None:
+    """Return the run with this folder name; without one, that with this name; without one, with this prefix; or the
+    `latest`. None if there is none. Raises ConfigError if there are several."""
+    if selector == LATEST:
+        return runs[-1] if runs else None
+    matches = [run for run in runs if run.folder_name == selector] or [run for run in runs if run.name == selector]
+    if not matches and selector:
+        matches = [run for run in runs if run.folder_name.startswith(selector) or run.name.startswith(selector)]
+    if len(matches) > 1:
+        raise _ambiguous(selector, matches, noun)
+    return matches[0] if matches else None
+
+
+def _ambiguous(selector: str, matches: Sequence[RunRecord], noun: str) -> ConfigError:
+    names = [safe_text(run.folder_name) for run in matches]
+    shown = ", ".join(names[-3:]) if len(names) <= 3 else f"{', '.join(names[-3:])} and {len(names) - 3} more"
+    text = f"{quoted(selector)} means {len(matches)} {noun}: {shown}"
+    return ConfigError(text, hint=f"the newest is {names[-1]}")
 
 
 def remove(run: RunRecord) -> None:
@@ -138,13 +138,6 @@ def remove(run: RunRecord) -> None:
 
 def _is_path(selector: str) -> bool:
     return "/" in selector or selector in {".", ".."} or is_run(Path(selector))
-
-
-def _ambiguous(selector: str, matches: Sequence[RunRecord], noun: str = "runs") -> ConfigError:
-    names = [safe_text(run.folder_name) for run in matches]
-    shown = ", ".join(names[-3:]) if len(names) <= 3 else f"{', '.join(names[-3:])} and {len(names) - 3} more"
-    text = f"{quoted(selector)} means {len(matches)} {noun}: {shown}"
-    return ConfigError(text, hint=f"the newest is {names[-1]}")
 
 
 def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetime, datetime, str]:

@@ -111,6 +111,11 @@ class RunRecord(OutputFiles):
         return match[2] if match else self.path.name
 
     @property
+    def is_member(self) -> bool:
+        """True if this is a run of a study."""
+        return self.path.parent.name == MEMBERS and is_study(self.path.parent.parent)
+
+    @property
     def has_begun(self) -> bool:
         return (self.path / _FACTS).exists()
 
@@ -299,10 +304,9 @@ class RunRecord(OutputFiles):
 
     def _refuse_removed_weights(self) -> None:
         """Raise FileRefused if this is a run of a study whose weights were not kept, or an archive of such a run."""
-        is_member = self.path.parent.name == MEMBERS
-        if (is_member or self.archive) and not (self.path / WEIGHTS).exists():
+        if (self.is_member or self.archive) and not (self.path / WEIGHTS).exists():
             text = f"{quoted(self.archive or self.path)} has no weights: a study keeps those of its best trial"
-            hint = f"kerascli train --resume {shlex.quote(str(self.path))} trains it again" if is_member else None
+            hint = f"kerascli train --resume {shlex.quote(str(self.path))} trains it again" if self.is_member else None
             raise FileRefused(text, hint=hint)
 
     def write_preprocessing(self, file: str, data: bytes) -> None:

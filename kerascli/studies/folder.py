@@ -222,6 +222,13 @@ class Study:
             return self.members()
         return [run for best in self.best()[:1] for run in self.member(best.number).runs]
 
+    def best_run(self) -> RunRecord:
+        """Return the run of the best trial. Raises ConfigError without one, or if it has a run for each fold."""
+        runs = [] if self.facts.tune is None else self.runs()
+        if len(runs) != 1:
+            raise index.is_no_run(self.path)
+        return runs[0]
+
     def is_running(self) -> bool:
         """Return True if a process trains one of its members."""
         return any(member.is_claimed() for member in self.members())
@@ -270,6 +277,5 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
 
     Raises ConfigError unless one is found, also for a study of folds, or whose best trial has a run for each fold.
     """
-    study = index.find_study(selector, runs_dir, runs_first=True)
-    runs = [] if study is None or Study(study).facts.tune is None else Study(study).runs()
-    return runs[0] if len(runs) == 1 else index.find_run(selector, runs_dir)
+    path = index.find(selector, runs_dir)
+    return Study(path).best_run() if is_study(path) else RunRecord.open(path)

@@ -125,6 +125,8 @@ def write_importance(study: Study) -> str | None:
 
     Only parameters that are part of every point have one.
     """
+    if study.facts.tune is None:
+        return None
     trials = [each for each in study.trials() if each.status == "completed"]
     space, ways = study.tune.space, study.facts.directions
     names = [each.name for each in space.parameters if each.condition is None]

@@ -2,7 +2,7 @@
 trial."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from statistics import fmean, stdev
@@ -17,8 +17,8 @@ from kerascli.runs.history import Row
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted
 from kerascli.studies.folder import FINISHED, IMPORTANCE, Study, TrialFacts
 
-Results = dict[str, dict[str, dict[str, float]]]
-"""Type of losses and metrics by split, and by fold, `mean` or `deviation`."""
+Results = dict[str, dict[str, float]]
+"""Type of losses and metrics by split and name (`test loss`), and by fold, `mean` or `deviation`."""
 
 
 def study_table(study: Study) -> dict[str, Any]:
@@ -59,21 +59,20 @@ def _row(study: Study, tune: TuneSection, facts: TrialFacts) -> dict[str, Any]:
 
 
 def fold_results(folds: list[TrialFacts]) -> Results:
-    """Return the results of each fold, their means, and standard deviations of a sample (divided by n - 1).
+    """Return the results of each fold, their mean, and their standard deviation as a sample (divided by n - 1).
 
-    The splits are those that all folds have; there are none before all folds have ended.
+    There are none before all folds have ended.
     """
+    each = [
+        {f"{split} {name}": value for split, logs in fold.results.items() for name, value in logs.items()}
+        for fold in folds
+    ]
     results: Results = {}
-    for split in folds[0].results if folds else ():
-        if any(split not in each.results for each in folds):
-            continue
-        rows = {f"fold-{each.number}": each.results[split] for each in folds}
-        values = {name: [logs[name] for logs in rows.values()] for name in rows["fold-1"]}
-        rows["mean"] = {name: fmean(each) for name, each in values.items()}
-        rows["deviation"] = {
-            n: stdev(each) if all(map(math.isfinite, each)) else math.nan for n, each in values.items()
-        }
-        results[split] = rows
+    for name in each[0] if each else ():
+        if all(name in own for own in each):
+            values = {f"fold-{fold.number}": own[name] for fold, own in zip(folds, each, strict=True)}
+            deviation = stdev(values.values()) if all(map(math.isfinite, values.values())) else math.nan
+            results[name] = {**values, "mean": fmean(values.values()), "deviation": deviation}
     return results
 
 
@@ -82,22 +81,23 @@ def histories_of(study: Study) -> dict[str, list[Row]]:
     return {member.path.name.lstrip("0"): member.runs[-1].rows() for member in study.members()}
 
 
-def columns_of(table: Mapping[str, Any], sort: str | None = None) -> dict[str, list[Any]]:
-    """Return the columns of the table of trials by their headings, sorted by one of them: numbers up, then the others.
+def rows_of(table: Mapping[str, Any], sort: str | None = None) -> list[dict[str, Any]]:
+    """Return the rows of the table of a study by their headings: a row for each trial, or for each result of folds.
 
-    Raises ConfigError if it has no such column.
+    They are sorted by a heading, numbers first, if `sort` is one. Raises ConfigError if it is none.
     """
-    trials = table["trials"]
-    columns = {name: [each[name] for each in trials] for name in ("trial", "status")}
-    columns |= {name: [each["values"].get(name) for each in trials] for name in table["objectives"]}
-    columns |= {name: [each["parameters"].get(name) for each in trials] for name in table["parameters"]}
-    columns |= {name: [each[name] for each in trials] for name in ("epochs", "seconds", "reason")}
-    if sort is not None and sort not in columns:
-        hint = f"columns: {', '.join(columns)}"
-        raise ConfigError(f"there is no column '{sort}'{suggestion(sort, columns)}", hint=hint)
-    column = columns[sort or "trial"]
-    order = sorted(range(len(column)), key=lambda index: _order(column[index]))
-    return {name: [values[index] for index in order] for name, values in columns.items()}
+    unknown = dict.fromkeys([*table.get("objectives", ()), *table.get("parameters", ())])
+    rows = [
+        {"trial": each["trial"], "status": each["status"], **unknown, **each["values"], **each["parameters"],
+         **{name: each[name] for name in ("epochs", "seconds", "reason")}}
+        for each in table.get("trials", ())
+    ] + [{"value": name, **results} for name, results in table.get("folds", {}).items()]  # fmt: skip
+    if sort is None or not rows:
+        return rows
+    if sort not in rows[0]:
+        hint = f"columns: {', '.join(rows[0])}"
+        raise ConfigError(f"there is no column '{sort}'{suggestion(sort, rows[0])}", hint=hint)
+    return sorted(rows, key=lambda row: _order(row[sort]))
 
 
 def _order(value: Any) -> tuple[bool, float, str]:
@@ -128,12 +128,6 @@ def study_line(path: Path) -> dict[str, Any]:
             line |= {"best": best.number, "value": best.values[0]}
         line["status"] = "running" if study.is_running() else status
     return line
-
-
-def study_columns(paths: Iterable[Path]) -> dict[str, list[Any]]:
-    """Return the columns of the list of studies by their headings."""
-    lines = [study_line(path) for path in paths]
-    return {name: [line[name] for line in lines] for name in lines[0]}
 
 
 def best_config(study: Study) -> tuple[int, str]:

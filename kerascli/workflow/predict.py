@@ -1,6 +1,6 @@
 """Predict with the model of a trained run; predictions are columns of values, or class names and probabilities."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from kerascli.data.sources.wrapped import WrappedSource
 from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import Skipped
 from kerascli.foundation.disk.files import read_bytes
-from kerascli.foundation.errors import ConfigError, safe_text
+from kerascli.foundation.errors import ConfigError, Fault, safe_text
 from kerascli.interop.applications import CLASSES
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import ClassReading
@@ -147,13 +147,21 @@ def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequenc
     return Predictions(kept, columns, arrays, count, _non_finite_rows(arrays), readings)
 
 
-def mean_predictions(each: Sequence[Predictions]) -> Predictions:
-    """Return the mean of what several models predict for the same rows: of values, or of probabilities of classes.
+def predict_mean(
+    runs: Iterable[LoadedRun], predicted: Callable[[LoadedRun], Predictions]
+) -> tuple[Predictions, list[Fault]]:
+    """Return the mean of what runs predict for the same rows, of values, or of probabilities of classes, and warnings.
 
-    The classes are those of the mean probabilities. Raises ConfigError if the models predict different classes or
-    columns, or columns that are neither numbers nor classes.
+    The classes are those of the mean probabilities. Predictions of a single run are returned as they are. Raises
+    ConfigError if the runs predict different classes or columns, or columns that are neither numbers nor classes.
     """
+    each, warnings = list[Predictions](), list[Fault]()
+    for run in runs:
+        each.append(predicted(run))
+        warnings += [fault for fault in run.warnings if fault not in warnings]
     first, classes = each[0], {f"{prefix}class" for prefix in each[0].readings}
+    if len(each) == 1:
+        return first, warnings
     if any(other.columns.keys() != first.columns.keys() for other in each):
         raise ConfigError("there is no mean of these models: they predict different columns or classes")
     columns = dict(first.columns)
@@ -165,7 +173,8 @@ def mean_predictions(each: Sequence[Predictions]) -> Predictions:
     for prefix, reading in first.readings.items():
         probabilities = np.stack([columns[f"{prefix}p({name})"] for name in reading.names], axis=1)
         columns |= _class_columns(prefix, reading, torch.from_numpy(probabilities))
-    return replace(first, columns=columns, outputs={}, non_finite_rows=max(other.non_finite_rows for other in each))
+    bad = max(other.non_finite_rows for other in each)
+    return replace(first, columns=columns, outputs={}, non_finite_rows=bad), warnings
 
 
 def _columns(

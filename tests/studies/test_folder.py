@@ -15,7 +15,7 @@ from kerascli.runs import index
 from kerascli.runs.annotations import change_tags
 from kerascli.runs.record import RunRecord
 from kerascli.studies.folder import Study, StudyFacts, TrialFacts, find_run, find_study
-from kerascli.studies.table import histories_of, study_line, study_table
+from kerascli.studies.table import study_line, study_table
 from kerascli.workflow.bases import run_named
 from kerascli.workflow.tuning.worker import Worker
 from tests.support.runs_harness import command
@@ -185,7 +185,7 @@ def test_the_page_of_two_objectives_shows_their_front(tmp_path: Path) -> None:
         study.member(number).write_trial(
             TrialFacts(number=number, status="completed", values=values, point={"units": number % 2})
         )
-    page = study_html(study_table(study), histories_of(study))
+    page = study_html(study)
     _, _, front = page.partition("val_loss, and the front as a line")
     line = front[: front.index("</figure>")].partition('<polyline points="')[2].partition('"')[0]
     assert len(line.split()) == 2, "trials 1 and 2; trial 3 has a higher loss and a lower accuracy than trial 2"

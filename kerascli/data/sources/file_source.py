@@ -1,6 +1,5 @@
 """Data sources that read one file for each split: their base classes, `csv`, `tsv`, `json_lines` and `parquet`."""
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -66,15 +65,12 @@ class FileSource(Source):
                 tables[split] = read_table(read, skip=self.skips_bad_rows())
         return tables
 
-    @abstractmethod
-    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        """Read a file as a table; `name` is its name in messages, `columns` are the names of the columns in use. Raises
-        DataError."""
-
     def read_parts(self, parts: list[Part], name: str, columns: frozenset[str] | None) -> Table:
-        """Read the files at the path `name` as one table."""
+        """Read the files at the path `name` as one table; `columns` are those in use. Raises DataError."""
         (part,) = parts
-        return self.read_file(part.path, part.name, columns)
+        table = self.read(part.path, part.name, columns)
+        assert table is not None, "a source of several files has its own way to read them"
+        return table
 
     def parts(self, context: Context, path: str) -> list[Part]:
         """Return the files at a path or an address; remote ones are copied to the cache folder, unless they are there.
@@ -111,20 +107,13 @@ class FileSource(Source):
         return {split: path for split, path in paths.items() if path is not None}
 
 
-class TextFileSource(FileSource):
-    """Base class of data sources whose files are text that only the source's settings tell how to read."""
-
-    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        return self.read_file(path, name, columns)
-
-
 @source()
-class JsonLines(TableOfFiles, TextFileSource):
+class JsonLines(TableOfFiles, FileSource):
     """JSON Lines files: columns of numbers, text or lists of numbers by key; null is a missing value."""
 
     any_column = Field((), "unknown")
 
-    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         if exceeds_memory(path):
             return read_frozen(path, name, "", lambda block, _: read_json_lines(block, name), columns)
         return read_json_lines_file(path, name)
@@ -146,9 +135,6 @@ class Parquet(TableOfFiles, FileSource):
     """Mapping from partition column to its type: text (keeps `month=01` as it is) or number.
     Others are numbers (or booleans) if every value is one, else text."""
 
-    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        return read_parquet([Part(path, name)], name, columns)
-
     def read_parts(self, parts: list[Part], name: str, columns: frozenset[str] | None) -> Table:
         return read_parquet(parts, name, columns, self.dtypes)
 
@@ -163,7 +149,7 @@ def read_parquet(
 
 
 @source()
-class Csv(TableOfFiles, TextFileSource):
+class Csv(TableOfFiles, FileSource):
     """Delimited text files with a header line; columns of numbers, booleans (`true`, `false`) or text.
 
     An empty field is a missing value; others are those in `na_values`. Files may be compressed: gzip, bzip2, Zstandard.
@@ -210,7 +196,7 @@ class Csv(TableOfFiles, TextFileSource):
             self.thousands or "", self.skip_rows, self.comment or "", self.dtypes,
         )  # fmt: skip
 
-    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         form = self.text_format()
         if exceeds_memory(path) and "a\n".encode(self.encoding).endswith(b"a\n"):
 

@@ -40,11 +40,8 @@ class Npz(FileSource):
             if split in tables:
                 text = f"'{self.path}' has arrays of the '{split}' split, and '{split}' names a file"
                 raise DataError(text, path=("data", "source"))
-            tables[split] = self.read_file(self.local(context, path), path)
+            tables[split] = read_npz(self.local(context, path), path)
         return tables
-
-    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        return read_npz(path, name)
 
     def data_files(self, context: Context) -> list[Path]:
         return [file for path in super().data_files(context) for file in array_paths(path)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.base import Context, Field, source
-from kerascli.data.sources.file_source import TextFileSource
+from kerascli.data.sources.file_source import FileSource
 from kerascli.data.sources.folders import FolderSource, file_names
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import FILE, Table, table_of
@@ -47,13 +47,13 @@ def texts_of(files: Sequence[Path], name: str) -> np.ndarray:
 
 
 @source()
-class TextLines(TextFileSource):
+class TextLines(FileSource):
     """Lines of a UTF-8 file as the column `text`; blank lines are skipped."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"text": Field((), "string")}
 
-    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         text = read_text(path, name)
         refuse_text(text, {"\n": LINE_BYTES}, len(text), name)
         lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
@@ -64,7 +64,7 @@ class TextLines(TextFileSource):
 
 
 @source()
-class TextWindows(TextFileSource):
+class TextWindows(FileSource):
     """Windows of characters over a UTF-8 file, for language models.
 
     Columns: `text`, a window; `next`, the character after it; `shifted`, the window one character later.
@@ -80,7 +80,7 @@ class TextWindows(TextFileSource):
         windows = {name: Field((), "string", max_length=length) for name in ("text", "shifted")}
         return {**windows, "next": Field((), "string", max_length=1)}
 
-    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         text, length = read_text(path, name), self.sequence_length
         starts = range(0, len(text) - length, self.sequence_stride)
         if not starts:

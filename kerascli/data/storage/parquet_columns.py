@@ -1,6 +1,7 @@
 """Columns of one or several files of Parquet, read on access, or streamed if they exceed memory."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ class ParquetColumns(Mapping[str, Values | Column]):
         if self._streamed:
             is_partition = name in self._partitions
             dtype = self._partitions[name].dtype if is_partition else _dtype(self._type(name), self._missing(name))
-            return _Streamed(self, name, dtype, self._row_bytes(name))
+            return Stream(self.rows, (), dtype, self._row_bytes(name), partial(self.stream, name))
         if name not in self._columns:
             self._columns[name] = self._read(name)
         return self._columns[name]
@@ -77,12 +78,12 @@ class ParquetColumns(Mapping[str, Values | Column]):
             return
         missing = self._missing(name)
         for file in self._files:
-            yield from (self._array(file, part, name, missing=missing) for part in file.stream(name, rows))
+            yield from (_array(part, name, file.name, missing=missing) for part in file.stream(name, rows))
 
     def first_rows(self, name: str, rows: int) -> np.ndarray:
         """Return a column of the first rows alone, at most `rows`; missing values are those in these rows."""
         part = next(self._files[0].stream(name, rows))
-        return self._array(self._files[0], part, name, missing=part.null_count > 0)
+        return _array(part, name, self._files[0].name, missing=part.null_count > 0)
 
     def first(self, rows: int) -> bytes:
         """Return a Parquet file with at most the first `rows` rows."""
@@ -102,21 +103,8 @@ class ParquetColumns(Mapping[str, Values | Column]):
             return Column.of(arrow().chunked_array([chunk for column in texts for chunk in column.chunks]))
         missing = any(column.null_count for column in columns)
         pairs = zip(self._files, columns, strict=True)
-        arrays = [self._array(file, column, name, missing=missing) for file, column in pairs]
+        arrays = [_array(column, name, file.name, missing=missing) for file, column in pairs]
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-
-    def _array(self, file: ParquetFile, column: Any, name: str, *, missing: bool) -> np.ndarray:
-        """Convert a pyarrow column to a numpy column; `missing` says if it has missing values in any of the files.
-
-        Raises DataError.
-        """
-        try:
-            return _array(column, missing=missing)
-        except OverflowError:
-            text = f"'{name}' has missing values and numbers beyond 2**53, which floats cannot hold"
-        except TypeError as error:
-            text = f"'{name}' holds {error}; expected numbers or text"
-        raise DataError(text, place=file.name)
 
     def _check_same(self, columns: frozenset[str] | None) -> None:
         """Raise DataError if a file lacks a column in use, or has it with another type than the first file."""
@@ -147,18 +135,6 @@ class ParquetColumns(Mapping[str, Values | Column]):
         return self._with_missing[name]
 
 
-class _Streamed(Stream):
-    """Column of files of Parquet that is read sequentially, since it exceeds memory."""
-
-    def __init__(self, columns: ParquetColumns, name: str, dtype: np.dtype, row_bytes: int) -> None:
-        super().__init__(columns.rows, (), dtype, row_bytes)
-        self._columns = columns
-        self._name = name
-
-    def stream(self, rows: int) -> Iterator[np.ndarray]:
-        return self._columns.stream(self._name, rows)
-
-
 def _type_text(file: ParquetFile, column: str) -> str:
     """Return the type of a column for messages; text is the same type whether or not it is dictionary-encoded."""
     return str(_plain(file.schema.field(column).type)) if column in file.schema.names else "missing"
@@ -184,10 +160,11 @@ def _dtype(kind: Any, missing: bool) -> np.dtype:
     return arrow().array([], kind).to_numpy(zero_copy_only=False).dtype
 
 
-def _array(column: Any, *, missing: bool) -> np.ndarray:
-    """Convert a pyarrow column: text and dates to texts with '' for missing values, integers with missing to float64.
+def _array(column: Any, name: str, file: str, *, missing: bool) -> np.ndarray:
+    """Convert a pyarrow column: text and dates to texts with '' for missing values, integers to float64 if the column
+    has missing values in any of the files (`missing`).
 
-    Raises OverflowError if float64 cannot represent the integers, TypeError for columns of other types.
+    Raises DataError if float64 cannot represent the integers, and for columns of other types.
     """
     pa, kind = arrow(), _plain(column.type)
     types, column = pa.types, column.cast(kind)
@@ -196,13 +173,14 @@ def _array(column: Any, *, missing: bool) -> np.ndarray:
     if types.is_date(kind) or types.is_timestamp(kind):
         return _time_texts(column)
     if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
-        raise TypeError(str(kind))
+        raise DataError(f"'{name}' holds {kind}; expected numbers or text", place=file)
     if missing and not types.is_floating(kind):
         whole = column.cast(pa.uint8()) if types.is_boolean(kind) else column
         try:
             column = whole.cast(pa.float64())
         except pa.ArrowInvalid:
-            raise OverflowError from None
+            text = f"'{name}' has missing values and numbers beyond 2**53, which floats cannot hold"
+            raise DataError(text, place=file) from None
     return column.to_numpy()
 
 

@@ -1,7 +1,7 @@
 """Transforms of sequences of integers whose lengths may differ: `pad_sequences`, and `ngrams` of token ids."""
 
-from collections.abc import Iterator
 from dataclasses import replace
+from functools import reduce
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -14,11 +14,9 @@ from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow
-from kerascli.data.storage.tokens import Tokens
+from kerascli.data.storage.tokens import End, Tokens
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.foundation.shapes import PositiveInt
-
-End = Literal["pre", "post"]
 
 
 def _need_sequences(field: Field) -> None:
@@ -70,19 +68,12 @@ class PadSequences(Transform):
     def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tensor:
         width = self._length(state)
         assert width is not None
-        owners = tokens.owners()
-        places = np.arange(len(tokens.values)) - np.repeat(np.cumsum(tokens.lengths) - tokens.lengths, tokens.lengths)
-        over = np.maximum(tokens.lengths - width, 0)[owners]
-        places = places - over if self.truncating == "pre" else places
-        inside = (places >= 0) & (places < width)
-        if self.padding == "pre":
-            places = places + np.maximum(width - tokens.lengths, 0)[owners]
-        out = np.full((len(tokens), width), self.value, self.dtype)
+        tokens = tokens.truncated(width, self.truncating)
         try:
-            out[owners[inside], places[inside]] = converted(tokens.values[inside], out.dtype)
+            values = converted(tokens.values, np.dtype(self.dtype))
         except BadRow as bad:
-            raise BadRow(int(owners[inside][bad.row]), bad.text) from None
-        return torch.from_numpy(out)
+            raise BadRow(int(tokens.owners()[bad.row]), bad.text) from None
+        return torch.from_numpy(Tokens(values, tokens.lengths).padded(width, self.value, self.padding))
 
     def _length(self, state: FittedState | None) -> int | None:
         return self.maxlen or (None if state is None else state.facts["max_length"])
@@ -115,8 +106,8 @@ class Ngrams(Transform):
             )
         arrays: dict[str, np.ndarray] = {}
         for width in range(2, self.n + 1):
-            codes_of = (np.unique(_codes(_tokens_of(block), width, words)[0]) for block in rows)
-            arrays[str(width)] = _merged(codes_of)
+            codes = (_codes(_tokens_of(block), width, words)[0] for block in rows)
+            arrays[str(width)] = reduce(np.union1d, codes, np.empty(0, np.int64))
         size = words + sum(len(codes) for codes in arrays.values())
         return FittedState({"words": words, "vocabulary_size": size}, arrays)
 
@@ -151,10 +142,3 @@ def _codes(tokens: Tokens, width: int, words: int) -> tuple[np.ndarray, np.ndarr
         codes = codes * words + part
         whole &= (part >= 0) & (part < words)
     return codes[whole], owners[:count][whole]
-
-
-def _merged(parts: Iterator[np.ndarray]) -> np.ndarray:
-    out = np.empty(0, np.int64)
-    for part in parts:
-        out = np.union1d(out, part)
-    return out

@@ -180,7 +180,8 @@ class TextVectorization(Transform):
             return vectors / vectors.sum(-1, keepdim=True).clamp(min=1) if self.output_mode == "frequency" else vectors
         if self.ragged:
             return tokens
-        return torch.from_numpy(tokens.padded(self.output_sequence_length or state.facts["max_length"]))
+        width = self.output_sequence_length or state.facts["max_length"]
+        return torch.from_numpy(tokens.truncated(width).padded(width))
 
     def tokens(self, texts: Iterable[str]) -> list[list[str]]:
         """Standardize and split texts; return the tokens of each."""
