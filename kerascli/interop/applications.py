@@ -98,7 +98,7 @@ def application_tensors(network: Application, settings: Mapping[str, Any], path:
             text = f"with these arguments: it has {counted(len(layers), 'layer')} {text}"
             raise FileRefused(f"'{file.name}' is not of {network.name} {text}", hint=hint)
         try:
-            tensors = matched_tensors(replace(file, layers=layers), own, weights, by_name=by_name)
+            tensors = matched_tensors(file._replace(layers=layers), own, weights, by_name=by_name)
         except FileRefused as refused:
             raise FileRefused([replace(fault, hint=fault.hint or hint) for fault in refused.faults]) from None
         return tensors, file.digest

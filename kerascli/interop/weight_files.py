@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -23,8 +23,7 @@ from kerascli.model.runtime.weights import Weight
 _MODEL = "model_weights"
 
 
-@dataclass(frozen=True, slots=True)
-class WeightsFile:
+class WeightsFile(NamedTuple):
     """An open Keras weights file."""
 
     name: str
@@ -126,7 +125,7 @@ def _to_match(file: WeightsFile, own: Iterable[Owner], *, by_name: bool) -> dict
     for layer in own:
         name, inner = layer.path[0], layer.path[-1]
         if by_name and name not in file.layers and (inner == name or inner not in names):
-            layers.setdefault(inner, []).append(replace(layer, path=(inner,), place=""))
+            layers.setdefault(inner, []).append(layer._replace(path=(inner,), place=""))
         elif not layer.place.startswith("/") or (by_name and name not in file.layers):
             layers.setdefault(name, []).append(layer)
         else:
@@ -148,7 +147,7 @@ def _counterparts(file: WeightsFile, layers: Mapping[str, Sequence[Owner]], *, b
 
 def _moved(layer: Owner, name: str, group: str) -> Owner:
     """Return a layer with the path and the place that it has in the file, in the layer or model `name`."""
-    return replace(layer, path=(name, *layer.path[1:]), place="/".join([group, *layer.place.split("/")[2:]]))
+    return layer._replace(path=(name, *layer.path[1:]), place="/".join([group, *layer.place.split("/")[2:]]))
 
 
 def _refuse_more(file: WeightsFile, layers: Iterable[str], paths: set[str]) -> None:
@@ -181,7 +180,7 @@ def _as_written(entries: Iterable[Entry]) -> list[Owner]:
         if isinstance(entry, Call) and entry.of.layer is None:
             inside = _as_written(entry.of.entries)
             shared[entry.of.weights] = [
-                replace(each, path=(entry.of.name, *each.path), place=f"/{each.place}") for each in inside
+                each._replace(path=(entry.of.name, *each.path), place=f"/{each.place}") for each in inside
             ]
         else:
             node = entry.nodes[0] if isinstance(entry, Call) else entry

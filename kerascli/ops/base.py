@@ -6,9 +6,8 @@ import inspect
 import operator
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 import torch
 from torch import Tensor
@@ -40,8 +39,7 @@ class ArgumentError(ValueError):
         self.named = named
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(NamedTuple):
     """Tensor operation that formulas can call: a function with its name, parameters and description.
 
     With `makes`, it creates a tensor without tensor arguments, and is passed `device`. With `widens`, torch lacks
@@ -267,7 +265,7 @@ class Ops:
         for name in (operation.name, *aliases):
             assert name not in self._ops, f"two operations called '{name}'"
             alias_of = None if name == operation.name else operation.name
-            self._ops[name] = replace(operation, name=name, alias_of=alias_of)
+            self._ops[name] = operation._replace(name=name, alias_of=alias_of)
 
     def load(self) -> None:
         if not self._loaded:

@@ -1,8 +1,7 @@
 """Map the variables of a Keras optimizer, in the order of Keras's files, to the state of kerascli's optimizer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,8 +33,7 @@ _PRODUCT_TOLERANCE = 1e-4
 factor."""
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(NamedTuple):
     """A variable of Keras's optimizer: either a state of kerascli's optimizer, or one that kerascli does not need."""
 
     name: str

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.foundation.shapes import TensorSpec
@@ -24,8 +24,7 @@ from kerascli.model.ir.nodes import Call, CallValue, Model, Node, Shared
 from kerascli.ops.expression import expression
 
 
-@dataclass(frozen=True, slots=True)
-class KerasGraph:
+class KerasGraph(NamedTuple):
     """A serialized Keras model (`description`); `layers` are its layers and nested models, without operations, in
     Keras's order."""
 
@@ -34,7 +33,7 @@ class KerasGraph:
     outputs: Mapping[str, str]
     """Mapping from the name of a model output to the name of the Keras layer that computes it."""
     notes: tuple[str, ...]
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = MappingProxyType({})
     """Texts for the metadata of a file, by name."""
 
 

@@ -1,8 +1,7 @@
 """Lookups in exported Keras files: layers for texts of inputs, and vocabularies, which are files beside the weights."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +17,7 @@ _NOT_OF_KERAS = frozenset({"positive"})
 """Settings of transforms that Keras's layers do not have."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextLayer:
+class TextLayer(NamedTuple):
     """Layer of Keras that makes an input of the model of texts: a fitted transform of the data, in Keras's form."""
 
     transform: Transform

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.graph import Call, Ref, ancestors, refs, with_refs
@@ -64,8 +64,7 @@ class KerasLayer:
         return op_of(self.class_name) is not None or LAYERS.find(self.class_name) is None
 
 
-@dataclass(frozen=True, slots=True)
-class KerasModel:
+class KerasModel(NamedTuple):
     """A Keras model. Its inputs and outputs are pairs (name, tensor); the name is the key if Keras stores a mapping of
     them, else None."""
 
@@ -85,11 +84,11 @@ class KerasModel:
 
     def with_inputs(self, kept: list[int]) -> "KerasModel":
         """Return the model with only the inputs at the indices `kept`."""
-        return replace(self, inputs=[self.inputs[index] for index in kept])
+        return self._replace(inputs=[self.inputs[index] for index in kept])
 
     def with_results(self, used: set[int]) -> "KerasModel":
         """Return the model with only the outputs at the indices `used`, or only the first if `used` is empty."""
-        return replace(self, outputs=[each for index, each in enumerate(self.outputs) if index in (used or {0})])
+        return self._replace(outputs=[each for index, each in enumerate(self.outputs) if index in (used or {0})])
 
     def ordered(self) -> list[tuple[KerasLayer, int]]:
         """Return all calls of layers in topological order, ties in the file's order. Raises FileRefused for a cycle."""
@@ -249,7 +248,7 @@ def _counted_from_0(model: KerasModel) -> KerasModel:
     if not is_of_keras_3:
         for layer in model.layers.values():
             layer.calls[:] = with_refs(layer.calls, counted)
-    return replace(model, outputs=with_refs(model.outputs, counted))
+    return model._replace(outputs=with_refs(model.outputs, counted))
 
 
 def _check(model: KerasModel) -> None:

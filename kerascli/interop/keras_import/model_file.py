@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.disk.files import file_digest
 from kerascli.foundation.errors import FileRefused, safe_text
@@ -15,8 +14,7 @@ from kerascli.interop.keras.objects import full_name, is_object, own_name, refus
 from kerascli.interop.keras_import.calls import MODELS
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFile:
+class ModelFile(NamedTuple):
     """An open Keras model file; `arrays` reads its HDF5 part, and is None for a JSON file."""
 
     name: str

@@ -2,8 +2,8 @@
 whose lookups become transforms of the data, with their outputs as inputs of the model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from kerascli.data.base import TRANSFORMS, Field, Transform
 from kerascli.foundation.errors import FileRefused, safe_text
@@ -20,8 +20,7 @@ _TRANSFORMS = frozenset({*TEXT_LOOKUPS, "Hashing"})
 AT_INPUTS = "texts can be looked up at an input of the whole model only, by StringLookup, TextVectorization, Hashing"
 
 
-@dataclass(frozen=True, slots=True)
-class TextInput:
+class TextInput(NamedTuple):
     """Text input of a Keras file: the column of texts, and the transform that the model's input is made by."""
 
     column: str
@@ -68,7 +67,7 @@ def with_text_inputs(
 
     changed = {name: replace(layer, calls=with_refs(layer.calls, change)) for name, layer in layers.items()}
     tensors = [(key, ref) for key, ref, _ in inputs]
-    made = replace(model, layers=changed, inputs=tensors, outputs=with_refs(model.outputs, change))
+    made = model._replace(layers=changed, inputs=tensors, outputs=with_refs(model.outputs, change))
     kept = used_inputs(made)
     return made.with_inputs(kept), [inputs[index][2] for index in kept]
 

@@ -1,9 +1,9 @@
 """Convert the graph of a model to the content of its diagram: boxes, edges, frames."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import takewhile
+from typing import NamedTuple
 
 from kerascli.foundation.errors import counted
 from kerascli.model.ir.analysis import name_of
@@ -71,8 +71,7 @@ def diagram_of(graph: Graph, *, expand: bool = False) -> Diagram:
     return diagram if expand else folded(diagram)
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
+class _Link(NamedTuple):
     """Tensor that leads from one box of a model's diagram to another, whatever frames the boxes are in."""
 
     source: Way

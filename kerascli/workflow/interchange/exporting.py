@@ -4,7 +4,6 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -145,7 +144,7 @@ def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str
         spec.model, experiment.graph.specs, name=spec.name, names=names, precision=precision, batch_size=size,
         texts=texts,
     )  # fmt: skip
-    graph, notes = replace(graph, metadata=threshold_texts(run)), list(graph.notes)
+    graph, notes = graph._replace(metadata=threshold_texts(run)), list(graph.notes)
     weights = lasting(experiment.weights)
     if size is not None:
         notes.append(f"the states of stateful layers are not in the file; its model takes batches of {size} only")

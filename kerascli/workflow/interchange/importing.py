@@ -4,9 +4,9 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,8 +52,7 @@ _PROGRESS: Mapping[str, Any] = {
 """Training progress in the checkpoint of an imported run, so that further training begins with the first epoch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(NamedTuple):
     record: RunRecord
     parameters: int
     notes: tuple[str, ...]

@@ -190,7 +190,7 @@ def _weights_only(path: Path, section: InitFrom, base: str, experiment: Experime
     layers = own_layers(experiment.spec.model, experiment.graph.specs, weights)
     if base:
         layers = [
-            replace(each, path=each.path[1:], place=f"layers/{each.place.partition('/layers/')[2]}")
+            each._replace(path=each.path[1:], place=f"layers/{each.place.partition('/layers/')[2]}")
             for each in layers
             if each.path[0] == base and each.path[1:]
         ]
