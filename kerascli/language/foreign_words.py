@@ -12,8 +12,6 @@ _LAYERS_OF_RANK = {
     "spatial_dropout_{n}d": "dropout{n}d",
     "zero_padding_{n}d": "zeropad{n}d",
 }
-
-
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "layer": {
         "dense": "linear hidden hiddenlayer fullyconnected fc "
@@ -122,13 +120,9 @@ KEYS: Mapping[str, str] = _by_word({
 NOTHING = frozenset({"None", "NULL", "nil", "NA", "undefined"})
 """Words for null in other languages (`None`, `NULL` ...), which a config reads as text."""
 
-INFERRED = "the size of its input is inferred"
+_SIZES_OF_INPUTS = ("in_channels", "in_features", "input_size", "num_features", "normalized_shape")
 NEEDLESS: Mapping[str, str] = {
-    "in_channels": INFERRED,
-    "in_features": INFERRED,
-    "input_size": INFERRED,
-    "num_features": INFERRED,
-    "normalized_shape": INFERRED,
+    **dict.fromkeys(_SIZES_OF_INPUTS, "the size of its input is inferred"),
     "batch_first": "the batch is always the first axis",
     "num_layers": "write the layer as often as it is stacked",
     "bidirectional": "wrap the layer: bidirectional: {layer: {lstm: 64}}",

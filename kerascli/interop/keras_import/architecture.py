@@ -185,8 +185,7 @@ class _Writer:
         node = read_call(TimeDistributed, layer, reading.call(layer, number), reading)
         own = TimeDistributed.component_name
         names = self._names(reading, layer, number, range(len(model.outputs)), reading.full(layer), own)
-        settings = {"layer": reading.shared_names[layer.name]}
-        return self.section.add(own, settings, node, names)
+        return self.section.add(own, {"layer": reading.shared_names[layer.name]}, node, names)
 
     def _names(
         self, reading: Reading, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None

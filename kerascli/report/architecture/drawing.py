@@ -69,8 +69,7 @@ def titled_diagram(
 
     summary = summarize(graph, name, updates=updates)
     fixed = f", {summary.non_trainable:,} of them not trainable" if summary.non_trainable else ""
-    totals = f"{summary.total:,} parameters{fixed}"
-    return TitledDiagram(name, totals, whole_diagram(graph, updates, expand=expand))
+    return TitledDiagram(name, f"{summary.total:,} parameters{fixed}", whole_diagram(graph, updates, expand=expand))
 
 
 def draw(titled: TitledDiagram, kind: type[C]) -> C:

@@ -207,8 +207,7 @@ def _frames(node: Node, *, shared_once: bool) -> list[tuple[str, Use]]:
         if use.of == "block":
             frames.append((f"part {'.'.join(map(str, use.path))} {use.start}", use))
         elif use.of == "model":
-            call = next(calls)
-            frames.append((f"part {use.path[-1]}" if shared_once else f"part {use.path[-1]} {call}", use))
+            frames.append((f"part {use.path[-1]}{'' if shared_once else f' {next(calls)}'}", use))
     return frames
 
 

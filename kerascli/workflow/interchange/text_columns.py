@@ -73,8 +73,7 @@ def with_section(
     facts = stages(spec, learned).facts
     sections = {"data": data, **loaded.sections}
     described = describe(sections, name=record.name, seed=0, data=spec, inputs=facts.inputs, targets=facts.targets)
-    experiment = replace(loaded.experiment, spec=described)
-    return replace(loaded, sections=sections, experiment=experiment), learned
+    return replace(loaded, sections=sections, experiment=replace(loaded.experiment, spec=described)), learned
 
 
 def text_layers(run: LoadedRun) -> dict[str, TextLayer]:
