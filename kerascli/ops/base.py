@@ -64,13 +64,7 @@ class Op(NamedTuple):
         ArgumentError."""
         kinds = {p.kind: name for name, p in self.parameters.items()}
         names = [name for name, p in self.parameters.items() if p.kind not in VARIADIC]
-        first = [name for name in names if self.parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY]
-        bound = dict(zip(first, arguments, strict=False))
-        if inspect.Parameter.VAR_POSITIONAL in kinds:
-            bound[kinds[inspect.Parameter.VAR_POSITIONAL]] = list(arguments[len(first) :])
-        elif len(arguments) > len(first):
-            text = f"{self.name} takes at most {counted(len(first), 'argument')} ({', '.join(first)})"
-            raise ArgumentError(f"{text}, got {len(arguments)}", len(first))
+        bound = self._in_order(arguments, names, kinds.get(inspect.Parameter.VAR_POSITIONAL))
         for name, value in keywords.items():
             if name not in names and inspect.Parameter.VAR_KEYWORD not in kinds:
                 meant = suggestion(name, names) or f"; it takes {', '.join(names)}"
@@ -81,6 +75,17 @@ class Op(NamedTuple):
         missing = [n for n in names if self.parameters[n].default is inspect.Parameter.empty and n not in bound]
         if missing:
             raise ArgumentError(f"{self.name} needs {' and '.join(repr(n) for n in missing)}")
+        return bound
+
+    def _in_order(self, arguments: Sequence[Any], names: Sequence[str], rest: str | None) -> dict[str, Any]:
+        """Return the arguments without names by parameter; those of the parameter `rest` (`*x`) are a list."""
+        first = [name for name in names if self.parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY]
+        bound = dict(zip(first, arguments, strict=False))
+        if rest is not None:
+            bound[rest] = list(arguments[len(first) :])
+        elif len(arguments) > len(first):
+            text = f"{self.name} takes at most {counted(len(first), 'argument')} ({', '.join(first)})"
+            raise ArgumentError(f"{text}, got {len(arguments)}", len(first))
         return bound
 
     def call(self, arguments: Sequence[Any], keywords: Mapping[str, Any], device: torch.device) -> Any:
