@@ -10,11 +10,11 @@ from torch import Tensor
 
 from kerascli.foundation.errors import Fault, suggestion
 from kerascli.language.component import Invalid
-from kerascli.language.expressions import ExpressionError, Node, evaluate, names_in, parse, walk
+from kerascli.language.expressions import ExpressionError, evaluate, names_in, parse, walk
 from kerascli.language.expressions import tree as syntax
 from kerascli.language.expressions.numbers import CONSTANTS, FUNCTIONS, dotted
 from kerascli.language.expressions.suggestions import suggestion_for
-from kerascli.language.expressions.tree import children, mapped, spine
+from kerascli.language.expressions.tree import Node, children, mapped, spine
 from kerascli.ops.base import OPS, ArgumentError
 from kerascli.ops.evaluator import TensorEvaluator, at_argument
 
