@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from hashlib import sha256
 from io import BufferedReader
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -361,12 +362,8 @@ def check_name(name: str) -> None:
 def new_dated_folder(runs_dir: Path, name: str) -> Path:
     """Create a folder named by the present time and `name`, with `~2` after it if that exists, and return its path."""
     stem = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
-    number = 1
-    path = runs_dir / stem
-    while not storage.new_folder(path):
-        number += 1
-        path = runs_dir / f"{stem}~{number}"
-    return path
+    names = chain([stem], (f"{stem}~{number}" for number in count(2)))
+    return next(path for path in map(runs_dir.joinpath, names) if storage.new_folder(path))
 
 
 def is_run(path: Path) -> bool:

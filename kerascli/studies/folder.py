@@ -95,8 +95,8 @@ class TrialFacts(_Facts):
     """Number of times that its process was killed."""
     values: list[float] = []
     """Value of each objective, once the trial has ended."""
-    results: dict[str, dict[str, float]] = {}
-    """Losses and metrics of a fold by its final weights, by split; `baseline` is that of 'validation'."""
+    results: dict[str, float] = {}
+    """Losses and metrics by the final weights: `test loss`, and of a fold `validation loss` and `baseline loss`."""
     epochs: int = 0
     reason: str | None = None
     """Reason why it failed or was pruned."""
@@ -264,11 +264,7 @@ class Study:
 
 def find_study(selector: str, runs_dir: Path) -> Study:
     """Return the study with this path, name or prefix, or the `latest`. Raises ConfigError unless one is found."""
-    path = index.find_study(selector, runs_dir)
-    if path is None:
-        text = f"there is no study {quoted(selector)} in {quoted(runs_dir)}"
-        raise ConfigError(text, hint="kerascli studies lists them; kerascli tune CONFIG starts one")
-    return Study(path)
+    return Study(index.find(selector, runs_dir, only_studies=True))
 
 
 def find_run(selector: str, runs_dir: Path) -> RunRecord:

@@ -4,6 +4,7 @@ Nothing is stored between two points: a sampler is seeded by (seed, number), and
 """
 
 import hashlib
+import importlib.util
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -102,24 +103,20 @@ def _distribution(parameter: Parameter) -> Any:
     return kind(low, high, log=parameter.domain.log)
 
 
-def write_importance(study: Study) -> str | None:
-    """Write the importance of each parameter for the first objective, by PED-ANOVA (Watanabe et al., 2023); return a
-    note if it cannot be computed.
+def write_importance(study: Study) -> None:
+    """Write the importance of each parameter for the first objective, by PED-ANOVA (Watanabe et al., 2023).
 
-    Only parameters that are part of every point have one.
+    Only parameters that are part of every point have one. Nothing is written without Optuna, or for few trials.
     """
     if study.facts.tune is None:
-        return None
+        return
     trials = [each for each in study.trials() if each.status == "completed"]
     space, ways = study.tune.space, study.facts.directions
     names = [each.name for each in space.parameters if not each.within]
     trials = [each for each in trials if each.point.keys() >= set(names)]
-    if len(trials) < _FEWEST:
-        return f"importance of the parameters: there are less than {_FEWEST} completed trials"
-    try:
-        library = optuna()
-    except ConfigError:
-        return "importance of the parameters: Optuna is not installed (pip install 'kerascli[tune]')"
+    if len(trials) < _FEWEST or importlib.util.find_spec("optuna") is None:
+        return
+    library = optuna()
     first = [each.model_copy(update={"values": each.values[:1]}) for each in trials]
     evaluator = library.importance.PedAnovaImportanceEvaluator()
     with warnings.catch_warnings():
@@ -129,7 +126,6 @@ def write_importance(study: Study) -> str | None:
         )
     data = {name: float(found[name]) for name in sorted(names, key=lambda name: -found[name])}
     storage.write_bytes(study.path / IMPORTANCE, storage.json_text(data).encode())
-    return None
 
 
 def by_epoch(rows: Sequence[Row], objective: Objective, way: str) -> list[float]:

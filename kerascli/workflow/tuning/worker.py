@@ -156,7 +156,7 @@ class Worker:
         tests = [(run.facts()["results"] or {}).get("test", {}) for run in runs]
         return {
             "values": values, "epochs": sum(len(run.rows()) for run in runs), "mode": runs[0].facts()["execution_mode"],
-            "results": {"test": {name: fmean(each[name] for each in tests) for name in tests[-1]}},
+            "results": {f"test {name}": fmean(each[name] for each in tests) for name in tests[-1]},
         }  # fmt: skip
 
     def _events(self, member: Member, document: Document, facts: TrialFacts) -> Iterator[Event]:
