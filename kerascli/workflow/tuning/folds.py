@@ -78,7 +78,7 @@ def number_of_folds(config: Config, document: Document) -> int | None:
 def train_member(member: Member, opened: Callable[[], Config], options: Options) -> Iterator[Event]:
     """Start the run of a member of a study, or go on with it unless it has ended, and yield its events."""
     if not member.has_begun:
-        yield from start(opened(), replace(options, folder=member.path))
+        yield from start(opened(), options, member)
     elif member.status() not in {"completed", "stopped"}:
         yield from resume(member, options, [])
 
@@ -101,8 +101,8 @@ def train_folds(
                     study.write(study.facts.model_copy(update={"mode": member.facts()["execution_mode"]}))
             if member.trial() is None:
                 member.write_trial(TrialFacts(number=number, status="completed"))
-        if number < study.facts.trials and is_pruned():
-            raise Paused(f"pruned after fold {number}")
+        if number < study.facts.trials and (reason := options.pause(f"fold {number}")) is not None:
+            raise Paused(reason)
 
 
 def _train_folds(study: Study, document: Document, options: Options, progress: Progress | None) -> Iterator[Event]:
