@@ -1,5 +1,7 @@
 """Set up before other imports: Keras uses torch on one thread, and plots need no display."""
 
+import functools
+import gc
 import os
 import shutil
 import signal
@@ -8,13 +10,21 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import typer.main
+import typer.testing
 
+from kerascli.config import component_index
+from kerascli.report import plots
 from tests.parity.books import Books
 from tests.support.core import Core, add_options
 from tests.support.needs import MARKER, Needs
 from tests.support.server import Server
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 os.environ["KERAS_BACKEND"] = "torch"
 os.environ["MPLBACKEND"] = "Agg"
@@ -23,6 +33,24 @@ os.environ["OMP_NUM_THREADS"] = "1"  # the tensors of tests are so small that th
 os.environ["TORCHINDUCTOR_VEC_ISA_OK"] = "1"
 # processes are killed in tests, not the machine: nothing has to be on the disk itself, which takes a tenth of the time
 os.fsync = lambda fd: None
+
+gc.disable()  # until the tests begin: collection makes a million objects, and no garbage
+# what stays the same while tests run is computed once: the commands, and the digest of the package's files
+typer.main.get_command = typer.testing._get_command = functools.cache(typer.main.get_command)
+component_index._state = functools.cache(component_index._state)
+
+_save = plots.save
+
+
+def _save_quickly(figure: "Figure", path: Path) -> None:
+    """Save a plot small and without aligning its labels, which takes most of its time, but in the tests of plots."""
+    if not os.environ["PYTEST_CURRENT_TEST"].startswith("tests/report/"):
+        figure.set_layout_engine("none")
+        figure.set_dpi(50)
+    _save(figure, path)
+
+
+plots.save = _save_quickly
 
 _MEASURED = {
     "test_loss_metric_contract",
@@ -106,6 +134,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.parent.name
         if folder == "benchmarks" or (folder == "parity" and item.path.stem not in _MEASURED):
             item.add_marker("no_cover")
+
+
+def pytest_collection_finish() -> None:
+    """Leave all that has been collected out of later collections of garbage, each of which would go through it."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -426,7 +426,6 @@ COMPLEX_FUNCTIONS = {
     "language/section.py:component_hint",
     "layers/attention/heads.py:_attend",
     "layers/recurrent/base.py:forward",
-    "ops/shaping.py:pad",
     "report/architecture/from_graph.py:level",
     "training/profiling/operations.py:recorded_work",
     "workflow/rows/raw_arrays.py:raw_rows",

@@ -23,7 +23,7 @@ NEED_FILES = {"fine_tuning"}
 HERE = [config for config in CONFIGS if config.stem not in NEED_FILES]
 SMALLER = {
     "cifar10_densenet": ["layers=2"],
-    "conv_filter_visualization": ["size=32"],
+    "conv_filter_visualization": ["size=32", "layer=block2_conv1"],
     "conv_lstm": ["filters=4", "rows=40"],
     "deep_dream": ["height=128", "width=128"],
     "eager_image_captioning": ["units=16", "embedding=8"],
@@ -48,6 +48,7 @@ FEWER = {
         ["cifar10_resnet", "eager_cvae", "eager_dcgan", "mnist_hierarchical_rnn", "mnist_resnet", "resnet18_cifar10",
          "tfprob_vae", "variational_autoencoder_deconv"], "fit.batch_size=8",
     ),
+    "deep_dream": "fit.phases=[{flags: {octave: 1}}, {flags: {octave: 0}}]",
     "addition_rnn": "data.source.addition.rows=2000",
     "babi_memnn": "data.source.stories.rows=2000",
 }  # fmt: skip
@@ -68,8 +69,34 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+EXAMPLES = """
+addition_rnn babi_memnn babi_rnn cifar10_cnn cifar10_densenet cifar10_resnet conv_filter_visualization conv_lstm
+deep_dream eager_cvae eager_dcgan eager_image_captioning eager_pix2pix eager_styletransfer fine_tuning image_ocr
+imdb_bidirectional_lstm imdb_cnn imdb_cnn_lstm imdb_fasttext imdb_lstm lstm_benchmark lstm_seq2seq lstm_stateful
+lstm_text_generation mmd_cvae mnist_acgan mnist_antirectifier mnist_cnn mnist_cnn_embeddings mnist_dataset_api
+mnist_hierarchical_rnn mnist_irnn mnist_mlp mnist_net2net mnist_siamese_graph mnist_swwae mnist_tfrecord
+mnist_transfer_cnn neural_style_transfer nmt_attention nueral_doodle pretrained_word_embeddings quora_siamese_lstm
+reuters_mlp reuters_mlp_relu_vs_selu stateful_lstm text_explanation_lime tfprob_vae unet unet_linux
+variational_autoencoder variational_autoencoder_deconv vq_vae
+"""
+"""Names of the examples of the collection of Keras's interface to R."""
+
+
 def test_there_are_configs() -> None:
     assert len(CONFIGS) >= 40
+
+
+def test_each_example_of_the_collection_has_an_entry_of_a_config() -> None:
+    text = (ROOT / "configs" / "README.md").read_text(encoding="utf-8")
+    entries = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert len(EXAMPLES.split()) == 54
+    for name in EXAMPLES.split():
+        own = [entry for entry in entries if re.search(rf"\b{name}\b", entry)]
+        assert own, name
+        for entry in own:
+            file = re.search(r"`([\w/]+\.yaml)`", entry)
+            assert file is not None, entry
+            assert (ROOT / "configs" / file[1]).is_file(), entry
 
 
 @pytest.mark.parametrize("config", HERE, ids=_id)

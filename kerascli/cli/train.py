@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 Folds = Annotated[bool, option("--folds", "Train a run for each fold of data.split.folds; predict all of their rows.")]
 
-FindRate = Annotated[
-    bool, option("--find-learning-rate", "Suggest one, by some steps with growing ones; without a run.")
-]
+FindRate = Annotated[bool, option("--find-learning-rate", "Suggest one, by steps with growing ones; makes no run.")]
 
 
 def train(

@@ -76,16 +76,15 @@ def published_file(address: str, digest: str | None, progress: Progress | None =
     return local
 
 
-def application_tensors(
-    network: Application, arguments: Mapping[str, Any], path: Path
-) -> tuple[dict[str, Tensor], str]:
+def application_tensors(network: Application, settings: Mapping[str, Any], path: Path) -> tuple[dict[str, Tensor], str]:
     """Return the weights of a network in a file of Keras by name, and the file's SHA-256. Raises FileRefused.
 
-    Its layers are matched by name if the file has all their names, else by order, as Keras does.
+    `settings` are arguments of Keras's function. Its layers are matched by name if the file has all their names, else
+    by order, as Keras does.
     """
     if not path.exists():
         raise DataError(f"there is no file '{safe_text(str(path))}'")
-    spec = application_spec(network, arguments)
+    spec = application_spec(network, settings)
     graph, hint = Graph(spec.built), f"'kerascli explain {network.name}' shows the arguments"
     weights = lasting(graph.weights())
     own = own_layers(spec.model, graph.specs, weights)
@@ -94,13 +93,12 @@ def application_tensors(
         layers = {each: group for each, group in file.layers.items() if not file.weight_names(each) <= _STATISTICS}
         by_name = all(name in file.layers for name in names)
         if not by_name and len(layers) != len(names):
-            text = (
-                f"with weights, the first '{safe_text(next(iter(file.layers)))}'; expected {len(names)}, '{names[0]}'"
-            )
+            first = safe_text(next(iter(file.layers)))
+            text = f"with weights, the first '{first}'; expected {len(names)}, '{names[0]}'"
             text = f"with these arguments: it has {counted(len(layers), 'layer')} {text}"
             raise FileRefused(f"'{file.name}' is not of {network.name} {text}", hint=hint)
         try:
-            tensors = matched_tensors(replace(file, layers=layers), own, weights, by_name=by_name)
+            tensors = matched_tensors(file._replace(layers=layers), own, weights, by_name=by_name)
         except FileRefused as refused:
             raise FileRefused([replace(fault, hint=fault.hint or hint) for fault in refused.faults]) from None
         return tensors, file.digest

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -23,8 +23,7 @@ from kerascli.model.runtime.weights import Weight
 _MODEL = "model_weights"
 
 
-@dataclass(frozen=True, slots=True)
-class WeightsFile:
+class WeightsFile(NamedTuple):
     """An open Keras weights file."""
 
     name: str
@@ -60,16 +59,18 @@ def open_weights(path: Path) -> Iterator[WeightsFile]:
             raise FileRefused(f"'{name}' is not a weights file of Keras: expected .weights.h5, .h5 or .keras")
         group = _MODEL if any(path.startswith(f"{_MODEL}/") for path in arrays.datasets()) else ""
         names = arrays.texts(group, "layer_names")
-        layers = dict(_before_keras_3(arrays, group, names) if names else _of_keras_3(arrays))
+        layers = {name: place for name in names if listed(arrays, place := f"{group}/{name}".strip("/"))}
+        if not names:
+            tops = {_top(path) for path in variables(arrays) if path.startswith("layers/")}
+            named = [(arrays.text(f"{top}/vars", "name"), top) for top in sorted(tops, key=_natural_key)]
+            layers = {name or top.partition("/")[2]: top for name, top in named}
         if not layers:
             hint = "only files of Sequential and functional models can be read"
             raise FileRefused(f"'{name}' contains no weights of layers", hint=hint)
         yield WeightsFile(name, file_digest(path), arrays, layers, group if names else None)
 
 
-def matched_tensors(
-    file: WeightsFile, own: Sequence[Owner], weights: Sequence[Weight], *, by_name: bool
-) -> dict[str, Tensor]:
+def matched_tensors(file: WeightsFile, own: list[Owner], weights: list[Weight], *, by_name: bool) -> dict[str, Tensor]:
     """Return the arrays of a weights file by the names of the weights that they are for. Raises as `match`."""
     pairs, _ = match(file, own, weights, by_name=by_name)
     return {weight.name: values for weight, values in tensors(file.arrays, pairs)}
@@ -89,9 +90,7 @@ def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Iterable[
     return [layer for layer in layers if layer.prefix in own]
 
 
-def match(
-    file: WeightsFile, own: Sequence[Owner], weights: Sequence[Weight], *, by_name: bool
-) -> tuple[Pairs, list[str]]:
+def match(file: WeightsFile, own: list[Owner], weights: list[Weight], *, by_name: bool) -> tuple[Pairs, list[str]]:
     """Pair a model's weights with a file's arrays; if `by_name`, also return the names of the layers that the file
     lacks.
 
@@ -126,7 +125,7 @@ def _to_match(file: WeightsFile, own: Iterable[Owner], *, by_name: bool) -> dict
     for layer in own:
         name, inner = layer.path[0], layer.path[-1]
         if by_name and name not in file.layers and (inner == name or inner not in names):
-            layers.setdefault(inner, []).append(replace(layer, path=(inner,), place=""))
+            layers.setdefault(inner, []).append(layer._replace(path=(inner,), place=""))
         elif not layer.place.startswith("/") or (by_name and name not in file.layers):
             layers.setdefault(name, []).append(layer)
         else:
@@ -148,7 +147,7 @@ def _counterparts(file: WeightsFile, layers: Mapping[str, Sequence[Owner]], *, b
 
 def _moved(layer: Owner, name: str, group: str) -> Owner:
     """Return a layer with the path and the place that it has in the file, in the layer or model `name`."""
-    return replace(layer, path=(name, *layer.path[1:]), place="/".join([group, *layer.place.split("/")[2:]]))
+    return layer._replace(path=(name, *layer.path[1:]), place="/".join([group, *layer.place.split("/")[2:]]))
 
 
 def _refuse_more(file: WeightsFile, layers: Iterable[str], paths: set[str]) -> None:
@@ -168,19 +167,6 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(safe_text(name) for name in [*names][:20])
 
 
-def _of_keras_3(arrays: Hdf5) -> Iterable[tuple[str, str]]:
-    tops = {_top(group) for group in variables(arrays) if group.startswith("layers/")}
-    for top in sorted(tops, key=_natural_key):
-        yield arrays.text(f"{top}/vars", "name") or top.partition("/")[2], top
-
-
-def _before_keras_3(arrays: Hdf5, group: str, names: Sequence[str]) -> Iterable[tuple[str, str]]:
-    for name in names:
-        place = f"{group}/{name}".strip("/")
-        if listed(arrays, place):
-            yield name, place
-
-
 def _natural_key(place: str) -> tuple[str, int]:
     """Return a key that sorts numbered layer names naturally: dense, dense_1, dense_2, dense_10."""
     base, _, number = place.rpartition("_")
@@ -194,7 +180,7 @@ def _as_written(entries: Iterable[Entry]) -> list[Owner]:
         if isinstance(entry, Call) and entry.of.layer is None:
             inside = _as_written(entry.of.entries)
             shared[entry.of.weights] = [
-                replace(each, path=(entry.of.name, *each.path), place=f"/{each.place}") for each in inside
+                each._replace(path=(entry.of.name, *each.path), place=f"/{each.place}") for each in inside
             ]
         else:
             node = entry.nodes[0] if isinstance(entry, Call) else entry

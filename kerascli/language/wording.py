@@ -307,5 +307,4 @@ def _example(owner: type[BaseModel], field: str) -> str:
 
 def snake_case(name: str) -> str:
     """Return a class name in snake case: MaxPooling2D -> max_pooling_2d, LSTM -> lstm, AdamW -> adam_w."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
-    return words.lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

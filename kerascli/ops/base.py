@@ -6,14 +6,14 @@ import inspect
 import operator
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 import torch
 from torch import Tensor
 
 from kerascli.foundation.errors import counted, nearest, one_of, show, suggestion
+from kerascli.language.expressions.suggestions import DTYPES
 
 Number = int | float | bool
 Value = Tensor | Number
@@ -39,8 +39,7 @@ class ArgumentError(ValueError):
         self.named = named
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(NamedTuple):
     """Tensor operation that formulas can call: a function with its name, parameters and description.
 
     With `makes`, it creates a tensor without tensor arguments, and is passed `device`. With `widens`, torch lacks
@@ -65,13 +64,7 @@ class Op:
         ArgumentError."""
         kinds = {p.kind: name for name, p in self.parameters.items()}
         names = [name for name, p in self.parameters.items() if p.kind not in VARIADIC]
-        first = [name for name in names if self.parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY]
-        bound = dict(zip(first, arguments, strict=False))
-        if inspect.Parameter.VAR_POSITIONAL in kinds:
-            bound[kinds[inspect.Parameter.VAR_POSITIONAL]] = list(arguments[len(first) :])
-        elif len(arguments) > len(first):
-            text = f"{self.name} takes at most {counted(len(first), 'argument')} ({', '.join(first)})"
-            raise ArgumentError(f"{text}, got {len(arguments)}", len(first))
+        bound = self._in_order(arguments, names, kinds.get(inspect.Parameter.VAR_POSITIONAL))
         for name, value in keywords.items():
             if name not in names and inspect.Parameter.VAR_KEYWORD not in kinds:
                 meant = suggestion(name, names) or f"; it takes {', '.join(names)}"
@@ -82,6 +75,17 @@ class Op:
         missing = [n for n in names if self.parameters[n].default is inspect.Parameter.empty and n not in bound]
         if missing:
             raise ArgumentError(f"{self.name} needs {' and '.join(repr(n) for n in missing)}")
+        return bound
+
+    def _in_order(self, arguments: Sequence[Any], names: Sequence[str], rest: str | None) -> dict[str, Any]:
+        """Return the arguments without names by parameter; those of the parameter `rest` (`*x`) are a list."""
+        first = [name for name in names if self.parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY]
+        bound = dict(zip(first, arguments, strict=False))
+        if rest is not None:
+            bound[rest] = list(arguments[len(first) :])
+        elif len(arguments) > len(first):
+            text = f"{self.name} takes at most {counted(len(first), 'argument')} ({', '.join(first)})"
+            raise ArgumentError(f"{text}, got {len(arguments)}", len(first))
         return bound
 
     def call(self, arguments: Sequence[Any], keywords: Mapping[str, Any], device: torch.device) -> Any:
@@ -186,7 +190,6 @@ _CHECKS: dict[Any, tuple[Callable[[Any], bool], str]] = {
     float: (_is_number, "a number"),
     bool: (lambda v: isinstance(v, bool), "true or false"),
     str: (lambda v: isinstance(v, str), "a text in quotes"),
-    Axes: (lambda v: _is_whole(v) or _are_whole(v), "an axis or a list of axes"),
     Sizes: (_are_whole, "a list of integers"),
     list | int: (lambda v: isinstance(v, list) or _is_whole(v), "an integer or a list"),
     int | Sizes: (lambda v: _is_whole(v) or _are_whole(v), "an integer or a list of integers"),
@@ -226,17 +229,12 @@ def as_tensor(value: Any, device: torch.device) -> Tensor:
 
 def dtype_of(name: str | None) -> torch.dtype:
     """Return the torch dtype for a Keras dtype name; None: the dtype of the model's weights. Raises ArgumentError."""
-    if name is None or name == "float":
+    if name in {None, "float", "float32"}:  # the default float dtype is that of the weights
         return torch.get_default_dtype()
-    dtype = getattr(torch, {"int": "int32"}.get(name, name), None)
+    dtype = getattr(torch, {"int": "int32"}.get(str(name), str(name)), None)
     if not isinstance(dtype, torch.dtype):
-        raise ArgumentError(f"there is no dtype '{name}'{suggestion(name, _DTYPES)}")
-    if name == "float32":  # the default float dtype is that of the weights
-        return torch.get_default_dtype()
+        raise ArgumentError(f"there is no dtype '{name}'{suggestion(str(name), DTYPES)}")
     return dtype
-
-
-_DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloat16", "float32", "float64")
 
 
 def as_float(x: Tensor) -> Tensor:
@@ -272,7 +270,7 @@ class Ops:
         for name in (operation.name, *aliases):
             assert name not in self._ops, f"two operations called '{name}'"
             alias_of = None if name == operation.name else operation.name
-            self._ops[name] = replace(operation, name=name, alias_of=alias_of)
+            self._ops[name] = operation._replace(name=name, alias_of=alias_of)
 
     def load(self) -> None:
         if not self._loaded:

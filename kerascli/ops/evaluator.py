@@ -161,18 +161,17 @@ def _has_tensor(value: Any) -> bool:
 
 def index(x: Tensor, items: Sequence[Any]) -> Tensor:
     """Index a tensor by integers, slices (also with negative steps), `...`, None (a new axis) and integer tensors."""
-    if sum(item is Ellipsis for item in items) > 1:
+    ellipses = [place for place, item in enumerate(items) if item is Ellipsis]
+    if len(ellipses) > 1:
         raise ArgumentError("an index can have only one '...'")
     used = sum(item is not None and item is not Ellipsis for item in items)
     if used > x.ndim:
         raise ArgumentError(f"too many indices: {used} for a tensor of {x.ndim} axes")
+    for place in ellipses:
+        items = [*items[:place], *[slice(None)] * (x.ndim - used), *items[place + 1 :]]
     places: list[Any] = []
     axis = 0
     for item in items:
-        if item is Ellipsis:
-            places += [slice(None)] * (x.ndim - used)
-            axis += x.ndim - used
-            continue
         if isinstance(item, slice):
             x, item = _forwards(x, item, axis)
         places.append(_checked(item))
@@ -196,10 +195,8 @@ def _forwards(x: Tensor, part: slice, axis: int) -> tuple[Tensor, slice]:
 def _checked(item: Any) -> Any:
     if item is None or isinstance(item, slice) or (isinstance(item, int) and not isinstance(item, bool)):
         return item
+    if isinstance(item, Tensor) and item.dtype == torch.bool:
+        raise ArgumentError("a boolean index is not supported, since its number of values is unknown; use where(...)")
     if isinstance(item, Tensor) and not item.is_floating_point():
-        if item.dtype == torch.bool:
-            raise ArgumentError(
-                "a boolean index is not supported, since its number of values is unknown; use where(...)"
-            )
         return item.long()
     raise ArgumentError(f"expected an integer, a slice or an integer tensor as index, got {describe(item)}")

@@ -118,19 +118,17 @@ def _rank(name: str, x: Tensor) -> int:
     return x.ndim - 2
 
 
-def _convolved(
-    name: str, x: Tensor, kernel: Tensor, strides: int | Sizes, padding: str, dilation: int | Sizes
-) -> Tensor:
+def _convolved(name: str, x: Tensor, kernel: Tensor, strides: int | Sizes, padding: str, rates: int | Sizes) -> Tensor:
     if kernel.ndim != x.ndim or not 3 <= x.ndim <= 5:
         text = "expected inputs (batch, *sizes, channels) and kernel of 3 to 5 axes, the same number of both"
         raise ArgumentError(f"{name}: {text}")
     if x.shape[-1] % kernel.shape[-2]:
         raise ArgumentError(f"{name}: the kernel is for {kernel.shape[-2]} channels, the inputs have {x.shape[-1]}")
-    _, steps, rates, margins = windows(name, x, list(kernel.shape[:-2]), strides, dilation, padding)
+    _, steps, dilation, margins = windows(name, x, list(kernel.shape[:-2]), strides, rates, padding)
     groups = x.shape[-1] // kernel.shape[-2]
     filters = kernel.movedim((-1, -2), (0, 1))
     function = _CONVOLUTIONS[x.ndim - 3]
-    return _channels_last(lambda y: function(F.pad(y, margins), filters, None, steps, 0, rates, groups), x)
+    return _channels_last(lambda y: function(F.pad(y, margins), filters, None, steps, 0, dilation, groups), x)
 
 
 def _channels_last(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

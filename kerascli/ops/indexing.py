@@ -178,9 +178,8 @@ def scatter_update(
     for size, place in zip(inputs.shape, places, strict=False):
         rows = rows * size + place % size
     flat = inputs.flatten(0, len(places) - 1)
-    return flat.index_reduce(0, rows, updates, {"max": "amax", "min": "amin", "mul": "prod"}[reduction]).reshape(
-        inputs.shape
-    )
+    kind = {"max": "amax", "min": "amin", "mul": "prod"}[reduction]
+    return flat.index_reduce(0, rows, updates, kind).reshape(inputs.shape)
 
 
 @op(keeps_integers=True)

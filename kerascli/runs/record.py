@@ -347,7 +347,7 @@ class RunRecord(OutputFiles):
         return decoded(self._files.read(name), self.path / name)
 
 
-def ended(status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def ended(status: str, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the entries of run.json that record the end of a run (status, reason, time, results) as a dict."""
     return {"status": status, "reason": reason, "ended": _now(), "results": dict(results or {})}
 

@@ -28,7 +28,7 @@ def study_table(study: Study) -> dict[str, Any]:
     """
     facts, trials, path = study.facts, study.trials(), study.path / IMPORTANCE
     head = {
-        "study": study.path.name, "path": str(study.path), "trials_planned": facts.planned,
+        "study": study.path.name, "path": str(study.path), "trials_planned": facts.trials or None,
         "trials_done": sum(each.status in FINISHED for each in trials),
     }  # fmt: skip
     if facts.tune is None:
@@ -130,11 +130,11 @@ def study_line(path: Path) -> dict[str, Any]:
     study = Study(path)
     line = {"study": path.name, "status": "damaged", "of": None, "done": None, "best": None, "value": None}
     with suppress(FileRefused):
-        trials, of = study.trials(), study.facts.of
+        trials, facts = study.trials(), study.facts
         done = sum(each.status in FINISHED for each in trials)
-        is_whole = done >= (study.facts.planned or max(1, len(trials)))
+        is_whole = done >= (facts.trials or max(1, len(trials)))
         status = "completed" if is_whole else "stopped" if study.stopped() else "interrupted"
-        line |= {"of": "folds" if study.facts.tune is None else "trials", "done": f"{done}{of}"}
+        line |= {"of": "folds" if facts.tune is None else "trials", "done": f"{done}{facts.of}"}
         for best in study.best()[:1]:
             line |= {"best": best.number, "value": best.values[0]}
         line["status"] = "running" if study.is_running() else status

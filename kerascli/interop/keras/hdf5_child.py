@@ -37,9 +37,7 @@ _FORBIDDEN = frozenset({
     "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "subprocess.Popen", "pickle.find_class",
     "socket.connect", "socket.bind", "socket.getaddrinfo", "ctypes.dlopen", "os.remove", "os.rename", "shutil.rmtree",
 })  # fmt: skip
-_OF_PYTHON = tuple(
-    {os.path.realpath(path) + os.sep for path in (sys.prefix, sys.base_prefix, os.path.dirname(os.__file__))}
-)
+_OF_PYTHON = tuple({os.path.realpath(p) + os.sep for p in (sys.prefix, sys.base_prefix, os.path.dirname(os.__file__))})
 
 
 class Refused(Exception):
@@ -92,7 +90,10 @@ def listing(file: h5py.File) -> dict[str, Any]:
                 raise Refused(f"it has a name of {len(raw):,} characters")
             name = raw.decode("utf-8", "surrogateescape")
             below = f"{path}/{name}" if path else name
-            _plain_link(group, raw, below)
+            kind = group.links.get_info(raw).type
+            if kind != h5.h5l.TYPE_HARD:
+                what = "link into another file" if kind == h5.h5l.TYPE_EXTERNAL else "soft link"
+                raise Refused(f"'{below}' is a {what}")
             item = h5.h5o.open(group, raw)
             if isinstance(item, h5.h5g.GroupID):
                 pending.append((below, depth + 1))
@@ -105,14 +106,6 @@ def listing(file: h5py.File) -> dict[str, Any]:
 
 def _raw(path: str) -> bytes:
     return path.encode("utf-8", "surrogateescape")
-
-
-def _plain_link(group: Any, name: bytes, path: str) -> None:
-    kind = group.links.get_info(name).type
-    if kind == h5.h5l.TYPE_EXTERNAL:
-        raise Refused(f"'{path}' is a link into another file")
-    if kind != h5.h5l.TYPE_HARD:
-        raise Refused(f"'{path}' is a soft link")
 
 
 def _plain_dataset(file: h5py.File, dataset: Any, path: str) -> tuple[list[int], str, bool]:

@@ -189,8 +189,7 @@ def _as_pipeline(value: Mapping[str, Any]) -> Mapping[str, Any]:
     config = value["config"] if isinstance(value["config"], dict) else {}
     layers = config.get("layers")
     listed = [item for item in layers if is_object(item) and item["class_name"] != "InputLayer"] if layers else []
-    settings = {"layers": listed, "trainable": config.get("trainable", True)}
-    return {"class_name": "Pipeline", "config": settings}
+    return {"class_name": "Pipeline", "config": {"layers": listed, "trainable": config.get("trainable", True)}}
 
 
 def written(thing: Component) -> Any:

@@ -137,10 +137,9 @@ class Operations(TensorEvaluator):
         op = OPS.find(node.function)
         if op is None or op.makes or op.name.startswith(("random_", "image.")) or op.name in _NO_CLASS:
             raise Inexpressible(node.function)
-        arguments = op.bind(node.arguments, node.named)
         values = {
             name: [self.value(item) for item in argument] if isinstance(argument, list) else self.value(argument)
-            for name, argument in arguments.items()
+            for name, argument in op.bind(node.arguments, node.named).items()
         }
         if op.name == "linear":
             return values["x"]

@@ -1,8 +1,7 @@
 """Map the variables of a Keras optimizer, in the order of Keras's files, to the state of kerascli's optimizer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,8 +33,7 @@ _PRODUCT_TOLERANCE = 1e-4
 factor."""
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(NamedTuple):
     """A variable of Keras's optimizer: either a state of kerascli's optimizer, or one that kerascli does not need."""
 
     name: str
@@ -161,9 +159,7 @@ def arrays_from(
         return None, ()
     updates = _updates(settings.rule, state)
     arrays = [
-        state[v.name].to("cpu").numpy().astype(v.dtype)
-        if v.is_state
-        else np.full(v.shape, v.value(updates), dtype=v.dtype)
+        np.array(state[v.name].to("cpu").numpy() if v.is_state else np.full(v.shape, v.value(updates)), v.dtype)
         for v in variables
     ]
     groups = {"optimizer": arrays}

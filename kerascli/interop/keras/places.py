@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kerascli.interop.keras.names import keras_snake_case
 from kerascli.layers.base import BaseLayer
@@ -19,8 +19,7 @@ _INNER = {"time_distributed": "layer", "spectral_normalization": "layer", "rnn":
 """Mapping from a wrapper to the argument that is the layer in it, after which Keras names its group."""
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(NamedTuple):
     """A layer of a Keras model, read from a file or to be written, that may have weights."""
 
     path: tuple[str, ...]

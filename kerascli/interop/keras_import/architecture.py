@@ -1,8 +1,7 @@
 """Convert the layers of a Keras file to the `model` section of a config, and map their weights."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.features.normalization import Normalization
 from kerascli.foundation.errors import FileRefused, safe_text
@@ -23,8 +22,7 @@ from kerascli.language.expressions.parser import MAX_LENGTH
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(NamedTuple):
     """Model of a Keras file as a `model` section, with the names that it has in Keras and the layers that own the
     file's weights."""
 
@@ -177,7 +175,7 @@ class _Writer:
         inner = _Writer(self.common, model)
         results, owners = inner.write(model, list(inner.section.inputs), (*reading.path, layer.name), place)
         self.section.shared[shared], _ = inner.section.end(results)
-        reading.owners[layer.name] = [replace(owner, prefix=f"{shared}/{owner.prefix}") for owner in owners]
+        reading.owners[layer.name] = [owner._replace(prefix=f"{shared}/{owner.prefix}") for owner in owners]
 
     def _time_distributed(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
         """Write a Keras TimeDistributed that wraps a model, as a `time_distributed` node that calls a shared model."""
@@ -187,8 +185,7 @@ class _Writer:
         node = read_call(TimeDistributed, layer, reading.call(layer, number), reading)
         own = TimeDistributed.component_name
         names = self._names(reading, layer, number, range(len(model.outputs)), reading.full(layer), own)
-        settings = {"layer": reading.shared_names[layer.name]}
-        return self.section.add(own, settings, node, names)
+        return self.section.add(own, {"layer": reading.shared_names[layer.name]}, node, names)
 
     def _names(
         self, reading: Reading, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None

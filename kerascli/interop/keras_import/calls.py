@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.graph import Call, Ref, ancestors, refs, with_refs
@@ -64,8 +64,7 @@ class KerasLayer:
         return op_of(self.class_name) is not None or LAYERS.find(self.class_name) is None
 
 
-@dataclass(frozen=True, slots=True)
-class KerasModel:
+class KerasModel(NamedTuple):
     """A Keras model. Its inputs and outputs are pairs (name, tensor); the name is the key if Keras stores a mapping of
     them, else None."""
 
@@ -75,36 +74,40 @@ class KerasModel:
     outputs: list[tuple[str | None, Ref]]
 
     @property
+    def numbered_calls(self) -> list[tuple[KerasLayer, int, Call]]:
+        """Calls of the layers as (layer, number of its call, call), in the file's order."""
+        return [(layer, *each) for layer in self.layers.values() for each in enumerate(layer.calls)]
+
+    @property
     def calls(self) -> list[Call]:
-        return [call for layer in self.layers.values() for call in layer.calls]
+        return [call for _, _, call in self.numbered_calls]
 
     def with_inputs(self, kept: list[int]) -> "KerasModel":
         """Return the model with only the inputs at the indices `kept`."""
-        return replace(self, inputs=[self.inputs[index] for index in kept])
+        return self._replace(inputs=[self.inputs[index] for index in kept])
 
     def with_results(self, used: set[int]) -> "KerasModel":
         """Return the model with only the outputs at the indices `used`, or only the first if `used` is empty."""
-        return replace(self, outputs=[each for index, each in enumerate(self.outputs) if index in (used or {0})])
+        return self._replace(outputs=[each for index, each in enumerate(self.outputs) if index in (used or {0})])
 
     def ordered(self) -> list[tuple[KerasLayer, int]]:
         """Return all calls of layers in topological order, ties in the file's order. Raises FileRefused for a cycle."""
-        numbers = {name: number for number, name in enumerate(self.layers)}
-        calls = ((name, number, call) for name, layer in self.layers.items() for number, call in enumerate(layer.calls))
-        needed = {(name, number): set(call.parents()) for name, number, call in calls}
-        sorter = TopologicalSorter({place: before & needed.keys() for place, before in needed.items()})
+        calls = self.numbered_calls
+        order = {(layer.name, number): place for place, (layer, number, _) in enumerate(calls)}
+        parents = [[order[parent] for parent in call.parents() if parent in order] for _, _, call in calls]
+        sorter = TopologicalSorter(dict(enumerate(parents)))
         try:
             sorter.prepare()
         except CycleError:
             raise FileRefused(f"the graph of '{safe_text(self.name)}' has a cycle") from None
-        ready: list[tuple[int, int, str]] = []
-        ordered_calls: list[tuple[KerasLayer, int]] = []
+        ready: list[int] = []
+        ordered: list[tuple[KerasLayer, int]] = []
         while sorter.is_active():
-            for name, number in sorter.get_ready():
-                heapq.heappush(ready, (numbers[name], number, name))
-            _, number, name = heapq.heappop(ready)
-            sorter.done((name, number))
-            ordered_calls.append((self.layers[name], number))
-        return ordered_calls
+            for place in sorter.get_ready():
+                heapq.heappush(ready, place)
+            sorter.done(place := heapq.heappop(ready))
+            ordered.append(calls[place][:2])
+        return ordered
 
 
 def read_model(spec: Mapping[str, Any], name: str) -> KerasModel:
@@ -245,7 +248,7 @@ def _counted_from_0(model: KerasModel) -> KerasModel:
     if not is_of_keras_3:
         for layer in model.layers.values():
             layer.calls[:] = with_refs(layer.calls, counted)
-    return replace(model, outputs=with_refs(model.outputs, counted))
+    return model._replace(outputs=with_refs(model.outputs, counted))
 
 
 def _check(model: KerasModel) -> None:

@@ -7,8 +7,7 @@ nor on sums with them, although the graph still propagates the mask.
 """
 
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
 from kerascli.interop.keras.graph import Call, Place, Ref, ancestors, keras_runs, refs
@@ -19,8 +18,7 @@ from kerascli.layers.base import BaseLayer
 from kerascli.layers.merging.concatenate import Concatenate
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
+class _State(NamedTuple):
     """Three flags of a tensor: it has a mask in Keras at run time, in kerascli, and in Keras's graph."""
 
     in_keras: bool = False
@@ -79,7 +77,7 @@ class HiddenMasks:
             states = self._hide((layer.name, number), settings, call, states)
         self._give(layer, number, _State(True, True, True) if explicit else _output_mask(settings, states), settings)
         if isinstance(settings, MultiHeadAttention):
-            self._states.update({ref: replace(self._state(ref), in_keras=False) for ref in inputs})
+            self._states.update({ref: self._state(ref)._replace(in_keras=False) for ref in inputs})
 
     def _hide(self, place: Place, settings: BaseLayer, call: Call, states: list[_State]) -> list[_State]:
         """Record the masks of a call's inputs that Keras ignores; return the inputs' states without those to remove."""
@@ -95,7 +93,7 @@ class HiddenMasks:
             self.hidden[place] = {"mask": False}
         elif hidden:
             self.cut[place] = hidden
-            return [replace(state, in_kerascli=state.in_kerascli and seen[i]) for i, state in enumerate(states)]
+            return [state._replace(in_kerascli=state.in_kerascli and seen[i]) for i, state in enumerate(states)]
         return states
 
     def _state(self, ref: Ref | None) -> _State:
@@ -126,7 +124,7 @@ def _output_mask(settings: BaseLayer, states: Sequence[_State]) -> _State:
     if settings.call_form != "several" or isinstance(settings, AttentionLayer):
         return states[0]
     of = any if isinstance(settings, Concatenate) else all
-    return _State(*(of(each) for each in zip(*((s.in_keras, s.in_kerascli, s.in_graph) for s in states), strict=True)))
+    return _State(*map(of, zip(*states, strict=True)))
 
 
 _FILLED = frozenset({"OnesLike", "ZerosLike"})

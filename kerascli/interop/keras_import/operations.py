@@ -89,9 +89,7 @@ def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> 
 def _accepted(op: Op, function: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return an operation's arguments without nulls that are defaults. Raises NoOperation for one that it lacks."""
     empty = inspect.Parameter.empty
-    may_be_none = {
-        name for name, each in op.parameters.items() if each.default is not None and each.default is not empty
-    }
+    may_be_none = {name for name, p in op.parameters.items() if p.default is not None and p.default is not empty}
     accepted = {key: value for key, value in settings.items() if value is not None or key in may_be_none}
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in op.parameters.values())
     if more := [key for key in accepted if key not in op.parameters and not takes_any]:

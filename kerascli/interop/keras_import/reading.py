@@ -14,7 +14,7 @@ from kerascli.interop.keras_import.calls import KerasLayer, KerasModel
 from kerascli.interop.keras_import.hidden_masks import HiddenMasks, ImpliedMasks
 from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.policies import Policies
-from kerascli.interop.keras_import.text_inputs import ONLY_AT_INPUTS, TEXT_LOOKUPS, with_vocabulary
+from kerascli.interop.keras_import.text_inputs import AT_INPUTS, TEXT_LOOKUPS, with_vocabulary
 from kerascli.layers.base import LAYERS, BaseLayer, CallArgument, call_arguments
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
@@ -88,7 +88,7 @@ class Reading:
         if layer.name not in self._settings:
             spec = with_vocabulary(layer, self.places[layer.name], self._file)
             if layer.class_name in TEXT_LOOKUPS:
-                self.refusals.add(f"{layer.name} ({layer.class_name}) takes texts inside the model", ONLY_AT_INPUTS)
+                self.refusals.add(f"{layer.name} ({layer.class_name}) takes texts inside the model", AT_INPUTS)
                 self._settings[layer.name] = None
                 return None
             if layer.class_name in IN_TRAINING:

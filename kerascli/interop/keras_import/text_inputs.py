@@ -2,8 +2,8 @@
 whose lookups become transforms of the data, with their outputs as inputs of the model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from kerascli.data.base import TRANSFORMS, Field, Transform
 from kerascli.foundation.errors import FileRefused, safe_text
@@ -17,13 +17,10 @@ _MAX_ENTRIES = 50_000
 """Limit of the vocabulary of a layer, which a config lists."""
 TEXT_LOOKUPS = frozenset({"StringLookup", "TextVectorization"})
 _TRANSFORMS = frozenset({*TEXT_LOOKUPS, "Hashing"})
-ONLY_AT_INPUTS = (
-    "texts can be looked up at an input of the whole model only, by StringLookup, TextVectorization, Hashing"
-)
+AT_INPUTS = "texts can be looked up at an input of the whole model only, by StringLookup, TextVectorization, Hashing"
 
 
-@dataclass(frozen=True, slots=True)
-class TextInput:
+class TextInput(NamedTuple):
     """Text input of a Keras file: the column of texts, and the transform that the model's input is made by."""
 
     column: str
@@ -49,12 +46,7 @@ def with_text_inputs(
         if layers[ref.layer].config.get("dtype") != "string":
             inputs.append((key, ref, None))
             continue
-        uses = [
-            (layer, number, call)
-            for layer in model.layers.values()
-            for number, call in enumerate(layer.calls)
-            if ref in refs(call)
-        ]
+        uses = [(layer, number, call) for layer, number, call in model.numbered_calls if ref in refs(call)]
         for layer, number, call in uses:
             spec = with_vocabulary(layer, places[layer.name], file)
             text = _text_input(layers[ref.layer], key or ref.layer, layer, call, spec, refusals)
@@ -75,7 +67,7 @@ def with_text_inputs(
 
     changed = {name: replace(layer, calls=with_refs(layer.calls, change)) for name, layer in layers.items()}
     tensors = [(key, ref) for key, ref, _ in inputs]
-    made = replace(model, layers=changed, inputs=tensors, outputs=with_refs(model.outputs, change))
+    made = model._replace(layers=changed, inputs=tensors, outputs=with_refs(model.outputs, change))
     kept = used_inputs(made)
     return made.with_inputs(kept), [inputs[index][2] for index in kept]
 
@@ -90,7 +82,7 @@ def _text_input(
     where = f"{layer.name} ({layer.class_name})"
     config, shape = layer.config, source.config.get("batch_shape")
     if layer.class_name not in _TRANSFORMS or len(list(refs(call))) > 1 or not isinstance(shape, list):
-        refusals.add(f"{where} takes the texts of the input '{column}'", ONLY_AT_INPUTS)
+        refusals.add(f"{where} takes the texts of the input '{column}'", AT_INPUTS)
         return None
     is_sequence = config.get("output_mode") == "int" and config.get("output_sequence_length") is None
     if layer.class_name == "TextVectorization" and is_sequence:

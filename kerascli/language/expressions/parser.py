@@ -6,8 +6,7 @@ A chain such as `a + b - c` does not count as deep, however long: trees are trav
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from kerascli.foundation.errors import safe_text
 from kerascli.language.expressions import tree as syntax
@@ -45,8 +44,7 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """Token of an expression's text; its kind is `number`, `text`, `name`, `operator` or `end`."""
 
     kind: str

@@ -1,8 +1,7 @@
 """Canvases on which a diagram is drawn, in pixels from the upper left corner of the picture: SVG, or matplotlib's."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kerascli.report.architecture.picture import Point, text_width
 from kerascli.report.markup import element
@@ -22,8 +21,7 @@ Curves = Sequence[Sequence[Point]]
 Dashes = tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(NamedTuple):
     """Style of a box: colors as #rrggbb (no `fill`: only its edge is drawn), and the width of its edge in pixels."""
 
     fill: str | None

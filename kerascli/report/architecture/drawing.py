@@ -4,7 +4,7 @@ A run's folder has its diagram as JSON, so that its page can draw it without tor
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 from xml.etree.ElementTree import Element
@@ -69,8 +69,7 @@ def titled_diagram(
 
     summary = summarize(graph, name, updates=updates)
     fixed = f", {summary.non_trainable:,} of them not trainable" if summary.non_trainable else ""
-    totals = f"{summary.total:,} parameters{fixed}"
-    return TitledDiagram(name, totals, whole_diagram(graph, updates, expand=expand))
+    return TitledDiagram(name, f"{summary.total:,} parameters{fixed}", whole_diagram(graph, updates, expand=expand))
 
 
 def draw(titled: TitledDiagram, kind: type[C]) -> C:
@@ -109,16 +108,16 @@ def _box(canvas: Canvas, placed: Placed) -> None:
     pill = box.role in {"input", "output"}
     style = Style(_tint(box.color, 0.13), box.color, 1.1)
     if pill:
-        style = replace(style, fill=DARK if box.role == "output" else "#ffffff", edge=DARK)
+        style = style._replace(fill=DARK if box.role == "output" else "#ffffff", edge=DARK)
     if box.role == "figure":
-        style = replace(style, dashes=(3.0, 2.0))
+        style = style._replace(dashes=(3.0, 2.0))
     if box.frozen:
-        style = replace(style, fill="#ffffff", edge=_tint(box.color, 0.55), hatched=True)
+        style = style._replace(fill="#ffffff", edge=_tint(box.color, 0.55), hatched=True)
     for behind in range(min(2, box.times - 1), 0, -1):  # a pile, where a box stands for several
         _rounded(canvas, placed, 6.0, style, shift=3.0 * behind)
     _rounded(canvas, placed, placed.height / 2 if pill else 6.0, style)
     if box.role in {"model", "block"}:
-        _rounded(canvas, placed, 4.0, replace(style, fill=None, hatched=False, width=0.7), inset=3.0)
+        _rounded(canvas, placed, 4.0, style._replace(fill=None, hatched=False, width=0.7), inset=3.0)
     x = placed.middle - title_width(box) / 2
     back, words = "#ffffff" if box.frozen else None, box.description
     if not words:

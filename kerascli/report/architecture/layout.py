@@ -130,8 +130,7 @@ class _Level:
         points += [corner for each in drawn.boxes for corner in each.corners]
         xs, ys = zip(*points, strict=True)
         left, top = min(xs), min(ys) if self.whole else 0.0
-        below = 0.0 if self.last or self.whole else _HEAD
-        moved = Picture(max(xs) - left, max(ys) - top + below)
+        moved = Picture(max(xs) - left, max(ys) - top + (0.0 if self.last or self.whole else _HEAD))
         moved.add(drawn, -left, -top)
         return moved
 

@@ -4,7 +4,6 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -141,11 +140,11 @@ def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str
     experiment, spec = run.experiment, run.experiment.spec
     names = run.record.facts().get("imported", {}).get("names", {})
     size, precision = spec.fit.batch_size if _is_stateful(experiment) else None, experiment.module.precision
-    specs = experiment.graph.specs
     graph = keras_graph(
-        spec.model, specs, name=spec.name, names=names, precision=precision, batch_size=size, texts=texts
-    )
-    graph, notes = replace(graph, metadata=threshold_texts(run)), list(graph.notes)
+        spec.model, experiment.graph.specs, name=spec.name, names=names, precision=precision, batch_size=size,
+        texts=texts,
+    )  # fmt: skip
+    graph, notes = graph._replace(metadata=threshold_texts(run)), list(graph.notes)
     weights = lasting(experiment.weights)
     if size is not None:
         notes.append(f"the states of stateful layers are not in the file; its model takes batches of {size} only")
@@ -163,11 +162,9 @@ def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str
         data = keras_file.archive_bytes(graph, weights, compiled, state)
     inputs, outputs = torch_files.model_tensors(experiment)
     inputs |= {name: TensorSpec(text.shape, "string") for name, text in texts.items()}
-    tensors = (
-        {names.get(name, name): each for name, each in inputs.items()},
-        {graph.outputs.get(name, name): each for name, each in outputs.items()},
-    )
-    return Exported(data, tensors, read_back(data, kind, graph, experiment), notes)
+    inputs = {names.get(name, name): each for name, each in inputs.items()}
+    outputs = {graph.outputs.get(name, name): each for name, each in outputs.items()}
+    return Exported(data, (inputs, outputs), read_back(data, kind, graph, experiment), notes)
 
 
 def _state(

@@ -12,6 +12,7 @@ from kerascli.data.base import Field
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.pipeline import FittedPipeline, Undo
 from kerascli.data.pipeline.prepare import fitted_pipelines, fitted_preparer
+from kerascli.data.storage.column import pa
 from kerascli.data.storage.table import table_of
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.foundation.shapes import TensorSpec
@@ -55,18 +56,13 @@ def onnx_of_rows(run: LoadedRun) -> tuple[bytes, tuple[Outputs, Outputs] | None]
             names.setdefault(name, free)
         if (reading := answers[-1].reading) is not None:
             classes[names[name]] = reading.names
-    module = Rows(
-        list(inputs), [pipelines[name] for name in specs], torch_files.Forward(run.experiment, staged=True), answers
-    )
+    model = torch_files.Forward(run.experiment, staged=True)
+    module = Rows(list(inputs), [pipelines[name] for name in specs], model, answers)
     size = open_size(run.experiment.spec.model)
     example = [_example(spec, size) for spec in inputs.values()]
     texts = {"classes": json.dumps(classes), **threshold_texts(run)}
     data = torch_files.onnx_bytes(module, example, inputs, outputs, texts)
-    arrays, expected = _examples(run, list(pipelines.values()), inputs)
-    if expected is None:
-        return data, None
-    made = torch_files.run_onnx(data, arrays)
-    return data, (list(expected.values()), [made[names[name]] for name in expected])
+    return data, _compared(run, data, list(pipelines.values()), inputs, names)
 
 
 def threshold_texts(run: LoadedRun) -> dict[str, str]:
@@ -104,13 +100,17 @@ def _specs(answer: Answer, made: TensorSpec) -> dict[str, TensorSpec]:
     return {"": made, "_class": TensorSpec((), "string"), "_probabilities": TensorSpec(shape)}
 
 
-def _examples(
-    run: LoadedRun, pipelines: Sequence[FittedPipeline], inputs: Mapping[str, TensorSpec]
-) -> tuple[dict[str, np.ndarray], Mapping[str, np.ndarray] | None]:
-    """Return (random raw rows as `inputs` of the ONNX file, outputs of a run's model for them); the outputs are None if
-    `predict` refuses the rows."""
-    import pyarrow as pa
+def _compared(
+    run: LoadedRun,
+    data: bytes,
+    pipelines: Sequence[FittedPipeline],
+    inputs: torch_files.Specs,
+    names: Mapping[str, str],
+) -> tuple[Outputs, Outputs] | None:
+    """Return (outputs of a run's model, outputs of the exported ONNX file `data`), both for the same random raw rows.
 
+    None if `predict` refuses the rows. `inputs` are those of the file, `names` its outputs' names by the model's.
+    """
     assert run.data is not None
     fields, random = known_columns(run.learned), np.random.default_rng(0)
     rows: dict[str, np.ndarray] = {}
@@ -119,9 +119,8 @@ def _examples(
         readers = [each for each in pipelines if column in each.columns]
         steps = [step for each in readers for step in steps_of(each, column)]
         values = next((list(made) for step in steps if (made := step.transform.examples(step.state))), [])
-        rows[column] = arrays[column] = _values(fields[column], values, random).astype(
-            object if fields[column].is_text else spec.dtype
-        )
+        dtype = object if fields[column].is_text else spec.dtype
+        rows[column] = arrays[column] = _values(fields[column], values, random).astype(dtype)
         if all(map(fills_missing, readers)):
             rows[column][0] = "" if fields[column].is_text else np.nan
         if spec.dtype != "string" and fields[column].is_text:
@@ -131,9 +130,11 @@ def _examples(
             arrays[column] = codes.numpy().reshape(rows[column].shape)
     try:
         split = fitted_preparer(run.data, run.learned, targets=False).split(table_of(rows, "example rows"))
-        return arrays, predict_rows(run, split, Form()).outputs
+        expected = predict_rows(run, split, Form()).outputs
     except DataError:
-        return arrays, None
+        return None
+    outputs = torch_files.run_onnx(data, arrays)
+    return list(expected.values()), [outputs[names[name]] for name in expected]
 
 
 def _values(field: Field, words: list[Any] | None, random: np.random.Generator) -> np.ndarray:

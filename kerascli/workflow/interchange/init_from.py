@@ -158,9 +158,7 @@ def _note(what: str, own: Mapping[str, Weight], taken: TransferredWeights, sourc
     return f"{text}; newly initialized: {new}" if layers else text
 
 
-def _source(
-    section: InitFrom, base: str, experiment: Experiment, config: Config, folder: Path, runs_dir: Path
-) -> Source:
+def _source(section: InitFrom, base: str, experiment: Experiment, config: Config, folder: Path, runs: Path) -> Source:
     """Return the weights of the source in the section `init_from` of a shared model `base` ('': of the model).
 
     `folder` is the folder of relative paths.
@@ -180,7 +178,7 @@ def _source(
         path = folder / section.file
         return _weights_only(path, section, base, experiment) if is_weights_only(path) else _file(path)
     assert section.run is not None
-    record = run_named(section.run, folder, runs_dir)
+    record = run_named(section.run, folder, runs)
     data = record.weights()
     name = str(record.path) if record.has_checksums else f"{record.path}, a run from before runs had checksums"
     return read_tensors(data, str(record.path)), {"source": name, "sha256": hashlib.sha256(data).hexdigest()}
@@ -192,7 +190,7 @@ def _weights_only(path: Path, section: InitFrom, base: str, experiment: Experime
     layers = own_layers(experiment.spec.model, experiment.graph.specs, weights)
     if base:
         layers = [
-            replace(each, path=each.path[1:], place=f"layers/{each.place.partition('/layers/')[2]}")
+            each._replace(path=each.path[1:], place=f"layers/{each.place.partition('/layers/')[2]}")
             for each in layers
             if each.path[0] == base and each.path[1:]
         ]

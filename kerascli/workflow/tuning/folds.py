@@ -40,10 +40,8 @@ def start_folds(
     if folds is None:
         hint = "write data: {split: {folds: 5}}, without 'fold'"
         raise config.error([Fault("--folds: data.split has no 'folds'", ("data", "split"), "key", hint=hint)])
-    study, document = begin_study(
-        options.runs_dir, options.name, document, sets, flags, threads=use_threads(options.threads).count,
-        device=options.device, mode=options.mode, trials=folds,
-    )  # fmt: skip
+    options = replace(options, threads=use_threads(options.threads).count)
+    study, document = begin_study(options, document, sets, flags, trials=folds)
     try:
         yield from _train_folds(study, document, options, progress)
     except KerasCliError:
