@@ -9,14 +9,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from kerascli.cli import complete
 from kerascli.foundation.disk.files import in_home
-from kerascli.foundation.errors import ConfigError, Fault, safe_lines
+from kerascli.foundation.errors import ConfigError, Fault, one_of, safe_lines, safe_text, suggestion
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
@@ -98,8 +98,15 @@ _PATHS = frozenset({"run", "runs", "what", "resume"})
 """Names of arguments and options of commands that are text and may be paths."""
 
 
+def _words(annotation: Any) -> tuple[str, ...]:
+    """Return the words of the `Literal` in an annotation, which may be optional; () if it has none."""
+    parts = get_args(annotation)
+    return parts if get_origin(annotation) is Literal else next(filter(None, map(_words, parts)), ())
+
+
 class _Once:
-    """Mixin of typer commands: it refuses an option given twice if it takes one value; typer would take the last.
+    """Mixin of typer commands: it refuses an option given twice if it takes one value, where typer would take the last,
+    and suggests a word for a misspelt one.
 
     The help has the whole first paragraph in a list of commands, where typer cuts it to the width, and no Python types
     after the names of arguments (`RUN <str>`).
@@ -114,11 +121,15 @@ class _Once:
         super().format_options(ctx, formatter)  # pyright: ignore[reportAttributeAccessIssue]
 
     def parse_args(self: Any, ctx: Any, args: list[str]) -> list[str]:
-        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        values, _, order = self.make_parser(ctx).parse_args(list(args))
         for each, times in () if ctx.resilient_parsing else Counter(order).items():
             if times > 1 and not (each.multiple or each.is_flag):
                 often = "twice" if times == 2 else f"{times} times"
                 raise ConfigError(f"{each.opts[0]} was given {often}", hint="it takes one value")
+            words, value = _words(self.callback.__annotations__.get(each.name)), values[each.name]
+            if words and value not in words:
+                near = suggestion(str(value), words)
+                raise ConfigError(f"{each.opts[0]} {safe_text(str(value))}: expected {one_of(words)}{near}")
         return super().parse_args(ctx, args)  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,9 +18,7 @@ from kerascli.runs.reading import LATEST, quoted
 
 if TYPE_CHECKING:
     from kerascli.runs.record import RunRecord
-    from kerascli.studies.folder import Study
 
-T = TypeVar("T", bound="RunRecord | Study")
 _HELP = "List, show, compare, tag, archive, send and remove runs; without a command: list them, by the options of list."
 _SHOWN_LAST = ("versions", "machine")
 
@@ -62,13 +60,15 @@ def _list(
     """List the runs, oldest first; metrics of --where, --sort and --best are those of the best epoch."""
     from kerascli.cli import run_query
     from kerascli.report.tables import RunLine, list_table, rows_text
-    from kerascli.runs.index import list_runs, list_studies
-    from kerascli.runs.record import MEMBERS
+    from kerascli.runs.index import list_runs
+    from kerascli.runs.record import MEMBERS, is_study
 
     gc.disable()  # thousands of runs are many objects, none of which can go before the end
-    folders = [runs_dir, *(study / MEMBERS for study in (list_studies(runs_dir) if tag else ()))]
+    studies = list_runs(runs_dir, is_study)
+    folders = [runs_dir, *(study.path / MEMBERS for study in studies if tag)]
     everything = [(run, RunLine.of(run)) for folder in folders for run in list_runs(folder)]
     runs = run_query.select(everything, where, tag or (), sort, limit)
+    lines = [line for _, line in runs]
     none = f"{'no run is selected' if everything else 'there are no runs'} in {quoted(runs_dir)}"
     if best is not None:
         others = {"--sort": sort, "--limit": limit, "--json": json}
@@ -77,15 +77,15 @@ def _list(
             raise ConfigError(f"--best: {none}")
         options.say(f"{run_query.best(runs, best).run}\n")
     elif json:
-        options.say_json([asdict(line) for _, line in runs])
+        options.say_json([*map(asdict, lines)])
     elif runs:
-        options.say(f"{list_table([line for _, line in runs], options.terminal_width())}\n")
+        options.say(f"{list_table(lines, options.terminal_width())}\n")
     else:
         options.note(none)
-    if not any([where, tag, sort, best, limit, json]) and (studies := list_studies(runs_dir)):
+    if studies and not any([where, tag, sort, best, limit, json]):
         from kerascli.studies.table import study_line
 
-        options.note(rows_text([*map(study_line, studies)], options.terminal_width()))
+        options.note(rows_text([study_line(study.path) for study in studies], options.terminal_width()))
 
 
 def _show(
@@ -174,24 +174,27 @@ def _remove(
     """Remove runs with all their files."""
     from kerascli.runs import index
 
-    remove_confirmed([index.find_run(run, runs_dir) for run in runs], index.remove, yes=yes)  # no best trial of a study
+    folders = [index.find_run(run, runs_dir).path for run in runs]  # not the best trial, where a study is named
+    remove_confirmed(folders, lambda folder: index.remove(index.RunRecord(folder)), yes=yes)
 
 
-def remove_confirmed(chosen: Iterable[T], remove: Callable[[T], None], *, yes: bool) -> None:
-    """Remove runs or studies by a function if the user confirms it or `yes` is True.
+def remove_confirmed(folders: Iterable[Path], remove: Callable[[Path], None], *, yes: bool) -> None:
+    """Remove the folders of runs or studies by a function if the user confirms it or `yes` is True.
 
     Raises ConfigError without an answer.
     """
-    unique = {os.path.abspath(each.path): each for each in chosen}.values()  # one may be named in several ways
+    unique: dict[str, Path] = {}
+    for folder in folders:  # one may be named in several ways
+        unique.setdefault(os.path.abspath(folder), folder)
     try:
         if not yes:
-            options.note("\n".join(str(each.path) for each in unique))
+            options.note("\n".join(map(str, unique.values())))
             yes = typer.confirm("Remove these runs with all their files?", err=True)
     except typer.Abort:
         raise ConfigError("no answer was given: nothing was removed", hint="--yes removes without asking") from None
-    for each in unique if yes else ():
-        remove(each)
-        options.note(f"removed {each.path}")
+    for folder in unique.values() if yes else ():
+        remove(folder)
+        options.note(f"removed {folder}")
     if not yes:
         options.note("nothing was removed")
 

@@ -41,10 +41,10 @@ def _open(selector: str, runs_dir: Path) -> "Study":
 def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """List the studies, oldest first."""
     from kerascli.report.tables import rows_text
-    from kerascli.runs.index import list_studies
+    from kerascli.runs.index import is_study, list_runs
     from kerascli.studies.table import study_line
 
-    rows = [study_line(path) for path in list_studies(runs_dir)]
+    rows = [study_line(each.path) for each in list_runs(runs_dir, is_study)]
     if json:
         options.say_json(rows)
     elif rows:
@@ -61,23 +61,21 @@ def _show(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Show the trials of a study, and the importance of its parameters; or the results of its folds."""
-    from kerascli.report.tables import facts_table, rows_text, study_facts
+    from kerascli.report.tables import facts_table, rows_text
     from kerascli.studies.sampling import write_importance
-    from kerascli.studies.table import rows_of, study_table
+    from kerascli.studies.table import facts_of, rows_of, study_table
 
     options.refuse({"--csv": json and as_csv}, ["--csv"], "cannot be used with --json")
     opened = _open(study, runs_dir)
-    note, facts = write_importance(opened), study_table(opened)
-    rows = rows_of(facts, sort)
+    write_importance(opened)
+    table = study_table(opened)
+    rows = rows_of(table, sort)
     if json:
-        options.say_json(facts)
+        options.say_json(table)
     elif as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows([*rows[:1], *(row.values() for row in rows)])
     else:
-        texts = rows_text(rows, options.terminal_width()), facts_table(study_facts(facts))
-        options.say("\n\n".join(filter(None, texts)) + "\n")
-        if note is not None:
-            options.note(note)
+        options.say(f"{rows_text(rows, options.terminal_width())}\n\n{facts_table(facts_of(table))}\n")
 
 
 def _best(
@@ -114,4 +112,5 @@ def _remove(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Remove studies with all their trials."""
-    remove_confirmed([_open(each, runs_dir) for each in studies], lambda study: study.remove(), yes=yes)
+    folders = [_open(each, runs_dir).path for each in studies]
+    remove_confirmed(folders, lambda folder: _open(str(folder), runs_dir).remove(), yes=yes)

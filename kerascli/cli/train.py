@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 Folds = Annotated[bool, option("--folds", "Train a run for each fold of data.split.folds; predict all of their rows.")]
 
-FindRate = Annotated[
-    bool, option("--find-learning-rate", "Suggest one, by some steps with growing ones; without a run.")
-]
+FindRate = Annotated[bool, option("--find-learning-rate", "Suggest one, by steps with growing ones; makes no run.")]
 
 
 def train(
@@ -78,16 +76,13 @@ def train(
         relearn=relearn,
     )  # fmt: skip
     if find_rate:
-        _find_learning_rate(what, chosen, sets, flags, {**values, "--smoke": smoke})
-        return
+        return _find_learning_rate(what, chosen, sets, flags, {**values, "--smoke": smoke})
     _refuse_idle(values, smoke=smoke, further=not options.is_config(what))
     if smoke:
-        _smoke_test(what, chosen, sets, flags)
-        return
+        return _smoke_test(what, chosen, sets, flags)
     study = None if resume is None else options.study_of(resume, runs_dir)
-    launch_processes(
-        processes, max_restarts, alone={"folds are trained one after the other": folds or study is not None}
-    )
+    of_folds = {"folds are trained one after the other": folds or study is not None}
+    launch_processes(processes, max_restarts, alone=of_folds)
     with process_group(chosen, timeout) as chosen:
         resume = resume or interrupted_run(chosen, None if what is None else Path(what))
         events = _started(what, chosen, sets, flags, folds) if resume is None else _resumed(resume, study, chosen, sets)
@@ -188,7 +183,9 @@ def _resumed(run: str, study: "Study | None", chosen: Options, sets: Sequence[st
     if study is not None:
         from kerascli.workflow.tuning.folds import resume_folds
 
-        return resume_folds(study, chosen, sets, options.download_bar())
+        idle = {"--set": sets, "--data": chosen.data, "--profile": chosen.profile}
+        options.refuse(idle, idle, "cannot be used with a study of folds: start a new one")
+        return resume_folds(study, chosen, options.download_bar())
     from kerascli.runs.index import find_run
 
     record = find_run(run, chosen.runs_dir)  # its name is printed when training resumes

@@ -60,7 +60,7 @@ def fills_missing(pipeline: FittedPipeline) -> bool:
     return bool(pipeline.steps) and pipeline.steps[0].transform.fills_missing
 
 
-def _transformed(step: FittedStep, x: Tensor, refused: list[Tensor], index: int) -> Tensor:
+def transformed(step: FittedStep, x: Tensor, refused: list[Tensor], index: int) -> Tensor:
     """Return the rows (N, *) of a column after its transform number `index`, from 0; numbers of values that are refused
     are added to `refused`."""
     transform, field, state = step.transform, step.field, step.state
@@ -79,7 +79,7 @@ def _joined(step: FittedStep, columns: Mapping[str, Tensor], refused: list[Tenso
     for name, chain in step.chains.items():
         x = columns[name]
         for index, each in enumerate(chain):
-            x = _transformed(each, x, refused, index)
+            x = transformed(each, x, refused, index)
         parts.append(step.transform.onnx(x, step.field, step.state))
     return step.module(*parts)
 
@@ -103,7 +103,7 @@ class Prepared(nn.Module):
         named, x = self.pipeline.named, self._read(columns, refused)
         for index, step in enumerate(self.steps):
             try:
-                x = _joined(step, x, refused) if isinstance(x, dict) else _transformed(step, x, refused, index)
+                x = _joined(step, x, refused) if isinstance(x, dict) else transformed(step, x, refused, index)
             except NotExportable as error:
                 text = f"--preprocessing: {named.section}.{named.name} ({step.transform.component_name}): {error}"
                 raise ConfigError(Fault(text, hint=_HINT)) from None

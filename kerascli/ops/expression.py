@@ -76,12 +76,9 @@ class Expression:
     @cached_property
     def gradients(self) -> list[tuple[syntax.Call, set[str], str]]:
         """Calls of `gradient`, each with the names that occur in its `of` and the name that is its `at`."""
-        calls = []
-        for node in walk(self.tree):
-            if isinstance(node, syntax.Call) and node.function == "gradient":
-                of, at = _of_and_at(node)
-                calls.append((node, set(names_in(of)), at.name))
-        return calls
+        calls = (node for node in walk(self.tree) if isinstance(node, syntax.Call) and node.function == "gradient")
+        bound = ((call, dict(zip(("of", "at"), call.arguments, strict=False)) | call.named) for call in calls)
+        return [(call, set(names_in(each["of"])), next(iter(names_in(each["at"])))) for call, each in bound]
 
     def renamed(self, names: Mapping[str, str]) -> str:
         """Return the expression's text with its input tensors renamed; `names` maps old names to new ones."""
@@ -162,19 +159,11 @@ def _check_call(node: syntax.Call) -> None:
     if node.function in FUNCTIONS and not node.keywords:  # over numbers it can take other arguments: max(2, 3)
         return
     try:
-        op.bind(node.arguments, node.named)
+        bound = op.bind(node.arguments, node.named)
     except ArgumentError as error:
         raise at_argument(error, node) from None
-    if op.name == "gradient":
-        _of_and_at(node)
-
-
-def _of_and_at(node: syntax.Call) -> tuple[Node, syntax.Name]:
-    """Return the arguments of a call of `gradient`. Raises ExpressionError unless `at` is a name."""
-    bound = dict(zip(("of", "at"), node.arguments, strict=False)) | node.named
-    if not isinstance(bound["at"], syntax.Name):
+    if op.name == "gradient" and not isinstance(bound["at"], syntax.Name):
         raise bound["at"].error("gradient: at: expected the name of a node or an input")
-    return bound["of"], bound["at"]
 
 
 def _unknown(node: syntax.Call) -> ExpressionError:

@@ -87,14 +87,6 @@ def rows_text(rows: Sequence[Mapping[str, Any]], width: int | None) -> str:
     return text_table(columns, sides, width) if columns else ""
 
 
-def study_facts(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is shown of a study, given its table, beside its trials, by name."""
-    facts = {name: table.get(name) for name in ("best", "stopped", "importance")}
-    facts |= {f"test of trial {number}": values for number, values in table.get("test", {}).items()}
-    facts |= {f"trials differ in their {key}": kinds for key, kinds in table.get("differs", {}).items()}
-    return {name: value for name, value in facts.items() if value}
-
-
 def facts_table(facts: Mapping[str, Any]) -> str:
     """Return a table (name, value) of the facts recorded in a run folder; each key of a mapping has its own row."""
     rows: list[tuple[str, str]] = []

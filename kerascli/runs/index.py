@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,17 @@ MEMBER = re.compile(r"\d{1,6}|[a-z]+-\d{1,6}")
 """Pattern of the name of a study's member in a selector such as `STUDY/7`."""
 
 
-def list_runs(runs_dir: Path) -> list[RunRecord]:
-    """Return the runs in a folder as a list, in the order in which they were started; symbolic links are ignored."""
+def list_runs(runs_dir: Path, kind: Callable[[Path], bool] = is_run) -> list[RunRecord]:
+    """Return the runs in a folder as a list, in the order in which they were started; symbolic links are ignored.
+
+    `kind` returns True for the path of a run; is_study lists studies.
+    """
     if not runs_dir.is_dir():
         return []
     with os.scandir(runs_dir) as entries:
         names = [each.name for each in entries if each.is_dir(follow_symlinks=False) and not each.name.startswith(".")]
     newest = last_start(runs_dir)
-    folders = filter(is_run, map(runs_dir.joinpath, names))
+    folders = filter(kind, map(runs_dir.joinpath, names))
     return sorted(map(RunRecord, folders), key=lambda run: _order(run, newest))
 
 
@@ -44,25 +47,37 @@ def is_no_run(study: Path) -> ConfigError:
     return ConfigError(f"{quoted(study)} is a study", hint=hint)
 
 
-def find(selector: str, runs_dir: Path) -> Path:
+def find(selector: str, runs_dir: Path, *, only_studies: bool = False) -> Path:
     """Return the folder of the run, else of the study, with this path, name or unambiguous prefix; or of the `latest`
-    run. Raises ConfigError unless one is found; a path is not checked."""
+    run. With `only_studies`, runs are left out. Raises ConfigError unless one is found; a run's path is not checked.
+    """
     if is_archive(selector):
         text = f"{quoted(selector)} is an archive, which this command does not read"
         raise ConfigError(text, hint="unzip it, and name the folder")
-    if (member := _member(selector, runs_dir)) is not None:
-        if not member.exists():
-            text = f"the study {quoted(member.parent.parent)} has no run {quoted(member.name)}"
+    path, (study, _, name) = Path(selector), selector.rpartition("/")
+    if study and MEMBER.fullmatch(name) and not path.exists():  # STUDY/7, or STUDY/7/fold-3
+        path = member_path(find(study, runs_dir, only_studies=True), name)
+        if not path.exists():
+            text = f"the study {quoted(path.parent.parent)} has no run {quoted(path.name)}"
             raise ConfigError(text, hint="kerascli studies show STUDY lists its trials")
-        return member
-    if _is_path(selector):
-        path = Path(selector)
+    if is_study(path) or (_is_path(selector) and not only_studies):
         return path.resolve() if path.name in {"", ".."} else path
-    runs = list_runs(runs_dir)
-    if (run := _match(selector, runs, "runs")) is not None:
-        return run.path
-    if selector != LATEST and (study := find_study(selector, runs_dir)) is not None:
-        return study
+    return _named(selector, runs_dir, only_studies=only_studies).path
+
+
+def _named(selector: str, runs_dir: Path, *, only_studies: bool) -> RunRecord:
+    """Return the run, else the study, with this name or prefix, or the latest; of studies alone with `only_studies`."""
+    runs = list_runs(runs_dir, is_study if only_studies else is_run)
+    matches = _matches(selector, runs)
+    if not matches and not only_studies and selector != LATEST:
+        matches = _matches(selector, list_runs(runs_dir, is_study))
+    if len(matches) > 1:
+        raise _ambiguous(selector, matches)
+    if matches:
+        return matches[0]
+    if only_studies:
+        hint = "kerascli studies lists them; kerascli tune CONFIG starts one"
+        raise ConfigError(f"there is no study {quoted(selector)} in {quoted(runs_dir)}", hint=hint)
     if not runs:
         raise ConfigError(f"there are no runs in {quoted(runs_dir)}", hint="start one: kerascli train CONFIG")
     names = [LATEST, *(name for run in runs for name in (run.folder_name, run.name))]
@@ -75,54 +90,20 @@ def is_archive(selector: str) -> bool:
     return selector.lower().endswith(".zip") and os.path.isfile(selector)
 
 
-def list_studies(runs_dir: Path) -> list[Path]:
-    """Return the folders of the studies in a folder of runs, in the order of their names, which begin with a time."""
-    folders = runs_dir.iterdir() if runs_dir.is_dir() else ()
-    return sorted(path for path in folders if not path.is_symlink() and is_study(path))
-
-
-def find_study(selector: str, runs_dir: Path) -> Path | None:
-    """Return the folder of the study with this path, name or prefix, or the `latest`; None if there is none.
-
-    Raises ConfigError if several are meant.
-    """
-    path = _member(selector, runs_dir) or Path(selector)
-    if is_study(path):
-        return path
-    study = _match(selector, [RunRecord(path) for path in list_studies(runs_dir)], "studies")
-    return None if study is None else study.path
-
-
 def member_path(study: Path, name: str) -> Path:
     """Return the folder of a member of a study, such as 7 or `fold-3`, whether it exists or not."""
     return study / MEMBERS / (f"{int(name):04}" if name.isdigit() else name)
 
 
-def _member(selector: str, runs_dir: Path) -> Path | None:
-    """Return the folder of a study's member, as `STUDY/7` or `STUDY/7/fold-3` names it; None if none is meant."""
-    study, _, name = selector.rpartition("/")
-    folder = find_study(study, runs_dir) if study and MEMBER.fullmatch(name) else None
-    return None if folder is None else member_path(folder, name)
-
-
-def _match(selector: str, runs: Sequence[RunRecord], noun: str) -> RunRecord | None:
-    """Return the run with this folder name; without one, that with this name; without one, with this prefix; or the
-    `latest`. None if there is none. Raises ConfigError if there are several."""
+def _matches(selector: str, runs: Sequence[RunRecord]) -> Sequence[RunRecord]:
+    """Return the runs with this folder name; without one, those with this name; without one, with this prefix; or the
+    `latest`."""
     if selector == LATEST:
-        return runs[-1] if runs else None
-    matches = [run for run in runs if run.folder_name == selector] or [run for run in runs if run.name == selector]
-    if not matches and selector:
-        matches = [run for run in runs if run.folder_name.startswith(selector) or run.name.startswith(selector)]
-    if len(matches) > 1:
-        raise _ambiguous(selector, matches, noun)
-    return matches[0] if matches else None
-
-
-def _ambiguous(selector: str, matches: Sequence[RunRecord], noun: str) -> ConfigError:
-    names = [safe_text(run.folder_name) for run in matches]
-    shown = ", ".join(names[-3:]) if len(names) <= 3 else f"{', '.join(names[-3:])} and {len(names) - 3} more"
-    text = f"{quoted(selector)} means {len(matches)} {noun}: {shown}"
-    return ConfigError(text, hint=f"the newest is {names[-1]}")
+        return runs[-1:]
+    named = [run for run in runs if run.folder_name == selector] or [run for run in runs if run.name == selector]
+    if named or not selector:
+        return named
+    return [run for run in runs if run.folder_name.startswith(selector) or run.name.startswith(selector)]
 
 
 def remove(run: RunRecord) -> None:
@@ -138,6 +119,13 @@ def remove(run: RunRecord) -> None:
 
 def _is_path(selector: str) -> bool:
     return "/" in selector or selector in {".", ".."} or is_run(Path(selector))
+
+
+def _ambiguous(selector: str, matches: Sequence[RunRecord]) -> ConfigError:
+    names = [safe_text(run.folder_name) for run in matches]
+    shown = ", ".join(names[-3:]) if len(names) <= 3 else f"{', '.join(names[-3:])} and {len(names) - 3} more"
+    text = f"{quoted(selector)} means {len(matches)} {'studies' if is_study(matches[0].path) else 'runs'}: {shown}"
+    return ConfigError(text, hint=f"the newest is {names[-1]}")
 
 
 def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetime, datetime, str]:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from hashlib import sha256
 from io import BufferedReader
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -346,7 +347,7 @@ class RunRecord(OutputFiles):
         return decoded(self._files.read(name), self.path / name)
 
 
-def ended(status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def ended(status: str, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the entries of run.json that record the end of a run (status, reason, time, results) as a dict."""
     return {"status": status, "reason": reason, "ended": _now(), "results": dict(results or {})}
 
@@ -361,12 +362,8 @@ def check_name(name: str) -> None:
 def new_dated_folder(runs_dir: Path, name: str) -> Path:
     """Create a folder named by the present time and `name`, with `~2` after it if that exists, and return its path."""
     stem = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
-    number = 1
-    path = runs_dir / stem
-    while not storage.new_folder(path):
-        number += 1
-        path = runs_dir / f"{stem}~{number}"
-    return path
+    names = chain([stem], (f"{stem}~{number}" for number in count(2)))
+    return next(path for path in map(runs_dir.joinpath, names) if storage.new_folder(path))
 
 
 def is_run(path: Path) -> bool:

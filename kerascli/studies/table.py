@@ -28,7 +28,7 @@ def study_table(study: Study) -> dict[str, Any]:
     """
     facts, trials, path = study.facts, study.trials(), study.path / IMPORTANCE
     head = {
-        "study": study.path.name, "path": str(study.path), "trials_planned": facts.planned,
+        "study": study.path.name, "path": str(study.path), "trials_planned": facts.trials or None,
         "trials_done": sum(each.status in FINISHED for each in trials),
     }  # fmt: skip
     if facts.tune is None:
@@ -41,7 +41,7 @@ def study_table(study: Study) -> dict[str, Any]:
         "parameters": [each.name for each in tune.space.parameters],
         "logarithmic": [each.name for each in tune.space.parameters if each.domain.log],
         "trials": [_row(study, tune, each) for each in trials], "best": [each.number for each in best],
-        "test": {each.number: each.results.get("test", {}) for each in best},
+        "test": {each.number: each.results for each in best},
         "importance": json_object(must_read(path, TEXT_LIMIT_BYTES), path) if path.exists() else None,
         "differs": {key: sorted(each) for key, each in kinds.items() if len(each) > 1},
     }  # fmt: skip
@@ -63,14 +63,10 @@ def fold_results(folds: list[TrialFacts]) -> Results:
 
     There are none before all folds have ended.
     """
-    each = [
-        {f"{split} {name}": value for split, logs in fold.results.items() for name, value in logs.items()}
-        for fold in folds
-    ]
     results: Results = {}
-    for name in each[0] if each else ():
-        if all(name in own for own in each):
-            values = {f"fold-{fold.number}": own[name] for fold, own in zip(folds, each, strict=True)}
+    for name in folds[0].results if folds else ():
+        if all(name in fold.results for fold in folds):
+            values = {f"fold-{fold.number}": fold.results[name] for fold in folds}
             deviation = stdev(values.values()) if all(map(math.isfinite, values.values())) else math.nan
             results[name] = {**values, "mean": fmean(values.values()), "deviation": deviation}
     return results
@@ -105,6 +101,21 @@ def _order(value: Any) -> tuple[bool, float, str]:
     return not is_number, value if is_number else 0.0, str(value)
 
 
+def facts_of(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is shown of a study beside the rows of its table, by name."""
+    of = "" if table["trials_planned"] is None else f" of {table['trials_planned']}"
+    facts: dict[str, Any] = {"done": f"{table['trials_done']}{of} {'folds' if 'folds' in table else 'trials'}"}
+    if "folds" in table:
+        return facts
+    best = [each for each in table["trials"] if each["trial"] in table["best"]]
+    missing = "none: it needs four completed trials, and Optuna (pip install 'kerascli[tune]')"
+    facts |= {"sampler": table["sampler"]} | {f"best: trial {each['trial']}": trial_text(each) for each in best}
+    facts |= {f"trial {number}": values for number, values in table["test"].items() if values}
+    facts |= {"importance": table["importance"] or missing, "stopped": table["stopped"]}
+    facts |= {f"trials differ in their {key}": kinds for key, kinds in table["differs"].items()}
+    return {name: value for name, value in facts.items() if value is not None}
+
+
 def trial_text(row: dict[str, Any]) -> str:
     """Return the values and parameters of a trial of a table as text: `val_loss 0.21 (units 64, cell lstm)`."""
     texts = [f"{name} {value:.5g}" for name, value in row["values"].items()]
@@ -119,11 +130,11 @@ def study_line(path: Path) -> dict[str, Any]:
     study = Study(path)
     line = {"study": path.name, "status": "damaged", "of": None, "done": None, "best": None, "value": None}
     with suppress(FileRefused):
-        trials, of = study.trials(), study.facts.of
+        trials, facts = study.trials(), study.facts
         done = sum(each.status in FINISHED for each in trials)
-        is_whole = done >= (study.facts.planned or max(1, len(trials)))
+        is_whole = done >= (facts.trials or max(1, len(trials)))
         status = "completed" if is_whole else "stopped" if study.stopped() else "interrupted"
-        line |= {"of": "folds" if study.facts.tune is None else "trials", "done": f"{done}{of}"}
+        line |= {"of": "folds" if facts.tune is None else "trials", "done": f"{done}{facts.of}"}
         for best in study.best()[:1]:
             line |= {"best": best.number, "value": best.values[0]}
         line["status"] = "running" if study.is_running() else status

@@ -150,18 +150,21 @@ def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequenc
 def predict_mean(
     runs: Iterable[LoadedRun], predicted: Callable[[LoadedRun], Predictions]
 ) -> tuple[Predictions, list[Fault]]:
-    """Return the mean of what runs predict for the same rows, of values, or of probabilities of classes, and warnings.
-
-    The classes are those of the mean probabilities. Predictions of a single run are returned as they are. Raises
-    ConfigError if the runs predict different classes or columns, or columns that are neither numbers nor classes.
-    """
+    """Return the mean of what runs predict for the same rows, as by `predicted`, and the warnings about them."""
     each, warnings = list[Predictions](), list[Fault]()
     for run in runs:
         each.append(predicted(run))
         warnings += [fault for fault in run.warnings if fault not in warnings]
+    return each[0] if len(each) == 1 else _mean(each), warnings
+
+
+def _mean(each: Sequence[Predictions]) -> Predictions:
+    """Return the mean of predictions for the same rows: of values, or of probabilities of classes.
+
+    The classes are those of the mean probabilities. Raises ConfigError if the classes or columns differ, or for columns
+    that are neither numbers nor classes.
+    """
     first, classes = each[0], {f"{prefix}class" for prefix in each[0].readings}
-    if len(each) == 1:
-        return first, warnings
     if any(other.columns.keys() != first.columns.keys() for other in each):
         raise ConfigError("there is no mean of these models: they predict different columns or classes")
     columns = dict(first.columns)
@@ -173,8 +176,7 @@ def predict_mean(
     for prefix, reading in first.readings.items():
         probabilities = np.stack([columns[f"{prefix}p({name})"] for name in reading.names], axis=1)
         columns |= _class_columns(prefix, reading, torch.from_numpy(probabilities))
-    bad = max(other.non_finite_rows for other in each)
-    return replace(first, columns=columns, outputs={}, non_finite_rows=bad), warnings
+    return replace(first, columns=columns, outputs={}, non_finite_rows=max(other.non_finite_rows for other in each))
 
 
 def _columns(

@@ -1,29 +1,27 @@
 """Data sources that read one file for each split: their base classes, `csv`, `tsv`, `json_lines` and `parquet`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, model_validator
 from pydantic import Field as Setting
+from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.readers import READERS, FileReader
 from kerascli.data.remote.addresses import FILE_SCHEMES, hiding_environment, in_place, scheme_of
 from kerascli.data.remote.copies import last_name, parts_at
-from kerascli.data.remote.frozen_text import exceeds_memory, read_frozen
-from kerascli.data.sources.named_files import TableOfFiles
-from kerascli.data.storage.delimited.csv_text import read_csv, read_csv_file
-from kerascli.data.storage.delimited.text_format import TextFormat, known_encoding
-from kerascli.data.storage.json_lines import read_json_lines, read_json_lines_file
+from kerascli.data.remote.frozen_text import read_text_table
+from kerascli.data.storage.decoded_files import Decoder, NamedFiles, undamaged
+from kerascli.data.storage.delimited.text_format import TextFormat
+from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.row_errors import read_table
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk.files import file_digest
 from kerascli.foundation.errors import Fault
-from kerascli.foundation.shapes import NonNegativeInt, Words
 from kerascli.language.component import Invalid
 
 
@@ -107,6 +105,49 @@ class FileSource(Source):
         return {split: path for split, path in paths.items() if path is not None}
 
 
+class TableOfFiles(Source):
+    """Base class of sources of tables with columns that may name files."""
+
+    paths = ("path", "validation", "test", "files")
+
+    on_bad_rows: Literal["error", "skip"] = "error"
+    """Treatment of rows that cannot be used: error, or skip (leaves them out, with a warning)."""
+    files: dict[str, Annotated[FileReader, READERS.field()]] = Setting(default={})
+    """Mapping from each column whose texts name files to the reader of the files: `photo: {image: {size: 224}}`."""
+
+    def skips_bad_rows(self) -> bool:
+        return self.on_bad_rows == "skip"
+
+    def decoders(self) -> Mapping[str, Decoder]:
+        return {name: reader.decoder() for name, reader in self.files.items()}
+
+    def folders(self, context: Context) -> list[Path]:
+        return [context.folder / each.directory for each in self.files.values() if each.directory is not None]
+
+    def open_files(self, table: Table, context: Context, *, of_command: bool = False, skip: bool = True) -> Table:
+        """Return a table with the files that its columns name in place of the names. Raises DataError.
+
+        If the table is given to a command (`of_command`), files may be beside it, too; unless `skip`, a damaged file
+        is an error even where the reader skips its row.
+        """
+        columns: dict[str, Values] = {}
+        damaged: dict[int, Fault] = {}
+        for name, reader in self.files.items():
+            if name not in table and not of_command:
+                table.column(name)  # raises the error
+            if name not in table or (context.columns is not None and name not in context.columns):
+                continue
+            decoder = reader.decoder()
+            decoder.need()
+            folders = reader.folders(context.folder, table.name, of_command=of_command)
+            files = NamedFiles(table, name, folders, reader.suffix, decoder)
+            columns[name], faults = files.read_once() if context.decode else files.find_all()
+            can_skip = skip and reader.on_corrupt == "skip"
+            undamaged(table, faults, skip=can_skip, noun="file", of_command=of_command)
+            damaged |= faults
+        return undamaged(table.with_files(columns), damaged, skip=True, noun="file") if columns else table
+
+
 @source()
 class JsonLines(TableOfFiles, FileSource):
     """JSON Lines files: columns of numbers, text or lists of numbers by key; null is a missing value."""
@@ -114,9 +155,7 @@ class JsonLines(TableOfFiles, FileSource):
     any_column = Field((), "unknown")
 
     def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        if exceeds_memory(path):
-            return read_frozen(path, name, "", lambda block, _: read_json_lines(block, name), columns)
-        return read_json_lines_file(path, name)
+        return read_text_table(path, name, None, columns)
 
 
 @source()
@@ -149,7 +188,7 @@ def read_parquet(
 
 
 @source()
-class Csv(TableOfFiles, FileSource):
+class Csv(TableOfFiles, TextFormat, FileSource):
     """Delimited text files with a header line; columns of numbers, booleans (`true`, `false`) or text.
 
     An empty field is a missing value; others are those in `na_values`. Files may be compressed: gzip, bzip2, Zstandard.
@@ -157,54 +196,8 @@ class Csv(TableOfFiles, FileSource):
 
     any_column = Field((), "unknown")
 
-    delimiter: Annotated[str, Setting(min_length=1, max_length=1)] = ","
-    """Character that separates fields."""
-    encoding: Annotated[str, AfterValidator(known_encoding)] = "utf-8"
-    """Text encoding of the files, for example utf-8, latin-1 or cp1252."""
-    names: Words = ()
-    """Column names for files without a header line; empty: the first line is the header."""
-    quotes: bool = True
-    """Allow fields in double quotes; false: a double quote is an ordinary character."""
-    na_values: Words = ()
-    """Fields that are missing values, beside empty ones, for example [NA, "-"]."""
-    decimal: Annotated[str, Setting(min_length=1, max_length=1)] = "."
-    """Decimal separator of numbers."""
-    thousands: Annotated[str, Setting(min_length=1, max_length=1)] | None = None
-    """Thousands separator of numbers; null: they have none."""
-    skip_rows: NonNegativeInt = 0
-    """Number of lines to skip at the start of a file, before the header."""
-    comment: Annotated[str, Setting(min_length=1)] | None = None
-    """Prefix of lines to skip; null: no line is a comment."""
-    dtypes: dict[str, Literal["text", "number"]] = Setting(default={})
-    """Mapping from column to its type: text (keeps zip codes as they are) or number.
-    Other columns are numbers (or booleans) if every field is one, else text."""
-
-    @model_validator(mode="after")
-    def _marks_differ(self) -> Self:
-        marks = {"delimiter": self.delimiter, "decimal": self.decimal, "thousands": self.thousands}
-        names = list(marks)
-        for i, name in enumerate(names):
-            for other in names[i + 1 :]:
-                if marks[name] == marks[other]:
-                    raise ValueError(f"{other}: '{marks[other]}' is the {name} already")
-        return self
-
-    def text_format(self) -> TextFormat:
-        """Return the source's settings of delimited text (delimiter, encoding ...) for the parser."""
-        return TextFormat(
-            self.delimiter, self.encoding, self.names, self.quotes, frozenset(self.na_values), self.decimal,
-            self.thousands or "", self.skip_rows, self.comment or "", self.dtypes,
-        )  # fmt: skip
-
     def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        form = self.text_format()
-        if exceeds_memory(path) and "a\n".encode(self.encoding).endswith(b"a\n"):
-
-            def parse(block: bytes, is_first: bool) -> Table:
-                return read_csv(block, name, form if is_first else replace(form, skip_rows=0))
-
-            return read_frozen(path, name, repr(form), parse, columns, form)
-        return read_csv_file(path, name, form, columns)
+        return read_text_table(path, name, self.text_format(), columns)
 
 
 @source()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from kerascli.data.storage.column import arrow
+from kerascli.data.storage.column import pa
 from kerascli.foundation.disk.files import memory_limit, open_regular, read_bytes, refuse_bomb
 from kerascli.foundation.errors import DataError, FileRefused, safe_text
 
@@ -65,7 +65,7 @@ def _kind(data: bytes) -> str | None:
 def _unpacked(file: IO[bytes], kind: str | None, name: str, size: int) -> Iterator[bytes]:
     """Yield the bytes of an open file, decompressed if it is of a `kind`, in blocks. Raises DataError if damaged."""
     try:
-        with file if kind is None else arrow().CompressedInputStream(file, _CODECS[kind]) as unpacked:
+        with file if kind is None else pa.CompressedInputStream(file, _CODECS[kind]) as unpacked:
             while block := unpacked.read(size):
                 yield block
     except (OSError, ValueError) as error:  # as pyarrow's are

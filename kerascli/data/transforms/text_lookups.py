@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import repeat
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.storage.column import Texts
+from kerascli.data.storage.column import Texts, pa
 from kerascli.data.storage.tokens import Tokens
 from kerascli.data.text.oov import LookedUp
 from kerascli.data.text.splitting import coded_words, split_texts
@@ -23,9 +23,6 @@ from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.shapes import Floats, PositiveInt, Words, to_tuple
 from kerascli.preprocessing.categories import UNKNOWN, Dense
 from kerascli.preprocessing.hashing import Salt, buckets
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 @transform()

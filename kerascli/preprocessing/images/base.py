@@ -60,7 +60,7 @@ class ImageOperation(Component):
     refused: ClassVar[Mapping[str, str]] = {"bounding_box_format": "batches hold images and labels, no bounding boxes"}
 
     if TYPE_CHECKING:  # added by the decorator `operation`, after the operation's own settings
-        data_format: DataFormat
+        data_format: DataFormat = "channels_last"
 
     def size(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:
         """Return height and width of the operation's output images. Raises ValueError for unsupported sizes."""

@@ -1,7 +1,7 @@
 """Random flips, rotations, shears, translations and zooms: output pixels are sampled from their source in the input."""
 
 import math
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import AfterValidator
@@ -50,6 +50,8 @@ class AffineOperation(ImageOperation):
     """Base class of affine transforms of images."""
 
     further = (AffineSettings,)
+    if TYPE_CHECKING:
+        interpolation: Interpolation = "bilinear"
 
     def sources(self, x: Tensor, drawn: Any) -> tuple[Row, Row]:
         """Return coefficients across and down, (N, 1, 1) or numbers: their dot products with (i, j, 1) are the position

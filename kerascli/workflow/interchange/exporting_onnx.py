@@ -12,6 +12,7 @@ from kerascli.data.base import Field
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.pipeline import FittedPipeline, Undo
 from kerascli.data.pipeline.prepare import fitted_pipelines, fitted_preparer
+from kerascli.data.storage.column import pa
 from kerascli.data.storage.table import table_of
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.foundation.shapes import TensorSpec
@@ -110,8 +111,6 @@ def _compared(
 
     None if `predict` refuses the rows. `inputs` are those of the file, `names` its outputs' names by the model's.
     """
-    import pyarrow as pa
-
     assert run.data is not None
     fields, random = known_columns(run.learned), np.random.default_rng(0)
     rows: dict[str, np.ndarray] = {}

@@ -43,10 +43,8 @@ def start_folds(
     if folds is None:
         hint = "write data: {split: {folds: 5}}, without 'fold'"
         raise config.error([Fault("--folds: data.split has no 'folds'", ("data", "split"), "key", hint=hint)])
-    study, document = begin_study(
-        options.runs_dir, options.name, document, sets, flags, threads=use_threads(options.threads).count,
-        device=options.device, mode=options.mode, trials=folds,
-    )  # fmt: skip
+    options = replace(options, threads=use_threads(options.threads).count)
+    study, document = begin_study(options, document, sets, flags, trials=folds)
     try:
         yield from _train_folds(study, document, options, progress)
     except KerasCliError:
@@ -55,11 +53,8 @@ def start_folds(
         raise
 
 
-def resume_folds(study: Study, options: Options, sets: Sequence[str], progress: Progress | None) -> Iterator[Event]:
+def resume_folds(study: Study, options: Options, progress: Progress | None) -> Iterator[Event]:
     """Go on with a study of folds, and yield events. Raises KerasCliError, also if config or data have changed."""
-    idle = {"--set": sets, "--data": options.data, "--profile": options.profile}
-    for option in (option for option, value in idle.items() if value):
-        raise ConfigError(f"{option} cannot be used with a study of folds", hint="start a new study")
     if study.facts.tune is not None or Member(study.path).trial() is not None:
         text = f"{quoted(study.path)} is {'a study of trials' if study.facts.tune else 'a trial'}"
         raise ConfigError(text, hint="kerascli tune --resume STUDY goes on with it")
@@ -138,7 +133,7 @@ def _predicted(member: Member, number: int, options: Options) -> Generator[Event
     yield from notes(run.warnings)
     evaluated, tested = evaluate_rows(run, rows, "validation").result, member.facts()["results"].get("test")
     results = {"validation": evaluated.logs, "baseline": next(iter(evaluated.baselines.values()), None), "test": tested}
-    kept = {split: dict(logs) for split, logs in results.items() if logs}
+    kept = {f"{split} {name}": value for split, logs in results.items() for name, value in (logs or {}).items()}
     member.write_trial(TrialFacts(number=number, status="completed", results=kept))
     predictions = predict_rows(run, rows)
     assert rows.origin is not None  # it has been split
