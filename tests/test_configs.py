@@ -69,8 +69,34 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+EXAMPLES = """
+addition_rnn babi_memnn babi_rnn cifar10_cnn cifar10_densenet cifar10_resnet conv_filter_visualization conv_lstm
+deep_dream eager_cvae eager_dcgan eager_image_captioning eager_pix2pix eager_styletransfer fine_tuning image_ocr
+imdb_bidirectional_lstm imdb_cnn imdb_cnn_lstm imdb_fasttext imdb_lstm lstm_benchmark lstm_seq2seq lstm_stateful
+lstm_text_generation mmd_cvae mnist_acgan mnist_antirectifier mnist_cnn mnist_cnn_embeddings mnist_dataset_api
+mnist_hierarchical_rnn mnist_irnn mnist_mlp mnist_net2net mnist_siamese_graph mnist_swwae mnist_tfrecord
+mnist_transfer_cnn neural_style_transfer nmt_attention nueral_doodle pretrained_word_embeddings quora_siamese_lstm
+reuters_mlp reuters_mlp_relu_vs_selu stateful_lstm text_explanation_lime tfprob_vae unet unet_linux
+variational_autoencoder variational_autoencoder_deconv vq_vae
+"""
+"""Names of the examples of the collection of Keras's interface to R."""
+
+
 def test_there_are_configs() -> None:
     assert len(CONFIGS) >= 40
+
+
+def test_each_example_of_the_collection_has_an_entry_of_a_config() -> None:
+    text = (ROOT / "configs" / "README.md").read_text(encoding="utf-8")
+    entries = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert len(EXAMPLES.split()) == 54
+    for name in EXAMPLES.split():
+        own = [entry for entry in entries if re.search(rf"\b{name}\b", entry)]
+        assert own, name
+        for entry in own:
+            file = re.search(r"`([\w/]+\.yaml)`", entry)
+            assert file is not None, entry
+            assert (ROOT / "configs" / file[1]).is_file(), entry
 
 
 @pytest.mark.parametrize("config", HERE, ids=_id)

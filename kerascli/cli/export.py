@@ -8,7 +8,7 @@ import typer
 
 from kerascli.cli import options
 from kerascli.cli.options import option
-from kerascli.foundation.errors import ConfigError, one_of, safe_text
+from kerascli.foundation.errors import ConfigError, one_of, safe_text, suggestion
 
 _FORMATS = "keras, h5, safetensors, onnx, torch_export or state_dict; default: as FILE ends, else keras."
 _PREPROCESSING = "onnx: take raw columns and return classes and units, as predict does; keras: take texts."
@@ -33,7 +33,8 @@ def export(
 
     kind = _format(kind, output, FORMATS, preprocessing=preprocessing)
     if kind not in SUFFIXES:
-        raise ConfigError(f"--format: expected {one_of(list(SUFFIXES))}, got '{safe_text(kind)}'")
+        near = suggestion(kind, SUFFIXES)
+        raise ConfigError(f"--format: expected {one_of(list(SUFFIXES))}, got '{safe_text(kind)}'{near}")
     output = output or Path(f"{record.name}{f'-{view}' if view else ''}{SUFFIXES[kind]}")
     check_output(output, kind)
     writable(output, SUFFIXES[kind], run=record)

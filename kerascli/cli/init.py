@@ -1,11 +1,14 @@
 """The command `kerascli init [NAME.yaml] [--template NAME | --from DATA] [--model KIND]`: write a new config."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from kerascli.cli.options import argument, note, option, refuse
 from kerascli.config.starter.models import KINDS
 from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError, safe_text, suggestion
+
+if TYPE_CHECKING:
+    from kerascli.config.starter.start import Start
 
 _TEMPLATES = Path(__file__).parent.parent / "config" / "starter" / "templates"
 _DEFAULT_TEMPLATE = "mlp"
@@ -48,7 +51,11 @@ def init_command(
         text = from_template(template or model or _DEFAULT_TEMPLATE, config)
         try_template(text, config)
     else:
-        text = from_data(data, target, config, model, application, search=search)
+        from kerascli.cli.import_model import network_named
+        from kerascli.config.starter.start import start_from
+
+        network = None if application is None else network_named(application)
+        text = from_data(start_from(data, target, model, network), data, config, search=search)
     write_new(config, text, force=force)
     more = f", or search its space: kerascli tune {_quoted(config)}" if search else ""
     note(f"wrote {safe_text(str(config))}; train it: kerascli train {_quoted(config)}{more}")
@@ -69,16 +76,8 @@ def from_template(name: str, config: Path) -> str:
     return text.replace("CONFIG", _quoted(config))
 
 
-def from_data(
-    data: Path,
-    target: str | None,
-    config: Path,
-    model: str | None = None,
-    application: str | None = None,
-    *,
-    search: bool = False,
-) -> str:
-    """Return the text of a config for a data file or folder, which was trained for a step, and print the reasons for
+def from_data(start: "Start", data: Path, config: Path, *, search: bool = False) -> str:
+    """Return the text of a config for examined data at a path, which was trained for a step, and print the reasons for
     its settings, which depend on the data. With `search`, it has a section `tune`.
 
     Raises KerasCliError.
@@ -86,14 +85,11 @@ def from_data(
     import os
     import tempfile
 
-    from kerascli.cli.import_model import network_named
     from kerascli.config.starter.search import add_search
-    from kerascli.config.starter.start import start_from
     from kerascli.config.top_level import run_name
     from kerascli.data.storage.compressed import uncompressed_suffix
 
-    network = None if application is None else network_named(application)
-    start, name = start_from(data, target, model, network), ""
+    name = ""
     if config.stem == _DEFAULT_CONFIG.stem:  # any other name was chosen, and names the runs
         path = Path(data.resolve().name)
         name = run_name(path if path.suffix.lower() == uncompressed_suffix(path) else Path(path.stem))

@@ -9,14 +9,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from kerascli.cli import complete
 from kerascli.foundation.disk.files import in_home
-from kerascli.foundation.errors import ConfigError, Fault, KerasCliError, safe_lines
+from kerascli.foundation.errors import ConfigError, Fault, one_of, safe_lines, safe_text, suggestion
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
@@ -98,8 +98,15 @@ _PATHS = frozenset({"run", "runs", "what", "resume"})
 """Names of arguments and options of commands that are text and may be paths."""
 
 
+def _words(annotation: Any) -> tuple[str, ...]:
+    """Return the words of the `Literal` in an annotation, which may be optional; () if it has none."""
+    parts = get_args(annotation)
+    return parts if get_origin(annotation) is Literal else next(filter(None, map(_words, parts)), ())
+
+
 class _Once:
-    """Mixin of typer commands: it refuses an option given twice if it takes one value; typer would take the last.
+    """Mixin of typer commands: it refuses an option given twice if it takes one value, where typer would take the last,
+    and suggests a word for a misspelt one.
 
     The help has the whole first paragraph in a list of commands, where typer cuts it to the width, and no Python types
     after the names of arguments (`RUN <str>`).
@@ -114,11 +121,15 @@ class _Once:
         super().format_options(ctx, formatter)  # pyright: ignore[reportAttributeAccessIssue]
 
     def parse_args(self: Any, ctx: Any, args: list[str]) -> list[str]:
-        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        values, _, order = self.make_parser(ctx).parse_args(list(args))
         for each, times in () if ctx.resilient_parsing else Counter(order).items():
             if times > 1 and not (each.multiple or each.is_flag):
                 often = "twice" if times == 2 else f"{times} times"
                 raise ConfigError(f"{each.opts[0]} was given {often}", hint="it takes one value")
+            words, value = _words(self.callback.__annotations__.get(each.name)), values[each.name]
+            if words and value not in words:
+                near = suggestion(str(value), words)
+                raise ConfigError(f"{each.opts[0]} {safe_text(str(value))}: expected {one_of(words)}{near}")
         return super().parse_args(ctx, args)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -286,19 +297,19 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
     run only if that is True.
     """
     from kerascli.runs import index
+    from kerascli.runs.record import RunRecord
 
     if index.is_archive(selector) and trust is not None:
         from kerascli.runs.archives import open_archive
 
         record = opened_archives.enter_context(open_archive(Path(selector), trusts_plugins=trust))
-    else:
-        try:
-            record = index.find_run(selector, runs_dir)
-        except KerasCliError:
-            from kerascli.studies.folder import find_run as find
+    elif index.is_study(path := index.find(selector, runs_dir)):
+        from kerascli.studies.folder import Study
 
-            record = find(selector, runs_dir)
-            note(f"run: {record.path} (the best trial)")
+        record = Study(path).best_run()
+        note(f"run: {record.path} (the best trial)")
+    else:
+        record = RunRecord.open(path)
     if selector == index.LATEST:
         note(f"run: {record.path} (the latest)")
     if not record.has_checksums:
@@ -310,10 +321,10 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
 
 
 def study_of(selector: str, runs_dir: Path) -> "Study | None":
-    """Return the study that a selector names; None if it names none, or a run."""
-    from kerascli.runs.index import find_study
+    """Return the study that a selector names; None if it names a run. Raises ConfigError unless one is found."""
+    from kerascli.runs import index
 
-    if (path := find_study(selector, runs_dir, runs_first=True)) is None:
+    if index.is_archive(selector) or not index.is_study(path := index.find(selector, runs_dir)):
         return None
     from kerascli.studies.folder import Study
 

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from kerascli.cli import options
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
-from kerascli.foundation.errors import ConfigError, DataError, Fault, StorageError, one_of
+from kerascli.foundation.errors import ConfigError, DataError, StorageError, one_of
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
@@ -77,13 +77,13 @@ def predict(
         launch_processes(processes, alone=alone)
         records = _trained_runs(run, runs_dir, checkpoint, trust_plugins)
         _check_place(output, records[0], [*what, *([] if future is None else [str(future)])])
-        from kerascli.workflow.predict import Form, predict_run
+        from kerascli.workflow.predict import Form, predict_mean, predict_run
 
         form = Form(keras_names=keras_names, decode=decode is not None, raw=raw)
         idle = {"--stream": stream, "--horizon": horizon, "--raw": raw, "--on-bad-rows": skip, "arrays": arrays,
                 "this WHAT": {*what} & {"train", "validation", "-"}, "--processes": members}  # fmt: skip
         options.refuse(idle, idle if len(records) > 1 else (), _OF_FOLDS.format(run))
-        opened = partial(_opened, view=view, threshold=threshold, raw=arrays or len(records) > 1, device=device,
+        opened = partial(_opened, view=view, threshold=threshold, arrays=arrays, alone=len(records) == 1, device=device,
                          threads=threads, checkpoint=checkpoint, data=data, group=members)  # fmt: skip
         if stream:
             return _stream(opened(records[0]), form, keep, classes=classes, as_json=as_json)
@@ -93,7 +93,7 @@ def predict(
             from kerascli.workflow.forecasting.forecast import forecast_run
 
             predicted = partial(forecast_run, what=what[0], horizon=horizon, future=future, raw=raw, keep=keep)
-        predictions, warnings = _mean_of_runs(records, opened, predicted)
+        predictions, warnings = predict_mean(map(opened, records), predicted)
     if world_of().leads:
         _show(predictions, output, keep, classes=classes, as_json=as_json)
         options.warn(warnings)
@@ -107,41 +107,21 @@ def _trained_runs(
     Raises ConfigError, also if a fold has no run yet.
     """
     study = options.study_of(selector, runs_dir)
-    if study is None:
-        return [options.trained_run(selector, runs_dir, checkpoint, trust_plugins)]
-    runs = study.runs()
-    if study.facts.tune is None and len(runs) < study.facts.trials:
+    runs = [] if study is None else study.runs()
+    if study is not None and study.facts.tune is None and len(runs) < study.facts.trials:
         text = f"only {len(runs)} of {study.facts.trials} folds of '{study.path}' have runs"
         raise ConfigError(text, hint=f"go on with it: kerascli train --resume {shlex.quote(str(study.path))}")
-    if len(runs) < 2:
-        return [options.trained_run(selector, runs_dir, checkpoint)]
-    options.note(f"the mean of {len(runs)} runs: {runs[0].path.parent.parent}")
-    return [options.trained_run(str(run.path), runs_dir, checkpoint) for run in runs]
-
-
-def _mean_of_runs(
-    records: "Sequence[RunRecord]",
-    opened: "Callable[[RunRecord], LoadedRun]",
-    predicted: "Callable[[LoadedRun], Predictions]",
-) -> "tuple[Predictions, list[Fault]]":
-    """Return the mean of the predictions of runs, or the predictions of a single run, and the warnings about them."""
-    from kerascli.workflow.predict import mean_predictions
-
-    each, warnings = list["Predictions"](), list[Fault]()
-    for record in records:
-        run = opened(record)
-        if len(records) > 1 and None in run.thresholds.values():
-            options.note(f"{record.path}: its kept threshold is not used for the mean")
-        each.append(predicted(run))
-        warnings += [fault for fault in run.warnings if fault not in warnings]
-    return each[0] if len(each) == 1 else mean_predictions(each), warnings
+    if len(runs) > 1:
+        options.note(f"the mean of {len(runs)} runs: {runs[0].path.parent.parent}")
+    names = [str(run.path) for run in runs] if len(runs) > 1 else [selector]
+    return [options.trained_run(name, runs_dir, checkpoint, trust_plugins) for name in names]
 
 
 def _opened(
-    record: "RunRecord", *, view: str | None, threshold: float | None, raw: bool, **opening: Any
+    record: "RunRecord", *, view: str | None, threshold: float | None, arrays: bool, alone: bool, **opening: Any
 ) -> "LoadedRun":
-    """Load a run, or its view, for predictions, labelled by the option --threshold or else by the kept threshold; `raw`
-    outputs have no labels."""
+    """Load a run, or its view, for predictions, labelled by the option --threshold or else by the kept threshold;
+    arrays of outputs have no labels, and those of the mean of runs (not `alone`) are by no kept threshold."""
     from kerascli.workflow.evaluation.choose_threshold import Rule, label_by
     from kerascli.workflow.loaded import open_run
 
@@ -149,7 +129,9 @@ def _opened(
     run = run if view is None else run.view(view)
     if threshold is not None:
         label_by(run, Rule("--threshold", threshold))
-    elif raw:
+    elif arrays or not alone:
+        if run.thresholds and not alone:
+            options.note(f"{record.path}: its kept threshold is not used for the mean")
         run.thresholds = dict.fromkeys(run.thresholds)
     options.note_thresholds(run)
     return run

@@ -11,7 +11,6 @@ from kerascli.runs.reading import LATEST
 
 if TYPE_CHECKING:
     from kerascli.runs.record import RunRecord
-    from kerascli.studies.folder import Study
 
 
 def report(
@@ -31,8 +30,15 @@ def report(
         values = {"--output": output is not None, "--environment": environment}
         options.refuse(values, values, "cannot be used with --json, which prints numbers")
     names = list(dict.fromkeys(runs or [LATEST]))
-    if len(names) == 1 and (study := options.study_of(names[0], runs_dir)) is not None:
-        return _write_study(study, output, as_json=as_json)
+    study = options.study_of(names[0], runs_dir) if len(names) == 1 else None
+    if study is not None and as_json:
+        from kerascli.studies.table import histories_of, study_table
+
+        return options.say_json({**study_table(study), "histories": histories_of(study)})
+    if study is not None:
+        from kerascli.report.page.study_page import study_html
+
+        return _write(output, study.path / "report.html", study_html(study))
     records = [options.find_run(run, runs_dir, False) for run in names]
     if as_json:
         options.say_json([_numbers(run) for run in records])
@@ -49,17 +55,6 @@ def report(
 
         text = runs_html(records, environment=environment)
     _write(output, records[0].plot_path("report.html"), text)
-
-
-def _write_study(study: "Study", output: Path | None, *, as_json: bool) -> None:
-    from kerascli.report.page.study_page import study_html
-    from kerascli.studies.table import histories_of, study_table
-
-    facts, histories = study_table(study), histories_of(study)
-    if as_json:
-        options.say_json({**facts, "histories": histories})
-    else:
-        _write(output, study.path / "report.html", study_html(facts, histories))
 
 
 def _write(output: Path | None, default: Path, text: str) -> None:

@@ -2,9 +2,8 @@
 
 import gc
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from functools import partial
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +17,6 @@ from kerascli.foundation.errors import ConfigError
 from kerascli.runs.reading import LATEST, quoted
 
 if TYPE_CHECKING:
-    from kerascli.report.tables import RunLine
     from kerascli.runs.record import RunRecord
 
 _HELP = "List, show, compare, tag, archive, send and remove runs; without a command: list them, by the options of list."
@@ -61,13 +59,16 @@ def _list(
 ) -> None:
     """List the runs, oldest first; metrics of --where, --sort and --best are those of the best epoch."""
     from kerascli.cli import run_query
-    from kerascli.report.tables import RunLine, columns_text, list_table
-    from kerascli.runs.index import list_runs, list_studies
+    from kerascli.report.tables import RunLine, list_table, rows_text
+    from kerascli.runs.index import list_runs
+    from kerascli.runs.record import MEMBERS, is_study
 
     gc.disable()  # thousands of runs are many objects, none of which can go before the end
-    everything = [(run, RunLine.of(run)) for run in list_runs(runs_dir)]
-    everything += [line for study in (list_studies(runs_dir) if tag else ()) for line in _lines_of(study)]
+    studies = list_runs(runs_dir, is_study)
+    folders = [runs_dir, *(study.path / MEMBERS for study in studies if tag)]
+    everything = [(run, RunLine.of(run)) for folder in folders for run in list_runs(folder)]
     runs = run_query.select(everything, where, tag or (), sort, limit)
+    lines = [line for _, line in runs]
     none = f"{'no run is selected' if everything else 'there are no runs'} in {quoted(runs_dir)}"
     if best is not None:
         others = {"--sort": sort, "--limit": limit, "--json": json}
@@ -76,25 +77,15 @@ def _list(
             raise ConfigError(f"--best: {none}")
         options.say(f"{run_query.best(runs, best).run}\n")
     elif json:
-        options.say_json([asdict(line) for _, line in runs])
+        options.say_json([*map(asdict, lines)])
     elif runs:
-        options.say(f"{list_table([line for _, line in runs], options.terminal_width())}\n")
+        options.say(f"{list_table(lines, options.terminal_width())}\n")
     else:
         options.note(none)
-    if not any([where, tag, sort, best, limit, json]) and (studies := list_studies(runs_dir)):
-        from kerascli.studies.table import study_columns
+    if studies and not any([where, tag, sort, best, limit, json]):
+        from kerascli.studies.table import study_line
 
-        options.note(columns_text(study_columns(studies), options.terminal_width()))
-
-
-def _lines_of(study: Path) -> "list[tuple[RunRecord, RunLine]]":
-    """Return the trials of a study, with their lines in the list of runs."""
-    from kerascli.report.tables import RunLine
-    from kerascli.runs.index import list_runs
-    from kerascli.runs.record import MEMBERS
-
-    lines = [(run, RunLine.of(run)) for run in list_runs(study / MEMBERS)]
-    return [(run, replace(line, run=f"{study.name}/{line.run}")) for run, line in lines]
+        options.note(rows_text([study_line(study.path) for study in studies], options.terminal_width()))
 
 
 def _show(
@@ -183,26 +174,26 @@ def _remove(
     """Remove runs with all their files."""
     from kerascli.runs import index
 
-    records: dict[str, RunRecord] = {}
-    for selector in dict.fromkeys(runs):  # one run may be named in several ways
-        run = index.find_run(selector, runs_dir)  # not the best trial, where a study is named
-        records.setdefault(os.path.abspath(run.path), run)
-    remove_confirmed({run.path: partial(index.remove, run) for run in records.values()}, yes=yes)
+    folders = [index.find_run(run, runs_dir).path for run in runs]  # not the best trial, where a study is named
+    remove_confirmed(folders, lambda folder: index.remove(index.RunRecord(folder)), yes=yes)
 
 
-def remove_confirmed(removals: Mapping[Path, Callable[[], None]], *, yes: bool) -> None:
-    """Remove runs or studies, given a function for each folder, if the user confirms it or `yes` is True.
+def remove_confirmed(folders: Iterable[Path], remove: Callable[[Path], None], *, yes: bool) -> None:
+    """Remove the folders of runs or studies by a function if the user confirms it or `yes` is True.
 
     Raises ConfigError without an answer.
     """
+    unique: dict[str, Path] = {}
+    for folder in folders:  # one may be named in several ways
+        unique.setdefault(os.path.abspath(folder), folder)
     try:
         if not yes:
-            options.note("\n".join(map(str, removals)))
+            options.note("\n".join(map(str, unique.values())))
             yes = typer.confirm("Remove these runs with all their files?", err=True)
     except typer.Abort:
         raise ConfigError("no answer was given: nothing was removed", hint="--yes removes without asking") from None
-    for folder, remove in removals.items() if yes else ():
-        remove()
+    for folder in unique.values() if yes else ():
+        remove(folder)
         options.note(f"removed {folder}")
     if not yes:
         options.note("nothing was removed")

@@ -2,9 +2,8 @@
 
 import csv
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -41,15 +40,15 @@ def _open(selector: str, runs_dir: Path) -> "Study":
 
 def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """List the studies, oldest first."""
-    from kerascli.report.tables import columns_text
-    from kerascli.runs.index import list_studies
-    from kerascli.studies.table import study_columns, study_line
+    from kerascli.report.tables import rows_text
+    from kerascli.runs.index import is_study, list_runs
+    from kerascli.studies.table import study_line
 
-    studies = list_studies(runs_dir)
+    rows = [study_line(each.path) for each in list_runs(runs_dir, is_study)]
     if json:
-        options.say_json([study_line(path) for path in studies])
-    elif studies:
-        options.say(f"{columns_text(study_columns(studies), options.terminal_width())}\n")
+        options.say_json(rows)
+    elif rows:
+        options.say(f"{rows_text(rows, options.terminal_width())}\n")
     else:
         options.note(f"there are no studies in {quoted(runs_dir)}")
 
@@ -62,35 +61,21 @@ def _show(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Show the trials of a study, and the importance of its parameters; or the results of its folds."""
-    from kerascli.report.console import folds_text
-    from kerascli.report.tables import columns_text, facts_table
+    from kerascli.report.tables import facts_table, rows_text
     from kerascli.studies.sampling import write_importance
-    from kerascli.studies.table import columns_of, study_table
+    from kerascli.studies.table import facts_of, rows_of, study_table
 
     options.refuse({"--csv": json and as_csv}, ["--csv"], "cannot be used with --json")
     opened = _open(study, runs_dir)
-    of_folds = opened.facts.tune is None and not (sort or as_csv)
-    note = None if of_folds else write_importance(opened)
-    facts = study_table(opened)
-    if json or of_folds:
-        options.say_json(facts) if json else options.say(f"{folds_text(facts['folds'])}\n")
-        return
-    columns = columns_of(facts, sort)
-    if as_csv:
-        csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *zip(*columns.values(), strict=True)])
-        return
-    shown = facts_table(_kept(facts))
-    options.say("\n".join([columns_text(columns, options.terminal_width()), *(["", shown] if shown else []), ""]))
-    if note is not None:
-        options.note(note)
-
-
-def _kept(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is shown of a study's table below its trials, by name."""
-    lines: dict[str, Any] = {name: facts[name] for name in ("best", "stopped", "importance")}
-    lines |= {f"test of trial {number}": values for number, values in facts["test"].items()}
-    lines |= {f"trials differ in their {key}": kinds for key, kinds in facts["differs"].items()}
-    return {name: value for name, value in lines.items() if value}
+    write_importance(opened)
+    table = study_table(opened)
+    rows = rows_of(table, sort)
+    if json:
+        options.say_json(table)
+    elif as_csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows([*rows[:1], *(row.values() for row in rows)])
+    else:
+        options.say(f"{rows_text(rows, options.terminal_width())}\n\n{facts_table(facts_of(table))}\n")
 
 
 def _best(
@@ -127,4 +112,5 @@ def _remove(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Remove studies with all their trials."""
-    remove_confirmed({study.path: study.remove for study in (_open(each, runs_dir) for each in studies)}, yes=yes)
+    folders = [_open(each, runs_dir).path for each in studies]
+    remove_confirmed(folders, lambda folder: _open(str(folder), runs_dir).remove(), yes=yes)

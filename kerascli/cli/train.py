@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 Folds = Annotated[bool, option("--folds", "Train a run for each fold of data.split.folds; predict all of their rows.")]
 
-FindRate = Annotated[
-    bool, option("--find-learning-rate", "Suggest one, by some steps with growing ones; without a run.")
-]
+FindRate = Annotated[bool, option("--find-learning-rate", "Suggest one, by steps with growing ones; makes no run.")]
 
 
 def train(
@@ -78,17 +76,16 @@ def train(
         relearn=relearn,
     )  # fmt: skip
     if find_rate:
-        _find_learning_rate(what, chosen, sets, flags, {**values, "--smoke": smoke})
-        return
+        return _find_learning_rate(what, chosen, sets, flags, {**values, "--smoke": smoke})
     _refuse_idle(values, smoke=smoke, further=not options.is_config(what))
     if smoke:
-        _smoke_test(what, chosen, sets, flags)
-        return
-    of_folds = {"folds are trained one after the other": folds or _find_folds(resume, runs_dir) is not None}
+        return _smoke_test(what, chosen, sets, flags)
+    study = None if resume is None else options.study_of(resume, runs_dir)
+    of_folds = {"folds are trained one after the other": folds or study is not None}
     launch_processes(processes, max_restarts, alone=of_folds)
     with process_group(chosen, timeout) as chosen:
         resume = resume or interrupted_run(chosen, None if what is None else Path(what))
-        events = _resumed(resume, chosen, sets) if resume is not None else _started(what, chosen, sets, flags, folds)
+        events = _started(what, chosen, sets, flags, folds) if resume is None else _resumed(resume, study, chosen, sets)
         _follow(events, as_json=as_json, quiet=quiet, verbose=verbose)
 
 
@@ -181,12 +178,14 @@ def _run_to_train(what: str, chosen: Options) -> "RunRecord":
     return options.find_run(what, chosen.runs_dir)
 
 
-def _resumed(run: str, chosen: Options, sets: Sequence[str]) -> "Iterator[Event]":
+def _resumed(run: str, study: "Study | None", chosen: Options, sets: Sequence[str]) -> "Iterator[Event]":
     """Resume a training run, or go on with a study of folds, and return its events."""
-    if (study := _find_folds(run, chosen.runs_dir)) is not None:
+    if study is not None:
         from kerascli.workflow.tuning.folds import resume_folds
 
-        return resume_folds(study, chosen, sets, options.download_bar())
+        idle = {"--set": sets, "--data": chosen.data, "--profile": chosen.profile}
+        options.refuse(idle, idle, "cannot be used with a study of folds: start a new one")
+        return resume_folds(study, chosen, options.download_bar())
     from kerascli.runs.index import find_run
 
     record = find_run(run, chosen.runs_dir)  # its name is printed when training resumes
@@ -196,15 +195,11 @@ def _resumed(run: str, chosen: Options, sets: Sequence[str]) -> "Iterator[Event]
     return resume(record, chosen, sets, progress=options.download_bar())
 
 
-def _find_folds(selector: str | None, runs_dir: Path) -> "Study | None":
-    """Return the study of folds that a selector names; None if it names another study, a run or nothing."""
-    study = None if selector is None else options.study_of(selector, runs_dir)
-    return study if study is not None and study.facts.tune is None else None
-
-
 def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: bool) -> None:
     """Show the events of a training run: results on stdout, everything else on stderr."""
-    from kerascli.report.console import TrainingView, evaluation_lines, folds_text
+    from kerascli.report.console import TrainingView, evaluation_lines
+    from kerascli.report.tables import rows_text
+    from kerascli.studies.table import rows_of
 
     if not world_of().leads:  # one process prints for all
         for _ in events:
@@ -222,8 +217,8 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: b
             options.say_json({key: asdict(value) if key == "profile" else value for key, value in facts.items()})
             return
         if "oof" in facts:
-            files = f"study  {safe_text(facts['run'])}\noof    {safe_text(facts['oof'])}\n"
-            options.say(f"{folds_text(facts['results'])}\n\n{files}")
+            table = rows_text(rows_of({"folds": facts["results"]}), options.terminal_width())
+            options.say(f"{table}\n\nstudy  {safe_text(facts['run'])}\noof    {safe_text(facts['oof'])}\n")
             return
         width = len("baseline" if any(facts["baselines"].values()) else "test")
         for split, logs in facts["results"].items():

@@ -1,9 +1,7 @@
 """The command `kerascli tune [CONFIG]`: search hyperparameters, each trial a run in the folder of a study."""
 
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +9,7 @@ import typer
 
 from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
-from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError, TrainingStopped, safe_text
+from kerascli.foundation.errors import ConfigError, TrainingStopped, safe_text
 
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
@@ -19,15 +17,12 @@ if TYPE_CHECKING:
 
 _SHOWN = 12
 """Number of trials in the live table: the last ones that have begun."""
+_CONFIG = "Config with a section tune; default: the only one here."
 
 
 def tune(
-    config: Annotated[
-        Path | None, argument("CONFIG", "Config with a section tune; default: the only one here.", complete.configs)
-    ] = None,
-    workers: Annotated[
-        int, option("--workers N", "Trials to train at a time; 0 creates the study alone.", min=0, max=1024)
-    ] = 1,
+    config: Annotated[Path | None, argument("CONFIG", _CONFIG, complete.configs)] = None,
+    workers: Annotated[int, option("--workers N", "Trials at a time; 0 creates the study alone.", min=0, max=1024)] = 1,
     resume: Annotated[str | None, option("--resume STUDY", "Go on with a study: latest, a name or a path.")] = None,
     join: Annotated[str | None, option("--join STUDY", "Help with a study that others train, or will.")] = None,
     trials: Annotated[int | None, option("--trials N", "As tune.trials; with --resume, the new number.", min=1)] = None,
@@ -42,49 +37,39 @@ def tune(
 ) -> None:
     """Search hyperparameters as the section tune of a config says; each trial is a run in the folder of a study."""
     if worker is not None and join is not None:
-        raise typer.Exit(_work(join, worker))
-    if resume is not None or join is not None:
+        from kerascli.workflow.tuning.worker import run_worker
+
+        raise typer.Exit(run_worker(join, worker))
+    if (selector := join if resume is None else resume) is not None:
         values = {
             "--flag": flags, "--set": sets, "--threads": threads, "--device": device != "auto",
             "--trials": trials and resume is None, "--join": join and resume,
         }  # fmt: skip
         options.refuse(values, values, "cannot be used with a study, which keeps its settings")
-        study = _study(resume, join, config, runs_dir, trials)
+        from kerascli.studies.folder import find_study
+        from kerascli.workflow.tuning.study_config import plan, reopened
+
+        study = find_study(selector, runs_dir)
+        document = reopened(study, config)
+        if resume is not None:
+            study.go_on()
+        study.refuse_stopped(ConfigError)
+        if trials is not None:
+            plan(study, document, trials)
     else:
+        from kerascli.foundation.cpus import cpu_limit
+        from kerascli.workflow.fitting.options import Options
         from kerascli.workflow.tuning.study_config import new_study
 
         document = options.read_config(options.config_or_only(config), sets, flags)
-        study = new_study(
-            runs_dir, document, sets, flags, directions=_checked(document, flags), workers=workers, trials=trials,
-            threads=threads, device=device,
-        )  # fmt: skip
+        chosen = Options(runs_dir, device, threads or max(1, cpu_limit().count // max(1, workers)))
+        study = new_study(chosen, document, sets, flags, trials, _checked(document, flags))
     options.note(f"study: {study.path}")
     code = _run(study, workers) if workers else 0
     _say_best(study)
     if code:
         raise typer.Exit(code)
-    _refuse_stopped(study, TrainingStopped)
-
-
-def _study(resume: str | None, join: str | None, config: Path | None, runs_dir: Path, trials: int | None) -> "Study":
-    """Return the study to go on with, or to help with, if its config is as it was when it began."""
-    from kerascli.studies.folder import find_study
-    from kerascli.workflow.tuning.study_config import plan, reopened
-
-    study = find_study(resume or join or "", runs_dir)
-    document = reopened(study, config)
-    if resume is None:
-        _refuse_stopped(study, ConfigError)
-    else:
-        study.go_on()
-    if trials is not None:
-        plan(study, document, trials)
-    return study
-
-
-def _refuse_stopped(study: "Study", kind: type[KerasCliError]) -> None:
-    if (reason := study.stopped()) is not None:
-        raise kind(f"the study was stopped: {reason}", hint=f"go on: kerascli tune --resume {study.path}")
+    study.refuse_stopped(TrainingStopped)
 
 
 def _checked(document: "Document", flags: Sequence[str]) -> Sequence[str]:
@@ -112,9 +97,9 @@ def _run(study: "Study", workers: int) -> int:
     from rich.live import Live
 
     from kerascli.report.console import console_on
-    from kerascli.report.tables import columns_text
+    from kerascli.report.tables import rows_text
     from kerascli.studies.folder import FINISHED
-    from kerascli.studies.table import columns_of, study_table, trial_text
+    from kerascli.studies.table import rows_of, study_table, trial_text
     from kerascli.workflow.tuning.command import run_study
 
     console, printed = console_on(sys.stderr), set[int]()
@@ -124,34 +109,16 @@ def _run(study: "Study", workers: int) -> int:
         table = study_table(study)
         rows = {each["trial"]: each for each in table["trials"]}
         if console.is_terminal:
-            last = {name: column[-_SHOWN:] for name, column in columns_of(table).items()}
             best = "; ".join(f"trial {number}: {trial_text(rows[number])}" for number in table["best"][:3])
             summary = f"{table['trials_done']}{study.facts.of} trials; best: {safe_text(best) or '-'}"
-            live.update(f"{columns_text(last, console.width)}\n{summary}", refresh=True)
+            live.update(f"{rows_text(rows_of(table)[-_SHOWN:], console.width)}\n{summary}", refresh=True)
             return
         for number in [each for each in rows if rows[each]["status"] in FINISHED and each not in printed]:
             printed.add(number)
             console.print(safe_text(f"trial {number}{study.facts.of}: {trial_text(rows[number])}"))
 
-    with live if console.is_terminal else nullcontext():
+    with live:
         return run_study(study, workers, show)
-
-
-def _work(path: str, worker: str) -> int:
-    """Train trials of a study in this process, as a worker of a command; return its exit code."""
-    from kerascli.foundation.interrupts import end_with_parent
-    from kerascli.studies.folder import Study
-    from kerascli.workflow.tuning.command import GO_ON
-    from kerascli.workflow.tuning.worker import Worker
-
-    end_with_parent(at_once=True)  # a trial that went on beside those of a resumed command would change their points
-    index, deadline, parent = worker.split(",")
-    if os.getppid() != int(parent):  # the command was killed while this process began
-        return 0
-    try:
-        return GO_ON if Worker(Study(Path(path)), int(index), float(deadline) if deadline else None).work() else 0
-    except Interrupted as error:  # the command says so
-        return error.exit_code
 
 
 def _say_best(study: "Study") -> None:

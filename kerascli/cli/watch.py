@@ -22,16 +22,15 @@ def watch(
 ) -> None:
     """Show runs in a browser, live: a run, a study, or the list of all runs; Ctrl-C ends it."""
     from kerascli.report.page.server import Server, Watched, serve
-    from kerascli.runs.record import MEMBERS, is_run
+    from kerascli.runs.record import MEMBERS, is_run, is_study
 
-    study = None if what is None else options.study_of(what, runs_dir)
     folder = runs_dir if what is None else Path(what)
-    if study is not None:
-        watched = Watched(study.path / MEMBERS, study=study.path)
-    elif folder.is_dir() and not is_run(folder):
+    if folder.is_dir() and not is_run(folder) and not is_study(folder):
         watched = Watched(folder)
     elif what is None:
         raise ConfigError(f"there is no folder {quoted(runs_dir)}", hint="start a run: kerascli train CONFIG")
+    elif (study := options.study_of(what, runs_dir)) is not None:
+        watched = Watched(study.path / MEMBERS)
     else:
         run = options.find_run(what, runs_dir)
         watched = Watched(run.path.parent, run)

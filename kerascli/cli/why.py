@@ -7,16 +7,12 @@ from typing import Annotated, Literal
 from kerascli.cli import options
 from kerascli.cli.options import option
 
-Method = Annotated[
-    Literal["permutation", "integrated_gradients", "grad_cam", "occlusion"] | None,
-    option("--method METHOD", "permutation, integrated_gradients, grad_cam or occlusion; default: by the inputs."),
-]
+_Method = Literal["permutation", "integrated_gradients", "grad_cam", "occlusion"]
+_METHODS = "permutation, integrated_gradients, grad_cam or occlusion; default: by the inputs."
+_Baseline = Literal["median", "zeros"]
+_BASELINES = "Start of integrated gradients: a median row, or zeros (black, padding)."
 Worst = Annotated[
     bool, option("--worst", "Explain the rows that evaluate --worst N --cells has kept, on the page, too.")
-]
-Baseline = Annotated[
-    Literal["median", "zeros"] | None,
-    option("--baseline median|zeros", "Start of integrated gradients: a median row, or zeros (black, padding)."),
 ]
 Layer = Annotated[str | None, option("--layer NAME", "With grad_cam: the layer; default: the last convolution.")]
 
@@ -25,12 +21,12 @@ def why(
     run: options.Run,
     what: options.What = None,
     text: Annotated[list[str] | None, option("--text TEXT", "Explain this text; may be repeated.")] = None,
-    method: Method = None,
+    method: Annotated[_Method | None, option("--method METHOD", _METHODS)] = None,
     rows: Annotated[int | None, option("--rows N", "Explain at most N rows, one by one; default: 20.", min=1)] = None,
     worst: Worst = False,
     output: Annotated[str | None, option("--output NAME", "Output to explain, if the model has several.")] = None,
     class_name: Annotated[str | None, option("--class NAME", "Class to explain; default: the predicted one.")] = None,
-    baseline: Baseline = None,
+    baseline: Annotated[_Baseline | None, option("--baseline median|zeros", _BASELINES)] = None,
     layer: Layer = None,
     metric: Annotated[str | None, option("--metric NAME", "With permutation: loss (the default) or a metric.")] = None,
     repeats: Annotated[int | None, option("--repeats N", "With permutation: shuffles of a column.", min=1)] = None,
@@ -48,34 +44,29 @@ def why(
     """
     record = options.trained_run(run, runs_dir, checkpoint, trust_plugins)
     from kerascli.foundation.disk.storage import write_bytes
-    from kerascli.report.plots import check_suffix
-    from kerascli.report.reasons import FORMATS, reasons_file, reasons_text, with_reasons
+    from kerascli.report.reasons import reasons_file, reasons_text, with_reasons
     from kerascli.workflow.loaded import open_run
     from kerascli.workflow.outputs import writable
     from kerascli.workflow.why.explain import Question, explain
 
-    if file is not None:
-        check_suffix(file, FORMATS)
-    place = None if file is None else writable(file, file.suffix.lower())
+    suffix = None if file is None else file.suffix.lower()
+    place = None if file is None or suffix is None else writable(file, suffix)
     opened = open_run(
         record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data
     )
     options.note_thresholds(opened)
     question = Question(
         what or [], text or [], method, rows, output, class_name, baseline, layer, metric, repeats, worst, checkpoint,
-        data, "" if file is None else file.suffix.lower(),
+        data, suffix,
     )  # fmt: skip
     reasons = explain(opened, question)
     options.warn(opened.warnings)
-    for note in reasons.notes:
+    maps = ["-o why.html or why.png draws the maps"] if place is None and reasons.kind == "picture" else []
+    for note in [*reasons.notes, *maps]:
         options.note(note)
-    if file is None or place is None:
-        options.say(reasons_text(reasons, colored=sys.stdout.isatty()))
-        if reasons.kind == "picture":
-            options.note("-o why.html or why.png draws the maps")
-    else:
-        write_bytes(place, reasons_file(reasons, file.suffix.lower(), f"Why: {record.name}"))
-        options.say(f"{file}\n")
+    if place is not None and suffix is not None:
+        write_bytes(place, reasons_file(reasons, suffix, f"Why: {record.name}"))
+    options.say(reasons_text(reasons, colored=sys.stdout.isatty()) if place is None else f"{file}\n")
     if reasons.evaluation is not None:
         from kerascli.cli.evaluate import keep_numbers
 

@@ -107,7 +107,8 @@ def _library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
 
 def digest_of(code: fx.GraphModule, examples: Sequence[Tensor]) -> str:
     """Return a digest of a graph, its input shapes, the CPU, the number of threads and the version of torch."""
-    digest = hashlib.sha256(f"{COMPILED} {LIBRARY_OPTIONS} {_EMBEDDING_BACKWARD}".encode())
+    in_order = torch.are_deterministic_algorithms_enabled()
+    digest = hashlib.sha256(f"{COMPILED} {LIBRARY_OPTIONS} {_EMBEDDING_BACKWARD} {in_order}".encode())
     digest.update(f"{torch.__version__} {torch.version.git_version} {torch.get_num_threads()} {processor()}".encode())
     digest.update(code.code.encode())
     for name, constant in code.named_buffers():

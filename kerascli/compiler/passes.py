@@ -64,9 +64,9 @@ def fits_one_thread(graph: fx.Graph) -> bool:
         if isinstance(value, Tensor) and value.numel() >= _DIVIDED_ELEMENTS:
             return False
         name = node.target._schema.name if isinstance(node.target, OpOverload) else ""
-        if name in ("aten::mm", "aten::addmm"):
+        if name in ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"):
             left, right = (each.meta["val"] for each in node.args[-2:])
-            if left.numel() * right.shape[1] > _UNDIVIDED_PRODUCT:
+            if left.numel() * right.shape[-1] > _UNDIVIDED_PRODUCT:
                 return False
         elif name in _KERNELS and name != "aten::embedding":
             return False

@@ -14,6 +14,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from kerascli.compiler.torch_private import TorchDispatchMode, tree_map_only
 from kerascli.foundation.light_torch import without_compiler
 
+MAX_OPERATIONS = 50_000
+"""Maximum number of operations of a traced graph, each of which takes about 10 kB: a loop over time steps has many."""
+
 
 @without_compiler()
 def trace(function: Callable[..., Any], inputs: Sequence[Tensor]) -> fx.GraphModule:
@@ -22,7 +25,7 @@ def trace(function: Callable[..., Any], inputs: Sequence[Tensor]) -> fx.GraphMod
     Each node's `meta` has its result as `val`, on the meta device, and its true `device`. Tensors that are neither
     inputs nor results become constants of the module. An operation with an argument `after` gets the result of the one
     before as that argument, so that no compiler changes their order. Raises ValueError if Python code or a shape
-    depends on a value in a tensor, since another batch would need another program.
+    depends on a value in a tensor, since another batch would need another program, or if there are too many operations.
     """
     tracer = _Tracer()
     for number, tensor in enumerate(inputs):
@@ -53,6 +56,8 @@ class _Tracer(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if _depends_on_values(func, args):
             raise ValueError(f"control flow or a shape depends on a value in a tensor ({func})")
+        if len(self.graph.nodes) > MAX_OPERATIONS:
+            raise ValueError(f"a step has more than {MAX_OPERATIONS:,} operations")
         arguments = tree_map_only(Tensor, self.node_of, (args, kwargs or {}))
         result = func(*args, **(kwargs or {}))
         node = self.graph.call_function(func, *arguments)

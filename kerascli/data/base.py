@@ -4,21 +4,20 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import model_validator
 from torch import Tensor, nn
 
-from kerascli.data.remote.addresses import path_fault
+from kerascli.data.remote.addresses import InFolder
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.decoded_files import Decoder
 from kerascli.data.storage.table import Refusal, Table
-from kerascli.foundation.disk.files import digests_by_name, in_home
+from kerascli.foundation.disk.files import digests_by_name
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.shapes import Shape
-from kerascli.language.component import Component, Invalid, Registry
+from kerascli.language.component import Component, Registry
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,34 +94,6 @@ class Context:
     """Digests of the data that the run recorded at its start, if a run is resumed or evaluated."""
     frozen: dict[str, Any] = field(default_factory=dict, compare=False)
     """Rows of queries that were frozen since the config was opened, by address and query."""
-
-
-class InFolder(Component):
-    """Base class of components (sources, transforms) whose fields may hold paths relative to the config's folder."""
-
-    paths: ClassVar[tuple[str, ...]] = ()
-    """Names of the fields that hold a path, possibly followed by a function's name (`file.py:function`)."""
-    schemes: ClassVar[tuple[str, ...]] = ()
-    """Schemes of the addresses (`s3`) that these fields may hold instead of a path."""
-
-    @model_validator(mode="after")
-    def _paths_are_possible(self) -> Self:
-        for name in self.paths:
-            value = getattr(self, name)
-            if isinstance(value, str) and (fault := path_fault(name, value, self.schemes)) is not None:
-                raise Invalid([fault])
-        begins_at_home = any(str(getattr(self, name)).startswith("~") for name in self.paths)
-        return self.with_paths(in_home) if begins_at_home else self
-
-    def with_paths(self, change: Callable[[str], str], fields: Sequence[str] | None = None) -> Self:
-        """Return a new component with `change` applied to its paths (all, or only those in `fields`).
-
-        It is made anew, since a copy would keep cached values.
-        """
-        values = {name: getattr(self, name) for name in type(self).model_fields}
-        paths = self.paths if fields is None else fields
-        values |= {name: change(values[name]) for name in paths if isinstance(values[name], str)}
-        return type(self).model_construct(**values)
 
 
 class Source(InFolder):

@@ -17,8 +17,7 @@ from kerascli.data.remote.addresses import CREDENTIALS, FILE_SCHEMES, address_fa
 from kerascli.data.remote.copies import parts_at
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.file_source import read_parquet
-from kerascli.data.sources.folders import FolderSource, file_names, files_below, labelled_files, unlabelled_files
-from kerascli.data.sources.text_sources import TextFolder, texts_of
+from kerascli.data.sources.folders import FolderSource, TextFolder, file_names, files_below, files_in, texts_of
 from kerascli.data.storage.decoded_files import DecodedFiles, Decoder, undamaged
 from kerascli.data.storage.image_files import SUFFIXES, Reading
 from kerascli.data.storage.json_lines import read_json_lines
@@ -181,12 +180,11 @@ class CommandInput:
         """Read a folder of image or text files as a table; if targets are read, its subfolders are the classes."""
         source, decoded, shown = self.spec.source, self._decoded(), str(folder)
         if isinstance(source, FolderSource):
-            if self.targets and source.labels is not None:
-                filed = labelled_files(folder, shown, self.columns["label"].classes or (), source.suffixes)
-                return source.read_rows(filed.paths, filed.labels)
-            return source.read_rows(unlabelled_files(folder, shown, source.suffixes))
+            has_labels = self.targets and source.labels is not None
+            classes = self.columns["label"].classes or () if has_labels else None
+            return source.read_rows(*files_in(folder, shown, source.suffixes, classes))
         if source.reads_alone(Path("image.png")) or decoded:
-            return self._rows(unlabelled_files(folder, shown, decoded[1].suffixes if decoded else SUFFIXES))
+            return self._rows(files_in(folder, shown, decoded[1].suffixes if decoded else SUFFIXES)[0])
         if self._takes_texts() and (files := files_below(folder, TextFolder.suffixes)):
             return self._rows(files)
         if source.component_name in _TABLES and any(folder.rglob("*.parquet")):
@@ -236,7 +234,7 @@ class CommandInput:
         except UnicodeDecodeError:
             return None
         numbers = np.array([number for number, _ in lines])
-        return Table({column: np.array(texts, object)}, len(texts), name=STDIN_NAME, numbers=numbers)
+        return Table({column: np.array(texts, object)}, len(texts), name=STDIN_NAME, lines=numbers)
 
     def column_of_lines(self, first: bytes) -> str | None:
         """Return the column whose values are the lines of a text on standard input: the only column that the inputs

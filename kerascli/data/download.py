@@ -44,18 +44,18 @@ def download(
     the contents as text, or None; `asked` is the path in the config that needs the file.
     """
     with only_one(local):
-        data = _downloaded_meanwhile(local, limit, problem)
-        if data is None:
-            url = _mirrored(url)
-            try:
-                data = b"".join(_blocks(url, local.name, limit, progress))
-                if wrong := problem(data):
-                    raise DownloadFailed(wrong)
-            except DownloadFailed as failed:
-                text = f"cannot download {url}: {safe_text(str(failed), 200)}"
-                raise DataError(text, path=asked, hint=f"or place the file at '{local}' by hand") from None
-            storage.make_folder(local.parent)
-            storage.write_bytes(local, data)
+        if local.exists() and problem(data := read_bytes(local, limit)) is None:  # downloaded meanwhile
+            return data
+        url = _mirrored(url)
+        try:
+            data = b"".join(_blocks(url, local.name, limit, progress))
+            if wrong := problem(data):
+                raise DownloadFailed(wrong)
+        except DownloadFailed as failed:
+            text = f"cannot download {url}: {safe_text(str(failed), 200)}"
+            raise DataError(text, path=asked, hint=f"or place the file at '{local}' by hand") from None
+        storage.make_folder(local.parent)
+        storage.write_bytes(local, data)
     return data
 
 
@@ -102,14 +102,6 @@ def only_one(local: Path) -> AbstractContextManager[None]:
     folder = storage.cache_folder() / "downloads" / name
     storage.make_folder(folder)
     return locks.lock(folder, patience_seconds=_PATIENCE_SECONDS)
-
-
-def _downloaded_meanwhile(local: Path, limit: int, problem: Callable[[bytes], str | None]) -> bytes | None:
-    """Return the contents of the file if another process has stored it, and they are valid; else None."""
-    if not local.exists():
-        return None
-    data = read_bytes(local, limit)
-    return data if problem(data) is None else None
 
 
 class DownloadFailed(Exception):

@@ -132,20 +132,16 @@ def _problem(mix: Mix, inputs: Fields, targets: Fields) -> tuple[str, str | None
     first = inputs[mix.inputs[0]]
     for name in mix.inputs:
         field = inputs[name]
-        why = _no_images(field) or mix.augmentation.refuse_image(field, first)
-        if why is not None:
+        if len(field.shape) != 3 or field.is_text:
+            shape = show_shape((None, *field.shape))
+            return f"input '{name}' is not images (height, width, channels) but {shape}", None
+        if (why := mix.augmentation.refuse_image(field, first)) is not None:
             return f"input '{name}' {why}", None
     for name in mix.targets:
         refused = mix.augmentation.refuse_target(targets[name], first)
         if refused is not None:
             return f"target '{name}' {refused[0]}", refused[1]
     return None
-
-
-def _no_images(field: Field) -> str | None:
-    if len(field.shape) == 3 and not field.is_text:
-        return None
-    return f"is not images (height, width, channels) but {show_shape((None, *field.shape))}"
 
 
 def mixed_inputs(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> dict[str, Field]:

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
+from kerascli.data.remote.frozen_text import read_text_table
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.file_source import read_parquet
 from kerascli.data.sources.npz import read_npz
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.array_files import read_arrays
 from kerascli.data.storage.compressed import uncompressed_suffix
-from kerascli.data.storage.delimited.csv_text import read_csv_file
 from kerascli.data.storage.delimited.text_format import TextFormat
-from kerascli.data.storage.json_lines import read_json_lines_file
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.table import Skipped, Table, table_of
@@ -94,12 +93,12 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
         return read_parquet([Part(path, name)], name, columns)
     suffix = uncompressed_suffix(path)
     if suffix in _JSON_LINES:
-        return read_json_lines_file(path, name)
+        return read_text_table(path, name, None, columns)
     table = spec.source.read(path, name, columns)
     if table is not None:
         return table
     if suffix in _TEXT:
-        return read_csv_file(path, name, TextFormat(_TEXT[suffix]), columns)
+        return read_text_table(path, name, TextFormat(delimiter=_TEXT[suffix]), columns)
     raise DataError("expected a csv, tsv, jsonl, npz, npy or parquet file", place=name)
 
 

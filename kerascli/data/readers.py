@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field as Setting
 from pydantic import model_validator
 
-from kerascli.data.base import InFolder
+from kerascli.data.remote.addresses import InFolder
 from kerascli.data.storage.decoded_files import Decoder
 from kerascli.data.storage.image_files import Reading
 from kerascli.data.storage.sound_files import SoundReading

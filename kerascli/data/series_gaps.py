@@ -47,7 +47,7 @@ def filled(table: Table, series: Rows, fill: Fill, columns: Mapping[str, np.ndar
     if is_uneven:
         notes.append("no dates are added where they have no constant step")
     note = f"{safe_text(table.name)}: {safe_text('; '.join(notes))}" if notes else ""
-    return Table(made, len(origin), name=table.name, numbers=table.numbers()[origin], skipped=table.skipped, note=note,
+    return Table(made, len(origin), name=table.name, lines=table.numbers()[origin], skipped=table.skipped, note=note,
                  made_of=lambda row, column, at: table.place(int(origin[row]), column, at))  # fmt: skip
 
 

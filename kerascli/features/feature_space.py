@@ -142,12 +142,6 @@ class FeatureSpace(Transform):
     def reads_text(self, column: str) -> bool:
         return column in self.features and any(step.takes_text for step in self._feature_steps[column][0])
 
-    def with_paths(self, change: Callable[[str], str], fields: Sequence[str] | None = None) -> Self:
-        features = {name: tuple(_changed(part, change) for part in parts) for name, parts in self.features.items()}
-        return type(self).model_validate(
-            {**{f: getattr(self, f) for f in type(self).model_fields}, "features": features}
-        )
-
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         if {name for name, _ in field.columns} != set(self.features):
             names = ", ".join(self.features)
@@ -236,13 +230,6 @@ def _inner(
     prefix = f"{number}.{len(before)}."
     arrays = {key.removeprefix(prefix): array for key, array in state.arrays.items() if key.startswith(prefix)}
     return FittedState(state.facts["features"][name][len(before)], arrays)
-
-
-def _changed(part: Component, change: Callable[[str], str]) -> Component:
-    if isinstance(part, Transform):
-        return part.with_paths(change)
-    inner = getattr(part, "preprocessor", None)
-    return part if inner is None else part.model_copy(update={"preprocessor": inner.with_paths(change)})
 
 
 def _fitted(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import model_validator
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from kerascli.data.base import NO_STATE, Field, FittedState, Transform, transform
 from kerascli.data.pipeline.steps import FittedStep
+from kerascli.data.storage.column import pa
 from kerascli.data.transforms.input_checks import need_integers
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.language.component import Component
@@ -17,9 +18,6 @@ from kerascli.layers.base import Example, Layer, MergeLayer, ShapeMismatch, laye
 from kerascli.preprocessing.categories import ENCODED, Dense, Encoded, OutputMode, encoded_shape, vector_dtype
 from kerascli.preprocessing.function import Function
 from kerascli.preprocessing.hashing import Salt, buckets, buckets_of, crossed_of, fingerprints
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 class HashingSettings(Component):

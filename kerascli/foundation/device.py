@@ -169,21 +169,21 @@ def _set_malloc(mapped_bytes: int, trimmed_bytes: int) -> None:
         mallopt(_M_TRIM_THRESHOLD, trimmed_bytes)
 
 
-def prepare_gpu(device: torch.device) -> None:
-    """Make a GPU CUDA's current one, and let it multiply float32 matrices in TF32, as TensorFlow and JAX do.
+def prepare_device(device: torch.device, *, deterministic: bool) -> None:
+    """Set up torch for a device; `deterministic`: also on CUDA by deterministic algorithms, slower ones.
 
-    TF32 is several times faster, with 10-bit fractions of the factors and sums in float32; torch's convolutions use it
-    already. Events, streams and CUDA graphs are those of the current GPU.
+    On the CPU they always are used: sums at equal positions (of `scatter`, of the gradient of an index) are otherwise
+    added in the order in which threads come to them, and no faster. A GPU is made CUDA's current one, since events,
+    streams and CUDA graphs are those of it, and multiplies float32 matrices in TF32, as TensorFlow and JAX do: several
+    times faster, with 10-bit fractions of the factors and sums in float32; torch's convolutions use it already.
     """
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
         if device.index is not None:
             torch.cuda.set_device(device)
-
-
-def make_deterministic(device: torch.device) -> None:
-    """Make torch use deterministic algorithms on CUDA, which are slower; the CPU is deterministic anyway."""
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
+        if deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.backends.cudnn.benchmark = False
+    if device.type in ("cpu", "cuda"):
+        torch.set_deterministic_debug_mode("warn" if device.type == "cpu" else "error" if deterministic else "default")
+        torch.utils.deterministic.fill_uninitialized_memory = False

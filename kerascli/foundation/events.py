@@ -175,8 +175,8 @@ class FoldsEnded:
     """Event: the runs of all folds of a study have ended, and have their losses and metrics in its folder."""
 
     study: str
-    results: Mapping[str, Mapping[str, Logs]]
-    """Losses and metrics by split, and by fold, `mean` or `deviation`."""
+    results: Mapping[str, Logs]
+    """Losses and metrics by split and name (`test loss`), and by fold, `mean` or `deviation`."""
     predictions: str
     """Path of the file with the predictions for the rows of all folds."""
 

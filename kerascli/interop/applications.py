@@ -68,46 +68,37 @@ def published_file(address: str, digest: str | None, progress: Progress | None =
     download_file(address, local, digest=digest, shown=address, hint=hint, progress=progress)
     if digest is not None:
         kind = "md5" if len(digest) == 32 else "sha256"
-        if (own := _digest(local, kind)) != digest:
+        with open_regular(local) as file:
+            own = hashlib.file_digest(file, kind).hexdigest()
+        if own != digest:
             text = f"'{safe_text(str(local))}' is not the published file: its {kind.upper()} is {own}, not {digest}"
             raise FileRefused(text, hint="remove the file: it is then downloaded again")
     return local
 
 
-def application_tensors(
-    network: Application, arguments: Mapping[str, Any], path: Path
-) -> tuple[dict[str, Tensor], str]:
+def application_tensors(network: Application, settings: Mapping[str, Any], path: Path) -> tuple[dict[str, Tensor], str]:
     """Return the weights of a network in a file of Keras by name, and the file's SHA-256. Raises FileRefused.
 
-    Its layers are matched by name if the file has all their names, else by order, as Keras does.
+    `settings` are arguments of Keras's function. Its layers are matched by name if the file has all their names, else
+    by order, as Keras does.
     """
     if not path.exists():
         raise DataError(f"there is no file '{safe_text(str(path))}'")
-    spec = application_spec(network, arguments)
+    spec = application_spec(network, settings)
     graph, hint = Graph(spec.built), f"'kerascli explain {network.name}' shows the arguments"
-    own = own_layers(spec.model, graph.specs, lasting(graph.weights()))
+    weights = lasting(graph.weights())
+    own = own_layers(spec.model, graph.specs, weights)
+    names = list(dict.fromkeys(layer.path[0] for layer in own))
     with open_weights(path) as file:
-        names = {layer.name for layer in file.layers}
-        layers = [layer for layer in file.layers if not _is_normalization(layer.groups)]
-        by_name = all(layer.name in names for layer in own)
-        if not by_name and len(layers) != len(own):
-            text = (
-                f"'{file.name}' is not of {network.name} with these arguments: it has {counted(len(layers), 'layer')}"
-            )
-            first = f"with weights, the first '{safe_text(file.layers[0].name)}'; expected {len(own)}, '{own[0].name}'"
-            raise FileRefused(f"{text} {first}", hint=hint)
+        layers = {each: group for each, group in file.layers.items() if not file.weight_names(each) <= _STATISTICS}
+        by_name = all(name in file.layers for name in names)
+        if not by_name and len(layers) != len(names):
+            first = safe_text(next(iter(file.layers)))
+            text = f"with weights, the first '{first}'; expected {len(names)}, '{names[0]}'"
+            text = f"with these arguments: it has {counted(len(layers), 'layer')} {text}"
+            raise FileRefused(f"'{file.name}' is not of {network.name} {text}", hint=hint)
         try:
-            tensors = matched_tensors(replace(file, layers=tuple(layers)), own, by_name=by_name)
+            tensors = matched_tensors(file._replace(layers=layers), own, weights, by_name=by_name)
         except FileRefused as refused:
             raise FileRefused([replace(fault, hint=fault.hint or hint) for fault in refused.faults]) from None
-    return tensors, _digest(path, "sha256")
-
-
-def _is_normalization(groups: Mapping[str, Any]) -> bool:
-    names = {path.rpartition("/")[2].partition(":")[0] for paths in groups.values() for path in paths}
-    return bool(names) and names <= _STATISTICS
-
-
-def _digest(path: Path, kind: str) -> str:
-    with open_regular(path) as file:
-        return hashlib.file_digest(file, kind).hexdigest()
+        return tensors, file.digest

@@ -6,7 +6,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
 from kerascli.model.inference.build import build
 from kerascli.model.ir.nodes import Model
@@ -38,18 +37,15 @@ def open_size(model: Model) -> int:
     if all(None not in each.spec.shape for each in model.inputs):
         return _OPEN_SIZES[0]
     for size in _OPEN_SIZES[:-1]:
-        inputs = tuple(replace(each, spec=_known(each.spec, size)) for each in model.inputs)
+        shapes = [tuple(size if own is None else own for own in each.spec.shape) for each in model.inputs]
+        inputs = [replace(i, spec=replace(i.spec, shape=shape)) for i, shape in zip(model.inputs, shapes, strict=True)]
         try:
-            specs = build(replace(model, inputs=inputs)).specs
+            specs = build(replace(model, inputs=tuple(inputs))).specs
         except Invalid:  # such as a window larger than its input
             continue
         if all(0 not in spec.shape for spec in specs.values()):
             return size
     return _OPEN_SIZES[-1]
-
-
-def _known(spec: TensorSpec, size: int) -> TensorSpec:
-    return replace(spec, shape=tuple(size if own is None else own for own in spec.shape))
 
 
 def _limits(model: Model) -> Mapping[str, int]:

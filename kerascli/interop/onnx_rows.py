@@ -26,9 +26,7 @@ def steps_of(pipeline: FittedPipeline, column: str) -> Sequence[FittedStep]:
     """Return the transforms of a column: those of the pipeline, or the column's own in a transform of several
     columns."""
     first = next(iter(pipeline.steps), None)
-    if first is None or not first.transform.takes_columns:
-        return pipeline.steps
-    return first.transform.chains(first.field, first.state)[column]
+    return pipeline.steps if first is None or not first.chains else first.chains[column]
 
 
 def raw_inputs(pipelines: Iterable[FittedPipeline], fields: Mapping[str, Field]) -> dict[str, TensorSpec]:
@@ -62,51 +60,28 @@ def fills_missing(pipeline: FittedPipeline) -> bool:
     return bool(pipeline.steps) and pipeline.steps[0].transform.fills_missing
 
 
-def _module(step: FittedStep) -> nn.Module:
-    return step.transform.module(step.field, step.state, torch.float64, target=False)
+def transformed(step: FittedStep, x: Tensor, refused: list[Tensor], index: int) -> Tensor:
+    """Return the rows (N, *) of a column after its transform number `index`, from 0; numbers of values that are refused
+    are added to `refused`."""
+    transform, field, state = step.transform, step.field, step.state
+    if transform.coded_in_onnx and field.is_text and index:
+        raise NotExportable("its input is not text in an ONNX file, so that no transform can be before it")
+    x = transform.onnx(x, field, state)
+    if step.made.is_text:
+        return x
+    refused += _counts(transform.refusals(x, field, state, target=False))
+    return step.module(x)
 
 
-class Step(nn.Module):
-    """Module of a fitted transform of a column."""
-
-    def __init__(self, step: FittedStep, *, is_first: bool) -> None:
-        super().__init__()
-        self.step, self.is_first = step, is_first
-        self.made = nn.Identity() if step.made.is_text else _module(step)
-
-    def forward(self, x: Tensor, refused: list[Tensor]) -> Tensor:  # (N, *) -> (N, *)
-        """Return the rows transformed; numbers of values that are refused are added to the list `refused`."""
-        transform, field, state = self.step.transform, self.step.field, self.step.state
-        if transform.coded_in_onnx and field.is_text and not self.is_first:
-            raise NotExportable("its input is not text in an ONNX file, so that no transform can be before it")
-        x = transform.onnx(x, field, state)
-        if not self.step.made.is_text:
-            refused += _counts(transform.refusals(x, field, state, target=False))
-        return self.made(x)
-
-
-class JoinedColumns(nn.Module):
-    """Module of a fitted transform of several columns, with the transforms of each."""
-
-    def __init__(self, step: FittedStep) -> None:
-        super().__init__()
-        self.step = step
-        chains = step.transform.chains(step.field, step.state)
-        self.names = list(chains)
-        self.chains = nn.ModuleList(
-            nn.ModuleList(Step(each, is_first=not index) for index, each in enumerate(chain))
-            for chain in chains.values()
-        )
-        self.made = _module(step)
-
-    def forward(self, columns: Mapping[str, Tensor], refused: list[Tensor]) -> Tensor:  # each (N, *) -> (N, size)
-        parts: list[Tensor] = []
-        for name, chain in zip(self.names, self.chains, strict=True):
-            x = columns[name]
-            for step in chain:  # type: ignore[attr-defined]
-                x = step(x, refused)
-            parts.append(self.step.transform.onnx(x, self.step.field, self.step.state))
-        return self.made(*parts)
+def _joined(step: FittedStep, columns: Mapping[str, Tensor], refused: list[Tensor]) -> Tensor:
+    """Return the rows (N, size) that a transform of several columns makes of them, after the transforms of each."""
+    parts: list[Tensor] = []
+    for name, chain in step.chains.items():
+        x = columns[name]
+        for index, each in enumerate(chain):
+            x = transformed(each, x, refused, index)
+        parts.append(step.transform.onnx(x, step.field, step.state))
+    return step.module(*parts)
 
 
 class Prepared(nn.Module):
@@ -118,18 +93,17 @@ class Prepared(nn.Module):
     def __init__(self, pipeline: FittedPipeline) -> None:
         super().__init__()
         self.pipeline = pipeline
-        self.steps = nn.ModuleList(
-            JoinedColumns(step) if step.transform.takes_columns else Step(step, is_first=not index)
-            for index, step in enumerate(pipeline.steps[: pipeline.until])
-        )
+        self.steps = pipeline.steps[: pipeline.until]
+        chains = [each for step in self.steps for chain in step.chains.values() for each in chain]
+        self.transforms = nn.ModuleList(step.module for step in (*self.steps, *chains) if not step.made.is_text)
 
     def forward(self, columns: Mapping[str, Tensor]) -> Tensor:  # each (N, *) -> (N, *)
         """Raises ConfigError for a transform that cannot be exported."""
         refused: list[Tensor] = []
         named, x = self.pipeline.named, self._read(columns, refused)
-        for step, own in zip(self.pipeline.steps, self.steps, strict=False):
+        for index, step in enumerate(self.steps):
             try:
-                x = own(x, refused)
+                x = _joined(step, x, refused) if isinstance(x, dict) else transformed(step, x, refused, index)
             except NotExportable as error:
                 text = f"--preprocessing: {named.section}.{named.name} ({step.transform.component_name}): {error}"
                 raise ConfigError(Fault(text, hint=_HINT)) from None

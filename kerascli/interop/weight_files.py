@@ -2,10 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -14,62 +12,34 @@ from kerascli.foundation.errors import ConfigError, FileRefused, counted, neares
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras.archive import open_arrays
 from kerascli.interop.keras.hdf5 import Hdf5
-from kerascli.interop.keras.places import numbered_groups, weights_by_path
-from kerascli.interop.keras_export.keras_file import ordered
+from kerascli.interop.keras.places import Owner, by_prefix, numbered_groups
 from kerascli.interop.keras_export.keras_graph import keras_graph
-from kerascli.interop.keras_export.keras_nodes import walk
-from kerascli.interop.keras_import.weights import Pairs, in_keras_2_order, listed, tensors, variables
+from kerascli.interop.keras_export.keras_nodes import owners
+from kerascli.interop.keras_import.weights import Pairs, listed, read_weights, tensors, variables
 from kerascli.layers.base import BaseLayer
 from kerascli.model.ir.nodes import Call, Entry, Model
 from kerascli.model.runtime.weights import Weight
 
 _MODEL = "model_weights"
-T = TypeVar("T", Weight, str)
 
 
-@dataclass(frozen=True, slots=True)
-class LayerWeights(Generic[T]):
-    """Weights of a layer, or of a nested or shared model: those to fill, or the paths of their arrays in a file."""
-
-    name: str
-    place: str
-    """Path of the layer's HDF5 group: class and number in Keras 3 (`layers/dense_1`), the layer's name in older
-    files."""
-    groups: Mapping[str, Sequence[T]]
-    """Mapping from a group within the layer to its weights, in order; in files older than Keras 3, the only key is
-    ''; empty for a shared model whose order of layers in Keras is unknown."""
-    inside: "tuple[LayerWeights[T], ...]" = ()
-    """Layers of a nested or shared model, which can be matched by their own names."""
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsFile:
-    """An open Keras weights file; `layers` are its layers that have weights, in the file's order."""
+class WeightsFile(NamedTuple):
+    """An open Keras weights file."""
 
     name: str
     digest: str
     arrays: Hdf5
-    layers: tuple[LayerWeights[str], ...]
-    by_place: bool
-    """True if the file's layers and the model's are matched by class and number (Keras 3), False if by their order."""
+    layers: Mapping[str, str]
+    """Mapping from the name of each layer that has weights to its HDF5 group, in the file's order."""
+    legacy: str | None
+    """Path of the HDF5 group with the layers in Keras 2's layout, in which a model's layers are matched by their order;
+    None for Keras 3's layout, in which they are matched by class and number (`layers/dense_1`)."""
 
-    def pairs(self, own: LayerWeights[Weight], layer: LayerWeights[str]) -> Pairs:
-        """Pair a layer's weights with the file's arrays of `layer`; shapes are not compared. Raises FileRefused."""
-        groups = own.groups if self.by_place else {"": [weight for group in own.groups.values() for weight in group]}
-        pairs: Pairs = []
-        for place, weights in groups.items():
-            paths = layer.groups.get(place, ())
-            if len(paths) != len(weights):
-                where = f"'{safe_text(layer.name)}'"
-                raise FileRefused(
-                    f"layer '{own.name}' has {len(weights)} weights, but {where} in the file has {len(paths)}"
-                )
-            pairs += zip(weights, paths, strict=True) if self.by_place else in_keras_2_order(weights, paths)
-        if more := [place for place in layer.groups if place not in groups]:
-            raise FileRefused(
-                f"the file has weights of '{safe_text(f'{layer.name}/{more[0]}')}' that '{own.name}' lacks"
-            )
-        return pairs
+    def weight_names(self, layer: str) -> set[str]:
+        """Return the names of a layer's weights in Keras 2's layout; the numbers that they have in Keras 3's."""
+        paths = self.arrays.datasets() if self.legacy is None else listed(self.arrays, self.layers[layer])
+        group = f"{self.layers[layer]}/"
+        return {path.rpartition("/")[2].partition(":")[0] for path in paths if path.startswith(group)}
 
 
 def is_weights_only(path: Path) -> bool:
@@ -89,117 +59,112 @@ def open_weights(path: Path) -> Iterator[WeightsFile]:
             raise FileRefused(f"'{name}' is not a weights file of Keras: expected .weights.h5, .h5 or .keras")
         group = _MODEL if any(path.startswith(f"{_MODEL}/") for path in arrays.datasets()) else ""
         names = arrays.texts(group, "layer_names")
-        layers = tuple(_before_keras_3(arrays, group, names) if names else _of_keras_3(arrays))
+        layers = {name: place for name in names if listed(arrays, place := f"{group}/{name}".strip("/"))}
+        if not names:
+            tops = {_top(path) for path in variables(arrays) if path.startswith("layers/")}
+            named = [(arrays.text(f"{top}/vars", "name"), top) for top in sorted(tops, key=_natural_key)]
+            layers = {name or top.partition("/")[2]: top for name, top in named}
         if not layers:
             hint = "only files of Sequential and functional models can be read"
             raise FileRefused(f"'{name}' contains no weights of layers", hint=hint)
-        yield WeightsFile(name, file_digest(path), arrays, layers, by_place=not names)
+        yield WeightsFile(name, file_digest(path), arrays, layers, group if names else None)
 
 
-def matched_tensors(file: WeightsFile, own: Sequence[LayerWeights[Weight]], *, by_name: bool) -> dict[str, Tensor]:
+def matched_tensors(file: WeightsFile, own: list[Owner], weights: list[Weight], *, by_name: bool) -> dict[str, Tensor]:
     """Return the arrays of a weights file by the names of the weights that they are for. Raises as `match`."""
-    pairs, _ = match(file, own, by_name=by_name)
+    pairs, _ = match(file, own, weights, by_name=by_name)
     return {weight.name: values for weight, values in tensors(file.arrays, pairs)}
 
 
-def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Sequence[Weight]) -> list[LayerWeights[Weight]]:
-    """Return the layers of the model to fill that have weights, in Keras's order; each has the HDF5 path that Keras 3
-    gives it.
+def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Iterable[Weight]) -> list[Owner]:
+    """Return the layers of the model to fill that have weights, in Keras's order.
 
-    A model that Keras cannot express is taken in the order of its entries.
+    A model that Keras cannot express is taken in the order of its entries; the place of a layer in a shared model
+    begins with a slash then, since that of the shared model is unknown.
     """
     try:
-        graph = keras_graph(model, specs, name="model", names={}, precision="float32")
+        layers = owners(keras_graph(model, specs, name="model", names={}, precision="float32").layers)
     except ConfigError:
-        return _as_written(model.entries, weights)
-    layers: dict[str, dict[str, list[Weight]]] = {}
-    inside: dict[str, list[LayerWeights[Weight]]] = {}
-    nodes = {place: node for place, _, node in walk(graph.layers)}
-    for path, group in ordered(graph.layers, weights):
-        top, place = _top_and_place(path)
-        layers.setdefault(top, {})[place] = group
-    for place, node in nodes.items():
-        own = [weight for weight in weights if weight.name.startswith(f"{node.ours}/")]
-        if own and node.layer is not None and "/layers/" in place:
-            inner = LayerWeights(node.name, place, weights_by_path(node.layer, node.ours, own))
-            inside.setdefault(_top_and_place(place)[0], []).append(inner)
-    return [LayerWeights(nodes[top].name, top, each, tuple(inside.get(top, ()))) for top, each in layers.items()]
+        layers = _as_written(model.entries)
+    own = by_prefix(weights)
+    return [layer for layer in layers if layer.prefix in own]
 
 
-def match(file: WeightsFile, own: Sequence[LayerWeights[Weight]], *, by_name: bool) -> tuple[Pairs, list[str]]:
+def match(file: WeightsFile, own: list[Owner], weights: list[Weight], *, by_name: bool) -> tuple[Pairs, list[str]]:
     """Pair a model's weights with a file's arrays; if `by_name`, also return the names of the layers that the file
     lacks.
 
     By name, the layers of a shared model that the file lacks are looked up by their own names. Raises FileRefused if
     the layers or their weights do not match, ConfigError if the order of a shared model's layers is unknown.
     """
-    own = _to_match(file, own, by_name=by_name)
-    both = _counterparts(file, own, by_name=by_name)
-    missing = [layer.name for layer, other in both if other is None]
-    if by_name and len(missing) == len(own):
-        close = nearest(own[0].name, [layer.name for layer in file.layers]) or file.layers[0].name
+    layers = _to_match(file, own, by_name=by_name)
+    counterparts = _counterparts(file, layers, by_name=by_name)
+    missing = [name for name in layers if name not in counterparts]
+    if by_name and not counterparts:
+        close = nearest(next(iter(layers)), list(file.layers)) or next(iter(file.layers))
         text = f"no layer of the model has the name of a layer in the file, such as '{safe_text(close)}'"
         raise FileRefused(text, hint=f"its layers: {_listed(file.layers)}")
-    if not by_name and (missing or len(own) != len(file.layers)):
-        ours = f"the model has {counted(len(own), 'layer')} with weights ({_listed(own)})"
+    if not by_name and (missing or len(layers) != len(file.layers)):
+        ours = f"the model has {counted(len(layers), 'layer')} with weights ({_listed(layers)})"
         text = f"{ours}, the file {len(file.layers)} ({_listed(file.layers)})"
         raise FileRefused(text, hint="by name (--by-name, by_name: true), those that both have are loaded")
-    return [pair for layer, other in both if other is not None for pair in file.pairs(layer, other)], missing
+    moved = [_moved(each, other, file.layers[other]) for name, other in counterparts.items() for each in layers[name]]
+    pairs = read_weights(file.arrays, weights, moved, legacy=file.legacy)
+    _refuse_more(file, counterparts.values(), {path for _, path in pairs})
+    return pairs, missing
 
 
-def _to_match(
-    file: WeightsFile, own: Sequence[LayerWeights[Weight]], *, by_name: bool
-) -> Sequence[LayerWeights[Weight]]:
-    """Return a model's layers, by name those of a shared model in place of one whose name the file does not have.
+def _to_match(file: WeightsFile, own: Iterable[Owner], *, by_name: bool) -> dict[str, list[Owner]]:
+    """Return the owners in each layer of a model, by name those of a shared model in place of one whose name the file
+    does not have.
 
     Raises ConfigError if the order of a shared model's layers is unknown and needed.
     """
-    if not by_name:
-        if unordered := [layer.name for layer in own if not layer.groups]:
-            text = f"'{unordered[0]}' is shared in a model that Keras cannot express: its weights cannot be matched"
+    layers: dict[str, list[Owner]] = {}
+    names = {layer.path[0] for layer in own}
+    for layer in own:
+        name, inner = layer.path[0], layer.path[-1]
+        if by_name and name not in file.layers and (inner == name or inner not in names):
+            layers.setdefault(inner, []).append(layer._replace(path=(inner,), place=""))
+        elif not layer.place.startswith("/") or (by_name and name not in file.layers):
+            layers.setdefault(name, []).append(layer)
+        else:
+            text = f"'{name}' is shared in a model that Keras cannot express: its weights cannot be matched"
             raise ConfigError(text, hint="by name (--by-name, by_name: true), they can")
-        return own
-    theirs, ours = {layer.name for layer in file.layers}, {layer.name for layer in own}
-    inside = {each.name: [inner for inner in each.inside if inner.name not in ours] for each in own}
-    return [each for layer in own for each in ([layer] if layer.name in theirs else inside[layer.name] or [layer])]
+    return layers
 
 
-def _counterparts(
-    file: WeightsFile, own: Sequence[LayerWeights[Weight]], *, by_name: bool
-) -> list[tuple[LayerWeights[Weight], LayerWeights[str] | None]]:
-    """Return each layer of the model with the file's layer of its name, of its place or in its position; or None."""
-    if not by_name and not file.by_place:
-        return [*zip(own, file.layers, strict=False)]
-    key = attrgetter("name" if by_name else "place")
-    theirs = {key(layer): layer for layer in reversed(file.layers)}
-    return [(layer, theirs.get(key(layer))) for layer in own]
+def _counterparts(file: WeightsFile, layers: Mapping[str, Sequence[Owner]], *, by_name: bool) -> dict[str, str]:
+    """Return the name of the file's layer of the same name, place or position for each layer of the model that has
+    one."""
+    if by_name:
+        return {name: name for name in layers if name in file.layers}
+    if file.legacy is not None:
+        return dict(zip(layers, file.layers, strict=False))
+    by_place = {place: name for name, place in file.layers.items()}
+    return {name: by_place[top] for name, own in layers.items() if (top := _top(own[0].place)) in by_place}
 
 
-def _listed(layers: Sequence[LayerWeights[Weight]] | Sequence[LayerWeights[str]]) -> str:
-    return ", ".join(safe_text(layer.name) for layer in layers[:20])
+def _moved(layer: Owner, name: str, group: str) -> Owner:
+    """Return a layer with the path and the place that it has in the file, in the layer or model `name`."""
+    return layer._replace(path=(name, *layer.path[1:]), place="/".join([group, *layer.place.split("/")[2:]]))
 
 
-def _top_and_place(group: str) -> tuple[str, str]:
-    """Return an HDF5 group of Keras 3 in two: the layer's, such as `layers/lstm_1`, and the path in it."""
-    parts = group.split("/")
-    return "/".join(parts[:2]), "/".join(parts[2:])
+def _refuse_more(file: WeightsFile, layers: Iterable[str], paths: set[str]) -> None:
+    """Raise FileRefused if the file has other arrays than `paths` in its layers."""
+    groups = {file.layers[layer] for layer in layers}
+    for group, numbered in variables(file.arrays).items():
+        if _top(group) in groups and not paths.issuperset(numbered.values()):
+            raise FileRefused(f"the file has weights of '{safe_text(group)}' that the model lacks")
 
 
-def _of_keras_3(arrays: Hdf5) -> Iterable[LayerWeights[str]]:
-    groups: dict[str, dict[str, list[str]]] = {}
-    for group, numbered in variables(arrays).items():
-        top, place = _top_and_place(group)
-        if top.startswith("layers/"):
-            groups.setdefault(top, {})[place] = [path for _, path in sorted(numbered.items())]
-    for top, places in sorted(groups.items(), key=lambda item: _natural_key(item[0])):
-        yield LayerWeights(arrays.text(f"{top}/vars", "name") or top.partition("/")[2], top, places)
+def _top(place: str) -> str:
+    """Return the HDF5 group of the whole model's layer that a group of Keras 3 is in: `layers/lstm_1`."""
+    return "/".join(place.split("/")[:2])
 
 
-def _before_keras_3(arrays: Hdf5, group: str, names: Sequence[str]) -> Iterable[LayerWeights[str]]:
-    for name in names:
-        place = f"{group}/{name}".strip("/")
-        if paths := listed(arrays, place):
-            yield LayerWeights(name, place, {"": paths})
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(safe_text(name) for name in [*names][:20])
 
 
 def _natural_key(place: str) -> tuple[str, int]:
@@ -208,20 +173,20 @@ def _natural_key(place: str) -> tuple[str, int]:
     return (base, int(number)) if number.isdecimal() else (place, 0)
 
 
-def _as_written(entries: Iterable[Entry], weights: Sequence[Weight]) -> list[LayerWeights[Weight]]:
-    layers: dict[str, tuple[str, BaseLayer, list[Weight]]] = {}
-    shared: dict[str, LayerWeights[Weight]] = {}
+def _as_written(entries: Iterable[Entry]) -> list[Owner]:
+    layers: dict[str, BaseLayer] = {}
+    shared: dict[str, list[Owner]] = {}
     for entry in entries:
         if isinstance(entry, Call) and entry.of.layer is None:
-            inside = tuple(_as_written(entry.of.entries, weights))
-            shared[entry.of.weights] = LayerWeights(entry.of.name, "", {}, inside)
-            continue
-        node = entry.nodes[0] if isinstance(entry, Call) else entry
-        own = [weight for weight in weights if weight.name.startswith(f"{node.weights_name}/")]
-        if own:
-            layers.setdefault(node.weights_name, (node.weights_name.rpartition("/")[2], node.layer, own))
-    places = numbered_groups(type(layer).__name__ for _, layer, _ in layers.values())
+            inside = _as_written(entry.of.entries)
+            shared[entry.of.weights] = [
+                each._replace(path=(entry.of.name, *each.path), place=f"/{each.place}") for each in inside
+            ]
+        else:
+            node = entry.nodes[0] if isinstance(entry, Call) else entry
+            layers.setdefault(node.weights_name, node.layer)
+    places = numbered_groups(type(layer).__name__ for layer in layers.values())
     return [
-        LayerWeights(name, f"layers/{place}", weights_by_path(layer, prefix, own))
-        for place, (prefix, (name, layer, own)) in zip(places, layers.items(), strict=True)
-    ] + [each for each in shared.values() if each.inside]
+        Owner((prefix.rpartition("/")[2],), f"layers/{place}", prefix, layer)
+        for place, (prefix, layer) in zip(places, layers.items(), strict=True)
+    ] + [each for inside in shared.values() for each in inside]

@@ -19,15 +19,7 @@ from pydantic_core import core_schema
 from kerascli.foundation.errors import Fault, Path, a_or_an, nearest, show
 from kerascli.language.foreign_words import NOTHING
 from kerascli.language.kinds import KINDS, plural
-from kerascli.language.wording import (
-    fault_list,
-    line_to_write,
-    list_to_write,
-    named_here,
-    number_hint,
-    simple,
-    snake_case,
-)
+from kerascli.language.wording import fault_list, line_to_write, list_to_write, named_here, number_hint, snake_case
 
 
 class Component(BaseModel):
@@ -132,7 +124,7 @@ class Names:
         if written in NOTHING:
             return Fault(f"there is no {self.kind} '{written}'", path, at, hint="write null")
         foreign, is_call, rest = written.partition("(") if written.endswith(")") else (written, "", "")
-        name = named_here(self.kind, foreign) or self.find(simple(foreign))
+        name = named_here(self.kind, foreign) or self.find(foreign.rpartition(".")[2])
         if name is not None:
             meant = "; settings are not written in parentheses" if is_call else f"; did you mean '{name}'?"
             arguments = arguments if not is_call else None if rest == ")" else ...

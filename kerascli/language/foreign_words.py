@@ -3,15 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-_LAYERS = {
-    "dense": "linear hidden hiddenlayer fullyconnected fc "
-    "mlpclassifier mlpregressor linearregression logisticregression",
-    "layer_normalization": "layernorm",
-    "group_normalization": "groupnorm",
-    "up_sampling_2d": "upsample",
-    "reshape": "unflatten",
-    "batch_normalization": "batchnorm1d batchnorm2d batchnorm3d",
-}
 _LAYERS_OF_RANK = {
     "max_pooling_{n}d": "maxpool{n}d",
     "average_pooling_{n}d": "avgpool{n}d",
@@ -21,25 +12,38 @@ _LAYERS_OF_RANK = {
     "spatial_dropout_{n}d": "dropout{n}d",
     "zero_padding_{n}d": "zeropad{n}d",
 }
-_LOSSES = {
-    "sparse_categorical_crossentropy": "crossentropyloss nllloss",
-    "binary_crossentropy": "bceloss bcewithlogitsloss",
-    "mean_squared_error": "mseloss",
-    "mean_absolute_error": "l1loss",
-    "huber": "smoothl1loss huberloss",
-    "kl_divergence": "kldivloss",
-    "poisson": "poissonnllloss",
-    "crossentropy": "logloss",
-}
-_METRICS = {"accuracy": "accuracyscore", "auc": "rocauc rocaucscore averageprecisionscore", "f1_score": "f1"}
-_TRANSFORMS = {
-    "normalization": "standardscaler",
-    "rescaling": "minmaxscaler totensor",
-    "string_lookup": "labelencoder ordinalencoder onehotencoder",
-    "to_categorical": "labelbinarizer",
-    "impute": "simpleimputer",
-    "discretization": "kbinsdiscretizer",
-    "text_vectorization": "countvectorizer tfidfvectorizer",
+_WORDS: Mapping[str, Mapping[str, str]] = {
+    "layer": {
+        "dense": "linear hidden hiddenlayer fullyconnected fc "
+        "mlpclassifier mlpregressor linearregression logisticregression",
+        "layer_normalization": "layernorm",
+        "group_normalization": "groupnorm",
+        "up_sampling_2d": "upsample",
+        "reshape": "unflatten",
+        "batch_normalization": "batchnorm1d batchnorm2d batchnorm3d",
+        **{name.format(n=n): word.format(n=n) for name, word in _LAYERS_OF_RANK.items() for n in (1, 2, 3)},
+    },
+    "loss": {
+        "sparse_categorical_crossentropy": "crossentropyloss nllloss",
+        "binary_crossentropy": "bceloss bcewithlogitsloss",
+        "mean_squared_error": "mseloss",
+        "mean_absolute_error": "l1loss",
+        "huber": "smoothl1loss huberloss",
+        "kl_divergence": "kldivloss",
+        "poisson": "poissonnllloss",
+        "crossentropy": "logloss",
+    },
+    "metric": {"accuracy": "accuracyscore", "auc": "rocauc rocaucscore averageprecisionscore", "f1_score": "f1"},
+    "transform": {
+        "normalization": "standardscaler",
+        "rescaling": "minmaxscaler totensor",
+        "string_lookup": "labelencoder ordinalencoder onehotencoder",
+        "to_categorical": "labelbinarizer",
+        "impute": "simpleimputer",
+        "discretization": "kbinsdiscretizer",
+        "text_vectorization": "countvectorizer tfidfvectorizer",
+    },
+    "activation": {"sigmoid": "logistic", "linear": "identity"},
 }
 
 
@@ -48,14 +52,7 @@ def _by_word(words: Mapping[str, str]) -> dict[str, str]:
     return {word: name for name, several in words.items() for word in several.split()}
 
 
-_OF_RANK = {name.format(n=n): word.format(n=n) for name, word in _LAYERS_OF_RANK.items() for n in (1, 2, 3)}
-NAMES: Mapping[str, Mapping[str, str]] = {
-    "layer": _by_word({**_LAYERS, **_OF_RANK}),
-    "loss": _by_word(_LOSSES),
-    "metric": _by_word(_METRICS),
-    "transform": _by_word(_TRANSFORMS),
-    "activation": {"logistic": "sigmoid", "identity": "linear"},
-}
+NAMES: Mapping[str, Mapping[str, str]] = {kind: _by_word(words) for kind, words in _WORDS.items()}
 """Mapping from kind of component (`layer` ...) to a mapping from a name in another library (lower case, no underscores)
 to kerascli's name."""
 
@@ -98,40 +95,34 @@ required ones."""
 INPUT_SIZES = frozenset({"layernorm", "batchnorm1d", "batchnorm2d", "batchnorm3d"})
 """Classes of PyTorch (lower case, no underscores) whose first argument is the size of the input, which is inferred."""
 
-KEYS: Mapping[str, str] = _by_word(
-    {
-        "learning_rate": "lr learning_rate_init",
-        "epsilon": "eps",
-        "beta_1": "betas",
-        "use_bias": "bias",
-        "filters": "out_channels",
-        "units": "out_features hidden_size hidden neurons hidden_layer_sizes",
-        "groups": "num_groups",
-        "input_dim": "num_embeddings",
-        "output_dim": "embedding_dim",
-        "pool_size": "kernel_size",
-        "num_bins": "n_bins",
-        "strides": "stride",
-        "dilation_rate": "dilation",
-        "rate": "p",
-        "key_dim": "embed_dim",
-        "epochs": "nb_epoch num_epochs n_epochs max_iter",
-        "seed": "random_state",
-        "validation_split": "test_size validation_fraction",
-    }
-)
+KEYS: Mapping[str, str] = _by_word({
+    "learning_rate": "lr learning_rate_init",
+    "epsilon": "eps",
+    "beta_1": "betas",
+    "use_bias": "bias",
+    "filters": "out_channels",
+    "units": "out_features hidden_size hidden neurons hidden_layer_sizes",
+    "groups": "num_groups",
+    "input_dim": "num_embeddings",
+    "output_dim": "embedding_dim",
+    "pool_size": "kernel_size",
+    "num_bins": "n_bins",
+    "strides": "stride",
+    "dilation_rate": "dilation",
+    "rate": "p",
+    "key_dim": "embed_dim",
+    "epochs": "nb_epoch num_epochs n_epochs max_iter",
+    "seed": "random_state",
+    "validation_split": "test_size validation_fraction",
+})  # fmt: skip
 """Mapping from the name of an argument in another library to kerascli's name."""
 
 NOTHING = frozenset({"None", "NULL", "nil", "NA", "undefined"})
 """Words for null in other languages (`None`, `NULL` ...), which a config reads as text."""
 
-INFERRED = "the size of its input is inferred"
+_SIZES_OF_INPUTS = ("in_channels", "in_features", "input_size", "num_features", "normalized_shape")
 NEEDLESS: Mapping[str, str] = {
-    "in_channels": INFERRED,
-    "in_features": INFERRED,
-    "input_size": INFERRED,
-    "num_features": INFERRED,
-    "normalized_shape": INFERRED,
+    **dict.fromkeys(_SIZES_OF_INPUTS, "the size of its input is inferred"),
     "batch_first": "the batch is always the first axis",
     "num_layers": "write the layer as often as it is stacked",
     "bidirectional": "wrap the layer: bidirectional: {layer: {lstm: 64}}",

@@ -1,12 +1,10 @@
 """Kinds of components (layers, losses ...): where each has its registry, and where and how a config writes one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """Kind of component, such as the losses."""
 
     home: str

@@ -103,9 +103,8 @@ def meant_keys(cls: type[BaseSection], written: Mapping[Any, Any]) -> set[str]:
 
 def key_faults(cls: type[BaseSection], written: Iterable[Any], path: Path, title: str | None = None) -> list[Fault]:
     """Return a config error for every key of the mapping `written` that the section class does not have."""
-    return unknown_keys(
-        written, key_names(cls), cls.title if title is None else title, path, cls.key_noun, cls.key_list
-    )
+    title = cls.title if title is None else title
+    return unknown_keys(written, key_names(cls), title, path, cls.key_noun, cls.key_list)
 
 
 def unknown_keys(

@@ -96,7 +96,8 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
         return Fault(f"{name}: expected {_KINDS[kind]}, got {show(value)}", path, hint=hint)
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        text = f"{name}: must be {words} {_number(context[key])}, got {show(value)}"
+        limit = int(context[key]) if float(context[key]).is_integer() else context[key]
+        text = f"{name}: must be {words} {limit}, got {show(value)}"
         return Fault(text, path, hint=_bound_hint(key, context[key], value))
     if kind == "invalid_key":
         return Fault(f"expected the name of an argument, got {show(value)}", path, "key", hint="write name: value")
@@ -139,11 +140,8 @@ def describe_missing(names: list[str], path: Path, owner: type[BaseModel]) -> Fa
 
 
 def _title(owner: type[BaseModel]) -> str:
-    return (
-        getattr(owner, "component_name", "")
-        or getattr(owner, "title", "")
-        or owner.__name__.removesuffix("Spec").lower()
-    )
+    named = getattr(owner, "component_name", "") or getattr(owner, "title", "")
+    return named or owner.__name__.removesuffix("Spec").lower()
 
 
 def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
@@ -246,12 +244,9 @@ def unknown_key(
 
 def _bound_hint(bound: str, limit: float, value: Any) -> str | None:
     """Return a hint to write a fraction (0.2) in place of a percentage (20), if the limit is 1; else None."""
+    is_share = bound in {"lt", "le"} and limit == 1
     is_percentage = isinstance(value, int | float) and value == value // 1 and 5 <= value <= 100
-    return (
-        f"a share, not a percentage: write {value / 100:g}"
-        if bound in {"lt", "le"} and limit == 1 and is_percentage
-        else None
-    )
+    return f"a share, not a percentage: write {value / 100:g}" if is_share and is_percentage else None
 
 
 _ARITHMETIC = re.compile(r"[\d.()]+(\s*(\*\*|[-+*/])\s*[\d.()]+)+\Z")
@@ -299,10 +294,6 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _number(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
 def _literals(expected: str) -> list[str]:
     return [word.strip().strip("'") for word in expected.replace(" or ", ", ").split(",")]
 
@@ -311,16 +302,9 @@ def _example(owner: type[BaseModel], field: str) -> str:
     annotation = owner.model_fields[field].annotation if field in owner.model_fields else None
     members = typing.get_args(annotation) or (annotation,)
     words = [word for member in members for word in (member, *typing.get_args(member)) if isinstance(word, str)]
-    if words:
-        return words[0]
-    if int in members:
-        return "64"
-    if float in members:
-        return "0.5"
-    return "..."
+    return words[0] if words else "64" if int in members else "0.5" if float in members else "..."
 
 
 def snake_case(name: str) -> str:
     """Return a class name in snake case: MaxPooling2D -> max_pooling_2d, LSTM -> lstm, AdamW -> adam_w."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
-    return words.lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -102,7 +102,7 @@ class BaseLayer(Component):
     row_independent: ClassVar[bool] = False
     """True: a row's result is independent of other rows and of random numbers, so batches may be joined."""
     loops: ClassVar[bool] = False
-    """True: on the CPU a call runs as many operations as a sequence has steps: too many to trace."""
+    """True: on the CPU a call runs some operations for each step of a sequence: tracing takes as many times as long."""
     call_arguments: ClassVar[Mapping[str, CallArgument]] = {}
     """Arguments of the layer's call (such as `mask`) that a config may set in the layer's node; the module's forward
     takes them by name."""

@@ -1,6 +1,7 @@
 """Operations of linear algebra; all axes before the last two are batch axes of matrices."""
 
 import string
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -137,12 +138,10 @@ def corrcoef(x: Tensor) -> Tensor:
 
 
 @op()
-def correlate(x1: Tensor, x2: Tensor, mode: str = "valid") -> Tensor:
+def correlate(x1: Tensor, x2: Tensor, mode: Literal["valid", "same", "full"] = "valid") -> Tensor:
     """Compute the cross-correlation of two vectors; mode: 'valid', 'same' or 'full'."""
     if x1.ndim != 1 or x2.ndim != 1:
         raise ArgumentError("correlate needs two vectors")
-    if mode not in {"valid", "same", "full"}:
-        raise ArgumentError(f"correlate: mode: expected 'valid', 'same' or 'full', got '{mode}'", "mode")
     dtype = torch.promote_types(as_float(x1).dtype, as_float(x2).dtype)
     around = x2.shape[0] - 1
     whole = F.conv1d(F.pad(x1.to(dtype), (around, around)).view(1, 1, -1), x2.to(dtype).view(1, 1, -1)).view(-1)

@@ -6,14 +6,14 @@ import inspect
 import operator
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 import torch
 from torch import Tensor
 
-from kerascli.foundation.errors import counted, nearest, show, suggestion
+from kerascli.foundation.errors import counted, nearest, one_of, show, suggestion
+from kerascli.language.expressions.suggestions import DTYPES
 
 Number = int | float | bool
 Value = Tensor | Number
@@ -39,8 +39,7 @@ class ArgumentError(ValueError):
         self.named = named
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(NamedTuple):
     """Tensor operation that formulas can call: a function with its name, parameters and description.
 
     With `makes`, it creates a tensor without tensor arguments, and is passed `device`. With `widens`, torch lacks
@@ -63,11 +62,11 @@ class Op:
     def bind(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
         """Return a mapping from parameter names to a call's arguments; the arguments of `*x` are a list. Raises
         ArgumentError."""
-        bound = self._in_order(arguments)
+        kinds = {p.kind: name for name, p in self.parameters.items()}
         names = [name for name, p in self.parameters.items() if p.kind not in VARIADIC]
-        takes_any = any(p.kind is p.VAR_KEYWORD for p in self.parameters.values())
+        bound = self._in_order(arguments, names, kinds.get(inspect.Parameter.VAR_POSITIONAL))
         for name, value in keywords.items():
-            if name not in names and not takes_any:
+            if name not in names and inspect.Parameter.VAR_KEYWORD not in kinds:
                 meant = suggestion(name, names) or f"; it takes {', '.join(names)}"
                 raise ArgumentError(f"{self.name} has no argument '{name}'{meant}", name, named=True)
             if name in bound:
@@ -78,14 +77,12 @@ class Op:
             raise ArgumentError(f"{self.name} needs {' and '.join(repr(n) for n in missing)}")
         return bound
 
-    def _in_order(self, arguments: Sequence[Any]) -> dict[str, Any]:
-        """Return a mapping from parameter names to the arguments of a call that have no name."""
-        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        first = [name for name, p in self.parameters.items() if p.kind in kinds]
+    def _in_order(self, arguments: Sequence[Any], names: Sequence[str], rest: str | None) -> dict[str, Any]:
+        """Return the arguments without names by parameter; those of the parameter `rest` (`*x`) are a list."""
+        first = [name for name in names if self.parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY]
         bound = dict(zip(first, arguments, strict=False))
-        rest = [name for name, p in self.parameters.items() if p.kind is p.VAR_POSITIONAL]
-        if rest:
-            bound[rest[0]] = list(arguments[len(first) :])
+        if rest is not None:
+            bound[rest] = list(arguments[len(first) :])
         elif len(arguments) > len(first):
             text = f"{self.name} takes at most {counted(len(first), 'argument')} ({', '.join(first)})"
             raise ArgumentError(f"{text}, got {len(arguments)}", len(first))
@@ -132,7 +129,7 @@ class Op:
             raise ArgumentError(f"{self.name}: expected a tensor or a number, got {describe(value)}")
         if kind in _KEPT:
             return value if isinstance(value, _KEPT[kind]) else as_tensor(value, device)
-        fits, words = _CHECKS[kind]
+        fits, words = _CHECKS.get(kind) or _check_of_words(get_args(kind))
         if not fits(value):
             two = self.name in {"max", "min"} and isinstance(value, Tensor)
             meant = f"; of two tensors write {self.name}imum(a, b)" if two else ""
@@ -174,6 +171,11 @@ def _are_whole(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_whole, value))
 
 
+def _check_of_words(words: tuple[str | None, ...]) -> tuple[Callable[[Any], bool], str]:
+    """Return the check of an argument whose type is a `Literal` of these words, and the words for messages."""
+    return lambda v: isinstance(v, str | None) and v in words, one_of([f"'{word}'" for word in words if word])
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -188,7 +190,6 @@ _CHECKS: dict[Any, tuple[Callable[[Any], bool], str]] = {
     float: (_is_number, "a number"),
     bool: (lambda v: isinstance(v, bool), "true or false"),
     str: (lambda v: isinstance(v, str), "a text in quotes"),
-    Axes: (lambda v: _is_whole(v) or _are_whole(v), "an axis or a list of axes"),
     Sizes: (_are_whole, "a list of integers"),
     list | int: (lambda v: isinstance(v, list) or _is_whole(v), "an integer or a list"),
     int | Sizes: (lambda v: _is_whole(v) or _are_whole(v), "an integer or a list of integers"),
@@ -228,17 +229,12 @@ def as_tensor(value: Any, device: torch.device) -> Tensor:
 
 def dtype_of(name: str | None) -> torch.dtype:
     """Return the torch dtype for a Keras dtype name; None: the dtype of the model's weights. Raises ArgumentError."""
-    if name is None or name == "float":
+    if name in {None, "float", "float32"}:  # the default float dtype is that of the weights
         return torch.get_default_dtype()
-    dtype = getattr(torch, {"int": "int32"}.get(name, name), None)
+    dtype = getattr(torch, {"int": "int32"}.get(str(name), str(name)), None)
     if not isinstance(dtype, torch.dtype):
-        raise ArgumentError(f"there is no dtype '{name}'{suggestion(name, _DTYPES)}")
-    if name == "float32":  # the default float dtype is that of the weights
-        return torch.get_default_dtype()
+        raise ArgumentError(f"there is no dtype '{name}'{suggestion(str(name), DTYPES)}")
     return dtype
-
-
-_DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloat16", "float32", "float64")
 
 
 def as_float(x: Tensor) -> Tensor:
@@ -274,13 +270,12 @@ class Ops:
         for name in (operation.name, *aliases):
             assert name not in self._ops, f"two operations called '{name}'"
             alias_of = None if name == operation.name else operation.name
-            self._ops[name] = replace(operation, name=name, alias_of=alias_of)
+            self._ops[name] = operation._replace(name=name, alias_of=alias_of)
 
     def load(self) -> None:
         if not self._loaded:
             self._loaded = True
-            package = importlib.import_module("kerascli.ops")
-            for info in pkgutil.iter_modules(package.__path__, "kerascli.ops."):
+            for info in pkgutil.iter_modules(importlib.import_module("kerascli.ops").__path__, "kerascli.ops."):
                 importlib.import_module(info.name)
 
     def find(self, name: str) -> Op | None:
@@ -348,16 +343,15 @@ def table(
 
 
 def _parameters(written: str) -> Iterator[inspect.Parameter]:
-    """Yield the parameters of a signature such as `x, k = 0, axis: Axes = None`; with `, /`, all positional-only."""
-    place = inspect.Parameter.POSITIONAL_ONLY if written.endswith(", /") else inspect.Parameter.POSITIONAL_OR_KEYWORD
-    for part in written.removesuffix(", /").split(", "):
+    """Yield the parameters of a signature such as `x, k = 0, axis: Axes = None`."""
+    for part in written.split(", "):
         name, _, default = part.partition(" = ")
         name, _, words = name.partition(": ")
         value = ast.literal_eval(default) if default else inspect.Parameter.empty
         kind: Any = type(value) if default else Tensor
         if words:
             kind = reduce(operator.or_, [_TYPES[word] for word in words.split(" | ")])
-        yield inspect.Parameter(name, place, default=value, annotation=kind)
+        yield inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value, annotation=kind)
 
 
 def _with_torch_arguments(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> Callable[..., Any]:

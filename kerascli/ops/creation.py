@@ -5,6 +5,7 @@ Random numbers are drawn in training and also in inference; they are keyed, so t
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -88,61 +89,42 @@ def arange(
     return torch.arange(first, last, 1 if step is None else step, dtype=kind, device=device)
 
 
-@op()
-def linspace(
-    start: float, stop: float, num: int = 50, endpoint: bool = True, *, dtype: str | None = None, device: torch.device
-) -> Tensor:
-    """Create `num` evenly spaced numbers from start to stop, inclusive unless endpoint is false."""
+def _linspace(start: float, stop: float, num: int, endpoint: bool, dtype: Any, device: torch.device) -> Tensor:
     last = stop if endpoint else stop - (stop - start) / max(num, 1)
-    return torch.linspace(start, last, num, dtype=dtype_of(dtype), device=device)
+    return torch.linspace(start, last, num, dtype=_float_dtype(dtype), device=device)
 
 
-@op()
-def logspace(
-    start: float, stop: float, num: int = 50, endpoint: bool = True, base: float = 10, dtype: str | None = None,
-    *, device: torch.device,
-) -> Tensor:  # fmt: skip
-    """Create numbers evenly spaced on a log scale: base ** linspace(start, stop)."""
-    return base ** linspace(start, stop, num, endpoint, dtype=dtype, device=device)
-
-
-@op()
-def geomspace(
-    start: float, stop: float, num: int = 50, endpoint: bool = True, *, dtype: str | None = None, device: torch.device
-) -> Tensor:
-    """Create `num` numbers from start to stop in geometric progression."""
-    return logspace(math.log10(start), math.log10(stop), num, endpoint, dtype=dtype, device=device)
-
-
-def _like(shape: int | Sizes, dtype: str | None, device: torch.device) -> Tensor:
+def _like(shape: int | Sizes, dtype: torch.dtype | None, device: torch.device) -> Tensor:
     """Return a tensor that takes no memory, from which random tensors get their shape, dtype and device."""
-    return torch.empty((), dtype=dtype_of(dtype), device=device).expand(_sizes(shape))
+    return torch.empty((), dtype=_float_dtype(dtype), device=device).expand(_sizes(shape))
 
 
-@op()
-def random_normal(
-    shape: int | Sizes, mean: Value = 0.0, stddev: Value = 1.0, dtype: str | None = None, *, device: torch.device
-) -> Tensor:
-    """Draw normally distributed numbers; the shape includes the batch axis, as in random_normal(shape(x))."""
-    return draws.normal(_like(shape, dtype, device)) * stddev + mean
-
-
-@op()
-def random_truncated_normal(
-    shape: int | Sizes, mean: Value = 0.0, stddev: Value = 1.0, dtype: str | None = None, *, device: torch.device
-) -> Tensor:
-    """Draw normally distributed numbers truncated to two standard deviations from the mean."""
+def _truncated(like: Tensor) -> Tensor:
     edge = math.erf(2 / math.sqrt(2))
-    inner = draws.uniform(_like(shape, dtype, device), -edge, edge)
-    return inner.erfinv() * math.sqrt(2) * stddev + mean
+    return draws.uniform(like, -edge, edge).erfinv() * math.sqrt(2)
 
 
-@op()
-def random_uniform(
-    shape: int | Sizes, minval: Value = 0.0, maxval: Value = 1.0, dtype: str | None = None, *, device: torch.device
-) -> Tensor:
-    """Draw uniformly distributed numbers from minval to maxval, exclusive."""
-    return draws.uniform(_like(shape, dtype, device)) * (maxval - minval) + minval
+_SPACED = "start: float, stop: float, num = 50, endpoint = True"
+_NORMAL = "(shape: int | Sizes, mean: Value = 0.0, stddev: Value = 1.0, dtype: str | None = None)"
+table({
+    f"linspace({_SPACED}, dtype: str | None = None)": (_linspace,
+        "Create `num` evenly spaced numbers from start to stop, inclusive unless endpoint is false."),
+    f"logspace({_SPACED}, base: float = 10, dtype: str | None = None)": (
+        lambda a, b, num, endpoint, base, dtype, device: base ** _linspace(a, b, num, endpoint, dtype, device),
+        "Create numbers evenly spaced on a log scale: base ** linspace(start, stop)."),
+    f"geomspace({_SPACED}, dtype: str | None = None)": (
+        lambda a, b, num, end, dtype, device: 10 ** _linspace(math.log10(a), math.log10(b), num, end, dtype, device),
+        "Create `num` numbers from start to stop in geometric progression."),
+    f"random_normal{_NORMAL}": (
+        lambda shape, mean, stddev, dtype, device: draws.normal(_like(shape, dtype, device)) * stddev + mean,
+        "Draw normally distributed numbers; the shape includes the batch axis, as in random_normal(shape(x))."),
+    f"random_truncated_normal{_NORMAL}": (
+        lambda shape, mean, stddev, dtype, device: _truncated(_like(shape, dtype, device)) * stddev + mean,
+        "Draw normally distributed numbers truncated to two standard deviations from the mean."),
+    "random_uniform(shape: int | Sizes, minval: Value = 0.0, maxval: Value = 1.0, dtype: str | None = None)": (
+        lambda shape, low, high, dtype, device: draws.uniform(_like(shape, dtype, device)) * (high - low) + low,
+        "Draw uniformly distributed numbers from minval to maxval, exclusive."),
+}, makes=True)  # fmt: skip
 
 
 @op()
@@ -159,7 +141,7 @@ def random_randint(
 @op()
 def random_bernoulli(shape: int | Sizes, p: Value = 0.5, dtype: str | None = None, *, device: torch.device) -> Tensor:
     """Draw 1 with probability p, else 0."""
-    like = _like(shape, dtype, device)
+    like = _like(shape, dtype_of(dtype), device)
     if isinstance(p, Tensor):
         return (draws.uniform(like) < p).to(like.dtype)
     if not 0 <= p <= 1:

@@ -19,7 +19,7 @@ table({
     "negative": (torch.neg, "Compute -x."),
     "square": (torch.square, "Compute x ** 2."),
     "cbrt": (lambda x: x.sign() * x.abs() ** (1 / 3), "Compute the cube root of each element."),
-}, "x, /")  # fmt: skip
+})  # fmt: skip
 table({
     "sqrt": (torch.sqrt, "Compute the square root of each element."),
     "rsqrt": (torch.rsqrt, "Compute the reciprocal square root, 1 / sqrt(x)."),
@@ -62,7 +62,7 @@ table({
     "logical_not": (torch.logical_not, "Return the logical negation: True for each element that is False or 0."),
     "bitwise_not|bitwise_invert": (lambda x: torch.bitwise_not(wide(x)), "Invert the bits of each element."),
     "stop_gradient": (torch.detach, "Return the same values without their gradient."),
-}, "x, /", keeps_integers=True)  # fmt: skip
+}, keeps_integers=True)  # fmt: skip
 
 
 def _floor_divide(x1: Tensor, x2: Value) -> Tensor:
@@ -168,12 +168,12 @@ def _bitwise(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 table(
     {row: (_binary(row.partition("|")[0], function), meaning) for row, (function, meaning) in _PAIRS.items()},
-    "x1: Value, x2: Value, /",
+    "x1: Value, x2: Value",
     keeps_integers=True,
 )
 table(
     {row: (_bitwise(function), meaning) for row, (function, meaning) in _BITS.items()},
-    "x: Value, y: Value, /",
+    "x: Value, y: Value",
     keeps_integers=True,
 )
 
@@ -184,8 +184,7 @@ def _is_close(x1: Tensor, x2: Tensor, *settings: Any) -> Tensor:
 
 
 def _divide_no_nan(x1: Tensor, x2: Tensor) -> Tensor:
-    safe = torch.where(x2 == 0, torch.ones_like(x2), x2)
-    return torch.where(x2 == 0, 0.0, x1 / safe)
+    return torch.where(x2 == 0, 0.0, x1 / torch.where(x2 == 0, torch.ones_like(x2), x2))
 
 
 def _where(condition: Tensor, x1: Value, x2: Value) -> Tensor:

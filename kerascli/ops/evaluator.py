@@ -8,20 +8,10 @@ from torch import Tensor
 
 from kerascli.foundation.errors import first_line
 from kerascli.foundation.shapes import MAX_VALUES, show_shape
+from kerascli.language.expressions import tree as syntax
 from kerascli.language.expressions.numbers import FUNCTIONS, Evaluator
 from kerascli.language.expressions.suggestions import FUNCTIONS_OF_TENSORS
-from kerascli.language.expressions.tree import (
-    Binary,
-    Call,
-    Comparison,
-    Conditional,
-    Everything,
-    ExpressionError,
-    Index,
-    Node,
-    Slice,
-    Unary,
-)
+from kerascli.language.expressions.tree import ExpressionError, Node
 from kerascli.ops.base import OPS, ArgumentError, as_tensor, describe
 
 OPERATORS = {
@@ -35,7 +25,7 @@ _GROWTH = 64
 inputs."""
 
 
-def at_argument(error: ArgumentError, node: Call) -> ExpressionError:
+def at_argument(error: ArgumentError, node: syntax.Call) -> ExpressionError:
     """Convert a call's ArgumentError to an ExpressionError with the faulty argument's position in the expression."""
     place: Node = node
     if isinstance(error.argument, int) and error.argument < len(node.arguments):
@@ -49,25 +39,28 @@ def at_argument(error: ArgumentError, node: Call) -> ExpressionError:
 class TensorEvaluator(Evaluator):
     """Evaluator of formulas over tensors; operations on numbers alone are computed in Python."""
 
+    tensor_types: tuple[type, ...] = (Tensor, list)
+    """Types of values that operations take; a list becomes a tensor."""
+
     def __init__(self, names: Mapping[str, Any], device: torch.device) -> None:
         super().__init__(names)
         self._device = device
         elements = sum(value.numel() for value in names.values() if isinstance(value, Tensor) and value.is_meta)
         self._most_values = max(MAX_VALUES, _GROWTH * elements)  # a trial assumes large sizes for unknown ones
 
-    def _test(self, value: Any, node: Conditional) -> bool:
+    def _test(self, value: Any, node: syntax.Conditional) -> bool:
         if isinstance(value, (Tensor, list)):
             raise node.error("'if' needs a number; for tensors write where(test, a, b)")
         return bool(value)
 
-    def _signed(self, node: Unary, value: Any) -> Any:
+    def _signed(self, node: syntax.Unary, value: Any) -> Any:
         if not self._are_tensors(value):
             return super()._signed(node, value)
         if node.operator == "+":
             return value
         return self._run("logical_not" if node.operator == "not" else "negative", [value], {}, node)
 
-    def _binary(self, node: Binary, left: Any) -> Any:
+    def _binary(self, node: syntax.Binary, left: Any) -> Any:
         right = self.value(node.right)
         if self._are_tensors(left, right):
             return self._run(OPERATORS[node.operator], [left, right], {}, node)
@@ -75,7 +68,7 @@ class TensorEvaluator(Evaluator):
             return right if bool(left) == (node.operator == "and") else left
         return self._combined(node, left, right)
 
-    def _comparison(self, node: Comparison) -> Any:
+    def _comparison(self, node: syntax.Comparison) -> Any:
         values = [self.value(operand) for operand in node.operands]
         pairs = list(zip(node.operators, values, values[1:], strict=False))
         if not self._are_tensors(*values):
@@ -85,12 +78,10 @@ class TensorEvaluator(Evaluator):
             whole = self._run("logical_and", [whole, part], {}, node)
         return whole
 
-    @staticmethod
-    def _are_tensors(*values: Any) -> bool:
-        """Return True if any of the values is a tensor, or a list, which becomes one."""
-        return any(isinstance(value, (Tensor, list)) for value in values)
+    def _are_tensors(self, *values: Any) -> bool:
+        return any(isinstance(value, self.tensor_types) for value in values)
 
-    def _call(self, node: Call) -> Any:
+    def _call(self, node: syntax.Call) -> Any:
         arguments = [self.value(argument) for argument in node.arguments]
         keywords = {name: self.value(value) for name, value in node.named.items()}
         op = OPS.find(node.function)
@@ -101,15 +92,15 @@ class TensorEvaluator(Evaluator):
             raise node.error(f"{node.function} takes numbers, not tensors{meant and '; '}{meant}")
         return self._run(node.function, arguments, keywords, node)
 
-    def _item(self, node: Index, value: Any) -> Any:
+    def _item(self, node: syntax.Index, value: Any) -> Any:
         if not isinstance(value, Tensor) and (len(node.items) == 1 or not isinstance(value, list)):
             return super()._item(node, value)
         return self._guarded(lambda: index(as_tensor(value, self._device), [self._part(i) for i in node.items]), node)
 
     def _part(self, item: Node) -> Any:
-        if isinstance(item, Everything):
+        if isinstance(item, syntax.Everything):
             return Ellipsis
-        if isinstance(item, Slice):
+        if isinstance(item, syntax.Slice):
             parts = (item.start, item.stop, item.step)
             return slice(*(None if part is None else self._whole(part) for part in parts))
         value = self.value(item)
@@ -125,7 +116,7 @@ class TensorEvaluator(Evaluator):
         try:
             value = compute()
         except ArgumentError as error:
-            raise (at_argument(error, node) if isinstance(node, Call) else node.error(error.text)) from None
+            raise (at_argument(error, node) if isinstance(node, syntax.Call) else node.error(error.text)) from None
         except (RuntimeError, IndexError, ValueError, TypeError, ZeroDivisionError) as error:
             if isinstance(error, ExpressionError):
                 raise
@@ -142,11 +133,11 @@ class TensorEvaluator(Evaluator):
         The reason is left out if the shapes are just two incompatible ones.
         """
         match node:
-            case Call():
+            case syntax.Call():
                 name = node.function
-            case Binary() | Unary():
+            case syntax.Binary() | syntax.Unary():
                 name = f"'{node.operator}'"
-            case Comparison():
+            case syntax.Comparison():
                 name = f"'{node.operators[0]}'"
             case _:
                 return f"invalid index: {reason}"
@@ -170,18 +161,17 @@ def _has_tensor(value: Any) -> bool:
 
 def index(x: Tensor, items: Sequence[Any]) -> Tensor:
     """Index a tensor by integers, slices (also with negative steps), `...`, None (a new axis) and integer tensors."""
-    if sum(item is Ellipsis for item in items) > 1:
+    ellipses = [place for place, item in enumerate(items) if item is Ellipsis]
+    if len(ellipses) > 1:
         raise ArgumentError("an index can have only one '...'")
     used = sum(item is not None and item is not Ellipsis for item in items)
     if used > x.ndim:
         raise ArgumentError(f"too many indices: {used} for a tensor of {x.ndim} axes")
+    for place in ellipses:
+        items = [*items[:place], *[slice(None)] * (x.ndim - used), *items[place + 1 :]]
     places: list[Any] = []
     axis = 0
     for item in items:
-        if item is Ellipsis:
-            places += [slice(None)] * (x.ndim - used)
-            axis += x.ndim - used
-            continue
         if isinstance(item, slice):
             x, item = _forwards(x, item, axis)
         places.append(_checked(item))
@@ -205,10 +195,8 @@ def _forwards(x: Tensor, part: slice, axis: int) -> tuple[Tensor, slice]:
 def _checked(item: Any) -> Any:
     if item is None or isinstance(item, slice) or (isinstance(item, int) and not isinstance(item, bool)):
         return item
+    if isinstance(item, Tensor) and item.dtype == torch.bool:
+        raise ArgumentError("a boolean index is not supported, since its number of values is unknown; use where(...)")
     if isinstance(item, Tensor) and not item.is_floating_point():
-        if item.dtype == torch.bool:
-            raise ArgumentError(
-                "a boolean index is not supported, since its number of values is unknown; use where(...)"
-            )
         return item.long()
     raise ArgumentError(f"expected an integer, a slice or an integer tensor as index, got {describe(item)}")

@@ -10,23 +10,11 @@ from torch import Tensor
 
 from kerascli.foundation.errors import Fault, suggestion
 from kerascli.language.component import Invalid
-from kerascli.language.expressions import ExpressionError, Node, evaluate, names_in, parse, walk
+from kerascli.language.expressions import ExpressionError, evaluate, names_in, parse, walk
+from kerascli.language.expressions import tree as syntax
 from kerascli.language.expressions.numbers import CONSTANTS, FUNCTIONS, dotted
 from kerascli.language.expressions.suggestions import suggestion_for
-from kerascli.language.expressions.tree import (
-    Binary,
-    Call,
-    Comparison,
-    Conditional,
-    Index,
-    Items,
-    Literal,
-    Name,
-    Unary,
-    children,
-    mapped,
-    spine,
-)
+from kerascli.language.expressions.tree import Node, children, mapped, spine
 from kerascli.ops.base import OPS, ArgumentError
 from kerascli.ops.evaluator import TensorEvaluator, at_argument
 
@@ -86,19 +74,16 @@ class Expression:
         return names_in(parse(self.text)).keys() & CONSTANTS.keys()
 
     @cached_property
-    def gradients(self) -> list[tuple[Call, set[str], str]]:
+    def gradients(self) -> list[tuple[syntax.Call, set[str], str]]:
         """Calls of `gradient`, each with the names that occur in its `of` and the name that is its `at`."""
-        calls = []
-        for node in walk(self.tree):
-            if isinstance(node, Call) and node.function == "gradient":
-                of, at = _of_and_at(node)
-                calls.append((node, set(names_in(of)), at.name))
-        return calls
+        calls = (node for node in walk(self.tree) if isinstance(node, syntax.Call) and node.function == "gradient")
+        bound = ((call, dict(zip(("of", "at"), call.arguments, strict=False)) | call.named) for call in calls)
+        return [(call, set(names_in(each["of"])), next(iter(names_in(each["at"])))) for call, each in bound]
 
     def renamed(self, names: Mapping[str, str]) -> str:
         """Return the expression's text with its input tensors renamed; `names` maps old names to new ones."""
         text = self.text
-        renamed = [node for node in walk(parse(text)) if isinstance(node, Name) and node.name in names]
+        renamed = [node for node in walk(parse(text)) if isinstance(node, syntax.Name) and node.name in names]
         for node in sorted(renamed, key=lambda node: -node.column):
             start = node.column - 1
             text = text[:start] + names[node.name] + text[start + node.length :]
@@ -122,7 +107,7 @@ def expression(text: str) -> Expression:
     """Return the parsed expression for a text, with the arguments of its calls checked. Raises ExpressionError."""
     tree = _folded(parse(text))
     for node in walk(tree):
-        if isinstance(node, Call):
+        if isinstance(node, syntax.Call):
             _check_call(node)
     return Expression(text, tree)
 
@@ -165,7 +150,7 @@ def value_of_pair(text: str, y_true: Tensor, y_pred: Tensor) -> Tensor:
     return value
 
 
-def _check_call(node: Call) -> None:
+def _check_call(node: syntax.Call) -> None:
     op = OPS.find(node.function)
     if op is None or op.name != node.function:
         if node.function not in FUNCTIONS:
@@ -174,22 +159,14 @@ def _check_call(node: Call) -> None:
     if node.function in FUNCTIONS and not node.keywords:  # over numbers it can take other arguments: max(2, 3)
         return
     try:
-        op.bind(node.arguments, node.named)
+        bound = op.bind(node.arguments, node.named)
     except ArgumentError as error:
         raise at_argument(error, node) from None
-    if op.name == "gradient":
-        _of_and_at(node)
-
-
-def _of_and_at(node: Call) -> tuple[Node, Name]:
-    """Return the arguments of a call of `gradient`. Raises ExpressionError unless `at` is a name."""
-    bound = dict(zip(("of", "at"), node.arguments, strict=False)) | node.named
-    if not isinstance(bound["at"], Name):
+    if op.name == "gradient" and not isinstance(bound["at"], syntax.Name):
         raise bound["at"].error("gradient: at: expected the name of a node or an input")
-    return bound["of"], bound["at"]
 
 
-def _unknown(node: Call) -> ExpressionError:
+def _unknown(node: syntax.Call) -> ExpressionError:
     """Return an ExpressionError for a call of an operation that does not exist."""
     name = node.function
     if name in LEFT_OUT:
@@ -203,39 +180,39 @@ def _unknown(node: Call) -> ExpressionError:
 
 def _folded(tree: Node) -> Node:
     """Return a copy of a syntax tree in which each subexpression of numbers only is replaced by its value."""
-    if not isinstance(tree, Binary | Index):
+    if not isinstance(tree, syntax.Binary | syntax.Index):
         return _computed(mapped(tree, _folded))
     first, steps = spine(tree)
     left = _folded(first)
     for step in steps:
-        if isinstance(step, Binary):
+        if isinstance(step, syntax.Binary):
             left = _computed(replace(step, left=left, right=_folded(step.right)))
         else:
             left = replace(step, value=left, items=tuple(map(_folded, step.items)))
     return left
 
 
+_COMPUTED = (syntax.Unary, syntax.Binary, syntax.Comparison, syntax.Conditional, syntax.Call)
+
+
 def _computed(tree: Node) -> Node:
     """Return a literal with a syntax node's value if its operands, already folded, are all constants; else the node."""
-    if not isinstance(tree, Unary | Binary | Comparison | Conditional | Call) or not all(
-        map(_is_constant, children(tree))
-    ):
-        return tree
-    if isinstance(tree, Call) and (tree.function not in FUNCTIONS or tree.keywords):
-        return tree
-    if isinstance(tree, Binary) and tree.operator == "@":
+    is_of_tensors = isinstance(tree, syntax.Binary) and tree.operator == "@"
+    if isinstance(tree, syntax.Call):
+        is_of_tensors = tree.function not in FUNCTIONS or bool(tree.keywords)
+    if is_of_tensors or not isinstance(tree, _COMPUTED) or not all(map(_is_constant, children(tree))):
         return tree
     value = evaluate(tree, {})
-    return tree if isinstance(value, list) else Literal(tree.column, tree.length, value)
+    return tree if isinstance(value, list) else syntax.Literal(tree.column, tree.length, value)
 
 
 def _is_constant(part: Node) -> bool:
     """Return True if a syntax node is a folded constant: a number, or a list of numbers."""
     match part:
-        case Literal():
+        case syntax.Literal():
             return not isinstance(part.value, str)
-        case Name():
+        case syntax.Name():
             return part.name in CONSTANTS
-        case Items():
+        case syntax.Items():
             return all(map(_is_constant, part.items))
     return False

@@ -1,6 +1,7 @@
 """Operations over windows: pooling, convolution with kernels given as tensors, patches of images."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -9,23 +10,22 @@ from torch.nn import functional as F
 from kerascli.ops.base import ArgumentError, Sizes, as_float, op
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
+_Pad = Literal["valid", "same"]
 
 
 @op()
 def max_pool(
-    inputs: Tensor, pool_size: int | Sizes, strides: int | Sizes | None = None, padding: str = "valid"
+    inputs: Tensor, pool_size: int | Sizes, strides: int | Sizes | None = None, padding: _Pad = "valid"
 ) -> Tensor:
     """Compute the maximum of each window of (N, *sizes, channels); padding: 'valid' or 'same'."""
-    pools = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
-    sizes, steps, _, margins = windows(
-        "max_pool", inputs, pool_size, pool_size if strides is None else strides, 1, padding
-    )
+    pools, steps = (F.max_pool1d, F.max_pool2d, F.max_pool3d), pool_size if strides is None else strides
+    sizes, steps, _, margins = windows("max_pool", inputs, pool_size, steps, 1, padding)
     return _channels_last(lambda y: pools[len(sizes) - 1](F.pad(y, margins, value=-torch.inf), sizes, steps), inputs)
 
 
 @op()
 def average_pool(
-    inputs: Tensor, pool_size: int | Sizes, strides: int | Sizes | None = None, padding: str = "valid"
+    inputs: Tensor, pool_size: int | Sizes, strides: int | Sizes | None = None, padding: _Pad = "valid"
 ) -> Tensor:
     """Compute the mean of each window of (N, *sizes, channels), without the padding of 'same'."""
     pools = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
@@ -54,7 +54,7 @@ def adaptive_average_pool(inputs: Tensor, output_size: int | Sizes) -> Tensor:
 
 @op()
 def conv(
-    inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: str = "valid", dilation_rate: int | Sizes = 1
+    inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: _Pad = "valid", dilation_rate: int | Sizes = 1
 ) -> Tensor:
     """Compute a convolution in 1 to 3 dimensions; the kernel has the shape (*sizes, channels, filters)."""
     return _convolved("conv", inputs, kernel, strides, padding, dilation_rate)
@@ -62,7 +62,7 @@ def conv(
 
 @op()
 def depthwise_conv(
-    inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: str = "valid", dilation_rate: int | Sizes = 1
+    inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: _Pad = "valid", dilation_rate: int | Sizes = 1
 ) -> Tensor:
     """Compute a convolution per channel; the kernel has the shape (*sizes, channels, filters per channel)."""
     whole = kernel.reshape(*kernel.shape[:-2], 1, -1)
@@ -72,7 +72,7 @@ def depthwise_conv(
 @op()
 def separable_conv(
     inputs: Tensor, depthwise_kernel: Tensor, pointwise_kernel: Tensor, strides: int | Sizes = 1,
-    padding: str = "valid", dilation_rate: int | Sizes = 1,
+    padding: _Pad = "valid", dilation_rate: int | Sizes = 1,
 ) -> Tensor:  # fmt: skip
     """Compute a depthwise convolution, followed by a pointwise one (kernel sizes of 1)."""
     if any(size != 1 for size in pointwise_kernel.shape[:-2]):
@@ -82,15 +82,13 @@ def separable_conv(
 
 @op()
 def conv_transpose(
-    inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: str = "valid",
+    inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: _Pad = "valid",
     output_padding: int | Sizes | None = None, dilation_rate: int | Sizes = 1,
 ) -> Tensor:  # fmt: skip
     """Compute a transposed convolution, which upsamples; the kernel has the shape (*sizes, filters, channels)."""
     name, rank = "conv_transpose", _rank("conv_transpose", inputs)
     if kernel.ndim != inputs.ndim or kernel.shape[-1] != inputs.shape[-1]:
         raise ArgumentError(f"{name}: expected a kernel (*sizes, filters, {inputs.shape[-1]}) of {rank + 2} axes")
-    if padding not in {"valid", "same"}:
-        raise ArgumentError(f"{name}: padding: expected 'valid' or 'same', got '{padding}'", "padding")
     steps, rates = _each(name, strides, rank), _each(name, dilation_rate, rank)
     extras = [output_padding] * rank if output_padding is None or isinstance(output_padding, int) else output_padding
     margins: list[int] = []
@@ -120,20 +118,17 @@ def _rank(name: str, x: Tensor) -> int:
     return x.ndim - 2
 
 
-def _convolved(
-    name: str, x: Tensor, kernel: Tensor, strides: int | Sizes, padding: str, dilation: int | Sizes
-) -> Tensor:
+def _convolved(name: str, x: Tensor, kernel: Tensor, strides: int | Sizes, padding: str, rates: int | Sizes) -> Tensor:
     if kernel.ndim != x.ndim or not 3 <= x.ndim <= 5:
-        raise ArgumentError(
-            f"{name}: expected inputs (batch, *sizes, channels) and kernel of 3 to 5 axes, the same number of both"
-        )
+        text = "expected inputs (batch, *sizes, channels) and kernel of 3 to 5 axes, the same number of both"
+        raise ArgumentError(f"{name}: {text}")
     if x.shape[-1] % kernel.shape[-2]:
         raise ArgumentError(f"{name}: the kernel is for {kernel.shape[-2]} channels, the inputs have {x.shape[-1]}")
-    _, steps, rates, margins = windows(name, x, list(kernel.shape[:-2]), strides, dilation, padding)
+    _, steps, dilation, margins = windows(name, x, list(kernel.shape[:-2]), strides, rates, padding)
     groups = x.shape[-1] // kernel.shape[-2]
     filters = kernel.movedim((-1, -2), (0, 1))
     function = _CONVOLUTIONS[x.ndim - 3]
-    return _channels_last(lambda y: function(F.pad(y, margins), filters, None, steps, 0, rates, groups), x)
+    return _channels_last(lambda y: function(F.pad(y, margins), filters, None, steps, 0, dilation, groups), x)
 
 
 def _channels_last(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -146,8 +141,6 @@ def windows(
 ) -> tuple[list[int], list[int], list[int], list[int]]:
     """Return a window's sizes, strides and dilations per axis, and its padding in F.pad's order (last axis first)."""
     count = _rank(name, x)
-    if padding not in {"valid", "same"}:
-        raise ArgumentError(f"{name}: padding: expected 'valid' or 'same', got '{padding}'", "padding")
     each, steps, rates = (_each(name, value, count) for value in (sizes, strides, dilation))
     margins: list[int] = []
     for length, size, step, rate in zip(reversed(x.shape[1:-1]), each[::-1], steps[::-1], rates[::-1], strict=True):
@@ -167,7 +160,7 @@ def _each(name: str, value: int | Sizes, count: int) -> list[int]:
 @op("image.extract_patches", keeps_integers=True)
 def extract_patches(
     images: Tensor, size: int | Sizes, strides: int | Sizes | None = None, dilation_rate: int | Sizes = 1,
-    padding: str = "valid",
+    padding: _Pad = "valid",
 ) -> Tensor:  # fmt: skip
     """Extract windows of images (*, H, W, channels), or with 3 sizes of volumes, as vectors (*, H', W', patch)."""
     if not isinstance(size, int) and len(size) == 3:
@@ -178,7 +171,7 @@ def extract_patches(
 @op("image.extract_patches_3d", keeps_integers=True)
 def extract_patches_3d(
     volumes: Tensor, size: int | Sizes, strides: int | Sizes | None = None, dilation_rate: int | Sizes = 1,
-    padding: str = "valid",
+    padding: _Pad = "valid",
 ) -> Tensor:  # fmt: skip
     """Extract windows of volumes (*, D, H, W, channels) as vectors: (*, D', H', W', patch)."""
     return _patches("image.extract_patches_3d", volumes, size, strides, dilation_rate, padding, 3)
@@ -190,8 +183,7 @@ def _patches(
     if x.ndim not in (rank + 1, rank + 2):
         raise ArgumentError(f"{name} needs a tensor of {rank + 2} axes, the batch first and channels last")
     y = x if x.ndim == rank + 2 else x.unsqueeze(0)
-    steps = size if strides is None else strides
-    sizes, strides, rates, margins = windows(name, y, size, steps, dilation, padding)
+    sizes, strides, rates, margins = windows(name, y, size, size if strides is None else strides, dilation, padding)
     y = F.pad(y, [0, 0, *margins])
     for axis, (count, stride, rate) in enumerate(zip(sizes, strides, rates, strict=True), 1):
         y = y.unfold(axis, (count - 1) * rate + 1, stride)[..., ::rate]  # appends an axis of the window's elements

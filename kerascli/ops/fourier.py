@@ -53,14 +53,13 @@ def stft(
     center: bool = True,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Compute the short-time Fourier transform: real and imaginary parts (*, sequences, fft_length // 2 + 1)."""
-    weights = _weights("stft", as_float(x), window, sequence_length, sequence_stride, fft_length)
     signal = as_float(x)
+    weights = _weights("stft", signal, window, sequence_length, sequence_stride, fft_length)
     if center:
         around = fft_length // 2
         if around >= x.shape[-1]:
-            raise ArgumentError(
-                f"stft: center: a signal of {x.shape[-1]} is too short for reflection padding of {around}"
-            )
+            text = f"a signal of {x.shape[-1]} is too short for reflection padding of {around}"
+            raise ArgumentError(f"stft: center: {text}")
         signal = F.pad(signal.reshape(-1, x.shape[-1]), (around, around), mode="reflect")
         signal = signal.unflatten(0, x.shape[:-1]) if x.ndim > 1 else signal[0]
     if signal.shape[-1] < fft_length:
@@ -78,10 +77,9 @@ def istft(
     count, start = pieces.shape[-2], fft_length // 2 if center else 0
     whole = sequence_stride * (count - 1) + fft_length
     end = whole - start if length is None else start + length
-    if window is None:
-        _weights("istft", pieces, window, sequence_length, sequence_stride, fft_length)
-        return _overlapped(pieces, sequence_stride)[..., start:end]
     weights = _weights("istft", pieces, window, sequence_length, sequence_stride, fft_length)
+    if window is None:
+        return _overlapped(pieces, sequence_stride)[..., start:end]
     if center and sequence_length == fft_length:  # the sums of squared window weights of each sample
         sums = _overlapped((weights * weights).expand(count, -1), sequence_stride)[start:end]
         signal = _overlapped(pieces * weights, sequence_stride)[..., start:end] / sums

@@ -1,26 +1,24 @@
 """Operations of affine and perspective transforms of images (*, H, W, channels), and interpolation at coordinates."""
 
 import itertools
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from kerascli.ops.base import ArgumentError, as_float, op
-from kerascli.ops.images import of_images, one_of
-from kerascli.preprocessing.resampling import pixels, warp
+from kerascli.ops.images import of_images
+from kerascli.preprocessing.resampling import Interpolation, pixels, warp
 
-_INTERPOLATIONS = ("nearest", "bilinear")
-_FILL_MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
+_FillMode = Literal["constant", "nearest", "wrap", "mirror", "reflect"]
 
 
 @op("image.affine_transform", keeps_integers=True)
 def affine_transform(
-    images: Tensor, transform: Tensor, interpolation: str = "bilinear", fill_mode: str = "constant",
+    images: Tensor, transform: Tensor, interpolation: Interpolation = "bilinear", fill_mode: _FillMode = "constant",
     fill_value: float = 0,
 ) -> Tensor:  # fmt: skip
     """Apply an affine transform [a0, a1, a2, b0, b1, b2, 0, 0]: out(x, y) = in(a0 x + a1 y + a2, b0 x + b1 y + b2)."""
-    one_of("image.affine_transform", "interpolation", interpolation, _INTERPOLATIONS)
-    one_of("image.affine_transform", "fill_mode", fill_mode, _FILL_MODES)
     if transform.ndim not in (1, 2) or transform.shape[-1] != 8:
         raise ArgumentError("image.affine_transform: transform: expected shape (8,) or (batch, 8)", 1)
     a0, a1, a2, b0, b1, b2, _, _ = as_float(transform).reshape(-1, 8, 1, 1).unbind(1)
@@ -28,17 +26,17 @@ def affine_transform(
     def change(x: Tensor) -> Tensor:
         i, j = pixels(x)
         across, down = (a0 * i + a1 * j + a2).to(x.dtype), (b0 * i + b1 * j + b2).to(x.dtype)
-        return warp(x, across, down, interpolation=interpolation, fill_mode=fill_mode, fill_value=fill_value)  # type: ignore[arg-type]
+        return warp(x, across, down, interpolation=interpolation, fill_mode=fill_mode, fill_value=fill_value)
 
     return of_images("image.affine_transform", images, change)
 
 
 @op("image.perspective_transform", keeps_integers=True)
 def perspective_transform(
-    images: Tensor, start_points: Tensor, end_points: Tensor, interpolation: str = "bilinear", fill_value: float = 0
-) -> Tensor:
+    images: Tensor, start_points: Tensor, end_points: Tensor, interpolation: Interpolation = "bilinear",
+    fill_value: float = 0,
+) -> Tensor:  # fmt: skip
     """Apply the perspective transform that maps four points [[x, y], ...] to four others, all (4, 2) or (N, 4, 2)."""
-    one_of("image.perspective_transform", "interpolation", interpolation, _INTERPOLATIONS)
     if start_points.shape != end_points.shape or start_points.shape[-2:] != (4, 2) or start_points.ndim > 3:
         raise ArgumentError("image.perspective_transform: expected two tensors of points (4, 2) or (batch, 4, 2)")
 
@@ -48,7 +46,7 @@ def perspective_transform(
         i, j = pixels(x)
         below = a6 * i + a7 * j + 1
         across, down = (a0 * i + a1 * j + a2) / below, (a3 * i + a4 * j + a5) / below
-        return warp(x, across, down, interpolation=interpolation, fill_mode="constant", fill_value=fill_value)  # type: ignore[arg-type]
+        return warp(x, across, down, interpolation=interpolation, fill_mode="constant", fill_value=fill_value)
 
     return of_images("image.perspective_transform", images, change)
 
@@ -67,16 +65,14 @@ def _homography(start: Tensor, end: Tensor) -> Tensor:
 
 @op("image.map_coordinates")
 def map_coordinates(
-    inputs: Tensor, coordinates: Tensor, order: int, fill_mode: str = "constant", fill_value: float = 0
+    inputs: Tensor, coordinates: Tensor, order: int, fill_mode: _FillMode = "constant", fill_value: float = 0
 ) -> Tensor:
     """Interpolate a tensor at coordinates of shape (number of axes, *): nearest (order 0) or linear (order 1)."""
-    one_of("image.map_coordinates", "fill_mode", fill_mode, _FILL_MODES)
     if order not in (0, 1):
         raise ArgumentError(f"image.map_coordinates: order: expected 0 or 1, got {order}", "order")
     if coordinates.ndim < 1 or coordinates.shape[0] != inputs.ndim:
-        raise ArgumentError(
-            f"image.map_coordinates: coordinates: expected a first axis of {inputs.ndim}, the axes of inputs", 1
-        )
+        text = f"coordinates: expected a first axis of {inputs.ndim}, the axes of inputs"
+        raise ArgumentError(f"image.map_coordinates: {text}", 1)
     by_axis = [_neighbours(place, order) for place in as_float(coordinates).unbind()]
     total = None
     for corner in itertools.product(*by_axis):

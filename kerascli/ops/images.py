@@ -1,6 +1,7 @@
 """Operations on images (*, H, W, channels): colours, filters, structural similarity, resizing, padding, cropping."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -9,9 +10,9 @@ from torch.nn import functional as F
 from kerascli.ops.base import ArgumentError, Numbers, Sizes, as_float, op
 from kerascli.preprocessing.images.base import saturated
 from kerascli.preprocessing.images.colors import from_hsv, grayscale, to_hsv
-from kerascli.preprocessing.images.sizes import INTERPOLATIONS, resized
 from kerascli.preprocessing.images.sizes import crop_to_aspect_ratio as cropped
 from kerascli.preprocessing.images.sizes import pad_to_aspect_ratio as padded
+from kerascli.preprocessing.images.sizes import resized
 from kerascli.preprocessing.resampling import CURVES
 
 
@@ -36,13 +37,6 @@ def _check_floats(name: str, x: Tensor, channels: int) -> None:
         raise ArgumentError(f"{name} needs a float tensor; write cast(x, 'float32') / 255")
     if x.shape[-1] != channels:
         raise ArgumentError(f"{name} needs images of {channels} channels, got {x.shape[-1]}")
-
-
-def one_of(name: str, key: str, value: str, values: tuple[str, ...]) -> None:
-    """Raise ArgumentError unless `value`, of an operation's argument `key`, is one of `values`."""
-    if value not in values:
-        words = ", ".join(f"'{word}'" for word in values)
-        raise ArgumentError(f"{name}: {key}: expected one of {words}, got '{value}'", key)
 
 
 @op("image.rgb_to_grayscale", keeps_integers=True)
@@ -71,9 +65,8 @@ def hsv_to_rgb(images: Tensor) -> Tensor:
 def gaussian_blur(images: Tensor, kernel_size: Sizes = (3, 3), sigma: Numbers = (1.0, 1.0)) -> Tensor:
     """Blur images with a Gaussian kernel; sigma is [horizontal, vertical], the padding is zero."""
     if len(kernel_size) != 2 or len(sigma) != 2 or any(size < 1 or size % 2 == 0 for size in kernel_size):
-        raise ArgumentError(
-            "image.gaussian_blur: kernel_size and sigma: expected two numbers each, odd ones for kernel_size"
-        )
+        text = "kernel_size and sigma: expected two numbers each, odd ones for kernel_size"
+        raise ArgumentError(f"image.gaussian_blur: {text}")
     if min(sigma) <= 0:
         raise ArgumentError(f"image.gaussian_blur: sigma: expected two numbers above 0, got {list(sigma)}", "sigma")
 
@@ -121,8 +114,7 @@ def ssim(
 
 def _taps(x: Tensor, size: int, sigma: float) -> Tensor:
     """Return a Gaussian kernel of `size` weights that sum to 1."""
-    offset = torch.arange(size, dtype=x.dtype, device=x.device) - (size - 1) / 2
-    taps = torch.exp(-0.5 * (offset / sigma) ** 2)
+    taps = torch.exp(-0.5 * ((torch.arange(size, dtype=x.dtype, device=x.device) - (size - 1) / 2) / sigma) ** 2)
     return taps / taps.sum()
 
 
@@ -135,15 +127,14 @@ def _filtered(x: Tensor, across: Tensor, down: Tensor) -> Tensor:
 
 @op("image.resize", keeps_integers=True)
 def resize(
-    images: Tensor, size: Sizes, interpolation: str = "bilinear", antialias: bool = False,
-    crop_to_aspect_ratio: bool = False, pad_to_aspect_ratio: bool = False, fill_mode: str = "constant",
-    fill_value: float = 0.0,
+    images: Tensor, size: Sizes,
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"] = "bilinear",
+    antialias: bool = False, crop_to_aspect_ratio: bool = False, pad_to_aspect_ratio: bool = False,
+    fill_mode: Literal["constant"] = "constant", fill_value: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """Resize images to [height, width]; optionally crop or pad them first to keep the aspect ratio."""
     if len(size) != 2 or min(size) < 1:
         raise ArgumentError(f"image.resize: size: expected [height, width], got {list(size)}", "size")
-    one_of("image.resize", "interpolation", interpolation, INTERPOLATIONS)
-    one_of("image.resize", "fill_mode", fill_mode, ("constant",))
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise ArgumentError("image.resize: crop_to_aspect_ratio and pad_to_aspect_ratio exclude each other")
 
@@ -163,9 +154,8 @@ def pad_images(
     right_padding: int | None = None, target_height: int | None = None, target_width: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Pad images with zeros. For each axis, give two of: padding before, padding after, target size."""
-    height, width = images.shape[-3:-1]
-    top, bottom = _both_ends("pad_images", "height", top_padding, bottom_padding, target_height, height, 1)
-    left, right = _both_ends("pad_images", "width", left_padding, right_padding, target_width, width, 1)
+    top, bottom = _both_ends("pad_images", images, -3, top_padding, bottom_padding, target_height)
+    left, right = _both_ends("pad_images", images, -2, left_padding, right_padding, target_width)
     return F.pad(images, (0, 0, left, right, top, bottom))
 
 
@@ -176,23 +166,22 @@ def crop_images(
     target_width: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Crop images. For each axis, give two of: cropping before, cropping after, target size."""
-    height, width = images.shape[-3:-1]
-    top, bottom = _both_ends("crop_images", "height", top_cropping, bottom_cropping, target_height, height, -1)
-    left, right = _both_ends("crop_images", "width", left_cropping, right_cropping, target_width, width, -1)
-    return images[..., top : height - bottom, left : width - right, :]
+    top, bottom = _both_ends("crop_images", images, -3, top_cropping, bottom_cropping, target_height)
+    left, right = _both_ends("crop_images", images, -2, left_cropping, right_cropping, target_width)
+    return images[..., top : images.shape[-3] - bottom, left : images.shape[-2] - right, :]
 
 
 def _both_ends(
-    name: str, axis: str, before: int | None, after: int | None, target: int | None, size: int, sign: int
+    name: str, images: Tensor, axis: int, before: int | None, after: int | None, target: int | None
 ) -> tuple[int, int]:
-    """Return the padding (sign 1) or cropping (sign -1) of images before and after an axis, from two of three values.
+    """Return the padding or cropping of images before and after an axis, from two of three values.
 
     These are the sizes before and after, and the target size.
     """
-    ends = ("top", "bottom") if axis == "height" else ("left", "right")
+    size, sign = images.shape[axis], 1 if name == "pad_images" else -1
+    ends = ("top", "bottom", "height") if axis == -3 else ("left", "right", "width")
     if sum(value is None for value in (before, after, target)) != 1:
-        text = f"image.{name}: expected two of {ends[0]}, {ends[1]} and target_{axis}"
-        raise ArgumentError(text)
+        raise ArgumentError(f"image.{name}: expected two of {ends[0]}, {ends[1]} and target_{ends[2]}")
     total = sign * (target - size) if target is not None else 0
     first = before if before is not None else total - (after or 0)
     last = after if after is not None else total - (before or 0)
@@ -201,14 +190,16 @@ def _both_ends(
     return first, last
 
 
+_Method = Literal["linear", "bilinear", "trilinear", "cubic", "bicubic", "tricubic", "lanczos3", "lanczos5"]
+
+
 @op("image.scale_and_translate", keeps_integers=True)
 def scale_and_translate(
-    images: Tensor, output_shape: Sizes, scale: Tensor, translation: Tensor, spatial_dims: Sizes, method: str,
+    images: Tensor, output_shape: Sizes, scale: Tensor, translation: Tensor, spatial_dims: Sizes, method: _Method,
     antialias: bool = True,
 ) -> Tensor:  # fmt: skip
     """Scale and translate images by one number for each of the axes `spatial_dims`; values outside an image are 0."""
-    one_of("image.scale_and_translate", "method", method, tuple(_METHODS))
-    curve = CURVES[_METHODS[method]]
+    curve = CURVES[method if method in CURVES else f"bi{method.removeprefix('tri')}"]
     if len(output_shape) != images.ndim:
         raise ArgumentError(f"image.scale_and_translate: output_shape: expected {images.ndim} sizes")
     if not scale.shape == translation.shape == (len(spatial_dims),):
@@ -222,10 +213,6 @@ def scale_and_translate(
     return saturated(y.round().clamp(images.amin(), images.amax()), images.dtype)
 
 
-_METHODS = {
-    "linear": "bilinear", "bilinear": "bilinear", "trilinear": "bilinear", "cubic": "bicubic", "bicubic": "bicubic",
-    "tricubic": "bicubic", "lanczos3": "lanczos3", "lanczos5": "lanczos5",
-}  # fmt: skip
 _NOTHING = 1000 * torch.finfo(torch.float32).eps
 """Minimum sum of an output pixel's weights; below it, no input pixel contributes to the output."""
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -146,10 +147,8 @@ def trapezoid(y: Tensor, x: Tensor | None = None, dx: float = 1.0, axis: int = -
 
 
 @op()
-def searchsorted(sorted_sequence: Tensor, values: Tensor, side: str = "left") -> Tensor:
+def searchsorted(sorted_sequence: Tensor, values: Tensor, side: Literal["left", "right"] = "left") -> Tensor:
     """Return, for each value, the index in a sorted vector before which it would be inserted."""
-    if side not in {"left", "right"}:
-        raise ArgumentError(f"searchsorted: side: expected 'left' or 'right', got '{side}'")
     return torch.searchsorted(sorted_sequence, values.contiguous(), side=side).to(torch.int32)
 
 
@@ -167,20 +166,20 @@ def scatter(indices: Tensor, values: Tensor, shape: list) -> Tensor:  # type: ig
 
 
 @op(keeps_integers=True)
-def scatter_update(inputs: Tensor, indices: Tensor, updates: Tensor, reduction: str | None = None) -> Tensor:
+def scatter_update(
+    inputs: Tensor, indices: Tensor, updates: Tensor, reduction: Literal["add", "max", "min", "mul", None] = None
+) -> Tensor:
     """Replace values by `updates`, or combine both by add, max, min or mul, at positions (last axis of `indices`)."""
     inputs = inputs.to(common_dtype(inputs, updates))
     places, updates = indices.long().unbind(-1), updates.to(inputs.dtype)
     if reduction is None or reduction == "add":
         return inputs.index_put(places, updates, accumulate=reduction == "add")
-    kinds = {"max": "amax", "min": "amin", "mul": "prod"}
-    if reduction not in kinds:
-        raise ArgumentError(f"scatter_update: reduction: expected add, max, min or mul, got '{reduction}'", "reduction")
     rows = torch.zeros_like(places[0])
     for size, place in zip(inputs.shape, places, strict=False):
         rows = rows * size + place % size
     flat = inputs.flatten(0, len(places) - 1)
-    return flat.index_reduce(0, rows, updates, kinds[reduction]).reshape(inputs.shape)
+    kind = {"max": "amax", "min": "amin", "mul": "prod"}[reduction]
+    return flat.index_reduce(0, rows, updates, kind).reshape(inputs.shape)
 
 
 @op(keeps_integers=True)

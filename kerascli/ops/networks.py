@@ -1,7 +1,7 @@
 """Operations of neural networks: activations, normalization, losses, attention."""
 
 import inspect
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -128,11 +128,10 @@ def ctc_loss(
 
 @op()
 def ctc_decode(
-    inputs: Tensor, sequence_lengths: Tensor, strategy: str = "greedy", merge_repeated: bool = True, mask_index: int = 0
-) -> tuple[Tensor, Tensor]:
+    inputs: Tensor, sequence_lengths: Tensor, strategy: Literal["greedy"] = "greedy", merge_repeated: bool = True,
+    mask_index: int = 0,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Decode CTC outputs greedily: labels without blanks (1, N, T), padded with -1, and negative scores (N, 1)."""
-    if strategy != "greedy":
-        raise ArgumentError(f"ctc_decode: strategy: expected 'greedy', got '{strategy}'", "strategy")
     scores, labels = as_float(inputs).max(-1)
     steps = torch.arange(inputs.shape[1], device=inputs.device)
     beyond = steps >= sequence_lengths.unsqueeze(-1)

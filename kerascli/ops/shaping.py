@@ -3,25 +3,13 @@
 import math
 import re
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.ops.base import (
-    ArgumentError,
-    Axes,
-    Sizes,
-    Tensors,
-    Value,
-    all_axes,
-    as_tensor,
-    common_dtype,
-    one_axis,
-    op,
-    table,
-    wide,
-)
+from kerascli.ops.base import ArgumentError, Sizes, Tensors, Value, all_axes, common_dtype, one_axis, op, table, wide
 
 
 def _joined(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -112,7 +100,7 @@ def expand_dims(x: Tensor, axis: int | Sizes) -> Tensor:
 
 
 @op(keeps_integers=True)
-def squeeze(x: Tensor, axis: Axes = None) -> Tensor:
+def squeeze(x: Tensor, axis: int | Sizes | None = None) -> Tensor:
     """Remove axes of size 1: those in `axis`, by default all."""
     axes = all_axes(x, axis) if axis is not None else tuple(i for i in range(x.ndim) if x.shape[i] == 1)
     if any(x.shape[i] != 1 for i in axes):
@@ -127,7 +115,7 @@ def rot90(array: Tensor, k: int = 1, axes: Sizes = (0, 1)) -> Tensor:
 
 
 @op(keeps_integers=True)
-def roll(x: Tensor, shift: int | Sizes, axis: Axes = None) -> Tensor:
+def roll(x: Tensor, shift: int | Sizes, axis: int | Sizes | None = None) -> Tensor:
     """Roll elements along axes by `shift` positions; those beyond the end reappear at the start."""
     return torch.roll(x, shift, axis)  # type: ignore[arg-type]
 
@@ -140,8 +128,12 @@ def repeat(x: Tensor, repeats: int, axis: int | None = None) -> Tensor:
     return x.unsqueeze(axis + 1).expand(sizes).flatten(axis, axis + 1)
 
 
+_PadMode = Literal["constant", "reflect", "symmetric"]
+_DataFormat = Literal["channels_last", "channels_first"]
+
+
 @op(keeps_integers=True)
-def pad(x: Tensor, pad_width: list, mode: str = "constant", constant_values: float | None = None) -> Tensor:  # type: ignore[type-arg]
+def pad(x: Tensor, pad_width: list, mode: _PadMode = "constant", constant_values: float | None = None) -> Tensor:  # type: ignore[type-arg]
     """Pad each axis by [before, after] elements; mode: 'constant' (0 or constant_values), 'reflect' or 'symmetric'."""
     widths = [list(pair) if isinstance(pair, list) else [pair, pair] for pair in pad_width]
     widths = widths * x.ndim if len(widths) == 1 else widths
@@ -151,10 +143,8 @@ def pad(x: Tensor, pad_width: list, mode: str = "constant", constant_values: flo
         flat = [n for pair in reversed(widths) for n in pair]
         x = x if constant_values is None else x.to(common_dtype(x, constant_values))
         return F.pad(x, flat, value=constant_values or 0.0)
-    if constant_values is not None or mode not in {"reflect", "symmetric"}:
-        raise ArgumentError(
-            "pad: mode: expected 'constant', 'reflect' or 'symmetric'; constant_values is for 'constant' only"
-        )
+    if constant_values is not None:
+        raise ArgumentError("pad: constant_values is for the mode 'constant' only")
     return _mirrored(x, widths, mode)
 
 
@@ -195,9 +185,9 @@ def slice_update(inputs: Tensor, start_indices: Sizes, updates: Tensor) -> Tenso
 
 
 @op(keeps_integers=True)
-def depth_to_space(x: Tensor, block_size: int, data_format: str = "channels_last") -> Tensor:
+def depth_to_space(x: Tensor, block_size: int, data_format: _DataFormat = "channels_last") -> Tensor:
     """Rearrange channels into space: (N, H, W, C * b * b) -> (N, H * b, W * b, C); channels_first: as pixel_shuffle."""
-    if _is_channels_first("depth_to_space", data_format):
+    if data_format == "channels_first":
         return F.pixel_shuffle(x, block_size)
     n, h, w, c = x.shape
     b = block_size
@@ -205,29 +195,21 @@ def depth_to_space(x: Tensor, block_size: int, data_format: str = "channels_last
 
 
 @op(keeps_integers=True)
-def space_to_depth(x: Tensor, block_size: int, data_format: str = "channels_last") -> Tensor:
+def space_to_depth(x: Tensor, block_size: int, data_format: _DataFormat = "channels_last") -> Tensor:
     """Rearrange space into channels, the inverse of depth_to_space; channels_first: as torch's pixel_unshuffle."""
-    if _is_channels_first("space_to_depth", data_format):
+    if data_format == "channels_first":
         return F.pixel_unshuffle(x, block_size)
     n, h, w, c = x.shape
     b = block_size
     return x.reshape(n, h // b, b, w // b, b, c).permute(0, 1, 3, 2, 4, 5).reshape(n, h // b, w // b, c * b**2)
 
 
-def _is_channels_first(name: str, data_format: str) -> bool:
-    if data_format not in {"channels_last", "channels_first"}:
-        text = f"{name}: data_format: expected 'channels_last' or 'channels_first', got '{data_format}'"
-        raise ArgumentError(text, "data_format")
-    return data_format == "channels_first"
-
-
 @op(keeps_integers=True)
-def select(condlist: Tensors, choicelist: Tensors, default: Value = 0) -> Tensor:
+def select(condlist: Tensors, choicelist: Tensors, default: Value = 0) -> Value:
     """Select, elementwise, the choice that belongs to the first true condition, or the default if none is true."""
-    out = as_tensor(default, choicelist[0].device)
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
-        out = torch.where(condition.bool(), wide(choice), out)
-    return out
+        default = torch.where(condition.bool(), wide(choice), default)
+    return default
 
 
 @op(keeps_integers=True)

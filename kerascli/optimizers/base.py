@@ -32,7 +32,7 @@ def _rate(value: Any) -> Any:
 LearningRate = Annotated[
     float | Annotated[Schedule, SCHEDULES.field()],
     BeforeValidator(_rate),
-    Field(description="Learning rate: a number above 0, or a schedule over the parameter updates."),
+    Field(description="Learning rate: a number above 0, or a schedule over the training steps."),
 ]
 Epsilon = Annotated[
     NonNegativeFloat, Field(description="Small constant added to a denominator for numerical stability.")
@@ -43,6 +43,9 @@ Beta1 = Annotated[
 Beta2 = Annotated[
     OpenFraction, Field(description="Exponential decay rate of the second-moment (mean squared gradient) estimate.")
 ]
+
+
+_CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ class Optimizer(BaseOptimizer):
 
     @model_validator(mode="after")
     def _one_way_to_clip(self) -> Self:
-        settings = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(self, name) is not None]
+        settings = [name for name in _CLIPPING if getattr(self, name) is not None]
         if len(settings) > 1:
             raise ValueError(f"gradients are clipped in one way: give '{settings[0]}' or '{settings[1]}', not both")
         return self
@@ -113,14 +116,7 @@ class Optimizer(BaseOptimizer):
     @property
     def changes_gradients(self) -> bool:
         """True if gradients are changed (clipped, unscaled, accumulated) before the update rule gets them."""
-        own = (
-            "gradient_scale",
-            "clipnorm",
-            "clipvalue",
-            "global_clipnorm",
-            "loss_scale_factor",
-            "gradient_accumulation_steps",
-        )
+        own = (*_CLIPPING, "gradient_scale", "loss_scale_factor", "gradient_accumulation_steps")
         return any(getattr(self, name) is not None for name in own)
 
     @classmethod

@@ -11,10 +11,8 @@ def scale(gradients: Sequence[Tensor], by: Literal["mean_abs", "rms"]) -> None:
     """Divide each gradient in place by the mean of its absolute values (at least 1e-7), or their root mean square
     (plus 1e-7), as Keras's examples do."""
     for gradient in gradients:
-        if by == "mean_abs":
-            gradient.div_(gradient.abs().mean().clamp(min=1e-7))
-        else:
-            gradient.div_(gradient.square().mean().sqrt() + 1e-7)
+        mean = gradient.abs().mean().clamp(min=1e-7)
+        gradient.div_(mean if by == "mean_abs" else gradient.square().mean().sqrt() + 1e-7)
 
 
 def clip_each_norm(gradients: Sequence[Tensor], limit: float) -> None:

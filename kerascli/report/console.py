@@ -210,15 +210,6 @@ def _wrapped(head: str, parts: list[str], width: int) -> str:
     return "\n".join(lines)
 
 
-def folds_text(results: Mapping[str, Mapping[str, Logs]]) -> str:
-    """Return the results of folds as a plain-text table for each split, with a row for each fold."""
-    tables: list[str] = []
-    for split, rows in results.items():
-        columns = [[safe_text(name), *(number_text(logs[name]) for logs in rows.values())] for name in rows["mean"]]
-        tables.append(text_table([[split, *rows], *columns]))
-    return "\n\n".join(tables)
-
-
 def number_text(value: float) -> str:
     """Return a number as text: four decimals, one from 10,000 on; scientific notation if it is very large or small."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:

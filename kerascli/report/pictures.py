@@ -187,7 +187,7 @@ def _draw_grid(part: "SubFigure", name: str, values: np.ndarray, labels: Sequenc
     part.suptitle(literal(f"{name}: values from {low:.4g} to {high:.4g}"), x=0.01, ha="left", fontsize=10)
     low, high = min(low, 0.0), max(high, 1.0)
     scaled = np.nan_to_num((values - low) / (high - low))
-    draw_pictures(part, scaled.squeeze(-1) if scaled.shape[-1] == 1 else scaled, labels, _ACROSS, fontsize=7)
+    draw_pictures(part, scaled.squeeze(-1) if scaled.shape[-1] == 1 else scaled, labels, _ACROSS, size=7)
 
 
 def draw_pictures(
@@ -195,7 +195,7 @@ def draw_pictures(
     values: Sequence[np.ndarray] | np.ndarray,
     labels: Sequence[str],
     across: int,
-    fontsize: int = 9,
+    size: int = 9,
 ) -> None:
     """Draw pictures, bytes or numbers from 0 to 1, in a grid of `across` columns, each with its label, if any."""
     grid = part.subplots(math.ceil(len(values) / across), across, squeeze=False).flatten()
@@ -203,9 +203,8 @@ def draw_pictures(
         axes.set_axis_off()
         if number < len(values):
             axes.imshow(values[number], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            axes.set_title(
-                literal(labels[number], 3 * fontsize) if labels else "", fontsize=fontsize, loc="center", pad=2
-            )
+            label = literal(labels[number], 3 * size) if labels else ""
+            axes.set_title(label, fontsize=size, loc="center", pad=2)
 
 
 def png(pixels: Any) -> bytes:

@@ -20,7 +20,6 @@ from kerascli.runs.evaluations import StoredEvaluation
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FORMATS = (".html", ".csv", ".png", ".svg", ".pdf")
 _FOR, _AGAINST = COLORS[1], COLORS[0]
 _MOST_BARS, _MOST_TEXTS, _MOST_CHARACTERS = 30, 12, 40
 """Maximum numbers: of columns in a plot, of columns or places of a series in a text, and of characters of a value."""
@@ -69,20 +68,16 @@ class Reason:
                 for step, name, cell, share in largest]  # fmt: skip
 
     def overlay(self) -> np.ndarray:
-        """Return the picture in grey under its shares in color (height, width, 3), as bytes."""
+        """Return the picture in grey under its shares in color (height, width, 3), as bytes; a small one is enlarged by
+        an integer so that it can be seen."""
         assert self.picture is not None
-        opacity = 0.75 * np.abs(self.values)[..., None] / (np.abs(self.values).max() or 1.0)
-        color = np.where(
-            self.values[..., None] > 0, *(np.array(bytearray.fromhex(each[1:])) for each in (_FOR, _AGAINST))
-        )
+        shares = self.values[..., None]
+        opacity = 0.75 * np.abs(shares) / (np.abs(shares).max() or 1.0)
+        color = np.where(shares > 0, *(np.array(bytearray.fromhex(each[1:])) for each in (_FOR, _AGAINST)))
         grey = 255 * self.picture[..., :3].mean(-1, keepdims=True)
-        return np.round(grey * (1 - opacity) + color * opacity).astype(np.uint8)
-
-    def overlay_png(self) -> bytes:
-        """Return the overlay as PNG, enlarged by an integer so that it can be seen."""
-        pixels = self.overlay()
-        times = max(1, _LEAST_PIXELS // max(pixels.shape[:2]))
-        return png(pixels.repeat(times, 0).repeat(times, 1))
+        times = max(1, _LEAST_PIXELS // max(self.values.shape))
+        pixels = np.round(grey * (1 - opacity) + color * opacity).astype(np.uint8)
+        return pixels.repeat(times, 0).repeat(times, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +105,11 @@ def with_reasons(reasons: Reasons) -> tuple[dict[str, Any], Mapping[str, bytes]]
     them; and these pictures (PNG), by number of the row and of the picture (`17-0`)."""
     assert reasons.evaluation is not None
     facts, files = reasons.evaluation.facts, dict[str, bytes]()
-    by_row = {row["row"]: row for row in facts["worst"]}
-    for reason in reasons.rows:
-        row = by_row[reason.row]
+    for row, reason in zip(facts["worst"], reasons.rows, strict=False):
         if reason.picture is None:
             row["reasons"] = reason.texts()
         else:
-            data, pictures = reason.overlay_png(), row.setdefault("pictures", {})
+            data, pictures = png(reason.overlay()), row.setdefault("pictures", {})
             pictures[reasons.method] = sha256(data).hexdigest()
             files[f"{reason.row}-{list(pictures).index(reasons.method)}"] = data
     return facts, files
@@ -149,14 +142,12 @@ def reasons_file(reasons: Reasons, suffix: str, title: str) -> bytes:
     """Return the bytes of a file of reasons, whose suffix sets its format: a page, a table or a figure."""
     if suffix == ".html":
         return _html(reasons, title).encode()
-    return _csv(reasons).encode() if suffix == ".csv" else encoded(_figure(reasons), suffix)
-
-
-def _csv(reasons: Reasons) -> str:
+    if suffix != ".csv":
+        return encoded(_figure(reasons), suffix)
     if reasons.importance:
-        return csv_text([["column", "importance", "low", "high"], *reasons.importance])
+        return csv_text([["column", "importance", "low", "high"], *reasons.importance]).encode()
     lines = [[each.row, *place] for each in reasons.rows for place in each.places()]
-    return csv_text([["row", "step", "name", "value", "attribution"], *lines])
+    return csv_text([["row", "step", "name", "value", "attribution"], *lines]).encode()
 
 
 def _html(reasons: Reasons, title: str) -> str:
@@ -167,10 +158,7 @@ def _html(reasons: Reasons, title: str) -> str:
     else:
         parts.append(element("p", "Orange speaks for what is predicted, blue against it.", class_="hint"))
     for each in reasons.rows:
-        is_picture = each.picture is not None
-        shown = (
-            [image(each.overlay_png(), f"reasons of row {each.row}")] if is_picture else shaded(each.texts(), safe_text)
-        )
+        shown = shaded(each.texts(), safe_text) if each.picture is None else [image(png(each.overlay()), each.title)]
         parts += [element("h3", each.title), element("p", *shown, class_="why")]
     if reasons.kind == "series":
         parts.append(element("p", image(encoded(_figure(reasons), ".png"), "shares by step and column"), class_="why"))
@@ -191,23 +179,21 @@ def _figure(reasons: Reasons) -> "Figure":
         steps = [str(step) for step in range(1, values.shape[-1] + 1)]
         names = [each.title for each in rows], [safe_text(name, 30) for name in rows[0].names], steps
         return sample_figure(Heat(values, title, ("step of the window", ""), names))
-    bars = reasons.importance
+    bars, title = reasons.importance, title if rows else "Importance of columns, with 95 % intervals"
     if rows:
-        shares = np.mean([each.values if len(rows) == 1 else np.abs(each.values) for each in rows], 0)
+        shares = rows[0].values if len(rows) == 1 else np.mean([np.abs(each.values) for each in rows], 0)
         bars = sorted(zip(rows[0].names, shares, shares, shares, strict=True), key=lambda bar: -abs(bar[1]))
         title = title if len(rows) == 1 else "Mean size of the shares of columns"
-    else:
-        title = "Importance of columns, with 95 % intervals"
     return _bars(bars[:_MOST_BARS], title)
 
 
 def _bars(bars: Sequence[tuple[str, float, float, float]], title: str) -> "Figure":
     """Return a figure of a bar for each (column, value, ends of an interval)."""
     names, values, *ends = zip(*bars, strict=True)
-    figure = new_figure((7.0, 0.9 + 0.28 * len(bars)))
+    figure = new_figure((7.0, 0.9 + 0.28 * len(names)))
     axes, colors = figure.subplots(), [_FOR if value >= 0 else _AGAINST for value in values]
-    axes.barh(range(len(bars)), values, xerr=np.abs(np.array(ends) - values), color=colors)
-    axes.set_yticks(range(len(bars)), [literal(str(name), 40) for name in names])
+    axes.barh(range(len(names)), values, xerr=np.abs(np.array(ends) - values), color=colors)
+    axes.set_yticks(range(len(names)), [literal(str(name), 40) for name in names])
     axes.invert_yaxis()
     axes.set_title(title)
     return figure

@@ -50,8 +50,9 @@ class RunLine:
             labels = tags(run)
         except FileRefused:
             status = f"{status}, tags damaged"
+        name = f"{run.path.parent.parent.name}/{run.folder_name}" if run.is_member else run.folder_name
         return cls(
-            run.folder_name, str(run.path), status, labels, facts.get("started"), facts.get("seconds"),
+            name, str(run.path), status, labels, facts.get("started"), facts.get("seconds"),
             facts.get("flags") or {}, facts.get("results") or {}, *epochs,
         )  # fmt: skip
 
@@ -75,14 +76,15 @@ def list_table(lines: Sequence[RunLine], width: int | None) -> str:
     return text_table(columns, "<<>><<" if len(columns) == 6 else "<<<>><<", width)
 
 
-def columns_text(columns: Mapping[str, Sequence[Any]], width: int | None) -> str:
-    """Return a plain-text table of columns by their headings; None is an empty cell, `seconds` are durations."""
-    shown = [
-        [safe_text(name), *("" if each is None else value_text(each) for each in columns[name])] for name in columns
-    ]
-    if "seconds" in columns:
-        shown[list(columns).index("seconds")] = ["time", *map(duration_text, columns["seconds"])]
-    return text_table(shown, "<<", width)
+def rows_text(rows: Sequence[Mapping[str, Any]], width: int | None) -> str:
+    """Return a plain-text table of rows by heading; None is an empty cell, `seconds` are durations."""
+    columns, sides = list[list[str]](), ""
+    for name in rows[0] if rows else ():
+        values = [row[name] for row in rows]
+        texts = ["" if each is None else value_text(each) for each in values]
+        sides += "<" if any(isinstance(each, str) for each in values) else ">"
+        columns.append(["time", *map(duration_text, values)] if name == "seconds" else [safe_text(name), *texts])
+    return text_table(columns, sides, width) if columns else ""
 
 
 def facts_table(facts: Mapping[str, Any]) -> str:

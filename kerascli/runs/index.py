@@ -1,15 +1,14 @@
 """Find run folders by path, name, unambiguous prefix or `latest`, and remove them."""
 
-import contextlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from kerascli.foundation.disk import locks, storage
-from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, StorageError, safe_text, suggestion
+from kerascli.foundation.errors import ConfigError, FileRefused, StorageError, safe_text, suggestion
 from kerascli.runs.facts import LastStart, last_start
 from kerascli.runs.reading import LATEST, quoted
 from kerascli.runs.record import FOLDER, MEMBERS, RunRecord, is_run, is_study
@@ -18,55 +17,69 @@ MEMBER = re.compile(r"\d{1,6}|[a-z]+-\d{1,6}")
 """Pattern of the name of a study's member in a selector such as `STUDY/7`."""
 
 
-def list_runs(runs_dir: Path) -> list[RunRecord]:
-    """Return the runs in a folder as a list, in the order in which they were started; symbolic links are ignored."""
+def list_runs(runs_dir: Path, kind: Callable[[Path], bool] = is_run) -> list[RunRecord]:
+    """Return the runs in a folder as a list, in the order in which they were started; symbolic links are ignored.
+
+    `kind` returns True for the path of a run; is_study lists studies.
+    """
     if not runs_dir.is_dir():
         return []
     with os.scandir(runs_dir) as entries:
         names = [each.name for each in entries if each.is_dir(follow_symlinks=False) and not each.name.startswith(".")]
     newest = last_start(runs_dir)
-    folders = filter(is_run, map(runs_dir.joinpath, names))
+    folders = filter(kind, map(runs_dir.joinpath, names))
     return sorted(map(RunRecord, folders), key=lambda run: _order(run, newest))
 
 
 def find_run(selector: str, runs_dir: Path) -> RunRecord:
     """Return the run with this path, name or unambiguous prefix, or the `latest`. Raises ConfigError unless one is
-    found."""
+    found, also for a study."""
+    path = find(selector, runs_dir)
+    if is_study(path):
+        raise is_no_run(path)
+    return RunRecord.open(path)
+
+
+def is_no_run(study: Path) -> ConfigError:
+    """Return the error about the folder of a study where a run is expected, with the name of one of its runs."""
+    file = min(study.glob(f"{MEMBERS}/**/run.json"), default=study / MEMBERS / "0001" / "run.json")
+    hint = f"name one of its runs, such as {file.parent}; kerascli studies and tune take a study"
+    return ConfigError(f"{quoted(study)} is a study", hint=hint)
+
+
+def find(selector: str, runs_dir: Path, *, only_studies: bool = False) -> Path:
+    """Return the folder of the run, else of the study, with this path, name or unambiguous prefix; or of the `latest`
+    run. With `only_studies`, runs are left out. Raises ConfigError unless one is found; a run's path is not checked.
+    """
     if is_archive(selector):
         text = f"{quoted(selector)} is an archive, which this command does not read"
         raise ConfigError(text, hint="unzip it, and name the folder")
-    try:
-        return _run(selector, runs_dir)
-    except KerasCliError:
-        if (study := find_study(selector, runs_dir, runs_first=True)) is None:
-            raise
-    patterns = "*/run.json", f"*/{MEMBERS}/*/run.json"
-    runs = (file.parent for pattern in patterns for file in sorted((study / MEMBERS).glob(pattern)))
-    hint = (
-        f"name one of its runs, such as {next(runs, study / MEMBERS / '0001')}; kerascli studies and tune take a study"
-    )
-    raise ConfigError(f"{quoted(study)} is a study", hint=hint) from None
-
-
-def _run(selector: str, runs_dir: Path) -> RunRecord:
-    if (member := _member(selector, runs_dir)) is not None:
-        if not member.exists():
-            text = f"the study {quoted(member.parent.parent)} has no run {quoted(member.name)}"
+    path, (study, _, name) = Path(selector), selector.rpartition("/")
+    if study and MEMBER.fullmatch(name) and not path.exists():  # STUDY/7, or STUDY/7/fold-3
+        path = member_path(find(study, runs_dir, only_studies=True), name)
+        if not path.exists():
+            text = f"the study {quoted(path.parent.parent)} has no run {quoted(path.name)}"
             raise ConfigError(text, hint="kerascli studies show STUDY lists its trials")
-        return RunRecord.open(member)
-    if _is_path(selector):
-        path = Path(selector)
-        return RunRecord.open(path.resolve() if path.name in {"", ".."} else path)
-    runs = list_runs(runs_dir)
-    if not runs:
-        raise ConfigError(f"there are no runs in {quoted(runs_dir)}", hint="start one: kerascli train CONFIG")
-    if selector == LATEST:
-        return runs[-1]
+    if is_study(path) or (_is_path(selector) and not only_studies):
+        return path.resolve() if path.name in {"", ".."} else path
+    return _named(selector, runs_dir, only_studies=only_studies).path
+
+
+def _named(selector: str, runs_dir: Path, *, only_studies: bool) -> RunRecord:
+    """Return the run, else the study, with this name or prefix, or the latest; of studies alone with `only_studies`."""
+    runs = list_runs(runs_dir, is_study if only_studies else is_run)
     matches = _matches(selector, runs)
+    if not matches and not only_studies and selector != LATEST:
+        matches = _matches(selector, list_runs(runs_dir, is_study))
     if len(matches) > 1:
         raise _ambiguous(selector, matches)
     if matches:
         return matches[0]
+    if only_studies:
+        hint = "kerascli studies lists them; kerascli tune CONFIG starts one"
+        raise ConfigError(f"there is no study {quoted(selector)} in {quoted(runs_dir)}", hint=hint)
+    if not runs:
+        raise ConfigError(f"there are no runs in {quoted(runs_dir)}", hint="start one: kerascli train CONFIG")
     names = [LATEST, *(name for run in runs for name in (run.folder_name, run.name))]
     text = f"no run {quoted(selector)} in {quoted(runs_dir)}{suggestion(selector, names)}"
     raise ConfigError(text, hint="kerascli runs lists them")
@@ -77,48 +90,16 @@ def is_archive(selector: str) -> bool:
     return selector.lower().endswith(".zip") and os.path.isfile(selector)
 
 
-def list_studies(runs_dir: Path) -> list[Path]:
-    """Return the folders of the studies in a folder of runs, in the order of their names, which begin with a time."""
-    folders = runs_dir.iterdir() if runs_dir.is_dir() else ()
-    return sorted(path for path in folders if not path.is_symlink() and is_study(path))
-
-
-def find_study(selector: str, runs_dir: Path, *, runs_first: bool = False) -> Path | None:
-    """Return the folder of the study with this path, name or prefix, or the `latest`; None if there is none.
-
-    With `runs_first` also if it is the selector of a run, as `latest` is then. Raises ConfigError if several are meant.
-    """
-    if runs_first:
-        with contextlib.suppress(KerasCliError):
-            _run(selector, runs_dir)
-            return None
-    if is_study(Path(selector)):
-        return Path(selector)
-    if (member := _member(selector, runs_dir)) is not None and is_study(member):
-        return member
-    studies = list_studies(runs_dir)
-    if selector == LATEST:
-        return studies[-1] if studies and not runs_first else None
-    matches = _matches(selector, [RunRecord(path) for path in studies])
-    if len(matches) > 1:
-        raise _ambiguous(selector, matches, "studies")
-    return matches[0].path if matches else None
-
-
 def member_path(study: Path, name: str) -> Path:
     """Return the folder of a member of a study, such as 7 or `fold-3`, whether it exists or not."""
     return study / MEMBERS / (f"{int(name):04}" if name.isdigit() else name)
 
 
-def _member(selector: str, runs_dir: Path) -> Path | None:
-    """Return the folder of a study's member, as `STUDY/7` or `STUDY/7/fold-3` names it; None if none is meant."""
-    study, _, name = selector.rpartition("/")
-    folder = find_study(study, runs_dir) if study and MEMBER.fullmatch(name) else None
-    return None if folder is None else member_path(folder, name)
-
-
-def _matches(selector: str, runs: Sequence[RunRecord]) -> list[RunRecord]:
-    """Return the runs with this folder name; without one, those with this name; without one, with this prefix."""
+def _matches(selector: str, runs: Sequence[RunRecord]) -> Sequence[RunRecord]:
+    """Return the runs with this folder name; without one, those with this name; without one, with this prefix; or the
+    `latest`."""
+    if selector == LATEST:
+        return runs[-1:]
     named = [run for run in runs if run.folder_name == selector] or [run for run in runs if run.name == selector]
     if named or not selector:
         return named
@@ -140,10 +121,10 @@ def _is_path(selector: str) -> bool:
     return "/" in selector or selector in {".", ".."} or is_run(Path(selector))
 
 
-def _ambiguous(selector: str, matches: Sequence[RunRecord], noun: str = "runs") -> ConfigError:
+def _ambiguous(selector: str, matches: Sequence[RunRecord]) -> ConfigError:
     names = [safe_text(run.folder_name) for run in matches]
     shown = ", ".join(names[-3:]) if len(names) <= 3 else f"{', '.join(names[-3:])} and {len(names) - 3} more"
-    text = f"{quoted(selector)} means {len(matches)} {noun}: {shown}"
+    text = f"{quoted(selector)} means {len(matches)} {'studies' if is_study(matches[0].path) else 'runs'}: {shown}"
     return ConfigError(text, hint=f"the newest is {names[-1]}")
 
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from hashlib import sha256
 from io import BufferedReader
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,6 +110,11 @@ class RunRecord(OutputFiles):
         """Name of the run: the part after the time in the name of its folder, without `~2`."""
         match = FOLDER.fullmatch(self.path.name)
         return match[2] if match else self.path.name
+
+    @property
+    def is_member(self) -> bool:
+        """True if this is a run of a study."""
+        return self.path.parent.name == MEMBERS and is_study(self.path.parent.parent)
 
     @property
     def has_begun(self) -> bool:
@@ -299,10 +305,9 @@ class RunRecord(OutputFiles):
 
     def _refuse_removed_weights(self) -> None:
         """Raise FileRefused if this is a run of a study whose weights were not kept, or an archive of such a run."""
-        is_member = self.path.parent.name == MEMBERS
-        if (is_member or self.archive) and not (self.path / WEIGHTS).exists():
+        if (self.is_member or self.archive) and not (self.path / WEIGHTS).exists():
             text = f"{quoted(self.archive or self.path)} has no weights: a study keeps those of its best trial"
-            hint = f"kerascli train --resume {shlex.quote(str(self.path))} trains it again" if is_member else None
+            hint = f"kerascli train --resume {shlex.quote(str(self.path))} trains it again" if self.is_member else None
             raise FileRefused(text, hint=hint)
 
     def write_preprocessing(self, file: str, data: bytes) -> None:
@@ -342,7 +347,7 @@ class RunRecord(OutputFiles):
         return decoded(self._files.read(name), self.path / name)
 
 
-def ended(status: Status, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def ended(status: str, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the entries of run.json that record the end of a run (status, reason, time, results) as a dict."""
     return {"status": status, "reason": reason, "ended": _now(), "results": dict(results or {})}
 
@@ -357,12 +362,8 @@ def check_name(name: str) -> None:
 def new_dated_folder(runs_dir: Path, name: str) -> Path:
     """Create a folder named by the present time and `name`, with `~2` after it if that exists, and return its path."""
     stem = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{name}"
-    number = 1
-    path = runs_dir / stem
-    while not storage.new_folder(path):
-        number += 1
-        path = runs_dir / f"{stem}~{number}"
-    return path
+    names = chain([stem], (f"{stem}~{number}" for number in count(2)))
+    return next(path for path in map(runs_dir.joinpath, names) if storage.new_folder(path))
 
 
 def is_run(path: Path) -> bool:

@@ -8,16 +8,17 @@ runs/2026-11-24T22-17-58Z-mnist_mlp/
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from operator import le
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kerascli.config.sections.tune import MAX_TRIALS, TuneSection, parse_tune
+from kerascli.config.sections.tune import TuneSection, parse_tune
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.disk import locks, storage
-from kerascli.foundation.errors import ConfigError, FileRefused, StorageError
+from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, StorageError
 from kerascli.runs import index
 from kerascli.runs.history import Row, parse
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted, read_bytes, read_text
@@ -30,12 +31,26 @@ _CLAIM = ".claim"
 """Name of the locked file in a member's folder, beside that of the run in it."""
 
 
-class StudyFacts(BaseModel):
-    """Settings of a study that all its trials have in common: the contents of study.yaml."""
+class _Facts(BaseModel):
+    """Contents of a file of a study, of which every field is checked."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     format: Literal[1] = 1
+
+    @classmethod
+    def read(cls, data: Mapping[Any, Any], path: Path) -> Self:
+        """Return the facts in the contents of a file. Raises FileRefused if one of them is not valid."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            where = ".".join(map(str, error.errors()[0]["loc"]))
+            raise FileRefused(f"{quoted(path)} is damaged: {quoted(where)} is not as kerascli writes it") from None
+
+
+class StudyFacts(_Facts):
+    """Settings of a study that all its trials have in common: the contents of study.yaml."""
+
     config: str
     """Path of the config's file."""
     sets: list[str] = []
@@ -47,6 +62,7 @@ class StudyFacts(BaseModel):
     mode: str | None
     """Execution mode of each trial; None: the space sets it."""
     trials: int
+    """Number of trials; 0 if only a timeout ends the study."""
     directions: list[Annotated[str, Field(pattern="min|max")]] = []
     """Better direction of each objective."""
     data: dict[str, str] = {}
@@ -59,22 +75,14 @@ class StudyFacts(BaseModel):
     """Text of the config's file."""
 
     @property
-    def planned(self) -> int | None:
-        """Number of trials; None if only a timeout ends the study."""
-        return self.trials if self.trials < MAX_TRIALS else None
-
-    @property
     def of(self) -> str:
         """Number of trials as text after that of some of them: ` of 24`; empty if only a timeout ends the study."""
-        return "" if self.planned is None else f" of {self.planned}"
+        return f" of {self.trials}" if self.trials else ""
 
 
-class TrialFacts(BaseModel):
+class TrialFacts(_Facts):
     """Facts about a trial or a fold: the contents of trial.json, which is written before its training starts."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-    format: Literal[1] = 1
     number: int
     status: Status = "running"
     point: dict[str, int | float] = {}
@@ -87,8 +95,8 @@ class TrialFacts(BaseModel):
     """Number of times that its process was killed."""
     values: list[float] = []
     """Value of each objective, once the trial has ended."""
-    results: dict[str, dict[str, float]] = {}
-    """Losses and metrics of a fold by its final weights, by split; `baseline` is that of 'validation'."""
+    results: dict[str, float] = {}
+    """Losses and metrics by the final weights: `test loss`, and of a fold `validation loss` and `baseline loss`."""
     epochs: int = 0
     reason: str | None = None
     """Reason why it failed or was pruned."""
@@ -100,17 +108,19 @@ class TrialFacts(BaseModel):
 
 
 def best_trials(trials: Iterable[TrialFacts], directions: Sequence[str]) -> list[TrialFacts]:
-    """Return the completed trials that no other one beats: with one objective the first of the best, else the front."""
-    signs = [1.0 if way == "min" else -1.0 for way in directions]
+    """Return the completed trials that no other one equals or beats, by number: one, with several objectives a front.
+
+    Of trials with the same values it is the first.
+    """
     done = [each for each in trials if each.status == "completed"]
-    losses = {each.number: [sign * value for sign, value in zip(signs, each.values, strict=True)] for each in done}
-    if len(signs) == 1:
-        return sorted(done, key=lambda each: (losses[each.number], each.number))[:1]
-
-    def beats(one: list[float], other: list[float]) -> bool:
-        return one != other and all(a <= b for a, b in zip(one, other, strict=True))
-
-    return [each for each in done if not any(beats(loss, losses[each.number]) for loss in losses.values())]
+    losses = {
+        each.number: [v if w == "min" else -v for v, w in zip(each.values, directions, strict=True)] for each in done
+    }
+    best: list[TrialFacts] = []
+    for each in sorted(done, key=lambda each: (losses[each.number], each.number)):
+        if not any(all(map(le, losses[other.number], losses[each.number])) for other in best):
+            best.append(each)
+    return sorted(best, key=lambda each: each.number)
 
 
 class Member(RunRecord):
@@ -126,7 +136,7 @@ class Member(RunRecord):
         path = self.path / _TRIAL
         if not path.exists():
             return None
-        return _validated(TrialFacts, json_object(must_read(path, TEXT_LIMIT_BYTES), path), path)
+        return TrialFacts.read(json_object(must_read(path, TEXT_LIMIT_BYTES), path), path)
 
     def write_trial(self, facts: TrialFacts) -> None:
         storage.write_bytes(self.path / _TRIAL, storage.json_text(facts.model_dump()).encode())
@@ -158,7 +168,7 @@ class Study:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._finished: dict[str, TrialFacts] = {}
+        self._ended: dict[str, TrialFacts] = {}
 
     @classmethod
     def create(cls, runs_dir: Path, name: str, facts: StudyFacts) -> "Study":
@@ -177,7 +187,7 @@ class Study:
             data = parse_document(read_text(path), str(path)).data
         except ConfigError as error:
             raise FileRefused(f"{quoted(path)} is damaged: {error.faults[0].text}") from None
-        return _validated(StudyFacts, data, path)
+        return StudyFacts.read(data, path)
 
     @cached_property
     def tune(self) -> TuneSection:
@@ -197,20 +207,15 @@ class Study:
 
     def members(self) -> list[Member]:
         """Return the members that have a folder, in order."""
-        folder = self.path / MEMBERS
-        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-        kept = (name for name in names if not name.startswith(".") and not (folder / name).is_symlink())
-        return [Member(folder / name) for name in sorted(kept, key=lambda name: (len(name), name))]
+        paths = [path for path in (self.path / MEMBERS).glob("[!.]*") if not path.is_symlink()]
+        return [Member(path) for path in sorted(paths, key=lambda path: (len(path.name), path.name))]
 
     def trials(self) -> list[TrialFacts]:
-        """Return the facts about the trials that have begun, by number."""
-        trials: list[TrialFacts] = []
-        for member in self.members():
-            facts = self._finished.get(member.path.name) or member.trial()
-            if facts is not None and facts.status in FINISHED:
-                self._finished[member.path.name] = facts
-            trials += [] if facts is None else [facts]
-        return trials
+        """Return the facts about the trials that have begun, by number; those that have ended are read once."""
+        trials = {each.path.name: self._ended.get(each.path.name) or each.trial() for each in self.members()}
+        begun = {name: facts for name, facts in trials.items() if facts is not None}
+        self._ended = {name: facts for name, facts in begun.items() if facts.status in FINISHED}
+        return [*begun.values()]
 
     def best(self) -> list[TrialFacts]:
         """Return the best trials: one, with several objectives the front; [] if none is completed."""
@@ -221,6 +226,13 @@ class Study:
         if self.facts.tune is None:
             return self.members()
         return [run for best in self.best()[:1] for run in self.member(best.number).runs]
+
+    def best_run(self) -> RunRecord:
+        """Return the run of the best trial. Raises ConfigError without one, or if it has a run for each fold."""
+        runs = [] if self.facts.tune is None else self.runs()
+        if len(runs) != 1:
+            raise index.is_no_run(self.path)
+        return runs[0]
 
     def is_running(self) -> bool:
         """Return True if a process trains one of its members."""
@@ -237,6 +249,11 @@ class Study:
         path = self.path / _STOPPED
         return read_text(path).strip() if path.exists() else None
 
+    def refuse_stopped(self, kind: type[KerasCliError]) -> None:
+        """Raise an error of a kind if the study was stopped."""
+        if (reason := self.stopped()) is not None:
+            raise kind(f"the study was stopped: {reason}", hint=f"go on: kerascli tune --resume {self.path}")
+
     def stop(self, reason: str) -> None:
         storage.write_text(self.path / _STOPPED, reason)
 
@@ -245,24 +262,9 @@ class Study:
         storage.remove_file(self.path / _STOPPED)
 
 
-M = TypeVar("M", bound=BaseModel)
-
-
-def _validated(cls: type[M], data: Mapping[Any, Any], path: Path) -> M:
-    try:
-        return cls.model_validate(data)
-    except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise FileRefused(f"{quoted(path)} is damaged: {quoted(where)} is not as kerascli writes it") from None
-
-
 def find_study(selector: str, runs_dir: Path) -> Study:
     """Return the study with this path, name or prefix, or the `latest`. Raises ConfigError unless one is found."""
-    path = index.find_study(selector, runs_dir)
-    if path is None:
-        text = f"there is no study {quoted(selector)} in {quoted(runs_dir)}"
-        raise ConfigError(text, hint="kerascli studies lists them; kerascli tune CONFIG starts one")
-    return Study(path)
+    return Study(index.find(selector, runs_dir, only_studies=True))
 
 
 def find_run(selector: str, runs_dir: Path) -> RunRecord:
@@ -270,6 +272,5 @@ def find_run(selector: str, runs_dir: Path) -> RunRecord:
 
     Raises ConfigError unless one is found, also for a study of folds, or whose best trial has a run for each fold.
     """
-    study = index.find_study(selector, runs_dir, runs_first=True)
-    runs = [] if study is None or Study(study).facts.tune is None else Study(study).runs()
-    return runs[0] if len(runs) == 1 else index.find_run(selector, runs_dir)
+    path = index.find(selector, runs_dir)
+    return Study(path).best_run() if is_study(path) else RunRecord.open(path)

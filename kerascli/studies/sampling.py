@@ -4,6 +4,7 @@ Nothing is stored between two points: a sampler is seeded by (seed, number), and
 """
 
 import hashlib
+import importlib.util
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -28,56 +29,42 @@ _STATES = {"completed": "COMPLETE", "running": "RUNNING", "pruned": "PRUNED", "f
 def next_point(
     tune: TuneSection, seed: int, number: int, written: Point, earlier: Sequence[TrialFacts], directions: Directions
 ) -> Point:
-    """Return the point of the trial of a number, from 2 on; trial 1 is the config as it is written, at `written`.
+    """Return the point of the trial of a number; trial 1 is the config as it is written, at `written`.
 
     `earlier` are trials with smaller numbers, sorted by number; only `tpe` takes them into account.
     """
+    if number == 1:
+        return written
     if tune.sampler == "grid":
         others = (point for point in grid(tune.space) if point != written)
         return next(islice(others, number - 2, None))
     if tune.sampler == "random":
-        return tune.space.active(lambda each: _uniform(each, f"{seed}/{number}/{each.name}"))
+        return tune.space.active(lambda each: each.domain.drawn(_hash(f"{seed}/{number}/{each.name}") / 2**64))
     sampler = optuna().samplers.TPESampler(seed=_hash(f"{seed}/{number}") % 2**32)
     distributions = {each.name: _distribution(each) for each in tune.space.parameters}
     suggested = rebuilt(tune.space, earlier, directions, sampler).ask(distributions).params
-    return tune.space.active(lambda each: _rounded(each, suggested[each.name]))
+    return tune.space.active(lambda each: each.domain.number(suggested[each.name]))
 
 
 def grid_size(tune: TuneSection, written: Point, most: int) -> int:
     """Return the number of trials of a grid with at most `most` points: a config that is on none is one trial more."""
     points = sum(1 for _ in islice(grid(tune.space), most))
-    parameters = [each for each in tune.space.parameters if each.is_active(written)]
-    return points + (not all(written.get(each.name) in each.grid() for each in parameters))
+    parameters = [each for each in tune.space.parameters if each.within.items() <= written.items()]
+    return points + (not all(written.get(each.name) in each.domain.grid() for each in parameters))
 
 
 def grid(space: Space) -> Iterator[Point]:
-    """Yield the points of a grid; the last parameter varies fastest."""
-    values = {each.name: each.grid() for each in space.parameters}
+    """Yield the points of a grid, each once; the last parameter varies fastest."""
+    values = {each.name: each.domain.grid() for each in space.parameters}
     for numbers in product(*values.values()):
         chosen = dict(zip(values, numbers, strict=True))
         point = space.active(lambda each, chosen=chosen: chosen[each.name])
-        if all(name in point or number == values[name][0] for name, number in chosen.items()):  # each point once
+        if all(name in point or number == values[name][0] for name, number in chosen.items()):
             yield point
 
 
 def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
-
-
-def _uniform(parameter: Parameter, key: str) -> int | float:
-    """Return a number of a parameter's range, drawn uniformly (on its scale) by a key."""
-    share, (low, high) = _hash(key) / 2**64, parameter.domain.range
-    if parameter.is_integer:
-        low, high = low - 0.5, high + 0.5
-    if parameter.domain.log:
-        return _rounded(parameter, math.exp(math.log(low) + (math.log(high) - math.log(low)) * share))
-    return _rounded(parameter, low + (high - low) * share)
-
-
-def _rounded(parameter: Parameter, value: float) -> int | float:
-    """Return a number of a parameter's range: an integer, or a number of five significant digits."""
-    lowest, highest = parameter.domain.range
-    return min(max(round(value) if parameter.is_integer else float(f"{value:.5g}"), lowest), highest)
 
 
 def optuna() -> Any:
@@ -92,18 +79,17 @@ def optuna() -> Any:
 
 
 def rebuilt(space: Space, trials: Sequence[TrialFacts], directions: Directions, sampler: Any = None) -> Any:
-    """Return a study of Optuna in memory with the trials of a study; those outside of its space are left out."""
+    """Return a study of Optuna in memory with the trials of a study."""
     library = optuna()
     ways = ["minimize" if each == "min" else "maximize" for each in directions]
     study = library.create_study(directions=ways, sampler=sampler)
     distributions = {each.name: _distribution(each) for each in space.parameters}
     for each in trials:
-        point = {name: value for name, value in each.point.items() if name in distributions}
         study.add_trial(
             library.trial.create_trial(
-                state=library.trial.TrialState[_STATES[each.status]], params=point,
+                state=library.trial.TrialState[_STATES[each.status]], params=each.point,
                 values=each.values if each.status == "completed" else None,
-                distributions={name: distributions[name] for name in point},
+                distributions={name: distributions[name] for name in each.point},
                 intermediate_values={each.epochs: each.values[0]} if each.status == "pruned" and each.values else {},
             )
         )  # fmt: skip
@@ -115,26 +101,24 @@ def _distribution(parameter: Parameter) -> Any:
     kinds, low, high = optuna().distributions, *parameter.domain.range
     if parameter.items:
         return kinds.CategoricalDistribution(range(len(parameter.items)))
-    kind = kinds.IntDistribution if parameter.is_integer else kinds.FloatDistribution
+    kind = kinds.IntDistribution if parameter.domain.kind is int else kinds.FloatDistribution
     return kind(low, high, log=parameter.domain.log)
 
 
-def write_importance(study: Study) -> str | None:
-    """Write the importance of each parameter for the first objective, by PED-ANOVA (Watanabe et al., 2023); return a
-    note if it cannot be computed.
+def write_importance(study: Study) -> None:
+    """Write the importance of each parameter for the first objective, by PED-ANOVA (Watanabe et al., 2023).
 
-    Only parameters that are part of every point have one.
+    Only parameters that are part of every point have one. Nothing is written without Optuna, or for few trials.
     """
+    if study.facts.tune is None:
+        return
     trials = [each for each in study.trials() if each.status == "completed"]
     space, ways = study.tune.space, study.facts.directions
-    names = [each.name for each in space.parameters if each.condition is None]
+    names = [each.name for each in space.parameters if not each.within]
     trials = [each for each in trials if each.point.keys() >= set(names)]
-    if len(trials) < _FEWEST:
-        return f"importance of the parameters: there are less than {_FEWEST} completed trials"
-    try:
-        library = optuna()
-    except ConfigError:
-        return "importance of the parameters: Optuna is not installed (pip install 'kerascli[tune]')"
+    if len(trials) < _FEWEST or importlib.util.find_spec("optuna") is None:
+        return
+    library = optuna()
     first = [each.model_copy(update={"values": each.values[:1]}) for each in trials]
     evaluator = library.importance.PedAnovaImportanceEvaluator()
     with warnings.catch_warnings():
@@ -144,37 +128,29 @@ def write_importance(study: Study) -> str | None:
         )
     data = {name: float(found[name]) for name in sorted(names, key=lambda name: -found[name])}
     storage.write_bytes(study.path / IMPORTANCE, storage.json_text(data).encode())
-    return None
 
 
 def by_epoch(rows: Sequence[Row], objective: Objective, way: str) -> list[float]:
-    """Return the best value of an objective up to each epoch, higher is better; epochs without a value have none."""
+    """Return the best value of an objective up to each epoch, higher is better; -inf before there is a finite one."""
     sign = -1.0 if way == "min" else 1.0
     values = (sign * row.get(objective.name, math.nan) for row in rows)
-    return list(accumulate((-math.inf if math.isnan(value) else value for value in values), max))
-
-
-def value_of(rows: Sequence[Row], objective: Objective, way: str) -> float:
-    """Return the value of an objective in its best epoch, or in the last one; nan without a finite value."""
-    values = [float(row.get(objective.name, math.nan)) for row in (rows[-1:] if objective.last else rows)]
-    return (min if way == "min" else max)(filter(math.isfinite, values), default=math.nan)
+    return list(accumulate((value if math.isfinite(value) else -math.inf for value in values), max))
 
 
 def by_fold(member: Member, objective: Objective, way: str) -> list[float]:
-    """Return the mean of a trial's objective over the first fold, the first two, and so on; nan without a finite one.
+    """Return the mean of a trial's objective over the first fold, the first two, and so on; higher is better.
 
-    Without folds it is the value of the trial itself.
+    Without folds it is the value of the trial itself; -inf without a finite one.
     """
-    values = [value_of(run.rows(), objective, way) for run in member.runs]
+    rows = [run.rows()[-1 if objective.last else 0 :] for run in member.runs]
+    values = [[-math.inf, *by_epoch(each, objective, way)][-1] for each in rows]
     return [fmean(values[:count]) for count in range(1, len(values) + 1)]
 
 
 def progress_of(member: Member, objective: Objective, way: str) -> list[float]:
     """Return a trial's values to prune by, higher is better: the best up to each epoch, or the mean up to each fold."""
-    if member.runs[0] is member:
-        return by_epoch(member.rows(), objective, way)
-    means = by_fold(member, objective, way)
-    return [-mean if way == "min" else mean for mean in means if math.isfinite(mean)]
+    has_folds = member.runs[0] is not member
+    return by_fold(member, objective, way) if has_folds else by_epoch(member.rows(), objective, way)
 
 
 def is_pruned(pruner: Pruner, own: Sequence[float], others: Sequence[Sequence[float]]) -> bool:
@@ -189,8 +165,6 @@ def is_pruned(pruner: Pruner, own: Sequence[float], others: Sequence[Sequence[fl
     if isinstance(pruner, MedianPruner):
         enough = epochs > pruner.min_epochs and len(reached) >= pruner.min_trials
         return enough and own[-1] < median(reached)
-    rung = pruner.min_epochs
-    while rung < epochs:
-        rung *= pruner.factor
     best = sorted([*reached, own[-1]], reverse=True)[: (len(reached) + 1) // pruner.factor]
-    return rung == epochs and bool(best) and own[-1] < best[-1]
+    is_rung = epochs in [pruner.min_epochs * pruner.factor**rung for rung in range(epochs)]
+    return is_rung and bool(best) and own[-1] < best[-1]

@@ -2,7 +2,7 @@
 trial."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from statistics import fmean, stdev
@@ -17,8 +17,8 @@ from kerascli.runs.history import Row
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted
 from kerascli.studies.folder import FINISHED, IMPORTANCE, Study, TrialFacts
 
-Results = dict[str, dict[str, dict[str, float]]]
-"""Type of losses and metrics by split, and by fold, `mean` or `deviation`."""
+Results = dict[str, dict[str, float]]
+"""Type of losses and metrics by split and name (`test loss`), and by fold, `mean` or `deviation`."""
 
 
 def study_table(study: Study) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def study_table(study: Study) -> dict[str, Any]:
     """
     facts, trials, path = study.facts, study.trials(), study.path / IMPORTANCE
     head = {
-        "study": study.path.name, "path": str(study.path), "trials_planned": facts.planned,
+        "study": study.path.name, "path": str(study.path), "trials_planned": facts.trials or None,
         "trials_done": sum(each.status in FINISHED for each in trials),
     }  # fmt: skip
     if facts.tune is None:
@@ -41,7 +41,7 @@ def study_table(study: Study) -> dict[str, Any]:
         "parameters": [each.name for each in tune.space.parameters],
         "logarithmic": [each.name for each in tune.space.parameters if each.domain.log],
         "trials": [_row(study, tune, each) for each in trials], "best": [each.number for each in best],
-        "test": {each.number: each.results.get("test", {}) for each in best},
+        "test": {each.number: each.results for each in best},
         "importance": json_object(must_read(path, TEXT_LIMIT_BYTES), path) if path.exists() else None,
         "differs": {key: sorted(each) for key, each in kinds.items() if len(each) > 1},
     }  # fmt: skip
@@ -59,21 +59,16 @@ def _row(study: Study, tune: TuneSection, facts: TrialFacts) -> dict[str, Any]:
 
 
 def fold_results(folds: list[TrialFacts]) -> Results:
-    """Return the results of each fold, their means, and standard deviations of a sample (divided by n - 1).
+    """Return the results of each fold, their mean, and their standard deviation as a sample (divided by n - 1).
 
-    The splits are those that all folds have; there are none before all folds have ended.
+    There are none before all folds have ended.
     """
     results: Results = {}
-    for split in folds[0].results if folds else ():
-        if any(split not in each.results for each in folds):
-            continue
-        rows = {f"fold-{each.number}": each.results[split] for each in folds}
-        values = {name: [logs[name] for logs in rows.values()] for name in rows["fold-1"]}
-        rows["mean"] = {name: fmean(each) for name, each in values.items()}
-        rows["deviation"] = {
-            n: stdev(each) if all(map(math.isfinite, each)) else math.nan for n, each in values.items()
-        }
-        results[split] = rows
+    for name in folds[0].results if folds else ():
+        if all(name in fold.results for fold in folds):
+            values = {f"fold-{fold.number}": fold.results[name] for fold in folds}
+            deviation = stdev(values.values()) if all(map(math.isfinite, values.values())) else math.nan
+            results[name] = {**values, "mean": fmean(values.values()), "deviation": deviation}
     return results
 
 
@@ -82,27 +77,43 @@ def histories_of(study: Study) -> dict[str, list[Row]]:
     return {member.path.name.lstrip("0"): member.runs[-1].rows() for member in study.members()}
 
 
-def columns_of(table: Mapping[str, Any], sort: str | None = None) -> dict[str, list[Any]]:
-    """Return the columns of the table of trials by their headings, sorted by one of them: numbers up, then the others.
+def rows_of(table: Mapping[str, Any], sort: str | None = None) -> list[dict[str, Any]]:
+    """Return the rows of the table of a study by their headings: a row for each trial, or for each result of folds.
 
-    Raises ConfigError if it has no such column.
+    They are sorted by a heading, numbers first, if `sort` is one. Raises ConfigError if it is none.
     """
-    trials = table["trials"]
-    columns = {name: [each[name] for each in trials] for name in ("trial", "status")}
-    columns |= {name: [each["values"].get(name) for each in trials] for name in table["objectives"]}
-    columns |= {name: [each["parameters"].get(name) for each in trials] for name in table["parameters"]}
-    columns |= {name: [each[name] for each in trials] for name in ("epochs", "seconds", "reason")}
-    if sort is not None and sort not in columns:
-        hint = f"columns: {', '.join(columns)}"
-        raise ConfigError(f"there is no column '{sort}'{suggestion(sort, columns)}", hint=hint)
-    column = columns[sort or "trial"]
-    order = sorted(range(len(column)), key=lambda index: _order(column[index]))
-    return {name: [values[index] for index in order] for name, values in columns.items()}
+    unknown = dict.fromkeys([*table.get("objectives", ()), *table.get("parameters", ())])
+    rows = [
+        {"trial": each["trial"], "status": each["status"], **unknown, **each["values"], **each["parameters"],
+         **{name: each[name] for name in ("epochs", "seconds", "reason")}}
+        for each in table.get("trials", ())
+    ] + [{"value": name, **results} for name, results in table.get("folds", {}).items()]  # fmt: skip
+    if sort is None or not rows:
+        return rows
+    if sort not in rows[0]:
+        hint = f"columns: {', '.join(rows[0])}"
+        raise ConfigError(f"there is no column '{sort}'{suggestion(sort, rows[0])}", hint=hint)
+    return sorted(rows, key=lambda row: _order(row[sort]))
 
 
 def _order(value: Any) -> tuple[bool, float, str]:
     is_number = isinstance(value, int | float)
     return not is_number, value if is_number else 0.0, str(value)
+
+
+def facts_of(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is shown of a study beside the rows of its table, by name."""
+    of = "" if table["trials_planned"] is None else f" of {table['trials_planned']}"
+    facts: dict[str, Any] = {"done": f"{table['trials_done']}{of} {'folds' if 'folds' in table else 'trials'}"}
+    if "folds" in table:
+        return facts
+    best = [each for each in table["trials"] if each["trial"] in table["best"]]
+    missing = "none: it needs four completed trials, and Optuna (pip install 'kerascli[tune]')"
+    facts |= {"sampler": table["sampler"]} | {f"best: trial {each['trial']}": trial_text(each) for each in best}
+    facts |= {f"trial {number}": values for number, values in table["test"].items() if values}
+    facts |= {"importance": table["importance"] or missing, "stopped": table["stopped"]}
+    facts |= {f"trials differ in their {key}": kinds for key, kinds in table["differs"].items()}
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def trial_text(row: dict[str, Any]) -> str:
@@ -119,21 +130,15 @@ def study_line(path: Path) -> dict[str, Any]:
     study = Study(path)
     line = {"study": path.name, "status": "damaged", "of": None, "done": None, "best": None, "value": None}
     with suppress(FileRefused):
-        trials, of = study.trials(), study.facts.of
+        trials, facts = study.trials(), study.facts
         done = sum(each.status in FINISHED for each in trials)
-        is_whole = done >= (study.facts.planned or max(1, len(trials)))
+        is_whole = done >= (facts.trials or max(1, len(trials)))
         status = "completed" if is_whole else "stopped" if study.stopped() else "interrupted"
-        line |= {"of": "folds" if study.facts.tune is None else "trials", "done": f"{done}{of}"}
+        line |= {"of": "folds" if facts.tune is None else "trials", "done": f"{done}{facts.of}"}
         for best in study.best()[:1]:
             line |= {"best": best.number, "value": best.values[0]}
         line["status"] = "running" if study.is_running() else status
     return line
-
-
-def study_columns(paths: Iterable[Path]) -> dict[str, list[Any]]:
-    """Return the columns of the list of studies by their headings."""
-    lines = [study_line(path) for path in paths]
-    return {name: [line[name] for line in lines] for name in lines[0]}
 
 
 def best_config(study: Study) -> tuple[int, str]:

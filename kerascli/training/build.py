@@ -12,7 +12,7 @@ from kerascli.config.sections.train_step import TrainStepSpec
 from kerascli.data.base import Field
 from kerascli.data.pipeline.pipeline import Stage
 from kerascli.data.pipeline.prepare import Stages
-from kerascli.foundation.device import prepare_gpu
+from kerascli.foundation.device import prepare_device
 from kerascli.layers.lora import LowRankModule
 from kerascli.metrics.comparisons import Comparison, LossTerm, OutputTarget, UpdateMetric
 from kerascli.model.freezing import without_lora
@@ -88,7 +88,7 @@ def build_experiment(
     on the meta device, so that this process holds a part of them (FSDP); None: this process holds all weights. Without
     `initialize` the values of the weights are undefined.
     """
-    prepare_gpu(device)
+    prepare_device(device, deterministic=spec.fit.deterministic)
     if spec.train_step is not None:
         return _of_train_step(spec, spec.train_step, stages, device, mixing, initialize)
     compiled = spec.compile or CompileSpec(RMSprop(), ())

@@ -32,11 +32,11 @@ _TOLERANCE = 1e-2
 """Maximum difference between the results of a graph and of the module, relative to the largest value of a tensor.
 Other kernels add in another order, which costs digits where sums cancel: through eight normalized convolutions with
 relus the module's own gradients differ by 2e-3 from those in float64. A wrong graph differs by far more."""
-SECONDS_TO_COMPILE = 20.0
-"""Estimated time in seconds to compile a small model and an optimizer's update rule on two cores, without cache."""
 _SECONDS_SAVED = 5e-6
 """Estimated time in seconds that compilation saves in each training step per operation that is fused with others."""
-
+_STEPS_TO_UNROLL = 50
+"""Number of training steps that take less time, with a loop over time steps on the CPU as a traced graph, than tracing
+it takes, however many operations there are: both times are proportional to their number."""
 
 MODES = ("eager", "traced", "compiled")
 """Names of the modes in which forward passes are executed, from the slowest to the fastest."""
@@ -71,7 +71,7 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
     module = Eager(request.forward_pass, request.live_scales)
     if recorded == "eager":
         return module, Choice("eager", "as in the run")
-    untraced = reason_not_to_trace(request.forward_pass, request.device)
+    untraced = reason_not_to_trace(request, recorded)
     if untraced is not None:
         return module, Choice("eager", untraced)
     first = request.batches[0]
@@ -129,17 +129,31 @@ def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
     if verdict is not None and verdict.traced <= verdict.compiled:
         return Choice("traced", verdict.text)
     if verdict is not None and (
-        is_compiled or (verdict.traced - verdict.compiled) * request.steps > SECONDS_TO_COMPILE
+        is_compiled or (verdict.traced - verdict.compiled) * request.steps > seconds_to_compile(program)
     ):
         return Choice("compiled", verdict.text)
-    if request.device.type == "cpu" and has_convolutions(program.code.graph):
-        return Choice("traced", "convolutions, and the operations between them, are slower when compiled")
+    if slower := _slower_when_compiled(request, program):
+        return Choice("traced", slower)
     if is_compiled:
         return Choice("compiled", "it has been compiled before")
     saved = costly_operations(program.code.graph) * _SECONDS_SAVED * request.steps
-    if saved < SECONDS_TO_COMPILE:
+    if saved < seconds_to_compile(program):
         return Choice("traced", f"compiling would take longer than {request.steps:,} steps save")
     return Choice("compiled", f"{request.steps:,} steps save more time than compiling takes")
+
+
+def _slower_when_compiled(request: Request, program: Program) -> str | None:
+    """Return the reason why a step is expected to be slower when compiled; None if it is not."""
+    if request.device.type == "cpu" and has_convolutions(program.code.graph):
+        return "convolutions, and the operations between them, are slower when compiled"
+    if request.device.type == "cpu" and _loop(request):
+        return "torch takes minutes to compile a loop over time steps"
+    return None
+
+
+def seconds_to_compile(program: Program) -> float:
+    """Return the estimated time in seconds to compile a program and an optimizer's update rule, without cache."""
+    return max(20.0, 0.02 * len(program.code.graph.nodes))
 
 
 def compiled_before(request: Request, program: Program) -> bool:
@@ -174,15 +188,24 @@ def _failure(what: str, error: Exception) -> str:
     return f"{what} failed: {type(error).__name__}: {first_line(error)}"
 
 
-def reason_not_to_trace(forward_pass: ForwardPass, device: torch.device) -> str | None:
-    """Return the reason why a forward pass must not be traced as a graph on a device; None if it can be traced."""
-    for component in _with_inner(forward_pass.module.components()):
-        name = component.component_name
+def reason_not_to_trace(request: Request, recorded: str | None = None) -> str | None:
+    """Return the reason why a forward pass must not be traced as a graph, or is not worth it; None if it is traced.
+
+    `recorded` is the execution mode of a run that is resumed.
+    """
+    is_short = recorded is None and request.device.type == "cpu" and request.steps < _STEPS_TO_UNROLL
+    for component in _with_inner(request.forward_pass.module.components()):
         if not type(component).__module__.startswith("kerascli."):
-            return f"'{name}' is a custom component: its Python code is not traced"
-        if isinstance(component, BaseLayer) and component.loops and device.type == "cpu":
-            return f"'{name}' loops over time steps on the CPU: a traced graph would unroll them all"
+            return f"'{component.component_name}' is a custom component: its Python code is not traced"
+    if is_short and (name := _loop(request)):
+        return f"'{name}' loops over time steps: tracing them all would take longer than {request.steps} steps save"
     return None
+
+
+def _loop(request: Request) -> str | None:
+    """Return the name of a layer of the forward pass that loops over time steps; None if there is none."""
+    components = _with_inner(request.forward_pass.module.components())
+    return next((each.component_name for each in components if isinstance(each, BaseLayer) and each.loops), None)
 
 
 def _with_inner(components: Sequence[Component]) -> Iterator[Component]:

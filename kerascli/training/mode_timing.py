@@ -11,11 +11,12 @@ from kerascli.compiler.compiling import reason_not_to_compile
 from kerascli.compiler.verdicts import Verdict
 from kerascli.foundation import draws
 from kerascli.training.execution_mode import (
-    SECONDS_TO_COMPILE,
     Request,
     compile_rule,
     compiled_before,
     make_runner,
+    reason_not_to_trace,
+    seconds_to_compile,
     traced,
 )
 from kerascli.training.forward_pass import Eager
@@ -35,14 +36,14 @@ def learn_mode(request: Request, trained_seconds: float) -> Verdict | None:
     of the training's time. The weights stay as they are. Raises StorageError, and what torch's compiler raises.
     """
     seconds, inputs = SHARE * trained_seconds - _SECONDS_TO_PREPARE, leaves_of(request.batches[0])
-    if seconds <= 0 or request.device.type != "cpu":
+    if seconds <= 0 or request.device.type != "cpu" or reason_not_to_trace(request) is not None:
         return None
     program, _ = traced(Eager(request.forward_pass, request.live_scales), request.batches[0])
     digest = program.digest(inputs)
     if Verdict.of(digest) is not None or reason_not_to_compile(program.code, request.device) is not None:
         return None
     if not compiled_before(request, program):
-        seconds -= SECONDS_TO_COMPILE
+        seconds -= seconds_to_compile(program)
     if seconds <= 0:
         return None
     runners = [make_runner(request, mode) for mode in ("traced", "compiled")]

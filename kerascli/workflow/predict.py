@@ -1,6 +1,6 @@
 """Predict with the model of a trained run; predictions are columns of values, or class names and probabilities."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from kerascli.data.sources.wrapped import WrappedSource
 from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import Skipped
 from kerascli.foundation.disk.files import read_bytes
-from kerascli.foundation.errors import ConfigError, safe_text
+from kerascli.foundation.errors import ConfigError, Fault, safe_text
 from kerascli.interop.applications import CLASSES
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import ClassReading
@@ -147,11 +147,22 @@ def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequenc
     return Predictions(kept, columns, arrays, count, _non_finite_rows(arrays), readings)
 
 
-def mean_predictions(each: Sequence[Predictions]) -> Predictions:
-    """Return the mean of what several models predict for the same rows: of values, or of probabilities of classes.
+def predict_mean(
+    runs: Iterable[LoadedRun], predicted: Callable[[LoadedRun], Predictions]
+) -> tuple[Predictions, list[Fault]]:
+    """Return the mean of what runs predict for the same rows, as by `predicted`, and the warnings about them."""
+    each, warnings = list[Predictions](), list[Fault]()
+    for run in runs:
+        each.append(predicted(run))
+        warnings += [fault for fault in run.warnings if fault not in warnings]
+    return each[0] if len(each) == 1 else _mean(each), warnings
 
-    The classes are those of the mean probabilities. Raises ConfigError if the models predict different classes or
-    columns, or columns that are neither numbers nor classes.
+
+def _mean(each: Sequence[Predictions]) -> Predictions:
+    """Return the mean of predictions for the same rows: of values, or of probabilities of classes.
+
+    The classes are those of the mean probabilities. Raises ConfigError if the classes or columns differ, or for columns
+    that are neither numbers nor classes.
     """
     first, classes = each[0], {f"{prefix}class" for prefix in each[0].readings}
     if any(other.columns.keys() != first.columns.keys() for other in each):

@@ -29,12 +29,8 @@ def check_space(config: Config, specs: Sequence[RunSpec], describe: Callable[[Co
     if document.at(("tune",)) is None or len(specs) < len(config.phases):
         return ()
     tune = parse_tune(document.data["tune"])
-    ways = _directions(specs)
-    faults = [*_objective_faults(tune, ways), *_name_faults(tune, document)]
-    split = None if config.data is None else config.data.split
-    if isinstance(tune.pruner, AshaPruner) and split is not None and split.folds is not None:
-        text = "pruner: over folds it is median, which decides between them"
-        faults.append(Fault(text, ("tune", "pruner"), hint="pruner: median"))
+    ways = {column: way for spec in specs for column, way in spec.log_names().items()}
+    faults = [*_name_faults(tune, ways, document)]
     document = replace(document, data={**document.data, "flags": dict(config.flags)})
     faults += _corner_faults(document, tune.space, {fault.path for fault in faults}, describe)
     if faults:
@@ -42,35 +38,24 @@ def check_space(config: Config, specs: Sequence[RunSpec], describe: Callable[[Co
     return tuple(ways[each.name] for each in tune.objective)
 
 
-def _directions(specs: Sequence[RunSpec]) -> dict[str, str]:
-    """Return the better direction of each column of history.csv."""
-    ways: dict[str, str] = {}
-    for spec in specs:
-        ways |= spec.log_names()
-        ways |= {column: ways.get(name, "min") for name, columns in spec.several().items() for column in columns}
-    return ways
-
-
-def _objective_faults(tune: TuneSection, ways: Mapping[str, str]) -> Iterator[Fault]:
-    for each in tune.objective:
-        if ways.get(each.name) not in ("min", "max"):
-            text = f"objective: unknown metric '{each.name}'{suggestion(each.name, ways)}"
-            yield Fault(text, ("tune", "objective"), hint=f"logged: {', '.join(ways)}")
-
-
-def _name_faults(tune: TuneSection, document: Document) -> Iterator[Fault]:
-    """Yield a config error for each flag of the space that is not declared or not used, and each path that no trial can
-    change."""
+def _name_faults(tune: TuneSection, ways: Mapping[str, str], document: Document) -> Iterator[Fault]:
+    """Yield a config error for each metric that is not logged, each flag of the space that is not declared or not used,
+    each path that no trial can change, and for a pruner that cannot decide between folds."""
     declared, used = document.data.get("flags") or {}, names_referred_to(document.data)
-    for name in (path.removeprefix("flags.") for path in (tune.flags.sets if tune.flags else ())):
+    for name in (each.name for each in tune.objective if each.name not in ways):
+        text = f"objective: unknown metric '{name}'{suggestion(name, ways)}"
+        yield Fault(text, ("tune", "objective"), hint=f"logged: {', '.join(ways)}")
+    for name in (path.removeprefix("flags.") for path in tune.flags or ()):
         if name not in declared:
             text = f"there is no flag '{name}'{suggestion(name, declared)}"
             yield Fault(text, ("tune", "flags", name), "key", hint=f"declare its default: flags: {{{name}: 1}}")
         elif name not in used:
             yield Fault(f"nothing in the config uses the flag '{name}'", ("tune", "flags", name), "key")
-    for path in tune.set.sets if tune.set else ():
-        if path.split(".")[0] in _NOT_SEARCHED:
-            yield Fault(f"'{path}' cannot be searched", ("tune", "set", path), "key")
+    for path in (path for path in tune.set or () if path.split(".")[0] in _NOT_SEARCHED):
+        yield Fault(f"'{path}' cannot be searched", ("tune", "set", path), "key")
+    if isinstance(tune.pruner, AshaPruner) and document.at(("data", "split", "folds")) is not None:
+        text = "pruner: over folds it is median, which decides between them"
+        yield Fault(text, ("tune", "pruner"), hint="pruner: median")
 
 
 def _corners(space: Space) -> Iterator[tuple[Path, Mapping[str, Any]]]:
@@ -79,22 +64,15 @@ def _corners(space: Space) -> Iterator[tuple[Path, Mapping[str, Any]]]:
 
     With one parameter at an extreme, all that does not contain it is as the config writes it.
     """
-    by_name = {each.name: each for each in space.parameters}
-    for parameter in space.parameters:
-        chosen, outer = {}, parameter
-        while outer.condition is not None:
-            name, chosen[name] = outer.condition
-            outer = by_name[name]
-        for end in range(len(parameter.items)) if parameter.items else parameter.domain.range:
-            numbers = {**chosen, parameter.name: end}
-            sets = space.values(
-                space.active(lambda each, numbers=numbers: numbers.get(each.name, each.domain.range[0]))
-            )
-            place = (*parameter.path, int(end)) if parameter.items else parameter.path
-            yield ("tune", *place), {path: sets[path] for path in sets if path == outer.setting}
-    if len(space.parameters) > 1:
-        for side in (0, 1):
-            yield ("tune",), space.values(space.active(lambda each, side=side: each.domain.range[side]))
+    for key, written in space.sets.items():
+        entry = Space({key: written})
+        for parameter in entry.parameters:
+            for end in range(len(parameter.items)) or parameter.domain.range:
+                numbers = {**parameter.within, parameter.name: end}
+                point = entry.active(lambda each, numbers=numbers: numbers.get(each.name, each.domain.range[0]))
+                yield ("tune", *parameter.path, *[int(end)] * bool(parameter.items)), entry.values(point)
+    for side in (0, 1) if len(space.parameters) > 1 else ():
+        yield ("tune",), space.values(space.active(lambda each, side=side: each.domain.range[side]))
 
 
 def _corner_faults(

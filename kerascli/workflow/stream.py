@@ -255,7 +255,7 @@ class _TextRows(_Rows):
 
     def table(self, rows: Sequence[Row]) -> Table:
         columns = text_columns(self._names, [row for _, row in rows], self._form)
-        return Table(columns, len(rows), name=STDIN_NAME, numbers=np.array([number for number, _ in rows]))
+        return Table(columns, len(rows), name=STDIN_NAME, lines=np.array([number for number, _ in rows]))
 
     def cells(self, rows: Sequence[Row], column: str) -> list[Any]:
         index = self._names.index(column)

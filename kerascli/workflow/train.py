@@ -23,7 +23,7 @@ from kerascli.foundation.interrupts import deferred
 from kerascli.foundation.world import launch_of
 from kerascli.model.runtime.summary import summarize
 from kerascli.parts.distributions import REMOVED
-from kerascli.report.architecture.stored import diagram_json
+from kerascli.report.architecture.drawing import diagram_json
 from kerascli.report.summary import render
 from kerascli.runs.environment import run_facts
 from kerascli.runs.history import Prefix

@@ -17,6 +17,7 @@ from kerascli.config.load import open_config
 from kerascli.config.run import RunSpec
 from kerascli.config.starter import text_sample
 from kerascli.config.starter.models import KINDS
+from kerascli.config.starter.start import start_from
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import ConfigError, DataError, StorageError
 from kerascli.workflow.check import check
@@ -42,6 +43,10 @@ def table(text: str, name: str = "data.csv") -> Path:
     path = Path(name)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def config_for(data: Path, target: str | None, config: str = "config.yaml") -> str:
+    return from_data(start_from(data, target), data, Path(config))
 
 
 def described(text: str, name: str = "config.yaml") -> RunSpec:
@@ -149,7 +154,7 @@ def test_a_table_with_words_and_gaps_trains_in_whole() -> None:
 def test_a_column_of_words_is_a_classification() -> None:
     random = np.random.default_rng(0)
     text = columns(a=random.normal(size=90), b=random.integers(0, 5, 90), kind=["x", "y", "z"] * 30)
-    spec = described(from_data(table(text), "kind", Path("config.yaml")))
+    spec = described(config_for(table(text), "kind"))
     assert spec.compile is not None
     (pair,) = spec.compile.pairs
     assert pair.loss is not None
@@ -159,7 +164,7 @@ def test_a_column_of_words_is_a_classification() -> None:
 
 @pytest.mark.parametrize("words", [["no", "yes"], [0, 1], [7, 9]])
 def test_two_classes_are_a_probability(words: list[object]) -> None:
-    spec = described(from_data(table(columns(a=np.arange(60) % 7, kind=words * 30)), "kind", Path("config.yaml")))
+    spec = described(config_for(table(columns(a=np.arange(60) % 7, kind=words * 30)), "kind"))
     assert spec.compile is not None
     (pair,) = spec.compile.pairs
     assert pair.loss is not None
@@ -170,7 +175,7 @@ def test_two_classes_are_a_probability(words: list[object]) -> None:
 @pytest.mark.parametrize("factor", [1.0, 5000.0, 0.0002])
 def test_a_number_is_a_regression_whose_target_is_normalized(factor: float) -> None:
     text = columns(a=np.arange(60) % 7, y=(np.arange(60) / 59 * factor).tolist())
-    spec = described(from_data(table(text), "y", Path("config.yaml")))
+    spec = described(config_for(table(text), "y"))
     assert spec.compile is not None
     assert spec.data is not None
     (pair,) = spec.compile.pairs
@@ -186,7 +191,7 @@ def test_columns_of_no_use_are_left_out_and_named() -> None:
         id=range(1, rows + 1), same=[1] * rows, note=[f"text {n}" for n in range(rows)], a=np.arange(rows) % 7,
         empty=[""] * rows, y=["p", "q"] * (rows // 2),
     )  # fmt: skip
-    config = from_data(table(text), "y", Path("config.yaml"))
+    config = config_for(table(text), "y")
     assert [line for line in config.splitlines() if "left out" in line] == [
         "# - left out: id (row numbers)", "# - left out: same (one value)",
         "# - left out: note (60 different words)", "# - left out: empty (no value)",
@@ -199,7 +204,7 @@ def test_names_that_the_language_does_not_take_are_kept_as_columns() -> None:
     words = [["u", "v", "w"][row % 3] for row in range(60)]
     lines = [",".join(f'"{name}"' for name in names)]
     lines += [f"{row % 11},{row % 7},{words[row]},{words[row]},{words[row]},{'pq'[row % 2]}" for row in range(60)]
-    spec = described(from_data(table("\n".join(lines) + "\n"), "class #", Path("config.yaml")))
+    spec = described(config_for(table("\n".join(lines) + "\n"), "class #"))
     assert spec.data is not None
     used = {column for pipeline in spec.data.all_pipelines().values() for column in pipeline.columns}
     assert used == set(names)
@@ -208,7 +213,7 @@ def test_names_that_the_language_does_not_take_are_kept_as_columns() -> None:
 def test_a_column_called_weight_is_an_input_and_what_else_it_may_be_is_said() -> None:
     rows = np.arange(60)
     text = columns(weight=rows % 7 + 1, weighty=rows % 5, y=rows % 3 * 0.5 + rows % 7)
-    config = from_data(table(text), "y", Path("config.yaml"))
+    config = config_for(table(text), "y")
     (said,) = [line for line in config.splitlines() if "weigh the rows" in line]
     assert said.startswith("# - 'weight' is an input; to weigh the rows by it instead: ")
     spec = described(config)
@@ -222,7 +227,7 @@ def test_a_column_called_weight_is_an_input_and_what_else_it_may_be_is_said() ->
 
 
 def test_other_delimiters_are_seen() -> None:
-    spec = described(from_data(table("a;y\n" + "1;p\n2;q\n4;p\n" * 20), "y", Path("config.yaml")))
+    spec = described(config_for(table("a;y\n" + "1;p\n2;q\n4;p\n" * 20), "y"))
     assert spec.data is not None
     assert spec.data.source.dump()["csv"]["delimiter"] == ";"  # type: ignore[index]
 
@@ -249,13 +254,13 @@ def test_the_target_is_reported() -> None:
 )
 def test_a_table_of_no_use_is_refused(text: str, target: str, said: str) -> None:
     with pytest.raises(DataError) as refused:
-        from_data(table(text), target, Path("config.yaml"))
+        config_for(table(text), target)
     assert refused.value.faults[0].text == said
 
 
 def test_a_target_that_is_not_there_is_a_fault_of_the_command() -> None:
     with pytest.raises(ConfigError, match=r"there is no column 'kindd'; did you mean 'kind'\?"):
-        from_data(table("a,kind\n" + "1,p\n2,q\n" * 9), "kindd", Path("config.yaml"))
+        config_for(table("a,kind\n" + "1,p\n2,q\n" * 9), "kindd")
 
 
 def test_force_replaces_what_a_link_leads_to_and_only_a_file(folder: Path) -> None:
@@ -350,7 +355,7 @@ def test_a_template_is_tried_unless_its_data_are_downloaded(
 def test_runs_are_called_after_the_table_unless_the_config_has_a_name(config: str, data: str, name: str) -> None:
     text = columns(a=A, y=YES).encode()
     Path(data).write_bytes(gzip.compress(text) if data.endswith("gz") else text)
-    Path(config).write_text(from_data(Path(data), None, Path(config)), encoding="utf-8")
+    Path(config).write_text(config_for(Path(data), None, config), encoding="utf-8")
     assert open_config(Path(config)).name == name
 
 

@@ -74,3 +74,19 @@ def test_a_setting_may_be_deleted_first_and_mappings_are_merged(tmp_path: Path) 
         with pytest.raises(ConfigError) as found:
             command("train", tmp_path / "config.yaml", "--set", first, "--set", second)
         assert "given twice" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["why", "a", "--method", "permutatoin"], "--method permutatoin: expected .* did you mean 'permutation'"),
+        (["why", "a", "--baseline=medain"], "--baseline medain: expected median or zeros; did you mean 'median'"),
+        (["predict", "a", "test", "--decode", "imagenett"], "--decode imagenett: expected imagenet; did you mean"),
+        (["predict", "a", "test", "--on-bad-rows", "skipp"], "--on-bad-rows skipp: .* did you mean 'skip'"),
+        (["predict", "a", "test", "--on-bad-rows", "\x1b[31m"], r"--on-bad-rows \\x1b\[31m: expected error or skip$"),
+    ],
+)
+def test_a_misspelt_word_of_an_option_gets_a_suggestion(arguments: list[str], text: str) -> None:
+    with pytest.raises(ConfigError, match=text) as found:
+        command(*arguments)
+    assert found.value.exit_code == 2

@@ -17,6 +17,7 @@ from kerascli.compiler.cache import use_own_cache
 from kerascli.compiler.compiling import compiled, is_compiled
 from kerascli.compiler.torch_private import compile_library
 from kerascli.compiler.tracing import trace
+from kerascli.foundation.device import prepare_device
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from tests.support.needs import needs_a_compiler
@@ -70,16 +71,24 @@ def test_native_code_does_what_the_program_does(programs: Path, monkeypatch: pyt
     assert [path.name for path in programs.iterdir()] == [library.parent.name]
 
 
-def rows_added(gradient: Tensor, words: Tensor) -> list[Tensor]:
+def embedded_rows_added(gradient: Tensor, words: Tensor) -> list[Tensor]:
     return [torch.ops.aten.embedding_dense_backward(gradient, words, 7, -1, False)]
+
+
+def taken_rows_added(gradient: Tensor, words: Tensor) -> list[Tensor]:
+    return [torch.zeros(7, gradient.shape[1]).index_add(0, words, gradient)]
 
 
 @needs_a_compiler
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
-def test_the_gradient_of_an_embedding_is_the_same_in_every_run(programs: Path) -> None:
+@pytest.mark.parametrize("rows_added", [embedded_rows_added, taken_rows_added])
+def test_the_gradient_of_an_embedding_is_the_same_in_every_run(
+    rows_added: Callable[..., list[Tensor]], programs: Path
+) -> None:
     """Several threads add thousands of rows to each of seven words, as in the traced graph, in one order."""
-    before = torch.get_num_threads()
+    before, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     torch.set_num_threads(2)
+    prepare_device(torch.device("cpu"), deterministic=False)
     try:
         gradient, words = torch.randn(20_000, 16), torch.randint(7, (20_000,))
         run = compiled(code_of(rows_added, gradient, words), [gradient, words])
@@ -90,6 +99,7 @@ def test_the_gradient_of_an_embedding_is_the_same_in_every_run(programs: Path) -
             assert torch.equal(result, expected)
     finally:
         torch.set_num_threads(before)
+        torch.set_deterministic_debug_mode(mode)
 
 
 def test_what_is_there_is_not_made_again(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.fx.experimental import symbolic_shapes
 
+from kerascli.compiler import tracing
 from kerascli.compiler.tracing import trace
 from kerascli.foundation import light_torch
 
@@ -75,6 +76,21 @@ model:
 compile: {loss: sparse_categorical_crossentropy, jit_compile: false}
 fit: {epochs: 1, batch_size: 16}
 """
+
+
+def test_a_loop_of_too_many_operations_is_refused_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "MAX_OPERATIONS", 100)
+    steps: list[int] = []
+
+    def loop(x: Tensor) -> Tensor:
+        for step in range(1000):
+            steps.append(step)
+            x = x + 1
+        return x
+
+    with pytest.raises(ValueError, match="a step has more than 100 operations"):
+        trace(loop, [torch.zeros(2)])
+    assert len(steps) < 110
 
 
 def test_a_model_is_built_traced_and_trained_without_the_compiler_and_without_sympy(tmp_path: Path) -> None:

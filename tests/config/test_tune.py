@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kerascli.config.composition.overrides import config_at, override
-from kerascli.config.sections.space import read_space
+from kerascli.config.sections.space import IntRange
 from kerascli.config.sections.tune import parse_tune
 from kerascli.config.yaml.text import parse_document
 from kerascli.workflow.check import check
@@ -62,9 +62,8 @@ def test_the_config_as_written_is_a_point_as_far_as_it_is_in_the_space() -> None
 
 def test_the_values_of_a_grid_are_round_numbers() -> None:
     rate = next(each for each in _space().parameters if each.name == RATE)
-    assert list(rate.grid()) == [0.0001, 0.001, 0.01, 0.1]
-    (units,) = read_space("flags", {"units": {"int": {"range": [32, 512], "log": True, "steps": 5}}}).parameters
-    assert list(units.grid()) == [32, 64, 128, 256, 512]
+    assert list(rate.domain.grid()) == [0.0001, 0.001, 0.01, 0.1]
+    assert list(IntRange(range=(32, 512), log=True, steps=5).grid()) == [32, 64, 128, 256, 512]
 
 
 @pytest.mark.parametrize(
@@ -73,3 +72,9 @@ def test_the_values_of_a_grid_are_round_numbers() -> None:
 def test_directions_are_those_of_the_metrics(written: str, value: tuple[str, ...]) -> None:
     text = CONFIG.replace("objective: val_accuracy", f"objective: {written}")
     assert check(parse_document(text, "c.yaml"), sets=(), flags=()).directions == value
+
+
+def test_a_column_of_a_metric_of_several_values_has_the_direction_of_the_metric() -> None:
+    text = CONFIG.replace("metrics: [accuracy]", "metrics: [f1_score]").replace("val_accuracy", "val_f1_score_0")
+    text = text.replace("{y: []}", "{y: [{to_categorical: {num_classes: 3}}]}").replace("loss: sparse_", "loss: ")
+    assert check(parse_document(text, "c.yaml"), sets=(), flags=()).directions == ("max",)

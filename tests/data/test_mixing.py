@@ -9,9 +9,7 @@ from torch import Tensor
 
 from kerascli.config.load import open_config
 from kerascli.config.yaml.dump import dump_yaml
-from kerascli.data.augmentations import beta_numbers, order_of
-from kerascli.data.augmentations.cut_mix import CutMix
-from kerascli.data.augmentations.mix_up import MixUp
+from kerascli.data.augmentations import CutMix, MixUp, beta_numbers, order_of
 from kerascli.data.base import Field
 from kerascli.data.mixing import AUGMENTATIONS, Augmentation, Mixing, mixed_inputs, mixes
 from kerascli.foundation import draws
@@ -86,7 +84,7 @@ def test_an_order_has_every_sample_once_and_each_place_is_as_likely() -> None:
 def test_the_alpha_of_cut_mix_is_one_for_a_batch_and_uniform_between_its_bounds(factor, low, high, monkeypatch) -> None:
     seen = []
     monkeypatch.setattr(
-        "kerascli.data.augmentations.cut_mix.beta_numbers",
+        "kerascli.data.augmentations.beta_numbers",
         lambda like, alpha: seen.append(alpha) or like.new_ones(len(like)),
     )
     for seed in range(400):

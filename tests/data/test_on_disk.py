@@ -406,11 +406,10 @@ class _Numbers(Stream):
     """Reader of arrays in memory that allows sequential access only."""
 
     def __init__(self, values: np.ndarray) -> None:
-        super().__init__(len(values), values.shape[1:], values.dtype, 8)
-        self._values = values
+        def read(rows: int) -> Iterator[np.ndarray]:
+            return (values[first : first + rows] for first in range(0, len(values), rows))
 
-    def stream(self, rows: int) -> Iterator[np.ndarray]:
-        return (self._values[first : first + rows] for first in range(0, len(self._values), rows))
+        super().__init__(len(values), values.shape[1:], values.dtype, 8, read)
 
 
 def test_rows_taken_from_a_stream_and_from_those_again_are_those_of_an_array() -> None:

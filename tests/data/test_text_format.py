@@ -25,7 +25,7 @@ MESSY = (
     '"bolt\n# not a comment";-2.000,00;-;00001\n'
 )
 GERMAN = TextFormat(
-    ";", decimal=",", thousands=".", na_values=frozenset({"NA", "-"}), skip_rows=1, comment="#", dtypes={"zip": "text"}
+    delimiter=";", decimal=",", thousands=".", na_values=("NA", "-"), skip_rows=1, comment="#", dtypes={"zip": "text"}
 )
 
 
@@ -46,17 +46,19 @@ def test_a_messy_table() -> None:
 @pytest.mark.parametrize(
     ("fields", "form", "expected"),
     [
-        (["1,5", "2"], TextFormat(decimal=","), [1.5, 2.0]),
-        (["1.5", "2"], TextFormat(decimal=","), None),  # a point is no number's here
-        (["1,234", "12"], TextFormat(thousands=","), [1234, 12]),
-        (["1,23"], TextFormat(thousands=","), None),  # no thousands, but perhaps a decimal: text
-        (["03.04.2024"], TextFormat(decimal=",", thousands="."), None),
-        (["1'000.5", "1e3", "-7"], TextFormat(thousands="'"), [1000.5, 1000.0, -7.0]),
+        (["1,5", "2"], TextFormat(delimiter="\t", decimal=","), [1.5, 2.0]),
+        (["1.5", "2"], TextFormat(delimiter="\t", decimal=","), None),  # a point is no number's here
+        (["1,234", "12"], TextFormat(delimiter="\t", thousands=","), [1234, 12]),
+        (["1,23"], TextFormat(delimiter="\t", thousands=","), None),  # no thousands, but perhaps a decimal: text
+        (["03.04.2024"], TextFormat(delimiter="\t", decimal=",", thousands="."), None),
+        (["1'000.5", "1e3", "-7"], TextFormat(delimiter="\t", thousands="'"), [1000.5, 1000.0, -7.0]),
     ],
 )
 def test_how_numbers_are_written(fields: list[str], form: TextFormat, expected: list[float] | None) -> None:
     text = "\t".join(["x"]) + "\n" + "\n".join(fields) + "\n"
-    values = read_csv(text.encode(), "t", TextFormat("\t", decimal=form.decimal, thousands=form.thousands)).array("x")
+    values = read_csv(
+        text.encode(), "t", TextFormat(delimiter="\t", decimal=form.decimal, thousands=form.thousands)
+    ).array("x")
     assert values.tolist() == (fields if expected is None else expected)
 
 

@@ -1,5 +1,6 @@
 """Settings of the device."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,24 +9,49 @@ from pathlib import Path
 import pytest
 import torch
 
-from kerascli.foundation.device import Choice, of_process, prepare_gpu
+from kerascli.foundation.device import Choice, of_process, prepare_device
 from kerascli.foundation.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
-def _precision_as_before() -> Iterator[None]:
-    before = torch.get_float32_matmul_precision()
+def _settings_as_before() -> Iterator[None]:
+    before, mode, threads = (
+        torch.get_float32_matmul_precision(), torch.get_deterministic_debug_mode(), torch.get_num_threads()
+    )  # fmt: skip
     yield
     torch.set_float32_matmul_precision(before)
+    torch.set_deterministic_debug_mode(mode)
+    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize(("device", "precision"), [("cpu", "highest"), ("cuda", "high"), ("cuda:1", "high")])
 def test_products_in_tf32_are_for_cuda_alone(device: str, precision: str, current: list[object]) -> None:
-    prepare_gpu(torch.device(device))
+    prepare_device(torch.device(device), deterministic=False)
     assert torch.get_float32_matmul_precision() == precision
     assert current == (
         [torch.device("cuda:1")] if device == "cuda:1" else []
     )  # events and streams are the current GPU's
+
+
+def test_values_at_equal_positions_are_added_in_one_order_on_the_cpu() -> None:
+    """Otherwise, by `scatter` and by the gradient of an index, they are added as threads come to them."""
+    prepare_device(torch.device("cpu"), deterministic=False)
+    torch.set_num_threads(2)
+    places, values = torch.arange(200_000) % 50, torch.randn(200_000, 8)
+    sums = [torch.zeros(50, 8).index_put((places,), values, accumulate=True) for _ in range(20)]
+    assert all(torch.equal(each, sums[0]) for each in sums)
+
+
+@pytest.mark.parametrize(("deterministic", "mode"), [(False, 0), (True, 2)])
+def test_deterministic_algorithms_on_cuda_are_for_those_who_ask(
+    deterministic: bool, mode: int, current: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    prepare_device(torch.device("cuda"), deterministic=deterministic)
+    assert torch.get_deterministic_debug_mode() == mode
+    assert torch.backends.cudnn.benchmark is not deterministic
+    assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) is deterministic
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from kerascli.data.transforms.datetime import DateTime
 from kerascli.data.transforms.elementwise import Log1p
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.interop.onnx_rows import Step, failing
+from kerascli.interop.onnx_rows import failing, transformed
 from kerascli.interop.torch_files import onnx_bytes, run_onnx
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.interchange.exporting import export_run
@@ -160,11 +160,12 @@ class Doubled(Transform):
 class OfOneColumn(nn.Module):
     def __init__(self, transform: Transform, field: Field) -> None:
         super().__init__()
-        self.step = Step(FittedStep(transform, field, field, NO_STATE), is_first=True)
+        self.step = FittedStep(transform, field, field, NO_STATE)
+        self.module = self.step.module
 
     def forward(self, *columns: torch.Tensor) -> tuple[torch.Tensor, ...]:
         refused: list[torch.Tensor] = []
-        return (failing(self.step(columns[0], refused), refused[0]),)
+        return (failing(transformed(self.step, columns[0], refused, 0), refused[0]),)
 
 
 def test_a_transform_of_a_plugin_becomes_the_operations_of_its_module() -> None:
@@ -175,9 +176,9 @@ def test_a_transform_of_a_plugin_becomes_the_operations_of_its_module() -> None:
     np.testing.assert_allclose(run_onnx(data, {"x": x})["y"], module(torch.tensor(x))[0].numpy(), rtol=1e-12)
     with pytest.raises(Exception, match="out of data bounds"):
         run_onnx(data, {"x": x + 100})
-    text = Step(FittedStep(Doubled(), Field((), "string"), Field((), "float64"), NO_STATE), is_first=True)
+    text = FittedStep(Doubled(), Field((), "string"), Field((), "float64"), NO_STATE)
     with pytest.raises(NotExportable, match="ONNX has no operations for"):
-        text(torch.zeros(3, dtype=torch.int64), [])
+        transformed(text, torch.zeros(3, dtype=torch.int64), [], 0)
 
 
 @pytest.mark.parametrize("form", [None, "%d.%m.%Y %H:%M"])

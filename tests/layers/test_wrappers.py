@@ -5,6 +5,7 @@ import os
 os.environ["KERAS_BACKEND"] = "torch"
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,10 @@ fit: {epochs: 1, batch_size: 16}
 """
 
 
+CELL = (
+    "{inputs: frame, states: {h: {shape: [5]}}, layers: [{concatenate: {inputs: [frame, h], name: both}},"
+    " {dense: {units: 5, activation: tanh, name: o}}], next: {h: o}}"
+)
 LSTM = "bidirectional: {lstm: {units: 5, return_sequences: true, dropout: 0.2}}"
 
 
@@ -291,11 +296,16 @@ def test_a_traced_step_is_the_module_s_step(layer: str, tmp_path: Path, monkeypa
         ("bidirectional: {gru: {units: 5, recurrent_dropout: 0.2, return_sequences: true}}", "gru"),
         ("time_distributed: batch_normalization", "time_distributed"),
         ("rnn: {cell: [{lstm_cell: 4}, {gru_cell: {units: 4, reset_after: false}}], return_sequences: true}", "rnn"),
+        (f"rnn: {{return_sequences: true, cell: {CELL}}}", "rnn"),
     ],
 )
-def test_a_loop_over_steps_is_no_program_on_the_cpu(tmp_path: Path, layer: str, name: str):
+def test_a_loop_over_steps_is_traced_on_the_cpu_where_enough_steps_follow(tmp_path: Path, layer: str, name: str):
     path = tmp_path / "config.yaml"
     path.write_text(TRACED.replace(LSTM, layer))
-    _, choice = make_runner(request_of(path)[0])
+    request, plan = request_of(path, "compile.jit_compile=false")
+    _, choice = make_runner(request)
     assert choice.value == "eager"
-    assert choice.reason.startswith(f"'{name}' loops over time steps on the CPU")
+    assert choice.reason.startswith(f"'{name}' loops over time steps: tracing")
+    runner, choice = make_runner(replace(request, steps=100))
+    assert (choice.value, type(runner)) == ("traced", GraphRunner)
+    assert_steps_agree(request, plan, runner, 1e-6)

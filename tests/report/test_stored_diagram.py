@@ -10,9 +10,8 @@ import pytest
 from kerascli.foundation.errors import FileRefused
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
-from kerascli.report.architecture.drawing import encoded_model
-from kerascli.report.architecture.stored import diagram_json, diagram_svg
-from kerascli.report.architecture.text_widths import text_width
+from kerascli.report.architecture.drawing import diagram_json, diagram_svg, encoded_model
+from kerascli.report.architecture.picture import text_width
 from tests.support.models import parse_model
 from tests.support.needs import library
 
@@ -45,7 +44,7 @@ def test_an_svg_is_drawn_without_matplotlib_and_the_stored_one_without_torch(gra
     file = tmp_path / "diagram.json"
     file.write_text(diagram_json(graph, "name"), encoding="utf-8")
     code = (
-        "import sys; from kerascli.report.architecture.stored import diagram_svg; "
+        "import sys; from kerascli.report.architecture.drawing import diagram_svg; "
         f"diagram_svg(open({str(file)!r}).read()); print(sorted({{'torch', 'numpy', 'matplotlib'}} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

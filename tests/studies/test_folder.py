@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from kerascli.config.sections.tune import MAX_TRIALS
 from kerascli.foundation.disk import locks
 from kerascli.foundation.disk.locks import Locked
 from kerascli.foundation.errors import ConfigError, FileRefused
@@ -15,7 +14,7 @@ from kerascli.runs import index
 from kerascli.runs.annotations import change_tags
 from kerascli.runs.record import RunRecord
 from kerascli.studies.folder import Study, StudyFacts, TrialFacts, find_run, find_study
-from kerascli.studies.table import histories_of, study_line, study_table
+from kerascli.studies.table import study_line, study_table
 from kerascli.workflow.bases import run_named
 from kerascli.workflow.tuning.worker import Worker
 from tests.support.runs_harness import command
@@ -168,7 +167,7 @@ def test_gpus_are_assigned_to_workers_in_turn(
 
 
 def test_a_study_that_a_timeout_ends_has_no_number_of_trials(tmp_path: Path) -> None:
-    study = Study.create(tmp_path, "a", FACTS.model_copy(update={"trials": MAX_TRIALS}))
+    study = Study.create(tmp_path, "a", FACTS.model_copy(update={"trials": 0}))
     _trial(study, 1, 0.5)
     line = study_line(study.path)
     assert (line["status"], line["done"], study_table(study)["trials_planned"]) == ("completed", "1", None)
@@ -185,7 +184,7 @@ def test_the_page_of_two_objectives_shows_their_front(tmp_path: Path) -> None:
         study.member(number).write_trial(
             TrialFacts(number=number, status="completed", values=values, point={"units": number % 2})
         )
-    page = study_html(study_table(study), histories_of(study))
+    page = study_html(study)
     _, _, front = page.partition("val_loss, and the front as a line")
     line = front[: front.index("</figure>")].partition('<polyline points="')[2].partition('"')[0]
     assert len(line.split()) == 2, "trials 1 and 2; trial 3 has a higher loss and a lower accuracy than trial 2"

@@ -1,6 +1,7 @@
 """Values are replaced in the text of a config in place, and its best trial is chosen by its values."""
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -8,8 +9,8 @@ from kerascli.config.sections.tune import Objective
 from kerascli.config.yaml.in_place import with_values
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.errors import ConfigError
-from kerascli.studies.folder import TrialFacts, best_trials
-from kerascli.studies.sampling import by_epoch, value_of
+from kerascli.studies.folder import Member, TrialFacts, best_trials
+from kerascli.studies.sampling import by_epoch, by_fold
 
 TEXT = """\
 # first
@@ -55,13 +56,26 @@ def test_what_an_alias_repeats_cannot_be_replaced() -> None:
         with_values(text, {"a": {"b": 2}, "c": {"b": 1}}, "added")
 
 
-def test_the_value_of_a_trial_is_that_of_its_best_or_last_epoch() -> None:
-    rows = [{"epoch": 1, "v": 3.0}, {"epoch": 2, "v": 1.0}, {"epoch": 3}, {"epoch": 4, "v": 2.0}]
-    assert value_of(rows, Objective("v"), "min") == 1.0
-    assert value_of(rows, Objective("v"), "max") == 3.0
-    assert value_of(rows, Objective("v", last=True), "min") == 2.0
-    assert by_epoch(rows, Objective("v"), "min") == [-3.0, -1.0, -1.0, -1.0]
-    assert math.isnan(value_of([{"epoch": 1, "v": float("nan")}], Objective("v"), "min"))
+def test_values_by_epoch_are_the_best_ones_until_then() -> None:
+    rows = [
+        {"epoch": 1, "v": math.nan},
+        {"epoch": 2, "v": 3.0},
+        {"epoch": 3, "v": 1.0},
+        {"epoch": 4},
+        {"epoch": 5, "v": 2.0},
+    ]
+    assert by_epoch(rows, Objective("v"), "min") == [-math.inf, -3.0, -1.0, -1.0, -1.0]
+    assert by_epoch(rows, Objective("v"), "max") == [-math.inf, 3.0, 3.0, 3.0, 3.0]
+
+
+def test_the_value_of_a_trial_is_that_of_its_best_or_last_epoch(tmp_path: Path) -> None:
+    (tmp_path / "history.csv").write_text("epoch,v\n1,3.0\n2,1.0\n3,Inf\n4,2.0\n")
+    member = Member(tmp_path)
+    assert by_fold(member, Objective("v"), "min") == [-1.0]
+    assert by_fold(member, Objective("v"), "max") == [3.0]
+    assert by_fold(member, Objective("v", last=True), "min") == [-2.0]
+    assert by_fold(member, Objective("w"), "min") == [-math.inf]
+    assert by_fold(Member(tmp_path / "none"), Objective("v"), "min") == [-math.inf]
 
 
 def test_the_best_trials_are_the_first_of_equals_and_the_front_of_several_objectives() -> None:

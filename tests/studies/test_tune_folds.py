@@ -13,7 +13,7 @@ from kerascli.config.sections.tune import Objective
 from kerascli.foundation.errors import ConfigError, StorageError
 from kerascli.runs.index import find_run
 from kerascli.studies.folder import Study, TrialFacts
-from kerascli.studies.sampling import by_fold, value_of
+from kerascli.studies.sampling import by_epoch, by_fold
 from kerascli.workflow.tuning import worker
 from kerascli.workflow.tuning.command import run_study
 from kerascli.workflow.tuning.worker import Worker
@@ -134,7 +134,7 @@ def test_a_trial_is_pruned_between_folds(tmp_path: Path) -> None:
     kept: list[list[float]] = []
     for number in range(1, 7):
         member, facts = pruned.member(number), trial(pruned, number)
-        means = by_fold(member, LOSS, "min")
+        means = [-value for value in by_fold(member, LOSS, "min")]
         expected = next(
             (
                 count
@@ -158,7 +158,7 @@ def test_asha_is_refused_over_folds(tmp_path: Path) -> None:
 
 
 def test_the_mean_of_the_first_folds_is_that_of_their_values(study: Study) -> None:
-    values = [value_of(run.rows(), LOSS, "min") for run in study.member(1).runs]
+    values = [by_epoch(run.rows(), LOSS, "min")[-1] for run in study.member(1).runs]
     means = by_fold(study.member(1), LOSS, "min")
     assert means == [pytest.approx(np.mean(values[:count])) for count in (1, 2, 3)]  # pyright: ignore[reportArgumentType, reportCallIssue]
 

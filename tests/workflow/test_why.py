@@ -141,9 +141,9 @@ fit: {epochs: 1}
     x = np.array([[1.0, 2.0, -1.0], [0.5, -0.5, 2.0]], np.float32)
     rows = MemorySplit({"x": x}, {}, {}, 2)
     start = MemorySplit({"x": np.array([[0.0, 0.5, 0.25]], np.float32)}, {}, {}, 1)
-    score = score_of(run, {"dense_1": torch.tensor([[0.0, 1.0], [1.0, 0.0]])}, None, None)
+    score = replace(score_of(run, rows, None, None), classes=torch.tensor([[1], [0]]))
     expected = [[0.13689294, 0.13014667, 0.06467121], [-0.37956825, 0.46556306, 0.4929933]]
-    attributions, missing = integrated_gradients(run, rows, start, score)
+    attributions, missing = integrated_gradients(score, start)
     np.testing.assert_allclose(attributions["x"].numpy(), expected, atol=1e-6)
     assert missing < 1e-3
 
@@ -303,21 +303,23 @@ def test_the_command_writes_what_its_file_is_called(linear: LoadedRun, marked: L
     assert (tmp_path / "a.csv").read_text().startswith("column,importance,low,high\nb,")
     done = forked_kerascli("why", pictures, "test", "-o", "a.csv", cwd=tmp_path)
     assert done.returncode == 2
-    assert "reasons of picture have no form .csv" in done.stderr
+    assert "reasons of picture have no form '.csv'" in done.stderr
     done = forked_kerascli("why", run, "-o", "a.txt", cwd=tmp_path)
-    assert "expected a file that ends in .html, .csv" in done.stderr
+    assert "-o: reasons of columns have no form '.txt'" in done.stderr
+    assert "one of .html, .csv, .png, .svg, .pdf" in done.stderr
     assert find_run(run, tmp_path).path == linear.record.path
 
 
 @pytest.mark.parametrize(
     ("question", "text"),
     [
-        (Question(["test"], class_name="a"), "--class has no effect on permutation"),
-        (Question(["test"], baseline="zeros"), "--baseline has no effect on permutation"),
-        (Question(["test"], rows=2), "--rows has no effect on permutation"),
+        (Question(["test"], method="permutation", class_name="a"), "--class has no effect on permutation"),
+        (Question(["test"], method="permutation", baseline="zeros"), "--baseline has no effect on permutation"),
+        (Question(["test"], method="permutation", rows=2), "--rows has no effect on permutation"),
+        (Question(["test"], rows=2, repeats=3), "--repeats has no effect on integrated"),
         (Question(["test"], method="integrated_gradients", repeats=2), "--repeats has no effect on integrated"),
         (Question(["test"], method="integrated_gradients", layer="a"), "--layer has no effect on integrated"),
-        (Question(["test"], output="y"), "--output has no effect on permutation"),
+        (Question(["test"], method="permutation", output="y"), "--output has no effect on permutation"),
         (Question(["test"], worst=True, method="permutation"), "--worst has no effect on permutation"),
         (Question(["rows.csv"], method="permutation", data=Path("x")), "--data has no effect: .* permutation reads no"),
     ],
@@ -346,6 +348,12 @@ def test_the_place_of_the_data_is_refused_where_no_training_rows_are_read(
     assert explain(marked, replace(question, what=["test"])).rows
     if method == "integrated_gradients":
         assert explain(marked, replace(question, baseline="median")).rows
+
+
+@pytest.mark.parametrize(("option", "value"), [("rows", 2), ("output", "dense"), ("baseline", "zeros")])
+def test_an_option_chooses_a_method_that_uses_it(linear: LoadedRun, option: str, value: Any) -> None:
+    assert explain(linear, Question(["test"])).method == "permutation"
+    assert explain(linear, replace(Question(["test"]), **{option: value})).method == "integrated_gradients"
 
 
 def test_no_method_ignores_an_option() -> None:

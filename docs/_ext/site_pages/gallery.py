@@ -11,7 +11,7 @@ from site_pages.links import ROOT, rewritten
 from site_pages.markdown import block, page
 
 CONFIGS = ROOT / "configs"
-_ROW = re.compile(r"^\| `([\w/]+\.yaml)` \| (.*?) \| (.*?) *\|$", re.M)
+_ROW = re.compile(r"^\| `([\w/]+\.yaml)`(?: \(`\w+`\))? \| (.*?) \| (.*?) *\|$", re.M)
 
 
 def config_names() -> list[str]:
@@ -27,7 +27,7 @@ def pictures() -> dict[str, str]:
 def gallery_pages(pages: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the index and the page of each config; `pages` has the site's pages by the files of the repository."""
     readme = (CONFIGS / "README.md").read_text(encoding="utf-8")
-    rows = _ROW.finditer(readme.replace("](#", "](README.md#"))
+    rows = reversed(list(_ROW.finditer(readme.replace("](#", "](README.md#"))))  # the first of a config is its own
     facts = {found[1].removesuffix(".yaml"): (found[2], found[3]) for found in rows}
     yield "gallery/index", _index(readme, pages)
     for name in config_names():

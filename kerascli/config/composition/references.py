@@ -11,8 +11,9 @@ from kerascli.data.remote.addresses import ENVIRONMENT
 from kerascli.foundation.disk.files import in_home, with_tilde
 from kerascli.foundation.errors import Fault, Path, Place, plain_name, show, suggestion
 from kerascli.language.component import Invalid, registries
-from kerascli.language.expressions import ExpressionError, UnknownName, Value, has_reference, substitute
+from kerascli.language.expressions import ExpressionError, Value, has_reference, substitute
 from kerascli.language.expressions.template import names_referred_to
+from kerascli.language.expressions.tree import UnknownName
 
 Flag = str | int | float | bool
 

@@ -5,12 +5,15 @@ item of a choice belong to a point only where that item is chosen.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
+from kerascli.config.composition.merge import entries
 from kerascli.config.composition.overrides import path_parts
 from kerascli.config.composition.references import read_flags
 from kerascli.config.yaml.document import Document
@@ -21,14 +24,13 @@ from kerascli.language.section import BaseSection, parse_section
 
 Point = Mapping[str, int | float]
 """Type of a point: mapping from parameter to its number, for a choice to the index of the chosen item."""
-Condition = tuple[str, int]
-"""Type of a choice and the index of an item of it."""
 
 
 class FloatRange(BaseSection):
     """Range of numbers to search."""
 
     title: ClassVar[str] = "a range"
+    kind: ClassVar[type[int | float]] = float
 
     range: Annotated[tuple[float, float], BeforeValidator(to_tuple)]
     """Lowest and highest value, both included."""
@@ -46,10 +48,33 @@ class FloatRange(BaseSection):
             raise ValueError(f"range: a logarithmic scale begins above 0, got {low:g}")
         return self
 
+    def number(self, value: float, digits: int = 5) -> int | float:
+        """Return the number of the range nearest to a value; a `float` has so many significant digits."""
+        rounded = round(value) if self.kind is int else float(f"{value:.{digits}g}")
+        return min(max(rounded, self.range[0]), self.range[1])
+
+    def at(self, share: float, digits: int, margin: float = 0.0) -> int | float:
+        """Return the number at a share (0 to 1) of the range on its scale, as if it had `margin` more at each end."""
+        scale, inverse = (math.log, math.exp) if self.log else (float, float)
+        low, high = scale(self.range[0] - margin), scale(self.range[1] + margin)
+        return self.number(inverse(low + (high - low) * share), digits)
+
+    def drawn(self, share: float) -> int | float:
+        """Return the number for a random share (0 to 1), uniform on the scale of the range."""
+        return self.at(share, digits=5, margin=0.5 if self.kind is int else 0.0)
+
+    def grid(self) -> Sequence[int | float]:
+        """Return the values of a grid; a `float` must have `steps`."""
+        if self.steps is None:
+            return range(int(self.range[0]), int(self.range[1]) + 1)
+        inner = (self.at(step / (self.steps - 1), digits=12) for step in range(1, self.steps - 1))
+        return sorted({*self.range, *inner})
+
 
 class IntRange(FloatRange):
     """Range of integers to search."""
 
+    kind: ClassVar[type[int | float]] = int
     range: Annotated[tuple[int, int], BeforeValidator(to_tuple)]  # pyright: ignore[reportIncompatibleVariableOverride]
     """Lowest and highest value, both included."""
 
@@ -64,53 +89,30 @@ class Parameter:
     """Config path of the parameter in the section `tune`."""
     domain: FloatRange
     """Range of the number; of a choice that of the index of its item."""
+    within: Point
+    """Mapping from each choice around the parameter to the index of the item that it is in."""
     items: tuple[Any, ...] = ()
     """Items of a choice, in which a Parameter stands for its value; () for a number."""
-    condition: Condition | None = None
-    """Choice and index of its item within which the parameter is; None: it belongs to every point."""
-
-    @property
-    def setting(self) -> str:
-        """Path of the config value as of `--set`."""
-        return f"flags.{self.name}" if self.path[0] == "flags" else self.name
-
-    @property
-    def is_integer(self) -> bool:
-        return isinstance(self.domain, IntRange)
-
-    def is_active(self, point: Point) -> bool:
-        """Return True if the parameter belongs to a point in which the earlier parameters have values."""
-        return self.condition is None or point.get(self.condition[0]) == self.condition[1]
-
-    def grid(self) -> Sequence[int | float]:
-        """Return the parameter's values in a grid. Raises Invalid for a `float` without `steps`."""
-        low, high = self.domain.range
-        if self.domain.steps is None and self.is_integer:
-            return range(int(low), int(high) + 1)
-        if self.domain.steps is None:
-            raise Invalid([Fault(f"{self.name}: a grid needs 'steps', the number of values", self.path)])
-        last = self.domain.steps - 1
-        scale, inverse = (math.log, math.exp) if self.domain.log else (float, float)
-        inner = [inverse(scale(low) + (scale(high) - scale(low)) * each / last) for each in range(1, last)]
-        values = [low, *(float(f"{value:.12g}") for value in inner), high]
-        return sorted({round(value) for value in values}) if self.is_integer else values
 
     def number_of(self, written: Any) -> int | float | None:
         """Return the number that stands for a config value, None if the value is not in the range or choice."""
         if self.items:
             return next((index for index, item in enumerate(self.items) if _is_like(item, written)), None)
-        low, high = self.domain.range
-        is_number = type(written) is int or (type(written) is float and not self.is_integer)
-        return (written if self.is_integer else float(written)) if is_number and low <= written <= high else None
+        (low, high), kind = self.domain.range, self.domain.kind
+        return kind(written) if type(written) in (int, kind) and low <= written <= high else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Space:
-    """Search space: parameters, each after the choice that it depends on, and what they set in a config."""
+    """Search space: what it sets in a config, and its parameters."""
 
-    parameters: tuple[Parameter, ...]
     sets: Mapping[str, Any]
     """Mapping from a path as of `--set` to its value, in which a Parameter stands for its own value."""
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Parameters, each after the choices that it is in."""
+        return tuple(parameters_in(dict(self.sets)))
 
     def values(self, point: Point) -> dict[str, Any]:
         """Return the value of each path as of `--set` at a point."""
@@ -118,29 +120,28 @@ class Space:
 
     def shown(self, point: Point) -> dict[str, Any]:
         """Return the value of each parameter at a point; of an item within which others are, only its name."""
-        inner = {each.condition for each in self.parameters}
         values = {each.name: _filled(each, point) for each in self.parameters if each.name in point}
-        for name, value in values.items():
-            if (name, point[name]) in inner and isinstance(value, dict) and len(value) == 1:
-                values[name] = next(iter(value))
+        for outer in chain.from_iterable(each.within for each in self.parameters if each.name in point):
+            if isinstance(values[outer], dict) and len(values[outer]) == 1:
+                values[outer] = next(iter(values[outer]))
         return values
 
     def written(self, document: Document) -> dict[str, int | float]:
         """Return the point of a config; parameters whose value is not in the space are left out."""
         resolved = replace(document, data={**document.data, "flags": read_flags(document)})
-        point: dict[str, int | float] = {}
-        for each in self.parameters:
-            written = resolved.at(path_parts(each.setting, "tune.set"))
-            if each.is_active(point) and (number := each.number_of(written)) is not None:
-                point[each.name] = number
-        return point
 
-    def active(self, choose: Callable[[Parameter], int | float]) -> dict[str, int | float]:
+        def number(each: Parameter) -> int | float | None:
+            path = f"flags.{each.name}" if each.path[0] == "flags" else each.name
+            return each.number_of(resolved.at(path_parts(path, "tune.set")))
+
+        return {name: value for name, value in self.active(number).items() if value is not None}
+
+    def active(self, choose: Callable[[Parameter], Any]) -> dict[str, Any]:
         """Return the point whose parameters have the values that `choose` returns for them, in their order."""
-        point: dict[str, int | float] = {}
-        for parameter in self.parameters:
-            if parameter.is_active(point):
-                point[parameter.name] = choose(parameter)
+        point: dict[str, Any] = {}
+        for each in self.parameters:
+            if each.within.items() <= point.items():
+                point[each.name] = choose(each)
         return point
 
 
@@ -148,62 +149,52 @@ HINT = "as in flags: {units: {int: {range: [32, 512]}}, cell: [lstm, gru]}"
 _KINDS: dict[str, type[FloatRange]] = {"int": IntRange, "float": FloatRange}
 
 
-def read_space(key: str, written: Any) -> Space:
-    """Return the space of the key `flags` or `set` of the section `tune`. Raises Invalid with all config errors."""
+def read_space(written: Any, info: ValidationInfo) -> dict[str, Any]:
+    """Return what the key `flags` or `set` of the section `tune` sets, as in `Space.sets`. Raises Invalid."""
+    key, prefix = str(info.field_name), "flags." if info.field_name == "flags" else ""
     if not isinstance(written, dict):
         raise Invalid([Fault(f"{key}: expected a mapping, got {show(written)}", ())])
-    reader, sets = _Reader(key), {}
+    sets, faults = {}, list[Fault]()
     for name, each in written.items():
-        before = len(reader.parameters), len(reader.faults)
-        value = {"choice": each} if isinstance(each, list) else each
-        sets[f"flags.{name}" if key == "flags" else str(name)] = reader.value(value, str(name), (name,), None)
-        if before == (len(reader.parameters), len(reader.faults)):
+        count, value = len(faults), {"choice": each} if isinstance(each, list) else each
+        sets[f"{prefix}{name}"] = read = _read(value, str(name), (key, name), {}, faults)
+        if len(faults) == count and not any(parameters_in(read)):
             text = f"{name}: expected a list of choices or a range, got {show(each)}"
-            reader.faults.append(Fault(text, (name,), hint=HINT))
-    names = [each.name for each in reader.parameters]
-    twice = [each for each in reader.parameters if names.count(each.name) > 1]
-    if reader.faults or twice:
-        clash = [Fault(f"two parameters are called '{each.name}'", each.path[1:], "key") for each in twice[1:]]
-        raise Invalid([*reader.faults, *clash])
-    return Space(tuple(reader.parameters), sets)
+            faults.append(Fault(text, (key, name), hint=HINT))
+    if faults:
+        raise Invalid(replace(fault, path=fault.path[1:]) for fault in faults)
+    return sets
 
 
-class _Reader:
-    """Parser of the space of one key; collects its parameters and config errors, whose paths are below the key."""
-
-    def __init__(self, key: str) -> None:
-        self.parameters: list[Parameter] = []
-        self.faults: list[Fault] = []
-        self._key = key
-
-    def value(self, written: Any, name: str, path: Path, condition: Condition | None) -> Any:
-        """Return a value of the space in which a Parameter stands for each range and choice."""
-        if isinstance(written, list):
-            return [self.value(item, f"{name}[{i}]", (*path, i), condition) for i, item in enumerate(written)]
-        if not isinstance(written, dict):
-            return written
-        kind, inner = next(iter(written.items())) if len(written) == 1 else ("", None)
-        if kind == "choice":
-            return self._choice(inner, name, path, condition)
-        if kind not in _KINDS or not isinstance(inner, dict):
-            return {key: self.value(each, f"{name}.{key}", (*path, key), condition) for key, each in written.items()}
-        try:
-            domain = parse_section(_KINDS[kind], inner, (*path, kind))
-        except Invalid as invalid:
-            self.faults += invalid.faults
+def _read(written: Any, name: str, path: Path, within: Point, faults: list[Fault]) -> Any:
+    """Return a value of the space in which a Parameter stands for each range and choice; add its config errors."""
+    if isinstance(written, list):
+        return [_read(each, f"{name}[{i}]", (*path, i), within, faults) for i, each in enumerate(written)]
+    if not isinstance(written, dict):
+        return written
+    kind, inner = next(iter(written.items())) if len(written) == 1 else ("", None)
+    if kind == "choice":
+        if not isinstance(inner, list) or len(inner) < 2:
+            faults.append(Fault(f"{name}: expected a list of at least two choices, got {show(inner)}", path))
             return None
-        self.parameters.append(Parameter(name, (self._key, *path), domain, condition=condition))
-        return self.parameters[-1]
+        items = (_read(each, name, (*path, i), {**within, name: i}, faults) for i, each in enumerate(inner))
+        return Parameter(name, path, IntRange.model_construct(range=(0, len(inner) - 1)), within, tuple(items))
+    if kind not in _KINDS or not isinstance(inner, dict):
+        return {key: _read(each, f"{name}.{key}", (*path, key), within, faults) for key, each in written.items()}
+    try:
+        return Parameter(name, path, parse_section(_KINDS[kind], inner, (*path, kind)), within)
+    except Invalid as invalid:
+        faults += invalid.faults
+        return None
 
-    def _choice(self, items: Any, name: str, path: Path, condition: Condition | None) -> Any:
-        if not isinstance(items, list) or len(items) < 2:
-            self.faults.append(Fault(f"{name}: expected a list of at least two choices, got {show(items)}", path))
-            return None
-        place = len(self.parameters)
-        read = tuple(self.value(item, name, (*path, i), (name, i)) for i, item in enumerate(items))
-        index = IntRange.model_construct(range=(0, len(items) - 1))
-        self.parameters.insert(place, Parameter(name, (self._key, *path), index, read, condition))
-        return self.parameters[place]
+
+def parameters_in(value: Any) -> Iterator[Parameter]:
+    """Yield the parameters in a value of a space, each before those in its items."""
+    if isinstance(value, Parameter):
+        yield value
+        value = list(value.items)
+    for _, each in entries(value):
+        yield from parameters_in(each)
 
 
 def _filled(value: Any, point: Point) -> Any:

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
@@ -81,10 +81,7 @@ def _pruner(written: Any) -> Any:
         raise ValueError(f"expected asha or median, got {show(name)}{suggestion(str(name), _PRUNERS)}")
     if arguments is not None and not isinstance(arguments, dict):
         raise ValueError(f"{name}: expected a mapping, got {show(arguments)}")
-    try:
-        return parse_section(_PRUNERS[name], arguments or {}, ())
-    except Invalid as invalid:
-        raise Invalid([replace(fault, path=(name, *fault.path)) for fault in invalid.faults]) from None
+    return parse_section(_PRUNERS[name], arguments or {}, (name,))
 
 
 _ENTRY = {"anyOf": [{"type": "string"}, {"type": "object"}]}
@@ -110,25 +107,30 @@ class TuneSection(BaseSection):
     """Method that chooses the points: at random, on a grid, or tree-structured Parzen estimators by Optuna."""
     pruner: Annotated[Any, BeforeValidator(_pruner), WithJsonSchema(_PRUNER)] = None
     """Method that stops poor trials early: `asha` or `median`; null: none."""
-    flags: Annotated[Any, BeforeValidator(partial(read_space, "flags")), _SPACE] = None
+    flags: Annotated[Any, BeforeValidator(read_space), _SPACE] = None
     """Search space of flags: mapping from a flag to a range `{int: {range: [32, 512]}}` or a list of choices."""
-    set: Annotated[Any, BeforeValidator(partial(read_space, "set")), _SPACE] = None
+    set: Annotated[Any, BeforeValidator(read_space), _SPACE] = None
     """Search space of config values: mapping from a path as of `--set` to a range or a list of choices."""
     keep: Literal["best", "all", "none"] = "best"
     """Trials whose weights are kept: the best one, all of them, or none."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "TuneSection":
-        space = self.space
-        if not space.parameters:
-            raise Invalid([Fault("expected a search space in 'flags' or 'set'", (), "key", hint=HINT)])
-        if self.sampler == "grid":
-            for parameter in space.parameters:
-                parameter.grid()
-        elif self.trials is None and self.timeout is None:
-            raise Invalid([Fault("trials: expected a number of trials, or a timeout", (), "key")])
+        faults, names = list[Fault](), set[str]()
+        for each in self.space.parameters:
+            if each.name in names:
+                faults.append(Fault(f"two parameters are called '{each.name}'", each.path, "key"))
+            if self.sampler == "grid" and each.domain.kind is float and each.domain.steps is None:
+                faults.append(Fault(f"{each.name}: a grid needs 'steps', the number of values", each.path))
+            names.add(each.name)
+        if not names:
+            faults.append(Fault("expected a search space in 'flags' or 'set'", (), "key", hint=HINT))
+        elif self.sampler != "grid" and self.trials is None and self.timeout is None:
+            faults.append(Fault("trials: expected a number of trials, or a timeout", (), "key"))
         if self.pruner is not None and len(self.objective) > 1:
-            raise Invalid([Fault("pruner: a trial with several objectives cannot be pruned", ("pruner",))])
+            faults.append(Fault("pruner: a trial with several objectives cannot be pruned", ("pruner",)))
+        if faults:
+            raise Invalid(faults)
         return self
 
     def summary(self) -> str:
@@ -139,8 +141,7 @@ class TuneSection(BaseSection):
     @cached_property
     def space(self) -> Space:
         """Search space of the keys `flags` and `set`."""
-        flags, sets = (Space((), {}) if each is None else each for each in (self.flags, self.set))
-        return Space((*flags.parameters, *sets.parameters), {**flags.sets, **sets.sets})
+        return Space({**(self.flags or {}), **(self.set or {})})
 
 
 def parse_tune(section: Any) -> TuneSection:

@@ -23,6 +23,7 @@ from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
 from kerascli.foundation.disk.storage import write_bytes
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text
+from kerascli.language.component import changed_arguments, plain
 
 _OTHER_FILES = (".json", ".xlsx", ".xls", ".npz", ".npy", ".pkl", ".feather", ".h5", ".yaml", ".yml")
 _PARQUET_ROWS = 50_000
@@ -120,18 +121,13 @@ def _delimited_file(fields: Fields) -> bytes:
 
 
 def _settings(form: TextFormat) -> dict[str, Any]:
-    """Return the arguments of the data source that differ from their defaults; sets become sorted lists."""
-    names = ("delimiter", "encoding", "names", "quotes", "na_values", "decimal", "thousands", "skip_rows", "comment",
-             "dtypes")  # fmt: skip
-    default = TextFormat()
-    settings = {name: getattr(form, name) for name in names if getattr(form, name) != getattr(default, name)}
-    lists = {name: sorted(value) for name, value in settings.items() if isinstance(value, frozenset)}
-    return settings | lists | ({"names": list(form.names)} if form.names else {})
+    """Return the arguments of the data source that differ from their defaults."""
+    return {name: plain(value) for name, value in changed_arguments(form).items()}
 
 
 def _notes(form: TextFormat) -> list[str]:
     marks = {"\t": "tabs", ";": "';'", "|": "'|'", ",": "','"}
-    words = ", ".join(f"'{safe_text(word, 20)}'" for word in sorted(form.na_values))
+    words = ", ".join(f"'{safe_text(word, 20)}'" for word in form.na_values)
     texts = ", ".join(safe_text(name, 40) for name in form.dtypes)
     notes = (
         (form.delimiter not in ",\t", f"fields are separated by {marks[form.delimiter]}"),

@@ -31,29 +31,25 @@ _FLAGS = {
 
 
 def add_search(draft: Draft) -> None:
-    """Add flags and the section `tune` to the draft of a config; its model and inputs then refer to the flags."""
+    """Add flags and the section `tune` to the draft of a config, whose model and inputs then refer to the flags."""
     data, compiled = draft.sections["data"], draft.sections["compile"]
     space = _SPACES[_kind(data)]
-    flags = dict(_declare([draft.sections["model"], data["inputs"]], space))
     rate = compiled["optimizer"]["adam"] if isinstance(compiled["optimizer"], dict) else 1e-3
     compiled["optimizer"] = {"adam": {"learning_rate": rate}}
-    tune: dict[str, Any] = dict(_TUNE)
-    if flags:
+    tune = draft.sections["tune"] = dict(_TUNE)
+    if flags := dict(_declare([draft.sections["model"], data["inputs"]], space)):
         draft.sections["flags"] = flags
-        draft.decide(
-            "flags", "settings that 'kerascli tune' searches, and that 'kerascli train --flag NAME=VALUE' sets"
-        )
+        reason = "settings that 'kerascli tune' searches, and that 'kerascli train --flag NAME=VALUE' sets"
+        draft.decide("flags", reason)
         tune["flags"] = {name: _domain(space[name], value) for name, value in flags.items()}
     tune["set"] = {"compile.optimizer.adam.learning_rate": _domain(space["learning_rate"], rate)}
-    draft.sections["tune"] = tune
     draft.decide("tune", "trial 1 is the config as it is; the others are drawn at random from the ranges around it")
     draft.decide("tune", "after 20 epochs a trial is stopped when it is worse than half of the others were by then")
 
 
 def _kind(data: Mapping[str, Any]) -> str:
-    (source,) = data["source"]
-    steps = [step for each in data["inputs"].values() for step in each]
-    if len(data["inputs"]) == 1 and isinstance(steps[-1], dict) and "text_vectorization" in steps[-1]:
+    (source,), (steps, *others) = data["source"], data["inputs"].values()
+    if not others and isinstance(steps[-1], dict) and "text_vectorization" in steps[-1]:
         return "texts"
     return {"timeseries": "series", "image_folder": "images"}.get(source, "table")
 
@@ -61,30 +57,32 @@ def _kind(data: Mapping[str, Any]) -> str:
 def _declare(parts: list[Any], space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Replace arguments by the flags of a space; yield (flag, its value), the largest of those that it replaces."""
     places: dict[str, list[tuple[dict[str, Any], str]]] = {}
-    for mapping, key in _arguments(parts):
+    for mapping, key in _arguments(parts, space):
         places.setdefault(_FLAGS[key], []).append((mapping, key))
-    for flag in (each for each in places if each in space):
-        most = max(mapping[key] for mapping, key in places[flag])
+    for flag, arguments in places.items():
+        most = max(mapping[key] for mapping, key in arguments)
         yield flag, most
-        for mapping, key in places[flag]:
+        for mapping, key in arguments:
             if mapping[key] == most:
                 mapping[key] = f"${flag}"
             elif isinstance(most, int):
                 mapping[key] = f"$({flag} // {most // mapping[key]})"
 
 
-def _arguments(node: Any) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield (mapping, key) for each argument of hidden layers and transforms that a flag may set."""
+def _arguments(node: Any, space: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield (mapping, key) for each argument of hidden layers and transforms that a flag of a space may set."""
     if isinstance(node, list):
         for each in node:
-            yield from _arguments(each)
+            yield from _arguments(each, space)
     elif isinstance(node, dict):
+        others = () if node.get("activation") == "relu" else ("units", "activation")  # of a layer that is not hidden
         for key, value in node.items():
-            is_hidden = key not in ("units", "activation") or node.get("activation") == "relu"
-            if key in _FLAGS and is_hidden and (isinstance(value, (int, float)) or value == "relu"):
+            if isinstance(value, (dict, list)):
+                yield from _arguments(value, space)
+            elif (
+                _FLAGS.get(key) in space and key not in others and (isinstance(value, (int, float)) or value == "relu")
+            ):
                 yield node, key
-            else:
-                yield from _arguments(value)
 
 
 def _domain(written: Any, value: Any) -> Any:

@@ -5,7 +5,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 from kerascli.data.storage.delimited.text_format import DEFAULT, TextFormat
@@ -14,8 +14,8 @@ from kerascli.foundation.errors import DataError, Fault, Place
 _DELIMITERS = ",;\t|"
 _HEAD = 200
 """Number of lines at the start of a file from which the delimiter and the header are detected."""
-_NUMBER_FORMS = ((".", ""), (",", ""), (",", "."), (".", ","), (",", " "))
-"""Pairs of a decimal separator and a thousands separator to try for a file's numbers, in order of preference."""
+_NUMBER_FORMS = ((".", None), (",", None), (",", "."), (".", ","), (",", " "))
+"""Pairs of a decimal separator and a thousands separator (None: none) to try for numbers, in order of preference."""
 _NA_WORDS = frozenset({
     "NA", "N/A", "NaN", "NULL", "#N/A", "<NA>", "na", "n/a", "nan", "null", "None", "none", "missing", "Missing",
     "unknown", "Unknown", "-", "--", "---", "?", ".", "..", "*", "#NULL!", "nil", "inf", "-inf",
@@ -42,20 +42,20 @@ def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Field
     head = pieces[0].splitlines(keepends=True)[:_HEAD]
     form = TextFormat(encoding=encoding, comment=_comment(head))
     head = [line for line in head if line.strip() and not (form.comment and line.startswith(form.comment))]
-    form = replace(form, delimiter=_delimiter(head))
-    form = replace(form, quotes=not whole or _quotes(pieces[0], form))
+    form = form.text_format(delimiter=_delimiter(head))
+    form = form.text_format(quotes=not whole or _quotes(pieces[0], form))
     skip = _junk(pieces[0], form)
-    rows = _rows("".join(pieces), replace(form, skip_rows=skip))
+    rows = _rows("".join(pieces), form.text_format(skip_rows=skip))
     if not rows:
         raise DataError(Fault("the file is empty", place=Place(name)))
     width = len(rows[0])
     kept = [row for row in rows if len(row) == width]
     if _are_comments([row for row in rows if len(row) != width], kept):
-        form = replace(form, comment="#")
+        form = form.text_format(comment="#")
     if len(kept) == 1:
         raise DataError(Fault("a header but no rows", place=Place(name)))
     names = _names(kept)
-    form = replace(form, skip_rows=skip, names=() if names == tuple(kept[0]) else names)
+    form = form.text_format(skip_rows=skip, names=() if names == tuple(kept[0]) else names)
     body = kept if form.names else kept[1:]
     columns: dict[str, Sequence[str]] = dict(zip(names, zip(*body, strict=True), strict=True))
     return Fields(columns, _numbers_and_gaps(columns, form))
@@ -67,13 +67,13 @@ def _are_comments(odd: list[list[str]], kept: list[list[str]]) -> bool:
     return bool(odd) and all(row[0].startswith("#") for row in odd) and not any(row[0].startswith("#") for row in kept)
 
 
-def _comment(head: list[str]) -> str:
-    """Return '#' if lines that begin with it are comments; '' if there are none, or all have the fields of a row."""
+def _comment(head: list[str]) -> str | None:
+    """Return '#' if lines that begin with it are comments; None if there are none, or all have the fields of a row."""
     marked = [line for line in head if line.startswith("#")]
     plain = next((line for line in head if line.strip() and not line.startswith("#")), "")
     mark = max(_DELIMITERS, key=plain.count)
     fields = plain.count(mark)
-    return "" if not marked or (fields and all(line.count(mark) == fields for line in marked)) else "#"
+    return None if not marked or (fields and all(line.count(mark) == fields for line in marked)) else "#"
 
 
 def _delimiter(head: list[str]) -> str:
@@ -156,13 +156,13 @@ def _numbers_and_gaps(columns: dict[str, Sequence[str]], form: TextFormat) -> Te
     for decimal, thousands in _NUMBER_FORMS:
         if form.delimiter in (decimal, thousands) or ("," in (decimal, thousands) and not commas):
             continue
-        tried = replace(form, decimal=decimal, thousands=thousands)
+        tried = form.text_format(decimal=decimal, thousands=thousands)
         gaps = {name: _gaps(each, columns[name], tried) for name, each in words.items()}
         if not best_gaps or _count_numeric(gaps) > _count_numeric(best_gaps):
             best, best_gaps = tried, gaps
     missing = (_sure_gaps(words[name]) if gaps is None else gaps for name, gaps in best_gaps.items())
     texts = {name: "text" for name, gaps in best_gaps.items() if gaps is not None and _is_padded(words[name])}
-    return replace(best, na_values=frozenset().union(*missing), dtypes=texts)
+    return best.text_format(na_values=tuple(sorted(frozenset().union(*missing))), dtypes=texts)
 
 
 def _count_numeric(gaps: dict[str, set[str] | None]) -> int:

@@ -5,7 +5,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -85,28 +85,22 @@ class Portion(NamedTuple):
 WHOLE = Portion(0, 1, 1)
 
 
+@dataclass(eq=False, repr=False)
 class BatchSource:
     """Loader of a data split's batches; an epoch resumed at any batch has the same batches as an uninterrupted one."""
 
-    def __init__(
-        self,
-        split: Split,
-        batch_size: int,
-        device: torch.device,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        portion: Portion = WHOLE,
-    ) -> None:
-        """Create a loader of batches; `portion` is the part of each batch that this process reads, by default all."""
-        self.rows = split.rows
-        self.batch_size = batch_size
-        self.device = device
-        self.shuffle = shuffle
-        self.seed = seed
-        self.portion = portion
-        self._split = split
-        self._resident = _load(split, device) if _fits(split, device) else None
+    split: Split
+    batch_size: int
+    device: torch.device
+    _: KW_ONLY
+    shuffle: bool = False
+    seed: int = 0
+    portion: Portion = WHOLE
+    """Part of each batch that this process reads, by default all."""
+
+    def __post_init__(self) -> None:
+        self.rows = self.split.rows
+        self._resident = _load(self.split, self.device) if _fits(self.split, self.device) else None
 
     @property
     def steps(self) -> int:
@@ -123,7 +117,7 @@ class BatchSource:
         if self._resident is not None:
             parts = self._parts(epoch, start, every, lambda rows: torch.from_numpy(rows).to(self.device))
             return map(self._pick, map(self._own, parts))
-        batch_bytes = self._split.nbytes // max(1, self.rows) * self.batch_size
+        batch_bytes = self.split.nbytes // max(1, self.rows) * self.batch_size
         depth = min(2 * _THREADS, max(2, _AHEAD_BYTES // max(1, batch_bytes)))
         parts = map(self._own, self._parts(epoch, start, every, lambda rows: rows))
         return prefetch(self._read, parts, threads=min(_THREADS, depth), depth=depth)
@@ -179,7 +173,7 @@ class BatchSource:
     def _read(self, own: tuple[Rows, int]) -> Batch:
         """Read the rows of a batch and start their transfer to the device, without waiting for its end."""
         rows, whole = own
-        part = self._split.read(rows)
+        part = self.split.read(rows)
         return Batch(*_each(part.sections(), self._sent), part.rows, whole)
 
     def _sent(self, values: np.ndarray) -> Tensor:

@@ -46,17 +46,21 @@ MD5 = {
 """Mapping from file name to the MD5 of KMNIST's packed file, as torchvision states it."""
 
 
-class _Images(Source):
-    """Base class of datasets of MNIST's form, whose four files are downloaded once."""
+@source()
+class FashionMnist(Source):
+    """Fashion-MNIST: grayscale images of clothing in 10 classes, 60,000 for training and 10,000 for testing.
 
-    address: ClassVar[str]
+    `x` (28, 28) uint8 in 0..255, `y` 0..9. Downloaded once, unless Debian's package dataset-fashion-mnist is installed.
+    """
+
+    address: ClassVar[str] = KERAS_FILES
     """Address of the folder with the files."""
-    folder: ClassVar[str]
+    folder: ClassVar[str] = "fashion-mnist"
     """Name of the folder in Keras's cache of datasets."""
-    classes: ClassVar[tuple[str, ...]]
-    checksums: ClassVar[Mapping[str, str]]
+    classes: ClassVar[tuple[str, ...]] = CLASSES
+    checksums: ClassVar[Mapping[str, str]] = SHA256
     """Mapping from file name to the unpacked file's SHA-256, or to the packed file's MD5."""
-    packages: ClassVar[Path | None] = None
+    packages: ClassVar[Path | None] = PACKAGED
     """Folder in which a system package installs the files; None if there is no such package."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
@@ -100,30 +104,18 @@ class _Images(Source):
         array = parse_idx(raw, name)
         if array.shape != shape:
             raise DataError(f"expected an array of shape {shape}, the file has {array.shape}")
-        if cls.checksums[name] not in (
-            hashlib.sha256(raw).hexdigest(),
-            hashlib.md5(data, usedforsecurity=False).hexdigest(),
-        ):
+        digests = hashlib.sha256(raw).hexdigest(), hashlib.md5(data, usedforsecurity=False).hexdigest()
+        if cls.checksums[name] not in digests:
             raise DataError(f"its digest is not that of {cls.component_name}")
         return array
 
 
 @source()
-class FashionMnist(_Images):
-    """Fashion-MNIST: grayscale images of clothing in 10 classes, 60,000 for training and 10,000 for testing.
-
-    `x` (28, 28) uint8 in 0..255, `y` 0..9. Downloaded once, unless Debian's package dataset-fashion-mnist is installed.
-    """
-
-    address, folder, classes, checksums, packages = KERAS_FILES, "fashion-mnist", CLASSES, SHA256, PACKAGED
-
-
-@source()
-class Kmnist(_Images):
+class Kmnist(FashionMnist):
     """KMNIST: grayscale images of cursive Hiragana in 10 classes, 60,000 for training and 10,000 for testing.
 
     `x` (28, 28) uint8 in 0..255, `y` 0..9: o, ki, su, tsu, na, ha, ma, ya, re, wo. Downloaded once.
     """
 
     address, folder = "http://codh.rois.ac.jp/kmnist/dataset/kmnist", "kmnist"
-    classes, checksums = HIRAGANA, MD5
+    classes, checksums, packages = HIRAGANA, MD5, None

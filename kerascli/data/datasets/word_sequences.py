@@ -1,6 +1,10 @@
-"""Datasets `imdb` and `reuters`: texts as sequences of token ids, with the arguments of Keras's `load_data`."""
+"""Datasets `imdb` and `reuters`: texts as sequences of token ids, with the arguments of Keras's `load_data`.
+
+The ids are lists in an object array that numpy has pickled. They are read without unpickling: no opcode is executed.
+"""
 
 import io
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +13,6 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, source
 from kerascli.data.datasets.download import KERAS_FILES, Downloaded, fetch
-from kerascli.data.datasets.object_pickle import parse_sequences
 from kerascli.data.storage.table import Table, table_of
 from kerascli.data.storage.tokens import Tokens
 from kerascli.foundation.disk.files import DAMAGED
@@ -17,6 +20,10 @@ from kerascli.foundation.errors import DataError
 from kerascli.foundation.shapes import NonNegativeInt, OpenFraction, PositiveInt
 
 _LIMIT = 256 * 2**20
+_EMPTY_LIST, _BYTE, _SHORT, _INT = b"]KMJ"
+_STRUCTURE = {ord("("): 1, ord("e"): 1, ord("a"): 1, ord("q"): 2, ord("r"): 5, 0x94: 1, 0x95: 9}
+"""Mapping from opcodes of a pickle that affect no value (marks, appends, memos, frames) to their length in bytes."""
+_END = ord("t")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +46,43 @@ class WordSequences(Downloaded):
     """Lower bound of the token ids to keep, after `index_from` is added; smaller ids become `oov_char`."""
     maxlen: PositiveInt | None = None
     """Upper bound (exclusive) of the length, `start_char` included; longer texts are dropped. null: no limit."""
+    seed: NonNegativeInt = 113
+    """Random seed for shuffling the rows of each split, or of all before they are split."""
+    start_char: NonNegativeInt | None = 1
+    """Token id added at the start of each sequence; null: no start token."""
+    oov_char: NonNegativeInt | None = 2
+    """Token id that replaces words excluded by `num_words` or `skip_top`; null: such words are dropped."""
+    index_from: NonNegativeInt = 3
+    """Offset added to the frequency rank of each word (1 is the most frequent) to get its token id."""
 
     def field(self) -> Field:
         return Field((None,), "sequence", vocabulary_size=self.num_words)
 
-    def prepared(
-        self, parts: list[LabelledTexts], start: int | None, oov: int | None, first: int
-    ) -> list[LabelledTexts]:
+    def prepared(self, parts: list[LabelledTexts]) -> list[LabelledTexts]:
         """Return the texts with start tokens and `index_from` added, and `num_words`, `skip_top` and `maxlen` applied.
 
         Raises DataError if a part has no text left.
         """
-        parts = [self._short(LabelledTexts(_marked(part.texts, start, first), part.labels)) for part in parts]
+        parts = [self._short(LabelledTexts(self._marked(part.texts), part.labels)) for part in parts]
         if not all(len(part.labels) for part in parts):
             text = f"maxlen: no text has fewer than {self.maxlen} tokens"
             raise DataError(text, path=("data", "source", self.component_name, "maxlen"))
         most = self.num_words or max(int(part.texts.values.max(initial=0)) for part in parts)
-        return [LabelledTexts(_limited(part.texts, self.skip_top, most, oov), part.labels) for part in parts]
+        return [LabelledTexts(self._limited(part.texts, most), part.labels) for part in parts]
+
+    def _marked(self, texts: Tokens) -> Tokens:
+        """Add `index_from` to every token id, and put `start_char` before each text."""
+        values = texts.values + np.int32(self.index_from)
+        if self.start_char is None:
+            return Tokens(values, texts.lengths)
+        begins = np.cumsum(texts.lengths) - texts.lengths
+        return Tokens(np.insert(values, begins, self.start_char), texts.lengths + 1)
+
+    def _limited(self, texts: Tokens, most: int) -> Tokens:
+        kept = (texts.values >= self.skip_top) & (texts.values < most)
+        if self.oov_char is None:
+            return texts.keep(kept)
+        return Tokens(np.where(kept, texts.values, np.int32(self.oov_char)), texts.lengths)
 
     def _short(self, part: LabelledTexts) -> LabelledTexts:
         if self.maxlen is None:
@@ -110,24 +137,48 @@ def _member(archive: zipfile.ZipFile, name: str) -> tuple[bytes, int]:
     return data, int(shape[0]) if shape else 0
 
 
-def _marked(texts: Tokens, start: int | None, first: int) -> Tokens:
-    """Add the offset `first` to every token id, and put the token id `start` (None: nothing) before each text."""
-    if start is None:
-        return Tokens(texts.values + np.int32(first), texts.lengths)
-    lengths = texts.lengths + 1
-    values = np.empty(int(lengths.sum()), np.int32)
-    begins = np.zeros(len(values), bool)
-    begins[np.cumsum(lengths) - lengths] = True
-    values[begins] = start
-    values[~begins] = texts.values + np.int32(first)
-    return Tokens(values, lengths)
+def parse_sequences(data: bytes, rows: int, name: str) -> Tokens:
+    """Return the lists of integers in a pickled array as int32 rows. Raises DataError unless there are `rows` lists.
+
+    The preamble (the array's type and shape) is skipped up to the list of rows. From there on, `]` begins a row, and
+    integers belong to the row that was begun last. An opcode that lists of integers do not need is refused.
+    """
+    flag = data.find(b"\x89]", 0, 1024)  # the end of the array's state (not in Fortran order), and `]` of its rows
+    if flag < 0:
+        raise DataError(f"{name}: there is no array of lists")
+    try:
+        values, lengths = _read(data, flag + 2)
+    except (IndexError, ValueError, struct.error) as error:
+        raise DataError(f"{name}: cannot be read: {str(error)[:100]}") from None
+    if len(lengths) != rows:
+        raise DataError(f"{name}: has {len(lengths):,} lists; its header says {rows:,}")
+    return Tokens(np.array(values, np.int32), np.array(lengths, np.int64))
 
 
-def _limited(texts: Tokens, least: int, most: int, oov: int | None) -> Tokens:
-    kept = (texts.values >= least) & (texts.values < most)
-    if oov is None:
-        return texts.keep(kept)
-    return Tokens(np.where(kept, texts.values, np.int32(oov)), texts.lengths)
+def _read(data: bytes, at: int) -> tuple[list[int], list[int]]:
+    values: list[int] = []
+    add = values.append
+    starts: list[int] = []
+    while (code := data[at]) != _END:
+        if code == _BYTE:
+            add(data[at + 1])
+            at += 2
+        elif code == _SHORT:
+            add(data[at + 1] | data[at + 2] << 8)
+            at += 3
+        elif code == _INT:
+            add(struct.unpack_from("<i", data, at + 1)[0])
+            at += 5
+        elif code == _EMPTY_LIST:
+            starts.append(len(values))
+            at += 1
+        elif code in _STRUCTURE:
+            at += _STRUCTURE[code]
+        else:
+            raise ValueError(f"unexpected opcode {code:#04x} at byte {at:,}; expected lists of integers")
+    if (starts and starts[0]) or (values and not starts):
+        raise ValueError("there are numbers outside of a list")
+    return values, np.diff([*starts, len(values)]).tolist()
 
 
 @source()
@@ -139,15 +190,6 @@ class Imdb(WordSequences):
 
     url = f"{KERAS_FILES}/imdb.npz"
 
-    seed: NonNegativeInt = 113
-    """Random seed for shuffling the rows of each split."""
-    start_char: NonNegativeInt | None = 1
-    """Token id added at the start of each sequence; null: no start token."""
-    oov_char: NonNegativeInt | None = 2
-    """Token id that replaces words excluded by `num_words` or `skip_top`; null: such words are dropped."""
-    index_from: NonNegativeInt = 3
-    """Offset added to the frequency rank of each word (1 is the most frequent) to get its token id."""
-
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"x": self.field(), "y": Field((), "int64", num_classes=2)}
 
@@ -156,7 +198,7 @@ class Imdb(WordSequences):
         parts = [read_texts(data, "imdb", suffix) for suffix in ("_train", "_test")]
         orders = shuffled_rows(self.seed, *(len(part.labels) for part in parts))
         mixed = [part.take(order) for part, order in zip(parts, orders, strict=True)]
-        train, test = self.prepared(mixed, self.start_char, self.oov_char, self.index_from)
+        train, test = self.prepared(mixed)
         return {"train": self.table(train, "train"), "test": self.table(test, "test")}
 
 
@@ -179,14 +221,6 @@ class Reuters(WordSequences):
 
     test_split: OpenFraction = 0.2
     """Fraction of the rows reserved for the split 'test'."""
-    seed: NonNegativeInt = 113
-    """Random seed for shuffling the rows before the split."""
-    start_char: NonNegativeInt | None = 1
-    """Token id added at the start of each sequence; null: no start token."""
-    oov_char: NonNegativeInt | None = 2
-    """Token id that replaces words excluded by `num_words` or `skip_top`; null: such words are dropped."""
-    index_from: NonNegativeInt = 3
-    """Offset added to the frequency rank of each word (1 is the most frequent) to get its token id."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"x": self.field(), "y": Field((), "int64", num_classes=46, classes=CLASSES)}
@@ -194,7 +228,7 @@ class Reuters(WordSequences):
     def load(self, context: Context) -> Mapping[str, Table]:
         texts = read_texts(fetch(self.remote(), context), "reuters")
         texts = texts.take(shuffled_rows(self.seed, len(texts.labels))[0])
-        [texts] = self.prepared([texts], self.start_char, self.oov_char, self.index_from)
+        [texts] = self.prepared([texts])
         rows = len(texts.labels)
         until = int(rows * (1 - self.test_split))
         parts = {"train": np.arange(until), "test": np.arange(until, rows)}

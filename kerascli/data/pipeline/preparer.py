@@ -1,6 +1,7 @@
 """Apply fitted pipelines to the rows of a split: in memory, per batch, or in file order to a temporary file."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -19,13 +20,13 @@ Progress = Callable[[str, int, int], None]
 _PROBE_ROWS = 64
 
 
+@dataclass(frozen=True, slots=True)
 class Preparer:
     """Object that applies fitted pipelines to tables; each table becomes a split of preprocessed rows."""
 
-    def __init__(self, pipelines: Sequence[FittedPipeline], progress: Progress | None = None) -> None:
-        self._pipelines = pipelines
-        self._progress = progress
-        self._spilled: dict[int, tuple[Table, Mapped, OovCounts]] = {}
+    pipelines: Sequence[FittedPipeline]
+    progress: Progress | None = None
+    _spilled: dict[int, tuple[Table, Mapped, OovCounts]] = field(default_factory=dict)
 
     def split(self, table: Table) -> Split:
         """Return the rows of a table, preprocessed by the pipelines, as a split. Raises DataError, StorageError.
@@ -35,10 +36,10 @@ class Preparer:
         """
         if table.rows == 0:
             raise DataError("there are no rows", place=table.name or "data")
-        on_disk = [each for each in self._pipelines if table.on_disk(each.columns)]
+        on_disk = [each for each in self.pipelines if table.on_disk(each.columns)]
         streams = [each for each in on_disk if table.streams(each.columns)]
         oov = OovCounts()
-        ready = self.rows([each for each in self._pipelines if each not in on_disk], table, oov)
+        ready = self.rows([each for each in self.pipelines if each not in on_disk], table, oov)
         if not on_disk:
             return ready
         readers: list[Reader] = []
@@ -56,7 +57,7 @@ class Preparer:
         return split_of(_prepared(pipelines, table, oov), table.rows, self._origin(table), oov)
 
     def _origin(self, table: Table) -> Origin:
-        return Origin(table, {each.named.id: each.columns for each in self._pipelines})
+        return Origin(table, {each.named.id: each.columns for each in self.pipelines})
 
     def _when_read(self, pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts, rows: Rows) -> MemorySplit:
         """Prepare rows of a table of memory-mapped arrays when they are read."""
@@ -82,9 +83,9 @@ class Preparer:
         for part in table.parts(columns, max(1, BLOCK_BYTES // probe.dtype.itemsize)):
             yield as_records(_prepared(pipelines, part, oov))
             done += part.rows
-            if self._progress is not None:
+            if self.progress is not None:
                 size = probe.dtype.itemsize
-                self._progress(f"preparing {safe_text(table.name)}", done * size, table.rows * size)
+                self.progress(f"preparing {safe_text(table.name)}", done * size, table.rows * size)
 
 
 def _prepared(pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts) -> dict[str, np.ndarray]:

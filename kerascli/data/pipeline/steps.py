@@ -44,12 +44,14 @@ class FittedStep:
     target: bool = False
 
     @cached_property
-    def _module(self) -> nn.Module:
+    def module(self) -> nn.Module:
+        """Module of the transform, in float64 and in evaluation mode."""
         return self.transform.module(self.field, self.state, torch.float64, target=self.target).eval()
 
     @cached_property
-    def _chains(self) -> Mapping[str, "Sequence[FittedStep]"]:
-        return self.transform.chains(self.field, self.state)
+    def chains(self) -> Mapping[str, "Sequence[FittedStep]"]:
+        """Transforms of each column of a transform of several; empty for one of a single column."""
+        return self.transform.chains(self.field, self.state) if self.transform.takes_columns else {}
 
     def __call__(self, values: Values, counting: Counting | None = None) -> Values:
         """Return the rows transformed; values that are out of a vocabulary are counted.
@@ -58,7 +60,7 @@ class FittedStep:
         """
         step = self.transform
         if isinstance(values, Records):
-            return self._run(*(self._part(name, values[name], counting) for name in self._chains)).numpy()
+            return self._run(*(self._part(name, values[name], counting) for name in self.chains)).numpy()
         if self.made.is_text:
             return self._rewritten(values)
         x, once = self._encoded(values), isinstance(values, Texts) and values.is_repetitive
@@ -79,7 +81,7 @@ class FittedStep:
         return x if isinstance(x, Tokens) else self._run(x)
 
     def _run(self, *x: Tensor) -> Tensor:
-        made, rows = self._module(*x), len(x[0])
+        made, rows = self.module(*x), len(x[0])
         if not isinstance(made, Tensor) or made.shape[:1] != (rows,):
             got = f"a tensor of shape {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
             raise ValueError(f"'module' must return a tensor with the {rows:,} rows that it got, got {got}")
@@ -93,7 +95,7 @@ class FittedStep:
         """Return a column's rows, transformed by its own transforms, as one of several inputs of the module."""
         part: Values = values
         try:
-            for step in self._chains[column]:
+            for step in self.chains[column]:
                 part = step(part, None if counting is None else counting._replace(columns=(column,)))
         except BadRow as bad:
             raise replace(bad, text=f"{column}: {bad.text}") from None

@@ -1,16 +1,21 @@
-"""Addresses of data: their schemes, credentials that must not be in them, and environment variables (`$env.NAME`)."""
+"""Addresses of data: their schemes, credentials that must not be in them, and environment variables (`$env.NAME`); and
+the base class of components with addresses or paths."""
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl, urlsplit
 
+from pydantic import model_validator
+
 from kerascli.foundation import user_code
-from kerascli.foundation.disk.files import impossible_path
+from kerascli.foundation.disk.files import impossible_path, in_home
 from kerascli.foundation.errors import CREDENTIAL, ConfigError, Fault, KerasCliError, one_of, safe_text, show
+from kerascli.language.component import Component, Invalid
 
 FILE_SCHEMES = ("s3", "gs", "https")
 """Schemes of the addresses of files and folders."""
@@ -113,3 +118,44 @@ def rebase(old: Path, new: Path) -> Callable[[str], str]:
         return os.path.relpath(os.path.join(os.path.realpath(folder), name), os.path.realpath(new))
 
     return rebased
+
+
+class InFolder(Component):
+    """Base class of components (sources, transforms) whose fields may hold paths relative to the config's folder."""
+
+    paths: ClassVar[tuple[str, ...]] = ()
+    """Names of the fields that hold a path, possibly followed by a function's name (`file.py:function`)."""
+    schemes: ClassVar[tuple[str, ...]] = ()
+    """Schemes of the addresses (`s3`) that these fields may hold instead of a path."""
+
+    @model_validator(mode="after")
+    def _paths_are_possible(self) -> Self:
+        for name in self.paths:
+            value = getattr(self, name)
+            if isinstance(value, str) and (fault := path_fault(name, value, self.schemes)) is not None:
+                raise Invalid([fault])
+        begins_at_home = any(str(getattr(self, name)).startswith("~") for name in self.paths)
+        return self.with_paths(in_home) if begins_at_home else self
+
+    def with_paths(self, change: Callable[[str], str], fields: Sequence[str] | None = None) -> Self:
+        """Return a new component with `change` applied to its paths and those of components in it (all, or only those
+        in `fields`).
+
+        It is made anew, since a copy would keep cached values.
+        """
+        names = type(self).model_fields if fields is None else fields
+        changed = {name: _with_paths(getattr(self, name), change, is_path=name in self.paths) for name in names}
+        return type(self).model_construct(**dict(self) | changed)
+
+
+def _with_paths(value: Any, change: Callable[[str], str], *, is_path: bool = False) -> Any:
+    """Return a component's setting with `change` applied to its paths: to itself, or to those of components in it."""
+    if isinstance(value, str):
+        return change(value) if is_path else value
+    if isinstance(value, InFolder):
+        return value.with_paths(change)
+    if isinstance(value, Component):
+        return type(value).model_construct(**{name: _with_paths(each, change) for name, each in value})
+    if isinstance(value, dict):
+        return {key: _with_paths(each, change) for key, each in value.items()}
+    return tuple(_with_paths(each, change) for each in value) if type(value) is tuple else value

@@ -4,13 +4,11 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kerascli.data.storage.column import pa, pc
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.pieces import Pieces
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 FROZEN_ROWS = 2**17
 """Number of rows of a block of a frozen table; its digest depends on where blocks end."""
@@ -45,7 +43,6 @@ class _Widened(Exception):
 
 def _written(blocks: Blocks, kinds: dict[str, set[Any]], digest: Any) -> Iterator[bytes]:
     """Yield the bytes of the file of Parquet, and add the rows to the digest; add what columns hold to `kinds`."""
-    import pyarrow as pa
     from pyarrow import parquet
 
     sink, writer, types, schema = _Sink(), None, dict[str, Any](), pa.schema([])
@@ -76,23 +73,18 @@ def _written(blocks: Blocks, kinds: dict[str, set[Any]], digest: Any) -> Iterato
 
 def _kinds(values: "pa.Array") -> set[Any]:
     """Return what an array holds, as far as the type of the column depends on it: words for numbers, or its type."""
-    import pyarrow as pa
-    from pyarrow import compute
-
     kinds = {"missing"} if values.null_count else set[Any]()
     if values.null_count == len(values) or pa.types.is_floating(values.type):
         return kinds if values.null_count == len(values) else kinds | {"fractions"}
     if not pa.types.is_integer(values.type):
         return kinds | {values.type}
-    least, most = (each.as_py() for each in compute.call_function("min_max", [values]).values())
+    least, most = (each.as_py() for each in pc.min_max(values).values())
     kinds |= {"integers"} | ({"negative"} if least < 0 else set()) | ({"unsigned"} if most >= 2**63 else set())
     return kinds | ({"large"} if max(-least, most) > 2**53 else set())
 
 
 def _type(kinds: set[Any]) -> Any:
     """Return the type of a column of Parquet that holds all values exactly."""
-    import pyarrow as pa
-
     others = [kind for kind in kinds if not isinstance(kind, str)]
     has_numbers = bool(kinds & {"integers", "fractions"})
     is_inexact = ("large" in kinds and kinds & {"missing", "fractions"}) or {"negative", "unsigned"} <= kinds
@@ -105,24 +97,18 @@ def _type(kinds: set[Any]) -> Any:
     return pa.uint64() if "unsigned" in kinds else pa.int64()
 
 
-class _Sink(io.RawIOBase):
+class _Sink(io.BytesIO):
     """File that keeps what is written to it until it is taken."""
 
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def writable(self) -> bool:
-        return True
+    before = 0
+    """Number of bytes that were taken."""
 
     def tell(self) -> int:
-        return self._size
-
-    def write(self, data: Any) -> int:
-        self._pieces.append(bytes(data))
-        self._size += len(self._pieces[-1])
-        return len(self._pieces[-1])
+        return self.before + super().tell()
 
     def taken(self) -> bytes:
-        pieces, self._pieces = self._pieces, []
-        return b"".join(pieces)
+        data = self.getvalue()
+        self.before += len(data)
+        self.seek(0)
+        self.truncate()
+        return data

@@ -1,4 +1,4 @@
-"""Tables of text that exceed memory: parsed block by block, and frozen once as Parquet in the cache folder."""
+"""Tables of text; one that exceeds memory is parsed block by block, and frozen once as Parquet in the cache folder."""
 
 import hashlib
 import os
@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kerascli.data.remote.frozen import freeze
-from kerascli.data.storage.column import text_array
-from kerascli.data.storage.compressed import unpacked_blocks
+from kerascli.data.storage.column import pa, text_array
+from kerascli.data.storage.compressed import SUFFIXES, read_text_file, unpacked_blocks
+from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.delimited.text_format import TextFormat, typed
+from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.on_disk import is_large
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import LINE, Part
@@ -22,9 +23,6 @@ from kerascli.data.storage.table import Table
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import DataError, Fault, safe_text
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 BLOCK_BYTES = 32 * 2**20
 """Number of bytes of text that are parsed at once."""
 _UNPACKED = 8
@@ -32,25 +30,37 @@ _UNPACKED = 8
 _PATIENCE_SECONDS = 24 * 3600.0
 """Time to wait for another process that freezes the same file."""
 
-Parse = Callable[[bytes, bool], Table]
-"""Function that parses a block of text to a table; the second argument is True for the first block of a file."""
 
+def read_text_table(path: Path, name: str, form: TextFormat | None, columns: frozenset[str] | None) -> Table:
+    """Read a file of delimited text (None: JSON Lines), which may be compressed, as a table; errors show its lines.
 
-def exceeds_memory(path: Path) -> bool:
-    """Return True if the text in a file, unpacked, is too large to be read into memory."""
-    ratio = _UNPACKED if path.suffix.lower() in (".gz", ".bz2", ".zst") else 1
-    return path.is_file() and is_large(ratio * path.stat().st_size)
-
-
-def read_frozen(
-    path: Path, name: str, settings: str, parse: Parse, columns: frozenset[str] | None, form: TextFormat | None = None
-) -> Table:
-    """Return the table in a text file from its frozen form, which is written first if the file or `settings` are new.
-
-    `form` is the format of delimited text (None: JSON Lines). Raises DataError with the line, StorageError.
+    `columns` are those in use (None: all). Raises DataError with the line, FileRefused, StorageError.
     """
+    has_line_ends = form is None or "a\n".encode(form.encoding).endswith(b"a\n")
+    ratio = _UNPACKED if path.suffix.lower() in SUFFIXES else 1
+    if has_line_ends and path.is_file() and is_large(ratio * path.stat().st_size):
+        return _frozen(path, name, form, columns)
+    data, packed = read_text_file(path, name)
+    return _shown(partial(_parsed, data, name, form, columns, packed), lambda: read_text_file(path, name)[0], form)
+
+
+def _parsed(
+    data: bytes, name: str, form: TextFormat | None, columns: frozenset[str] | None = None, packed: int | None = None
+) -> Table:
+    if form is None:
+        return read_json_lines(data, name, packed=packed)
+    return read_csv(data, name, form, columns, packed)
+
+
+def _shown(parse: Callable[[], Table], text: Callable[[], bytes], form: TextFormat | None) -> Table:
+    encoding, delimiter = ("utf-8", None) if form is None else (form.encoding, form.delimiter)
+    return read_shown(parse, text, encoding, delimiter)
+
+
+def _frozen(path: Path, name: str, form: TextFormat | None, columns: frozenset[str] | None) -> Table:
+    """Return the table in a text file from its frozen form, which is written first if the file or the format is new."""
     status = path.stat()
-    state = f"{settings}\0{status.st_size}\0{status.st_mtime_ns}"
+    state = f"{form!r}\0{status.st_size}\0{status.st_mtime_ns}"
     key = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:32]
     folder = storage.cache_folder() / "frozen" / key
     frozen = folder / f"{hashlib.sha256(state.encode()).hexdigest()}.parquet"
@@ -59,22 +69,18 @@ def read_frozen(
         if not frozen.exists():
             for old in folder.glob("*.parquet"):
                 storage.remove_file(old)
-            freeze(folder, lambda text: _tables(path, name, parse, text, form), frozen.name)
+            freeze(folder, lambda text: _tables(path, name, text, form), frozen.name)
     found = ParquetColumns([Part(frozen, name)], columns)
-    return Table(found, found.rows, name=name, numbers=lambda: np.concatenate(list(found.stream(LINE, 2**20))))
+    return Table(found, found.rows, name=name, lines=lambda: np.concatenate(list(found.stream(LINE, 2**20))))
 
 
-def _tables(
-    path: Path, name: str, parse: Parse, text: frozenset[str], form: TextFormat | None
-) -> Iterator[dict[str, "pa.Array"]]:
+def _tables(path: Path, name: str, text: frozenset[str], form: TextFormat | None) -> Iterator[dict[str, "pa.Array"]]:
     """Yield the columns of the blocks of a text file, and the line of each row; those in `text` verbatim."""
-    import pyarrow as pa
-
     header, before = b"", 0
     for block in _blocks(path, name, quotes=form is not None and form.quotes):
         if block.strip():
             added = before - header.count(b"\n")
-            table = _parsed(partial(parse, header + block, not before), header + block, added, form)
+            table = _table(header + block, name, added, form.text_format(skip_rows=0) if form and before else form)
             lines = pa.array(table.numbers() + added)
             yield {LINE: lines, **{key: _array(table, key, text) for key in table}}
             if form is not None and not form.names:
@@ -107,11 +113,10 @@ def _last_row(text: bytes, *, quotes: bool) -> int:
     return 0
 
 
-def _parsed(parse: Callable[[], Table], block: bytes, added: int, form: TextFormat | None) -> Table:
+def _table(block: bytes, name: str, added: int, form: TextFormat | None) -> Table:
     """Parse a block of a file; errors name the file's lines, whose numbers are larger by `added` than in the block."""
-    encoding, delimiter = ("utf-8", None) if form is None else (form.encoding, form.delimiter)
     try:
-        return read_shown(parse, lambda: block, encoding, delimiter)
+        return _shown(partial(_parsed, block, name, form), lambda: block, form)
     except DataError as error:  # BadRows, which could be skipped, are those of the block alone
         raise DataError([_shifted(fault, added) for fault in error.faults]) from None
 
@@ -125,8 +130,6 @@ def _shifted(fault: Fault, lines: int) -> Fault:
 
 def _array(table: Table, name: str, text: frozenset[str]) -> "pa.Array":
     """Return a column of a block as an Arrow array: numbers, booleans, or texts; missing values are null."""
-    import pyarrow as pa
-
     values = table.array(name)
     if values.ndim > 1:
         lists = f"'{safe_text(name, 40)}' holds lists of numbers, in a file larger than memory"

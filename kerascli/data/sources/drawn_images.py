@@ -7,43 +7,38 @@ import numpy as np
 from pydantic import Field as Setting
 from pydantic import model_validator
 
-from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.base import Context, Field, source
+from kerascli.data.sources.generated import Columns, Generated
 from kerascli.data.storage.image_files import need_pillow
-from kerascli.data.storage.table import Table, table_of
-from kerascli.foundation.shapes import FixedSeed, PositiveInt, Size2D
+from kerascli.foundation.shapes import PositiveInt, Size2D
 
 _SQUARES = 7
 
 
 @source()
-class MovingSquares(Source):
+class MovingSquares(Generated):
     """Videos of 3 to 7 squares that move on straight lines: `x` with noise, `y` one frame later, without noise.
 
     Both are (frames, size, size, 1), float32 in [0, 1]; one split `train`.
     """
 
-    rows: PositiveInt = 1000
-    """Number of videos."""
     frames: PositiveInt = 15
     """Number of frames of a video."""
     size: Annotated[int, Setting(ge=8)] = 40
     """Height and width of a frame, in pixels."""
     noise: Annotated[float, Setting(ge=0, le=1)] = 0.1
     """Magnitude of the noise added to or subtracted from the pixels in and around a square of `x`."""
-    seed: FixedSeed = 0
-    """Random seed of the generated data; the run's seed has no effect on it."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         field = Field((self.frames, self.size, self.size, 1), "float32")
         return {"x": field, "y": field}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
-        random = np.random.default_rng(self.seed)
+    def columns(self, random: np.random.Generator) -> Columns:
         shape = (self.rows, self.frames, self.size, self.size, 1)
         x, y = np.empty(shape, np.float32), np.empty(shape, np.float32)
         for row in range(self.rows):
             x[row, ..., 0], y[row, ..., 0] = self._film(random)
-        return {"train": table_of({"x": x, "y": y}, "moving_squares")}
+        return {"x": x, "y": y}
 
     def _film(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         count = int(random.integers(3, _SQUARES + 1))
@@ -71,7 +66,7 @@ _CONSONANTS, _VOWELS = "bcdfghjklmnprstvwz", "aeiou"
 
 
 @source()
-class PaintedWords(Source):
+class PaintedWords(Generated):
     """Images of invented words for optical character recognition: `image` (height, width, 1) uint8, `word` text.
 
     Words of 1 to `letters` letters are drawn dark on white, with random position, size and rotation and with pixel
@@ -88,8 +83,6 @@ class PaintedWords(Source):
     """Maximum rotation of a word, in degrees, in either direction."""
     speckles: Annotated[float, Setting(ge=0, le=1)] = 0.02
     """Fraction of the pixels that get a random shade of gray."""
-    seed: FixedSeed = 0
-    """Random seed of the generated data; the run's seed has no effect on it."""
 
     @model_validator(mode="after")
     def _large_enough(self) -> Self:
@@ -102,14 +95,13 @@ class PaintedWords(Source):
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"image": Field((*self.image_size, 1), "uint8"), "word": Field((), "string")}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def columns(self, random: np.random.Generator) -> Columns:
         need_pillow()
-        random = np.random.default_rng(self.seed)
         words = [_word(random, int(random.integers(1, self.letters + 1))) for _ in range(self.rows)]
         images = np.empty((self.rows, *self.image_size, 1), np.uint8)
         for row, word in enumerate(words):
             images[row, ..., 0] = self._painted(word, random)
-        return {"train": table_of({"image": images, "word": np.array(words, object)}, "painted_words")}
+        return {"image": images, "word": np.array(words, object)}
 
     def _painted(self, word: str, random: np.random.Generator) -> np.ndarray:
         from PIL import Image, ImageDraw, ImageFont

@@ -1,30 +1,27 @@
 """Data sources that read one file for each split: their base classes, `csv`, `tsv`, `json_lines` and `parquet`."""
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, model_validator
 from pydantic import Field as Setting
+from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.readers import READERS, FileReader
 from kerascli.data.remote.addresses import FILE_SCHEMES, hiding_environment, in_place, scheme_of
 from kerascli.data.remote.copies import last_name, parts_at
-from kerascli.data.remote.frozen_text import exceeds_memory, read_frozen
-from kerascli.data.sources.named_files import TableOfFiles
-from kerascli.data.storage.delimited.csv_text import read_csv, read_csv_file
-from kerascli.data.storage.delimited.text_format import TextFormat, known_encoding
-from kerascli.data.storage.json_lines import read_json_lines, read_json_lines_file
+from kerascli.data.remote.frozen_text import read_text_table
+from kerascli.data.storage.decoded_files import Decoder, NamedFiles, undamaged
+from kerascli.data.storage.delimited.text_format import TextFormat
+from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.row_errors import read_table
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk.files import file_digest
 from kerascli.foundation.errors import Fault
-from kerascli.foundation.shapes import NonNegativeInt, Words
 from kerascli.language.component import Invalid
 
 
@@ -66,15 +63,12 @@ class FileSource(Source):
                 tables[split] = read_table(read, skip=self.skips_bad_rows())
         return tables
 
-    @abstractmethod
-    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        """Read a file as a table; `name` is its name in messages, `columns` are the names of the columns in use. Raises
-        DataError."""
-
     def read_parts(self, parts: list[Part], name: str, columns: frozenset[str] | None) -> Table:
-        """Read the files at the path `name` as one table."""
+        """Read the files at the path `name` as one table; `columns` are those in use. Raises DataError."""
         (part,) = parts
-        return self.read_file(part.path, part.name, columns)
+        table = self.read(part.path, part.name, columns)
+        assert table is not None, "a source of several files has its own way to read them"
+        return table
 
     def parts(self, context: Context, path: str) -> list[Part]:
         """Return the files at a path or an address; remote ones are copied to the cache folder, unless they are there.
@@ -111,23 +105,57 @@ class FileSource(Source):
         return {split: path for split, path in paths.items() if path is not None}
 
 
-class TextFileSource(FileSource):
-    """Base class of data sources whose files are text that only the source's settings tell how to read."""
+class TableOfFiles(Source):
+    """Base class of sources of tables with columns that may name files."""
 
-    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        return self.read_file(path, name, columns)
+    paths = ("path", "validation", "test", "files")
+
+    on_bad_rows: Literal["error", "skip"] = "error"
+    """Treatment of rows that cannot be used: error, or skip (leaves them out, with a warning)."""
+    files: dict[str, Annotated[FileReader, READERS.field()]] = Setting(default={})
+    """Mapping from each column whose texts name files to the reader of the files: `photo: {image: {size: 224}}`."""
+
+    def skips_bad_rows(self) -> bool:
+        return self.on_bad_rows == "skip"
+
+    def decoders(self) -> Mapping[str, Decoder]:
+        return {name: reader.decoder() for name, reader in self.files.items()}
+
+    def folders(self, context: Context) -> list[Path]:
+        return [context.folder / each.directory for each in self.files.values() if each.directory is not None]
+
+    def open_files(self, table: Table, context: Context, *, of_command: bool = False, skip: bool = True) -> Table:
+        """Return a table with the files that its columns name in place of the names. Raises DataError.
+
+        If the table is given to a command (`of_command`), files may be beside it, too; unless `skip`, a damaged file
+        is an error even where the reader skips its row.
+        """
+        columns: dict[str, Values] = {}
+        damaged: dict[int, Fault] = {}
+        for name, reader in self.files.items():
+            if name not in table and not of_command:
+                table.column(name)  # raises the error
+            if name not in table or (context.columns is not None and name not in context.columns):
+                continue
+            decoder = reader.decoder()
+            decoder.need()
+            folders = reader.folders(context.folder, table.name, of_command=of_command)
+            files = NamedFiles(table, name, folders, reader.suffix, decoder)
+            columns[name], faults = files.read_once() if context.decode else files.find_all()
+            can_skip = skip and reader.on_corrupt == "skip"
+            undamaged(table, faults, skip=can_skip, noun="file", of_command=of_command)
+            damaged |= faults
+        return undamaged(table.with_files(columns), damaged, skip=True, noun="file") if columns else table
 
 
 @source()
-class JsonLines(TableOfFiles, TextFileSource):
+class JsonLines(TableOfFiles, FileSource):
     """JSON Lines files: columns of numbers, text or lists of numbers by key; null is a missing value."""
 
     any_column = Field((), "unknown")
 
-    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        if exceeds_memory(path):
-            return read_frozen(path, name, "", lambda block, _: read_json_lines(block, name), columns)
-        return read_json_lines_file(path, name)
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        return read_text_table(path, name, None, columns)
 
 
 @source()
@@ -146,9 +174,6 @@ class Parquet(TableOfFiles, FileSource):
     """Mapping from partition column to its type: text (keeps `month=01` as it is) or number.
     Others are numbers (or booleans) if every value is one, else text."""
 
-    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        return read_parquet([Part(path, name)], name, columns)
-
     def read_parts(self, parts: list[Part], name: str, columns: frozenset[str] | None) -> Table:
         return read_parquet(parts, name, columns, self.dtypes)
 
@@ -163,7 +188,7 @@ def read_parquet(
 
 
 @source()
-class Csv(TableOfFiles, TextFileSource):
+class Csv(TableOfFiles, TextFormat, FileSource):
     """Delimited text files with a header line; columns of numbers, booleans (`true`, `false`) or text.
 
     An empty field is a missing value; others are those in `na_values`. Files may be compressed: gzip, bzip2, Zstandard.
@@ -171,54 +196,8 @@ class Csv(TableOfFiles, TextFileSource):
 
     any_column = Field((), "unknown")
 
-    delimiter: Annotated[str, Setting(min_length=1, max_length=1)] = ","
-    """Character that separates fields."""
-    encoding: Annotated[str, AfterValidator(known_encoding)] = "utf-8"
-    """Text encoding of the files, for example utf-8, latin-1 or cp1252."""
-    names: Words = ()
-    """Column names for files without a header line; empty: the first line is the header."""
-    quotes: bool = True
-    """Allow fields in double quotes; false: a double quote is an ordinary character."""
-    na_values: Words = ()
-    """Fields that are missing values, beside empty ones, for example [NA, "-"]."""
-    decimal: Annotated[str, Setting(min_length=1, max_length=1)] = "."
-    """Decimal separator of numbers."""
-    thousands: Annotated[str, Setting(min_length=1, max_length=1)] | None = None
-    """Thousands separator of numbers; null: they have none."""
-    skip_rows: NonNegativeInt = 0
-    """Number of lines to skip at the start of a file, before the header."""
-    comment: Annotated[str, Setting(min_length=1)] | None = None
-    """Prefix of lines to skip; null: no line is a comment."""
-    dtypes: dict[str, Literal["text", "number"]] = Setting(default={})
-    """Mapping from column to its type: text (keeps zip codes as they are) or number.
-    Other columns are numbers (or booleans) if every field is one, else text."""
-
-    @model_validator(mode="after")
-    def _marks_differ(self) -> Self:
-        marks = {"delimiter": self.delimiter, "decimal": self.decimal, "thousands": self.thousands}
-        names = list(marks)
-        for i, name in enumerate(names):
-            for other in names[i + 1 :]:
-                if marks[name] == marks[other]:
-                    raise ValueError(f"{other}: '{marks[other]}' is the {name} already")
-        return self
-
-    def text_format(self) -> TextFormat:
-        """Return the source's settings of delimited text (delimiter, encoding ...) for the parser."""
-        return TextFormat(
-            self.delimiter, self.encoding, self.names, self.quotes, frozenset(self.na_values), self.decimal,
-            self.thousands or "", self.skip_rows, self.comment or "", self.dtypes,
-        )  # fmt: skip
-
-    def read_file(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
-        form = self.text_format()
-        if exceeds_memory(path) and "a\n".encode(self.encoding).endswith(b"a\n"):
-
-            def parse(block: bytes, is_first: bool) -> Table:
-                return read_csv(block, name, form if is_first else replace(form, skip_rows=0))
-
-            return read_frozen(path, name, repr(form), parse, columns, form)
-        return read_csv_file(path, name, form, columns)
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        return read_text_table(path, name, self.text_format(), columns)
 
 
 @source()

@@ -1,30 +1,26 @@
-"""Base class of data sources that read folders with one subfolder for each class, in Keras's order of files."""
+"""Sources of folders with one subfolder for each class, in Keras's order of files; those of texts: `text_folder`,
+`text_lines` and `text_windows` (whole files, their lines, windows of characters)."""
 
 import os
+import sys
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import model_validator
 
-from kerascli.data.base import Context, Field, Source
+from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.sources.file_source import FileSource
 from kerascli.data.storage.on_disk import Values
-from kerascli.data.storage.table import FILES, Table
+from kerascli.data.storage.table import FILE, FILES, Table, table_of
+from kerascli.data.text.files import read_text
+from kerascli.foundation.disk.files import LINE_BYTES, OBJECT_BYTES, memory_limit, refuse_text
 from kerascli.foundation.errors import DataError, DataMissing, safe_text, suggestion
-from kerascli.foundation.shapes import Words
+from kerascli.foundation.shapes import PositiveInt, Words
 
 _MOST_FILES = 20_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledFiles:
-    """Paths of a folder's files in Keras's order, with the integer class label of each."""
-
-    paths: list[Path]
-    labels: np.ndarray
 
 
 class FolderSource(Source):
@@ -70,8 +66,8 @@ class FolderSource(Source):
     def reads_alone(self, path: Path) -> bool:
         return path.name.lower().endswith(self.suffixes)
 
-    def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
-        return self.table(list(files), {} if labels is None else {"label": labels}, FILES)
+    def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None, name: str = FILES) -> Table:
+        return self.table(list(files), {} if labels is None else {"label": labels}, name)
 
     def folders(self, context: Context) -> list[Path]:
         return [context.folder / path for path in self._paths().values()]
@@ -83,15 +79,10 @@ class FolderSource(Source):
     def load(self, context: Context) -> Mapping[str, Table]:
         tables: dict[str, Table] = {}
         label = self.label(context)
+        classes = label["label"].classes or () if label else None
         for split, path in self._paths().items():
-            columns: dict[str, Values] = {}
-            folder = plain_path(context.folder / path)
-            if label:
-                labelled = labelled_files(folder, path, label["label"].classes or (), self.suffixes)
-                files, columns["label"] = labelled.paths, labelled.labels
-            else:
-                files = unlabelled_files(folder, path, self.suffixes)
-            tables[split] = self.table(files, columns, path)
+            files, labels = files_in(plain_path(context.folder / path), path, self.suffixes, classes)
+            tables[split] = self.read_rows(files, labels, path)
         return tables
 
 
@@ -122,18 +113,21 @@ def class_names(folder: Path, shown: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes: tuple[str, ...]) -> LabelledFiles:
-    """Return the files (with one of the suffixes) in each class's folder and its subfolders, and their class labels.
+def files_in(
+    folder: Path, shown: str, suffixes: tuple[str, ...], classes: Sequence[str] | None = None
+) -> tuple[list[Path], np.ndarray | None]:
+    """Return the files (with one of the suffixes) in a folder and its subfolders; with `classes`, those in each class's
+    folder, and their class labels (else None).
 
-    Links to folders are not followed.
-
-    Raises DataError.
+    Links to folders are not followed. Raises DataError.
     """
-    names_there = class_names(folder, shown)
+    if classes is None and not folder.is_dir():
+        raise DataMissing("there is no such folder", place=shown)
+    names_there = () if classes is None else class_names(folder, shown)
     paths: list[Path] = []
     counts = []
-    for name in classes:
-        if name not in names_there:
+    for name in ("",) if classes is None else classes:
+        if classes is not None and name not in names_there:
             text = f"there is no folder for the class '{safe_text(name, 40)}'{suggestion(name, names_there)}"
             raise DataError(text, place=shown)
         files = files_below(folder / name, suffixes)
@@ -141,22 +135,9 @@ def labelled_files(folder: Path, shown: str, classes: tuple[str, ...], suffixes:
         paths += files
         if len(paths) > _MOST_FILES:
             raise DataError(f"more than {_MOST_FILES:,} files", place=shown)
-    _refuse_none(paths, shown, suffixes)
-    return LabelledFiles(paths, np.repeat(np.arange(len(classes)), counts))
-
-
-def unlabelled_files(folder: Path, shown: str, suffixes: tuple[str, ...]) -> list[Path]:
-    """Return the paths of the files with one of the suffixes in a folder and its subfolders. Raises DataError."""
-    if not folder.is_dir():
-        raise DataMissing("there is no such folder", place=shown)
-    paths = files_below(folder, suffixes)
-    _refuse_none(paths, shown, suffixes)
-    return paths
-
-
-def _refuse_none(paths: list[Path], shown: str, suffixes: tuple[str, ...]) -> None:
     if not paths:
         raise DataError(f"there are no files that end in {', '.join(suffixes)}", place=shown)
+    return paths, None if classes is None else np.repeat(np.arange(len(counts)), counts)
 
 
 def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -167,3 +148,80 @@ def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
         for name in sorted(names)
         if name.lower().endswith(suffixes)
     ]
+
+
+@source()
+class TextFolder(FolderSource):
+    """Text files (.txt, UTF-8) with one subfolder for each class, as Keras's text_dataset_from_directory.
+
+    Columns: `text` and `label`, an integer. The files are read into memory.
+    """
+
+    suffixes = (".txt",)
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"text": Field((), "string"), **self.label(context)}
+
+    def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
+        texts = texts_of(files, name)
+        return Table({FILE: file_names(files), **columns, "text": texts}, len(files), name=name)
+
+
+def texts_of(files: Sequence[Path], name: str) -> np.ndarray:
+    """Return the texts of files, each a value; `name` names them in messages. Raises DataError."""
+    texts = np.empty(len(files), object)
+    left = memory_limit() // 4
+    for row, path in enumerate(files):
+        texts[row] = read_text(path, str(path))
+        left -= sys.getsizeof(texts[row])
+        if left < 0:
+            raise DataError(f"the texts of {len(files):,} files do not fit in a quarter of the memory", place=name)
+    return texts
+
+
+@source()
+class TextLines(FileSource):
+    """Lines of a UTF-8 file as the column `text`; blank lines are skipped."""
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        return {"text": Field((), "string")}
+
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        text = read_text(path, name)
+        refuse_text(text, {"\n": LINE_BYTES}, len(text), name)
+        lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+        if not lines:
+            raise DataError("the file has no text", place=name)
+        numbers, texts = zip(*lines, strict=True)
+        return Table({"text": np.array(texts, object)}, len(texts), name=name, lines=np.array(numbers))
+
+
+@source()
+class TextWindows(FileSource):
+    """Windows of characters over a UTF-8 file, for language models.
+
+    Columns: `text`, a window; `next`, the character after it; `shifted`, the window one character later.
+    """
+
+    sequence_length: PositiveInt = 40
+    """Length of a window, in characters."""
+    sequence_stride: PositiveInt = 1
+    """Distance between the starts of successive windows, in characters."""
+
+    def facts(self, context: Context) -> Mapping[str, Field]:
+        length = self.sequence_length
+        windows = {name: Field((), "string", max_length=length) for name in ("text", "shifted")}
+        return {**windows, "next": Field((), "string", max_length=1)}
+
+    def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
+        text, length = read_text(path, name), self.sequence_length
+        starts = range(0, len(text) - length, self.sequence_stride)
+        if not starts:
+            raise DataError(f"{len(text):,} characters; expected more than sequence_length, {length:,}", place=name)
+        used = [column for column in ("text", "next", "shifted") if columns is None or column in columns]
+        if (need := len(starts) * len(used) * (length + OBJECT_BYTES)) > memory_limit():
+            message = f"{len(starts):,} windows take {need:,} bytes; the limit here is {memory_limit():,}"
+            raise DataError(message, place=name, hint="increase sequence_stride")
+        spans = {"text": (0, length), "next": (length, length + 1), "shifted": (1, length + 1)}
+        windows = {column: [text[i + spans[column][0] : i + spans[column][1]] for i in starts] for column in used}
+        return table_of({column: np.array(texts, object) for column, texts in windows.items()}, name)

@@ -63,7 +63,7 @@ class Pairs(WrappedSource):
             return table.place(int(rows[row]), column.removesuffix(OTHER) if is_other else column, at)
 
         numbers = table.numbers()[one]
-        return Table(columns, len(one), name=table.name, numbers=numbers, made_of=place, skipped=table.skipped,
+        return Table(columns, len(one), name=table.name, lines=numbers, made_of=place, skipped=table.skipped,
                      note=table.note)  # fmt: skip
 
     def _partners(self, table: Table, split: str) -> np.ndarray:

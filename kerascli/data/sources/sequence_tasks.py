@@ -11,13 +11,13 @@ import numpy as np
 from pydantic import Field as Setting
 from pydantic import model_validator
 
-from kerascli.data.base import Context, Field, Source, source
-from kerascli.data.storage.table import Table, table_of
-from kerascli.foundation.shapes import FixedSeed, PositiveInt
+from kerascli.data.base import Context, Field, source
+from kerascli.data.sources.generated import Columns, Generated
+from kerascli.foundation.shapes import PositiveInt
 
 
 @source()
-class CopyTask(Source):
+class CopyTask(Generated):
     """Copy task: `x` holds random bit vectors, a delimiter on an extra channel, then zeros; `y` repeats the vectors.
 
     Shapes with T = 2 * length + 1: `x` (T, bits + 1), `y` (T, bits), `recall` (T,), float32; shorter sequences are
@@ -26,8 +26,6 @@ class CopyTask(Source):
     length; unless it equals `length`, the time axis is unknown (None).
     """
 
-    rows: PositiveInt = 1000
-    """Number of sequences in the split `train`."""
     length: PositiveInt = 10
     """Maximum number of vectors to copy."""
     bits: PositiveInt = 8
@@ -36,8 +34,6 @@ class CopyTask(Source):
     """Minimum number of vectors: each sequence has a random number from this to `length`; null: all have `length`."""
     test_length: PositiveInt | None = None
     """Number of vectors of each sequence in the split `test`; null: there is no such split."""
-    seed: FixedSeed = 0
-    """Random seed of the generated data; the run's seed has no effect on it."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -50,14 +46,16 @@ class CopyTask(Source):
         shapes = {"x": (steps, self.bits + 1), "y": (steps, self.bits), "recall": (steps,)}
         return {name: Field(shape, "float32") for name, shape in shapes.items()}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
-        random = np.random.default_rng(self.seed)
-        tables = {"train": self._table(random, self.rows, self.min_length or self.length, self.length)}
+    def splits(self, random: np.random.Generator) -> dict[str, Columns]:
+        splits = super().splits(random)
         if self.test_length is not None:
-            tables["test"] = self._table(random, max(1, self.rows // 10), self.test_length, self.test_length)
-        return tables
+            splits["test"] = self._drawn(random, max(1, self.rows // 10), self.test_length, self.test_length)
+        return splits
 
-    def _table(self, random: np.random.Generator, rows: int, least: int, most: int) -> Table:
+    def columns(self, random: np.random.Generator) -> Columns:
+        return self._drawn(random, self.rows, self.min_length or self.length, self.length)
+
+    def _drawn(self, random: np.random.Generator, rows: int, least: int, most: int) -> Columns:
         vectors = random.integers(0, 2, (rows, most, self.bits))
         lengths = random.integers(least, most + 1, rows) if least < most else np.full(rows, most)
         steps, ends = np.arange(2 * most + 1), lengths[:, None]
@@ -66,11 +64,11 @@ class CopyTask(Source):
         y = np.zeros((rows, len(steps), self.bits), np.float32)
         x[heard, :-1] = y[recall] = vectors[heard[:, :most]]
         x[np.arange(rows), lengths, -1] = 1
-        return table_of({"x": x, "y": y, "recall": recall.astype(np.float32)}, "copy_task")
+        return {"x": x, "y": y, "recall": recall.astype(np.float32)}
 
 
 @source()
-class Addition(Source):
+class Addition(Generated):
     """Additions as text: `question` ("12+345 ") and `answer` ("357 "), padded with spaces; one split `train`.
 
     Terms have 1 to `digits` digits, each length equally likely until the short ones are used up. Every unordered pair
@@ -83,8 +81,6 @@ class Addition(Source):
     """Maximum number of digits of a term."""
     reverse: bool = False
     """Reverse the characters of each question, so that an LSTM reads the start of the question last."""
-    seed: FixedSeed = 0
-    """Random seed of the generated data; the run's seed has no effect on it."""
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -97,16 +93,14 @@ class Addition(Source):
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {"question": Field((), "string"), "answer": Field((), "string")}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
-        pairs = self._pairs()
+    def columns(self, random: np.random.Generator) -> Columns:
+        pairs = self._pairs(random)
         questions = [f"{a}+{b}".ljust(2 * self.digits + 1) for a, b in pairs]
         questions = [question[::-1] for question in questions] if self.reverse else questions
         answers = [str(a + b).ljust(self.digits + 1) for a, b in pairs]
-        columns = {"question": np.array(questions, object), "answer": np.array(answers, object)}
-        return {"train": table_of(columns, "addition")}
+        return {"question": np.array(questions, object), "answer": np.array(answers, object)}
 
-    def _pairs(self) -> list[tuple[int, int]]:
-        random = np.random.default_rng(self.seed)
+    def _pairs(self, random: np.random.Generator) -> list[tuple[int, int]]:
         pairs: dict[tuple[int, int], tuple[int, int]] = {}
         while len(pairs) < self.rows:
             least = 10 ** random.integers(0, self.digits, (self.rows, 2))
@@ -122,7 +116,7 @@ PLACES = ("bathroom", "bedroom", "garden", "hallway", "kitchen", "office")
 
 
 @source()
-class Stories(Source):
+class Stories(Generated):
     """Stories about people who move between places, as in bAbI task 1 (Weston et al., 2015); one split `train`.
 
     Columns of text: `story` of 2, 4, ... sentences, `question` ("Where is Mary ?") and `answer` (a place).
@@ -132,17 +126,14 @@ class Stories(Source):
     """Number of stories."""
     pairs: PositiveInt = 5
     """Maximum number of pairs of sentences of a story."""
-    seed: FixedSeed = 0
-    """Random seed of the generated data; the run's seed has no effect on it."""
 
     def facts(self, context: Context) -> Mapping[str, Field]:
         return {name: Field((), "string") for name in ("story", "question", "answer")}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
-        random = np.random.default_rng(self.seed)
+    def columns(self, random: np.random.Generator) -> Columns:
         stories = [_story(random, 2 * int(random.integers(1, self.pairs + 1))) for _ in range(self.rows)]
         columns = zip(("story", "question", "answer"), zip(*stories, strict=True), strict=True)
-        return {"train": table_of({name: np.array(texts, object) for name, texts in columns}, "stories")}
+        return {name: np.array(texts, object) for name, texts in columns}
 
 
 def _story(random: np.random.Generator, sentences: int) -> tuple[str, str, str]:

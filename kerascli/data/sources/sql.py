@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from pydantic import model_validator
@@ -15,16 +15,13 @@ from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.remote.addresses import hiding_environment, scheme_of, with_environment
 from kerascli.data.remote.frozen import FROZEN_ROWS, freeze
 from kerascli.data.sources.file_source import read_parquet
+from kerascli.data.storage.column import pa
 from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.files import in_home, open_regular
 from kerascli.foundation.errors import ConfigError, DataError, Fault, safe_text
 from kerascli.language.component import Invalid
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 
 SQLITE = "sqlite:///"
 """Beginning of the address of a file of SQLite; a path follows."""
@@ -143,8 +140,6 @@ def _sqlite(url: str, folder: Path, query: str, shown: str, text: frozenset[str]
 
 def _array(values: tuple[Any, ...], place: str, first: int, *, as_text: bool) -> "pa.Array":
     """Return values of SQLite as an array; numbers beside texts, and integers that floats do not hold, are text."""
-    import pyarrow as pa
-
     kinds = set(map(type, values)) - {type(None)}
     if bytes in kinds:
         row = next(row for row, value in enumerate(values, first) if isinstance(value, bytes))
@@ -175,8 +170,6 @@ def _postgresql(url: str, query: str, shown: str) -> Iterator[Block]:
 
 def _supported(values: "pa.Array", name: str, shown: str) -> "pa.Array":
     """Return an array of numbers, booleans, texts or times. Raises DataError for others."""
-    import pyarrow as pa
-
     types, kind = pa.types, values.type
     if isinstance(values, pa.ExtensionArray) and getattr(kind, "type_name", "") == "numeric":
         return values.storage.cast(pa.float64())

@@ -204,7 +204,7 @@ class Timeseries(WrappedSource):
             behind = step * self.sampling_rate + (self.first_ahead() if is_next else 0)
             return table.place(int(starts[row]) + behind, column.removesuffix(NEXT) if is_next else column)
 
-        return Table(columns, len(starts), name=table.name, numbers=table.numbers()[starts], made_of=place,
+        return Table(columns, len(starts), name=table.name, lines=table.numbers()[starts], made_of=place,
                      skipped=table.skipped, note=table.note)  # fmt: skip
 
     def _all_starts(

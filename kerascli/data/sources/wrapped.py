@@ -1,10 +1,10 @@
 """Base class of data sources that derive their rows from another data source."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 import numpy as np
 
@@ -52,9 +52,6 @@ class WrappedSource(Source):
 
     def series_column(self) -> str | None:
         return self.source.series_column()
-
-    def with_paths(self, change: Callable[[str], str], fields: Sequence[str] | None = None) -> Self:
-        return self.model_copy(update={"source": self.source.with_paths(change)})
 
 
 def values_in_memory(table: Table, name: str, made: str) -> np.ndarray:

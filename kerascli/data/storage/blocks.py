@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.data.storage.column import Texts, arrow
+from kerascli.data.storage.column import Texts, pa
 from kerascli.data.storage.on_disk import Values, blocks, in_memory, recut
 
 PART_VALUES = 2**20
@@ -66,7 +66,6 @@ def unique_inverse(values: Values) -> tuple[np.ndarray, np.ndarray]:
     """Return a column's distinct values in ascending order, and the index of each row's value among them."""
     if values.dtype != object:
         return np.unique(in_memory(values), return_inverse=True)
-    pa = arrow()
     texts = Texts.of_column(pa.chunked_array([pa.array(block, pa.string()) for block in blocks(values)]))
     ordered, places = np.unique(texts.words.to_numpy(zero_copy_only=False), return_inverse=True)
     return ordered, places[texts.codes]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,19 +13,34 @@ from kerascli.data.storage.on_disk import Rows
 from kerascli.data.storage.tokens import Tokens
 from kerascli.foundation.cpus import cpu_limit
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from torch import Tensor
+
+class _Module:
+    """Module of pyarrow, which takes half a second to import, and is imported when it is first used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_imported(self._name), name)
 
 
 @cache
-def arrow() -> ModuleType:
-    """Return the module pyarrow, which takes half a second to import, with as many threads as this process may use."""
+def _imported(name: str) -> ModuleType:
+    """Return a module of pyarrow, with as many threads as this process may use."""
     import pyarrow.compute
 
     pyarrow.enable_signal_handlers(False)  # signals are ours, also while it reads
     pyarrow.set_cpu_count(cpu_limit().count)
-    return pyarrow
+    return import_module(name)
+
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from torch import Tensor
+
+    pc: Any
+else:
+    pa, pc = _Module("pyarrow"), _Module("pyarrow.compute")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +55,6 @@ class Texts:
     @classmethod
     def of(cls, texts: "Sequence[str] | np.ndarray | pa.Array", codes: np.ndarray) -> Self:
         """Return rows of text from texts, of which some may be equal, and each value's index among them."""
-        pa = arrow()
         array: Any = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string())
         encoded = array.dictionary_encode()
         return cls(encoded.dictionary, encoded.indices.to_numpy()[codes])
@@ -54,7 +69,7 @@ class Texts:
         """Return rows of one text each, their distinct texts in order of first appearance; null counts as ''."""
         encoded = texts.fill_null("").dictionary_encode().unify_dictionaries()
         codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
-        return cls(encoded.chunk(0).dictionary.cast(arrow().large_string()), codes)
+        return cls(encoded.chunk(0).dictionary.cast(pa.large_string()), codes)
 
     @property
     def is_repetitive(self) -> bool:
@@ -70,7 +85,7 @@ class Texts:
 
     def take(self, rows: Rows) -> Self:
         """Return the selected rows of one text each, with only their own distinct texts, in order of appearance."""
-        used = arrow().array(self.codes[rows]).dictionary_encode()
+        used = pa.array(self.codes[rows]).dictionary_encode()
         return type(self)(self.words.take(used.dictionary), used.indices.to_numpy())
 
     def text(self, row: int, index: int = 0) -> str:
@@ -109,18 +124,26 @@ class Texts:
         return self.words.to_numpy(zero_copy_only=False)[self.codes]
 
 
+def is_number(text: str) -> bool:
+    """Return True for a finite number as written in data files: not 'nan', 'inf' or '1_000'."""
+    try:
+        return bool(np.isfinite(float(text))) and "_" not in text
+    except ValueError:
+        return False
+
+
+@dataclass(eq=False, repr=False)
 class Column:
     """Column of text, or of numbers or booleans that were read from text; '' is a missing value."""
 
-    def __init__(self, texts: Callable[[], Texts], values: Callable[[], np.ndarray | None]) -> None:
-        """Create a column from functions, called on access: for its texts, as they are written in the file, and for the
-        numbers or booleans that they denote (None: it is text)."""
-        self._texts = texts
-        self._values = values
-        self.reread: Callable[[Column, np.ndarray], Column] = Column.take
-        """Function that returns the column as it is read from the selected rows alone; by default, as these rows."""
-        self.is_number = is_number
-        """Function that returns True for a text that denotes a number in the format of the file."""
+    read_texts: Callable[[], Texts]
+    """Function, called on access, that returns the texts as they are written in the file."""
+    read_values: Callable[[], np.ndarray | None]
+    """Function, called on access, that returns the numbers or booleans that they denote; None: it is text."""
+    reread: "Callable[[Column, np.ndarray], Column]" = lambda column, rows: column.take(rows)
+    """Function that returns the column as it is read from the selected rows alone; by default, as these rows."""
+    is_number: Callable[[str], bool] = is_number
+    """Function that returns True for a text that denotes a number in the format of the file."""
 
     @classmethod
     def of(cls, texts: "pa.ChunkedArray[Any]", values: np.ndarray | None = None) -> "Column":
@@ -133,12 +156,12 @@ class Column:
     @cached_property
     def texts(self) -> Texts:
         """Texts of the rows."""
-        return self._texts()
+        return self.read_texts()
 
     @cached_property
     def values(self) -> np.ndarray | None:
         """Numbers or booleans that the texts denote; None if it is a column of text."""
-        return self._values()
+        return self.read_values()
 
     def take(self, rows: Rows) -> "Column":
         """Return the column of the selected rows, which are gathered on access."""
@@ -149,23 +172,12 @@ class Column:
         return self.texts.rows() if self.values is None else self.values
 
 
-def is_number(text: str) -> bool:
-    """Return True for a finite number as written in data files: not 'nan', 'inf' or '1_000'."""
-    try:
-        return bool(np.isfinite(float(text))) and "_" not in text
-    except ValueError:
-        return False
-
-
 def on_access(read: Callable[[], Column]) -> Column:
     """Return a column that is read when its values or texts are accessed."""
     once = cache(read)
-    column = Column(lambda: once().texts, lambda: once().values)
-    column.reread = lambda _, rows: once().reread(once(), rows)
-    return column
+    return Column(lambda: once().texts, lambda: once().values, lambda _, rows: once().reread(once(), rows))
 
 
 def text_array(texts: Sequence[str | None]) -> "pa.ChunkedArray[Any]":
     """Return texts as an Arrow array, with null for each missing one ('')."""
-    pa = arrow()
     return pa.chunked_array([pa.array([text or None for text in texts], pa.string())])

@@ -3,8 +3,9 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
-from kerascli.data.storage.column import arrow
+from kerascli.data.storage.column import pa
 from kerascli.foundation.disk.files import memory_limit, open_regular, read_bytes, refuse_bomb
 from kerascli.foundation.errors import DataError, FileRefused, safe_text
 
@@ -30,7 +31,7 @@ def read_text_file(path: Path, name: str) -> tuple[bytes, int]:
     if (kind := _kind(data)) is None:
         return data, len(data)
     unpacked = io.BytesIO()
-    for chunk in _unpacked(data, kind, name):
+    for chunk in _unpacked(io.BytesIO(data), kind, name, _CHUNK):
         unpacked.write(chunk)
         refuse_bomb(unpacked.tell(), len(data), name, "decompress it", "unpacks to at least")
         if unpacked.tell() > limit:
@@ -41,48 +42,31 @@ def read_text_file(path: Path, name: str) -> tuple[bytes, int]:
 
 def unpacked_start(path: Path, name: str, limit: int) -> tuple[bytes, bool, bool]:
     """Return (up to `limit` bytes from the start of a text file, uncompressed; True if they are all of it; True if the
-    file is compressed).
-
-    The last two are booleans.
-
-    Raises DataError.
-    """
+    file is compressed). Raises DataError."""
     with open_regular(path, name) as file:
-        start = file.read(limit + 1)
-    if (kind := _kind(start)) is None:
-        return start[:limit], len(start) <= limit, False
-    unpacked = bytearray()
-    for chunk in _unpacked(read_bytes(path, memory_limit() // 8, name), kind, name):
-        unpacked += chunk
-        if len(unpacked) > limit:
-            break
-    return bytes(unpacked[:limit]), len(unpacked) <= limit, True
+        kind, start = _kind(file.peek(8)), bytearray()
+        for block in _unpacked(file, kind, name, limit + 1):
+            start += block
+            if len(start) > limit:
+                break
+    return bytes(start[:limit]), len(start) <= limit, kind is not None
+
+
+def unpacked_blocks(path: Path, name: str, size: int) -> Iterator[bytes]:
+    """Yield the bytes of a text file, uncompressed, in blocks of `size` bytes. Raises DataError if it is damaged."""
+    with open_regular(path, name) as file:
+        yield from _unpacked(file, _kind(file.peek(8)), name, size)
 
 
 def _kind(data: bytes) -> str | None:
     return next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
 
 
-def _unpacked(data: bytes, kind: str, name: str) -> Iterator[bytes]:
-    """Yield the decompressed bytes of a file, of one or several streams, in chunks. Raises DataError if damaged."""
-    pa = arrow()
+def _unpacked(file: IO[bytes], kind: str | None, name: str, size: int) -> Iterator[bytes]:
+    """Yield the bytes of an open file, decompressed if it is of a `kind`, in blocks. Raises DataError if damaged."""
     try:
-        with pa.CompressedInputStream(pa.BufferReader(data), _CODECS[kind]) as file:
-            while chunk := file.read(_CHUNK):
-                yield chunk
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"the {kind} file is damaged: {safe_text(str(error), 100)}", place=name) from None
-
-
-def unpacked_blocks(path: Path, name: str, size: int) -> Iterator[bytes]:
-    """Yield the bytes of a text file, uncompressed, in blocks of `size` bytes. Raises DataError if it is damaged."""
-    pa = arrow()
-    with open_regular(path, name) as file:
-        kind = _kind(file.read(8))
-        file.seek(0)
-        try:
-            with file if kind is None else pa.CompressedInputStream(file, _CODECS[kind]) as unpacked:
-                while block := unpacked.read(size):
-                    yield block
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(f"the file is damaged: {safe_text(str(error), 100)}", place=name) from None
+        with file if kind is None else pa.CompressedInputStream(file, _CODECS[kind]) as unpacked:
+            while block := unpacked.read(size):
+                yield block
+    except (OSError, ValueError) as error:  # as pyarrow's are
+        raise DataError(f"the {kind or 'text'} file is damaged: {safe_text(str(error), 100)}", place=name) from None

@@ -3,28 +3,19 @@
 import json
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from kerascli.data.storage.column import Column, Texts, text_array
-from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.delimited.text_format import numbers_of
-from kerascli.data.storage.row_errors import BadRows, read_shown
+from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk.files import JSON_MARKS, refuse_table, refuse_text, unique_keys
 from kerascli.foundation.errors import DataError, Fault, Place, safe_text
 
 Faults = dict[int, Fault]
 """Mapping from a row's index to its error."""
-
-
-def read_json_lines_file(path: Path, name: str) -> Table:
-    """Parse a file of JSON Lines, which may be compressed, to a table, as `read_json_lines`; errors show its lines."""
-    data, packed = read_text_file(path, name)
-    parse = partial(read_json_lines, data, name, packed=packed)
-    return read_shown(parse, lambda: read_text_file(path, name)[0])
 
 
 def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | None = None) -> Table:
@@ -47,7 +38,7 @@ def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | Non
         raise DataError(faults.get(0) or Fault("there are no columns", place=Place(name, int(lines[0]))))
     refuse_table(8 * len(keys) * len(rows), packed, name)
     columns = {key: _column([row.get(key) for row in rows], key, name, lines, faults) for key in keys}
-    table = Table(columns, len(rows), name=name, numbers=lines)
+    table = Table(columns, len(rows), name=name, lines=lines)
     if faults:
         raise BadRows(next(iter(faults.values())), table, list(faults))
     return table

@@ -3,7 +3,7 @@
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Self
 
 import numpy as np
@@ -75,16 +75,17 @@ class Direct(OnDisk):
 class Stream(OnDisk):
     """Column on disk that can only be read sequentially; rows selected from it must be in ascending order."""
 
-    @abstractmethod
-    def stream(self, rows: int) -> Iterator[np.ndarray]:
-        """Iterate over all rows of the file in order, at most `rows` of them at a time."""
+    def __init__(self, rows: int, row_shape: tuple[int, ...], dtype: np.dtype, row_bytes: int, read: "Read") -> None:
+        """Initialize a column whose rows `read` yields in the order of the file, at most so many at a time."""
+        super().__init__(rows, row_shape, dtype, row_bytes)
+        self._read = read
 
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
         return recut(self._chosen(rows), rows)
 
     def _chosen(self, rows: int) -> Iterator[np.ndarray]:
         first, left = 0, len(self)
-        for block in self.stream(rows):
+        for block in self._read(rows):
             chosen = block[_within(self._rows, first, len(block))]
             first += len(block)
             left -= len(chosen)
@@ -93,6 +94,8 @@ class Stream(OnDisk):
                 return
 
 
+Read = Callable[[int], Iterator[np.ndarray]]
+"""Function that yields all rows of a file in order, at most as many at a time as it is called with."""
 Values = np.ndarray | OnDisk
 """Values of a column, in memory or on disk."""
 

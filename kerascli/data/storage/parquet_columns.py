@@ -1,16 +1,103 @@
-"""Columns of one or several files of Parquet, read on access, or streamed if they exceed memory."""
+"""Columns of one or several files of Parquet, read on access, or streamed if they exceed memory.
 
+A file is opened for each pass over it, and refused if it is damaged or has changed meanwhile.
+"""
+
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerascli.data.storage.column import Column, arrow
+from kerascli.data.storage.column import Column, pa
 from kerascli.data.storage.on_disk import Stream, Values, is_large
-from kerascli.data.storage.parquet_file import ParquetFile
 from kerascli.data.storage.partitions import LINE, Part, partition_columns
-from kerascli.foundation.disk.files import OBJECT_BYTES, refuse_bomb
-from kerascli.foundation.errors import DataError, Place, safe_text
+from kerascli.foundation.disk.files import OBJECT_BYTES, open_regular, refuse_bomb
+from kerascli.foundation.errors import DataError, FileRefused, Place, first_line, safe_text
+
+_BUFFER_BYTES = 2**20
+
+
+class ParquetFile:
+    """File of Parquet with its metadata and schema; its columns are read on request."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        """Open a file and read its metadata; `name` is its name in messages. Raises DataError, FileRefused."""
+        self._path = path
+        self.name = name
+        self._state: tuple[int, int] | None = None
+        self.size = 0
+        with self.opened() as file:
+            self._metadata = file.metadata
+            self.schema = file.schema_arrow
+        names = self.schema.names
+        twice = next((column for column in names if names.count(column) > 1), None)
+        if twice is not None:
+            raise DataError(f"column '{safe_text(twice, 40)}' appears twice", place=name)
+        if not names:
+            raise DataError("there are no columns", place=name)
+
+    @property
+    def rows(self) -> int:
+        return self._metadata.num_rows
+
+    def read(self, column: str) -> Any:
+        """Return a whole column as a pyarrow array."""
+        with self.opened() as file:
+            values = file.read(columns=[column])[column]
+        self._refuse_other_count(len(values))
+        return values
+
+    def stream(self, column: str, rows: int) -> Iterator[Any]:
+        """Iterate over a column as pyarrow arrays of at most `rows` rows, row group by row group."""
+        done = 0
+        with self.opened() as file:
+            for batch in file.iter_batches(batch_size=rows, columns=[column]):
+                done += len(batch)
+                yield pa.chunked_array([batch[column]])
+        self._refuse_other_count(done)
+
+    def unpacked_bytes(self, column: str) -> int:
+        """Return the uncompressed size of a column in the file."""
+        return sum(chunk.total_uncompressed_size for chunk in self._chunks(column))
+
+    def has_missing(self, column: str) -> bool:
+        """Return True if a column has missing values, from the file's statistics or else by reading the column."""
+        all_statistics = [chunk.statistics for chunk in self._chunks(column)]
+        if all(statistics is not None and statistics.has_null_count for statistics in all_statistics):
+            return any(statistics.null_count for statistics in all_statistics)
+        return any(part.null_count for part in self.stream(column, 2**16))
+
+    @contextmanager
+    def opened(self) -> Iterator[Any]:
+        """Context manager that opens the Parquet file. Raises DataError (also if the file has changed), FileRefused."""
+        from pyarrow import parquet
+
+        with open_regular(self._path, self.name) as file:
+            status = os.fstat(file.fileno())
+            state = (status.st_size, status.st_mtime_ns)
+            if state != (self._state or state):
+                raise DataError("the file was changed while it was in use", place=self.name)
+            self._state = state
+            self.size = status.st_size
+            try:
+                yield parquet.ParquetFile(file, page_checksum_verification=True, buffer_size=_BUFFER_BYTES)
+            except (pa.ArrowException, OSError) as error:
+                raise FileRefused(f"'{self.name}' is damaged: {safe_text(first_line(error), 120)}") from None
+
+    def _chunks(self, column: str) -> Iterator[Any]:
+        """Iterate over the Parquet metadata of a column's chunks, one for each row group."""
+        for number in range(self._metadata.num_row_groups):
+            group = self._metadata.row_group(number)
+            chunks = (group.column(index) for index in range(group.num_columns))
+            yield from (chunk for chunk in chunks if chunk.path_in_schema == column)
+
+    def _refuse_other_count(self, rows: int) -> None:
+        if rows != self.rows:
+            raise FileRefused(f"'{self.name}' is damaged: it says {self.rows:,} rows and has {rows:,}")
 
 
 class ParquetColumns(Mapping[str, Values | Column]):
@@ -32,8 +119,7 @@ class ParquetColumns(Mapping[str, Values | Column]):
         self._schema = self._files[0].schema
         self._check_same(columns)
         self._partitions = partition_columns(parts, self._schema.names, dtypes or {})
-        self._columns: dict[str, np.ndarray | Column] = {}
-        self._with_missing: dict[str, bool] = {}
+        self._column, self._missing = cache(self._read), cache(self._any_missing)
         used = [column for column in self if columns is None or column in columns]
         row_bytes = sum(map(self._row_bytes, used))
         for file in self._files:
@@ -51,10 +137,8 @@ class ParquetColumns(Mapping[str, Values | Column]):
         if self._streamed:
             is_partition = name in self._partitions
             dtype = self._partitions[name].dtype if is_partition else _dtype(self._type(name), self._missing(name))
-            return _Streamed(self, name, dtype, self._row_bytes(name))
-        if name not in self._columns:
-            self._columns[name] = self._read(name)
-        return self._columns[name]
+            return Stream(self.rows, (), dtype, self._row_bytes(name), partial(self.stream, name))
+        return self._column(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter((*(name for name in self._schema.names if name != LINE), *self._partitions))
@@ -77,20 +161,20 @@ class ParquetColumns(Mapping[str, Values | Column]):
             return
         missing = self._missing(name)
         for file in self._files:
-            yield from (self._array(file, part, name, missing=missing) for part in file.stream(name, rows))
+            yield from (_array(part, name, file.name, missing=missing) for part in file.stream(name, rows))
 
     def first_rows(self, name: str, rows: int) -> np.ndarray:
         """Return a column of the first rows alone, at most `rows`; missing values are those in these rows."""
         part = next(self._files[0].stream(name, rows))
-        return self._array(self._files[0], part, name, missing=part.null_count > 0)
+        return _array(part, name, self._files[0].name, missing=part.null_count > 0)
 
     def first(self, rows: int) -> bytes:
         """Return a Parquet file with at most the first `rows` rows."""
         from pyarrow import parquet
 
-        sink = arrow().BufferOutputStream()
+        sink = pa.BufferOutputStream()
         with self._files[0].opened() as file:
-            parquet.write_table(arrow().Table.from_batches([next(file.iter_batches(batch_size=rows))]), sink)
+            parquet.write_table(pa.Table.from_batches([next(file.iter_batches(batch_size=rows))]), sink)
         return sink.getvalue().to_pybytes()
 
     def _read(self, name: str) -> np.ndarray | Column:
@@ -98,25 +182,12 @@ class ParquetColumns(Mapping[str, Values | Column]):
             return np.repeat(self._partitions[name], self._counts)
         columns = [file.read(name) for file in self._files]
         if _is_text(_plain(self._type(name))) and self.rows:
-            texts = (column.cast(arrow().large_string()) for column in columns)
-            return Column.of(arrow().chunked_array([chunk for column in texts for chunk in column.chunks]))
+            texts = (column.cast(pa.large_string()) for column in columns)
+            return Column.of(pa.chunked_array([chunk for column in texts for chunk in column.chunks]))
         missing = any(column.null_count for column in columns)
         pairs = zip(self._files, columns, strict=True)
-        arrays = [self._array(file, column, name, missing=missing) for file, column in pairs]
+        arrays = [_array(column, name, file.name, missing=missing) for file, column in pairs]
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-
-    def _array(self, file: ParquetFile, column: Any, name: str, *, missing: bool) -> np.ndarray:
-        """Convert a pyarrow column to a numpy column; `missing` says if it has missing values in any of the files.
-
-        Raises DataError.
-        """
-        try:
-            return _array(column, missing=missing)
-        except OverflowError:
-            text = f"'{name}' has missing values and numbers beyond 2**53, which floats cannot hold"
-        except TypeError as error:
-            text = f"'{name}' holds {error}; expected numbers or text"
-        raise DataError(text, place=file.name)
 
     def _check_same(self, columns: frozenset[str] | None) -> None:
         """Raise DataError if a file lacks a column in use, or has it with another type than the first file."""
@@ -140,23 +211,9 @@ class ParquetColumns(Mapping[str, Values | Column]):
         written = sum(file.unpacked_bytes(name) for file in self._files)
         return OBJECT_BYTES + 8 + written // max(1, self.rows)
 
-    def _missing(self, name: str) -> bool:
+    def _any_missing(self, name: str) -> bool:
         """Return True if a column has missing values in any of the files."""
-        if name not in self._with_missing:
-            self._with_missing[name] = any(file.has_missing(name) for file in self._files)
-        return self._with_missing[name]
-
-
-class _Streamed(Stream):
-    """Column of files of Parquet that is read sequentially, since it exceeds memory."""
-
-    def __init__(self, columns: ParquetColumns, name: str, dtype: np.dtype, row_bytes: int) -> None:
-        super().__init__(columns.rows, (), dtype, row_bytes)
-        self._columns = columns
-        self._name = name
-
-    def stream(self, rows: int) -> Iterator[np.ndarray]:
-        return self._columns.stream(self._name, rows)
+        return any(file.has_missing(name) for file in self._files)
 
 
 def _type_text(file: ParquetFile, column: str) -> str:
@@ -166,50 +223,52 @@ def _type_text(file: ParquetFile, column: str) -> str:
 
 def _plain(kind: Any) -> Any:
     """Return the type of a column's values, also of a dictionary-encoded column."""
-    return kind.value_type if arrow().types.is_dictionary(kind) else kind
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _is_text(kind: Any) -> bool:
-    types = arrow().types
+    types = pa.types
     return types.is_string(kind) or types.is_large_string(kind)
 
 
 def _dtype(kind: Any, missing: bool) -> np.dtype:
     """Return the numpy dtype to which a column of the given pyarrow type is converted."""
-    types, kind = arrow().types, _plain(kind)
+    types, kind = pa.types, _plain(kind)
     if not (types.is_integer(kind) or types.is_boolean(kind) or types.is_floating(kind)):
         return np.dtype(object)
     if missing and not types.is_floating(kind):
         return np.dtype(np.float64)
-    return arrow().array([], kind).to_numpy(zero_copy_only=False).dtype
+    return pa.array([], kind).to_numpy(zero_copy_only=False).dtype
 
 
-def _array(column: Any, *, missing: bool) -> np.ndarray:
-    """Convert a pyarrow column: text and dates to texts with '' for missing values, integers with missing to float64.
+def _array(column: Any, name: str, file: str, *, missing: bool) -> np.ndarray:
+    """Convert a pyarrow column: text and dates to texts with '' for missing values, integers to float64 if the column
+    has missing values in any of the files (`missing`).
 
-    Raises OverflowError if float64 cannot represent the integers, TypeError for columns of other types.
+    Raises DataError if float64 cannot represent the integers, and for columns of other types.
     """
-    pa, kind = arrow(), _plain(column.type)
-    types, column = pa.types, column.cast(kind)
+    types, kind = pa.types, _plain(column.type)
+    column = column.cast(kind)
     if _is_text(kind):
         return column.fill_null("").to_numpy()
     if types.is_date(kind) or types.is_timestamp(kind):
         return _time_texts(column)
     if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
-        raise TypeError(str(kind))
+        raise DataError(f"'{name}' holds {kind}; expected numbers or text", place=file)
     if missing and not types.is_floating(kind):
         whole = column.cast(pa.uint8()) if types.is_boolean(kind) else column
         try:
             column = whole.cast(pa.float64())
         except pa.ArrowInvalid:
-            raise OverflowError from None
+            text = f"'{name}' has missing values and numbers beyond 2**53, which floats cannot hold"
+            raise DataError(text, place=file) from None
     return column.to_numpy()
 
 
 def _time_texts(column: Any) -> np.ndarray:
     """Return dates and timestamps as ISO 8601 texts, as a text file would have them; with a time zone in UTC (`Z`)."""
     times = column.to_numpy()
-    if arrow().types.is_date(column.type):
+    if pa.types.is_date(column.type):
         texts = times.astype("datetime64[D]").astype(str).astype(object)
     else:
         seconds = times.astype("datetime64[s]")

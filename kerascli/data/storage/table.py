@@ -108,43 +108,34 @@ def first_wrong(wrong: np.ndarray) -> tuple[int, tuple[int, int], np.ndarray]:
     return int(bad[0]), (int(rows[bad[0]].argmax()), rows.shape[1]), bad
 
 
+@dataclass(eq=False, repr=False)
 class Table(Mapping[str, Values]):
     """Table of rows from one file or data source: columns that are read on access, and rows' positions for messages."""
 
-    def __init__(
-        self,
-        columns: Mapping[str, Values | Column],
-        rows: int,
-        *,
-        name: str = "",
-        numbers: "np.ndarray | Callable[[], np.ndarray] | None" = None,
-        taken: tuple["Table", Rows] | None = None,
-        made_of: "MadeOf | None" = None,
-        skipped: Skipped | None = None,
-        selected: Rows | None = None,
-        files: frozenset[str] = frozenset(),
-        note: str = "",
-    ) -> None:
-        """Create a table; `name` is the name of its file or source in messages.
+    columns: Mapping[str, Values | Column]
+    rows: int
+    _: KW_ONLY
+    name: str = ""
+    """Name of the table's file or source in messages."""
+    lines: "np.ndarray | Callable[[], np.ndarray] | None" = None
+    """Lines of the rows (None: 1, 2, ...), or a function that finds them when they are asked for."""
+    taken: tuple["Table", Rows] | None = None
+    """Table of the whole file, with the selection of its rows that are this table's."""
+    made_of: "MadeOf | None" = None
+    """Function that returns the place of a value in the table that the rows were derived from."""
+    skipped: Skipped | None = None
+    """Files that a source left out."""
+    selected: Rows | None = None
+    """Rows of the table among those of `columns` (None: all), which are gathered on access."""
+    files: frozenset[str] = frozenset()
+    """Names of columns of decoded files, in place of those of their names."""
+    note: str = ""
+    """Message about how the rows were made."""
+    excerpt: Callable[[Place, Sequence[str]], Place] | None = None
+    """Function that adds the line of a text file, with the columns of the table, to the place of a value."""
 
-        `numbers` are the rows' lines (None: 1, 2, ...), or a function that finds them when they are asked for.
-        `taken` is the table of the whole file, with the selection of its rows; `made_of` returns the place of a value
-        in the table that the rows were derived from. `skipped` are the files that a source left out. `selected` are the
-        table's rows among those of `columns` (None: all), which are gathered on access. `files` are the names of
-        columns of decoded files, in place of those of their names. `note` is a message about how the rows were made.
-        """
-        self.columns = columns
-        self._selected = selected
-        self.files = files
-        self.rows = rows
-        self.name = name
-        self._numbers = numbers
-        self._taken = taken
-        self._made_of = made_of
-        self.skipped = skipped
-        self.note = note if taken is None else taken[0].note
-        self.excerpt: Callable[[Place, Sequence[str]], Place] | None = None
-        """Function that adds the line of a text file, with the columns of the table, to the place of a value."""
+    def __post_init__(self) -> None:
+        self.note = self.note if self.taken is None else self.taken[0].note
 
     def __getitem__(self, column: str) -> Values:
         values = self._chosen(column)
@@ -153,9 +144,9 @@ class Table(Mapping[str, Values]):
     def _chosen(self, column: str) -> Values | Column:
         """Return the table's rows of a column."""
         values = self.columns[column]
-        if self._selected is None:
+        if self.selected is None:
             return values
-        return values[self._selected] if isinstance(values, np.ndarray) else values.take(self._selected)
+        return values[self.selected] if isinstance(values, np.ndarray) else values.take(self.selected)
 
     def __contains__(self, column: object) -> bool:
         return column in self.columns
@@ -191,8 +182,8 @@ class Table(Mapping[str, Values]):
 
     def text(self, name: str) -> np.ndarray:
         """Return a column as text, verbatim from the file even if it consists of numbers; of files, their names."""
-        if name in self.files and self._taken is not None:
-            return self._taken[0].text(name)[self._taken[1]]
+        if name in self.files and self.taken is not None:
+            return self.taken[0].text(name)[self.taken[1]]
         coded = self.coded(name)
         return as_text(in_memory(self.column(name))) if coded is None else coded.rows()
 
@@ -219,7 +210,7 @@ class Table(Mapping[str, Values]):
     def take(self, rows: Rows, skipped: Skipped | None = None) -> "Table":
         """Return a table of the selected rows, in the selection's order; columns on disk stay on disk."""
         rows = compose_rows(slice(0, self.rows), rows)
-        selected = rows if self._selected is None else compose_rows(self._selected, rows)
+        selected = rows if self.selected is None else compose_rows(self.selected, rows)
         return Table(self.columns, count(rows), name=self.name, taken=self._whole(rows), skipped=skipped,
                      selected=selected, files=self.files)  # fmt: skip
 
@@ -263,7 +254,7 @@ class Table(Mapping[str, Values]):
 
     def whole(self) -> tuple["Table", Rows]:
         """Return the table of the whole file, and the selection of its rows that this table holds."""
-        return (self, slice(0, self.rows)) if self._taken is None else self._taken
+        return (self, slice(0, self.rows)) if self.taken is None else self.taken
 
     def _whole(self, rows: Rows) -> tuple["Table", Rows]:
         """Return the table of the whole file, and the selection of its rows that are the selected rows of this one."""
@@ -272,20 +263,20 @@ class Table(Mapping[str, Values]):
 
     def numbers(self) -> np.ndarray:
         """Return each row's position in the file: the line of a text file, else the row's number, counted from 1."""
-        if self._taken is not None:
-            return self._taken[0].numbers()[self._taken[1]]
-        if callable(self._numbers):
-            self._numbers = self._numbers()
-        return np.arange(1, self.rows + 1) if self._numbers is None else self._numbers
+        if self.taken is not None:
+            return self.taken[0].numbers()[self.taken[1]]
+        if callable(self.lines):
+            self.lines = self.lines()
+        return np.arange(1, self.rows + 1) if self.lines is None else self.lines
 
     def place(self, row: int, column: str, at: tuple[int, int] = (0, 0)) -> Place:
         """Return the place of a value in its file (`train.csv:17:age`); `at` is (index in the row, values per row)."""
-        if self._taken is not None:
-            table, rows = self._taken
+        if self.taken is not None:
+            table, rows = self.taken
             return table.place(rows.start + row if isinstance(rows, slice) else int(rows[row]), column, at)
-        if self._made_of is not None:
-            return self._made_of(row, column, at)
-        number = row + 1 if self._numbers is None else int(self.numbers()[row])
+        if self.made_of is not None:
+            return self.made_of(row, column, at)
+        number = row + 1 if self.lines is None else int(self.numbers()[row])
         place = Place(self.name or "data", number, name=column)
         return place if self.excerpt is None else self.excerpt(place, list(self))
 

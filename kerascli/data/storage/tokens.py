@@ -6,11 +6,14 @@ A column of sequences is an object array of integer arrays; its field's dtype is
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from kerascli.data.storage.on_disk import Values
+
+End = Literal["pre", "post"]
+"""End of a row of tokens: before the first one, or after the last one."""
 
 
 def is_ragged(values: Values) -> bool:
@@ -72,13 +75,20 @@ class Tokens:
         """Return the index of the row that each token belongs to."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
-    def padded(self, width: int) -> np.ndarray:
-        """Return the tokens as an array (N, width): each row truncated, or zero-padded at the end."""
-        starts = np.cumsum(self.lengths) - self.lengths
-        places = np.arange(len(self.values)) - np.repeat(starts, self.lengths)
-        inside = places < width
-        out = np.zeros((len(self.lengths), width), np.int64)
-        out[self.owners()[inside], places[inside]] = self.values[inside]
+    def places(self) -> np.ndarray:
+        """Return the index of each token in its row."""
+        return np.arange(len(self.values)) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
+
+    def truncated(self, width: int, end: End = "post") -> Self:
+        """Return rows of at most `width` tokens: longer ones lose tokens at their beginning (pre) or end."""
+        first = np.maximum(self.lengths - width, 0)[self.owners()] if end == "pre" else 0
+        places = self.places() - first
+        return self.keep((places >= 0) & (places < width))
+
+    def padded(self, width: int, value: float = 0, end: End = "post") -> np.ndarray:
+        """Return rows of at most `width` tokens as an array (N, width); a value fills it before them (pre) or after."""
+        owners, out = self.owners(), np.full((len(self), width), value, self.values.dtype)
+        out[owners, self.places() + ((width - self.lengths)[owners] if end == "pre" else 0)] = self.values
         return out
 
 

@@ -6,7 +6,7 @@ flags, becomes the code points that Python's `re` finds for it; `replacements` h
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, NoReturn
@@ -22,16 +22,33 @@ _MAX_COUNT = 1_000
 LINEAR = "patterns run in linear time (RE2)"
 """Reason for which messages refuse what other engines can match."""
 
-_LITERAL = re.compile(r"\\(?:0[0-7]{0,2}|[0-7]{3}|x..|u.{4}|U.{8}|N\{[^}]*\}|.)|.", re.DOTALL)
-_SET = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
-_COUNT = re.compile(r"[*+?]|\{(?!\})([0-9]*)(?:(,)([0-9]*))?\}")
-_FLAGS = re.compile(r"\(\?([aiLmsux]*)(?:-([imsx]+))?([:)])")
-_COMMENT, _VERBOSE_COMMENT = re.compile(r"\(\?#[^)]*\)"), re.compile(r"\(\?#[^)]*\)|\s|#[^\n]*", re.ASCII)
+_SYNTAX = r"""
+    (?P<comment>\(\?\#[^)]*\)COMMENT)
+    | (?P<flags>\(\?(?P<on>[aiLmsux]*)(?:-(?P<off>[imsx]+))?(?P<end>[:)]))
+    | (?P<refused>\(\?(?:<[=!]|P=|[=!>(])|\\[1-9](?![0-7]{2})|\\[89])
+    | (?P<group>\((?:\?P<[^>]*>)?)
+    | (?P<close>\))
+    | (?P<bar>\|)
+    | (?P<count>(?P<times>[*+?]|\{(?!\})(?P<least>[0-9]*)(?P<comma>,(?P<most>[0-9]*))?\})(?P<mode>[+?]?))
+    | (?P<place>[\^$]|\\[AZzbB])
+    | (?P<set>\[\^?\]?(?:\\.|[^\]\\])*\])
+    | (?P<literal>\\(?:0[0-7]{0,2}|[0-7]{3}|x..|u.{4}|U.{8}|N\{[^}]*\}|.)|.)
+"""
+_TOKEN, _VERBOSE_TOKEN = (
+    re.compile(_SYNTAX.replace("COMMENT", comment), re.DOTALL | re.VERBOSE)
+    for comment in ("", r"|[ \t\n\r\f\v]|\#[^\n]*")
+)
+"""Patterns of the next token of a regular expression that `re` has compiled; without and with the flag x."""
 _REFUSED = {
     "(?=": "look-ahead", "(?!": "look-ahead", "(?<=": "look-behind", "(?<!": "look-behind", "(?>": "an atomic group",
-    "(?(": "a conditional group", "(?P=": "a back-reference",
+    "(?(": "a conditional group",
 }  # fmt: skip
 _AROUND = r"match what is around, too, in a group that the rewrite puts back: (\w)'s with \1 is"
+_HINTS = {
+    "look-ahead": _AROUND,
+    "look-behind": _AROUND,
+    "a back-reference": "write the text itself, or the alternatives",
+}
 _NESTED = "repeats in what is repeated have no effect: a+ matches what (a+)+ does"
 
 
@@ -62,11 +79,11 @@ def _all_characters() -> str:
     return "".join(map(chr, range(0x110000)))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Fragment:
     """Translated stretch of a pattern, and the lengths of texts that it matches."""
 
-    parts: list[str | CharacterSet] = field(default_factory=list)
+    parts: Sequence[str | CharacterSet]
     empty: bool = True
     """True if it can match the empty text."""
     filled: bool = False
@@ -74,12 +91,27 @@ class Fragment:
     times: int = 1
     """Largest product of the counts of nested repetitions."""
 
-    def add(self, other: "Fragment", between: str = "") -> None:
-        """Append what follows in the pattern, or, after the separator `|`, an alternative."""
-        self.parts += [between, *other.parts]
-        self.empty = self.empty or other.empty if between else self.empty and other.empty
-        self.filled |= other.filled
-        self.times = max(self.times, other.times)
+
+@dataclass(frozen=True)
+class Group:
+    """Group of a pattern, or the whole, with the flags in it, and its alternatives, each of fragments in sequence."""
+
+    opening: str
+    flags: int
+    alternatives: list[list[Fragment]] = field(default_factory=lambda: [[]])
+
+    def joined(self) -> Fragment:
+        """Return the group as one fragment."""
+        parts: list[str | CharacterSet] = []
+        for sequence in self.alternatives:
+            parts += ["|" if parts else self.opening, *(part for each in sequence for part in each.parts)]
+        items = [each for sequence in self.alternatives for each in sequence]
+        return Fragment(
+            [*parts, ")"] if self.opening else parts,
+            any(all(each.empty for each in sequence) for sequence in self.alternatives),
+            any(each.filled for each in items),
+            max((each.times for each in items), default=1),
+        )
 
 
 class Pattern:
@@ -95,9 +127,7 @@ class Pattern:
         self.has_end = False
         """True if it has a `$` that matches at the end of the text, or before the line feed there."""
         self._has_lines = False
-        self._at = 0
-        self._flags = compiled.flags
-        whole = self._alternatives()
+        whole = self._parsed(compiled.flags)
         self.parts = whole.parts
         self._check(whole)
 
@@ -117,115 +147,70 @@ class Pattern:
         place = "" if at is None else f" at position {at}"
         raise Invalid([Fault(f"pattern: {what}{place} is not possible: {LINEAR}", (), hint=hint)])
 
-    def _alternatives(self) -> Fragment:
-        whole = self._sequence()
-        while self.text.startswith("|", self._at):
-            self._at += 1
-            whole.add(self._sequence(), "|")
-        return whole
+    def _parsed(self, flags: int) -> Fragment:
+        groups, at = [Group("", flags)], 0
+        while at < len(self.text):
+            flags, sequence = groups[-1].flags, groups[-1].alternatives[-1]
+            token = (_VERBOSE_TOKEN if flags & re.VERBOSE else _TOKEN).match(self.text, at)
+            assert token is not None  # it has been compiled
+            start, at = at, token.end()
+            match token.lastgroup:
+                case "bar":
+                    groups[-1].alternatives.append([])
+                case "close":
+                    closed = groups.pop().joined()
+                    groups[-1].alternatives[-1].append(closed)
+                case "count":
+                    sequence[-1] = self._counted(sequence[-1], token, start)
+                case "flags" if token["end"] == ":":
+                    groups.append(Group("(?:", _changed(flags, token)))
+                case "group":
+                    groups.append(Group("(", flags))
+                case "refused":
+                    what = _REFUSED.get(token[0], "a back-reference")
+                    self._refuse(what, _HINTS.get(what, "write it with | and ?"), start)
+                case "place":
+                    sequence.append(self._place(token[0], flags))
+                case "set" | "literal":
+                    flags &= re.ASCII | re.IGNORECASE | re.DOTALL
+                    sequence.append(Fragment([CharacterSet(token[0], flags)], False, True))
+        return groups[0].joined()
 
-    def _sequence(self) -> Fragment:
-        whole = Fragment()
-        for each in self._repeated():
-            whole.add(each)
-        return whole
-
-    def _skip_comments(self) -> None:
-        syntax = _VERBOSE_COMMENT if self._flags & re.VERBOSE else _COMMENT
-        while comment := syntax.match(self.text, self._at):
-            self._at = comment.end()
-
-    def _repeated(self) -> Iterator[Fragment]:
-        """Yield the items of a sequence, each with its repetition."""
-        while (item := self._item()) is not None:
-            self._skip_comments()
-            start = self._at
-            if not (count := _COUNT.match(self.text, start)):
-                yield item
-                continue
-            self._at = count.end()
-            mode = self.text[self._at : self._at + 1]
-            if mode == "+":
-                self._refuse(f"the possessive {count[0]}+", f"write {count[0]}", start)
-            self._at += mode == "?"
-            yield self._counted(item, count, "?" if mode == "?" else "", start)
-
-    def _counted(self, item: Fragment, count: re.Match[str], lazy: str, at: int) -> Fragment:
-        if count[0] in "*+?":
-            least, most = {"*": (0, None), "+": (1, None), "?": (0, 1)}[count[0]]
-            written = count[0]
-        else:
-            least = int(count[1] or 0)
-            most = (int(count[3]) if count[3] else None) if count[2] else least
-            written = f"{{{least},{'' if most is None else most}}}"
-            item.times *= max(1, least if most is None else most)
-        if item.times > _MAX_COUNT:
-            self._refuse(f"more than {_MAX_COUNT:,} repetitions ({count[0]})", "write * or +, or a smaller count", at)
-        if item.empty and most != 1:
-            self._refuse(f"a repetition ({count[0]}) of what matches the empty text", _NESTED, at)
-        return Fragment([*item.parts, written, lazy], item.empty or not least, item.filled and most != 0, item.times)
-
-    def _item(self) -> Fragment | None:
-        """Return the next item (a character, set, group or place) at the current position; None at the end of a
-        sequence."""
-        self._skip_comments()
-        start, character = self._at, self.text[self._at : self._at + 1]
-        if character in ("", "|", ")"):
-            return None
-        if character == "(":
-            return self._group()
-        if character == "[":
-            return self._characters(_SET)
-        if character in ("^", "$"):
-            self._at += 1
-            of_lines = bool(self._flags & re.MULTILINE)
+    def _place(self, written: str, flags: int) -> Fragment:
+        if written in "^$":
+            of_lines = bool(flags & re.MULTILINE)
             self._has_lines |= of_lines
-            self.has_end |= character == "$" and not of_lines
-            return Fragment([f"(?m:{character})" if of_lines or character == "$" else r"\A"])
-        escaped = self.text[start + 1 : start + 2] if character == "\\" else ""
-        if escaped in ("A", "Z", "z", "b", "B"):
-            self._at += 2
-            if escaped in "bB":
-                self.word_flags.add(self._flags & re.ASCII)
-            return Fragment([{"Z": r"\z"}.get(escaped, f"\\{escaped}")])
-        if re.match(r"\\[1-9](?![0-7]{2})|\\[89]", self.text[start : start + 4]):
-            self._refuse("a back-reference", "write the text itself, or the alternatives", start)
-        return self._characters(_LITERAL)
+            self.has_end |= written == "$" and not of_lines
+            return Fragment([f"(?m:{written})" if of_lines or written == "$" else r"\A"])
+        if written in r"\b \B":
+            self.word_flags.add(flags & re.ASCII)
+        return Fragment([r"\z" if written == r"\Z" else written])
 
-    def _characters(self, syntax: re.Pattern[str]) -> Fragment:
-        match = syntax.match(self.text, self._at)
-        assert match is not None  # it has been compiled
-        self._at = match.end()
-        flags = self._flags & (re.ASCII | re.IGNORECASE | re.DOTALL)
-        return Fragment([CharacterSet(match[0], flags)], False, True)
+    def _counted(self, item: Fragment, count: re.Match[str], at: int) -> Fragment:
+        written, times = count["times"], item.times
+        if count["mode"] == "+":
+            self._refuse(f"the possessive {written}+", f"write {written}", at)
+        if written in "*+?":
+            least, most = {"*": (0, None), "+": (1, None), "?": (0, 1)}[written]
+        else:
+            least = int(count["least"] or 0)
+            most = (int(count["most"]) if count["most"] else None) if count["comma"] else least
+            times *= max(1, least if most is None else most)
+        if times > _MAX_COUNT:
+            self._refuse(f"more than {_MAX_COUNT:,} repetitions ({written})", "write * or +, or a smaller count", at)
+        if item.empty and most != 1:
+            self._refuse(f"a repetition ({written}) of what matches the empty text", _NESTED, at)
+        in_re2 = written if written in "*+?" else f"{{{least},{'' if most is None else most}}}"
+        return Fragment([*item.parts, in_re2, count["mode"]], item.empty or not least, item.filled and most != 0, times)
 
-    def _group(self) -> Fragment:
-        start = self._at
-        opening = re.match(r"\(\?(?:<[=!]|P[<=]|[=!>(:])|\(", self.text[start : start + 4])
-        flags = _FLAGS.match(self.text, start)
-        if flags and flags[3] == ")":  # global: of the whole pattern
-            self._at = flags.end()
-            return Fragment()
-        outside = self._flags
-        if flags:
-            self._change(flags)
-        assert flags or opening
-        kind = "(?:" if flags else opening[0] if opening else ""
-        if kind in _REFUSED:
-            self._refuse(_REFUSED[kind], _AROUND if "look" in _REFUSED[kind] else "write it with | and ?", start)
-        self._at = flags.end() if flags else self.text.index(">", start) + 1 if kind == "(?P<" else start + len(kind)
-        inside = self._alternatives()
-        self._at += 1
-        self._flags = outside
-        inside.parts = ["(" if kind == "(?P<" else kind, *inside.parts, ")"]
-        return inside
 
-    def _change(self, flags: re.Match[str]) -> None:
-        """Set the flags of a group: `(?i:` or `(?s-i:`."""
-        for letter in flags[1]:
-            self._flags |= re.RegexFlag[letter.upper()]
-        for letter in (flags[2] or "") + "a" * ("u" in flags[1]):
-            self._flags &= ~re.RegexFlag[letter.upper()]
+def _changed(flags: int, group: re.Match[str]) -> int:
+    """Return the flags in a group: `(?i:` or `(?s-i:`."""
+    for letter in group["on"]:
+        flags |= re.RegexFlag[letter.upper()]
+    for letter in (group["off"] or "") + "a" * ("u" in group["on"]):
+        flags &= ~re.RegexFlag[letter.upper()]
+    return flags
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -6,18 +6,14 @@ Two of Python's places look at characters that RE2 cannot look at: `$` also matc
 
 import re
 from functools import cached_property, lru_cache
-from types import ModuleType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kerascli.data.storage.column import pa, pc
 from kerascli.data.storage.table import BadRow
 from kerascli.data.text.patterns import LINEAR, CharacterSet, Pattern
 from kerascli.foundation.errors import Fault, safe_text
 from kerascli.language.component import Invalid
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 MAX_BYTES = 2 * 2**30
 """Limit of the length of one text after its replacements, in bytes."""
@@ -42,12 +38,10 @@ class Replacement:
 
     def __call__(self, texts: "pa.Array") -> "pa.Array":
         """Return texts with the matches replaced. Raises BadRow, and ValueError for a pattern too large for RE2."""
-        import pyarrow as pa
-
         encoded = self._encoded(texts.cast(pa.large_string()))
         try:
             self._check_size(encoded)
-            replaced = _kernels().replace_substring_regex(encoded, pattern=self._in_re2, replacement=self._rewrite)
+            replaced = pc.replace_substring_regex(encoded, pattern=self._in_re2, replacement=self._rewrite)
             return self._decoded(replaced).cast(texts.type)
         except pa.ArrowInvalid as error:
             raise ValueError(f"pattern: {str(error)[:1].lower()}{str(error)[1:]}") from None
@@ -61,7 +55,6 @@ class Replacement:
         return rewrite.replace("\n", _LINE_FEED) if self._lines else rewrite
 
     def _encoded(self, texts: "pa.Array") -> "pa.Array":
-        pc = _kernels()
         if self._words or self._lines:
             used = pc.match_substring_regex(texts, pattern=f"[{_LETTER}{_LINE_FEED}]")
             if (row := pc.index(used, True).as_py()) >= 0:
@@ -78,7 +71,6 @@ class Replacement:
         return texts
 
     def _decoded(self, texts: "pa.Array") -> "pa.Array":
-        pc = _kernels()
         if self._lines:
             texts = pc.replace_substring(texts, pattern=_LINE_FEED, replacement="\n")
         if self._words:
@@ -100,7 +92,6 @@ class Replacement:
 
     def _check_size(self, texts: "pa.Array") -> None:
         """Raise BadRow for a text that is longer than MAX_BYTES after its replacements."""
-        pc = _kernels()
         sizes = pc.binary_length(texts)
         size, groups = len(self._rewrite.encode()), len(re.findall(r"\\[0-9]", self._rewrite))
         if ((pc.max(sizes).as_py() or 0) + 1) * (1 + size + groups) <= MAX_BYTES:
@@ -110,12 +101,6 @@ class Replacement:
         if (row := pc.index(pc.greater(after, MAX_BYTES), True).as_py()) >= 0:
             shown = safe_text(self._pattern.text, 40)
             raise BadRow(row, f"the replacement of '{shown}' in this text needs too much memory", setting="rewrite")
-
-
-def _kernels() -> ModuleType:
-    import pyarrow.compute
-
-    return pyarrow.compute  # which makes its functions at run time, unknown to type checkers
 
 
 def _expanded(pattern: Pattern, rewrite: str) -> str:

@@ -6,7 +6,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, NotExportable, Refusal, Transform, transform
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.storage.column import Texts, is_number
+from kerascli.data.storage.column import Texts, is_number, pa
 from kerascli.data.storage.convert import as_tensor, converted, not_in
 from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact, numbers_of
 from kerascli.data.storage.table import BadRow
@@ -24,9 +24,6 @@ from kerascli.foundation.errors import safe_text
 from kerascli.foundation.shapes import PositiveInt, TargetShape, show_shape
 from kerascli.preprocessing.categories import Encoded
 from kerascli.preprocessing.function import Function
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 @transform()

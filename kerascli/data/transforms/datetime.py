@@ -14,13 +14,12 @@ from torch import Tensor, nn
 from kerascli.data.base import Field as Column
 from kerascli.data.base import FittedState, Refusal, Transform, transform
 from kerascli.data.dates import date_parts, parsed_times
+from kerascli.data.storage.column import pa
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.foundation.errors import safe_text
 from kerascli.preprocessing.function import Function
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from kerascli.data.section import Pipeline
 
 Part = Literal["year", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"]

@@ -1,24 +1,27 @@
-"""Transforms of sequences of integers whose lengths may differ: `pad_sequences`, and `ngrams` of token ids."""
+"""Transforms of sequences of integers: `pad_sequences`, `ngrams` of token ids, and pretrained `word_vectors`."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import reduce
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
 from pydantic import Field as Setting
 from pydantic import model_validator
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow
-from kerascli.data.storage.tokens import Tokens
+from kerascli.data.storage.tokens import End, Tokens
 from kerascli.data.transforms.input_checks import need_integers
+from kerascli.foundation.disk.files import open_regular
+from kerascli.foundation.errors import DataError, Place
 from kerascli.foundation.shapes import PositiveInt
-
-End = Literal["pre", "post"]
 
 
 def _need_sequences(field: Field) -> None:
@@ -70,19 +73,12 @@ class PadSequences(Transform):
     def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tensor:
         width = self._length(state)
         assert width is not None
-        owners = tokens.owners()
-        places = np.arange(len(tokens.values)) - np.repeat(np.cumsum(tokens.lengths) - tokens.lengths, tokens.lengths)
-        over = np.maximum(tokens.lengths - width, 0)[owners]
-        places = places - over if self.truncating == "pre" else places
-        inside = (places >= 0) & (places < width)
-        if self.padding == "pre":
-            places = places + np.maximum(width - tokens.lengths, 0)[owners]
-        out = np.full((len(tokens), width), self.value, self.dtype)
+        tokens = tokens.truncated(width, self.truncating)
         try:
-            out[owners[inside], places[inside]] = converted(tokens.values[inside], out.dtype)
+            values = converted(tokens.values, np.dtype(self.dtype))
         except BadRow as bad:
-            raise BadRow(int(owners[inside][bad.row]), bad.text) from None
-        return torch.from_numpy(out)
+            raise BadRow(int(tokens.owners()[bad.row]), bad.text) from None
+        return torch.from_numpy(Tokens(values, tokens.lengths).padded(width, self.value, self.padding))
 
     def _length(self, state: FittedState | None) -> int | None:
         return self.maxlen or (None if state is None else state.facts["max_length"])
@@ -115,8 +111,8 @@ class Ngrams(Transform):
             )
         arrays: dict[str, np.ndarray] = {}
         for width in range(2, self.n + 1):
-            codes_of = (np.unique(_codes(_tokens_of(block), width, words)[0]) for block in rows)
-            arrays[str(width)] = _merged(codes_of)
+            codes = (_codes(_tokens_of(block), width, words)[0] for block in rows)
+            arrays[str(width)] = reduce(np.union1d, codes, np.empty(0, np.int64))
         size = words + sum(len(codes) for codes in arrays.values())
         return FittedState({"words": words, "vocabulary_size": size}, arrays)
 
@@ -153,8 +149,90 @@ def _codes(tokens: Tokens, width: int, words: int) -> tuple[np.ndarray, np.ndarr
     return codes[whole], owners[:count][whole]
 
 
-def _merged(parts: Iterator[np.ndarray]) -> np.ndarray:
-    out = np.empty(0, np.int64)
-    for part in parts:
-        out = np.union1d(out, part)
-    return out
+_LONGEST_LINE = 2**20
+
+
+@transform()
+class WordVectors(Transform):
+    """Replaces token ids (*) by pretrained word vectors (*, dim), which stay fixed: GloVe, word2vec or fastText.
+
+    The file is text with one line for each word: the word and its vector, separated by blanks. Padding, unknown tokens
+    and words that the file lacks become zeros.
+    """
+
+    per_batch = "always"
+    paths = ("path",)
+
+    path: str
+    """Path of the text file with the vectors, for example glove.6B.100d.txt."""
+
+    def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
+        if not field.is_integer or field.is_ragged:
+            raise ValueError(
+                f"needs token ids, got {'sequences of different lengths' if field.is_ragged else field.dtype}"
+            )
+        if state is not None and field.words is None:
+            raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
+        width = None if state is None else state.arrays["vectors"].shape[1]
+        return replace(field, shape=(*field.shape, width), dtype="float32", vocabulary_size=None, words=None)
+
+    def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
+        if field.words is None:
+            raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
+        places = {word.encode(): place for place, word in enumerate(field.words) if word}
+        vector_of = _read(Path(self.path), places)
+        if not vector_of:
+            raise ValueError(f"none of the {len(places):,} words of the vocabulary is in the file '{self.path}'")
+        vectors = np.zeros((len(field.words), len(next(iter(vector_of.values())))), np.float32)
+        for place, vector in vector_of.items():
+            vectors[place] = vector
+        share = len(vector_of) / len(places)
+        warning = f"the file has {share:.0%} of the words of the vocabulary; the vectors of the others are zeros"
+        return FittedState({}, {"vectors": vectors}, (warning,) if share < 0.5 else ())
+
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        return _Vectors(state.arrays["vectors"])
+
+
+class _Vectors(nn.Module):
+    vectors: Tensor
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        super().__init__()
+        self.register_buffer("vectors", torch.from_numpy(vectors), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *, F)
+        return F.embedding(x.long(), self.vectors)
+
+
+def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
+    """Read the vectors of the given words from the file, line by line; return {token id: vector}. Raises DataError."""
+    vectors: dict[int, np.ndarray] = {}
+    width = 0
+    with open_regular(path) as file:
+        number = 0
+        while line := file.readline(_LONGEST_LINE):
+            number += 1
+            word, _, numbers = line.rstrip().partition(b" ")
+            place = places.get(word)
+            if place is None or (number == 1 and numbers.count(b" ") == 0):  # word2vec's header: two sizes
+                continue
+            vector = _vector(numbers)
+            if vector is None or (width and len(vector) != width):
+                text = (
+                    "expected a word and its vector"
+                    if vector is None
+                    else f"{len(vector)} numbers, others have {width}"
+                )
+                raise DataError(text, place=Place(str(path), number))
+            width = len(vector)
+            vectors[place] = vector
+    return vectors
+
+
+def _vector(numbers: bytes) -> np.ndarray | None:
+    try:
+        vector = np.array(numbers.split(), np.float32)
+    except ValueError:
+        return None
+    return vector if len(vector) and np.isfinite(vector).all() else None

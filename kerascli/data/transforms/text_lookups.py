@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import repeat
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.storage.column import Texts
+from kerascli.data.storage.column import Texts, pa
 from kerascli.data.storage.tokens import Tokens
 from kerascli.data.text.oov import LookedUp
 from kerascli.data.text.splitting import coded_words, split_texts
@@ -23,9 +23,6 @@ from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.shapes import Floats, PositiveInt, Words, to_tuple
 from kerascli.preprocessing.categories import UNKNOWN, Dense
 from kerascli.preprocessing.hashing import Salt, buckets
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 @transform()
@@ -180,7 +177,8 @@ class TextVectorization(Transform):
             return vectors / vectors.sum(-1, keepdim=True).clamp(min=1) if self.output_mode == "frequency" else vectors
         if self.ragged:
             return tokens
-        return torch.from_numpy(tokens.padded(self.output_sequence_length or state.facts["max_length"]))
+        width = self.output_sequence_length or state.facts["max_length"]
+        return torch.from_numpy(tokens.truncated(width).padded(width))
 
     def tokens(self, texts: Iterable[str]) -> list[list[str]]:
         """Standardize and split texts; return the tokens of each."""

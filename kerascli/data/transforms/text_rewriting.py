@@ -3,20 +3,17 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
 import numpy as np
 from pydantic import AfterValidator, ValidationInfo, field_validator
 from pydantic import Field as Setting
 
 from kerascli.data.base import Field, FittedState, Transform, transform
-from kerascli.data.storage.column import Texts
+from kerascli.data.storage.column import Texts, pa
 from kerascli.data.text.patterns import MAX_CHARACTERS, Pattern
 from kerascli.data.text.replacements import Replacement
 from kerascli.data.transforms.input_checks import need_text
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 class Rewriting(Transform):

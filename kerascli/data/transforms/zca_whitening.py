@@ -1,7 +1,6 @@
 """Transform `zca_whitening`: values that are uncorrelated and of variance 1, as close to the original as can be."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -38,20 +37,18 @@ class ZcaWhitening(Transform):
         return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
 
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
-        def parts() -> Iterator[np.ndarray]:
-            return (part.reshape(len(part), -1).astype(np.float64) for part in checked_finite(rows, "zca_whitening"))
-
-        total, count = np.zeros(_size(field)), 0
-        for part in parts():
-            total, count = total + part.sum(0), count + len(part)
-        mean, products = total / count, np.zeros((_size(field), _size(field)))
-        for part in parts():
-            products += (part - mean).T @ (part - mean)
-        variances, directions = np.linalg.eigh(products / count)
+        count, near, total, products = 0, np.zeros(()), np.zeros(()), np.zeros(())
+        for part in checked_finite(rows, "zca_whitening"):
+            values = part.reshape(len(part), -1).astype(np.float64)
+            near = near if count else values.mean(0)  # so that all digits of differences count
+            values -= near
+            count, total, products = count + len(values), total + values.sum(0), products + values.T @ values
+        rest = total / count
+        variances, directions = np.linalg.eigh(products / count - np.outer(rest, rest))
         varies = variances > variances[-1] * len(variances) * np.finfo(np.float64).eps  # else they are rounding errors
         deviations = np.sqrt(variances[varies]) + self.epsilon / math.sqrt(count)
         matrix = (directions[:, varies] / deviations) @ directions[:, varies].T
-        return FittedState({}, {"mean": mean, "matrix": matrix})
+        return FittedState({}, {"mean": near + rest, "matrix": matrix})
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return Whitening(state.arrays["mean"], state.arrays["matrix"], dtype)

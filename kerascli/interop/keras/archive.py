@@ -7,10 +7,9 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from kerascli.foundation.disk.files import DAMAGED, load_json, open_regular
 from kerascli.foundation.errors import FileRefused, safe_text
@@ -33,8 +32,7 @@ ByteRange = tuple[IO[bytes], int, int]
 """Type of (open file, start, size) of a range of bytes, such as the HDF5 weights file in a `.keras` file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Archive:
+class Archive(NamedTuple):
     """Contents of a `.keras` file: model config, Keras's version, vocabularies, and the byte range of the weights."""
 
     config: Any
@@ -67,9 +65,9 @@ def _read_archive(file: BufferedReader, name: str) -> Archive:
     try:
         with zipfile.ZipFile(file) as archive:
             members = _members(archive, name)
-            config, metadata = (
-                load_config(_read(archive, members[each], MAX_CONFIG_BYTES, name), f"{each} in '{name}'")
-                for each in (_CONFIG, _METADATA)
+            config = load_config(_read(archive, members[_CONFIG], MAX_CONFIG_BYTES, name), f"{_CONFIG} in '{name}'")
+            metadata = load_config(
+                _read(archive, members[_METADATA], MAX_CONFIG_BYTES, name), f"{_METADATA} in '{name}'"
             )
             weights = _weights_range(archive, members[_WEIGHTS], file, name)
             vocabularies = _vocabularies(archive, members, name)

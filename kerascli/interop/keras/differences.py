@@ -84,8 +84,7 @@ EXPORTED: Mapping[str, str] = {"GroupQueryAttention": "GroupedQueryAttention"}
 NAMED_FUNCTIONS = frozenset({"MeanMetricWrapper", "LossFunctionWrapper"})
 """Keras's wrapper classes of metric and loss functions; `fn` in their config names the function."""
 
-TENSORS_BY_NAME: Mapping[str, tuple[str, ...]] = dict.fromkeys(
-    ("multi_head_attention", "group_query_attention"), ("query", "value", "key")
-)
+_ATTENTION = ("query", "value", "key")
+TENSORS_BY_NAME = {"multi_head_attention": _ATTENTION, "group_query_attention": _ATTENTION}
 """Mapping from each layer that Keras calls with several named tensors to their names, in the order of a node's
 `inputs`."""

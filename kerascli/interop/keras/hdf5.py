@@ -9,11 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -32,8 +31,7 @@ _TOGETHER_BYTES = 2**20
 memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dataset:
+class Dataset(NamedTuple):
     """Shape and dtype of an array in an HDF5 file, whose values have not been read."""
 
     shape: tuple[int, ...]

@@ -37,9 +37,7 @@ _FORBIDDEN = frozenset({
     "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "subprocess.Popen", "pickle.find_class",
     "socket.connect", "socket.bind", "socket.getaddrinfo", "ctypes.dlopen", "os.remove", "os.rename", "shutil.rmtree",
 })  # fmt: skip
-_OF_PYTHON = tuple(
-    {os.path.realpath(path) + os.sep for path in (sys.prefix, sys.base_prefix, os.path.dirname(os.__file__))}
-)
+_OF_PYTHON = tuple({os.path.realpath(p) + os.sep for p in (sys.prefix, sys.base_prefix, os.path.dirname(os.__file__))})
 
 
 class Refused(Exception):
@@ -92,12 +90,15 @@ def listing(file: h5py.File) -> dict[str, Any]:
                 raise Refused(f"it has a name of {len(raw):,} characters")
             name = raw.decode("utf-8", "surrogateescape")
             below = f"{path}/{name}" if path else name
-            _plain_link(group, raw, below)
+            kind = group.links.get_info(raw).type
+            if kind != h5.h5l.TYPE_HARD:
+                what = "link into another file" if kind == h5.h5l.TYPE_EXTERNAL else "soft link"
+                raise Refused(f"'{below}' is a {what}")
             item = h5.h5o.open(group, raw)
             if isinstance(item, h5.h5g.GroupID):
                 pending.append((below, depth + 1))
             elif isinstance(item, h5.h5d.DatasetID):
-                headers[below] = _plain_dataset(item, below)
+                headers[below] = _plain_dataset(file, item, below)
             else:
                 raise Refused(f"'{below}' is a named type, not an array")
     return headers
@@ -107,15 +108,7 @@ def _raw(path: str) -> bytes:
     return path.encode("utf-8", "surrogateescape")
 
 
-def _plain_link(group: Any, name: bytes, path: str) -> None:
-    kind = group.links.get_info(name).type
-    if kind == h5.h5l.TYPE_EXTERNAL:
-        raise Refused(f"'{path}' is a link into another file")
-    if kind != h5.h5l.TYPE_HARD:
-        raise Refused(f"'{path}' is a soft link")
-
-
-def _plain_dataset(dataset: Any, path: str) -> tuple[list[int], str, bool]:
+def _plain_dataset(file: h5py.File, dataset: Any, path: str) -> tuple[list[int], str, bool]:
     """Return (shape, dtype, True if the numbers are bfloat16) of a dataset. Raises Refused for others."""
     settings, space = dataset.get_create_plist(), dataset.get_space()
     if settings.get_external_count():
@@ -125,7 +118,7 @@ def _plain_dataset(dataset: Any, path: str) -> tuple[list[int], str, bool]:
         raise Refused(f"'{path}' is a virtual dataset")
     kind, dtype = dataset.get_type().get_class(), dataset.dtype
     boolean = kind == h5.h5t.ENUM and dtype == np.bool_
-    brain = kind == h5.h5t.OPAQUE and dtype.itemsize == 2 and _text_attribute(dataset, "dtype") == "bfloat16"
+    brain = kind == h5.h5t.OPAQUE and dtype.itemsize == 2 and attribute(file, path, "dtype") == "bfloat16"
     if kind not in {h5.h5t.FLOAT, h5.h5t.INTEGER} and not boolean and not brain:
         raise Refused(f"'{path}' contains no plain numbers ({_kind(kind)})")
     if dtype.itemsize > 8:
@@ -141,16 +134,6 @@ def _plain_dataset(dataset: Any, path: str) -> tuple[list[int], str, bool]:
     if count * dtype.itemsize > MAX_RATIO * max(dataset.get_storage_size(), 2**14):
         raise Refused(f"'{path}' is compressed more than {MAX_RATIO} to 1")
     return list(dataset.shape), "<u2" if brain else dtype.newbyteorder("<").str, brain
-
-
-def _text_attribute(dataset: Any, name: str) -> str | None:
-    """Return a dataset's text attribute (Keras marks bfloat16 by one); None if missing or of another type."""
-    if not h5.h5a.exists(dataset, name.encode()):
-        return None
-    attribute = h5.h5a.open(dataset, name.encode())
-    if attribute.get_type().get_class() != h5.h5t.STRING or attribute.shape:
-        return None
-    return _text(h5py.Dataset(dataset).attrs[name])
 
 
 def _kind(number: int) -> str:

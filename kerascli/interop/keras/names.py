@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from kerascli.interop.keras.differences import EXPORTED, OPERATIONS
 from kerascli.language.wording import snake_case
@@ -12,8 +12,7 @@ from kerascli.model.ir.nodes import RESERVED
 from kerascli.ops.base import OPS
 
 
-@dataclass(frozen=True, slots=True)
-class KerasNames:
+class KerasNames(NamedTuple):
     """Names that an imported model's nodes, inputs and outputs have in Keras, by the names that kerascli gives them."""
 
     nodes: Mapping[str, str]

@@ -97,12 +97,11 @@ def full_name(value: Mapping[str, Any]) -> str:
     return str(value["class_name"]) if is_of_keras else f"{module}.{value['class_name']}"
 
 
+_SAME = Difference()
+
+
 def component(
-    registry: Registry[Any],
-    value: Mapping[str, Any],
-    where: str,
-    refusals: Refusals,
-    difference: Difference = Difference(),  # noqa: B008  # frozen
+    registry: Registry[Any], value: Mapping[str, Any], where: str, refusals: Refusals, difference: Difference = _SAME
 ) -> Component | None:
     """Convert an object serialized by Keras to a component (layer, loss ...) of `registry`; return None if it cannot be
     imported, which `refusals` records."""
@@ -137,20 +136,14 @@ def _settings(
         if is_replaced or key in MERGED or (key == "name" and value == cls.component_name):
             continue
         if field is None:
-            if not _has_no_effect(key, value, difference):
+            is_idle = key in difference.idle and difference.idle[key] in (ANY, value)
+            if not is_idle and key not in BOOKKEEPING and value is not None and value is not False:
                 reason = cls.reason_against(key)
                 more = suggestion(key, cls.model_fields) if reason is None else f": {reason}"
                 refusals.add(f"{where}: {cls.component_name} has no argument '{key}' (value {show(value)}){more}")
         elif value != "linear" or field.default is not None:
             settings[ours] = _converted(ours, value, from_keras(value, where, refusals, within=ours), difference)
     return settings
-
-
-def _has_no_effect(key: str, value: Any, difference: Difference) -> bool:
-    """Return True if kerascli computes the same without a key of an object's config, for which it has no argument."""
-    if key in BOOKKEEPING or value is None or value is False:
-        return True
-    return key in difference.idle and difference.idle[key] in (ANY, value)
 
 
 def _converted(name: str, value: Any, read: Any, difference: Difference) -> Any:
@@ -196,8 +189,7 @@ def _as_pipeline(value: Mapping[str, Any]) -> Mapping[str, Any]:
     config = value["config"] if isinstance(value["config"], dict) else {}
     layers = config.get("layers")
     listed = [item for item in layers if is_object(item) and item["class_name"] != "InputLayer"] if layers else []
-    settings = {"layers": listed, "trainable": config.get("trainable", True)}
-    return {"class_name": "Pipeline", "config": settings}
+    return {"class_name": "Pipeline", "config": {"layers": listed, "trainable": config.get("trainable", True)}}
 
 
 def written(thing: Component) -> Any:

@@ -8,24 +8,11 @@ import torch
 from torch import Tensor
 
 from kerascli.interop.keras.graph import Ref, refs
-from kerascli.language.expressions.numbers import Evaluator
-from kerascli.language.expressions.tree import (
-    Binary,
-    Call,
-    Comparison,
-    Conditional,
-    Everything,
-    Index,
-    Literal,
-    Name,
-    Node,
-    Slice,
-    Unary,
-    UnknownName,
-)
+from kerascli.language.expressions import tree as syntax
+from kerascli.language.expressions.tree import Node, UnknownName
 from kerascli.ops.base import COUNTED, INTEGERS, OPS, Op, Tensors, Value, dtype_of
 from kerascli.ops.elementwise import COUNTING
-from kerascli.ops.evaluator import OPERATORS
+from kerascli.ops.evaluator import TensorEvaluator
 
 _CLASSES = {
     "cdist": "CDist", "searchsorted": "SearchSorted", "exponential": "Exp", "isin": "IsIn", "ctc_loss": "CTCLoss",
@@ -80,54 +67,38 @@ class Inexpressible(Exception):
 
 
 AddOperation = Callable[[str, str, Mapping[str, Any], Sequence[Any], Mapping[str, Any]], str]
-"""Function that adds a call of a Keras operation, by its class, module, settings, arguments and arguments by name, and
-returns its name; the arguments hold tensors (as `Ref`s), numbers, lists and slices."""
+"""Function that adds a call of a Keras operation, by its class, module in keras.ops, settings, arguments and arguments
+by name, and returns its name; the arguments hold tensors (as `Ref`s), numbers, lists and slices."""
 
 
-class Operations(Evaluator):
+class Operations(TensorEvaluator):
     """Converter of expression trees to Keras operations; `add` is called with each operation, and returns its name.
 
     The value of a tree is a `Ref` (a tensor), a number or a list of these. Keras's operations keep the dtypes of
     integers, in which they wrap around: they get casts to int64 before them. Raises Inexpressible.
     """
 
+    tensor_types = (Ref, list)
+
     def __init__(self, tensors: Mapping[str, Any], dtypes: Mapping[str, str], add: AddOperation) -> None:
-        super().__init__(tensors)
+        super().__init__(tensors, torch.device("meta"))
         self._dtypes = {tensors[name]: dtype for name, dtype in dtypes.items()}
         """Dtypes of results that are known: of the inputs, of casts, and of comparisons."""
         self._add = add
 
-    def _name(self, node: Name) -> Any:
+    def _name(self, node: syntax.Name) -> Any:
         try:
             return super()._name(node)
         except UnknownName:  # `batch_size`, `training`
             raise Inexpressible(f"'{node.name}'") from None
 
-    def _test(self, value: Any, node: Conditional) -> bool:
+    def _test(self, value: Any, node: syntax.Conditional) -> bool:
         raise Inexpressible("'if'")
 
-    def _signed(self, node: Unary, value: Any) -> Any:
-        if node.operator == "+":
-            return value
-        if isinstance(value, int | float) and node.operator == "-":
-            return -value
-        return self._run("logical_not" if node.operator == "not" else "negative", [value])
-
-    def _comparison(self, node: Comparison) -> Any:
-        values = [self.value(operand) for operand in node.operands]
-        pairs = zip(node.operators, values, values[1:], strict=False)
-        whole, *rest = [self._run(OPERATORS[name], [left, right]) for name, left, right in pairs]
-        for part in rest:
-            whole = self._run("logical_and", [whole, part])
-        return whole
-
-    def _binary(self, node: Binary, left: Any) -> Any:
-        return self._run(OPERATORS[node.operator], [left, self.value(node.right)])
-
-    def _item(self, node: Index, value: Any) -> Any:
+    def _item(self, node: syntax.Index, value: Any) -> Any:
         if isinstance(value, list):
             return value[self._whole(node.items[0])]
-        if isinstance(node.value, Call) and has_several(node.value.function):
+        if isinstance(node.value, syntax.Call) and has_several(node.value.function):
             return Ref(value.layer, index=self._whole(node.items[0]))
         items = []
         for item, axis in _axes(node.items):
@@ -135,22 +106,22 @@ class Operations(Evaluator):
             if backwards is not None and axis is not None:  # torch has no negative steps
                 value, item = self._run("flip", [value, axis]), backwards
             items.append(self._part(item))
-        result = Ref(self._add("GetItem", _module("numpy"), {}, [value, items if len(items) > 1 else items[0]], {}))
+        result = Ref(self._add("GetItem", "numpy", {}, [value, items if len(items) > 1 else items[0]], {}))
         self._dtypes[result] = self._dtypes.get(value, "")
         return result
 
-    def _backwards(self, item: Node) -> Slice | None:
+    def _backwards(self, item: Node) -> syntax.Slice | None:
         """Return the index item `::n` that, applied to the flipped axis, replaces the item `::-n`; None for any other
         item."""
-        if not isinstance(item, Slice) or item.start or item.stop or item.step is None:
+        if not isinstance(item, syntax.Slice) or item.start or item.stop or item.step is None:
             return None
         step = self._whole(item.step)
-        return replace(item, step=Literal(item.step.column, item.step.length, -step)) if step < 0 else None
+        return replace(item, step=syntax.Literal(item.step.column, item.step.length, -step)) if step < 0 else None
 
     def _part(self, item: Node) -> Any:
-        if isinstance(item, Everything):
+        if isinstance(item, syntax.Everything):
             return {"class_name": "__ellipsis__", "config": {}}
-        if isinstance(item, Slice):
+        if isinstance(item, syntax.Slice):
             parts = {"start": item.start, "stop": item.stop, "step": item.step}
             config = {key: None if part is None else self._whole(part) for key, part in parts.items()}
             return {"class_name": "__slice__", "config": config}
@@ -162,20 +133,19 @@ class Operations(Evaluator):
             raise Inexpressible("a computed index")
         return value
 
-    def _call(self, node: Call) -> Any:
+    def _call(self, node: syntax.Call) -> Any:
         op = OPS.find(node.function)
         if op is None or op.makes or op.name.startswith(("random_", "image.")) or op.name in _NO_CLASS:
             raise Inexpressible(node.function)
-        arguments = op.bind(node.arguments, node.named)
         values = {
             name: [self.value(item) for item in argument] if isinstance(argument, list) else self.value(argument)
-            for name, argument in arguments.items()
+            for name, argument in op.bind(node.arguments, node.named).items()
         }
         if op.name == "linear":
             return values["x"]
         return self._operation(op, values)
 
-    def _run(self, name: str, arguments: Sequence[Any]) -> Any:
+    def _run(self, name: str, arguments: Sequence[Any], keywords: Any = None, node: Node | None = None) -> Any:
         op = OPS.find(name)
         assert op is not None
         return self._operation(op, op.bind(arguments, {}))
@@ -185,7 +155,9 @@ class Operations(Evaluator):
         if name != "cast":
             dtypes = INTEGERS if op.keeps_integers and name not in COUNTING else COUNTED
             values = {key: self._wide(value, dtypes) for key, value in values.items()}
-        result = Ref(self._add(*_class_of(name), *_arguments(op, name, values)))
+        class_name = _CLASSES.get(name) or "".join(word[:1].upper() + word[1:] for word in name.split("_"))
+        module = next((module for module, names in _ELSEWHERE.items() if name in names.split()), "numpy")
+        result = Ref(self._add(class_name, module, *_arguments(op, name, values)))
         self._dtypes[result] = "bool" if name in _MAKING_BOOLEANS else str(values.get("dtype") or "")
         return result
 
@@ -201,19 +173,14 @@ def _axes(items: Sequence[Node]) -> Iterator[tuple[Node, int | None]]:
     """Yield (item, axis that the item selects from) for a tensor's index; the axis is None for a new axis or an
     ellipsis."""
     takes = [
-        not isinstance(item, Everything) and not (isinstance(item, Literal) and item.value is None) for item in items
+        not isinstance(item, syntax.Everything) and not (isinstance(item, syntax.Literal) and item.value is None)
+        for item in items
     ]
     behind = False
     for place, item in enumerate(items):
-        behind = behind or isinstance(item, Everything)
+        behind = behind or isinstance(item, syntax.Everything)
         axis = -sum(takes[place:]) if behind else sum(takes[:place])
         yield item, axis if takes[place] else None
-
-
-def _class_of(name: str) -> tuple[str, str]:
-    """Return the class of an operation in keras.ops, and the class's module."""
-    class_name = _CLASSES.get(name) or "".join(word[:1].upper() + word[1:] for word in name.split("_"))
-    return class_name, _module(next((module for module, names in _ELSEWHERE.items() if name in names.split()), "numpy"))
 
 
 def _arguments(op: Op, name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any], dict[str, Any]]:
@@ -246,7 +213,3 @@ def has_several(function: str) -> bool:
     """Return True if an operation returns several tensors, of which an index selects one."""
     op = OPS.find(function)
     return op is not None and op.has_several
-
-
-def _module(name: str) -> str:
-    return f"keras.src.ops.{name}"

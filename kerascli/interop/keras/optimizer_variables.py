@@ -1,14 +1,14 @@
 """Map the variables of a Keras optimizer, in the order of Keras's files, to the state of kerascli's optimizer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from kerascli.foundation.errors import FileRefused, safe_text
+from kerascli.interop.keras.places import Owner
 from kerascli.model.runtime.weights import Weight, finite_as
 from kerascli.optimizers.adafactor import Adafactor
 from kerascli.optimizers.adam import Nadam
@@ -33,8 +33,7 @@ _PRODUCT_TOLERANCE = 1e-4
 factor."""
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(NamedTuple):
     """A variable of Keras's optimizer: either a state of kerascli's optimizer, or one that kerascli does not need."""
 
     name: str
@@ -73,9 +72,8 @@ def _of_rule(rule: Optimizer, trained: Sequence[Weight], *, tracked: bool) -> It
     for slot, used in (("average", rule.use_ema), ("gradient_accumulator", rule.gradient_accumulation_steps)):
         for weight in trained if used else ():
             yield Variable(f"{name}/{weight.name}/{slot}", tuple(weight.spec.shape))
-    slots = rule.slots()
-    apart = slots if name in _OPTIMIZERS_APART else [slot for slot in slots if slot in _SLOTS_APART]
-    for together in ([slot for slot in slots if slot not in apart], *([slot] for slot in apart)):
+    apart = [slot for slot in rule.slots() if slot in _SLOTS_APART or name in _OPTIMIZERS_APART]
+    for together in ([slot for slot in rule.slots() if slot not in apart], *([slot] for slot in apart)):
         for weight in trained:
             for slot in together:
                 yield from _of_slot(rule, weight, slot, tracked=tracked)
@@ -129,8 +127,8 @@ def state_from(
     state = {} if scale is None else scale.state()
     for variable, array in zip(variables, arrays, strict=True):
         if variable.is_state:
-            what, dtype = f"the optimizer's '{variable.name}'", own[variable.name].dtype
-            state[variable.name] = finite_as(torch.from_numpy(array), dtype, what)
+            values, what = torch.from_numpy(array), f"the optimizer's '{variable.name}'"
+            state[variable.name] = finite_as(values, own[variable.name].dtype, what)
     if int(state["iterations"]) < 0:
         raise FileRefused("the optimizer's number of steps is negative")
     updates = _updates(settings.rule, state)
@@ -161,9 +159,7 @@ def arrays_from(
         return None, ()
     updates = _updates(settings.rule, state)
     arrays = [
-        state[v.name].to("cpu").numpy().astype(v.dtype)
-        if v.is_state
-        else np.full(v.shape, v.value(updates), dtype=v.dtype)
+        np.array(state[v.name].to("cpu").numpy() if v.is_state else np.full(v.shape, v.value(updates)), v.dtype)
         for v in variables
     ]
     groups = {"optimizer": arrays}
@@ -193,20 +189,19 @@ def _notes(settings: BaseOptimizer, updates: int) -> Iterator[str]:
 
 
 def notes_on_names(
-    rule: Optimizer, trained: Sequence[Weight], places: Sequence[tuple[Sequence[str], str]], model: Mapping[str, Any]
+    rule: Optimizer, trained: Sequence[Weight], owners: Sequence[Owner], model: Mapping[str, Any]
 ) -> Iterator[str]:
     """Yield a note on each weight that Keras's muon may update differently, because its name in Keras differs.
 
-    `places` are, for each layer, Keras's names from the model down and the prefix of its weights; `model` is Keras's
-    serialized model.
+    `owners` are the layers of Keras's serialized model `model`.
     """
     if not isinstance(rule, Muon):
         return
     above = (str(model["config"].get("name")),) if model["class_name"] == "Sequential" else ()
     for weight in trained:
-        layers, prefix = next((place for place in places if weight.name.startswith(f"{place[1]}/")), ((), ""))
-        leaf = weight.name[len(prefix) + 1 :]
-        names = ["/".join((*path, leaf)) for path in (layers[-1:], layers, (*above, *layers))]
+        owner = next(owner for owner in owners if weight.name.startswith(f"{owner.prefix}/"))
+        leaf = weight.name[len(owner.prefix) + 1 :]
+        names = ["/".join((*path, leaf)) for path in (owner.path[-1:], owner.path, (*above, *owner.path))]
         shape = tuple(weight.spec.shape)
         is_adam_s = rule.slot_shape("velocity", weight.name, shape) is not None
         if other := [name for name in names if (rule.slot_shape("velocity", name, shape) is not None) != is_adam_s]:

@@ -1,7 +1,8 @@
-"""Map paths of a layer's submodules in kerascli to the HDF5 groups of their weights in Keras 3's files."""
+"""Map the weights of layers in kerascli to the HDF5 groups and the order in which Keras's files have them."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from kerascli.interop.keras.names import keras_snake_case
 from kerascli.layers.base import BaseLayer
@@ -16,6 +17,48 @@ _ATTENTION: Mapping[str, str] = {
 `group_query_attention` all begin with an underscore."""
 _INNER = {"time_distributed": "layer", "spectral_normalization": "layer", "rnn": "cell"}
 """Mapping from a wrapper to the argument that is the layer in it, after which Keras names its group."""
+
+
+class Owner(NamedTuple):
+    """A layer of a Keras model, read from a file or to be written, that may have weights."""
+
+    path: tuple[str, ...]
+    """Keras's names of the nested models around the layer, from the outermost down, and of the layer itself."""
+    place: str
+    """Path of the HDF5 group with the layer's weights in Keras 3's layout: `layers/dense_1`."""
+    prefix: str
+    """Prefix of the names of the layer's weights in kerascli."""
+    layer: BaseLayer
+
+
+def by_prefix(weights: Iterable[Weight]) -> Mapping[str, Sequence[Weight]]:
+    """Return the weights below each prefix of their names, such as `tower` and `tower/dense` of `tower/dense/bias`."""
+    own: defaultdict[str, list[Weight]] = defaultdict(list)
+    for weight in weights:
+        parts = weight.name.split("/")
+        for count in range(1, len(parts)):
+            own["/".join(parts[:count])].append(weight)
+    return own
+
+
+def weights_by_group(owners: Iterable[Owner], weights: Iterable[Weight]) -> Iterator[tuple[str, list[Weight]]]:
+    """Yield (HDF5 group such as `layers/lstm_1/cell`, its weights) in Keras 3's order."""
+    own = by_prefix(weights)
+    for owner in owners:
+        if owner.prefix in own:
+            for place, group in _by_place(owner, own[owner.prefix]).items():
+                yield _joined(owner.place, place), group
+
+
+def weights_by_layer(owners: Iterable[Owner], weights: Iterable[Weight]) -> Iterator[tuple[str, list[Weight]]]:
+    """Yield (Keras's name of a layer of the whole model, its weights) in the order of formats before Keras 3: trainable
+    weights first."""
+    own, layers = by_prefix(weights), dict[tuple[str, str], list[Weight]]()
+    for owner in owners:
+        alone = "" if owner.path[1:] else owner.prefix  # by name, several layers may take the weights of one
+        layers.setdefault((owner.path[0], alone), []).extend(own.get(owner.prefix, ()))
+    for (name, _), group in layers.items():
+        yield name, sorted(group, key=lambda weight: not weight.trainable)
 
 
 def keras_place(layer: BaseLayer, part: str) -> str:
@@ -49,24 +92,19 @@ def keras_place(layer: BaseLayer, part: str) -> str:
     return "" if kind.endswith("_cell") else part
 
 
-def weights_by_path(layer: BaseLayer, prefix: str, weights: Sequence[Weight]) -> dict[str, list[Weight]]:
+def _by_place(owner: Owner, weights: Iterable[Weight]) -> dict[str, list[Weight]]:
     """Return a layer's weights by Keras's path within the layer, in the order of Keras's variables.
 
     For spectral normalization, the kernel is also among the variables of the wrapper itself.
     """
     groups: dict[str, list[Weight]] = {}
     for weight in weights:
-        part = weight.name[len(prefix) + 1 :].rpartition("/")[0]
-        groups.setdefault(keras_place(layer, part), []).append(weight)
-    if layer.component_name == "spectral_normalization":
+        part = weight.name[len(owner.prefix) + 1 :].rpartition("/")[0]
+        groups.setdefault(keras_place(owner.layer, part), []).append(weight)
+    if owner.layer.component_name == "spectral_normalization":
         kernel = next(weight for weight in groups["layer"] if weight.spec.name in {"kernel", "embeddings"})
         groups[""] = [kernel, *groups[""]]
     return {place: sorted(own, key=lambda weight: not weight.spec.trainable) for place, own in groups.items()}
-
-
-def keras_2_order(weights: Sequence[Weight]) -> list[Weight]:
-    """Return a layer's weights in the order of Keras's formats before Keras 3: trainable weights first."""
-    return sorted(weights, key=lambda weight: not weight.trainable)
 
 
 def numbered_groups(class_names: Iterable[str]) -> list[str]:

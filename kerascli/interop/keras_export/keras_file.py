@@ -12,9 +12,9 @@ import numpy as np
 
 from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.interop.keras.hdf5 import need_h5py
-from kerascli.interop.keras.places import keras_2_order, weights_by_path
+from kerascli.interop.keras.places import weights_by_group, weights_by_layer
 from kerascli.interop.keras_export.keras_graph import KerasGraph
-from kerascli.interop.keras_export.keras_nodes import KerasNode, walk
+from kerascli.interop.keras_export.keras_nodes import owners
 from kerascli.interop.keras_export.serialized import OF_NETWORKS
 from kerascli.interop.keras_export.vocabularies import idf_weights, vocabulary_files
 from kerascli.interop.keras_import.calls import MODELS
@@ -37,12 +37,12 @@ def archive_bytes(
     saved = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        vocabularies = dict(vocabulary_files(graph.layers))
+        vocabularies = {name: text.encode() for name, text in vocabulary_files(graph.layers)}  # changes the layers
         for name, content in {
             "metadata.json": json.dumps({**graph.metadata, **saved}).encode(),
             "config.json": json.dumps(description).encode(),
             "model.weights.h5": _weights_bytes(graph, weights, state),
-            **{name: text.encode() for name, text in vocabularies.items()},
+            **vocabularies,
         }.items():
             archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), content)
     return out.getvalue()
@@ -68,8 +68,9 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
         group = file.create_group("model_weights")
         group.attrs["backend"], group.attrs["keras_version"] = b"torch", KERAS_VERSION.encode()
         _name(group, "layer_names", [node.name for node in graph.layers])
+        by_layer = dict(weights_by_layer(owners(graph.layers), weights))
         for node in graph.layers:
-            own, layer = keras_2_order(_under(weights, node)), group.create_group(node.name)
+            own, layer = by_layer.get(node.name, []), group.create_group(node.name)
             names = [f"{node.name}{weight.name[len(node.ours) :]}" for weight in own]
             _name(layer, "weight_names", names)
             for name, weight in zip(names, own, strict=True):
@@ -82,24 +83,13 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
     return out.getvalue()
 
 
-def ordered(layers: Sequence[KerasNode], weights: Sequence[Weight]) -> list[tuple[str, list[Weight]]]:
-    """Return a model's weights as pairs (HDF5 group such as `layers/lstm_1/cell`, its weights), in Keras 3's order."""
-    groups: list[tuple[str, list[Weight]]] = []
-    for top, _, node in walk(layers):
-        own = _under(weights, node)
-        if node.layer is not None and own:
-            parts = weights_by_path(node.layer, node.ours, own)
-            groups += [(f"{top}/{place}".rstrip("/"), group) for place, group in parts.items()]
-    return groups
-
-
 def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: OptimizerGroups | None) -> bytes:
     import h5py
 
     out = io.BytesIO()
     with h5py.File(out, "w") as file:
         file.create_group("layers")
-        for path, own in ordered(graph.layers, weights):
+        for path, own in weights_by_group(owners(graph.layers), weights):
             _write_variables(file, path, map(array, own))
         for path, values in idf_weights(graph.layers):
             file[path] = values
@@ -117,13 +107,6 @@ def _write_variables(file: Any, path: str, arrays: Iterable[np.ndarray]) -> None
 def array(weight: Weight) -> np.ndarray:
     """Return the values of a weight as a NumPy array in Keras's layout."""
     return weight.keras().to("cpu").contiguous().numpy()
-
-
-def _under(weights: Sequence[Weight], node: KerasNode) -> list[Weight]:
-    """Return the weights of an exported layer or nested model; a nested model's weights are in the order of its
-    layers."""
-    prefixes = [f"{each.ours}/" for _, _, each in walk([node]) if each.layer is not None]
-    return [weight for prefix in prefixes for weight in weights if weight.name.startswith(prefix)]
 
 
 def _name(group: Any, attribute: str, names: Sequence[str]) -> None:

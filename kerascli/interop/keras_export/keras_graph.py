@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.foundation.shapes import TensorSpec
@@ -24,8 +24,7 @@ from kerascli.model.ir.nodes import Call, CallValue, Model, Node, Shared
 from kerascli.ops.expression import expression
 
 
-@dataclass(frozen=True, slots=True)
-class KerasGraph:
+class KerasGraph(NamedTuple):
     """A serialized Keras model (`description`); `layers` are its layers and nested models, without operations, in
     Keras's order."""
 
@@ -34,7 +33,7 @@ class KerasGraph:
     outputs: Mapping[str, str]
     """Mapping from the name of a model output to the name of the Keras layer that computes it."""
     notes: tuple[str, ...]
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = MappingProxyType({})
     """Texts for the metadata of a file, by name."""
 
 
@@ -177,7 +176,7 @@ class _Writer:
             return [self._of(tensor) for tensor in value]
         result = self._of(value)
         if key == "mask" and self._scope.specs[value].dtype != "bool":
-            return Ref(self._operation(node, "NotEqual", "keras.src.ops.numpy", {}, [result, 0], {}))
+            return Ref(self._operation(node, "NotEqual", "numpy", {}, [result, 0], {}))
         return result
 
     def _of(self, tensor: str) -> Ref:
@@ -220,7 +219,7 @@ class _Writer:
         """Add a Keras operation that computes (a part of) the model's node `node`, with the arguments of its call (by
         position, by name); return the operation's name."""
         name = self._unique(f"{node.name}_{class_name.lower()}")
-        made = serialized(module, class_name, {"name": name, **settings}, registered=True)
+        made = serialized(f"keras.src.ops.{module}", class_name, {"name": name, **settings}, registered=True)
         self._nodes[name] = KerasNode(name, made, [graph.Call(*call)], None, node.name)
         return name
 
@@ -239,9 +238,8 @@ class _Writer:
         ends = self._ends()
         inputs = [self._names.get(tensor, tensor) for tensor in self._scope.inputs]
         nodes, numbers = self._in_order(ends, inputs)
-        specs = {
-            result: self._scope.specs[tensor] for tensor, result in self._tensors.items() if tensor in self._scope.specs
-        }
+        own = self._scope.specs
+        specs = {result: own[tensor] for tensor, result in self._tensors.items() if tensor in own}
         description = None if len(ends) > 1 else sequential(name, nodes, ends[0])
         description = description or functional(name, nodes, inputs, ends, specs, numbers)
         outputs = {ours: end.layer for ours, end in zip(self._scope.outputs, ends, strict=True)}
@@ -273,8 +271,7 @@ class _Writer:
         ]
 
     def _identity(self, name: str, value: Any) -> Ref:
-        config = {"name": name, "dtype": dtype_policy(self._common.precision)}
-        made = serialized("keras.layers", "Identity", config)
+        made = serialized("keras.layers", "Identity", {"name": name, "dtype": dtype_policy(self._common.precision)})
         self._nodes[name] = KerasNode(name, made, [graph.Call([value])])
         return Ref(name)
 

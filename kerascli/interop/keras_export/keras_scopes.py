@@ -1,15 +1,14 @@
 """Contents of one exported Keras model: inputs, nodes and outputs of the whole model, or of a shared model in it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
+from typing import NamedTuple
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.model.ir.nodes import Call, Entry, Shared, flat
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """Contents of a model to export, or of a shared model in it; `specs` has each tensor's dtype and shape (None: size
     differs by call)."""
 

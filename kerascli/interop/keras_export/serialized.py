@@ -9,25 +9,15 @@ from typing import Any
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.foundation.errors import Fault
 from kerascli.interop.keras.differences import GIVE_WHOLE_NUMBERS, NULLS
-from kerascli.language.component import Component, changed_arguments, plain
+from kerascli.language.component import Component, changed_arguments, plain, registries
+from kerascli.language.kinds import plural
 from kerascli.layers.base import BaseLayer
-from kerascli.losses.base import Loss
 from kerascli.metrics.base import Metric
 from kerascli.metrics.comparisons import OutputTarget
-from kerascli.optimizers.base import BaseOptimizer
-from kerascli.parts.base import Activation, Constraint, Initializer, Regularizer
-from kerascli.schedules.base import Schedule
+from kerascli.parts.base import Activation
 
-_MODULES: tuple[tuple[type[Component], str], ...] = (
-    (BaseLayer, "keras.layers"),
-    (Initializer, "keras.initializers"),
-    (Regularizer, "keras.regularizers"),
-    (Constraint, "keras.constraints"),
-    (Loss, "keras.losses"),
-    (Metric, "keras.metrics"),
-    (BaseOptimizer, "keras.optimizers"),
-    (Schedule, "keras.optimizers.schedules"),
-)
+_KINDS = ("layer", "initializer", "regularizer", "constraint", "loss", "metric", "optimizer", "schedule")
+"""Kinds of components (layers, losses ...) that are classes in Keras."""
 _UNKNOWN_TO_KERAS = frozenset({
     "locally_connected_1d", "locally_connected_2d", "thresholded_relu", "selu", "expr", "crossentropy",
     "mean_relative_error",
@@ -50,12 +40,13 @@ def keras_object(thing: Component, where: str, problems: list[Fault], **bookkeep
     has the first keys of its config."""
     unknown = _UNKNOWN_TO_KERAS | _LOSSES_ALONE if isinstance(thing, Metric) else _UNKNOWN_TO_KERAS
     is_in_keras = thing.component_name not in unknown
-    module = next((module for base, module in _MODULES if isinstance(thing, base)), None)
-    if module is None or not is_in_keras or not type(thing).__module__.startswith("kerascli."):
+    kind = next((kind for kind in _KINDS if isinstance(thing, registries()[kind].base)), None)
+    if kind is None or not is_in_keras or not type(thing).__module__.startswith("kerascli."):
         problems.append(Fault(f"{where}: Keras 3 has no '{thing.component_name}'"))
         return {}
     config = {**bookkeeping, **settings_of(thing, where, problems)}
     network = OF_NETWORKS.get(thing.component_name) if isinstance(thing, BaseLayer) else None
+    module = f"keras.{'optimizers.' if kind == 'schedule' else ''}{plural(kind)}"
     return serialized(network or module, type(thing).__name__, config, registered=network is not None)
 
 
@@ -107,13 +98,12 @@ def to_keras(value: Any, where: str, problems: list[Fault]) -> Any:
 
 
 def _activation(value: Activation, where: str, problems: list[Fault]) -> Any:
+    name = value.component_name
     if not changed_arguments(value):
-        return value.component_name
-    layer = _ACTIVATION_LAYERS.get(value.component_name)
+        return name
+    layer = _ACTIVATION_LAYERS.get(name)
     if layer is None:
-        problems.append(
-            Fault(f"{where}: in Keras, the activation '{value.component_name}' is a function without arguments")
-        )
+        problems.append(Fault(f"{where}: in Keras, the activation '{name}' is a function without arguments"))
         return None
     return serialized("keras.layers", layer, {name: getattr(value, name) for name in type(value).model_fields})
 

@@ -1,8 +1,7 @@
 """Lookups in exported Keras files: layers for texts of inputs, and vocabularies, which are files beside the weights."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +17,7 @@ _NOT_OF_KERAS = frozenset({"positive"})
 """Settings of transforms that Keras's layers do not have."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextLayer:
+class TextLayer(NamedTuple):
     """Layer of Keras that makes an input of the model of texts: a fitted transform of the data, in Keras's form."""
 
     transform: Transform
@@ -55,7 +53,8 @@ def vocabulary_files(layers: Sequence[KerasNode]) -> Iterator[tuple[str, str]]:
         entries = config["vocabulary"]
         if isinstance(node.layer, LookupSettings):
             entries = [*_special(node.layer), *node.layer.entries(entries)]
-        if not config.get("invert") and config["output_mode"] != "tf_idf" and _are_lines(entries):
+        are_lines = entries[-1] != "" and all(e is not None and len(f"{e}.".splitlines()) == 1 for e in entries)
+        if are_lines and not config.get("invert") and config["output_mode"] != "tf_idf":
             config["vocabulary"], config["vocabulary_size"] = None, len(entries)
             for folder in _places(place, node):
                 yield f"assets/{folder}/vocabulary.txt", "\n".join(map(str, entries))
@@ -66,10 +65,8 @@ def idf_weights(layers: Sequence[KerasNode]) -> Iterator[tuple[str, np.ndarray]]
     for place, node, config in _lookups(layers):
         if config["output_mode"] == "tf_idf":
             weights = np.array(config["idf_weights"], np.float32)
-            with_special = isinstance(node.layer, LookupSettings) and len(
-                node.layer.entries(config["vocabulary"])
-            ) < len(weights)
-            front = 0 if with_special else config.get("num_oov_indices", 1)
+            own = node.layer.entries(config["vocabulary"]) if isinstance(node.layer, LookupSettings) else weights
+            front = 0 if len(own) < len(weights) else config.get("num_oov_indices", 1)
             weights = np.pad(weights, (front, 0), constant_values=weights.mean())
             back = max(0, (config["max_tokens"] or 0) - len(weights)) if config["pad_to_max_tokens"] else 0
             for folder in _places(place, node):
@@ -91,8 +88,3 @@ def _places(place: str, node: KerasNode) -> list[str]:
 def _special(lookup: LookupSettings) -> list[Any]:
     """Return the tokens that a vocabulary of Keras begins with: for masked and for out-of-vocabulary values."""
     return [*[lookup.mask_token] * lookup.masks(), *[lookup.oov_token] * lookup.places()]
-
-
-def _are_lines(entries: Sequence[Any]) -> bool:
-    """Return True if Keras reads the entries as the lines of a text."""
-    return entries[-1] != "" and all(entry is not None and len(f"{entry}.".splitlines()) == 1 for entry in entries)

@@ -1,8 +1,7 @@
 """Convert the layers of a Keras file to the `model` section of a config, and map their weights."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.features.normalization import Normalization
 from kerascli.foundation.errors import FileRefused, safe_text
@@ -10,29 +9,20 @@ from kerascli.interop.keras.graph import Ref, refs
 from kerascli.interop.keras.names import KerasNames, NameBook
 from kerascli.interop.keras.objects import Refusals, changed_settings, written
 from kerascli.interop.keras.operation_nodes import has_several
-from kerascli.interop.keras_import.call_arguments import read_call
-from kerascli.interop.keras_import.calls import (
-    KerasLayer,
-    KerasModel,
-    read_model,
-    used_inputs,
-    with_inputs,
-    with_results,
-    wrapped_model,
-)
+from kerascli.interop.keras.places import Owner
+from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, read_model, used_inputs, wrapped_model
 from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.model_section import ModelSection, written_input
 from kerascli.interop.keras_import.operations import NoOperation, expression
 from kerascli.interop.keras_import.policies import Policies
-from kerascli.interop.keras_import.reading import Common, Owner, Reading, layer_places
+from kerascli.interop.keras_import.reading import Common, Reading, layer_places, read_call
 from kerascli.interop.keras_import.text_inputs import TextInput, with_text_inputs
-from kerascli.interop.keras_import.weights import layer_groups, refuse_other_layers, with_statistics
+from kerascli.interop.keras_import.weights import refuse_other_layers, with_statistics
 from kerascli.language.expressions.parser import MAX_LENGTH
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(NamedTuple):
     """Model of a Keras file as a `model` section, with the names that it has in Keras and the layers that own the
     file's weights."""
 
@@ -48,13 +38,17 @@ class Architecture:
 
 def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     """Convert the model of a Keras file; adds what cannot be imported to `refusals`. Raises FileRefused."""
-    whole = read_model(file.model, _name(file.model))
+    config = file.model["config"]
+    name = config.get("name") if isinstance(config, dict) else None
+    whole = read_model(file.model, name if isinstance(name, str) else "model")
     kept = used_inputs(whole)
-    model, texts = with_text_inputs(with_inputs(whole, kept), layer_places(whole, ""), file, refusals)
+    model, texts = with_text_inputs(whole.with_inputs(kept), layer_places(whole, ""), file, refusals)
     refusals.check()
-    common = Common(refusals, file, Policies(refusals), layer_groups(file))
+    common = Common(refusals, file, Policies(refusals))
     writer = _Writer(common, model)
-    results, owners = writer.write(model, list(writer.section.inputs), (), "", preferred=True)
+    results, owners = writer.write(model, list(writer.section.inputs), (), "")
+    if not len(refusals):
+        refuse_other_layers(file, common.layers)
     section, ends = writer.section.end(results)
     inputs, outputs = ([key or ref.layer for key, ref in tensors] for tensors in (model.inputs, model.outputs))
     tensor_names = dict(zip(writer.section.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
@@ -63,11 +57,6 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     notes += tuple(f"input '{name}' is not imported: no output depends on it" for name in left)
     of_texts = {name: text for name, text in zip(writer.section.inputs, texts, strict=True) if text is not None}
     return Architecture(section, KerasNames(writer.book.changed, *tensor_names), owners, precision, of_texts, notes)
-
-
-def _name(spec: Mapping[str, Any]) -> str:
-    name = spec["config"].get("name") if isinstance(spec["config"], dict) else None
-    return name if isinstance(name, str) else "model"
 
 
 class _Writer:
@@ -81,18 +70,16 @@ class _Writer:
         self.section = ModelSection({name: written_input(layer) for name, layer in inputs.items()}, self.book)
 
     def write(
-        self, model: KerasModel, tensors: Sequence[str], path: tuple[str, ...], place: str, *, preferred: bool = False
+        self, model: KerasModel, tensors: Sequence[str], path: tuple[str, ...], place: str
     ) -> tuple[list[str], list[Owner]]:
         """Write the layers of a Keras model, called on the tensors `given`; return (names of its outputs, owners of
         weights)."""
-        reading = Reading(model, path, place, self.common, preferred=preferred)
+        reading = Reading(model, path, place, self.common)
         reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, tensors, strict=True)})
         for layer, number in model.ordered():
             if (layer.name, number) in reading.needed:
                 results = self._call(reading, layer, number)
                 reading.tensors.update({Ref(layer.name, number, i): name for i, name in enumerate(results)})
-        if not len(self.common.refusals):
-            refuse_other_layers(self.common.groups.get(place, set()), reading, self.common.file)
         owners = [owner for name in model.layers for owner in reading.owners[name]]
         return [reading.tensors.get(ref, "_") for _, ref in model.outputs], owners
 
@@ -116,9 +103,11 @@ class _Writer:
             settings = with_statistics(reading.owner(layer, "", settings), self.common.file)
         own = settings.component_name
         node = read_call(type(settings), layer, reading.call(layer, number), reading)
-        for index in reading.masks.cut(layer, number):
-            node["inputs"][index] = self._without_mask(node["inputs"][index])
-        node |= reading.masks.of(layer, number)
+        for index in reading.masks.cut.get((layer.name, number), ()):
+            tensor = node["inputs"][index]  # copied without its mask: `expr` propagates none
+            copy = [self.book.give(f"{tensor}_alone")]
+            [node["inputs"][index]] = self.section.add("expr", {"value": tensor}, {}, copy)
+        node |= reading.masks.hidden.get((layer.name, number), {})
         results = max(settings.result_count() or 1, reading.results(layer, number))
         if reading.calls(layer) > 1:
             first = layer.name not in reading.shared_names
@@ -133,12 +122,6 @@ class _Writer:
         if not adapted:
             reading.own(layer, names[0], settings)
         return self.section.add(own, changed_settings(settings), node, names, settings)
-
-    def _without_mask(self, tensor: str) -> str:
-        """Write an `expr` node that copies a tensor without its mask (`expr` propagates none); return the copy's
-        name."""
-        (name,) = self.section.add("expr", {"value": tensor}, {}, [self.book.give(f"{tensor}_alone")])
-        return name
 
     def _operation(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         """Write an operation of keras.ops to the `model` section, as an `expr` node; return its outputs' names."""
@@ -172,11 +155,11 @@ class _Writer:
         model = read_model(layer.spec, layer.name)
         count, used_anywhere = len(model.outputs), {ref.index for ref in reading.used if ref.layer == layer.name}
         used = [index for index in range(count) if index in used_anywhere] or [0]
-        model = with_results(model, set(used))
+        model = model.with_results(set(used))
         if len(tensors) != len(model.inputs):
             raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs, got {len(tensors)}")
         kept = used_inputs(model)
-        model, tensors = with_inputs(model, kept), [tensors[index] for index in kept]
+        model, tensors = model.with_inputs(kept), [tensors[index] for index in kept]
         if reading.calls(layer) == 1:
             results, reading.owners[layer.name] = self.write(model, tensors, path, place)
             return _in_place(results, used, count)
@@ -192,7 +175,7 @@ class _Writer:
         inner = _Writer(self.common, model)
         results, owners = inner.write(model, list(inner.section.inputs), (*reading.path, layer.name), place)
         self.section.shared[shared], _ = inner.section.end(results)
-        reading.owners[layer.name] = [replace(owner, prefix=f"{shared}/{owner.prefix}") for owner in owners]
+        reading.owners[layer.name] = [owner._replace(prefix=f"{shared}/{owner.prefix}") for owner in owners]
 
     def _time_distributed(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
         """Write a Keras TimeDistributed that wraps a model, as a `time_distributed` node that calls a shared model."""
@@ -202,8 +185,7 @@ class _Writer:
         node = read_call(TimeDistributed, layer, reading.call(layer, number), reading)
         own = TimeDistributed.component_name
         names = self._names(reading, layer, number, range(len(model.outputs)), reading.full(layer), own)
-        settings = {"layer": reading.shared_names[layer.name]}
-        return self.section.add(own, settings, node, names)
+        return self.section.add(own, {"layer": reading.shared_names[layer.name]}, node, names)
 
     def _names(
         self, reading: Reading, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None

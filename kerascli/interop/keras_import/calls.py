@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.graph import Call, Ref, ancestors, refs, with_refs
@@ -64,8 +64,7 @@ class KerasLayer:
         return op_of(self.class_name) is not None or LAYERS.find(self.class_name) is None
 
 
-@dataclass(frozen=True, slots=True)
-class KerasModel:
+class KerasModel(NamedTuple):
     """A Keras model. Its inputs and outputs are pairs (name, tensor); the name is the key if Keras stores a mapping of
     them, else None."""
 
@@ -75,34 +74,40 @@ class KerasModel:
     outputs: list[tuple[str | None, Ref]]
 
     @property
-    def calls(self) -> list[Call]:
-        return [call for layer in self.layers.values() for call in layer.calls]
+    def numbered_calls(self) -> list[tuple[KerasLayer, int, Call]]:
+        """Calls of the layers as (layer, number of its call, call), in the file's order."""
+        return [(layer, *each) for layer in self.layers.values() for each in enumerate(layer.calls)]
 
     @property
-    def is_of_keras_3(self) -> bool:
-        """True if the calls of the model's layers are stored in Keras 3's form."""
-        nodes = [layer.spec.get("inbound_nodes") for layer in self.layers.values()]
-        return any(isinstance(node, dict) for each in nodes if isinstance(each, list) for node in each)
+    def calls(self) -> list[Call]:
+        return [call for _, _, call in self.numbered_calls]
+
+    def with_inputs(self, kept: list[int]) -> "KerasModel":
+        """Return the model with only the inputs at the indices `kept`."""
+        return self._replace(inputs=[self.inputs[index] for index in kept])
+
+    def with_results(self, used: set[int]) -> "KerasModel":
+        """Return the model with only the outputs at the indices `used`, or only the first if `used` is empty."""
+        return self._replace(outputs=[each for index, each in enumerate(self.outputs) if index in (used or {0})])
 
     def ordered(self) -> list[tuple[KerasLayer, int]]:
         """Return all calls of layers in topological order, ties in the file's order. Raises FileRefused for a cycle."""
-        numbers = {name: number for number, name in enumerate(self.layers)}
-        calls = ((name, number, call) for name, layer in self.layers.items() for number, call in enumerate(layer.calls))
-        needed = {(name, number): set(call.parents()) for name, number, call in calls}
-        sorter = TopologicalSorter({place: before & needed.keys() for place, before in needed.items()})
+        calls = self.numbered_calls
+        order = {(layer.name, number): place for place, (layer, number, _) in enumerate(calls)}
+        parents = [[order[parent] for parent in call.parents() if parent in order] for _, _, call in calls]
+        sorter = TopologicalSorter(dict(enumerate(parents)))
         try:
             sorter.prepare()
         except CycleError:
             raise FileRefused(f"the graph of '{safe_text(self.name)}' has a cycle") from None
-        ready: list[tuple[int, int, str]] = []
-        ordered_calls: list[tuple[KerasLayer, int]] = []
+        ready: list[int] = []
+        ordered: list[tuple[KerasLayer, int]] = []
         while sorter.is_active():
-            for name, number in sorter.get_ready():
-                heapq.heappush(ready, (numbers[name], number, name))
-            _, number, name = heapq.heappop(ready)
-            sorter.done((name, number))
-            ordered_calls.append((self.layers[name], number))
-        return ordered_calls
+            for place in sorter.get_ready():
+                heapq.heappush(ready, place)
+            sorter.done(place := heapq.heappop(ready))
+            ordered.append(calls[place][:2])
+        return ordered
 
 
 def read_model(spec: Mapping[str, Any], name: str) -> KerasModel:
@@ -176,13 +181,13 @@ def _sequential(name: str, layers: list[KerasLayer], config: Mapping[str, Any]) 
 def _call(node: Any) -> Call:
     """Read one call of a layer from Keras 3's mapping, or from Keras 2's list of [layer, call, index, arguments]."""
     if isinstance(node, dict) and isinstance(node.get("args"), list) and isinstance(node.get("kwargs"), dict):
-        return Call(_tensors(node["args"]), {key: _tensors(value) for key, value in node["kwargs"].items()})
+        return Call(_tensors(node["args"]), _tensors(node["kwargs"]))
     entries = [node] if _ref(node) is not None else node
     tensors = [_ref(entry) for entry in entries] if isinstance(entries, list) else []
     if not tensors or None in tensors:
         raise FileRefused("the file describes a call in a form that is not Keras's")
     settings = entries[0][3] if len(entries[0]) > 3 and isinstance(entries[0][3], dict) else {}
-    return Call([tensors[0] if len(tensors) == 1 else tensors], {key: _old_tensors(v) for key, v in settings.items()})
+    return Call([tensors[0] if len(tensors) == 1 else tensors], _tensors(settings, are_lists=True))
 
 
 def _ref(value: Any) -> Ref | None:
@@ -192,11 +197,12 @@ def _ref(value: Any) -> Ref | None:
     return Ref(*value[:3]) if all(type(number) is int and 0 <= number < 10**6 for number in value[1:3]) else None
 
 
-def _tensors(value: Any) -> Any:
-    """Return a call argument with Keras 3's `__keras_tensor__` objects replaced by `Ref`s (references to outputs of
-    layers)."""
+def _tensors(value: Any, *, are_lists: bool = False) -> Any:
+    """Return call arguments with Keras 3's `__keras_tensor__` objects, or Keras 2's lists, replaced by `Ref`s
+    (references to outputs of layers)."""
     if isinstance(value, list):
-        return [_tensors(item) for item in value]
+        ref = _ref(value) if are_lists and len(value) <= 4 else None
+        return [_tensors(item, are_lists=are_lists) for item in value] if ref is None else ref
     if not isinstance(value, dict):
         return value
     if value.get("class_name") == "__keras_tensor__":
@@ -207,14 +213,7 @@ def _tensors(value: Any) -> Any:
         return ref
     if value.get("class_name") == "__tuple__":
         return _tensors(value.get("items", value.get("config")))
-    return {key: _tensors(item) for key, item in value.items()}
-
-
-def _old_tensors(value: Any) -> Any:
-    ref = _ref(value)
-    if ref is not None and len(value) <= 4:
-        return ref
-    return [_old_tensors(item) for item in value] if isinstance(value, list) else value
+    return {key: _tensors(item, are_lists=are_lists) for key, item in value.items()}
 
 
 def _ends(value: Any) -> Iterator[tuple[str | None, Ref]]:
@@ -236,20 +235,20 @@ def _counted_from_0(model: KerasModel) -> KerasModel:
 
     Building the nested model was its call number 0.
     """
-    last: dict[str, int] = {}
-    for ref in refs([model.calls, model.outputs]):
-        last[ref.layer] = max(last.get(ref.layer, 0), ref.call)
-    from_1 = {n for n, layer in model.layers.items() if layer.is_model and last.get(n, 0) == len(layer.calls)}
-    if model.is_of_keras_3:
+    places = {ref.place for ref in refs([model.calls, model.outputs])}
+    from_1 = {n for n, layer in model.layers.items() if layer.is_model and (n, len(layer.calls)) in places}
+    nodes = [layer.spec.get("inbound_nodes") for layer in model.layers.values()]
+    is_of_keras_3 = any(isinstance(node, dict) for each in nodes if isinstance(each, list) for node in each)
+    if is_of_keras_3:
         from_1 = {name for name, layer in model.layers.items() if layer.class_name in MODELS - {"Sequential"}}
 
     def counted(ref: Ref) -> Ref:
         return replace(ref, call=ref.call - 1) if ref.layer in from_1 and ref.call else ref
 
-    if not model.is_of_keras_3:
+    if not is_of_keras_3:
         for layer in model.layers.values():
             layer.calls[:] = with_refs(layer.calls, counted)
-    return replace(model, outputs=with_refs(model.outputs, counted))
+    return model._replace(outputs=with_refs(model.outputs, counted))
 
 
 def _check(model: KerasModel) -> None:
@@ -277,7 +276,7 @@ def used_inputs(model: KerasModel) -> list[int]:
 
     @cache
     def through(name: str) -> list[int]:
-        return used_inputs(with_results(read_model(model.layers[name].spec, name), results[name]))
+        return used_inputs(read_model(model.layers[name].spec, name).with_results(results[name]))
 
     def before(ref: Ref) -> list[Ref]:
         layer = model.layers[ref.layer]
@@ -288,13 +287,3 @@ def used_inputs(model: KerasModel) -> list[int]:
 
     used = ancestors(refs(model.outputs), before)
     return [index for index, (_, ref) in enumerate(model.inputs) if ref in used] or [0]
-
-
-def with_inputs(model: KerasModel, kept: list[int]) -> KerasModel:
-    """Return a Keras model with only the inputs at the indices `kept`."""
-    return replace(model, inputs=[model.inputs[index] for index in kept])
-
-
-def with_results(model: KerasModel, used: set[int]) -> KerasModel:
-    """Return a Keras model with only the outputs at the indices `used`, or only the first if `used` is empty."""
-    return replace(model, outputs=[each for index, each in enumerate(model.outputs) if index in (used or {0})])

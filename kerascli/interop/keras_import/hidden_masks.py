@@ -7,8 +7,7 @@ nor on sums with them, although the graph still propagates the mask.
 """
 
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
 from kerascli.interop.keras.graph import Call, Place, Ref, ancestors, keras_runs, refs
@@ -19,8 +18,7 @@ from kerascli.layers.base import BaseLayer
 from kerascli.layers.merging.concatenate import Concatenate
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
+class _State(NamedTuple):
     """Three flags of a tensor: it has a mask in Keras at run time, in kerascli, and in Keras's graph."""
 
     in_keras: bool = False
@@ -41,8 +39,11 @@ class HiddenMasks:
         self._model = model
         self._settings = settings
         self._states = {ref: _State(masked, masked) for _, ref in model.inputs}
-        self._hidden: dict[Place, dict[str, bool]] = {}
-        self._cut: dict[Place, list[int]] = {}
+        self.hidden: dict[Place, dict[str, bool]] = {}
+        """Call arguments such as `mask: False` that disable the masks that Keras ignores, by the layer's call."""
+        self.cut: dict[Place, list[int]] = {}
+        """Indices of a call's inputs whose masks must be removed beforehand, because no call argument disables only
+        these masks."""
         parents = {
             (layer.name, number): call.parents()
             for layer in model.layers.values()
@@ -59,16 +60,6 @@ class HiddenMasks:
         inputs = list(refs(call.args[:1])) if settings is None else _inputs(settings, call)
         return any(self._state(ref).in_kerascli for ref in inputs)
 
-    def of(self, layer: KerasLayer, number: int) -> dict[str, bool]:
-        """Return call arguments such as `mask: False` that disable the masks that Keras ignores in call `number` of a
-        layer."""
-        return self._hidden.get((layer.name, number), {}) if self._keras_3 else {}
-
-    def cut(self, layer: KerasLayer, number: int) -> list[int]:
-        """Return the indices of a call's inputs whose masks must be removed beforehand, because no call argument
-        disables only these masks."""
-        return self._cut.get((layer.name, number), []) if self._keras_3 else []
-
     def _run(self, layer: KerasLayer, number: int) -> None:
         call = layer.calls[number]
         if layer.is_operation:
@@ -82,11 +73,11 @@ class HiddenMasks:
         inputs = _inputs(settings, call)
         states = [self._state(ref) for ref in inputs]
         explicit = any(refs(call.kwargs.get("mask")))
-        if (settings.uses_mask or settings.uses_masks) and not explicit:
+        if self._keras_3 and (settings.uses_mask or settings.uses_masks) and not explicit:
             states = self._hide((layer.name, number), settings, call, states)
         self._give(layer, number, _State(True, True, True) if explicit else _output_mask(settings, states), settings)
         if isinstance(settings, MultiHeadAttention):
-            self._states.update({ref: replace(self._state(ref), in_keras=False) for ref in inputs})
+            self._states.update({ref: self._state(ref)._replace(in_keras=False) for ref in inputs})
 
     def _hide(self, place: Place, settings: BaseLayer, call: Call, states: list[_State]) -> list[_State]:
         """Record the masks of a call's inputs that Keras ignores; return the inputs' states without those to remove."""
@@ -97,12 +88,12 @@ class HiddenMasks:
         hidden = [i for i, state in enumerate(states) if state.in_kerascli and not seen[i]]
         names = TENSORS_BY_NAME.get(settings.component_name)
         if names is not None:
-            self._hidden[place] = {f"{names[i]}_mask": False for i in hidden}
+            self.hidden[place] = {f"{names[i]}_mask": False for i in hidden}
         elif hidden and not any(seen):
-            self._hidden[place] = {"mask": False}
+            self.hidden[place] = {"mask": False}
         elif hidden:
-            self._cut[place] = hidden
-            return [replace(state, in_kerascli=state.in_kerascli and seen[i]) for i, state in enumerate(states)]
+            self.cut[place] = hidden
+            return [state._replace(in_kerascli=state.in_kerascli and seen[i]) for i, state in enumerate(states)]
         return states
 
     def _state(self, ref: Ref | None) -> _State:
@@ -133,7 +124,7 @@ def _output_mask(settings: BaseLayer, states: Sequence[_State]) -> _State:
     if settings.call_form != "several" or isinstance(settings, AttentionLayer):
         return states[0]
     of = any if isinstance(settings, Concatenate) else all
-    return _State(*(of(each) for each in zip(*((s.in_keras, s.in_kerascli, s.in_graph) for s in states), strict=True)))
+    return _State(*map(of, zip(*states, strict=True)))
 
 
 _FILLED = frozenset({"OnesLike", "ZerosLike"})

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.disk.files import file_digest
 from kerascli.foundation.errors import FileRefused, safe_text
@@ -15,8 +14,7 @@ from kerascli.interop.keras.objects import full_name, is_object, own_name, refus
 from kerascli.interop.keras_import.calls import MODELS
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFile:
+class ModelFile(NamedTuple):
     """An open Keras model file; `arrays` reads its HDF5 part, and is None for a JSON file."""
 
     name: str
@@ -64,9 +62,7 @@ def _config(arrays: Hdf5, name: str) -> Any:
     """Return the config of the model in an `.h5` file. Raises FileRefused if it has weights alone."""
     text = arrays.text("", "model_config")
     if text is None:
-        hint = (
-            "save the whole model (model.save), or write its layers in a config: kerascli import FILE --config CONFIG"
-        )
+        hint = "save the whole model (model.save), or write its layers in a config: import FILE --config CONFIG"
         raise FileRefused(f"'{name}' contains weights but no model", hint=hint)
     return archive.load_config(text.encode(), f"model_config in '{name}'")
 

@@ -88,16 +88,13 @@ def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> 
 
 def _accepted(op: Op, function: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return an operation's arguments without nulls that are defaults. Raises NoOperation for one that it lacks."""
-    accepted = {key: value for key, value in settings.items() if value is not None or not _is_none_by_default(op, key)}
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in op.parameters.values()):
-        for key in accepted:
-            if key not in op.parameters:
-                raise NoOperation(f"{function} has no '{key}' here")
+    empty = inspect.Parameter.empty
+    may_be_none = {name for name, p in op.parameters.items() if p.default is not None and p.default is not empty}
+    accepted = {key: value for key, value in settings.items() if value is not None or key in may_be_none}
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in op.parameters.values())
+    if more := [key for key in accepted if key not in op.parameters and not takes_any]:
+        raise NoOperation(f"{function} has no '{more[0]}' here")
     return accepted
-
-
-def _is_none_by_default(op: Op, key: str) -> bool:
-    return key not in op.parameters or op.parameters[key].default in (None, inspect.Parameter.empty)
 
 
 def _check_computed(op: Op, arguments: Sequence[Any], settings: Mapping[str, Any]) -> None:

@@ -1,34 +1,23 @@
-"""State of importing one Keras model: names of its tensors, its layers converted to kerascli's, the owners of its
-weights."""
+"""State of importing one Keras model: names of its tensors, its layers converted to kerascli's and the arguments of
+their calls, the owners of its weights."""
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from kerascli.interop.keras.differences import IN_TRAINING
+from kerascli.foundation.errors import show
+from kerascli.interop.keras.differences import IN_TRAINING, TENSORS_BY_NAME
 from kerascli.interop.keras.graph import Call, Place, Ref, refs
 from kerascli.interop.keras.objects import Refusals, component, full_name
-from kerascli.interop.keras.places import numbered_groups
+from kerascli.interop.keras.places import Owner, numbered_groups
 from kerascli.interop.keras_import.calls import KerasLayer, KerasModel
 from kerascli.interop.keras_import.hidden_masks import HiddenMasks, ImpliedMasks
 from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.policies import Policies
-from kerascli.interop.keras_import.text_inputs import ONLY_AT_INPUTS
-from kerascli.interop.keras_import.vocabularies import TEXT_LOOKUPS, with_vocabulary
-from kerascli.layers.base import LAYERS, BaseLayer
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """A layer in a Keras file that may have weights."""
-
-    path: tuple[str, ...]
-    """Keras's names of the nested models around the layer, from the outermost down, and of the layer itself."""
-    place: str
-    """Path of the HDF5 group with the layer's weights in Keras 3's layout: `layers/dense_1`."""
-    prefix: str
-    """Prefix of the names of the layer's weights in kerascli."""
-    layer: BaseLayer
+from kerascli.interop.keras_import.text_inputs import AT_INPUTS, TEXT_LOOKUPS, with_vocabulary
+from kerascli.layers.base import LAYERS, BaseLayer, CallArgument, call_arguments
+from kerascli.layers.normalization.batch_normalization import BatchNormalization
+from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 
 @dataclass(slots=True)
@@ -39,24 +28,22 @@ class Common:
     refusals: Refusals
     file: ModelFile
     policies: Policies
-    groups: Mapping[str, Set[str]]
-    """Layers of the weights of each model in the file, see `layer_groups`."""
+    layers: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """HDF5 groups of the layers of each model that has been read, by name, by the HDF5 group of the model."""
 
 
 class Reading:
     """State of importing one Keras model; a model nested in it has a state of its own."""
 
-    def __init__(
-        self, model: KerasModel, path: tuple[str, ...], place: str, common: Common, *, preferred: bool
-    ) -> None:
+    def __init__(self, model: KerasModel, path: tuple[str, ...], place: str, common: Common) -> None:
         self.model = model
         self.path = path
         self.tensors: dict[Ref, str] = {}
-        self.places = layer_places(model, place)
+        self.places = common.layers[place] = layer_places(model, place)
         self.owners: dict[str, list[Owner]] = {name: [] for name in model.layers}
         self.shared_names: dict[str, str] = {}
         """Mapping from Keras's name of a layer or model with several calls to its name in the config's `shared`."""
-        self.preferred = {ref: key for key, ref in model.outputs if key is not None} if preferred else {}
+        self.preferred = {ref: key for key, ref in model.outputs if key is not None and not path}
         self.refusals = common.refusals
         self._file = common.file
         self._settings: dict[str, BaseLayer | None] = {}
@@ -101,7 +88,7 @@ class Reading:
         if layer.name not in self._settings:
             spec = with_vocabulary(layer, self.places[layer.name], self._file)
             if layer.class_name in TEXT_LOOKUPS:
-                self.refusals.add(f"{layer.name} ({layer.class_name}) takes texts inside the model", ONLY_AT_INPUTS)
+                self.refusals.add(f"{layer.name} ({layer.class_name}) takes texts inside the model", AT_INPUTS)
                 self._settings[layer.name] = None
                 return None
             if layer.class_name in IN_TRAINING:
@@ -116,3 +103,66 @@ def layer_places(model: KerasModel, above: str) -> dict[str, str]:
     layers = [layer for layer in model.layers.values() if not layer.is_operation]
     groups = numbered_groups(layer.class_name for layer in layers)
     return {layer.name: f"{above}/layers/{name}".lstrip("/") for layer, name in zip(layers, groups, strict=True)}
+
+
+def read_call(cls: type[BaseLayer], layer: KerasLayer, call: Call, reading: Reading) -> dict[str, Any]:
+    """Convert the arguments of a Keras layer's call to the keys of a node; unsupported arguments are recorded as not
+    importable."""
+    names, refusals, supported = reading.names, reading.refusals, call_arguments(cls)
+    kwargs, order = dict(call.kwargs), TENSORS_BY_NAME.get(cls.component_name, ("inputs",))
+    by_name = names([kwargs.pop(key) for key in order if any(refs(kwargs.get(key)))])
+    keys = _positions(cls, order)
+    for key, value in zip(keys, call.args[1:], strict=False):
+        kwargs.setdefault(key, value)
+    further = call.args[1 + len(keys) :]
+    inputs = [*(names(call.args[:1]) or by_name), *names(further)]
+    arguments = _by_name(cls, layer, kwargs, reading)
+    if cls.call_form == "several":
+        inputs = [*names(call.args[:1]), *names(further), *by_name]
+    elif "initial_state" in supported and inputs[1:]:
+        arguments["initial_state"], inputs = inputs[1:], inputs[:1]
+    elif inputs[1:]:
+        refusals.add(f"{layer.name}: {cls.component_name} takes one input, got {len(inputs)}")
+    for value in further:
+        if value is not None and not any(refs(value)):
+            refusals.add(f"{layer.name}: it is called with {show(value)}, which is not supported")
+    return {"inputs": inputs, **arguments}
+
+
+def _by_name(cls: type[BaseLayer], layer: KerasLayer, kwargs: dict[str, Any], reading: Reading) -> dict[str, Any]:
+    """Convert those arguments of a Keras layer's call that a node has by name."""
+    arguments: dict[str, Any] = {}
+    if kwargs.pop("training", None) is True and not reading.keras_3:
+        arguments["training"] = True  # Keras 3 writes it, too, but runs layers in the model's mode
+    for key, value in kwargs.items():
+        argument = _argument(value, reading.names(value), call_arguments(cls).get(key))
+        if argument is not None:
+            arguments[key] = argument
+        elif value is not None and value is not False:
+            refused = f"{cls.component_name} is called with '{key}', which is not supported"
+            reading.refusals.add(f"{layer.name}: {refused}")
+    return arguments
+
+
+def _positions(cls: type[BaseLayer], order: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the positional arguments, except the first, of a Keras layer's `call`; () if they are
+    tensors."""
+    if "mask" not in call_arguments(cls) or order[1:]:
+        return ()
+    if "initial_state" in cls.call_arguments:
+        return ("initial_state", "mask", "training")
+    return ("training", "mask") if cls in (BatchNormalization, TimeDistributed) else ("mask",)
+
+
+def _argument(value: Any, tensors: list[str], argument: CallArgument | None) -> Any:
+    """Convert an argument of a Keras layer's call to its value in a config; return None if the argument is not
+    supported."""
+    match argument.kind if argument is not None else "":
+        case "bool" if isinstance(value, bool):
+            return value
+        case "tensor" if len(tensors) == 1:
+            return tensors[0]
+        case "tensors" if tensors and not (isinstance(value, list) and None in value[: len(tensors)]):
+            return tensors
+        case _:
+            return None

@@ -1,26 +1,26 @@
-"""Text inputs of a Keras model: the lookup of each becomes a transform of the data, and its output a model input."""
+"""Lookups in Keras files: their vocabularies, which a `.keras` file holds as files beside the weights; and text inputs,
+whose lookups become transforms of the data, with their outputs as inputs of the model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from kerascli.data.base import TRANSFORMS, Field, Transform
-from kerascli.foundation.errors import safe_text
+from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.foundation.shapes import Shape
 from kerascli.interop.keras.graph import Call, Ref, refs, with_refs
-from kerascli.interop.keras.objects import Refusals, component
-from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, used_inputs, with_inputs
+from kerascli.interop.keras.objects import Refusals, component, short_number
+from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, used_inputs
 from kerascli.interop.keras_import.model_file import ModelFile
-from kerascli.interop.keras_import.vocabularies import TEXT_LOOKUPS, with_vocabulary
 
+_MAX_ENTRIES = 50_000
+"""Limit of the vocabulary of a layer, which a config lists."""
+TEXT_LOOKUPS = frozenset({"StringLookup", "TextVectorization"})
 _TRANSFORMS = frozenset({*TEXT_LOOKUPS, "Hashing"})
-ONLY_AT_INPUTS = (
-    "texts can be looked up at an input of the whole model only, by StringLookup, TextVectorization, Hashing"
-)
+AT_INPUTS = "texts can be looked up at an input of the whole model only, by StringLookup, TextVectorization, Hashing"
 
 
-@dataclass(frozen=True, slots=True)
-class TextInput:
+class TextInput(NamedTuple):
     """Text input of a Keras file: the column of texts, and the transform that the model's input is made by."""
 
     column: str
@@ -39,63 +39,57 @@ def with_text_inputs(
 
     A text that several layers look up becomes several inputs. What cannot be done is added to `refusals`.
     """
-    inputs: list[tuple[str | None, Ref]] = []
-    texts: list[TextInput | None] = []
+    inputs: list[tuple[str | None, Ref, TextInput | None]] = []
     moved: dict[Ref, Ref] = {}
     layers = dict(model.layers)
     for key, ref in model.inputs:
         if layers[ref.layer].config.get("dtype") != "string":
-            inputs.append((key, ref))
-            texts.append(None)
+            inputs.append((key, ref, None))
             continue
-        uses = [
-            (layer, number, call)
-            for layer in model.layers.values()
-            for number, call in enumerate(layer.calls)
-            if ref in refs(call)
-        ]
+        uses = [(layer, number, call) for layer, number, call in model.numbered_calls if ref in refs(call)]
         for layer, number, call in uses:
-            text = _text_input(layers[ref.layer], key or ref.layer, layer, call, places, file, refusals)
+            spec = with_vocabulary(layer, places[layer.name], file)
+            text = _text_input(layers[ref.layer], key or ref.layer, layer, call, spec, refusals)
             if text is None:
                 continue
             source = f"{ref.layer}\n{layer.name}\n{number}"  # no layer of a file has such a name
-            layers[source] = _input_of(source, text)
+            dtype = "int64" if getattr(text.transform, "output_mode", "int") == "int" else "float32"
+            config = {"batch_shape": [None, *text.field.shape], "dtype": dtype, "name": source}
+            layers[source] = KerasLayer(source, {"class_name": "InputLayer", "config": config})
             moved[Ref(layer.name, number)] = Ref(source)
-            inputs.append((text.column if len(uses) == 1 else f"{text.column}_{layer.name}", Ref(source)))
-            texts.append(text)
+            column = text.column if len(uses) == 1 else f"{text.column}_{layer.name}"
+            inputs.append((column, Ref(source), text))
     if not moved:
-        return model, texts
+        return model, [None] * len(inputs)
 
     def change(ref: Ref) -> Ref:
         return moved.get(ref, ref)
 
     changed = {name: replace(layer, calls=with_refs(layer.calls, change)) for name, layer in layers.items()}
-    made = replace(model, layers=changed, inputs=inputs, outputs=with_refs(model.outputs, change))
+    tensors = [(key, ref) for key, ref, _ in inputs]
+    made = model._replace(layers=changed, inputs=tensors, outputs=with_refs(model.outputs, change))
     kept = used_inputs(made)
-    return with_inputs(made, kept), [texts[index] for index in kept]
+    return made.with_inputs(kept), [inputs[index][2] for index in kept]
 
 
 def _text_input(
-    source: KerasLayer,
-    column: str,
-    layer: KerasLayer,
-    call: Call,
-    places: Mapping[str, str],
-    file: ModelFile,
-    refusals: Refusals,
+    source: KerasLayer, column: str, layer: KerasLayer, call: Call, spec: Mapping[str, Any], refusals: Refusals
 ) -> TextInput | None:
-    """Return the text input that a call of a layer on an input layer makes; None if it cannot be imported."""
+    """Return the text input that a call of a layer on an input layer makes; None if it cannot be imported.
+
+    `spec` is the layer's serialized form with its vocabulary.
+    """
     where = f"{layer.name} ({layer.class_name})"
     config, shape = layer.config, source.config.get("batch_shape")
     if layer.class_name not in _TRANSFORMS or len(list(refs(call))) > 1 or not isinstance(shape, list):
-        refusals.add(f"{where} takes the texts of the input '{column}'", ONLY_AT_INPUTS)
+        refusals.add(f"{where} takes the texts of the input '{column}'", AT_INPUTS)
         return None
     is_sequence = config.get("output_mode") == "int" and config.get("output_sequence_length") is None
     if layer.class_name == "TextVectorization" and is_sequence:
         hint = "set output_sequence_length, and save the model again"
         refusals.add(f"{where} makes sequences as long as the longest text of each batch", hint)
         return None
-    transform = component(TRANSFORMS, with_vocabulary(layer, places[layer.name], file), where, refusals)
+    transform = component(TRANSFORMS, spec, where, refusals)
     if not isinstance(transform, Transform):
         return None
     try:
@@ -106,7 +100,39 @@ def _text_input(
     return TextInput(column, tuple(shape[1:]), transform, field)
 
 
-def _input_of(name: str, text: TextInput) -> KerasLayer:
-    dtype = "int64" if getattr(text.transform, "output_mode", "int") == "int" else "float32"
-    config: dict[str, Any] = {"batch_shape": [None, *text.field.shape], "dtype": dtype, "name": name}
-    return KerasLayer(name, {"class_name": "InputLayer", "config": config})
+def with_vocabulary(layer: KerasLayer, place: str, file: ModelFile) -> Mapping[str, Any]:
+    """Return a layer's serialized form, that of a lookup with the vocabulary in its config. Raises FileRefused.
+
+    `place` is the layer's place in a `.keras` file: `layers/integer_lookup`.
+    """
+    config = layer.config
+    if layer.class_name not in {"IntegerLookup", *TEXT_LOOKUPS} or config.get("vocabulary") is not None:
+        return layer.spec
+    where = f"{safe_text(layer.name)} ({layer.class_name})"
+    if place not in file.vocabularies:
+        hint = "import a .keras file that was saved after adapt(): other files have no vocabularies"
+        raise FileRefused(f"the vocabulary of {where} is not in the file", hint=hint)
+    try:
+        entries: list[Any] = file.vocabularies[place].decode().splitlines()
+        while entries and not entries[-1]:  # as Keras reads it
+            entries.pop()
+        if layer.class_name == "IntegerLookup":
+            entries = [int(entry) for entry in entries]
+    except ValueError as error:
+        raise FileRefused(f"the vocabulary of {where} is damaged: {safe_text(str(error), 120)}") from None
+    if layer.class_name == "IntegerLookup" and len(entries) > _MAX_ENTRIES:
+        text = f"the vocabulary of {where} has {len(entries):,} entries; the limit is {_MAX_ENTRIES:,}"
+        raise FileRefused(text, hint="hash the integers instead: Hashing")
+    learned: dict[str, Any] = {"vocabulary": entries}
+    if config.get("output_mode") == "tf_idf" and config.get("idf_weights") is None:
+        learned = _with_weights(entries, config, f"{place}/vars/idf_weights", file)
+    return {**layer.spec, "config": {**config, **learned}}
+
+
+def _with_weights(entries: list[Any], config: Mapping[str, Any], path: str, file: ModelFile) -> dict[str, Any]:
+    """Return the vocabulary without its first tokens, which stand for OOV values, and the IDF weight of each entry."""
+    if file.arrays is None or path not in file.arrays.datasets():
+        raise FileRefused(f"the file has no IDF weights '{safe_text(path)}'")
+    first = config.get("num_oov_indices", 1)
+    weights = file.arrays.array(path).reshape(-1)[first : len(entries)]
+    return {"vocabulary": entries[first:], "idf_weights": short_number(weights.tolist())}

@@ -35,44 +35,30 @@ def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals
 
 
 def _by_output(value: Any, key: str, outputs: Mapping[str, str]) -> Any:
-    """Convert Keras's lists of losses or metrics to the form in a config: metrics by output, a single loss without a
-    list."""
-    if key == "loss" and isinstance(value, dict) and not is_object(value):
-        return {name: _alone(item) for name, item in value.items()}
-    if key == "loss_weights" or not isinstance(value, list):
+    """Convert Keras's lists of metrics to the form in a config: one list, or lists by output."""
+    if key.startswith("loss") or not isinstance(value, list):
         return value
-    if key == "loss":
-        return _alone([_alone(item) for item in value])
-    return _metrics(value, outputs)
-
-
-def _metrics(value: list[Any], outputs: Mapping[str, str]) -> Any:
     if len(outputs) == 1:
-        nested = [item if isinstance(item, list) else [item] for item in value]
-        return [each for items in nested for each in items]
+        return [each for item in value for each in (item if isinstance(item, list) else [item])]
     if len(outputs) == len(value):
         return {name: item for name, item in zip(outputs, value, strict=True) if item not in (None, [])}
     return value
 
 
-def _alone(value: Any) -> Any:
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
-
-
 def _losses_or_metrics(value: Any, key: str, outputs: Mapping[str, str], refusals: Refusals) -> Any:
-    """Convert Keras's losses or metrics (names, objects, lists or mappings by output) to their form in a config."""
-    registry = LOSSES if key == "loss" else METRICS
+    """Convert Keras's losses or metrics (names, objects, lists or mappings by output) to their form in a config, a
+    single loss without a list."""
     if isinstance(value, list):
-        return [_losses_or_metrics(item, key, outputs, refusals) for item in value]
+        items = [_losses_or_metrics(item, key, outputs, refusals) for item in value]
+        return items[0] if key == "loss" and len(items) == 1 else items
+    if not isinstance(value, dict):
+        return value
     if not is_object(value):
-        if not isinstance(value, dict):
-            return value
-        return {
-            outputs.get(name, name): _losses_or_metrics(item, key, outputs, refusals) for name, item in value.items()
-        }
+        items = {name: _losses_or_metrics(item, key, outputs, refusals) for name, item in value.items()}
+        return {outputs.get(name, name): item for name, item in items.items()}
     if value["class_name"] == "function" and isinstance(value["config"], str):
         value = {"class_name": value["config"], "config": {}}
-    made = component(registry, around_function(value), key, refusals, LOSS)
+    made = component(LOSSES if key == "loss" else METRICS, around_function(value), key, refusals, LOSS)
     return None if made is None else written(made)
 
 

@@ -4,8 +4,7 @@ Statistics that a layer adapted to data, which Keras stores as weights, become a
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,8 @@ import torch
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.objects import short_number
-from kerascli.interop.keras.places import keras_2_order, weights_by_path
+from kerascli.interop.keras.places import Owner, weights_by_group, weights_by_layer
 from kerascli.interop.keras_import.model_file import ModelFile
-from kerascli.interop.keras_import.reading import Owner, Reading
 from kerascli.layers.base import BaseLayer
 from kerascli.model.runtime.weights import Weight, finite_as
 
@@ -34,20 +32,20 @@ def read_weights(file: Hdf5, weights: Sequence[Weight], owners: Sequence[Owner],
     `legacy` is the group in Keras 2's layout (`model_weights`, or '' in a weights file); None for Keras 3's layout.
     Raises FileRefused.
     """
-    own: defaultdict[str, list[Weight]] = defaultdict(list)
-    for weight in weights:
-        parts = weight.name.split("/")
-        for count in range(1, len(parts)):
-            own["/".join(parts[:count])].append(weight)
+    pairs: Pairs = []
     if legacy is not None:
-        tops: dict[str, list[Weight]] = {}
-        for owner in owners:
-            tops.setdefault(owner.path[0], []).extend(own[owner.prefix])
-        return [pair for top, of_top in tops.items() for pair in _of_group(file, f"{legacy}/{top}".strip("/"), of_top)]
-    groups = variables(file)
-    pairs = [pair for owner in owners for pair in _of_owner(owner, own[owner.prefix], groups)]
+        for name, own in weights_by_layer(owners, weights):
+            pairs += _of_layer(file, f"{legacy}/{name}".strip("/"), own)
+        return pairs
+    groups, own_groups = variables(file), set[str]()
+    for group, own in weights_by_group(owners, weights):
+        paths = groups.get(group, {})
+        if sorted(paths) != list(range(len(own))):
+            raise _mismatch(own, group, len(paths), None if paths else "was the model built before it was saved?")
+        pairs += [(weight, paths[number]) for number, weight in enumerate(own)]
+        own_groups.add(group)
     by_place = {owner.place: owner for owner in owners}
-    for group in groups:
+    for group in groups.keys() - own_groups:
         parts = group.split("/")
         above = (by_place.get("/".join(parts[:count])) for count in range(1, len(parts) + 1))
         if (owner := next(filter(None, above), None)) is not None:
@@ -69,32 +67,27 @@ def variables(file: Hdf5) -> dict[str, dict[int, str]]:
     return groups
 
 
-def layer_groups(file: ModelFile) -> dict[str, set[str]]:
-    """Return the layers that have weights in a Keras file, by the place of the model that they are in.
+def refuse_other_layers(file: ModelFile, layers: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise FileRefused if layers of the file's weights are not in its model, whether the model uses them or not.
 
-    Layers and models are HDF5 groups in Keras 3's layout, and '' is the whole model. Keras 2's layout has the names of
-    the whole model's layers only.
+    `layers` are those of each model in the file: HDF5 group by name, by the HDF5 group of the model, '' for the whole
+    one. Keras 2's layout has the names of the whole model's layers only.
     """
     if file.arrays is None:
-        return {}
+        return
+    more: set[str] = set()
     if file.legacy is not None:
-        return {"": set(file.arrays.texts(file.legacy, "layer_names"))}
-    groups: dict[str, set[str]] = {}
-    for path in file.arrays.datasets():
+        names = set(file.arrays.texts(file.legacy, "layer_names")) - layers[""].keys()
+        more = {name for name in names if file.arrays.texts(f"{file.legacy}/{name}", "weight_names")}
+    for path in file.arrays.datasets() if file.legacy is None else ():
         parts = path.split("/")
         for number in [number for number, part in enumerate(parts[:-1]) if part == "layers"]:
-            groups.setdefault("/".join(parts[:number]), set()).add("/".join(parts[: number + 2]))
-    return groups
-
-
-def refuse_other_layers(groups: Set[str], reading: Reading, file: ModelFile) -> None:
-    """Raise FileRefused if layers of the file's weights are not in its model, whether the model uses them or not."""
-    expected = reading.places.values() if file.legacy is None else reading.model.layers
-    more = sorted(groups - set(expected))
-    if file.legacy is not None and file.arrays is not None:
-        more = [name for name in more if file.arrays.texts(f"{file.legacy}/{name}", "weight_names")]
+            model, layer = "/".join(parts[:number]), "/".join(parts[: number + 2])
+            if model in layers and layer not in layers[model].values():
+                more.add(layer)
     if more:
-        raise FileRefused(f"'{file.name}' has weights of a layer that its model does not have: '{safe_text(more[0])}'")
+        text = f"'{file.name}' has weights of a layer that its model does not have: '{safe_text(min(more))}'"
+        raise FileRefused(text)
 
 
 def check_shapes(file: Hdf5, pairs: Pairs) -> None:
@@ -119,29 +112,10 @@ def tensors(file: Hdf5, pairs: Pairs) -> Iterator[tuple[Weight, torch.Tensor]]:
         yield weight, torch.from_numpy(array)
 
 
-def _of_owner(owner: Owner, weights: Sequence[Weight], groups: dict[str, dict[int, str]]) -> Pairs:
-    """Pair a layer's weights with arrays of a file in Keras 3's layout, whose groups are removed from `groups`."""
-    pairs: Pairs = []
-    for place, ordered in weights_by_path(owner.layer, owner.prefix, weights).items():
-        paths = groups.pop(f"{owner.place}/{place}".rstrip("/"), {})
-        if sorted(paths) != list(range(len(ordered))):
-            where = safe_text("/".join(owner.path))
-            text = f"layer '{where}' has {len(ordered)} weights, but {len(paths)} in the file"
-            raise FileRefused(text, hint=None if paths else "was the model built before it was saved?")
-        pairs += [(weight, paths[number]) for number, weight in enumerate(ordered)]
-    return pairs
-
-
-def _of_group(file: Hdf5, group: str, weights: Sequence[Weight]) -> Pairs:
-    """Pair a layer's weights with arrays of a file in Keras 2's layout."""
-    if not weights:
-        return []
-    paths = listed(file, group)
-    if len(paths) != len(weights):
-        hint = "a part of it may lead to no output: save the model as .keras, which stores weights by layer"
-        text = f"'{safe_text(group)}' has {len(weights)} weights, but {len(paths)} in the file"
-        raise FileRefused(text, hint=hint if len(paths) > len(weights) else None)
-    return in_keras_2_order(weights, paths)
+def _mismatch(weights: Sequence[Weight], group: str, count: int, hint: str | None) -> FileRefused:
+    own = weights[0].name.rpartition("/")[0]
+    text = f"layer '{own}' has {len(weights)} weights, but '{safe_text(group)}' in the file has {count}"
+    return FileRefused(text, hint=hint)
 
 
 def listed(file: Hdf5, group: str) -> list[str]:
@@ -154,9 +128,13 @@ def listed(file: Hdf5, group: str) -> list[str]:
     return paths
 
 
-def in_keras_2_order(weights: Sequence[Weight], paths: Sequence[str]) -> Pairs:
-    """Pair a layer's weights with as many arrays of a file in Keras 2's layout. Raises FileRefused if names differ."""
-    pairs = list(zip(keras_2_order(weights), paths, strict=True))
+def _of_layer(file: Hdf5, group: str, weights: Sequence[Weight]) -> Pairs:
+    """Pair a layer's weights, in Keras 2's order, with arrays of a file in Keras 2's layout. Raises FileRefused."""
+    paths = listed(file, group) if weights else []
+    if len(paths) != len(weights):
+        hint = "a part of it may lead to no output: save the model as .keras, which stores weights by layer"
+        raise _mismatch(weights, group, len(paths), hint if len(paths) > len(weights) else None)
+    pairs = list(zip(weights, paths, strict=True))
     for weight, path in pairs:
         name, old = path.rpartition("/")[2].partition(":")[0], _KERAS_1.get(weight.spec.name, weight.spec.name)
         named = name == weight.spec.name or re.fullmatch(rf"\w+_{old}(_\d+)?", name) is not None
@@ -168,27 +146,20 @@ def in_keras_2_order(weights: Sequence[Weight], paths: Sequence[str]) -> Pairs:
 
 def with_statistics(owner: Owner, model: ModelFile) -> BaseLayer:
     """Return a layer with the mean and variance that the Keras file stores for it as weights. Raises FileRefused."""
-    file, legacy = model.arrays, model.legacy
+    file, where = model.arrays, safe_text("/".join(owner.path))
     if file is None:
-        text = f"the mean of '{safe_text('/'.join(owner.path))}', adapted to data, is not in the file"
+        text = f"the mean of '{where}', adapted to data, is not in the file"
         raise FileRefused(text, hint="import the .keras or .h5 file with the weights")
-    where = safe_text("/".join(owner.path))
     statistics: dict[str, Any] = {}
     for number, name in enumerate(("mean", "variance")):
-        path = (
-            f"{owner.place}/vars/{number}" if legacy is None else _named(file, f"{legacy}/{owner.path[0]}", owner, name)
-        )
+        path = f"{owner.place}/vars/{number}"
+        if model.legacy is not None:
+            paths = listed(file, f"{model.legacy}/{owner.path[0]}")
+            ends = [path for path in paths if path.partition(":")[0].split("/")[-2:] == [owner.path[-1], name]]
+            path = next(iter(ends), "")
         if path not in file.datasets():
             raise FileRefused(f"the file has no {name} of '{where}'")
         values = file.array(path)
         finite_as(torch.from_numpy(values.astype(np.float64)), torch.float32, f"the {name} of '{where}'")
         statistics[name] = short_number(values.tolist())
     return type(owner.layer).model_validate({**dict(owner.layer), **statistics})
-
-
-def _named(file: Hdf5, group: str, owner: Owner, name: str) -> str:
-    """Return the HDF5 path of a layer's weight named `name` in a file of Keras 2's layout."""
-    names = file.texts(group, "weight_names")
-    ends = [each.partition(":")[0].split("/")[-2:] for each in names]
-    place = [owner.path[-1], name]
-    return f"{group}/{names[ends.index(place)] if place in ends else name}"

@@ -5,12 +5,15 @@ A chain such as `a + b - c` does not count as deep, however long: trees are trav
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from kerascli.foundation.errors import safe_text
 from kerascli.language.expressions import tree as syntax
 from kerascli.language.expressions.suggestions import CHARACTERS, WORDS
 from kerascli.language.expressions.tree import ExpressionError, Node
+
+T = TypeVar("T")
 
 MAX_BRACKETS = 50
 MAX_DEPTH = 150
@@ -41,8 +44,7 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """Token of an expression's text; its kind is `number`, `text`, `name`, `operator` or `end`."""
 
     kind: str
@@ -63,7 +65,7 @@ class Token:
 def parse(text: str) -> Node:
     """Parse the text of an expression to a syntax tree. Raises ExpressionError."""
     parser = _Parser(tokenize(text))
-    tree = parser.expression(0)
+    tree = parser.expression()
     if parser.token.kind != "end":
         raise parser.unexpected("an operator")
     return tree
@@ -80,7 +82,7 @@ class _Parser:
     def token(self) -> Token:
         return self._tokens[self._position]
 
-    def expression(self, binding: int) -> Node:
+    def expression(self, binding: int = 0) -> Node:
         """Parse an operand and the following operators with a precedence above `binding`; return the syntax tree."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
@@ -93,18 +95,6 @@ class _Parser:
 
     def _too_deep(self, what: str) -> ExpressionError:
         return self.token.error(f"more than {what} nested; split the expression into named parts")
-
-    def _open(self) -> None:
-        """Count an opening bracket. Raises ExpressionError if the expression's brackets nest too deeply."""
-        self._brackets += 1
-        if self._brackets > MAX_BRACKETS:
-            raise self._too_deep(f"{MAX_BRACKETS} brackets")
-
-    def _close(self, text: str) -> None:
-        if self.token.text != text:
-            raise self.unexpected(f"'{text}'")
-        self._next()
-        self._brackets -= 1
 
     def unexpected(self, expected: str) -> ExpressionError:
         before, here, after = ("", *(token.text for token in self._tokens), "")[self._position : self._position + 3]
@@ -134,29 +124,35 @@ class _Parser:
             return syntax.Unary(token.column, token.length, token.text, self.expression(_SIGN))
         if token.text == "(":
             return self._group(token)
-        items, _ = self._items("]")
+        items, _ = self._items("]", self.expression)
         return syntax.Items(token.column, token.length, items, is_tuple=False)
 
     def _group(self, opening: Token) -> Node:
         """Parse `(a)`, or a tuple `(a, b)` or `()`, whose opening bracket has been read; return its syntax node."""
-        items, has_comma = self._items(")")
-        if len(items) == 1 and not has_comma:
+        items, ends_in_comma = self._items(")", self.expression)
+        if len(items) == 1 and not ends_in_comma:
             return items[0]
         return syntax.Items(opening.column, opening.length, items, is_tuple=True)
 
-    def _items(self, closing: str) -> tuple[tuple[Node, ...], bool]:
-        """Parse comma-separated values up to a closing bracket; return their nodes, and True if there was a comma."""
-        items: list[Node] = []
-        has_comma = False
-        self._open()
+    def _items(self, closing: str, item: Callable[[], T]) -> tuple[tuple[T, ...], bool]:
+        """Parse comma-separated items up to a closing bracket by `item`; return them, and True if they end in a
+        comma."""
+        items: list[T] = []
+        ends_in_comma = False
+        self._brackets += 1
+        if self._brackets > MAX_BRACKETS:
+            raise self._too_deep(f"{MAX_BRACKETS} brackets")
         while self.token.text != closing:
-            items.append(self.expression(0))
-            if self.token.text != ",":
+            items.append(item())
+            ends_in_comma = self.token.text == ","
+            if not ends_in_comma:
                 break
-            has_comma = True
             self._next()
-        self._close(closing)
-        return tuple(items), has_comma
+        if self.token.text != closing:
+            raise self.unexpected(f"'{closing}'")
+        self._next()
+        self._brackets -= 1
+        return tuple(items), ends_in_comma
 
     # what follows an operand
 
@@ -172,7 +168,7 @@ class _Parser:
             if self.token.text != "else":
                 raise self.unexpected("'else'")
             self._next()
-            return syntax.Conditional(token.column, token.length, left, test, self.expression(0))
+            return syntax.Conditional(token.column, token.length, left, test, self.expression())
         if _BINDING[operator] == _COMPARISON:
             return self._comparison(left, token)
         # a power is right-associative, and its right side can have a sign
@@ -189,41 +185,31 @@ class _Parser:
     def _call(self, function: Node, opening: Token) -> syntax.Call:
         if not isinstance(function, syntax.Name):
             raise opening.error("only a function can be called, by its name")
-        self._open()
         arguments: list[Node] = []
         keywords: dict[str, syntax.Keyword] = {}
-        while self.token.text != ")":
+
+        def argument() -> None:
             following = self._tokens[self._position + 1] if self.token.kind == "name" else self.token
             if following.text == "=":
                 name = self._next()
                 if name.text in keywords or "." in name.text:
-                    raise name.error(
-                        f"the argument '{name.text}' is given twice" if name.text in keywords else "invalid name"
-                    )
+                    twice = f"the argument '{name.text}' is given twice"
+                    raise name.error(twice if name.text in keywords else "invalid name")
                 self._next()
-                keywords[name.text] = syntax.Keyword(name.column, name.length, name.text, self.expression(0))
+                keywords[name.text] = syntax.Keyword(name.column, name.length, name.text, self.expression())
             elif keywords:
                 raise self.token.error("an argument without a name cannot follow one with a name")
             else:
-                arguments.append(self.expression(0))
-            if self.token.text != ",":
-                break
-            self._next()
-        self._close(")")
+                arguments.append(self.expression())
+
+        self._items(")", argument)
         return syntax.Call(function.column, function.length, function.name, tuple(arguments), tuple(keywords.values()))
 
     def _index(self, value: Node, opening: Token) -> syntax.Index:
-        self._open()
-        items: list[Node] = []
-        while self.token.text != "]":
-            items.append(self._index_item())
-            if self.token.text != ",":
-                break
-            self._next()
-        if not items:
+        if self.token.text == "]":
             raise self.unexpected("an index")
-        self._close("]")
-        return syntax.Index(opening.column, opening.length, value, tuple(items))
+        items, _ = self._items("]", self._index_item)
+        return syntax.Index(opening.column, opening.length, value, items)
 
     def _index_item(self) -> Node:
         first = self.token
@@ -232,10 +218,10 @@ class _Parser:
             return syntax.Everything(first.column, first.length)
         parts: list[Node | None] = [None]
         if self.token.text != ":":
-            parts[0] = self.expression(0)
+            parts[0] = self.expression()
         while self.token.text == ":" and len(parts) < 3:
             self._next()
-            parts.append(None if self.token.text in {":", ",", "]"} else self.expression(0))
+            parts.append(None if self.token.text in {":", ",", "]"} else self.expression())
         if len(parts) == 1 and parts[0] is not None:
             return parts[0]
         start, stop, step = (*parts, None, None)[:3]

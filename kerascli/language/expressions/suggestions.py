@@ -28,11 +28,11 @@ _ATTRIBUTES: Mapping[str, str] = {
     "shape": "shape({})", "ndim": "ndim({})", "size": "size({})", "dtype": "dtype({})", "T": "transpose({})",
     "mT": "swapaxes({}, -1, -2)", "real": "real({})", "imag": "imag({})",
 }  # fmt: skip
-_DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloat16", "float32", "float64")
+DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloat16", "float32", "float64")
 _NAMES: Mapping[str, str] = {
     **dict.fromkeys(("inf", "nan"), "only finite numbers are supported; -1e9 masks a value in a softmax"),
     **dict.fromkeys(("TRUE", "FALSE"), "write true or false"),
-    **{name: f"a dtype is written as a text: '{name}'" for name in _DTYPES},
+    **{name: f"a dtype is written as a text: '{name}'" for name in DTYPES},
 }
 
 

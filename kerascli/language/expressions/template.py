@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.errors import show
 from kerascli.language.expressions.numbers import Value, evaluate
@@ -16,8 +15,7 @@ _FACT = re.compile(r"(inputs|targets)(\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
 the text `.keras`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """Reference in a string: its expression's syntax tree and column (from 1), and its start and end in the string."""
 
     tree: Node

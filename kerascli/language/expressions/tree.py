@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, dataclass_transform
 
 
 class ExpressionError(ValueError):
@@ -31,36 +31,38 @@ class UnknownName(ExpressionError):
         return UnknownName(self.name, self.meant, self.column + columns, self.length)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass_transform(frozen_default=True)
+@dataclass(frozen=True)
 class Node:
+    """Node of a syntax tree; subclasses are frozen dataclasses, too."""
+
     column: int
     length: int
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True)(cls)
 
     def error(self, text: str) -> ExpressionError:
         """Return the error `text` at the node's position."""
         return ExpressionError(text, self.column, self.length)
 
 
-@dataclass(frozen=True, slots=True)
 class Literal(Node):
     """A literal: a number, a quoted string, true, false or none."""
 
     value: int | float | str | bool | None
 
 
-@dataclass(frozen=True, slots=True)
 class Everything(Node):
     """An ellipsis `...` in an index: all axes that are not indexed."""
 
 
-@dataclass(frozen=True, slots=True)
 class Name(Node):
     """A name, dots included: `z`, `a.features`, `targets.y.num_classes`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
 class Unary(Node):
     """A unary operation: `-x`, `+x` or `not x`."""
 
@@ -68,7 +70,6 @@ class Unary(Node):
     operand: Node
 
 
-@dataclass(frozen=True, slots=True)
 class Binary(Node):
     """A binary operation, `+ - * / // % ** @`, `and` or `or`; column and length are the operator's."""
 
@@ -77,7 +78,6 @@ class Binary(Node):
     right: Node
 
 
-@dataclass(frozen=True, slots=True)
 class Comparison(Node):
     """A chained comparison `a < b <= c`: each neighbouring pair must hold."""
 
@@ -85,7 +85,6 @@ class Comparison(Node):
     operands: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Conditional(Node):
     """A conditional expression `then if test else otherwise`."""
 
@@ -94,7 +93,6 @@ class Conditional(Node):
     otherwise: Node
 
 
-@dataclass(frozen=True, slots=True)
 class Keyword(Node):
     """A keyword argument `name=value` of a call; column and length are the name's."""
 
@@ -102,7 +100,6 @@ class Keyword(Node):
     value: Node
 
 
-@dataclass(frozen=True, slots=True)
 class Call(Node):
     """A call `function(arguments, keyword=...)`; column and length are the function name's."""
 
@@ -116,7 +113,6 @@ class Call(Node):
         return {keyword.name: keyword.value for keyword in self.keywords}
 
 
-@dataclass(frozen=True, slots=True)
 class Index(Node):
     """An index expression `value[items]`; an item is a node or a `Slice`."""
 
@@ -124,14 +120,12 @@ class Index(Node):
     items: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Slice(Node):
     start: Node | None
     stop: Node | None
     step: Node | None
 
 
-@dataclass(frozen=True, slots=True)
 class Items(Node):
     """A list `[a, b]` or tuple `(a, b)`."""
 

@@ -33,10 +33,7 @@ def check_gradients(node: Node, nodes: Sequence[Node], specs: Mapping[str, Tenso
         for each in nodes:
             if dependent.intersection(each.used_names()):
                 dependent.update(each.outputs)
-        problem = None
-        if specs[at].is_integer:
-            problem = f"cannot take a gradient at '{at}', which has integers"
-        elif dependent.isdisjoint(of):
-            problem = f"takes the gradient of what does not depend on '{at}'"
-        if problem is not None:
+        if specs[at].is_integer or dependent.isdisjoint(of):
+            of_integers = f"cannot take a gradient at '{at}', which has integers"
+            problem = of_integers if specs[at].is_integer else f"takes the gradient of what does not depend on '{at}'"
             raise ShapeMismatch(problem, argument="value", span=(call.column, call.length))

@@ -5,11 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.foundation.shapes import DataFormat, Fraction, Seed
+from kerascli.foundation.shapes import Fraction
 from kerascli.preprocessing.images.base import (
     Factor,
     FactorOperation,
     ImageOperation,
+    Ranged,
     SignedFactor,
     Span,
     ValueRange,
@@ -143,7 +144,7 @@ class RandomHue(FactorOperation):
 
 
 @operation({"brightness_factor": 0.2, "contrast_factor": 0.2, "saturation_factor": [0.4, 0.6], "hue_factor": 0.1})
-class RandomColorJitter(ImageOperation):
+class RandomColorJitter(Ranged):
     """Changes brightness, contrast, saturation and hue of images at random in training, in this order.
 
     Input and output: (N, H, W, 3).
@@ -151,8 +152,6 @@ class RandomColorJitter(ImageOperation):
 
     channels = (3,)
 
-    value_range: ValueRange = (0, 255)
-    """Minimum and maximum of the pixel values."""
     brightness_factor: SignedFactor | None = None
     """Factor of random_brightness; null: brightness stays as it is."""
     contrast_factor: Factor | None = None
@@ -161,8 +160,6 @@ class RandomColorJitter(ImageOperation):
     """Factor of random_saturation; null: saturation stays as it is."""
     hue_factor: Factor | None = None
     """Factor of random_hue; null: hue stays as it is."""
-    seed: Seed = None
-    data_format: DataFormat = "channels_last"
 
     def parts(self) -> list[ImageOperation]:
         """Return the colour operations to apply to an image, in order."""
@@ -211,8 +208,6 @@ class RandomGrayscale(ImageOperation):
 
     factor: Fraction = 0.5
     """Probability to convert an image."""
-    data_format: DataFormat = "channels_last"
-    seed: Seed = None
 
     def draw(self, x: Tensor) -> Tensor:
         return uniform(x, (0, 1)) < self.factor

@@ -1,20 +1,97 @@
-"""Random elastic transforms, perspectives and erased rectangles."""
+"""Random blur, sharpness, elastic transforms, perspectives and erased rectangles.
+
+Blurs are products with a band matrix along each axis.
+"""
 
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BeforeValidator
+import torch.nn.functional as F
+from pydantic import BeforeValidator, field_validator
 from torch import Tensor
 
 from kerascli.foundation import draws
-from kerascli.foundation.shapes import DataFormat, Fraction, Seed, to_tuple
-from kerascli.preprocessing.images.base import Factor, ImageOperation, ValueRange, operation, span, uniform
-from kerascli.preprocessing.images.filters import blur, gaussian_taps
+from kerascli.foundation.shapes import Fraction, Size2D, to_tuple
+from kerascli.preprocessing.images.base import Factor, FactorOperation, ImageOperation, operation, span, uniform
 from kerascli.preprocessing.resampling import FillMode, Interpolation, pixels, warp
 
 
+def gaussian_taps(sigma: Tensor, radius: int, reach: Tensor | None = None) -> Tensor:
+    """Return Gaussian weights (N, 2 * radius + 1), sum 1, for sigma (N, 1); `reach` (N, 1) limits a sample's radius."""
+    offset = torch.arange(-radius, radius + 1, dtype=sigma.dtype, device=sigma.device)
+    taps = torch.exp(-0.5 * (offset / sigma) ** 2)
+    if reach is not None:
+        taps = taps * (offset.abs() <= reach)
+    return taps / taps.sum(-1, keepdim=True)
+
+
+def blur(x: Tensor, across: Tensor, down: Tensor) -> Tensor:
+    """Convolve images (N, C, H, W) with each sample's weights (N, K) along each axis, padding with zeros."""
+    height, width = x.shape[-2:]
+    return _band(down, height).unsqueeze(1) @ (x @ _band(across, width).unsqueeze(1))
+
+
+def _band(taps: Tensor, size: int) -> Tensor:
+    """Convert a blur's weights (N, K) to band matrices (N, size, size): the weight of pixel i for pixel j."""
+    radius = taps.shape[-1] // 2
+    place = torch.arange(size, device=taps.device)
+    offset = place.unsqueeze(1) - place
+    return taps[:, (offset + radius).clamp(0, 2 * radius)] * (offset.abs() <= radius)
+
+
 @operation({})
-class RandomElasticTransform(ImageOperation):
+class RandomGaussianBlur(FactorOperation):
+    """Blurs some images by a Gaussian in training, with random widths along each axis.
+
+    Input and output: (N, H, W, C).
+    """
+
+    factor: Factor = 1.0
+    """Probability to blur an image, drawn from 0 to this value, or from [lowest, highest]."""
+    kernel_size: Size2D = (3, 3)
+    """Size of the blur's window in pixels: one odd integer, or [height, width]."""
+    sigma: Factor = 1.0
+    """Standard deviation of the Gaussian in pixels, drawn from 0 to this value, or from [lowest, highest]."""
+
+    @field_validator("kernel_size")
+    @classmethod
+    def _odd(cls, size: tuple[int, int]) -> tuple[int, int]:
+        if size[0] % 2 == 0 or size[1] % 2 == 0:
+            raise ValueError(f"must be odd, got {list(size)}")
+        return size
+
+    def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw which images to blur (N, 1, 1, 1), and the standard deviations across and down (N, 2)."""
+        return self.selected(x, self.factor), uniform(x, self.sigma, 2) + 1e-6
+
+    def change(self, x: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
+        selected, sigma = drawn
+        down, across = (size // 2 for size in self.kernel_size)
+        blurred = blur(x, gaussian_taps(sigma[:, :1], across), gaussian_taps(sigma[:, 1:], down))
+        return torch.where(selected, blurred, x).clamp(*self.value_range)
+
+
+@operation({"factor": 0.5})
+class RandomSharpness(FactorOperation):
+    """Sharpens or blurs images in training: factor 0 blurs, 0.5 leaves them as they are, 1 sharpens most.
+
+    Input and output: (N, H, W, C).
+    """
+
+    factor: Factor
+    """Factor drawn from 0 to this value, or from [lowest, highest]: 0 blurs, 0.5 changes nothing, 1 sharpens most."""
+
+    def draw(self, x: Tensor) -> Tensor:
+        return 2 * uniform(x, self.factor)
+
+    def change(self, x: Tensor, drawn: Tensor) -> Tensor:
+        # 3 x 3 window of weights 1/13, with 5/13 in the centre; zeros around the image
+        smooth = (9 * F.avg_pool2d(x, 3, 1, 1) + 4 * x) / 13
+        return (x + (1 - drawn) * (smooth - x)).clamp(*self.value_range)
+
+
+@operation({})
+class RandomElasticTransform(FactorOperation):
     """Distorts some images elastically in training: pixels are displaced by smoothed random noise.
 
     Input and output: (N, H, W, C). Paper: Simard et al., 2003.
@@ -30,10 +107,6 @@ class RandomElasticTransform(ImageOperation):
     """Fill outside of the image: reflection (mirror: without border), wrapped copies, fill_value, or border pixels."""
     fill_value: float = 0.0
     """Value outside of the image with fill_mode constant."""
-    value_range: ValueRange = (0, 255)
-    """Minimum and maximum of the pixel values."""
-    seed: Seed = None
-    data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Draw which images to change (N, 1, 1, 1), the strength (N, 1), and noise across and down (N, 2, H, W)."""
@@ -74,8 +147,6 @@ class RandomPerspective(ImageOperation):
     """Interpolation between pixels."""
     fill_value: float = 0.0
     """Value outside of the image."""
-    seed: Seed = None
-    data_format: DataFormat = "channels_last"
 
     def size(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:
         if height == 1 or width == 1:
@@ -120,7 +191,7 @@ Drawn = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 @operation({})
-class RandomErasing(ImageOperation):
+class RandomErasing(FactorOperation):
     """Fills a random rectangle of some images with noise or a colour in training.
 
     Input and output: (N, H, W, C). Paper: Zhong et al., 2017.
@@ -131,11 +202,8 @@ class RandomErasing(ImageOperation):
     scale: Factor = (0.02, 0.33)
     """Square of the rectangle's relative size, drawn for each side from 0 to this value, or from [lowest, highest]."""
     fill_value: float | Annotated[tuple[float, float, float], BeforeValidator(to_tuple)] | None = None
-    """Fill of the rectangle: a number, one for each of three channels, or null: normal noise."""
-    value_range: ValueRange = (0, 255)
-    """Minimum and maximum of the pixel values; the fill is clipped to it."""
-    seed: Seed = None
-    data_format: DataFormat = "channels_last"
+    """Fill of the rectangle: a number, one for each of three channels, or null: normal noise.
+    It is clipped to value_range."""
 
     def shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         shape = super().shape(shape)

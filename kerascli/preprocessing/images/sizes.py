@@ -7,12 +7,11 @@ import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor
 
-from kerascli.foundation.shapes import DataFormat, PositiveInt, Seed
+from kerascli.foundation.shapes import PositiveInt
 from kerascli.preprocessing.images.base import ImageOperation, operation, uniform
 from kerascli.preprocessing.resampling import resampling_weights
 
 _TORCH_MODES = {"nearest": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic"}
-INTERPOLATIONS = (*_TORCH_MODES, "lanczos3", "lanczos5")
 
 
 class SizedOperation(ImageOperation):
@@ -49,7 +48,6 @@ class Resizing(SizedOperation):
     """Value of the padding with pad_to_aspect_ratio."""
     antialias: bool = False
     """Low-pass filter images that are made smaller, with the interpolation bilinear, bicubic or lanczos."""
-    data_format: DataFormat = "channels_last"
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -109,8 +107,6 @@ class CenterCrop(SizedOperation):
 
     always = True
 
-    data_format: DataFormat = "channels_last"
-
     def change(self, x: Tensor, drawn: None) -> Tensor:
         rows, columns = x.shape[-2:]
         if rows < self.height or columns < self.width:
@@ -126,9 +122,6 @@ class RandomCrop(SizedOperation):
     Input: (N, H, W, C). Output: (N, height, width, C). At inference, and for images that are not larger, the largest
     central part with the right aspect ratio is scaled to that size.
     """
-
-    seed: Seed = None
-    data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the first row (N, 1) and the first column (N, 1) of each image's crop."""

@@ -1,11 +1,9 @@
 """Canvases on which a diagram is drawn, in pixels from the upper left corner of the picture: SVG, or matplotlib's."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kerascli.report.architecture.picture import Point
-from kerascli.report.architecture.text_widths import text_width
+from kerascli.report.architecture.picture import Point, text_width
 from kerascli.report.markup import element
 
 if TYPE_CHECKING:
@@ -23,8 +21,7 @@ Curves = Sequence[Sequence[Point]]
 Dashes = tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(NamedTuple):
     """Style of a box: colors as #rrggbb (no `fill`: only its edge is drawn), and the width of its edge in pixels."""
 
     fill: str | None
@@ -56,14 +53,11 @@ class SvgCanvas:
         fill = "url(#frozen)" if style.hatched else style.fill or "none"
         self._add("rect", style.dashes, fill=fill, stroke=style.edge, stroke_width=style.width, **place)
 
-    def path(self, start: Point, curves: Curves, color: str, dashes: Dashes) -> None:
-        """Draw a line."""
+    def path(self, start: Point, curves: Curves, color: str, dashes: Dashes = (), *, filled: bool = False) -> None:
+        """Draw a line, or fill the area in it."""
         steps = (f"{'C' if len(points) > 1 else 'L'}{' '.join(map(_place, points))}" for points in curves)
-        self._add("path", dashes, d=f"M{_place(start)}{''.join(steps)}", fill="none", stroke=color, stroke_width=_LINE)
-
-    def triangle(self, points: Sequence[Point], color: str) -> None:
-        """Draw the head of an arrow."""
-        self._add("polygon", (), points=" ".join(map(_place, points)), fill=color)
+        look = {"fill": color} if filled else {"fill": "none", "stroke": color, "stroke_width": _LINE}
+        self._add("path", dashes, d=f"M{_place(start)}{''.join(steps)}", **look)
 
     def text(
         self, x: float, y: float, text: str, size: float, color: str, *, bold: bool = False, back: str | None = None
@@ -103,24 +97,17 @@ class FigureCanvas:
         shape = f"round,pad=0,rounding_size={radius}"
         look: dict[str, Any] = {"facecolor": style.fill or "none", "edgecolor": style.edge, "linewidth": style.width}
         look |= {"linestyle": (0, style.dashes)} if style.dashes else {}
-        hatch = "////" if style.hatched else None
-        self._axes.add_patch(
-            FancyBboxPatch((x, y), width, height, boxstyle=shape, mutation_aspect=1, hatch=hatch, **look)
-        )
+        look |= {"mutation_aspect": 1, "hatch": "////" if style.hatched else None}
+        self._axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=shape, **look))
 
-    def path(self, start: Point, curves: Curves, color: str, dashes: Dashes) -> None:
+    def path(self, start: Point, curves: Curves, color: str, dashes: Dashes = (), *, filled: bool = False) -> None:
         from matplotlib.patches import PathPatch
         from matplotlib.path import Path
 
         codes = [Path.MOVETO, *(code for each in curves for code in ([Path.CURVE4] * 3 if each[1:] else [Path.LINETO]))]
         path = Path([start, *(point for each in curves for point in each)], codes)
-        look: dict[str, Any] = {"linestyle": (0, dashes)} if dashes else {}
-        self._axes.add_patch(PathPatch(path, fill=False, edgecolor=color, linewidth=_LINE, **look))
-
-    def triangle(self, points: Sequence[Point], color: str) -> None:
-        from matplotlib.patches import Polygon
-
-        self._axes.add_patch(Polygon(list(points), facecolor=color, edgecolor="none"))
+        look = {"color": color, "linewidth": 0.0 if filled else _LINE, "linestyle": (0, dashes) if dashes else "-"}
+        self._axes.add_patch(PathPatch(path, fill=filled, **look))
 
     def text(
         self, x: float, y: float, text: str, size: float, color: str, *, bold: bool = False, back: str | None = None

@@ -44,6 +44,11 @@ class Box:
         return f"{self.kind} {TIMES}{self.times}" if self.times > 1 else self.kind
 
     @property
+    def second_title(self) -> str:
+        """Name of the box in a picture, with the space before it; empty if it has none."""
+        return f"  {self.name}" if self.name else ""
+
+    @property
     def description(self) -> str:
         """Second line of text in the diagram's box: details, parameters, `frozen`; empty if there are none."""
         parameters = f"{self.parameters:,} parameters" if self.parameters else ""
@@ -105,8 +110,7 @@ def folded(diagram: Diagram) -> Diagram:
         while first < len(chain):
             period, times = _repetition([boxes[key] for key in chain[first:]], labels[first:])
             if times > 1:
-                run = chain[first : first + period * times]
-                return folded(_once(diagram, boxes, run, period, times))
+                return folded(_once(diagram, boxes, chain[first : first + period * times], period, times))
             first += 1
     return diagram
 

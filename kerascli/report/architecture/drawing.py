@@ -1,17 +1,22 @@
-"""Draw diagrams of models into files: SVG by kerascli itself, other images with matplotlib, or text for other tools."""
+"""Draw diagrams of models into files: SVG by kerascli itself, other images with matplotlib, or text for other tools.
+
+A run's folder has its diagram as JSON, so that its page can draw it without torch.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
+from xml.etree.ElementTree import Element
 
-from kerascli.foundation.errors import ConfigError, safe_text
+from pydantic import TypeAdapter, ValidationError
+
+from kerascli.foundation.errors import ConfigError, FileRefused, safe_text
 from kerascli.report import markup, plots
 from kerascli.report.architecture.canvas import Canvas, FigureCanvas, Style, SvgCanvas
 from kerascli.report.architecture.diagram import DARK, Diagram
-from kerascli.report.architecture.layout import DETAIL, LABEL, TITLE, picture_of
-from kerascli.report.architecture.picture import Line, Picture, Placed, Point
-from kerascli.report.architecture.text_widths import text_width
+from kerascli.report.architecture.layout import DETAIL, LABEL, TITLE, picture_of, title_width
+from kerascli.report.architecture.picture import Line, Picture, Placed, Point, text_width
 from kerascli.report.architecture.texts import dot, mermaid
 
 if TYPE_CHECKING:
@@ -64,8 +69,7 @@ def titled_diagram(
 
     summary = summarize(graph, name, updates=updates)
     fixed = f", {summary.non_trainable:,} of them not trainable" if summary.non_trainable else ""
-    totals = f"{summary.total:,} parameters{fixed}"
-    return TitledDiagram(name, totals, whole_diagram(graph, updates, expand=expand))
+    return TitledDiagram(name, f"{summary.total:,} parameters{fixed}", whole_diagram(graph, updates, expand=expand))
 
 
 def draw(titled: TitledDiagram, kind: type[C]) -> C:
@@ -86,8 +90,7 @@ def _draw_picture(canvas: Canvas, picture: Picture) -> None:
     for placed in picture.boxes:
         if placed.box.inside is not None:
             color = _GREY if placed.box.role == "repeat" else DARK
-            dashes = () if placed.box.role == "model" else (4.0, 3.0)
-            _rounded(canvas, placed, 9.0, Style(_FRAME, color, 1.0, dashes))
+            _rounded(canvas, placed, 9.0, Style(_FRAME, color, 1.0, () if placed.box.role == "model" else (4.0, 3.0)))
     for line in picture.lines:
         _line(canvas, line)
     for placed in picture.boxes:
@@ -105,34 +108,31 @@ def _box(canvas: Canvas, placed: Placed) -> None:
     pill = box.role in {"input", "output"}
     style = Style(_tint(box.color, 0.13), box.color, 1.1)
     if pill:
-        style = replace(style, fill=DARK if box.role == "output" else "#ffffff", edge=DARK)
+        style = style._replace(fill=DARK if box.role == "output" else "#ffffff", edge=DARK)
     if box.role == "figure":
-        style = replace(style, dashes=(3.0, 2.0))
+        style = style._replace(dashes=(3.0, 2.0))
     if box.frozen:
-        style = replace(style, fill="#ffffff", edge=_tint(box.color, 0.55), hatched=True)
+        style = style._replace(fill="#ffffff", edge=_tint(box.color, 0.55), hatched=True)
     for behind in range(min(2, box.times - 1), 0, -1):  # a pile, where a box stands for several
         _rounded(canvas, placed, 6.0, style, shift=3.0 * behind)
     _rounded(canvas, placed, placed.height / 2 if pill else 6.0, style)
     if box.role in {"model", "block"}:
-        _rounded(canvas, placed, 4.0, replace(style, fill=None, hatched=False, width=0.7), inset=3.0)
-    name = f"  {box.name}" if box.name else ""
-    x = placed.middle - (text_width(box.title, TITLE, True) + text_width(name, TITLE, False)) / 2
+        _rounded(canvas, placed, 4.0, style._replace(fill=None, hatched=False, width=0.7), inset=3.0)
+    x = placed.middle - title_width(box) / 2
     back, words = "#ffffff" if box.frozen else None, box.description
     if not words:
         _title(canvas, placed, x, placed.y + placed.height / 2, light=box.role == "output")
         return
     _title(canvas, placed, x, placed.y + 13.0, back=back)
-    left = placed.middle - text_width(words, DETAIL, False) / 2
-    _text(canvas, left, placed.y + 29.5, words, DETAIL, back=back)
+    _text(canvas, placed.middle - text_width(words, DETAIL, False) / 2, placed.y + 29.5, words, DETAIL, back=back)
 
 
 def _title(
     canvas: Canvas, placed: Placed, x: float, y: float, *, light: bool = False, back: str | None = None
 ) -> float:
     """Draw the kind (bold) and name of a diagram's box, starting at `x`; return the x at which they end."""
-    name = f"  {placed.box.name}" if placed.box.name else ""
     end = _text(canvas, x, y, placed.box.title, TITLE, color="#ffffff" if light else _INK, bold=True, back=back)
-    return _text(canvas, end, y, name, TITLE, color="#ffffff" if light else _GREY, back=back)
+    return _text(canvas, end, y, placed.box.second_title, TITLE, color="#ffffff" if light else _GREY, back=back)
 
 
 def _rounded(
@@ -152,7 +152,7 @@ def _line(canvas: Canvas, line: Line) -> None:
     canvas.path(line.points[0], curves, _EDGE, (5.0, 3.0) if line.leads_on else ())
     if line.arrow:
         x, y = line.points[-1]
-        canvas.triangle([(x, y), (x - 3.6, y - 7.5), (x + 3.6, y - 7.5)], _EDGE)
+        canvas.path((x, y), [[(x - 3.6, y - 7.5)], [(x + 3.6, y - 7.5)]], _EDGE, filled=True)
 
 
 def _text(
@@ -169,3 +169,21 @@ def _tint(color: str, share: float) -> str:
     """Return a color mixed with white; `share` is the color's part in the mixture, from 0 to 1."""
     parts = (int(color[at : at + 2], 16) for at in (1, 3, 5))
     return "#" + "".join(f"{round(255 - share * (255 - part)):02x}" for part in parts)
+
+
+def diagram_json(graph: "Graph", name: str, updates: Sequence["Graph"] = ()) -> str:
+    """Return the text of diagram.json for a model, and for the graphs `updates` (of `fit.train_step`)."""
+    stored = titled_diagram(graph, name, updates)
+    return TypeAdapter(TitledDiagram).dump_json(stored, exclude_defaults=True).decode() + "\n"
+
+
+def diagram_svg(text: str) -> Element | None:
+    """Return the picture of a diagram, given the text of diagram.json; None if it is too large to draw.
+
+    Raises FileRefused if the text is not a diagram.
+    """
+    try:
+        stored = TypeAdapter(TitledDiagram).validate_json(text)
+    except ValidationError:
+        raise FileRefused("diagram.json is damaged: it has values that kerascli does not write") from None
+    return None if stored.diagram.count() > MOST_BOXES else draw(stored, SvgCanvas).root

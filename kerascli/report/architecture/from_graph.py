@@ -1,16 +1,16 @@
 """Convert the graph of a model to the content of its diagram: boxes, edges, frames."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import takewhile
+from typing import NamedTuple
 
 from kerascli.foundation.errors import counted
 from kerascli.model.ir.analysis import name_of
 from kerascli.model.ir.nodes import Call, Input, Model, Node, Use, flat
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.graph import Graph
-from kerascli.report.architecture.diagram import Box, Diagram, Edge, folded
+from kerascli.report.architecture.diagram import Box, Diagram, Edge, Role, folded
 from kerascli.report.architecture.layer_details import details, family_of, shape_label
 
 Way = tuple[str, ...]
@@ -71,8 +71,7 @@ def diagram_of(graph: Graph, *, expand: bool = False) -> Diagram:
     return diagram if expand else folded(diagram)
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
+class _Link(NamedTuple):
     """Tensor that leads from one box of a model's diagram to another, whatever frames the boxes are in."""
 
     source: Way
@@ -171,16 +170,9 @@ class _Nesting:
         words = [] if self.expand else [counted(len({node.weights_name for node in nodes}), "layer")]
         words += [f"{len(calls)} calls"] * (len(calls) > 1)
         own = [link for link in links if way in (link.source[:depth], link.target[:depth])]
-        return Box(
-            way[-1],
-            part.of,
-            str(part.path[-1]),
-            "" if calls == [part.path[-1]] else ", ".join(calls),
-            ", ".join(words),
-            self._parameters(nodes),
-            frozen=self._is_frozen(nodes),
-            inside=self.level(way, own) if self.expand else None,
-        )
+        name = "" if calls == [part.path[-1]] else ", ".join(calls)
+        inside = self.level(way, own) if self.expand else None
+        return self._box(way, part.of, str(part.path[-1]), name, words, nodes, inside=inside)
 
     def _layer_box(self, way: Way) -> Box:
         nodes = self.nodes[way]
@@ -188,28 +180,22 @@ class _Nesting:
         kind, own = first.layer.component_name, first.weights_name.rpartition("/")[2]
         stem, _, number = own.rpartition("_")
         words = [details(first.layer), f"{len(nodes)} calls" if len(nodes) > 1 and len(way) == 1 else ""]
-        return Box(
-            way[-1],
-            "layer" if first.outputs else "figure",
-            kind,
-            "" if own == kind or (stem == kind and number.isdigit()) else own,
-            ", ".join(filter(None, words)),
-            self._parameters(nodes),
-            family_of(first.layer),
-            self._is_frozen(nodes),
-        )
+        name = "" if own == kind or (stem == kind and number.isdigit()) else own
+        role = "layer" if first.outputs else "figure"
+        return self._box(way, role, kind, name, words, nodes, family_of(first.layer))
+
+    def _box(
+        self, way: Way, role: Role, kind: str, name: str, words: Iterable[str], nodes: Sequence[Node],
+        family: str = "", inside: Diagram | None = None,
+    ) -> Box:  # fmt: skip
+        """Return a box of the diagram; it is frozen if its nodes have weights, none of which are trainable."""
+        counts = {weight.name: weight.count for node in nodes for weight in self.weights[node.name]}
+        frozen = bool(counts) and not any(node.layer.trainable for node in nodes if self.weights[node.name])
+        text = ", ".join(filter(None, words))
+        return Box(way[-1], role, kind, name, text, sum(counts.values()), family, frozen, inside=inside)
 
     def _nodes_below(self, way: Way) -> list[Node]:
         return [node for other, nodes in self.nodes.items() if other[: len(way)] == way for node in nodes]
-
-    def _parameters(self, nodes: Iterable[Node]) -> int:
-        counts = {weight.name: weight.count for node in nodes for weight in self.weights[node.name]}
-        return sum(counts.values())
-
-    def _is_frozen(self, nodes: Sequence[Node]) -> bool:
-        """Return True if the nodes of a diagram's box have weights, none of which are trainable."""
-        weighted = [node for node in nodes if self.weights[node.name]]
-        return bool(weighted) and not any(node.layer.trainable for node in weighted)
 
 
 def _frames(node: Node, *, shared_once: bool) -> list[tuple[str, Use]]:
@@ -221,8 +207,7 @@ def _frames(node: Node, *, shared_once: bool) -> list[tuple[str, Use]]:
         if use.of == "block":
             frames.append((f"part {'.'.join(map(str, use.path))} {use.start}", use))
         elif use.of == "model":
-            call = next(calls)
-            frames.append((f"part {use.path[-1]}" if shared_once else f"part {use.path[-1]} {call}", use))
+            frames.append((f"part {use.path[-1]}{'' if shared_once else f' {next(calls)}'}", use))
     return frames
 
 

@@ -9,9 +9,7 @@ from kerascli.layers.base import BaseLayer
 from kerascli.report.architecture.diagram import TIMES
 
 _LONGEST = 44
-_PLAIN = frozenset(
-    {"units", "filters", "activation", "rate", "kernel_size", "pool_size", "value", "layer", "target_shape"}
-)
+_PLAIN = {"units", "filters", "activation", "rate", "kernel_size", "pool_size", "value", "layer", "target_shape"}
 """Names of layer settings of which a diagram's box shows only the value."""
 _AXES = frozenset({"axes", "axis", "dims"})
 _OMITTED = ("_initializer", "_regularizer", "_constraint")

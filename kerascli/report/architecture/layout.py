@@ -6,8 +6,7 @@ from itertools import accumulate, pairwise
 from kerascli.report.architecture import columns
 from kerascli.report.architecture.diagram import Box, Diagram, Edge, Role
 from kerascli.report.architecture.layered import Key, arrange
-from kerascli.report.architecture.picture import Label, Line, Picture, Placed, Point
-from kerascli.report.architecture.text_widths import text_width
+from kerascli.report.architecture.picture import Label, Line, Picture, Placed, Point, text_width
 
 TITLE, DETAIL, LABEL = 12.5, 10.5, 10.0
 """Font sizes of titles, details and edge labels of a diagram, in pixels."""
@@ -22,6 +21,10 @@ _FRAME_MARGIN = 18.0
 def picture_of(diagram: Diagram) -> Picture:
     """Return the positions of everything in a diagram; a tall diagram is split into columns."""
     return _Level(diagram, whole=True).picture()
+
+
+def title_width(box: Box) -> float:
+    return text_width(box.title, TITLE, True) + text_width(box.second_title, TITLE, False)
 
 
 class _Level:
@@ -49,9 +52,7 @@ class _Level:
     def _size(self, box: Box) -> tuple[float, float]:
         if box.is_end:
             return 0.0, 0.0
-        name = f"  {box.name}" if box.name else ""
-        title = text_width(box.title, TITLE, True) + text_width(name, TITLE, False)
-        words = box.description
+        title, words = title_width(box), box.description
         if (inside := self.inner.get(box.key)) is not None:
             needed = title + text_width(f"   {words}", DETAIL, False)
             return max(inside.width, needed) + 2 * _FRAME_MARGIN, inside.height
@@ -129,8 +130,7 @@ class _Level:
         points += [corner for each in drawn.boxes for corner in each.corners]
         xs, ys = zip(*points, strict=True)
         left, top = min(xs), min(ys) if self.whole else 0.0
-        below = 0.0 if self.last or self.whole else _HEAD
-        moved = Picture(max(xs) - left, max(ys) - top + below)
+        moved = Picture(max(xs) - left, max(ys) - top + (0.0 if self.last or self.whole else _HEAD))
         moved.add(drawn, -left, -top)
         return moved
 

@@ -1,14 +1,20 @@
-"""Picture of a diagram: its boxes, lines and labels with positions, in pixels from its upper left corner."""
+"""Picture of a diagram: its boxes, lines and labels with positions, in pixels from its upper left corner.
 
-from dataclasses import dataclass, field, replace
+The widths of texts are those of the font DejaVu Sans, from a table, without a library that reads fonts.
+"""
+
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
 
 from kerascli.report.architecture.diagram import Box
 
 Point = tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     box: Box
     x: float
     y: float
@@ -24,8 +30,7 @@ class Placed:
         return (self.x, self.y), (self.x + self.width, self.y + self.height)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """Line of a diagram: an edge, or its part outside a frame. It is a curve, or straight if it leads to a new
     column."""
 
@@ -35,8 +40,7 @@ class Line:
     """True if the line leads from the last box of one column to the first box of the next column."""
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(NamedTuple):
     x: float
     y: float
     text: str
@@ -53,6 +57,26 @@ class Picture:
 
     def add(self, other: "Picture", dx: float, dy: float) -> None:
         """Add the boxes, lines and labels of another picture to this one, shifted by (dx, dy) pixels."""
-        self.boxes += [replace(each, x=each.x + dx, y=each.y + dy) for each in other.boxes]
-        self.lines += [replace(each, points=tuple((x + dx, y + dy) for x, y in each.points)) for each in other.lines]
-        self.labels += [replace(each, x=each.x + dx, y=each.y + dy) for each in other.labels]
+        self.boxes += [each._replace(x=each.x + dx, y=each.y + dy) for each in other.boxes]
+        self.lines += [each._replace(points=tuple((x + dx, y + dy) for x, y in each.points)) for each in other.lines]
+        self.labels += [each._replace(x=each.x + dx, y=each.y + dy) for each in other.labels]
+
+
+_FIRST = 32
+_FURTHER = {"\N{MULTIPLICATION SIGN}": 1716, "\N{MIDDLE DOT}": 651}
+_OTHER = 2048
+"""Width of a character that is not in the table: no letter is much wider."""
+
+
+@cache
+def _widths() -> dict[str, list[int]]:
+    """Return the widths of the characters from the space to `~`, in 2048ths of the font size, regular and bold."""
+    return json.loads((files("kerascli.report.architecture") / "text_widths.json").read_text(encoding="utf-8"))
+
+
+@cache
+def text_width(text: str, size: float, bold: bool) -> float:
+    """Return the width of a text in pixels; `size` is the font size in pixels."""
+    widths = _widths()["bold" if bold else "regular"]
+    listed = (widths[at] if 0 <= (at := ord(c) - _FIRST) < len(widths) else _FURTHER.get(c, _OTHER) for c in text)
+    return size * sum(listed) / 2048

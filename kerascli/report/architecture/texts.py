@@ -58,8 +58,7 @@ def dot(diagram: Diagram, title: str, totals: str) -> str:
         *_box_lines(diagram, _dot_box, (), ids),
     ]
     for source, target, label in connections(diagram):
-        attribute = f" [label={_dot_quoted(label)}]" if label else ""
-        lines.append(f"  {ids[source]} -> {ids[target]}{attribute}")
+        lines.append(f"  {ids[source]} -> {ids[target]}" + (f" [label={_dot_quoted(label)}]" if label else ""))
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -69,8 +68,7 @@ def mermaid(diagram: Diagram, title: str, totals: str) -> str:
     lines = ["---", f"title: {json.dumps(f'{title}   {totals}', ensure_ascii=False)}", "---", "flowchart TB"]
     lines += _box_lines(diagram, _mermaid_box, (), ids)
     for source, target, label in connections(diagram):
-        text = f'|"{label}"|' if label else ""
-        lines.append(f"  {ids[source]} -->{text} {ids[target]}")
+        lines.append(f"  {ids[source]} -->" + (f'|"{label}"|' if label else "") + f" {ids[target]}")
     return "\n".join(lines) + "\n"
 
 
@@ -104,8 +102,7 @@ def _dot_box(name: str, box: Box) -> tuple[list[str], list[str]]:
 
 
 def _dot_quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def _mermaid_box(name: str, box: Box) -> tuple[list[str], list[str]]:

@@ -1,7 +1,7 @@
 """Charts of evaluations as SVG: lines, points and bars over two axes, drawn from plain numbers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element
 
 from kerascli.report.markup import element
@@ -9,20 +9,32 @@ from kerascli.report.markup import element
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 328, 256, 66, 40, 10, 14
 Points = Sequence[Sequence[float]]
 Range = tuple[float, float]
+Ticks = Mapping[float, str]
 
 
 class Chart:
     """Chart with a caption, two axes of a given range, and what is drawn between them."""
 
-    def __init__(self, caption: str, across: str, up: str, x: Range, y: Range) -> None:
-        """Begin a chart; `across` and `up` are the labels of its axes, `x` and `y` their ranges."""
-        self._caption, self._labels = caption, (across, up)
+    def __init__(
+        self, caption: str, across: str, up: str, x: Range, y: Range, *, x_ticks: Ticks | None = None,
+        y_ticks: Ticks | None = None, width: int = _WIDTH,
+    ) -> None:  # fmt: skip
+        """Begin a chart; `across` and `up` are the labels of its axes, `x` and `y` their ranges, and `x_ticks` and
+        `y_ticks` what is written at places of them; None: round numbers."""
+        self._caption, self._labels, self._width = caption, (across, up), width
         self._x, self._y = _widened(x), _widened(y)
+        self._ticks = [_ticks(span) if own is None else own for span, own in ((self._x, x_ticks), (self._y, y_ticks))]
         self._drawn: list[Element] = []
 
-    def line(self, points: Points, kind: str = "line") -> "Chart":
-        """Draw a line through points (x, y); `kind` is its class in the page's style."""
-        self._drawn.append(element("polyline", points=" ".join(map(self._place, points)), class_=kind))
+    def line(self, points: Points, kind: str = "line", title: str | None = None) -> "Chart":
+        """Draw a line through points (x, y); `kind` is its class in the page's style, `title` is shown above it."""
+        name = None if title is None else element("title", title)
+        self._drawn.append(element("polyline", name, points=" ".join(map(self._place, points)), class_=kind))
+        return self
+
+    def text(self, point: Sequence[float], text: str) -> "Chart":
+        """Write a text at a point (x, y)."""
+        self._drawn.append(_text(text, *self._at(point), "middle"))
         return self
 
     def dots(self, points: Points, kind: str = "dot", radius: float = 2.5) -> "Chart":
@@ -45,22 +57,22 @@ class Chart:
 
     def svg(self) -> Element:
         """Return the chart as SVG."""
-        right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
+        right, bottom = self._width - _RIGHT, _HEIGHT - _BOTTOM
         axes = element("path", d=f"M{_LEFT} {_TOP}V{bottom}H{right}", class_="axis")
         labels = [_text(self._labels[0], (_LEFT + right) / 2, _HEIGHT - 4, "middle")]
         labels.append(_text(self._labels[1], 0, 0, "middle", transform=f"translate(12 {bottom / 2}) rotate(-90)"))
-        for value in _ticks(self._x):
-            labels.append(_text(_tick(value), self._at((value, 0))[0], bottom + 16, "middle"))
-        for value in _ticks(self._y):
-            labels.append(_text(_tick(value), _LEFT - 6, self._at((0, value))[1] + 4, "end"))
+        for value, text in self._ticks[0].items():
+            labels.append(_text(text, self._at((value, 0))[0], bottom + 16, "middle"))
+        for value, text in self._ticks[1].items():
+            labels.append(_text(text, _LEFT - 6, self._at((0, value))[1] + 4, "end"))
         title = element("title", self._caption)
-        box = f"0 0 {_WIDTH} {_HEIGHT}"
-        return element("svg", title, axes, *labels, *self._drawn, viewBox=box, width=_WIDTH, height=_HEIGHT, role="img")
+        size = {"viewBox": f"0 0 {self._width} {_HEIGHT}", "width": self._width, "height": _HEIGHT}
+        return element("svg", title, axes, *labels, *self._drawn, role="img", **size)
 
     def _at(self, point: Sequence[float]) -> tuple[float, float]:
         """Return the place of a point, in pixels from the upper left corner."""
         x, y = ((value - low) / (high - low) for value, (low, high) in zip(point, (self._x, self._y), strict=True))
-        return _LEFT + x * (_WIDTH - _LEFT - _RIGHT), _TOP + (1 - y) * (_HEIGHT - _TOP - _BOTTOM)
+        return _LEFT + x * (self._width - _LEFT - _RIGHT), _TOP + (1 - y) * (_HEIGHT - _TOP - _BOTTOM)
 
     def _place(self, point: Sequence[float]) -> str:
         x, y = self._at(point)
@@ -73,17 +85,14 @@ def _widened(span: Range) -> Range:
     return (low, high) if high > low else (low - margin, high + margin)
 
 
-def _ticks(span: Range) -> list[float]:
-    """Return three to six round values within a range."""
+def _ticks(span: Range) -> Ticks:
+    """Return three to six round values within a range, with their texts."""
     low, high = span
     step = 10 ** math.floor(math.log10((high - low) / 2))
     step *= next(size for size in (5, 2, 1) if (high - low) / (size * step) >= 2)
     first = math.ceil(low / step - 1e-9)
-    return [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def _tick(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
+    values = (number * step for number in range(first, math.floor(high / step + 1e-9) + 1))
+    return {each: f"{each:,.0f}" if abs(each) >= 1000 else f"{each:.6g}" for each in values}
 
 
 def _text(text: str, x: float, y: float, anchor: str, **more: object) -> Element:

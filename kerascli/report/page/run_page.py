@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import FileRefused, safe_lines
-from kerascli.report.architecture.stored import diagram_svg
+from kerascli.report.architecture.drawing import diagram_svg
 from kerascli.report.markup import Child, element, folded, scrolling, section, table
 from kerascli.report.page.curves import charts, curves_section
 from kerascli.report.page.document import document
@@ -73,7 +73,7 @@ class RunPage:
         }
         warnings = [element("li", self._text(warning)) for warning in self.facts.get("warnings") or []]
         listed = element("div", element("h3", "Warnings"), element("ul", *warnings)) if warnings else None
-        return section("Overview", _terms(terms), self._results(), listed, anchor="overview")
+        return section("Overview", terms_list(terms), self._results(), listed, anchor="overview")
 
     def _results(self) -> Element | None:
         """Return the table of results: those of the last epoch, and of each split that was evaluated."""
@@ -156,7 +156,7 @@ class RunPage:
         facts["peak_memory"] = size_text(peak) if (peak := (self.facts.get("memory") or {}).get("peak_bytes")) else None
         names = (*_ORIGIN, *(_ENVIRONMENT if self._environment else ()))
         terms: dict[str, Child] = {name.replace("_", " "): self._text(facts.get(name)) for name in names}
-        return section("How it was made", _terms(terms), anchor="origin")
+        return section("How it was made", terms_list(terms), anchor="origin")
 
     def _printed(self) -> Iterator[Element]:
         """Yield sections of what the training printed: its console, and the profile."""
@@ -182,7 +182,7 @@ def _columns(run: RunRecord) -> list[tuple[str, str]]:
     return types
 
 
-def _terms(terms: dict[str, Child]) -> Element:
+def terms_list(terms: dict[str, Child]) -> Element:
     """Return a list of terms and their values; a term without a value is left out."""
     pairs = ((element("dt", name), element("dd", value)) for name, value in terms.items() if value not in (None, ""))
     return element("dl", *(each for pair in pairs for each in pair))

@@ -1,10 +1,11 @@
 """Pages of several runs: the list of all in a folder, and curves, settings that differ and results of some."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from xml.etree.ElementTree import Element
 
 from kerascli.foundation.errors import safe_text
-from kerascli.report.markup import Child, element, section, table
+from kerascli.report.markup import element, section, table
 from kerascli.report.page.curves import COLORS, charts, curves_section
 from kerascli.report.page.document import document
 from kerascli.report.page.privacy import without_folders
@@ -29,20 +30,25 @@ def _table(runs: Sequence[RunRecord], *, environment: bool) -> Element:
 
     comparison = compare(runs)
     columns = {"status": [run.status() for run in runs], **comparison.settings, **comparison.results}
-    rows: list[list[Child]] = [
-        [_name(safe_text(run), number), *(shown(values[number]) for values in columns.values())]
+    rows = [
+        {"run": _name(safe_text(run), number), **{name: shown(values[number]) for name, values in columns.items()}}
         for number, run in enumerate(comparison.runs)
     ]
-    heads, caption = ["run", *map(safe_text, columns)], "Settings that differ, and results; a click on a heading sorts"
-    return sortable("Runs", caption, heads, rows, numbers_from=2)
+    return sortable("Runs", "Settings that differ, and results; a click on a heading sorts", rows, numbers_from=2)
 
 
-def sortable(
-    title: str, caption: str, heads: Sequence[str], rows: Sequence[list[Child]], numbers_from: int = 1
-) -> Element:
-    """Return the section with a table that the page's script sorts and filters."""
+def sortable(title: str, caption: str, rows: Sequence[Mapping[str, Any]], numbers_from: int = 1) -> Element:
+    """Return the section with a table that the page's script sorts and filters, given its rows by heading.
+
+    None is an empty cell.
+    """
+    heads = [safe_text(name) for name in (rows[0] if rows else ())]
+    cells = [
+        [each if isinstance(each, Element) else "" if each is None else value_text(each) for each in row.values()]
+        for row in rows
+    ]
     field = element("p", element("label", "Filter ", element("input", type="search")), class_="controls")
-    made = table(caption, heads, rows, numbers_from=numbers_from, class_="sortable")
+    made = table(caption, heads, cells, numbers_from=numbers_from, class_="sortable")
     return section(title, field, made, anchor=title.lower())
 
 
@@ -55,9 +61,8 @@ def list_html(lines: Sequence[RunLine], link: Callable[[str], str], events: str)
     """Return the text of the page. `link` gives the address of a run's page, given the name of its folder; `events` is
     the address of those that tell of changes."""
     columns = list(dict.fromkeys(name for line in lines for name in _numbers(line)))
-    rows: list[list[Child]] = [_row(line, columns, link) for line in reversed(lines)]
-    heads = ["run", "status", "tags", "started", "epochs", "time", *map(safe_text, columns)]
-    made = sortable("Runs", "The newest first; a click on a heading sorts", heads, rows, numbers_from=4)
+    rows = [_row(line, columns, link) for line in reversed(lines)]
+    made = sortable("Runs", "The newest first; a click on a heading sorts", rows, numbers_from=4)
     return document("Runs", [made], {"charts": []}, events)
 
 
@@ -67,9 +72,9 @@ def _numbers(line: RunLine) -> dict[str, int | float]:
     return best | line.metrics()
 
 
-def _row(line: RunLine, columns: Sequence[str], link: Callable[[str], str]) -> list[Element | str | None]:
-    values = _numbers(line)
-    started = (line.started or "")[:19].replace("T", " ")
-    cells = [safe_text(line.status), ", ".join(line.tags), started, str(line.epochs), duration_text(line.seconds)]
-    numbers = [value_text(values[name]) if name in values else "" for name in columns]
-    return [element("a", safe_text(line.run), href=link(line.run)), *cells, *numbers]
+def _row(line: RunLine, columns: Sequence[str], link: Callable[[str], str]) -> dict[str, Any]:
+    return {
+        "run": element("a", safe_text(line.run), href=link(line.run)), "status": line.status,
+        "tags": ", ".join(line.tags), "started": (line.started or "")[:19].replace("T", " "), "epochs": line.epochs,
+        "time": duration_text(line.seconds), **dict.fromkeys(columns), **_numbers(line),
+    }  # fmt: skip

@@ -25,9 +25,8 @@ from kerascli.report.page.runs_page import list_html
 from kerascli.report.page.study_page import study_html
 from kerascli.report.tables import RunLine
 from kerascli.runs.index import list_runs
-from kerascli.runs.record import RunRecord, is_run
+from kerascli.runs.record import RunRecord, is_run, is_study
 from kerascli.studies.folder import Study
-from kerascli.studies.table import histories_of, study_table
 
 _HOSTS = {"localhost", "127.0.0.1"}
 _PORTS = range(8765, 8865)
@@ -42,12 +41,11 @@ _AGAIN = b'<!DOCTYPE html><meta http-equiv="refresh" content="1"><title>A moment
 
 @dataclass
 class Watched:
-    """Runs of a folder that are watched, or one run of it."""
+    """Runs of a folder that are watched, or one run of it; of the trials of a study its page takes the place of the
+    list."""
 
     runs_dir: Path
     only: RunRecord | None = None
-    study: Path | None = None
-    """Folder of the study whose trials the runs are; its page takes the place of the list of runs."""
     _lines: dict[str, tuple[object, RunLine]] = field(default_factory=dict)
 
     def run(self, name: str) -> RunRecord | None:
@@ -166,14 +164,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _page(self, run: RunRecord | None) -> None:
         server = self.server
         try:
-            if run is None and server.watched.study is not None:
-                study = Study(server.watched.study)
-                text = study_html(study_table(study), histories_of(study), server.address, server.events(None))
-            elif run is None:
-                text = list_html(server.watched.lines(), server.address, server.events(None))
-            else:
+            if run is not None:
                 home = None if server.watched.only is not None else server.address()
                 text = RunPage(run).html(server.events(run.folder_name), home)
+            elif is_study(study := server.watched.runs_dir.parent):
+                text = study_html(Study(study), server.address, server.events(None))
+            else:
+                text = list_html(server.watched.lines(), server.address, server.events(None))
         except (KerasCliError, OSError):  # its files are being written or removed: the browser asks again
             return self._answer(503, _AGAIN)
         return self._answer(200, text.encode())

@@ -6,159 +6,112 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from kerascli.foundation.errors import safe_text
-from kerascli.report.console import number_text
-from kerascli.report.markup import Child, element, scrolling, section, table
+from kerascli.report.markup import element, section
 from kerascli.report.page.charts import Chart
 from kerascli.report.page.curves import charts, curves_section
 from kerascli.report.page.document import document
+from kerascli.report.page.run_page import terms_list
 from kerascli.report.page.runs_page import sortable
 from kerascli.report.tables import value_text
-from kerascli.runs.history import Row
-from kerascli.studies.table import columns_of
+from kerascli.studies.folder import Study
+from kerascli.studies.table import facts_of, histories_of, rows_of, study_table
 
-_WIDTH, _HEIGHT, _EDGE, _TOP, _TALL = 900, 300, 70, 40, 224
-"""Size of the parallel coordinates, the space at their ends and above them, and the height of an axis, in pixels."""
+_WIDTH = 900
+"""Width of the parallel coordinates in pixels."""
 _BEST = 0.1
 """Fraction of the trials whose lines are drawn in the colour of the best."""
-Trials = Sequence[Mapping[str, Any]]
+_ENDS = -0.15, 1.15
+"""Ends of an axis whose values are at 0 to 1."""
+Axes = Mapping[str, tuple[dict[int, float], dict[float, str]]]
+"""Type of axes by the name of a parameter or objective: the places of trials on it, and labels by place."""
 
 
-def study_html(
-    facts: Mapping[str, Any], histories: Mapping[str, Sequence[Row]], link: Callable[[str], str] | None = None,
-    events: str | None = None,
-) -> str:  # fmt: skip
-    """Return the text of the page of a study, given its table and the histories of its trials or folds by name.
+def study_html(study: Study, link: Callable[[str], str] | None = None, events: str | None = None) -> str:
+    """Return the text of the page of a study.
 
     `link` returns the address of a trial's page, given the name of its folder; `events` is the address of changes.
     """
-    drawn = charts(histories)
-    if "folds" in facts:
-        sections = [_overview(facts), *_folds(facts), curves_section(drawn)]
-    else:
-        metrics = {name.removeprefix("val_") for name in facts["objectives"]}
+    table, drawn = study_table(study), charts(histories_of(study))
+    if "objectives" in table:
+        metrics = {name.removeprefix("val_") for name in table["objectives"]}
         drawn = [each for each in drawn if each["title"] in metrics]
-        name, way = next(iter(facts["objectives"].items()))
-        done = [each for each in facts["trials"] if each["status"] == "completed"]
-        done.sort(key=lambda each: each["values"][name] * (1 if way == "min" else -1))
-        sections = [
-            _overview(facts), _parallel(facts, done), _importance(facts), _slices(facts, done), curves_section(drawn),
-            _trials(facts, link),
-        ]  # fmt: skip
-    kept = [each for each in sections if each is not None]
-    return document(safe_text(facts["study"]), kept, {"charts": drawn}, events)
+    terms = terms_list({name: value_text(value) for name, value in facts_of(table).items()})
+    rows, curves = _rows(table, link), curves_section(drawn)
+    sections = [rows, curves] if "folds" in table else [*_pictures(table), curves, rows]
+    kept = [each for each in (section("Overview", terms, anchor="overview"), *sections) if each is not None]
+    return document(safe_text(table["study"]), kept, {"charts": drawn}, events)
 
 
-def _overview(facts: Mapping[str, Any]) -> Element:
-    """Return the section with the number of trials, and the best ones with their results on the test split."""
-    what = "folds" if "folds" in facts else f"trials by {facts['sampler']}"
-    of = "" if facts["trials_planned"] is None else f" of {facts['trials_planned']}"
-    lines = [f"{facts['trials_done']}{of} {what}."]
-    for each in [each for each in facts.get("trials", ()) if each["trial"] in facts["best"]][:8]:
-        test = facts["test"][each["trial"]]
-        results = f"; on the test split {value_text(test)}" if test else ""
-        lines.append(f"Best: trial {each['trial']} with {value_text(each['values'])}{results}.")
-    return section("Overview", *(element("p", safe_text(line)) for line in lines), anchor="overview")
+def _rows(table: Mapping[str, Any], link: Callable[[str], str] | None) -> Element:
+    """Return the section with a row for each trial or result of folds, which the page's script sorts and filters."""
+    if "folds" in table:
+        caption = "Validation: each fold by the run that has not seen it; baseline: without a model"
+        return sortable("Folds", caption, rows_of(table))
+    rows = rows_of(table)
+    if link is not None:
+        rows = [{**row, "trial": element("a", str(row["trial"]), href=link(f"{row['trial']:04}"))} for row in rows]
+    return sortable("Trials", "A click on a heading sorts", rows)
 
 
-def _folds(facts: Mapping[str, Any]) -> Iterator[Element]:
-    """Yield a section for each split with the results of all folds by their final weights."""
-    captions = {"validation": "Out of fold: each fold by the run that has not seen it", "baseline": "Without a model"}
-    for split, rows in facts["folds"].items():
-        cells = [[name, *map(number_text, logs.values())] for name, logs in rows.items()]
-        heads = [split, *map(safe_text, rows["mean"])]
-        yield section(split.title(), table(captions.get(split, "By the run of each fold"), heads, cells), anchor=split)
+def _pictures(table: Mapping[str, Any]) -> Iterator[Element]:
+    """Yield the sections of the parallel coordinates and of the slices, of the completed trials."""
+    first, way = next(iter(table["objectives"].items()))
+    done = [each for each in table["trials"] if each["status"] == "completed"]
+    done.sort(key=lambda each: each["values"][first] * (1 if way == "min" else -1))
+    trials = {each["trial"]: each["parameters"] | each["values"] for each in done}
+    if trials:
+        axes = {name: _axis(table, name, trials) for name in (*table["parameters"], *table["objectives"])}
+        best = max(1, round(_BEST * len(trials)))
+        text = element("p", f"A line for each completed trial; the best {best} are drawn in colour.")
+        drawn = element("div", _parallel(axes, [*trials], best).svg(), class_="small")
+        yield section("Parallel coordinates", text, drawn, anchor="parallel")
+        figures = [each.figure() for each in _slices(table, axes)]
+        yield section("Slices", element("div", *figures, class_="charts small"), anchor="slices")
 
 
-def _trials(facts: Mapping[str, Any], link: Callable[[str], str] | None) -> Element:
-    """Return the section with a row for each trial, which the page's script sorts and filters."""
-    columns = columns_of(facts)
-    rows: list[list[Child]] = []
-    for number, *values in zip(*columns.values(), strict=True):
-        name = element("a", str(number), href=link(f"{number:04}")) if link is not None else str(number)
-        rows.append([name, *("" if value is None else value_text(value) for value in values)])
-    return sortable("Trials", "A click on a heading sorts", list(map(safe_text, columns)), rows)
+def _parallel(axes: Axes, trials: Sequence[int], best: int) -> Chart:
+    """Return the parallel coordinates: a line for each trial, through its value on each axis."""
+    names = {float(x): _cut(name) for x, name in enumerate(axes)}
+    title, ends = "Parallel coordinates of the trials", (-0.4, len(names) - 0.6)
+    chart = Chart(title, "", "", ends, _ENDS, x_ticks=names, y_ticks={}, width=_WIDTH)
+    for rank in reversed(range(len(trials))):
+        line = [(x, places[trials[rank]]) for x, (places, _) in enumerate(axes.values()) if trials[rank] in places]
+        chart.line(line, "line" if rank < best else "faint", f"trial {trials[rank]}")
+    for x, (_, labels) in enumerate(axes.values()):
+        chart.line([(x, 0), (x, 1)], "axis")
+        for y, label in labels.items():
+            chart.text((x, 1.2 * y - 0.12), label)
+    return chart
 
 
-def _axis(facts: Mapping[str, Any], name: str, values: Sequence[Any]) -> tuple[list[float], list[str]]:
-    """Return (numbers for the values of a parameter, labels of its axis from bottom to top).
+def _slices(table: Mapping[str, Any], axes: Axes) -> Iterator[Chart]:
+    """Yield a chart of the first objective over each parameter and further objective; there the front is a line."""
+    first, *others = table["objectives"]
+    for name in [*table["parameters"], *others]:
+        (places, labels), (heights, marks) = axes[name], axes[first]
+        points = {number: (x, heights[number]) for number, x in places.items()}
+        caption = f"{name}, and the front as a line" if name in others else name
+        chart = Chart(safe_text(caption), "", safe_text(first), _ENDS, _ENDS, x_ticks=labels, y_ticks=marks)
+        chart.dots([*points.values()])
+        yield chart.line(sorted(points[number] for number in table["best"])) if name in others else chart
 
-    The numbers are logarithms where the range is logarithmic, and indices of the labels where a value is no number.
+
+def _axis(
+    table: Mapping[str, Any], name: str, trials: Mapping[int, Mapping[str, Any]]
+) -> tuple[dict[int, float], dict[float, str]]:
+    """Return (place of each trial on the axis of a parameter or objective, from 0 to 1, labels of the axis by place).
+
+    Values are spaced by their logarithms where the range is logarithmic, and evenly where one of them is no number.
     """
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        scale = math.log10 if name in facts["logarithmic"] else float
-        return [scale(value) for value in values], [value_text(min(values)), value_text(max(values))]
-    labels = sorted(set(map(value_text, values)))
-    return [float(labels.index(value_text(value))) for value in values], labels
-
-
-def _parallel(facts: Mapping[str, Any], trials: Trials) -> Element | None:
-    """Return the section of the parallel coordinates: a line for each trial, through its value on each axis."""
-    if not trials:
-        return None
-    lines: list[list[str]] = [[] for _ in trials]
-    drawn: list[Element] = []
-    columns = [*facts["parameters"], *facts["objectives"]]
-    both = [each["parameters"] | each["values"] for each in trials]
-    for place, name in enumerate(columns):
-        values = {index: each[name] for index, each in enumerate(both) if name in each}
-        x = _EDGE + (_WIDTH - 2 * _EDGE) / max(1, len(columns) - 1) * place
-        numbers, labels = _axis(facts, name, [*values.values()] or ["-"])
-        low, span = min(numbers), max(numbers) - min(numbers) or 1.0
-        for index, number in zip(values, numbers, strict=False):
-            lines[index].append(f"{x:.1f},{_TOP + _TALL * (1 - (number - low) / span):.1f}")
-        drawn += [element("path", d=f"M{x:.1f} {_TOP}V{_TOP + _TALL}", class_="axis"), _text(_cut(name), x, 14)]
-        steps = max(1, len(labels) - 1)
-        drawn += [_text(_cut(each), x, _TOP - 6 + (_TALL + 22) * (1 - i / steps)) for i, each in enumerate(labels)]
-    best = max(1, round(_BEST * len(trials)))
-    for index in reversed(range(len(trials))):
-        title = element("title", f"trial {trials[index]['trial']}")
-        drawn.append(
-            element("polyline", title, points=" ".join(lines[index]), class_="line" if index < best else "faint")
-        )
-    svg = element("svg", *drawn, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", width=_WIDTH, height=_HEIGHT, role="img")
-    svg.set("aria-label", "Parallel coordinates of the trials")
-    text = element("p", f"A line for each completed trial; the best {best} are drawn in colour.")
-    box = scrolling(element("div", svg, class_="small"), "Lines of the trials")
-    return section("Parallel coordinates", text, box, anchor="parallel")
-
-
-def _importance(facts: Mapping[str, Any]) -> Element | None:
-    if facts["importance"] is None:
-        text = "No importance.json: kerascli studies show writes it, with Optuna and at least four completed trials."
-        return section("Importance", element("p", text, class_="hint"), anchor="importance")
-    rows = [[safe_text(name), f"{share:.3f}"] for name, share in facts["importance"].items()]
-    return section(
-        "Importance", table("Share of each parameter, by PED-ANOVA", ["parameter", "share"], rows), anchor="importance"
-    )
-
-
-def _slices(facts: Mapping[str, Any], trials: Trials) -> Element | None:
-    """Return the section with a chart for each parameter and further objective, of the trials that have it."""
-    both = [{"trial": each["trial"], **each["parameters"], **each["values"]} for each in trials]
-    names = [*facts["parameters"], *facts["objectives"]]
-    names.remove(next(iter(facts["objectives"])))
-    points = {name: [each for each in both if name in each] for name in names}
-    figures = [_slice(facts, name, each).figure() for name, each in points.items() if len(each) > 1]
-    return section("Slices", element("div", *figures, class_="charts small"), anchor="slices") if figures else None
-
-
-def _slice(facts: Mapping[str, Any], name: str, points: Trials) -> Chart:
-    """Return a chart of the first objective over a parameter or another objective; there the front is a line."""
-    objective, caption = next(iter(facts["objectives"])), name
-    numbers, labels = _axis(facts, name, [each[name] for each in points])
-    is_text = isinstance(points[0][name], str)
-    across = ", ".join(labels) if is_text else "logarithm" if name in facts["logarithmic"] else "value"
-    places = [*zip(numbers, (each[objective] for each in points), strict=True)]
-    front = [place for place, each in zip(places, points, strict=True) if each["trial"] in facts["best"]]
-    if name in facts["objectives"]:
-        caption = f"{name}, and the front as a line"
-    x, y = ((min(values), max(values)) for values in zip(*places, strict=True))
-    chart = Chart(safe_text(caption), _cut(across, 60), objective, x, y).dots(places)
-    return chart.line(sorted(front)) if name in facts["objectives"] else chart
-
-
-def _text(text: str, x: float, y: float) -> Element:
-    return element("text", text, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor="middle", class_="soft")
+    values = {number: each[name] for number, each in trials.items() if name in each}
+    is_number = all(isinstance(each, int | float) and not isinstance(each, bool) for each in values.values())
+    texts = sorted(set(map(value_text, values.values())))
+    scale: Callable[[Any], float] = math.log if name in table["logarithmic"] else float
+    scaled = {n: scale(each) if is_number else texts.index(value_text(each)) for n, each in values.items()}
+    low, high = min(scaled.values(), default=0.0), max(scaled.values(), default=0.0)
+    places = {number: (each - low) / (high - low or 1.0) for number, each in scaled.items()}
+    shown = {place: value_text(values[number]) for number, place in places.items()}
+    return places, {place: _cut(text) for place, text in shown.items() if not is_number or place in (0.0, 1.0)}
 
 
 def _cut(text: str, limit: int = 18) -> str:

@@ -24,8 +24,8 @@ def add_cells(
     """Add to rows of an evaluation, which have a number `row` from 1, their `cells` by column, and the SHA-256 of their
     `pictures` by column; return the pictures (PNG), by number of the row and of the picture (`17-0`).
 
-    `names` are the columns; none: the first 60. Columns that are no text, picture or few numbers are left out. Raises
-    ConfigError if the rows have no columns.
+    `names` are the columns; none: the first 60. Columns that are no text, picture, window or few numbers are left out.
+    Raises ConfigError if the rows have no columns.
     """
     if rows.origin is None:
         raise ConfigError("--cells: these rows have no columns")
@@ -40,7 +40,7 @@ def add_cells(
         if values.ndim == 1 or name in table.files:
             shown = kept_columns(source, run.raw_fields, part, [name]).get(name, values)
         else:
-            shown = values if values.ndim == 2 else values[:0]
+            shown = values.reshape(len(values), -1) if values.ndim == 2 or values.shape[2:] == (1,) else values[:0]
         for row, value in zip(worst, shown.tolist(), strict=False):
             row["cells"][name] = _text(value)
         for row, pixels in zip(worst, values if is_picture(values) else (), strict=False):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -15,7 +14,7 @@ from kerascli.config.run import RunSpec
 from kerascli.config.sections.phases import in_each
 from kerascli.data.base import States
 from kerascli.data.pipeline.prepare import PreparedData
-from kerascli.foundation.device import Choice, make_deterministic
+from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import Fault
 from kerascli.foundation.events import Event, Note, PhaseBegin
 from kerascli.foundation.shapes import Shape, show_shape
@@ -94,8 +93,9 @@ def prepare_phases(
 
 def _refuse_other_weights(configs: Sequence[Config], specs: Sequence[RunSpec]) -> None:
     """Raise ConfigError if a phase cannot begin with the weights of the phase before it: names or shapes differ."""
-    for number, (config, (before, after)) in enumerate(zip(configs[1:], pairwise(specs), strict=True), start=2):
-        own, earlier = _shapes(after), _shapes(before)
+    earlier = _shapes(specs[0])
+    for number, (config, spec) in enumerate(zip(configs, specs, strict=True), start=1):
+        own = _shapes(spec)
         for name in (name for name in {**own, **earlier} if own.get(name) != earlier.get(name)):
             here, there = (show_shape(each[name]) if name in each else "no such weight" for each in (own, earlier))
             text = f"phase {number} cannot begin with the weights of the one before: '{name}' has {there}, then {here}"
@@ -157,8 +157,6 @@ def build_phase(phase: Phase, device: Choice, strategy: Strategy | None = None) 
     """
     spec, prepared = phase.spec, phase.prepared
     torch_device = torch.device(device.value)
-    if spec.fit.deterministic:
-        make_deterministic(torch_device)
     divide = (strategy or Single()).divider(torch_device)
     with phase.config.faults():
         return build_experiment(spec, prepared, device=torch_device, mixing=prepared.mixing, divide=divide)

@@ -1,10 +1,10 @@
 """Write what callbacks ask for in training into a run's folder: pictures, texts, embeddings for TensorBoard."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from torch import Tensor
 
+from kerascli.callbacks.latent_scatter import LatentScatter
 from kerascli.callbacks.samples import Sampler
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.disk.storage import csv_text, write_bytes
@@ -37,8 +37,6 @@ class SampleWriter:
 
 CONFIG = "projector_config.pbtxt"
 """Name of the file in which TensorBoard looks for the names of the others."""
-_ROWS = 2000
-"""Maximum number of data rows whose outputs are written."""
 
 
 def projector_files(context: ModelContext, view: str | None) -> dict[str, bytes]:
@@ -64,21 +62,15 @@ def _embeddings(experiment: Experiment) -> Iterator[tuple[str, np.ndarray, Seque
             nodes = (node for node in experiment.spec.model.nodes if node.weights_name == layer)
             fields = (experiment.spec.inputs.get(node.inputs[0]) for node in nodes)
             words = next((field.words for field in fields if field is not None and field.words), ())
-            yield layer.replace("/", "_"), _array(weight.owner.adapted("embeddings")), words
+            values = weight.owner.adapted("embeddings").detach().float().cpu().numpy()
+            yield layer.replace("/", "_"), values, words
 
 
 def _outputs(context: ModelContext, view: str) -> Iterator[tuple[str, np.ndarray, Sequence[str]]]:
     """Yield (name, vectors, class names or nothing) of each output of a view for the first rows of a held-out split."""
-    rows = context.rows(_ROWS)
-    outputs = context.run(view, {name: rows.inputs[name] for name in context.facts(view).inputs})
-    labels: list[str] = []
-    for target, values in rows.targets.items():
-        if not labels and values.size == rows.rows and values.dtype.kind in "iu":
-            names: Mapping[int, str] = dict(enumerate(context.class_names(target)))
-            labels = [names.get(number, str(number)) for number in values.reshape(-1).tolist()]
-    for name, values in outputs.items():
-        yield f"{view}_{name}" if len(outputs) > 1 else view, _array(values.flatten(1)), labels
-
-
-def _array(values: Tensor) -> np.ndarray:
-    return values.detach().float().cpu().numpy()
+    outputs = context.facts(view).outputs
+    for name in outputs:
+        points = LatentScatter(view=view, output=name).sample(context)
+        words, classes = dict(enumerate(points.class_names)), () if points.classes is None else points.classes.tolist()
+        labels = [words.get(number, str(number)) for number in classes]
+        yield f"{view}_{name}" if len(outputs) > 1 else view, points.values.reshape(len(points.values), -1), labels

@@ -4,7 +4,6 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,16 +17,17 @@ from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import sample_inputs
 from kerascli.interop.keras.optimizer_variables import arrays_from, notes_on_names
+from kerascli.interop.keras.places import weights_by_group
 from kerascli.interop.keras_export import keras_file
 from kerascli.interop.keras_export.keras_graph import KerasGraph, keras_graph
-from kerascli.interop.keras_export.keras_nodes import walk
+from kerascli.interop.keras_export.keras_nodes import owners
 from kerascli.interop.keras_export.serialized import compile_config
 from kerascli.interop.keras_export.vocabularies import TextLayer
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment, with_merged_lora
 from kerascli.training.checkpoint_files import training_tensors
-from kerascli.workflow.interchange.exporting_onnx import compared_outputs, onnx_of_rows, threshold_texts
+from kerascli.workflow.interchange.exporting_onnx import onnx_of_rows, threshold_texts
 from kerascli.workflow.interchange.loading import changed_inputs, load_model
 from kerascli.workflow.interchange.text_columns import text_layers
 from kerascli.workflow.loaded import LoadedRun, open_run
@@ -41,8 +41,6 @@ FORMATS = {suffix: kind for kind, suffix in SUFFIXES.items()} | {".hdf5": "h5"}
 """Mapping from suffix of a file to its export format."""
 _ROWS_MADE, _ROWS_CHECKED = 3, 5
 """Batch sizes for the export and for its check; they differ, so that the check fails if the export fixed the size."""
-_TOLERANCE = {"float32": 1e-5}
-_HALF_TOLERANCE = 3e-2
 
 
 class Exported(NamedTuple):
@@ -114,14 +112,13 @@ def _refuse_model(experiment: Experiment, kind: str) -> None:
 
 
 def _onnx_of_rows(run: LoadedRun) -> Exported:
-    file = onnx_of_rows(run)
-    tensors = torch_files.onnx_tensors(file.data)
-    outputs = compared_outputs(run, file)
+    data, outputs = onnx_of_rows(run)
+    tensors = torch_files.onnx_tensors(data)
     if outputs is None:
         note = "not compared with the model: no example rows could be made up that predict takes"
-        return Exported(file.data, tensors, None, [note])
+        return Exported(data, tensors, None, [note])
     expected, got = ([torch.from_numpy(values) for values in arrays] for arrays in outputs)
-    return Exported(file.data, tensors, _difference(expected, got, run.experiment.module.precision))
+    return Exported(data, tensors, _difference(expected, got, run.experiment.module.precision))
 
 
 def _is_stateful(experiment: Experiment) -> bool:
@@ -143,11 +140,11 @@ def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str
     experiment, spec = run.experiment, run.experiment.spec
     names = run.record.facts().get("imported", {}).get("names", {})
     size, precision = spec.fit.batch_size if _is_stateful(experiment) else None, experiment.module.precision
-    specs = experiment.graph.specs
     graph = keras_graph(
-        spec.model, specs, name=spec.name, names=names, precision=precision, batch_size=size, texts=texts
-    )
-    graph, notes = replace(graph, metadata=threshold_texts(run)), list(graph.notes)
+        spec.model, experiment.graph.specs, name=spec.name, names=names, precision=precision, batch_size=size,
+        texts=texts,
+    )  # fmt: skip
+    graph, notes = graph._replace(metadata=threshold_texts(run)), list(graph.notes)
     weights = lasting(experiment.weights)
     if size is not None:
         notes.append(f"the states of stateful layers are not in the file; its model takes batches of {size} only")
@@ -165,11 +162,9 @@ def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str
         data = keras_file.archive_bytes(graph, weights, compiled, state)
     inputs, outputs = torch_files.model_tensors(experiment)
     inputs |= {name: TensorSpec(text.shape, "string") for name, text in texts.items()}
-    tensors = (
-        {names.get(name, name): each for name, each in inputs.items()},
-        {graph.outputs.get(name, name): each for name, each in outputs.items()},
-    )
-    return Exported(data, tensors, read_back(data, kind, graph, experiment), notes)
+    inputs = {names.get(name, name): each for name, each in inputs.items()}
+    outputs = {graph.outputs.get(name, name): each for name, each in outputs.items()}
+    return Exported(data, (inputs, outputs), read_back(data, kind, graph, experiment), notes)
 
 
 def _state(
@@ -190,13 +185,12 @@ def _state(
     state = {key.removeprefix("optimizer/"): value for key, value in tensors.items() if key.startswith("optimizer/")}
     trained = [weight for weight in _exported(graph, weights) if weight.trainable]
     arrays, notes = arrays_from(state, optimizer, trained)
-    places = [(path, node.ours) for _, path, node in walk(graph.layers)]
-    return arrays, (*notes, *notes_on_names(optimizer.rule, trained, places, graph.description))
+    return arrays, (*notes, *notes_on_names(optimizer.rule, trained, owners(graph.layers), graph.description))
 
 
 def _exported(graph: KerasGraph, weights: Sequence[Weight]) -> list[Weight]:
     """Return the weights that are in an exported Keras file, each once, in Keras's order."""
-    ordered = [weight for _, own in keras_file.ordered(graph.layers, weights) for weight in own]
+    ordered = [weight for _, own in weights_by_group(owners(graph.layers), weights) for weight in own]
     return list({weight.name: weight for weight in ordered}.values())
 
 
@@ -275,7 +269,7 @@ def _difference(expected: Sequence[Tensor], got: Sequence[Tensor], precision: st
         a, b = mine.double()[finite], other.double()[finite]
         gap, scale = (float(values.abs().amax()) if len(values) else 0.0 for values in (a - b, a))
         gap /= max(1.0, scale)
-        if gap > _TOLERANCE.get(precision, _HALF_TOLERANCE):
+        if gap > (1e-5 if precision == "float32" else 3e-2):
             raise CheckFailed(f"an output of the file differs from the model's by {gap:.2g}: nothing is written")
         largest = max(largest, gap)
     return largest

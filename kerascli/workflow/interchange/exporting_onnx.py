@@ -1,8 +1,7 @@
 """Export a trained model with its preprocessing to ONNX, and compare it with `predict` on random raw rows."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from kerascli.data.base import Field
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.pipeline import FittedPipeline, Undo
 from kerascli.data.pipeline.prepare import fitted_pipelines, fitted_preparer
+from kerascli.data.storage.column import pa
 from kerascli.data.storage.table import table_of
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.foundation.shapes import TensorSpec
@@ -28,21 +28,12 @@ _ROWS_MADE = 3
 _ROWS_COMPARED = 6
 
 
-@dataclass(frozen=True, slots=True)
-class OnnxOfRows:
-    """ONNX file, as bytes, of a model that takes raw columns, and facts about its inputs and outputs."""
-
-    data: bytes
-    pipelines: Sequence[FittedPipeline]
-    """Preprocessing of the model's inputs, which the file includes."""
-    inputs: Mapping[str, TensorSpec]
-    """Inputs of the file, which are raw columns, by name."""
-    outputs: Mapping[str, str]
-    """Mapping from model output to its name in the ONNX file."""
+Outputs = list[np.ndarray]
 
 
-def onnx_of_rows(run: LoadedRun) -> OnnxOfRows:
-    """Return an ONNX file (OnnxOfRows) that computes the predictions of a run's model from raw columns of the data.
+def onnx_of_rows(run: LoadedRun) -> tuple[bytes, tuple[Outputs, Outputs] | None]:
+    """Return an ONNX file that computes the predictions of a run's model from raw columns of the data, and (outputs of
+    the model, outputs of the file) for the same random rows, None if `predict` refuses the rows.
 
     Raises ConfigError for a transform that ONNX has no operations for.
     """
@@ -54,7 +45,7 @@ def onnx_of_rows(run: LoadedRun) -> OnnxOfRows:
     fitted = [each for each in fitted_pipelines(run.data, run.learned) if each.named.section == "inputs"]
     pipelines = {each.named.name: each for each in fitted if each.named.name in specs}
     inputs = raw_inputs(pipelines.values(), columns)
-    answers, outputs, names = [], {}, {}
+    answers, outputs, names, classes = [], {}, {}, {}
     for name, spec in own_outputs.items():
         answers.append(_answer(run, name))
         for ending, made in _specs(answers[-1], spec).items():
@@ -63,19 +54,15 @@ def onnx_of_rows(run: LoadedRun) -> OnnxOfRows:
                 free += "_"
             outputs[free] = made
             names.setdefault(name, free)
-    module = Rows(
-        list(inputs), [pipelines[name] for name in specs], torch_files.Forward(run.experiment, staged=True), answers
-    )
+        if (reading := answers[-1].reading) is not None:
+            classes[names[name]] = reading.names
+    model = torch_files.Forward(run.experiment, staged=True)
+    module = Rows(list(inputs), [pipelines[name] for name in specs], model, answers)
     size = open_size(run.experiment.spec.model)
     example = [_example(spec, size) for spec in inputs.values()]
-    texts = {"classes": json.dumps(_classes(names.values(), answers)), **threshold_texts(run)}
+    texts = {"classes": json.dumps(classes), **threshold_texts(run)}
     data = torch_files.onnx_bytes(module, example, inputs, outputs, texts)
-    return OnnxOfRows(data, [*pipelines.values()], inputs, names)
-
-
-def _classes(names: Iterable[str], answers: Iterable[Answer]) -> dict[str, Sequence[str]]:
-    """Return a mapping from each output of a file that is of classes to their names."""
-    return {name: each.reading.names for name, each in zip(names, answers, strict=True) if each.reading is not None}
+    return data, _compared(run, data, list(pipelines.values()), inputs, names)
 
 
 def threshold_texts(run: LoadedRun) -> dict[str, str]:
@@ -113,25 +100,28 @@ def _specs(answer: Answer, made: TensorSpec) -> dict[str, TensorSpec]:
     return {"": made, "_class": TensorSpec((), "string"), "_probabilities": TensorSpec(shape)}
 
 
-def compared_outputs(run: LoadedRun, file: OnnxOfRows) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
-    """Return (outputs of a run's model, outputs of the exported ONNX file), both for the same random raw rows.
+def _compared(
+    run: LoadedRun,
+    data: bytes,
+    pipelines: Sequence[FittedPipeline],
+    inputs: torch_files.Specs,
+    names: Mapping[str, str],
+) -> tuple[Outputs, Outputs] | None:
+    """Return (outputs of a run's model, outputs of the exported ONNX file `data`), both for the same random raw rows.
 
-    None if `predict` refuses the rows.
+    None if `predict` refuses the rows. `inputs` are those of the file, `names` its outputs' names by the model's.
     """
-    import pyarrow as pa
-
     assert run.data is not None
     fields, random = known_columns(run.learned), np.random.default_rng(0)
     rows: dict[str, np.ndarray] = {}
     arrays: dict[str, np.ndarray] = {}
-    for column, spec in file.inputs.items():
-        pipelines = [each for each in file.pipelines if column in each.columns]
-        steps = [step for each in pipelines for step in steps_of(each, column)]
+    for column, spec in inputs.items():
+        readers = [each for each in pipelines if column in each.columns]
+        steps = [step for each in readers for step in steps_of(each, column)]
         values = next((list(made) for step in steps if (made := step.transform.examples(step.state))), [])
-        rows[column] = arrays[column] = _values(fields[column], values, random).astype(
-            object if fields[column].is_text else spec.dtype
-        )
-        if all(map(fills_missing, pipelines)):
+        dtype = object if fields[column].is_text else spec.dtype
+        rows[column] = arrays[column] = _values(fields[column], values, random).astype(dtype)
+        if all(map(fills_missing, readers)):
             rows[column][0] = "" if fields[column].is_text else np.nan
         if spec.dtype != "string" and fields[column].is_text:
             texts = pa.array(rows[column].ravel(), pa.large_string())
@@ -143,8 +133,8 @@ def compared_outputs(run: LoadedRun, file: OnnxOfRows) -> tuple[list[np.ndarray]
         expected = predict_rows(run, split, Form()).outputs
     except DataError:
         return None
-    outputs = torch_files.run_onnx(file.data, arrays)
-    return list(expected.values()), [outputs[file.outputs[name]] for name in expected]
+    outputs = torch_files.run_onnx(data, arrays)
+    return list(expected.values()), [outputs[names[name]] for name in expected]
 
 
 def _values(field: Field, words: list[Any] | None, random: np.random.Generator) -> np.ndarray:

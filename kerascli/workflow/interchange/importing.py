@@ -4,9 +4,9 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ from kerascli.interop.torch_files import Tensors, model_tensors
 from kerascli.interop.weight_files import match, open_weights, own_layers
 from kerascli.model.runtime.summary import summarize
 from kerascli.model.runtime.weights import lasting
-from kerascli.report.architecture.stored import diagram_json
+from kerascli.report.architecture.drawing import diagram_json
 from kerascli.report.summary import render
 from kerascli.runs.environment import run_facts
 from kerascli.runs.history import Prefix
@@ -52,8 +52,7 @@ _PROGRESS: Mapping[str, Any] = {
 """Training progress in the checkpoint of an imported run, so that further training begins with the first epoch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(NamedTuple):
     record: RunRecord
     parameters: int
     notes: tuple[str, ...]
@@ -109,21 +108,21 @@ def import_weights(
         spec = describe_config(config, config_facts(config) if prepared is None else prepared.facts, rows)
         with config.faults():
             experiment = build_experiment(spec, prepared or no_stages(), device=torch.device("cpu"))
-        layers = own_layers(spec.model, experiment.graph.specs, lasting(experiment.weights))
-        if not layers:
+        weights = lasting(experiment.weights)
+        if not weights:
             raise config.error([Fault("the model has no weights", ("model",))])
-        pairs, left = match(file, layers, by_name=by_name)
+        pairs, left = match(file, own_layers(spec.model, experiment.graph.specs, weights), weights, by_name=by_name)
         fill(file.arrays, pairs)
     with new_run(runs_dir, name or config.name) as record:
         plugins = [record.write_plugin(code) for code in config.plugins]
         record.write_config(config.text)
         learned = {} if prepared is None else prepared.learned
-        _write(record, experiment, None, resolved_config(config, [spec], record.path), learned)
         facts = {
             "config": str(config.path), "flags": dict(config.flags), "plugins": plugins,
             "data": {} if prepared is None else dict(prepared.digests),
             "imported": {"file": file.name, "sha256": file.digest},
         }  # fmt: skip
+        _write(record, experiment, None, resolved_config(config, [spec], record.path), learned)
         _begin(record, spec, command, facts)
     notes = [f"not in the file: {', '.join(left)}; newly initialized"] if left else []
     return imported_run(record, experiment, notes, model_tensors(experiment))
@@ -159,13 +158,11 @@ def imported_run(record: RunRecord, experiment: Experiment, notes: Sequence[str]
     return Imported(record, sum(weight.count for weight in lasting(experiment.weights)), tuple(notes), tensors)
 
 
-def write_model(
-    record: RunRecord, loaded: Loaded, data: Path | None, command: Sequence[str], learned: States
-) -> Loaded:
-    """Write the run of a loaded model, whose preprocessing has the fitted state `learned`; return the model, with the
+def write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: Sequence[str], states: States) -> Loaded:
+    """Write the run of a loaded model, whose preprocessing has the fitted state `states`; return the model, with the
     data that its texts are columns of. The config of `data` is below the sections that are made of the file."""
     if loaded.texts and data is None:
-        loaded, learned = with_data(loaded, record)
+        loaded, states = with_data(loaded, record)
     spec, sections = loaded.experiment.spec, dict(loaded.sections)
     if loaded.texts and data is not None:
         sections = {"data": {"inputs": text_pipelines(loaded, record)}, **sections}
@@ -183,9 +180,9 @@ def write_model(
         spec, complete = specs[0], resolved_config(config, specs, record.path)
         facts |= {"config": str(data), "plugins": [record.write_plugin(code) for code in config.plugins]}
     if phases:
-        learned = phases[-1].prepared.learned
+        states = phases[-1].prepared.learned
         facts |= {"data": data_digests(phases), "directions": directions(phases)}
-    _write(record, loaded.experiment, loaded.state, complete, learned)
+    _write(record, loaded.experiment, loaded.state, complete, states)
     _begin(record, spec, command, facts)
     return replace(loaded, notes=(*loaded.notes, *changed_inputs(facts, spec.model)))
 

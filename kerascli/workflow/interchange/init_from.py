@@ -11,15 +11,7 @@ from torch import Tensor
 from kerascli.config.config import Config
 from kerascli.config.sections.init_from import INIT_FROM, InitFrom
 from kerascli.foundation.disk.files import memory_limit, read_bytes
-from kerascli.foundation.errors import (
-    ConfigError,
-    DataError,
-    Fault,
-    FileRefused,
-    counted,
-    nearest,
-    safe_text,
-)
+from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, counted, nearest, safe_text
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.events import Note
 from kerascli.interop.applications import application_tensors, cached_file, published_file, published_weights
@@ -166,9 +158,7 @@ def _note(what: str, own: Mapping[str, Weight], taken: TransferredWeights, sourc
     return f"{text}; newly initialized: {new}" if layers else text
 
 
-def _source(
-    section: InitFrom, base: str, experiment: Experiment, config: Config, folder: Path, runs_dir: Path
-) -> Source:
+def _source(section: InitFrom, base: str, experiment: Experiment, config: Config, folder: Path, runs: Path) -> Source:
     """Return the weights of the source in the section `init_from` of a shared model `base` ('': of the model).
 
     `folder` is the folder of relative paths.
@@ -188,7 +178,7 @@ def _source(
         path = folder / section.file
         return _weights_only(path, section, base, experiment) if is_weights_only(path) else _file(path)
     assert section.run is not None
-    record = run_named(section.run, folder, runs_dir)
+    record = run_named(section.run, folder, runs)
     data = record.weights()
     name = str(record.path) if record.has_checksums else f"{record.path}, a run from before runs had checksums"
     return read_tensors(data, str(record.path)), {"source": name, "sha256": hashlib.sha256(data).hexdigest()}
@@ -196,11 +186,16 @@ def _source(
 
 def _weights_only(path: Path, section: InitFrom, base: str, experiment: Experiment) -> Source:
     """Return the weights of a Keras file that has no model, for the layers of a shared model `base`, or of all."""
-    spec = experiment.spec
-    layers = own_layers(spec.model, experiment.graph.specs, lasting(experiment.weights))
-    layers = [inner for each in layers if each.name == base for inner in each.inside] if base else layers
+    weights = lasting(experiment.weights)
+    layers = own_layers(experiment.spec.model, experiment.graph.specs, weights)
+    if base:
+        layers = [
+            each._replace(path=each.path[1:], place=f"layers/{each.place.partition('/layers/')[2]}")
+            for each in layers
+            if each.path[0] == base and each.path[1:]
+        ]
     with open_weights(path) as file:
-        tensors = matched_tensors(file, layers, by_name=section.by_name)
+        tensors = matched_tensors(file, layers, weights, by_name=section.by_name)
         own = {name.removeprefix(f"{base}/"): each for name, each in tensors.items()}
         return own, {"source": file.name, "sha256": file.digest}
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from kerascli.config.describe import describe
 from kerascli.data.pipeline.prepare import no_stages
-from kerascli.foundation.disk.files import memory_limit, read_bytes, unique_keys
+from kerascli.foundation.disk.files import load_json, memory_limit, read_bytes
 from kerascli.foundation.errors import Fault, FileRefused, safe_text
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.names import KerasNames
@@ -47,11 +46,11 @@ class Loaded:
     sections: dict[str, Any]
     """Config sections (`model`, `compile`, `fit`) by name, in the form of a config."""
     experiment: Experiment
-    names: KerasNames
-    """Names of the model's inputs and outputs in Keras."""
     facts: dict[str, Any]
     """Entry `imported` of run.json: the file's name and SHA-256, and Keras's version and names."""
     notes: tuple[str, ...]
+    names: KerasNames = field(default_factory=lambda: KerasNames({}, {}, {}))
+    """Names of the model's inputs and outputs in Keras."""
     state: dict[str, Tensor] | None = None
     """Mapping from name to tensor of the optimizer's state (moments ...); None if the file has none."""
     texts: Mapping[str, TextInput] = field(default_factory=dict)
@@ -121,7 +120,7 @@ def load_keras(file: ModelFile, name: str, *, compiled: bool) -> Loaded:
     dtypes = {each.name: each.spec.dtype for each in experiment.spec.model.inputs}
     facts = {"file": file.name, "sha256": file.digest, "keras_version": file.version, "dtypes": dtypes}
     facts |= {"names": dict(names.nodes), "inputs": dict(names.inputs), "outputs": dict(names.outputs)}
-    return Loaded(sections, experiment, architecture.names, facts, tuple(notes), state, architecture.texts)
+    return Loaded(sections, experiment, facts, tuple(notes), names, state, architecture.texts)
 
 
 def build_loaded(
@@ -156,8 +155,7 @@ def _take_weights(
     if spec.compile is None or optimizer is None:
         return None
     trained = [weight for weight, _ in pairs if weight.trainable]
-    places = [(owner.path, owner.prefix) for owner in architecture.owners]
-    notes += notes_on_names(spec.compile.optimizer.rule, trained, places, file.model)
+    notes += notes_on_names(spec.compile.optimizer.rule, trained, architecture.owners, file.model)
     state = None
     if file.keras_3:  # Keras 2 wrote optimizer states in other orders
         own = {name: view.to("meta") for name, view in optimizer.state().items()}
@@ -205,18 +203,13 @@ def _load_safetensors(path: Path, name: str) -> Loaded:
             raise FileRefused(Fault(text, hint="export the model again"))
     assign_weights(weights, tensors)
     facts = {"file": str(path), "sha256": hashlib.sha256(data).hexdigest()}
-    return Loaded(sections, experiment, KerasNames({}, {}, {}), facts, (NO_LOSS, *_non_finite(weights)))
+    return Loaded(sections, experiment, facts, (NO_LOSS, *_non_finite(weights)))
 
 
 def _model_section(data: bytes, file: str) -> dict[str, Any]:
     """Return the `model` section in the metadata of a sound safetensors file. Raises FileRefused if there is none."""
     model = (read_header(io.BytesIO(data)).get("__metadata__") or {}).get("model")
-    try:
-        section = None if model is None else json.loads(model, object_pairs_hook=unique_keys)
-    except RecursionError:
-        raise FileRefused(f"'{file}' is damaged: its model is nested too deeply") from None
-    except ValueError as error:
-        raise FileRefused(f"'{file}' is damaged: {safe_text(str(error), 100)}") from None
+    section = None if model is None else load_json(model.encode(), f"the model in {file}")
     if not isinstance(section, dict):
         hint = "give the config of its model: --config CONFIG loads a file of weights of Keras into it"
         text = f"'{file}' has weights without a model, such as 'kerascli export --format safetensors' writes"

@@ -9,13 +9,7 @@ from kerascli.config.resolved import dump_model
 from kerascli.config.run import RunSpec
 from kerascli.data.base import Field
 from kerascli.foundation.errors import safe_text
-from kerascli.interop.applications import (
-    application_spec,
-    application_tensors,
-    published_file,
-    published_weights,
-)
-from kerascli.interop.keras.names import KerasNames
+from kerascli.interop.applications import application_spec, application_tensors, published_file, published_weights
 from kerascli.interop.published import published_tensors
 from kerascli.interop.torch_files import model_tensors
 from kerascli.runs.record import check_name
@@ -42,9 +36,8 @@ def import_application(
     name, size = name or network.name, size or network.network.size
     check_name(name)
     loaded = _loaded(network, weights, size, progress)
-    source = {"image_folder": {"directory": "images", "image_size": [size, size]}}
     data = {
-        "source": source,
+        "source": {"image_folder": {"directory": "images", "image_size": [size, size]}},
         "inputs": {INPUT: [{"columns": "image"}, {"preprocess": network.family.preprocess or "none"}]},
     }
     with new_run(runs_dir, name) as record:
@@ -71,7 +64,7 @@ def _loaded(network: Application, weights: str, size: int, progress: Progress | 
     for weight in experiment.weights:
         weight.take(values[weight.name])
     facts = {"file": safe_text(str(path)), "sha256": digest, "application": network.name}
-    return Loaded({"model": section}, experiment, KerasNames({}, {}, {}), facts, (NO_LOSS,))
+    return Loaded({"model": section}, experiment, facts, (NO_LOSS,))
 
 
 def fetch_published(spec: RunSpec, progress: Progress | None) -> None:

@@ -73,8 +73,7 @@ def with_section(
     facts = stages(spec, learned).facts
     sections = {"data": data, **loaded.sections}
     described = describe(sections, name=record.name, seed=0, data=spec, inputs=facts.inputs, targets=facts.targets)
-    experiment = replace(loaded.experiment, spec=described)
-    return replace(loaded, sections=sections, experiment=experiment), learned
+    return replace(loaded, sections=sections, experiment=replace(loaded.experiment, spec=described)), learned
 
 
 def text_layers(run: LoadedRun) -> dict[str, TextLayer]:
@@ -96,9 +95,7 @@ def text_layers(run: LoadedRun) -> dict[str, TextLayer]:
         if len(steps) > 1 or len(columns) > 1 or not is_text or transform.component_name not in _LAYERS:
             listed = ", ".join(step.transform.component_name for step in steps)
             text = f"--preprocessing: a .keras file cannot hold the pipeline of the input '{named.name}' ({listed})"
-            hint = (
-                "it holds string_lookup, text_vectorization or hashing of one column of texts; --format onnx holds more"
-            )
+            hint = "it has string_lookup, text_vectorization, hashing of one column of texts; --format onnx has more"
             raise ConfigError(text, hint=hint)
         layers[named.name] = TextLayer(transform, state, (1,) if named.pipeline.stacked else ())
     return layers

@@ -4,6 +4,7 @@ Commands of several hosts that share the folder first find out whether file lock
 """
 
 import contextlib
+import math
 import os
 import socket
 import subprocess
@@ -15,19 +16,15 @@ from pathlib import Path
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import Interrupted, StorageError
 from kerascli.foundation.interrupts import deferred
-from kerascli.runs.reading import quoted, read_text
+from kerascli.runs.reading import quoted
 from kerascli.studies.folder import FINISHED, Study
-from kerascli.workflow.tuning.worker import settle
+from kerascli.workflow.tuning.worker import GO_ON, settle
 
-Process = subprocess.Popen[bytes]
-GO_ON = 75
-"""Exit code of a worker that a new process is to follow."""
-_POLL_SECONDS = 0.5
-ANSWER_SECONDS = 10.0
-"""Time in which a command on another host answers, unless it has ended."""
-_SEEN = "seen.txt"
-_SIGNALLED = {GO_ON, 129, 130, 137, 143}
+_FOLLOWED = {GO_ON, 129, 130, 137, 143}
 """Exit codes of workers that a new process follows while the study goes on: a signal has ended them alone."""
+_POLL_SECONDS = 0.5
+ALIVE_SECONDS = 10.0
+"""Time in which a command on another host gives a sign of life, unless it has ended."""
 
 
 def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
@@ -36,80 +33,70 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
     `show` shows the study, again and again. Raises Interrupted after a signal, when the trials that were trained are
     saved.
     """
-    timeout, code, is_passed_on = study.tune.timeout, 0, False
-    deadline = "" if timeout is None else str(time.time() + timeout)
+    code, deadline = 0, time.time() + (study.tune.timeout or math.inf)
 
-    def started(index: int) -> Process:
+    def started(index: int) -> subprocess.Popen[bytes]:
         """Start a worker in a session of its own, so that Ctrl-C reaches the command alone, which passes it on."""
         command = [sys.executable, "-P", "-m", "kerascli", "tune", "--join", str(study.path)]
         command += ["--worker", f"{index},{deadline},{os.getpid()}"]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True)
 
-    with announced(study.path) as answer, deferred() as stop:
+    with announced(study.path) as give_sign, deferred() as stop:
         processes = {index: started(index) for index in range(workers)}
-        while processes:
-            answer()
+        while processes and stop.number is None:
+            give_sign()
             show()
             time.sleep(_POLL_SECONDS)
-            if stop.number is not None and not is_passed_on:
-                for process in processes.values():
-                    process.send_signal(stop.number)
-                is_passed_on = True
-            failed = _follow(processes, started if stop.number is None else None)
-            code = code or failed
+            for index, ended in [(index, process.poll()) for index, process in processes.items()]:
+                if ended is not None and (ended < 0 or ended in _FOLLOWED):
+                    processes[index] = started(index)
+                elif ended is not None:
+                    del processes[index]
+                    code = code or ended
+        for process in processes.values():
+            process.send_signal(stop.number or 0)
+        for process in processes.values():
+            process.wait()
         show()
         done = sum(each.status in FINISHED for each in study.trials())
         if stop.number is not None:
             text = f"interrupted; {done}{study.facts.of} trials are done, and those that were trained are saved"
             hint = f"go on: kerascli tune --resume {study.path}"
             raise Interrupted(text, signal_number=stop.number, hint=hint)
-    if done >= study.facts.trials:
+    if done >= (study.facts.trials or math.inf):
         settle(study, ended=True)
     return code
 
 
-def _follow(processes: dict[int, Process], started: Callable[[int], Process] | None) -> int:
-    """Follow workers that a signal has ended by new ones, unless `started` is None; forget others that have ended.
-
-    Returns the exit code of a worker that failed, else 0.
-    """
-    code = 0
-    for index, ended in [(index, process.poll()) for index, process in processes.items()]:
-        is_signalled = ended is not None and (ended < 0 or ended in _SIGNALLED)
-        if is_signalled and started is not None:
-            processes[index] = started(index)
-        elif ended is not None:
-            del processes[index]
-            code = code or (0 if is_signalled else ended)
-    return code
-
-
 @contextlib.contextmanager
-def announced(study: Path) -> Iterator[Callable[[], bool]]:
+def announced(study: Path) -> Iterator[Callable[[], None]]:
     """Context manager that announces this command to those of other hosts, by a folder that it holds locked.
 
-    It yields a function that answers the others, whether their locks are seen here, and returns True if there are some.
-    Raises StorageError if another host has answered that it does not see the lock of this one: each would train the
-    trials of the other.
+    It yields a function to call now and then, which is a sign of life to them. Raises StorageError if a command of
+    another host lives whose lock is not seen here: each would train the trials of the other.
     """
-    folder, host = study / "hosts", socket.gethostname()
-    own = folder / f"{host}-{os.getpid()}"
+    own = study / "hosts" / f"{socket.gethostname()}-{os.getpid()}"
     storage.make_folder(own)
-
-    def answer() -> bool:
-        others = [path for path in folder.iterdir() if path.name.rpartition("-")[0] != host]
-        for path in others:
-            if not (path / _SEEN).exists():
-                storage.write_text(path / _SEEN, "locked" if locks.locked(path) else "not locked")
-        return bool(others)
-
     with locks.lock(own):
-        end, seen = time.monotonic() + ANSWER_SECONDS, own / _SEEN
-        while answer() and not seen.exists() and time.monotonic() < end:
+        unlocked, end = _unlocked(own), time.monotonic() + ALIVE_SECONDS
+        while unlocked and time.monotonic() < end:
             time.sleep(0.1)
-        if seen.exists() and read_text(seen) != "locked":
-            text = f"file locks in {quoted(study)} do not hold between hosts: one of them does not see those of {host}"
-            raise StorageError(text, hint="use one host, or a file system with locks (NFSv4, Lustre with flock)")
-        yield answer
+            if any(unlocked.get(path, changed) != changed for path, changed in _unlocked(own).items()):
+                text = (
+                    f"file locks in {quoted(study)} do not hold between hosts: {own.name} does not see those of another"
+                )
+                raise StorageError(text, hint="use one host, or a file system with locks (NFSv4, Lustre with flock)")
+        yield (own / locks.LOCK_FILE).touch
     with contextlib.suppress(StorageError):
         storage.remove_folder(own)
+
+
+def _unlocked(own: Path) -> dict[Path, int]:
+    """Return the time of the last sign of life of each command of another host whose lock is not seen here."""
+    signs: dict[Path, int] = {}
+    for file in own.parent.glob(f"*/{locks.LOCK_FILE}"):
+        is_other = file.parent.name.rpartition("-")[0] != own.name.rpartition("-")[0]
+        with contextlib.suppress(FileNotFoundError):
+            if is_other and not locks.locked(file.parent):
+                signs[file] = file.stat().st_mtime_ns
+    return signs

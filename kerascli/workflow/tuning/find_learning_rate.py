@@ -4,18 +4,16 @@ L. N. Smith, Cyclical Learning Rates for Training Neural Networks, 2017.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from kerascli.config.config import Config
-from kerascli.data.batches.loader import Batch
 from kerascli.foundation.device import choose_device, prepare_cpu, use_threads
 from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.report.plots import COLORS, GREY, in_style, new_figure, smoothed
 from kerascli.schedules.base import Schedule
-from kerascli.training.step import Progress, Trainer
+from kerascli.training.step import Progress
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import PhaseRunner, prepare_phases
 from kerascli.workflow.interchange.init_from import InitWeights
@@ -63,12 +61,17 @@ def find_learning_rate(config: Config, options: Options) -> Sweep:
     reached = Progress(epoch=phases[0].spec.fit.initial_epoch)
     fill = InitWeights().filling(first, options)
     state = PhaseRunner(phases, choose_device(options.device), options, reached, fill=fill).state
-    state.trainer.optimizers.weights_were_set()
-    state.trainer.module.train()
+    trainer = state.trainer
+    trainer.optimizers.weights_were_set()
+    trainer.module.train()
     rates = [FIRST * (LAST / FIRST) ** (step / (STEPS - 1)) for step in range(STEPS)]
     batches = chain.from_iterable(state.plan.batches(epoch, 0) for epoch in count(reached.epoch))
-    losses, written = list[float](), list[float]()
-    for loss in _losses(state.trainer, batches, rates):
+    losses, written, (optimizer,) = list[float](), list[float](), trainer.optimizers.by_name.values()
+    for step, (rate, batch) in enumerate(zip(rates, batches, strict=False)):
+        optimizer.set_learning_rate(rate)
+        loss = trainer.module.objective.logged_values(trainer.step(batch, step))["loss"]
+        if not math.isfinite(loss) or trainer.optimizers.bad_step() is not None:
+            break
         written.append(loss)
         losses = smoothed(written, _MOMENTUM)
         if losses[-1] - min(losses) > (_DIVERGED - 1) * abs(min(losses)) and len(losses) >= _FEWEST:
@@ -77,17 +80,6 @@ def find_learning_rate(config: Config, options: Options) -> Sweep:
         text = f"the loss diverges within {len(losses)} steps, at a learning rate of {rates[len(losses) - 1]:.2g}"
         raise ConfigError(text, hint="look for extreme values in the data: the inputs may need normalization")
     return Sweep(rates[: len(losses)], losses, rates[_steepest(losses)])
-
-
-def _losses(trainer: Trainer, batches: Iterator[Batch], rates: list[float]) -> Iterator[float]:
-    """Yield the loss of each training step, before its update; the last step is that before one that is not finite."""
-    (optimizer,) = trainer.optimizers.by_name.values()
-    for step, (rate, batch) in enumerate(zip(rates, batches, strict=False)):
-        optimizer.set_learning_rate(rate)
-        loss = trainer.module.objective.logged_values(trainer.step(batch, step))["loss"]
-        if not math.isfinite(loss) or trainer.optimizers.bad_step() is not None:
-            return
-        yield loss
 
 
 def _steepest(losses: list[float]) -> int:

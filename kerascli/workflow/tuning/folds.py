@@ -29,9 +29,6 @@ from kerascli.workflow.tuning.study_config import begin_study, reopened
 
 PREDICTIONS = "oof.csv"
 """Name of the file of out-of-fold predictions in the folder of a study of folds."""
-OpenFold = Callable[..., Config]
-"""Function that returns the config of the run of the fold whose number is the argument `fold`."""
-Columns = dict[str, np.ndarray]
 
 
 def start_folds(
@@ -46,10 +43,8 @@ def start_folds(
     if folds is None:
         hint = "write data: {split: {folds: 5}}, without 'fold'"
         raise config.error([Fault("--folds: data.split has no 'folds'", ("data", "split"), "key", hint=hint)])
-    study, document = begin_study(
-        options.runs_dir, options.name, document, sets, flags, threads=use_threads(options.threads).count,
-        device=options.device, mode=options.mode, trials=folds,
-    )  # fmt: skip
+    options = replace(options, threads=use_threads(options.threads).count)
+    study, document = begin_study(options, document, sets, flags, trials=folds)
     try:
         yield from _train_folds(study, document, options, progress)
     except KerasCliError:
@@ -58,13 +53,11 @@ def start_folds(
         raise
 
 
-def resume_folds(study: Study, options: Options, sets: Sequence[str], progress: Progress | None) -> Iterator[Event]:
+def resume_folds(study: Study, options: Options, progress: Progress | None) -> Iterator[Event]:
     """Go on with a study of folds, and yield events. Raises KerasCliError, also if config or data have changed."""
-    idle = {"--set": sets, "--data": options.data, "--profile": options.profile}
-    for option in (option for option, value in idle.items() if value):
-        raise ConfigError(f"{option} cannot be used with a study of folds", hint="start a new study")
-    if Member(study.path).trial() is not None:
-        raise ConfigError(f"{quoted(study.path)} is a trial", hint="kerascli tune --resume STUDY goes on with it")
+    if study.facts.tune is not None or Member(study.path).trial() is not None:
+        text = f"{quoted(study.path)} is {'a study of trials' if study.facts.tune else 'a trial'}"
+        raise ConfigError(text, hint="kerascli tune --resume STUDY goes on with it")
     yield from _train_folds(study, reopened(study), options, progress)
 
 
@@ -91,9 +84,10 @@ def train_member(member: Member, opened: Callable[[], Config], options: Options)
 
 
 def train_folds(
-    study: Study, opened: OpenFold, options: Options, is_pruned: Callable[[], bool] = lambda: False
+    study: Study, opened: Callable[..., Config], options: Options, is_pruned: Callable[[], bool] = lambda: False
 ) -> Iterator[Event]:
-    """Train the runs of the folds that have not ended, and yield events.
+    """Train the runs of the folds that have not ended, and yield events; `opened` returns the config of the run of the
+    fold whose number is the argument `fold`.
 
     Raises Paused if `is_pruned` returns True after a fold that is not the last.
     """
@@ -112,43 +106,37 @@ def train_folds(
 
 
 def _train_folds(study: Study, document: Document, options: Options, progress: Progress | None) -> Iterator[Event]:
-    """Train the runs that have not ended, then predict and evaluate all folds, and yield events."""
+    """Train the runs that have not ended, evaluate all folds, write their predictions by row, and yield events."""
     options = replace(options, threads=options.threads or study.facts.threads)
-    opened = partial(open_config, document, progress=progress, runs_dir=study.path.parent)
+    tables, file = list[dict[str, np.ndarray]](), study.path / PREDICTIONS
     try:
-        yield from train_folds(study, opened, options)
-        tables = list[Columns]()
-        for number in range(1, study.facts.trials + 1):
-            tables.append((yield from _predicted(study, number, options)))
-        _write_predictions(study, tables)
+        yield from train_folds(
+            study, partial(open_config, document, progress=progress, runs_dir=study.path.parent), options
+        )
+        for number, member in enumerate(study.members(), 1):
+            tables.append((yield from _predicted(member, number, options)))
     except Interrupted as error:
         raise interrupted_error(error.faults[0].text, study.path, error.signal_number) from None
-    yield FoldsEnded(str(study.path), fold_results(study.trials()), str(study.path / PREDICTIONS))
+    if any(table.keys() != tables[0].keys() for table in tables):
+        text = "the runs of the folds predict different columns or classes"
+        raise DataError(text, path=("data", "split", "folds"), hint="stratify the folds by the classes")
+    columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    order = np.argsort(columns["row"], kind="stable")
+    storage.write_bytes(file, csv_text({name: values[order] for name, values in columns.items()}).encode())
+    yield FoldsEnded(str(study.path), fold_results(study.trials()), str(file))
 
 
-def _predicted(study: Study, number: int, options: Options) -> Generator[Event, None, Columns]:
+def _predicted(member: Member, number: int, options: Options) -> Generator[Event, None, dict[str, np.ndarray]]:
     """Evaluate a fold by its run, write the results, and return its predictions as columns; warnings are yielded."""
-    member = study.member(f"fold-{number}")
     run = open_run(member, device=options.device, threads=options.threads)
     rows = load_again(run).splits["validation"]
     yield from notes(run.warnings)
     evaluated, tested = evaluate_rows(run, rows, "validation").result, member.facts()["results"].get("test")
     results = {"validation": evaluated.logs, "baseline": next(iter(evaluated.baselines.values()), None), "test": tested}
-    kept = {split: dict(logs) for split, logs in results.items() if logs}
+    kept = {f"{split} {name}": value for split, logs in results.items() for name, value in (logs or {}).items()}
     member.write_trial(TrialFacts(number=number, status="completed", results=kept))
     predictions = predict_rows(run, rows)
     assert rows.origin is not None  # it has been split
     whole, chosen = rows.origin.table.whole()
     own = {"row": np.arange(1, whole.rows + 1)[chosen], "fold": np.full(rows.rows, number)}
     return replace(predictions, kept=own | predictions.kept | own).table()
-
-
-def _write_predictions(study: Study, tables: Sequence[Columns]) -> None:
-    """Write the predictions for the rows of all folds, in the order of the rows."""
-    if any(table.keys() != tables[0].keys() for table in tables):
-        text = "the runs of the folds predict different columns or classes"
-        raise DataError(text, path=("data", "split", "folds"), hint="stratify the folds by the classes")
-    columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-    order = np.argsort(columns["row"], kind="stable")
-    text = csv_text({name: values[order] for name, values in columns.items()})
-    storage.write_bytes(study.path / PREDICTIONS, text.encode())

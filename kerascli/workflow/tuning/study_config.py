@@ -1,7 +1,6 @@
 """Config of a study: recorded when the study begins, and compared with the file whenever a worker starts."""
 
 import difflib
-import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,20 +10,20 @@ from kerascli.config.composition.extends import read_extended
 from kerascli.config.composition.overrides import assignments, override
 from kerascli.config.composition.plugins import plugin_files
 from kerascli.config.composition.references import read_flags
+from kerascli.config.config import Config
 from kerascli.config.sections.tune import MAX_TRIALS, parse_tune
-from kerascli.config.top_level import run_name
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.dump import dump_yaml
-from kerascli.foundation.cpus import cpu_limit
 from kerascli.foundation.disk.files import file_digest
 from kerascli.foundation.errors import ConfigError, DataError, Fault
 from kerascli.studies.folder import Study, StudyFacts
 from kerascli.studies.sampling import grid_size, optuna
 from kerascli.workflow.bases import open_config
+from kerascli.workflow.fitting.options import Options
 
 
 def begin_study(
-    runs_dir: Path, name: str | None, document: Document, sets: Sequence[str], flags: Sequence[str], **facts: Any
+    options: Options, document: Document, sets: Sequence[str], flags: Sequence[str], **facts: Any
 ) -> tuple[Study, Document]:
     """Create the folder of a new study of a config, with `--set` applied; return it and the config of all its runs.
 
@@ -33,23 +32,22 @@ def begin_study(
     values = read_flags(document, flags)
     of_flags = assignments({f"flags.{name}": values[name] for name in (each.partition("=")[0] for each in flags)})
     document = override(document, of_flags)
-    seed = document.data.get("seed")
-    seeded = _seeded(document, secrets.randbelow(2**31) if seed is None else seed)
+    config = open_config(document, fold=1, runs_dir=options.runs_dir)
     own = StudyFacts(
-        config=str(Path(document.name).resolve()), sets=[*sets, *of_flags], seed=seeded.data["seed"],
-        settings=_settings(document), data=_digests(seeded, runs_dir), text=document.text, **facts,
+        config=str(Path(document.name).resolve()), sets=[*sets, *of_flags], seed=config.seed, device=options.device,
+        settings=_settings(document), data=_digests(config), text=document.text,
+        **{"threads": options.threads, "mode": options.mode, **facts},
     )  # fmt: skip
-    name = name or document.data.get("name") or run_name(Path(document.name))
-    return Study.create(runs_dir, str(name), own), seeded
+    return Study.create(options.runs_dir, options.name or config.name, own), _seeded(document, config.seed)
 
 
 def new_study(
-    runs_dir: Path, document: Document, sets: Sequence[str], flags: Sequence[str], *, directions: Sequence[str],
-    workers: int, trials: int | None, threads: int | None, device: str,
+    options: Options, document: Document, sets: Sequence[str], flags: Sequence[str], trials: int | None,
+    directions: Sequence[str],
 ) -> Study:  # fmt: skip
     """Create the folder of a new study of a checked config, with `--set` applied. Raises ConfigError.
 
-    `trials` and `threads` (of a trial) replace the config's number of trials, and the cores divided by `workers`.
+    `trials` replaces the config's number of trials; `directions` are those of its objectives.
     """
     if document.at(("tune",)) is None:
         hint = "as in tune: {objective: val_loss, trials: 20, flags: {units: {int: {range: [16, 256]}}}}"
@@ -60,22 +58,20 @@ def new_study(
     tune = parse_tune(document.data["tune"])
     if tune.sampler == "tpe":
         optuna()
-    varied = "compile.jit_compile" in tune.space.sets
-    compiled = document.at(("compile", "jit_compile")) is True
-    study, document = begin_study(
-        runs_dir, None, document, sets, flags, threads=threads or max(1, cpu_limit().count // max(1, workers)),
-        device=device, mode=None if varied else "compiled" if compiled else "traced", trials=1,
-        directions=list(directions), tune=document.data["tune"],
-    )  # fmt: skip
-    plan(study, document, trials or tune.trials or MAX_TRIALS)
+    mode = "compiled" if document.at(("compile", "jit_compile")) is True else "traced"
+    options = replace(options, mode=None if "compile.jit_compile" in tune.space.sets else mode)
+    settings = {"trials": 0, "directions": list(directions), "tune": document.data["tune"]}
+    study, document = begin_study(options, document, sets, flags, **settings)
+    plan(study, document, trials or tune.trials or 0)
     return study
 
 
 def plan(study: Study, document: Document, trials: int) -> None:
-    """Record the number of trials of a study of a config, of a grid at most those that it has."""
+    """Record the number of trials of a study of a config, 0 for any; of a grid at most those that it has."""
     tune = study.tune
-    count = grid_size(tune, tune.space.written(document), trials) if tune.sampler == "grid" else trials
-    study.write(study.facts.model_copy(update={"trials": count}))
+    if tune.sampler == "grid":
+        trials = grid_size(tune, tune.space.written(document), trials or MAX_TRIALS)
+    study.write(study.facts.model_copy(update={"trials": trials}))
 
 
 def reopened(study: Study, config: Path | None = None) -> Document:
@@ -89,12 +85,13 @@ def reopened(study: Study, config: Path | None = None) -> Document:
     tune = None if facts.tune is None else document.data.get("tune")  # a study of folds does not read it
     before, now = (dump_yaml({"tune": facts.tune, **facts.settings}), dump_yaml({"tune": tune, **_settings(document)}))
     if before != now:
-        changes = list(difflib.unified_diff(before.splitlines(), now.splitlines(), n=0, lineterm=""))[2:]
-        shown = "; ".join(line for line in changes if not line.startswith("@@"))
+        changes = difflib.unified_diff(before.splitlines(), now.splitlines(), n=0, lineterm="")
+        shown = "; ".join(line for line in changes if not line.startswith(("---", "+++", "@@")))
         text = f"the config has changed since the study began: {shown}"
         raise ConfigError(text, hint="undo the change, or start a new study")
     document = _seeded(document, facts.seed)
-    if changed := dict(_digests(document, study.path.parent).items() - facts.data.items()):
+    digests = _digests(open_config(document, fold=1, runs_dir=study.path.parent))
+    if changed := dict(digests.items() - facts.data.items()):
         raise DataError(f"the data has changed since the study began: {', '.join(changed)}", hint="start a new study")
     return document
 
@@ -106,11 +103,9 @@ def _seeded(document: Document, seed: int) -> Document:
 def _settings(document: Document) -> dict[str, Any]:
     """Return the sections of a config that all trials have in common, with the SHA-256 of its plugins by file name."""
     settings = {str(key): value for key, value in document.data.items() if key != "tune"}
-    plugins = {path.name: file_digest(path) for path in plugin_files(document)}
-    return {**settings, "plugins": plugins} if plugins else settings
+    return {**settings, "plugins": {path.name: file_digest(path) for path in plugin_files(document)}}
 
 
-def _digests(document: Document, runs_dir: Path) -> dict[str, str]:
+def _digests(config: Config) -> dict[str, str]:
     """Return the SHA-256 of each file of the data of a config by its name."""
-    config = open_config(document, fold=1, runs_dir=runs_dir)
     return {} if config.data is None else config.data.source.digests(config.context)

@@ -2,6 +2,7 @@
 
 import gc
 import math
+import os
 import platform
 import shutil
 import socket
@@ -9,20 +10,21 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
 
 from kerascli.config.composition.overrides import config_at
+from kerascli.config.sections.tune import MAX_TRIALS
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import Interrupted, KerasCliError, Paused, StorageError, first_line
 from kerascli.foundation.events import Event
-from kerascli.foundation.interrupts import Signalled
-from kerascli.runs.record import is_study
+from kerascli.foundation.interrupts import end_with_parent
+from kerascli.runs.record import ended, is_study
 from kerascli.studies.folder import FINISHED, Member, Study, TrialFacts
 from kerascli.studies.sampling import by_fold, is_pruned, next_point, progress_of
 from kerascli.workflow.bases import open_config
@@ -31,12 +33,29 @@ from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.tuning.folds import number_of_folds, train_folds, train_member
 from kerascli.workflow.tuning.study_config import reopened
 
+GO_ON = 75
+"""Exit code of a worker that a new process is to follow."""
 FREE_BYTES = 64 * 1000**2
 """Free disk space below which no trial is started."""
 MOST_KILLS = 10
 """Number of times after which a trial whose process was killed each time counts as failed."""
 FAILURES = 3
 """Number of failed trials in a row that stops a study."""
+
+
+def run_worker(path: str, settings: str) -> int:
+    """Train trials of a study in this process, as a worker of a command; return its exit code.
+
+    `settings` are the fields `index` and `deadline` of the worker, and the command's process, with commas.
+    """
+    end_with_parent(at_once=True)  # a trial that went on beside those of a resumed command would change their points
+    index, deadline, parent = settings.split(",")
+    if os.getppid() != int(parent):  # the command was killed while this process began
+        return 0
+    try:
+        return GO_ON if Worker(Study(Path(path)), int(index), float(deadline)).work() else 0
+    except Interrupted as error:  # the command says so
+        return error.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +65,8 @@ class Worker:
     study: Study
     index: int = 0
     """Number of the worker among those of its command, which decides on its GPU."""
-    deadline: float | None = None
-    """Time in seconds (since the epoch of the clock) after which no trial is started; None: no limit."""
+    deadline: float = math.inf
+    """Time in seconds (since the epoch of the clock) after which no trial is started."""
 
     def work(self) -> bool:
         """Train trials until none is left to claim; return True if a new process is to go on.
@@ -71,11 +90,11 @@ class Worker:
 
     def _claim(self, claim: ExitStack) -> Member | None:
         """Claim the first trial that is neither finished nor claimed, until `claim` ends; None if there is none."""
+        if self.study.stopped() is not None or time.time() > self.deadline:
+            return None
         finished = {each.number for each in self.study.trials() if each.status in FINISHED}
-        for number in (number for number in range(1, self.study.facts.trials + 1) if number not in finished):
-            if self.study.stopped() is not None or (self.deadline is not None and time.time() > self.deadline):
-                break
-            member = self.study.member(number)
+        numbers = range(1, (self.study.facts.trials or MAX_TRIALS) + 1)
+        for member in (self.study.member(number) for number in numbers if number not in finished):
             with suppress(locks.Locked):
                 claim.enter_context(member.claimed())
                 facts = member.trial()  # of a moment in which nobody else writes it
@@ -89,65 +108,56 @@ class Worker:
         if (free := shutil.disk_usage(self.study.path).free) < FREE_BYTES:
             text = f"only {storage.size_text(free)} of disk space are left: no further trial is started"
             raise StorageError(text, hint=f"free some, then kerascli tune --resume {self.study.path}")
-        facts = member.trial()
-        if facts is None:
-            facts = self._new_trial(int(member.path.name), document)
-        elif member.runs[-1].status() == "killed":
-            facts = facts.model_copy(update={"kills": facts.kills + 1})
+        before = member.trial()
+        was_killed = before is not None and member.runs[-1].status() == "killed"
+        facts = before or self._new_trial(int(member.path.name), document)
         here = {"host": socket.gethostname(), "processor": platform.processor() or platform.machine()}
-        facts = facts.model_copy(update=here)
+        facts = facts.model_copy(update={"kills": facts.kills + was_killed, **here})
         member.write_trial(facts)
         return facts
 
     def _new_trial(self, number: int, document: Document) -> TrialFacts:
         """Return the facts about a trial of a number: its point, and the trials that it depends on."""
         study, tune = self.study, self.study.tune
-        written = tune.space.written(document)
-        if number == 1:
-            return TrialFacts(number=1, point=written)
         earlier = [each for each in study.trials() if each.number < number] if tune.sampler == "tpe" else []
-        point = next_point(tune, study.facts.seed, number, written, earlier, study.facts.directions)
-        seen = [each.number for each in earlier]
-        return TrialFacts(number=number, point=dict(point), sets=tune.space.values(point), seen=seen)
+        written, directions = tune.space.written(document), study.facts.directions
+        point = next_point(tune, study.facts.seed, number, written, earlier, directions)
+        sets = tune.space.values(point) if number > 1 else {}
+        return TrialFacts(number=number, point=dict(point), sets=sets, seen=[each.number for each in earlier])
 
     def _trained(self, member: Member, document: Document, facts: TrialFacts) -> TrialFacts:
         """Train a trial, or resume it, and return the facts about how it ended; unchanged if its study was stopped."""
-        began, ended = time.monotonic(), dict[str, Any](status="completed")
+        began, status, reason = time.monotonic(), "completed", None
         try:
             if facts.kills >= MOST_KILLS:
                 raise KerasCliError(f"its process was killed {facts.kills} times")
-            try:
-                for _ in self._events(member, document, facts):
-                    pass
-            except Paused as paused:
-                if self.study.stopped() is not None:
-                    return facts
-                ended = {"status": "pruned", "reason": str(paused)}
-            ended |= self._measured(member)
-        except (Interrupted, Signalled, StorageError):
+            for _ in self._events(member, document, facts):
+                pass
+        except Paused as paused:
+            if self.study.stopped() is not None:
+                return facts
+            status, reason = "pruned", str(paused)
+        except (Interrupted, StorageError):
             raise
         except Exception as error:
-            text = error.faults[0].text if isinstance(error, KerasCliError) else first_line(error)
-            ended = {"status": "failed", "reason": text}
-        return facts.model_copy(
-            update={
-                **ended,
-                "ended": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
-                "seconds": facts.seconds + time.monotonic() - began,
-            }
-        )
+            status = "failed"
+            reason = error.faults[0].text if isinstance(error, KerasCliError) else first_line(error)
+        measured = {} if status == "failed" else self._measured(member)
+        seconds = facts.seconds + time.monotonic() - began
+        return facts.model_copy(update={**ended(status, reason=reason), "seconds": seconds, **measured})
 
     def _measured(self, member: Member) -> dict[str, Any]:
-        """Return the facts about a trained trial that its runs have. Raises KerasCliError without a finite value."""
+        """Return the facts about a trained trial that its runs have; it has failed without a finite value."""
         runs, values = member.runs, list[float]()
         for objective, way in zip(self.study.tune.objective, self.study.facts.directions, strict=True):
-            values.append(by_fold(member, objective, way)[-1])
-            if math.isnan(values[-1]):
-                raise KerasCliError(f"{objective.name} has no finite value")
+            score = by_fold(member, objective, way)[-1]
+            if not math.isfinite(score):
+                return {"status": "failed", "reason": f"{objective.name} has no finite value"}
+            values.append(-score if way == "min" else score)
         tests = [(run.facts()["results"] or {}).get("test", {}) for run in runs]
         return {
             "values": values, "epochs": sum(len(run.rows()) for run in runs), "mode": runs[0].facts()["execution_mode"],
-            "results": {"test": {name: fmean(each[name] for each in tests) for name in tests[-1]}},
+            "results": {f"test {name}": fmean(each[name] for each in tests) for name in tests[-1]},
         }  # fmt: skip
 
     def _events(self, member: Member, document: Document, facts: TrialFacts) -> Iterator[Event]:

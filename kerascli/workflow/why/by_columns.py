@@ -2,7 +2,7 @@
 if the values of a column are shuffled (Breiman, 2001)."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,6 @@ _BLOCKS, _RESAMPLES = 200, 500
 """Numbers of blocks of rows, and of their resamples, of an interval."""
 
 
-Groups = Mapping[tuple[str, ...], Tensor]
-"""Columns whose values one transform joins, so that they count as one (mostly a single column), with the mask of the
-places of all inputs, as `flat` joins them, that depend on them."""
-
-
 def table_of(rows: Split) -> Table:
     """Return the raw columns of rows. Raises ConfigError if there are none."""
     if rows.origin is None:
@@ -55,9 +50,10 @@ def prepared(run: LoadedRun, table: Table) -> Split:
     return fitted_preparer(run.data, run.learned, targets=False).split(table)
 
 
-def column_groups(run: LoadedRun, *splits: Split) -> Groups:
-    """Return the groups of raw columns that the model's inputs are computed from, found by changing their values in the
-    rows of splits.
+def column_groups(run: LoadedRun, *splits: Split) -> dict[tuple[str, ...], Tensor]:
+    """Return the groups of raw columns (mostly of a single one) that the model's inputs are computed from, each with
+    the mask of the places of all inputs, as `flat` joins them, that depend on it; found by changing values in the rows
+    of splits.
 
     Two columns are in one group if a place of an input depends on both. A column whose values are all equal is in none.
     """
@@ -85,15 +81,15 @@ def staged_inputs(run: LoadedRun, rows: Split) -> dict[str, Tensor]:
 
 
 def reasons_by_column(
-    run: LoadedRun, rows: MemorySplit, attributions: Mapping[str, Tensor], reference: MemorySplit, steps: int | None
+    run: LoadedRun, rows: MemorySplit, others: MemorySplit, attributions: Mapping[str, Tensor], *, windows: bool
 ) -> list[Reason]:
-    """Return the sums of attributions of the places of groups of columns, found by the rows and `reference` rows, with
-    the columns' cells; of windows those of each step."""
-    groups, values = column_groups(run, rows, reference), flat(attributions).double()
-    names = [*map(" + ".join, groups)]
-    sums = [(values * places).reshape(rows.rows, steps or 1, -1).sum(-1) for places in groups.values()]
+    """Return the sums of attributions of the places of groups of columns, found by the rows and by other ones, with the
+    columns' cells; of windows those of each step."""
+    groups, values = column_groups(run, rows, others), flat(attributions).double()
+    names, steps = [*map(" + ".join, groups)], next(iter(attributions.values())).shape[1] if windows else 1
+    sums = [(values * places).reshape(rows.rows, steps, -1).sum(-1) for places in groups.values()]
     shares = torch.stack(sums, -1).numpy()
-    if steps is not None:
+    if windows:
         return [Reason(each, names) for each in shares]
     shown: list[dict[str, Any]] = [{"row": row} for row in range(1, rows.rows + 1)]
     add_cells(run, rows, shown, [name for group in groups for name in group])
@@ -116,56 +112,51 @@ def _middle(values: np.ndarray) -> np.ndarray:
     return (median if values.dtype.kind == "f" else np.floor(median)).astype(values.dtype)
 
 
-def reference_rows(splits: Mapping[str, Split]) -> MemorySplit:
-    """Return at most 1,000 of the training rows, at equal distances."""
-    rows = splits["train"]
-    return rows.read(np.unique(np.linspace(0, rows.rows - 1, min(1000, rows.rows)).astype(np.int64)))
-
-
-def permutation_importance(run: LoadedRun, rows: Split, metric: str, repeats: int) -> Reasons:
-    """Return the importance of each group of columns, the largest first: the increase of `metric` (`loss` or the name
-    of a metric, whose decline counts if larger is better) over `repeats` shuffles.
+def permutation_importance(run: LoadedRun, rows: Split, metric: str | None, repeats: int | None) -> Reasons:
+    """Return the importance of each group of columns, the largest first: the increase of `metric` (the name of one,
+    whose decline counts if larger is better; None: the loss) over `repeats` shuffles (None: 5).
 
     The interval covers shuffles and rows: it is that of resamples of blocks of rows. Raises ConfigError.
     """
+    metric, repeats = metric or "loss", repeats or 5
     table, seed, compared = table_of(rows), run.experiment.spec.seed, evaluate_rows(run, rows, "rows").compared
-    blocks = torch.arange(rows.rows).tensor_split(min(_BLOCKS, rows.rows))
-    drawn = np.random.default_rng([seed, 1]).multinomial(len(blocks), [1 / len(blocks)] * len(blocks), _RESAMPLES)
-    measure = _measure(compared, metric, blocks, np.concatenate([np.ones((1, len(blocks))), drawn]))
-    groups, before = column_groups(run, rows), measure([y_pred for _, _, y_pred in compared])
+    measure = _measure(compared, metric, rows.rows, seed)
+    groups, before = column_groups(run, rows), measure({pair.output: y_pred for pair, _, y_pred in compared})
     worse = np.zeros((len(groups), len(before)))
     for number, group in enumerate(groups):
         for repeat in range(repeats):
             order = np.random.default_rng([seed, number, repeat]).permutation(rows.rows)
-            outputs = predictions(run, prepared(run, table.replaced(group, order)))
-            worse[number] += (measure([outputs[pair.output] for pair, _, _ in compared]) - before) / repeats
+            worse[number] += measure(predictions(run, prepared(run, table.replaced(group, order)))) - before
+    worse /= repeats
     ends = np.nanquantile(worse[:, 1:], [0.025, 0.975], axis=1)
     columns = zip(map(" + ".join, groups), worse[:, 0].tolist(), *ends.tolist(), strict=True)
-    note = f"how much worse '{metric}' of {rows.rows:,} rows is if a column is shuffled ({repeats} times)"
-    constant = set(input_columns(rows)).difference(*groups)
-    notes = [note, *([f"no effect on the inputs of the first rows: {', '.join(sorted(constant))}"] if constant else [])]
+    notes = [f"how much worse '{metric}' of {rows.rows:,} rows is if a column is shuffled ({repeats} times)"]
+    if constant := set(input_columns(rows)).difference(*groups):
+        notes.append(f"no effect on the inputs of the first rows: {', '.join(sorted(constant))}")
+    if len(groups) == 1:
+        notes.append("there is one column: --method integrated_gradients shows the shares of its values")
     return Reasons("permutation", "columns", (), notes, sorted(columns, key=lambda each: -each[1]))
 
 
-def _measure(
-    compared: Compared, metric: str, blocks: Sequence[Tensor], weights: np.ndarray
-) -> Callable[[Sequence[Tensor]], np.ndarray]:
-    """Return the function from predictions of each output to a value of each resample of blocks of rows, larger where
-    the model is worse. `weights` are of shape (resamples, blocks). Raises ConfigError."""
-    uses = {pair.prefix + name: (number, use, at) for number, (pair, _, _) in enumerate(compared)
+def _measure(compared: Compared, metric: str, rows: int, seed: int) -> Callable[[Mapping[str, Tensor]], np.ndarray]:
+    """Return the function from predictions by output to values of `metric`, larger where the model is worse: of all
+    rows, then of each resample of blocks of rows. Raises ConfigError."""
+    uses = {pair.prefix + name: (pair.output, y_true, use, at) for pair, y_true, _ in compared
             for use in pair.metrics for at, name in enumerate(use.columns)}  # fmt: skip
-    if metric in uses:
-        number, use, at = uses[metric]
-        sign = -1 if use.metric.direction == "max" else 1
-        return lambda outputs: sign * resampled(use, compared[number][1], outputs[number], blocks, weights)[:, at]
     must_have("--metric", metric, ["loss", *uses], "metric")
+    blocks = torch.arange(rows).tensor_split(min(_BLOCKS, rows))
+    drawn = np.random.default_rng([seed, 1]).multinomial(len(blocks), [1 / len(blocks)] * len(blocks), _RESAMPLES)
+    weights = np.concatenate([np.ones((1, len(blocks))), drawn])
+    if metric in uses:
+        output, targets, use, at = uses[metric]
+        sign = -1 if use.metric.direction == "max" else 1
+        return lambda outputs: sign * resampled(use, targets, outputs[output], blocks, weights)[:, at]
     if len(list(row_losses(compared))) < len(compared) or not compared:
         raise ConfigError("permutation: a loss has no value for each row", hint="--metric NAME takes a metric")
 
-    def loss(outputs: Sequence[Tensor]) -> np.ndarray:
-        own = [(pair, y_true, y_pred) for (pair, y_true, _), y_pred in zip(compared, outputs, strict=True)]
-        total = torch.stack(list(row_losses(own))).sum(0)
-        sums = [float(total[block].sum()) for block in blocks]
-        return weights @ sums / (weights @ [len(block) for block in blocks])
+    def loss(outputs: Mapping[str, Tensor]) -> np.ndarray:
+        losses = torch.stack([*row_losses([(pair, y_true, outputs[pair.output]) for pair, y_true, _ in compared])])
+        sums = [float(losses[:, block].sum()) for block in blocks]
+        return weights @ sums / (weights @ list(map(len, blocks)))
 
     return loss

@@ -25,52 +25,48 @@ class Score:
     """Function from outputs to a number a row: the output for the row's class (probability or logit), or the output's
     mean over its units."""
 
+    run: LoadedRun
+    rows: MemorySplit
     output: str
     texts: tuple[str, ...]
     """Prediction of each row, as it is shown."""
     classes: Tensor
-    """Index of the class of each row (rows,), on the CPU; not used for an output of numbers."""
+    """Index of the class of each row (rows, 1), on the CPU; not used for an output of numbers."""
     reading: ClassReading | None = None
 
-    def __call__(self, outputs: Mapping[str, Tensor]) -> Tensor:  # (N, units) -> (N,)
-        """Return the scores of rows."""
+    def __call__(self, outputs: Mapping[str, Tensor], *, log_odds: bool = False) -> Tensor:  # (N, units) -> (N,)
+        """Return the scores of rows; `log_odds` of probabilities, whose gradient vanishes as they approach 1."""
         values = outputs[self.output].float().reshape(len(self.classes), -1)
         if self.reading is None:
             return values.mean(1)
-        if not self.reading.from_logits:
-            values = self.reading.probabilities(values)
-        elif self.reading.binary:
-            values = torch.cat([-values, values], 1)
-        return values.gather(1, self.classes.to(values.device)[:, None])[:, 0]
-
-    def log_odds(self, outputs: Mapping[str, Tensor]) -> Tensor:  # (N, units) -> (N,)
-        """Return the scores as log odds if they are probabilities, whose gradient vanishes as they approach 1."""
-        own = self(outputs)
-        if self.reading is None or self.reading.from_logits:
-            return own
-        probabilities = self.reading.probabilities(outputs[self.output].float())
+        classes, tiny = self.classes.to(values.device), torch.finfo(values.dtype).tiny
+        if self.reading.from_logits:
+            values = torch.cat([-values, values], 1) if self.reading.binary else values
+            return values.gather(1, classes)[:, 0]
+        probabilities = self.reading.probabilities(values)
+        own = probabilities.gather(1, classes)[:, 0]
         # the sum of the others, as 1 - 0.99999999 is 0 in float32
-        others = probabilities.scatter(1, self.classes.to(own.device)[:, None], 0.0).sum(1)
-        tiny = torch.finfo(own.dtype).tiny
-        return own.clamp(min=tiny).log() - others.clamp(min=tiny).log()
+        others = probabilities.scatter(1, classes, 0.0).sum(1)
+        return own.clamp(min=tiny).log() - others.clamp(min=tiny).log() if log_odds else own
+
+    def outputs(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the model's outputs for preprocessed inputs; one that samples always draws the same numbers."""
+        with draws.using(draws.Draws(self.run.experiment.spec.seed, "why", 0)):
+            return self.run.experiment.module.run(inputs).outputs
 
     def of(self, rows: Any) -> "Score":
         """Return the score for the classes of selected rows: a slice, or an array of numbers of rows."""
         return replace(self, classes=self.classes[rows])
 
-
-def parts(run: LoadedRun, rows: MemorySplit, score: Score) -> Iterator[tuple[dict[str, Tensor], Score]]:
-    """Yield (preprocessed inputs, score) of some rows after others."""
-    run.experiment.module.eval()
-    for number, batch in enumerate(BatchSource(rows, _ROWS, run.experiment.device).epoch(0)):
-        first = number * _ROWS
-        yield run.experiment.module.input_stage(dict(batch.inputs)), score.of(slice(first, first + _ROWS))
-
-
-def outputs_of(run: LoadedRun, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the outputs of a model for preprocessed inputs; one that samples always draws the same numbers."""
-    with draws.using(draws.Draws(run.experiment.spec.seed, "why", 0)):
-        return run.experiment.module.run(inputs).outputs
+    def parts(self, rows: MemorySplit | None = None) -> Iterator[tuple[dict[str, Tensor], "Score"]]:
+        """Yield (preprocessed inputs, floats where the model takes floats; score) of some of the rows after others, or
+        of other `rows`."""
+        module, device = self.run.experiment.module.eval(), self.run.experiment.device
+        names = [each.name for each in module.graph.model.inputs if not each.spec.is_integer]
+        for number, batch in enumerate(BatchSource(rows or self.rows, _ROWS, device).epoch(0)):
+            inputs = module.input_stage(dict(batch.inputs))
+            floats = {name: inputs[name].float() for name in names}
+            yield {**inputs, **floats}, self.of(slice(number * _ROWS, (number + 1) * _ROWS))
 
 
 def predictions(run: LoadedRun, rows: Split) -> dict[str, Tensor]:
@@ -79,11 +75,12 @@ def predictions(run: LoadedRun, rows: Split) -> dict[str, Tensor]:
     return predict(run.experiment.module, run.shared_batches(source), seed=run.experiment.spec.seed)
 
 
-def score_of(run: LoadedRun, outputs: Mapping[str, Tensor], output: str | None, class_name: str | None) -> Score:
+def score_of(run: LoadedRun, rows: MemorySplit, output: str | None, class_name: str | None) -> Score:
     """Return the score of an output for the predicted class of each row, or for the class named `class_name`.
 
-    `outputs` are the predictions of all rows. `output` may be None if the model has one output. Raises ConfigError.
+    `output` may be None if the model has one output. Raises ConfigError.
     """
+    outputs = predictions(run, rows)
     if output is None and len(outputs) > 1:
         raise ConfigError(f"--output is missing: the model has {len(outputs)} outputs: {', '.join(outputs)}")
     name = must_have("--output", output or next(iter(outputs)), outputs, "output")
@@ -96,15 +93,15 @@ def score_of(run: LoadedRun, outputs: Mapping[str, Tensor], output: str | None, 
         if class_name is not None:
             raise ConfigError(f"--class: the output '{name}' predicts no classes")
         texts = (f"{value:.5g}" for value in values.reshape(len(values), -1).mean(1).tolist())
-        return Score(name, tuple(texts), torch.zeros(len(values)))
+        return Score(run, rows, name, tuple(texts), torch.zeros(len(values), 1))
     probabilities = reading.probabilities(values)
-    classes = reading.labels(probabilities)
+    classes = reading.labels(probabilities)[:, None]
     if class_name is not None:
         must_have("--class", class_name, reading.names, "class")
         classes = torch.full_like(classes, reading.names.index(class_name))
-    chosen = probabilities.gather(1, classes[:, None])[:, 0].tolist()
-    texts = (f"{reading.names[number]} {value:.3f}" for number, value in zip(classes.tolist(), chosen, strict=True))
-    return Score(name, tuple(texts), classes, reading)
+    chosen = zip(classes[:, 0].tolist(), probabilities.gather(1, classes)[:, 0].tolist(), strict=True)
+    texts = (f"{reading.names[number]} {value:.3f}" for number, value in chosen)
+    return Score(run, rows, name, tuple(texts), classes, reading)
 
 
 def must_have(option: str, name: str, names: Collection[str], noun: str) -> str:

@@ -446,7 +446,7 @@ def test_rows_that_stay_on_disk_are_not_looked_through(tmp_path: Path, monkeypat
 def test_every_split_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table(tmp_path / "rows.csv", **measures())
     read: list[str] = []
-    read_file = Csv.read_file
-    monkeypatch.setattr(Csv, "read_file", lambda self, *more: read.append(str(more[0])) or read_file(self, *more))
+    read_file = Csv.read
+    monkeypatch.setattr(Csv, "read", lambda self, *more: read.append(str(more[0])) or read_file(self, *more))
     texts(tmp_path, config(X, KIND, fit=", validation_split: 0.2"))
     assert len(read) == 1

@@ -10,22 +10,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kerascli.data.storage.column import Column, arrow, on_access, text_array
-from kerascli.data.storage.compressed import read_text_file
-from kerascli.data.storage.delimited.layout import Layout
-from kerascli.data.storage.delimited.row_reader import MARKS, as_utf8, read_rows
+from kerascli.data.storage.column import Column, on_access, pa, text_array
+from kerascli.data.storage.delimited.row_reader import MARKS, Layout, as_utf8, read_rows
 from kerascli.data.storage.delimited.text_format import DEFAULT, MAX_FIELD, TextFormat, typed
-from kerascli.data.storage.row_errors import BadRows, read_shown
+from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import Table
 from kerascli.foundation.cpus import cpu_limit
 from kerascli.foundation.disk.files import refuse_text
 from kerascli.foundation.errors import DataError, Place, safe_text, suggestion
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _LINE_BYTES = 40
 """Memory of the number of a row's line, while it is computed, and of its last field, in bytes."""
@@ -36,13 +30,6 @@ _COLUMN_BYTES = 2048
 
 Fields = Mapping[str, "pa.ChunkedArray[Any]"]
 """Mapping from column to its fields, null where they are missing."""
-
-
-def read_csv_file(path: Path, name: str, form: TextFormat, columns: frozenset[str] | None) -> Table:
-    """Parse a file of delimited text, which may be compressed, to a table, as `read_csv`; errors show its lines."""
-    data, packed = read_text_file(path, name)
-    parse = partial(read_csv, data, name, form, columns, packed)
-    return read_shown(parse, lambda: read_text_file(path, name)[0], form.encoding, form.delimiter)
 
 
 def read_csv(
@@ -66,7 +53,7 @@ def read_csv(
     table = _read(text, name, form, columns)
     if table is None:
         names, rows, lines, wrong = read_rows(text, name, form, packed)
-        table = Table(text_columns(names, rows, form), len(rows), name=name, numbers=lines)
+        table = Table(text_columns(names, rows, form), len(rows), name=name, lines=lines)
         if wrong is not None:
             raise BadRows(wrong[0], table, wrong[1])
     _check_dtypes(form, table)
@@ -110,7 +97,7 @@ def _read(text: bytes, name: str, form: TextFormat, columns: frozenset[str] | No
     read = partial(_parsed, layout, names, form)
     try:
         fields = read(used)
-    except arrow().ArrowInvalid:
+    except pa.ArrowInvalid:
         return None
     rows, header = len(fields[used[0]]), 0 if form.names else 1
     lines = layout.numbers(rows + header)[header:] + form.skip_rows
@@ -120,14 +107,14 @@ def _read(text: bytes, name: str, form: TextFormat, columns: frozenset[str] | No
         each: on_access(lambda each=each: _typed(read([each]), form)[each]) for each in names if each not in fields
     }
     found |= _typed(fields, form)
-    return Table({each: found[each] for each in names}, rows, name=name, numbers=lines)
+    return Table({each: found[each] for each in names}, rows, name=name, lines=lines)
 
 
 def _parsed(layout: Layout, names: Sequence[str], form: TextFormat, chosen: Sequence[str]) -> Fields:
     """Parse columns of delimited text, of which all names are `names`, as text."""
     from pyarrow import csv as arrow_csv
 
-    string = arrow().string()
+    string = pa.string()
     read = arrow_csv.ReadOptions(column_names=list(names), block_size=4 * MAX_FIELD)
     parse = arrow_csv.ParseOptions(
         delimiter=form.delimiter, quote_char='"' if form.quotes else False, newlines_in_values=layout.has_quoted_ends
@@ -136,7 +123,7 @@ def _parsed(layout: Layout, names: Sequence[str], form: TextFormat, chosen: Sequ
         check_utf8=False, include_columns=chosen, column_types=dict.fromkeys(chosen, string),
         null_values=["", *form.na_values], strings_can_be_null=True,
     )  # fmt: skip
-    table = arrow_csv.read_csv(arrow().py_buffer(layout.text), read, parse, convert)
+    table = arrow_csv.read_csv(pa.py_buffer(layout.text), read, parse, convert)
     table = table if form.names else table.slice(1)
     return {name: table[name] for name in chosen}
 

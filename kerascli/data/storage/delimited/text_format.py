@@ -6,19 +6,20 @@ Only an empty field is a missing value, so that 'NA' (Namibia) and 'None' stay t
 import contextlib
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
+from pydantic import AfterValidator, model_validator
+from pydantic import Field as Setting
 
-from kerascli.data.storage.column import arrow, text_array
+from kerascli.data.storage.column import pa, pc, text_array
+from kerascli.foundation.shapes import NonNegativeInt, Words
+from kerascli.language.component import Component
 
 if TYPE_CHECKING:
     from _csv import Reader
-
-    import pyarrow as pa
 
 
 MAX_FIELD = 2**20
@@ -26,25 +27,53 @@ MAX_FIELD = 2**20
 _SAMPLED_ROWS = 200
 
 
-@dataclass(frozen=True)
-class TextFormat:
-    """Settings of a delimited text file; their defaults are the defaults of the data source `csv`."""
+def known_encoding(encoding: str) -> str:
+    """Return the name of a text encoding. Raises ValueError if there is none of this name."""
+    try:
+        bytes(4).decode(encoding)  # some codecs are not text encodings, and one always fails
+    except (LookupError, ValueError):
+        raise ValueError(f"there is no encoding '{encoding}'; for example utf-8, latin-1 or cp1252") from None
+    return encoding
 
-    delimiter: str = ","
-    encoding: str = "utf-8"
-    names: tuple[str, ...] = ()
-    """Column names of a file without a header line."""
+
+class TextFormat(Component):
+    """Settings of delimited text, those of the data source `csv`."""
+
+    delimiter: Annotated[str, Setting(min_length=1, max_length=1)] = ","
+    """Character that separates fields."""
+    encoding: Annotated[str, AfterValidator(known_encoding)] = "utf-8"
+    """Text encoding of the files, for example utf-8, latin-1 or cp1252."""
+    names: Words = ()
+    """Column names for files without a header line; empty: the first line is the header."""
     quotes: bool = True
-    na_values: frozenset[str] = frozenset()
-    """Fields that stand for missing values, beside empty fields."""
-    decimal: str = "."
-    thousands: str = ""
-    skip_rows: int = 0
-    """Number of lines to skip before the header."""
-    comment: str = ""
-    """Prefix of lines to skip; '' if no line is a comment."""
-    dtypes: Mapping[str, str] = field(default_factory=dict)
-    """Mapping from column to its type, `text` or `number`; the types of other columns are detected."""
+    """Allow fields in double quotes; false: a double quote is an ordinary character."""
+    na_values: Words = ()
+    """Fields that are missing values, beside empty ones, for example [NA, "-"]."""
+    decimal: Annotated[str, Setting(min_length=1, max_length=1)] = "."
+    """Decimal separator of numbers."""
+    thousands: Annotated[str, Setting(min_length=1, max_length=1)] | None = None
+    """Thousands separator of numbers; null: they have none."""
+    skip_rows: NonNegativeInt = 0
+    """Number of lines to skip at the start of a file, before the header."""
+    comment: Annotated[str, Setting(min_length=1)] | None = None
+    """Prefix of lines to skip; null: no line is a comment."""
+    dtypes: dict[str, Literal["text", "number"]] = Setting(default={})
+    """Mapping from column to its type: text (keeps zip codes as they are) or number.
+    Other columns are numbers (or booleans) if every field is one, else text."""
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> Self:
+        marks = {"delimiter": self.delimiter, "decimal": self.decimal, "thousands": self.thousands}
+        names = list(marks)
+        for i, name in enumerate(names):
+            for other in names[i + 1 :]:
+                if marks[name] == marks[other]:
+                    raise ValueError(f"{other}: '{marks[other]}' is the {name} already")
+        return self
+
+    def text_format(self, **changes: Any) -> "TextFormat":
+        """Return these settings alone, with changes."""
+        return TextFormat(**{name: getattr(self, name) for name in TextFormat.model_fields} | changes)
 
     def reader(self, lines: Iterator[str]) -> "Reader":
         """Return a csv reader of the rows in an iterator of lines, which include their line ends."""
@@ -61,7 +90,7 @@ class TextFormat:
         """Return a number in Python's notation; None if the text is no number in this format."""
         if not re.fullmatch(self.number, text, re.ASCII):
             return None
-        return text.replace(self.thousands, "").replace(self.decimal, ".")
+        return text.replace(self.thousands or "", "").replace(self.decimal, ".")
 
     @cached_property
     def number(self) -> str:
@@ -110,7 +139,6 @@ def _typed(fields: "pa.ChunkedArray[Any]", form: TextFormat, dtype: str | None, 
 
 def _plain(fields: "pa.ChunkedArray[Any]", form: TextFormat) -> "pa.ChunkedArray[Any] | None":
     """Return numbers without spaces and plus signs, in Python's notation; None if a field is no number."""
-    pc = arrow().compute
     fields = pc.utf8_trim_whitespace(fields)
     if not pc.all(pc.match_substring_regex(fields, f"^(?:{form.number})$"), min_count=0).as_py():
         return None
@@ -120,7 +148,6 @@ def _plain(fields: "pa.ChunkedArray[Any]", form: TextFormat) -> "pa.ChunkedArray
 
 def _numbers(fields: "pa.ChunkedArray[Any]", *, integers: bool) -> np.ndarray | None:
     """Return fields as numbers, as Arrow reads them; None if one is no number, or an integer with a plus sign."""
-    pa = arrow()
     whole = integers and not fields.null_count
     for kind in (pa.int64(), pa.uint64(), pa.float64()) if whole else (pa.float64(),):
         with contextlib.suppress(pa.ArrowInvalid):
@@ -141,9 +168,8 @@ def _numbers(fields: "pa.ChunkedArray[Any]", *, integers: bool) -> np.ndarray | 
 
 def _booleans(fields: "pa.ChunkedArray[Any]") -> np.ndarray | None:
     """Return fields as booleans, or as 0.0 and 1.0 with nan for missing ones; None for any other word."""
-    pa = arrow()
-    words = pa.compute.utf8_trim(fields, " \t")
-    true, false = (pa.compute.is_in(words, pa.array(sorted(each))).to_numpy() for each in (TRUE, FALSE))
+    words = pc.utf8_trim(fields, " \t")
+    true, false = (pc.is_in(words, pa.array(sorted(each))).to_numpy() for each in (TRUE, FALSE))
     if not 0 < true.sum() + false.sum() == len(fields) - fields.null_count:
         return None
     return np.where(true | false, true, np.nan) if fields.null_count else true
@@ -151,7 +177,6 @@ def _booleans(fields: "pa.ChunkedArray[Any]") -> np.ndarray | None:
 
 def _match(fields: "pa.ChunkedArray[Any]", pattern: str) -> bool:
     """Return True if a pattern is found in any field."""
-    pc = arrow().compute
     return bool(pc.any(pc.match_substring_regex(fields, pattern)).as_py())
 
 
@@ -162,12 +187,3 @@ def first_inexact(fields: Sequence[str], values: np.ndarray) -> int | None:
             if int(fields[row]) != int(values[row]):
                 return row
     return None
-
-
-def known_encoding(encoding: str) -> str:
-    """Return the name of a text encoding. Raises ValueError if there is none of this name."""
-    try:
-        bytes(4).decode(encoding)  # some codecs are not text encodings, and one always fails
-    except (LookupError, ValueError):
-        raise ValueError(f"there is no encoding '{encoding}'; for example utf-8, latin-1 or cp1252") from None
-    return encoding

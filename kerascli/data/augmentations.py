@@ -1,17 +1,35 @@
-"""Augmentation `cut_mix`: replace a box of each image with the same box of another image (Yun et al., 2019)."""
+"""Augmentations of training batches: `cut_mix` (Yun et al., 2019) and `mix_up` (Zhang et al., 2018)."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from kerascli.data.augmentations import beta_numbers, blended, order_of
 from kerascli.data.base import Field
 from kerascli.data.mixing import Augmentation, Names, augmentation
-from kerascli.foundation.shapes import DataFormat, Seed, show_shape
+from kerascli.foundation import draws
+from kerascli.foundation.shapes import DataFormat, PositiveFloat, Seed, show_shape
 from kerascli.preprocessing.images.base import Factor, span, uniform
+from kerascli.preprocessing.images.policies import log_gamma_numbers
 
 _LEAST_ALPHA = 1e-6
+
+
+def order_of(like: Tensor) -> Tensor:
+    """Draw a random permutation (N,) of the row indices of the batch `like`, on its device."""
+    return torch.argsort(draws.uniform(like.new_empty(like.shape[0])))
+
+
+def beta_numbers(like: Tensor, alpha: float | Tensor) -> Tensor:
+    """Draw a number from the Beta(alpha, alpha) distribution for each of the N samples in `like`; return them (N,)."""
+    first, second = log_gamma_numbers(like.new_empty((2, like.shape[0])), alpha).unbind()
+    return torch.sigmoid(first - second)
+
+
+def blended(x: Tensor, order: Tensor, weight: Tensor) -> Tensor:
+    """Blend each sample x[i] with x[order[i]]: `weight * x + (1 - weight) * x[order]`; order and weight are (N,)."""
+    weight = weight.to(x.dtype).view(-1, *(1,) * (x.dim() - 1))
+    return weight * x + (1.0 - weight) * x.index_select(0, order)
 
 
 class Drawn(NamedTuple):
@@ -97,3 +115,32 @@ def _stretch(part: Tensor, place: Tensor, size: int) -> tuple[Tensor, Tensor, Te
     last = first + length
     pixels = torch.arange(size, dtype=part.dtype, device=part.device)
     return first, last, (pixels >= first.unsqueeze(1)) & (pixels < last.unsqueeze(1))
+
+
+@augmentation()
+class MixUp(Augmentation):
+    """MixUp (Zhang et al., 2018): blends each sample of a training batch with another one of the batch.
+
+    Images and targets become `weight * x + (1 - weight) * x_other`, with one weight for each sample. As
+    keras.layers.MixUp.
+    """
+
+    alpha: PositiveFloat = 0.2
+    """Parameter of the Beta(alpha, alpha) distribution of the blend weight; smaller values mix less."""
+    data_format: DataFormat = "channels_last"
+    """Axis of the channels; it has no effect on MixUp, which blends values elementwise."""
+    seed: Seed = None
+    inputs: Names | None = None
+    """Names of the image inputs to blend, all with the same weights; null: all image inputs."""
+    targets: Names | None = None
+    """Names of the targets to blend; null: all targets."""
+
+    def draw(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw, for each sample of a batch, the index of its blending partner (N,) and its own blend weight (N,)."""
+        return order_of(images), beta_numbers(images, self.alpha)
+
+    def mix_images(self, images: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
+        return blended(images, *drawn)
+
+    def mix_targets(self, targets: Tensor, images: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
+        return blended(targets, *drawn)
