@@ -10,47 +10,27 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import typer.main
 import typer.testing
 
-from kerascli.config import component_index
-from kerascli.report import plots
 from tests.parity.books import Books
 from tests.support.core import Core, add_options
 from tests.support.needs import MARKER, Needs
+from tests.support.quick import leave_out
 from tests.support.server import Server
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 os.environ["KERAS_BACKEND"] = "torch"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["OMP_NUM_THREADS"] = "1"  # the tensors of tests are so small that threads wait for each other all the time
 # torch's compiler believes what the CPU says: trying its vector instructions takes seconds in each new cache
 os.environ["TORCHINDUCTOR_VEC_ISA_OK"] = "1"
-# processes are killed in tests, not the machine: nothing has to be on the disk itself, which takes a tenth of the time
-os.fsync = lambda fd: None
 
 gc.disable()  # until the tests begin: collection makes a million objects, and no garbage
-# what stays the same while tests run is computed once: the commands, and the digest of the package's files
+# the commands stay the same while tests run
 typer.main.get_command = typer.testing._get_command = functools.cache(typer.main.get_command)
-component_index._state = functools.cache(component_index._state)
-
-_save = plots.save
-
-
-def _save_quickly(figure: "Figure", path: Path) -> None:
-    """Save a plot small and without aligning its labels, which takes most of its time, but in the tests of plots."""
-    if not os.environ["PYTEST_CURRENT_TEST"].startswith("tests/report/"):
-        figure.set_layout_engine("none")
-        figure.set_dpi(50)
-    _save(figure, path)
-
-
-plots.save = _save_quickly
+leave_out()
 
 _MEASURED = {
     "test_loss_metric_contract",

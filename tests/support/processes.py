@@ -17,8 +17,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from tests.support.quick import leave_out
+
 _PRELOADED = ["torch", "kerascli.cli.commands", "kerascli.workflow.train", "kerascli.training.strategies.process_sum",
-    "kerascli.workflow.evaluate", "kerascli.workflow.predict", "kerascli.report.plots"]  # fmt: skip
+    "kerascli.training.strategies.fsdp_runner", "kerascli.workflow.evaluate", "kerascli.workflow.predict",
+    "kerascli.report.plots", "matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.colorbar",
+    "mpl_toolkits.mplot3d", "pyarrow.compute", "pyarrow.csv", "torch.distributed.fsdp"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def _run(
 ) -> None:
     os.chdir(folder)
     os.environ.update(environment)
-    os.fsync = lambda fd: None  # as in the tests' own processes
+    leave_out()
     with file.open("w") as output, contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         from kerascli.cli.app import main
 
@@ -144,7 +148,7 @@ def _run_alone(arguments: Sequence[str], environment: Mapping[str, str], folder:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    os.fsync = lambda fd: None
+    leave_out()
     for number, file in enumerate(files, start=1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
     from kerascli.cli.app import main
