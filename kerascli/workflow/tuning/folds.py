@@ -27,9 +27,6 @@ from kerascli.workflow.rows.command_rows import load_again
 from kerascli.workflow.train import resume, start
 from kerascli.workflow.tuning.study_config import begin_study, reopened
 
-PREDICTIONS = "oof.csv"
-"""Name of the file of out-of-fold predictions in the folder of a study of folds."""
-
 
 def start_folds(
     document: Document, sets: Sequence[str], flags: Sequence[str], options: Options, progress: Progress | None
@@ -108,11 +105,10 @@ def train_folds(
 def _train_folds(study: Study, document: Document, options: Options, progress: Progress | None) -> Iterator[Event]:
     """Train the runs that have not ended, evaluate all folds, write their predictions by row, and yield events."""
     options = replace(options, threads=options.threads or study.facts.threads)
-    tables, file = list[dict[str, np.ndarray]](), study.path / PREDICTIONS
+    opened = partial(open_config, document, progress=progress, runs_dir=study.path.parent)
+    tables, file = list[dict[str, np.ndarray]](), study.path / "oof.csv"
     try:
-        yield from train_folds(
-            study, partial(open_config, document, progress=progress, runs_dir=study.path.parent), options
-        )
+        yield from train_folds(study, opened, options)
         for number, member in enumerate(study.members(), 1):
             tables.append((yield from _predicted(member, number, options)))
     except Interrupted as error:
