@@ -118,7 +118,10 @@ def _plain_dataset(file: h5py.File, dataset: Any, path: str) -> tuple[list[int],
         raise Refused(f"'{path}' is a virtual dataset")
     kind, dtype = dataset.get_type().get_class(), dataset.dtype
     boolean = kind == h5.h5t.ENUM and dtype == np.bool_
-    brain = kind == h5.h5t.OPAQUE and dtype.itemsize == 2 and attribute(file, path, "dtype") == "bfloat16"
+    brain = False
+    if kind == h5.h5t.OPAQUE and dtype.itemsize == 2:
+        with contextlib.suppress(Refused):  # an attribute that is no text
+            brain = attribute(file, path, "dtype") == "bfloat16"
     if kind not in {h5.h5t.FLOAT, h5.h5t.INTEGER} and not boolean and not brain:
         raise Refused(f"'{path}' contains no plain numbers ({_kind(kind)})")
     if dtype.itemsize > 8:
