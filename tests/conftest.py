@@ -1,5 +1,7 @@
 """Set up before other imports: Keras uses torch on one thread, and plots need no display."""
 
+import functools
+import gc
 import os
 import shutil
 import signal
@@ -10,10 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer.main
+import typer.testing
 
 from tests.parity.books import Books
 from tests.support.core import Core, add_options
 from tests.support.needs import MARKER, Needs
+from tests.support.quick import leave_out
 from tests.support.server import Server
 
 os.environ["KERAS_BACKEND"] = "torch"
@@ -21,8 +26,11 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ["OMP_NUM_THREADS"] = "1"  # the tensors of tests are so small that threads wait for each other all the time
 # torch's compiler believes what the CPU says: trying its vector instructions takes seconds in each new cache
 os.environ["TORCHINDUCTOR_VEC_ISA_OK"] = "1"
-# processes are killed in tests, not the machine: nothing has to be on the disk itself, which takes a tenth of the time
-os.fsync = lambda fd: None
+
+gc.disable()  # until the tests begin: collection makes a million objects, and no garbage
+# the commands stay the same while tests run
+typer.main.get_command = typer.testing._get_command = functools.cache(typer.main.get_command)
+leave_out()
 
 _MEASURED = {
     "test_loss_metric_contract",
@@ -106,6 +114,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.parent.name
         if folder == "benchmarks" or (folder == "parity" and item.path.stem not in _MEASURED):
             item.add_marker("no_cover")
+
+
+def pytest_collection_finish() -> None:
+    """Leave all that has been collected out of later collections of garbage, each of which would go through it."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -23,7 +23,7 @@ NEED_FILES = {"fine_tuning"}
 HERE = [config for config in CONFIGS if config.stem not in NEED_FILES]
 SMALLER = {
     "cifar10_densenet": ["layers=2"],
-    "conv_filter_visualization": ["size=32"],
+    "conv_filter_visualization": ["size=32", "layer=block2_conv1"],
     "conv_lstm": ["filters=4", "rows=40"],
     "deep_dream": ["height=128", "width=128"],
     "eager_image_captioning": ["units=16", "embedding=8"],
@@ -48,6 +48,7 @@ FEWER = {
         ["cifar10_resnet", "eager_cvae", "eager_dcgan", "mnist_hierarchical_rnn", "mnist_resnet", "resnet18_cifar10",
          "tfprob_vae", "variational_autoencoder_deconv"], "fit.batch_size=8",
     ),
+    "deep_dream": "fit.phases=[{flags: {octave: 1}}, {flags: {octave: 0}}]",
     "addition_rnn": "data.source.addition.rows=2000",
     "babi_memnn": "data.source.stories.rows=2000",
 }  # fmt: skip

@@ -33,6 +33,7 @@ from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.fitting import run_loop
 from tests.support.needs import needs_program
+from tests.support.processes import forked_kerascli
 from tests.support.runs_harness import edit_facts
 from tests.support.storage_harness import disk_of
 
@@ -112,8 +113,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [f"{a},{b},{'left' if a < 0 else 'right'}" for a, b in points.tolist()]
     (folder / "points.csv").write_text("\n".join(["a,b,kind", *lines, ""]), encoding="utf-8")
     (folder / "config.yaml").write_text(CONFIG, encoding="utf-8")
-    command = [sys.executable, "-m", "kerascli", "train", "config.yaml", "--device", "cpu"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = forked_kerascli("train", "config.yaml", "--device", "cpu", cwd=folder)
     assert done.returncode == 0, done.stderr
     (made,) = (folder / "runs").glob("*-config")
     made.rename(made.with_name("2026-01-01T00-00-00Z-config"))  # so that tests know its name

@@ -14,10 +14,10 @@ from kerascli.cli.init import from_data, template_names, write_new
 from kerascli.config.data import load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
-from kerascli.config.starter.start import start_from
 from kerascli.config.run import RunSpec
 from kerascli.config.starter import text_sample
 from kerascli.config.starter.models import KINDS
+from kerascli.config.starter.start import start_from
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import ConfigError, DataError, StorageError
 from kerascli.workflow.check import check

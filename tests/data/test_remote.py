@@ -1,9 +1,7 @@
 """Data at addresses is that of the files there: copied once, verified, without credentials in configs or messages."""
 
 import hashlib
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +21,7 @@ from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from tests.support.buckets import KEYS, MOTO, GoogleServer, Proxy, empty_bucket, s3_server, upload
 from tests.support.needs import needs
+from tests.support.processes import forked_kerascli
 from tests.support.runs_harness import go_on, outcome, train, write
 from tests.support.server import Server
 
@@ -104,8 +103,7 @@ def test_addresses_with_credentials_are_refused_by_name(address: str, wrong: str
 
 
 def command(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "kerascli", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, env={**os.environ, **environ}, timeout=300, check=False)
+    return forked_kerascli(*map(str, arguments), cwd=Path.cwd(), **environ)
 
 
 def test_credentials_are_not_even_quoted(tmp_path: Path) -> None:

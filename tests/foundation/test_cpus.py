@@ -17,6 +17,7 @@ from kerascli.foundation.events import Event, Note
 from kerascli.runs.index import find_run
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.train import resume
+from tests.support.processes import forked_kerascli
 from tests.support.runs_harness import HARD, kerascli, outcome, train, write
 
 V1 = "31 23 0:28 {top} {point} rw,relatime - cgroup cgroup rw,cpu,cpuacct"
@@ -247,7 +248,7 @@ def test_the_option_is_taken_by_all_commands_that_compute(
         assert threads() == 2
     [path] = (tmp_path / "runs").glob("*/run.json")
     assert json.loads(path.read_text(encoding="utf-8"))["threads"] == 2
-    refused = kerascli("train", str(config), "--threads", "0", cwd=tmp_path)
+    refused = forked_kerascli("train", str(config), "--threads", "0", cwd=tmp_path)
     assert (refused.returncode, "--threads" in refused.stderr) == (2, True)
 
 

@@ -20,7 +20,7 @@ from kerascli.foundation.errors import DataError, FileRefused
 from kerascli.interop.keras import hdf5, hdf5_child
 from kerascli.workflow.interchange.importing import import_model
 from tests.support.bounds import cpu_seconds
-from tests.support.runs_harness import kerascli
+from tests.support.processes import forked_kerascli
 
 METADATA = json.dumps({"keras_version": "3.15.1", "date_saved": "2026-01-01@00:00:00"})
 
@@ -569,7 +569,7 @@ def test_random_damage_to_the_arrays_never_gets_further_than_a_refusal(tmp_path:
 
 def test_import_refuses_a_harmful_file_in_one_line_with_exit_code_4(tmp_path: Path) -> None:
     path = of(sequential(start(), layer("f", "Lambda", function=CODE)))(tmp_path)
-    run = kerascli("import", str(path), cwd=tmp_path)
+    run = forked_kerascli("import", str(path), cwd=tmp_path)
     assert run.returncode == 4
     assert run.stderr.startswith(f"error: '{path}' is refused: 'Lambda' contains code")
     assert "Traceback" not in run.stderr

@@ -1,8 +1,5 @@
 """The config of `init --search` trains as one without a space, and `tune` searches it, for each kind of data."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from kerascli.config.starter.start import start_from
 from kerascli.studies.folder import find_study
 from kerascli.workflow.check import check
 from tests.config.test_starter_search import classes, draft, images, numbers, series, texts
+from tests.support.processes import forked_kerascli
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +45,7 @@ def test_two_trials_of_each_kind_are_trained(make: Any) -> None:
     assert written.stderr.splitlines()[-1].endswith("or search its space: kerascli tune s.yaml")
     assert "warning" not in written.stderr
     command = ["tune", "s.yaml", "--trials", "2", "--threads", "1", "--set", "fit.epochs=2"]
-    subprocess.run([sys.executable, "-P", "-m", "kerascli", *command], check=True, capture_output=True, env=os.environ)
+    assert forked_kerascli(*command, cwd=Path.cwd()).returncode == 0
     first, second = find_study("latest", Path("runs")).trials()
     assert (first.status, second.status) == ("completed", "completed")
     assert first.sets == {}

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.needs import library
+from tests.support.processes import forked_kerascli
 
 CONFIG = """\
 # a comment
@@ -52,7 +53,7 @@ def _config(tmp_path: Path, *, sampler: str = "random", trials: int = 4, epochs:
 
 
 def _run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    run = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=200)
+    run = forked_kerascli(*map(str, arguments), cwd=Path.cwd())
     assert run.returncode == code, run.stderr
     return run
 

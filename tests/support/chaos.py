@@ -1,15 +1,13 @@
-"""Train a config with kills at random moments, resuming until it is done. Run as a script by test_resume.
-
-Imports once, then forks for every attempt, so that an attempt costs no start-up: usage
-python chaos.py CONFIG RUNS_DIR KILLS SEED
-"""
+"""Train a config with kills at random moments, resuming until it is done, in forks of a process that has imported
+what a training needs."""
 
 import os
 import random
 import signal
-import sys
 import time
 from pathlib import Path
+
+from tests.support.processes import fork_server
 
 
 def attempt(config: Path, runs: Path) -> int:
@@ -36,9 +34,16 @@ def attempt(config: Path, runs: Path) -> int:
     return 0
 
 
-def main(config: Path, runs: Path, kills: int, seed: int) -> None:
-    import kerascli.workflow.train  # noqa: F401  # before the fork
+def train_with_kills(config: Path, runs: Path, kills: int, seed: int) -> int:
+    """Train a config until its run ends, with at most so many kills before; return how many there were."""
+    process = fork_server().Process(target=_attempts, args=(config, runs, kills, seed), daemon=True)
+    process.start()
+    process.join(600)
+    assert process.exitcode == 0
+    return int(runs.with_suffix(".kills").read_text(encoding="utf-8"))
 
+
+def _attempts(config: Path, runs: Path, kills: int, seed: int) -> None:
     luck = random.Random(seed)
     done = 0
     while True:
@@ -54,8 +59,4 @@ def main(config: Path, runs: Path, kills: int, seed: int) -> None:
         if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status) not in {143}:
             raise SystemExit(f"an attempt failed with status {status}")
         done += 1
-    sys.stdout.write(f"{done} kills\n")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    runs.with_suffix(".kills").write_text(str(done), encoding="utf-8")

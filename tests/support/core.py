@@ -22,6 +22,12 @@ class Core:
         if config.args_source is pytest.Config.ArgsSource.TESTPATHS and not is_wide:
             config.args = core_arguments()
 
+    def pytest_ignore_collect(self, collection_path: Path, config: pytest.Config) -> bool | None:
+        """Read no files whose tests are all in the core with --rest."""
+        if config.option.rest and collection_path.relative_to(config.rootpath).as_posix() in core_arguments():
+            return True
+        return None
+
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Deselect the core with --rest."""
         if config.option.rest:

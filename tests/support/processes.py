@@ -17,8 +17,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from tests.support.quick import leave_out
+
 _PRELOADED = ["torch", "kerascli.cli.commands", "kerascli.workflow.train", "kerascli.training.strategies.process_sum",
-    "kerascli.workflow.evaluate", "kerascli.workflow.predict", "kerascli.report.plots"]  # fmt: skip
+    "kerascli.training.strategies.fsdp_runner", "kerascli.workflow.evaluate", "kerascli.workflow.predict",
+    "kerascli.report.plots", "matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.colorbar",
+    "mpl_toolkits.mplot3d", "pyarrow.compute", "pyarrow.csv", "torch.distributed.fsdp"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Launched:
         folder: Path,
         prepare: Callable[[], object] | None = None,
     ) -> None:
-        context = _server()
+        context = fork_server()
         self._files = [folder / f"output-{rank}-{os.urandom(4).hex()}.txt" for rank in range(processes)]
         ports = [str(_free_port()) for _ in commands]
         self.processes: list[BaseProcess] = []
@@ -85,7 +89,7 @@ def _run(
 ) -> None:
     os.chdir(folder)
     os.environ.update(environment)
-    os.fsync = lambda fd: None  # as in the tests' own processes
+    leave_out()
     with file.open("w") as output, contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         from kerascli.cli.app import main
 
@@ -103,7 +107,7 @@ def _run(
 
 def called_on(processes: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
     """Return the results of function(rank, ...) in processes of a gloo group, by rank; None for one that failed."""
-    context, port = _server(), _free_port()
+    context, port = fork_server(), _free_port()
     ends = [context.Pipe(duplex=False) for _ in range(processes)]
     started = []
     for rank, (_, end) in enumerate(ends):
@@ -132,7 +136,7 @@ def forked_kerascli(*arguments: str, cwd: Path, **environment: str) -> subproces
     env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / name for name in ("stdout", "stderr")]
-        process = _server().Process(target=_run_alone, args=(arguments, env, cwd, files), daemon=True)
+        process = fork_server().Process(target=_run_alone, args=(arguments, env, cwd, files), daemon=True)
         process.start()
         process.join(600)
         process.kill()
@@ -144,7 +148,7 @@ def _run_alone(arguments: Sequence[str], environment: Mapping[str, str], folder:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    os.fsync = lambda fd: None
+    leave_out()
     for number, file in enumerate(files, start=1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
     from kerascli.cli.app import main
@@ -153,7 +157,7 @@ def _run_alone(arguments: Sequence[str], environment: Mapping[str, str], folder:
     main()
 
 
-def _server() -> ForkServerContext:
+def fork_server() -> ForkServerContext:
     """Return the context whose processes are forked by the server."""
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # before the server imports torch
     context = multiprocessing.get_context("forkserver")

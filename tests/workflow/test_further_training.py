@@ -24,7 +24,8 @@ from kerascli.workflow.further_training import further_config, train_further
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from kerascli.workflow.rows.command_rows import rows_of
-from tests.support.runs_harness import command, edit_facts, go_on, kerascli, outcome, train, write
+from tests.support.processes import forked_kerascli, run_on
+from tests.support.runs_harness import command, edit_facts, go_on, outcome, train, write
 
 CONFIG = """
 name: january
@@ -260,14 +261,14 @@ def test_a_run_with_plugins_uses_its_own_copies(tmp_path: Path) -> None:
     text = "plugins: [passing.py]\n" + CONFIG.replace("    - dense: 1\n", "    - passing\n    - dense: 1\n")
     rows(tmp_path, "january.csv", 0)
     write(tmp_path, text)
-    assert kerascli("train", "config.yaml", "-q", cwd=tmp_path).returncode == 0
+    assert forked_kerascli("train", "config.yaml", "-q", cwd=tmp_path).returncode == 0
     plugin.unlink()
     run = find_run("latest", tmp_path / "runs")
-    assert kerascli("train", "latest", "-q", cwd=tmp_path).returncode == 0
+    assert forked_kerascli("train", "latest", "-q", cwd=tmp_path).returncode == 0
     new = find_run("latest", tmp_path / "runs")
     assert [code.source for code in new.plugins()] == [code.source for code in run.plugins()]
     (run.path / "plugins" / "passing.py").write_text("raise SystemExit\n", encoding="utf-8")
-    refused = kerascli("train", str(run.path), cwd=tmp_path)
+    refused = forked_kerascli("train", str(run.path), cwd=tmp_path)
     assert refused.returncode == FileRefused.exit_code
     assert "passing.py' is damaged" in refused.stderr
 
@@ -319,9 +320,9 @@ def test_the_command_tells_configs_and_runs_apart(january: RunRecord, monkeypatc
 
 def test_two_processes_train_a_run_on_as_one_does(january: RunRecord) -> None:
     folder, shards = january.path.parents[1], ["--set", "fit.shards=2", "-q"]
-    alone = kerascli("train", str(january.path), "--name", "one", *shards, cwd=folder)
-    both = kerascli("train", str(january.path), "--name", "two", *shards, "--processes", "2", cwd=folder)
-    assert (alone.returncode, both.returncode) == (0, 0), alone.stderr + both.stderr
+    for processes, name in (1, "one"), (2, "two"):
+        ended = run_on(processes, folder, ("train", str(january.path), "--name", name, *shards))
+        assert set(ended.codes) == {0}, ended.text
     one, two = (find_run(name, folder / "runs") for name in ("one", "two"))
     assert outcome(one) == outcome(two)
     assert len(two.facts()["processes"]) == 2

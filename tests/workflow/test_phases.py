@@ -4,8 +4,6 @@ import os
 
 os.environ["KERAS_BACKEND"] = "torch"
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,9 +32,8 @@ from kerascli.workflow.fitting import saver
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.rows.command_rows import rows_of
 from kerascli.workflow.train import Options, start
+from tests.support.chaos import train_with_kills
 from tests.support.runs_harness import HARD, go_on, outcome, train, write
-
-CHAOS = Path(__file__).parents[1] / "support" / "chaos.py"
 
 MODEL = """
 data: {source: {npz: {path: data.npz}}, inputs: {x: []}, targets: {y: []}}
@@ -206,11 +203,8 @@ def test_a_phase_that_compiles_nothing_goes_on_with_its_optimizer(
 
 def test_a_run_in_phases_killed_at_random_moments_ends_bit_identical(tmp_path: Path) -> None:
     config = write(tmp_path, PHASED)
-    for folder, kills in (("calm", 0), ("chaos", 8)):
-        command = [sys.executable, str(CHAOS), str(config), str(tmp_path / folder), str(kills), "3"]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-        assert ran.returncode == 0, ran.stderr
-    calm, chaos = (find_run("latest", tmp_path / folder) for folder in ("calm", "chaos"))
+    train_with_kills(config, tmp_path / "chaos", 8, 3)
+    chaos, (calm, _) = find_run("latest", tmp_path / "chaos"), train(config, tmp_path / "calm")
     assert outcome(chaos) == outcome(calm)
     assert chaos.log("log.csv") == calm.log("log.csv")
     assert [row["phase"] for row in calm.history()] == [1, 1, 2, 2, 2, 3, 3]

@@ -2,8 +2,6 @@
 
 import copy
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,19 +17,14 @@ from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.fitting import saver
 from kerascli.workflow.train import Options, start
+from tests.support.chaos import train_with_kills
 from tests.support.runs_harness import HARD, go_on, outcome, train, write
-
-CHAOS = Path(__file__).parents[1] / "support" / "chaos.py"
 
 
 def test_a_run_killed_at_twenty_random_moments_ends_bit_identical(tmp_path: Path) -> None:
     config = write(tmp_path, HARD.replace("rows: 640", "rows: 6400"))  # long enough for a fast machine
-    for folder, kills in (("calm", 0), ("chaos", 20)):
-        command = [sys.executable, str(CHAOS), str(config), str(tmp_path / folder), str(kills), "7"]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-        assert ran.returncode == 0, ran.stderr
-        assert ran.stdout == f"{kills} kills\n"
-    calm, chaos = (find_run("latest", tmp_path / folder) for folder in ("calm", "chaos"))
+    assert train_with_kills(config, tmp_path / "chaos", 20, 7) == 20
+    chaos, (calm, _) = find_run("latest", tmp_path / "chaos"), train(config, tmp_path / "calm")
     assert outcome(chaos) == outcome(calm)
     assert chaos.log("log.csv") == calm.log("log.csv")
     assert len(chaos.history()) >= 8

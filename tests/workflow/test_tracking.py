@@ -19,7 +19,8 @@ from kerascli.workflow.tracking.client import Client
 from kerascli.workflow.tracking.sending import Sender
 from tests.support.mlflow import MLFLOW, FakeServer, mlflow_server, runs_by_client
 from tests.support.needs import needs
-from tests.support.runs_harness import TWO_CLASSES, command, edit_facts, go_on, kerascli, train, write, write_rows
+from tests.support.processes import forked_kerascli
+from tests.support.runs_harness import TWO_CLASSES, command, edit_facts, go_on, train, write, write_rows
 
 needs_mlflow = needs(MLFLOW, "needs an MLflow server: put its environment's bin on PATH (pip install mlflow)")
 LIVE = TWO_CLASSES.replace("callbacks: [", "callbacks: [mlflow, ")
@@ -289,12 +290,12 @@ def test_a_user_and_a_password_come_before_a_token(server: FakeServer, monkeypat
 def test_no_file_of_a_run_has_the_address_or_the_token(server: FakeServer, tmp_path: Path) -> None:
     server.always = (500, '{"message": "AUTHORIZATION"}')
     write(tmp_path, LIVE)
-    done = kerascli("train", "config.yaml", cwd=tmp_path)
+    done = forked_kerascli("train", "config.yaml", cwd=tmp_path)
     server.always = None
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("warning: mlflow: ") == 1
     [run] = (tmp_path / "runs").glob("2*")
-    done = kerascli("runs", "send", run.name, "--to", "mlflow", cwd=tmp_path)
+    done = forked_kerascli("runs", "send", run.name, "--to", "mlflow", cwd=tmp_path)
     assert done.returncode == 0
     assert done.stdout == ""
     assert done.stderr.startswith(f"{run.name}: sent ")

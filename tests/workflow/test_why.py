@@ -25,7 +25,8 @@ from kerascli.workflow.rows.command_rows import load_again
 from kerascli.workflow.why import explain as explain_module
 from kerascli.workflow.why.by_columns import column_groups
 from kerascli.workflow.why.explain import Question, explain
-from tests.support.runs_harness import command, kerascli, train, write
+from tests.support.processes import forked_kerascli
+from tests.support.runs_harness import command, train, write
 
 TABLE = """
 seed: 1
@@ -245,7 +246,7 @@ fit: {epochs: 15, batch_size: 32}
         question = Question(texts=["the film was superb and long"], method=method, class_name="1")  # pyright: ignore[reportArgumentType]
         [reason] = explain(run, question).rows
         assert reason.names[int(reason.values.argmax())] == "superb"
-    done = kerascli(
+    done = forked_kerascli(
         "why", str(run.record.path), "--text", "a superb film", "--class", "1", "-o", "why.html", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
@@ -297,13 +298,13 @@ def test_what_has_no_answer_is_refused_by_name(linear: LoadedRun, question: Ques
 def test_the_command_writes_what_its_file_is_called(linear: LoadedRun, marked: LoadedRun, tmp_path: Path) -> None:
     run, pictures = str(linear.record.path), str(marked.record.path)
     for name in ("a.csv", "a.png", "a.html"):
-        done = kerascli("why", run, "test", "-o", name, cwd=tmp_path)
+        done = forked_kerascli("why", run, "test", "-o", name, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (0, f"{name}\n"), done.stderr
     assert (tmp_path / "a.csv").read_text().startswith("column,importance,low,high\nb,")
-    done = kerascli("why", pictures, "test", "-o", "a.csv", cwd=tmp_path)
+    done = forked_kerascli("why", pictures, "test", "-o", "a.csv", cwd=tmp_path)
     assert done.returncode == 2
     assert "reasons of picture have no form '.csv'" in done.stderr
-    done = kerascli("why", run, "-o", "a.txt", cwd=tmp_path)
+    done = forked_kerascli("why", run, "-o", "a.txt", cwd=tmp_path)
     assert "-o: reasons of columns have no form '.txt'" in done.stderr
     assert "one of .html, .csv, .png, .svg, .pdf" in done.stderr
     assert find_run(run, tmp_path).path == linear.record.path
@@ -508,7 +509,7 @@ def test_the_worst_rows_have_their_reasons_on_the_page(evaluated: Path) -> None:
 def test_reasons_of_worst_rows_need_their_cells_and_the_same_rows(evaluated: Path) -> None:
     command("evaluate", evaluated, "train", "--worst", "5")
     for what in ("train", "rows.csv"):
-        done = kerascli("why", str(evaluated), what, "--worst", cwd=evaluated.parent.parent)
+        done = forked_kerascli("why", str(evaluated), what, "--worst", cwd=evaluated.parent.parent)
         assert done.returncode == 2
         assert "no evaluation of these rows by these weights has kept its worst rows with their cells" in done.stderr
 

@@ -11,7 +11,8 @@ from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.rows.command_rows import load_again
 from kerascli.workflow.why.by_columns import median_row
 from kerascli.workflow.why.explain import Question, explain
-from tests.support.runs_harness import command, kerascli, train, write
+from tests.support.processes import forked_kerascli
+from tests.support.runs_harness import command, train, write
 
 SERIES = """
 seed: 1
@@ -251,6 +252,6 @@ def test_pictures_that_the_data_has_flattened_get_their_maps(tmp_path: Path) -> 
         explain(run, Question(["test"], method="grad_cam"))
     note = "there is one column: --method integrated_gradients shows the shares of its values"
     assert note in explain(run, Question(["test"], method="permutation")).notes
-    done = kerascli("why", str(run.record.path), "test", "-o", "why.html", cwd=tmp_path)
+    done = forked_kerascli("why", str(run.record.path), "test", "-o", "why.html", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "why.html").read_text().count("data:image/png") == 20

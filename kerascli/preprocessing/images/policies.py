@@ -9,7 +9,7 @@ from kerascli.foundation import draws
 from kerascli.foundation.shapes import PositiveFloat, PositiveInt
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Ranged, Span, operation, span, uniform
 from kerascli.preprocessing.images.colors import RandomBrightness, RandomColorDegeneration, RandomContrast
-from kerascli.preprocessing.images.distortions import RandomSharpness
+from kerascli.preprocessing.images.filters import RandomSharpness
 from kerascli.preprocessing.images.tones import AutoContrast, Equalization, RandomPosterization, Solarization
 from kerascli.preprocessing.images.warp import RandomRotation, RandomShear, RandomTranslation
 from kerascli.preprocessing.resampling import Interpolation

@@ -20,8 +20,7 @@ from kerascli.runs.reading import quoted
 from kerascli.studies.folder import FINISHED, Study
 from kerascli.workflow.tuning.worker import GO_ON, settle
 
-_FOLLOWED = {GO_ON, 129, 130, 137, 143}
-"""Exit codes of workers that a new process follows while the study goes on: a signal has ended them alone."""
+Process = subprocess.Popen[bytes]
 _POLL_SECONDS = 0.5
 ALIVE_SECONDS = 10.0
 """Time in which a command on another host gives a sign of life, unless it has ended."""
@@ -35,7 +34,7 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
     """
     code, deadline = 0, time.time() + (study.tune.timeout or math.inf)
 
-    def started(index: int) -> subprocess.Popen[bytes]:
+    def started(index: int) -> Process:
         """Start a worker in a session of its own, so that Ctrl-C reaches the command alone, which passes it on."""
         command = [sys.executable, "-P", "-m", "kerascli", "tune", "--join", str(study.path)]
         command += ["--worker", f"{index},{deadline},{os.getpid()}"]
@@ -47,12 +46,8 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
             give_sign()
             show()
             time.sleep(_POLL_SECONDS)
-            for index, ended in [(index, process.poll()) for index, process in processes.items()]:
-                if ended is not None and (ended < 0 or ended in _FOLLOWED):
-                    processes[index] = started(index)
-                elif ended is not None:
-                    del processes[index]
-                    code = code or ended
+            failed = _follow(processes, started)
+            code = code or failed
         for process in processes.values():
             process.send_signal(stop.number or 0)
         for process in processes.values():
@@ -65,6 +60,22 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
             raise Interrupted(text, signal_number=stop.number, hint=hint)
     if done >= (study.facts.trials or math.inf):
         settle(study, ended=True)
+    return code
+
+
+def _follow(processes: dict[int, Process], started: Callable[[int], Process]) -> int:
+    """Start new workers for those that a signal has ended alone, or that ask for it; forget others that have ended.
+
+    Returns the exit code of a worker that failed, else 0.
+    """
+    code = 0
+    for index, process in [*processes.items()]:
+        ended = process.poll()
+        if ended is not None and (ended < 0 or ended >= GO_ON):
+            processes[index] = started(index)
+        elif ended is not None:
+            del processes[index]
+            code = ended
     return code
 
 
