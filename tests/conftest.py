@@ -26,7 +26,6 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ["OMP_NUM_THREADS"] = "1"  # the tensors of tests are so small that threads wait for each other all the time
 # torch's compiler believes what the CPU says: trying its vector instructions takes seconds in each new cache
 os.environ["TORCHINDUCTOR_VEC_ISA_OK"] = "1"
-os.environ["AOT_INDUCTOR_COMPILE_WRAPPER_OPT_LEVEL"] = "O0"  # what calls the compiled loops, which stay as fast
 
 gc.disable()  # until the tests begin: collection makes a million objects, and no garbage
 # the commands stay the same while tests run
