@@ -17,6 +17,7 @@ import typer.testing
 
 from tests.parity.books import Books
 from tests.support.core import Core, add_options
+from tests.support.hdf5_forks import fork_readers
 from tests.support.needs import MARKER, Needs
 from tests.support.quick import leave_out
 from tests.support.server import Server
@@ -31,6 +32,7 @@ gc.disable()  # until the tests begin: collection makes a million objects, and n
 # the commands stay the same while tests run
 typer.main.get_command = typer.testing._get_command = functools.cache(typer.main.get_command)
 leave_out()
+fork_readers()
 
 _MEASURED = {
     "test_loss_metric_contract",

@@ -58,7 +58,6 @@ class TwoFolders(Source):
     """Base class of sources that read images from one folder and their masks from another."""
 
     paths = ("images", "masks")
-    names_files = True
 
     images: str
     """Folder of the images, relative to the config."""
@@ -76,22 +75,18 @@ class ImagePairs(ImageSource, TwoFolders):
     nearest-neighbor interpolation; those of 16 bits keep their integers (uint16). One split `train`.
     """
 
+    suffixes = SUFFIXES
+
     def facts(self, context: Context) -> Mapping[str, Field]:
         reading = self.reading()
         masks = files_below(context.folder / self.masks, SUFFIXES)
         dtype = dtype_of_labels(masks[0]) if masks else "uint8"  # known for certain when all are read
         return {"image": Field(reading.shape, "uint8"), "mask": Field((*reading.size, 1), dtype)}
 
-    def reads_alone(self, path: Path) -> bool:
-        return path.name.lower().endswith(SUFFIXES)
-
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
         need_pillow()
         images, damaged = self.read_images(list(files))
         return undamaged(Table({FILE: file_names(files), "image": images}, len(files), name=FILES), damaged, skip=False)
-
-    def folders(self, context: Context) -> list[Path]:
-        return [context.folder / path for path in (self.images, self.masks)]
 
     def load(self, context: Context) -> Mapping[str, Table]:
         need_pillow()
