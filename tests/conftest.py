@@ -32,7 +32,7 @@ os.environ["TORCHINDUCTOR_VEC_ISA_OK"] = "1"
 gc.disable()  # until the tests begin: collection makes a million objects, and no garbage
 # the commands stay the same while tests run
 typer.main.get_command = functools.cache(typer.main.get_command)
-vars(typer.testing)["_get_command"] = typer.main.get_command
+typer.testing._get_command = typer.main.get_command  # pyright: ignore[reportPrivateImportUsage]
 leave_out()
 fork_readers()
 
