@@ -99,9 +99,7 @@ def predict(
         options.warn(warnings)
 
 
-def _trained_runs(
-    selector: str, runs_dir: Path, checkpoint: str | None, trust_plugins: bool | None
-) -> "list[RunRecord]":
+def _trained_runs(selector: str, runs_dir: Path, checkpoint: str | None, trust: bool | None) -> "list[RunRecord]":
     """Return the run with this name, whose weights can be used; of a study those of all folds, or of the best trial.
 
     Raises ConfigError, also if a fold has no run yet.
@@ -114,7 +112,7 @@ def _trained_runs(
     if len(runs) > 1:
         options.note(f"the mean of {len(runs)} runs: {runs[0].path.parent.parent}")
     names = [str(run.path) for run in runs] if len(runs) > 1 else [selector]
-    return [options.trained_run(name, runs_dir, checkpoint, trust_plugins) for name in names]
+    return [options.trained_run(name, runs_dir, checkpoint, trust) for name in names]
 
 
 def _opened(

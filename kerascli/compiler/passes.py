@@ -1,32 +1,21 @@
 """Optimization passes over a graph of torch operations, which do not change its results."""
 
-import operator
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from kerascli.compiler.torch_private import SOFTMAX, SOFTMAX_BACKWARD, OpOverload, onednn_convolution
+from kerascli.compiler.constant_folding import fold_constants
+from kerascli.compiler.memory_reuse import reuse_memory
+from kerascli.compiler.torch_private import SOFTMAX, SOFTMAX_BACKWARD, onednn_convolution
 
 aten = torch.ops.aten
 
 _ALIASES = (aten.detach.default, aten.alias.default, aten.lift_fresh.default)
-_KERNELS = {
-    "aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::convolution", "aten::convolution_backward",
-    "aten::embedding", "kerascli::linear",
-}  # fmt: skip
-_FOLDED_ELEMENTS = 2**16
-"""Maximum number of elements of a constant that is computed in advance; larger ones cost no more in each step."""
-
-_DIVIDED_ELEMENTS = 2**15
-"""Minimum number of elements for which torch divides an operation among threads."""
-_UNDIVIDED_PRODUCT = 2**18
-"""Maximum number of multiplications of a matrix product that takes one thread a few microseconds."""
 
 
 def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
-    """Simplify a graph in place by all passes of this module; each pass follows those whose results it can use."""
+    """Simplify a graph in place by all passes; each follows those whose results it can use."""
     drop_aliases(code.graph)
     simplify_softmax(code.graph)
     fold_constants(code)
@@ -38,39 +27,6 @@ def simplify(code: fx.GraphModule, *, on_cpu: bool) -> None:
     code.graph.eliminate_dead_code()
     code.graph.lint()
     code.recompile()
-
-
-def costly_operations(graph: fx.Graph) -> int:
-    """Return the number of operations in a graph that a compiler can fuse (no views, products, convolutions,
-    embeddings)."""
-    return sum(
-        isinstance(node.target, OpOverload) and not _may_alias(node) and node.target._schema.name not in _KERNELS
-        for node in graph.nodes
-    )
-
-
-def has_convolutions(graph: fx.Graph) -> bool:
-    """Return True if any operation of a graph is a convolution.
-
-    Batch normalization compiled for their memory layouts took twice the time of torch's kernel on two cores.
-    """
-    return any(node.target is aten.convolution.default for node in graph.nodes)
-
-
-def fits_one_thread(graph: fx.Graph) -> bool:
-    """Return True if a graph for the CPU has no operation that several threads would make much faster."""
-    for node in graph.nodes:
-        value = node.meta.get("val")
-        if isinstance(value, Tensor) and value.numel() >= _DIVIDED_ELEMENTS:
-            return False
-        name = node.target._schema.name if isinstance(node.target, OpOverload) else ""
-        if name in ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"):
-            left, right = (each.meta["val"] for each in node.args[-2:])
-            if left.numel() * right.shape[-1] > _UNDIVIDED_PRODUCT:
-                return False
-        elif name in _KERNELS and name != "aten::embedding":
-            return False
-    return True
 
 
 def drop_aliases(graph: fx.Graph) -> None:
@@ -155,64 +111,6 @@ def _form(node: Any) -> object:
     return (value.shape, value.dtype) if isinstance(value, Tensor) else node
 
 
-def fold_constants(code: fx.GraphModule) -> None:
-    """Replace nodes that depend on no input, such as a range of numbers, by constants that are computed once."""
-    constants: dict[fx.Node, Tensor] = {}
-    for node in code.graph.nodes:
-        if _is_constant(node, constants):
-            arguments, named = fx.map_arg(
-                (node.args, node.kwargs), lambda n: constants[n] if n in constants else _blank(n)
-            )
-            constants[node] = node.target(*arguments, **named)
-    for node, value in constants.items():
-        if all(user in constants or _only_reads(user) for user in node.users) and not _is_written(node):
-            code.register_buffer(f"constant_{node.name}", value, persistent=False)
-            with code.graph.inserting_before(node):
-                constant = code.graph.get_attr(f"constant_{node.name}")
-            constant.meta = dict(node.meta)
-            _replace(code.graph, node, constant)
-
-
-def _is_constant(node: fx.Node, constants: Mapping[fx.Node, Tensor]) -> bool:
-    value, target = node.meta.get("val"), node.target
-    if not isinstance(target, OpOverload) or not isinstance(value, Tensor):
-        return False
-    if value.numel() > _FOLDED_ELEMENTS or target._schema.is_mutable or _is_random(target):
-        return False
-    return target is aten.ones_like.default or all(argument in constants for argument in node.all_input_nodes)
-
-
-def _blank(node: fx.Node) -> Tensor:
-    """Return an uninitialized tensor like a graph node's result, for operators that use only its shape, dtype and
-    device."""
-    value = node.meta["val"]
-    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=node.meta["device"])
-
-
-def _is_random(target: OpOverload) -> bool:
-    return torch.Tag.nondeterministic_seeded in target.tags or target.namespace != "aten" or "empty" in target.name()
-
-
-def _only_reads(node: fx.Node) -> bool:
-    """Return True if a graph node certainly writes into none of its arguments; kernels that are neither pointwise nor
-    among torch's core operators may write undeclared."""
-    target = node.target
-    if not isinstance(target, OpOverload) or target._schema.is_mutable or _may_alias(node):
-        return False
-    return torch.Tag.pointwise in target.tags or torch.Tag.core in target.tags
-
-
-def _is_pure(node: fx.Node) -> bool:
-    return isinstance(node.target, OpOverload) and not node.target._schema.is_mutable
-
-
-def _is_written(node: fx.Node) -> bool:
-    """Return True if an operation in the graph writes into a node's tensor, or into a view of it."""
-    return any(
-        user.op != "output" and (not _is_pure(user) or (_may_alias(user) and _is_written(user))) for user in node.users
-    )
-
-
 def fold_batch_norm(graph: fx.Graph) -> None:
     """Fold each batch normalization by moving averages into the convolution before it: a kernel and bias of its own.
 
@@ -275,105 +173,6 @@ def fuse_relu(graph: fx.Graph) -> None:
         for replaced in (moved, before):
             if replaced is not None:
                 graph.erase_node(replaced)
-
-
-def reuse_memory(graph: fx.Graph) -> None:
-    """Let elementwise operations of a graph write into their first operand's memory, if no later operation reads it.
-
-    For a large result, allocating memory pages costs more than computing it.
-    """
-    last_use = _last_uses(graph)
-    fresh = {node for node in graph.nodes if _fresh(node)}
-    for node in list(graph.nodes):
-        change = _in_place(node.target)
-        if change is None or not node.args or not isinstance(node.args[0], fx.Node):
-            continue
-        operand = node.args[0]
-        whole = _whole(operand)
-        if last_use[whole] is node and whole in fresh and _same_layout(operand, node) and _used_once(node):
-            change(graph, node)
-
-
-def _in_place(target: Any) -> Callable[[fx.Graph, fx.Node], None] | None:
-    """Return a function that makes a graph node write into its first operand; None if it has no in-place form."""
-    if target is aten.threshold_backward.default:
-        return _threshold_in_place
-    if not isinstance(target, OpOverload) or torch.Tag.pointwise not in target.tags:
-        return None
-    packet = getattr(aten, f"{target._schema.name.removeprefix('aten::')}_", None)
-    variant = getattr(packet, target._overloadname, None) if packet is not None else None
-    if variant is None:
-        return None
-
-    def change(_: fx.Graph, node: fx.Node) -> None:
-        node.target = variant
-
-    return change
-
-
-def _threshold_in_place(_: fx.Graph, node: fx.Node) -> None:
-    node.target = aten.threshold_backward.grad_input
-    node.kwargs = {"grad_input": node.args[0]}
-
-
-def _last_uses(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
-    """Return a mapping from node to the last node that uses its memory, even by a view; None for the graph's
-    results."""
-    place = {node: number for number, node in enumerate(graph.nodes)}
-    last: dict[fx.Node, fx.Node | None] = {}
-    for node in reversed(graph.nodes):
-        ends: list[fx.Node | None] = []
-        for user in node.users:
-            if user.op == "output":
-                ends.append(None)
-            else:
-                ends.append(user)
-                if _may_alias(user):
-                    ends.append(last[user])
-        if any(end is None for end in ends):
-            last[node] = None
-        else:
-            last[node] = max((end for end in ends if end is not None), key=place.__getitem__, default=node)
-    return last
-
-
-def _may_alias(node: fx.Node) -> bool:
-    """Return True if a result of a graph node may share memory with one of its arguments."""
-    if not isinstance(node.target, OpOverload):
-        return True
-    return any(result.alias_info is not None for result in node.target._schema.returns)
-
-
-def _whole(node: fx.Node) -> fx.Node:
-    """Return the graph node whose tensor `node` is a view of, even indirectly; `node` itself if it is no view."""
-    while isinstance(node.target, OpOverload) and node.target.is_view and isinstance(node.args[0], fx.Node):
-        node = node.args[0]
-    return node
-
-
-def _fresh(node: fx.Node) -> bool:
-    """Return True if a graph node allocates its tensor's memory; False for inputs, and for views of other tensors."""
-    source = node.args[0] if node.target is operator.getitem else node
-    made = isinstance(source, fx.Node) and source.op == "call_function" and not _may_alias(source)
-    return made and isinstance(node.meta.get("val"), Tensor)
-
-
-def _used_once(node: fx.Node) -> bool:
-    """Return True if a graph node's first operand shares no memory with the others, and no operand is a list."""
-    first = node.args[0]
-    whole = _whole(first)  # pyright: ignore[reportArgumentType]
-    if first in node.args[1:] or any(isinstance(argument, (list, tuple)) for argument in node.args):
-        return False
-    return all(_whole(other) is not whole for other in node.all_input_nodes if other is not first)
-
-
-def _same_layout(one: fx.Node, other: fx.Node) -> bool:
-    a, b = one.meta.get("val"), other.meta.get("val")
-    if not isinstance(a, Tensor) or not isinstance(b, Tensor):
-        return False
-    same = a.shape == b.shape and a.stride() == b.stride() and a.dtype == b.dtype
-    same = same and one.meta["device"] == other.meta["device"]
-    return same and (a.is_contiguous() or (a.ndim == 4 and a.is_contiguous(memory_format=torch.channels_last)))
 
 
 def _plain(node: fx.Node) -> bool:

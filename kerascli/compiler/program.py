@@ -8,9 +8,10 @@ from torch import Tensor, fx
 
 from kerascli.compiler.compiling import Run, compiled, digest_of, is_compiled
 from kerascli.compiler.cuda_graph import Replayed
+from kerascli.compiler.graph_costs import fits_one_thread
 from kerascli.compiler.interpreter import interpreted
 from kerascli.compiler.onednn_matmul import onednn_is_faster, use_onednn
-from kerascli.compiler.passes import fits_one_thread, simplify
+from kerascli.compiler.passes import simplify
 from kerascli.compiler.tracing import has_ordered, trace
 from kerascli.foundation import draws
 

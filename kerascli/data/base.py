@@ -103,8 +103,9 @@ class Source(InFolder):
     """Field (shape, dtype ...) of every column that `facts` does not name; None if there are no such columns."""
     gap_hint: ClassVar[str] = ""
     """Hint of an error about a missing value in a column of the source."""
-    names_files: ClassVar[bool] = False
-    """True if each row is a file, named by the column `file`, which predictions show."""
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """Ends of the names of files, such as images or texts, that the source reads as one row each, in lower case.
+    The column `file`, which predictions show, then names them; empty: there are none."""
     is_empty: ClassVar[bool] = False
     """True if the rows hold nothing that a model could take as an input."""
     in_files: ClassVar[bool] = True
@@ -149,12 +150,8 @@ class Source(InFolder):
         """
         return None
 
-    def reads_alone(self, path: Path) -> bool:
-        """Return True if the source reads the whole file at `path` as one row, as sources of images or texts do."""
-        return False
-
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
-        """Read files that hold one row each (see `reads_alone`) as a table; its column `file` holds their names."""
+        """Read files that hold one row each (see `suffixes`) as a table; its column `file` holds their names."""
         raise NotImplementedError
 
     def data_files(self, context: Context) -> list[Path]:
@@ -166,8 +163,9 @@ class Source(InFolder):
         return digests_by_name(self.data_files(context))
 
     def folders(self, context: Context) -> list[Path]:
-        """Return the folders in which the source searches for files."""
-        return []
+        """Return the folders in which the source searches for files: the paths of a source whose files are rows."""
+        paths = (getattr(self, name) for name in self.paths if self.suffixes)
+        return [context.folder / path for path in paths if path is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,10 +111,14 @@ class CommandInput:
         """Return True for a file of one row, such as an image or a text; None is standard input, a text an address."""
         if path is None or isinstance(path, str) or path.is_dir():
             return False
-        decoded = self._decoded()
-        if self.spec.source.reads_alone(path) or (decoded and path.name.lower().endswith(decoded[1].suffixes)):
+        if path.name.lower().endswith(self._suffixes()):
             return True
         return path.name.lower().endswith(TextFolder.suffixes) and self._takes_texts() and not self._is_table(path)
+
+    def _suffixes(self) -> tuple[str, ...]:
+        """Return the ends of the names of images or others that the run's source reads as one row each."""
+        decoded = self._decoded()
+        return self.spec.source.suffixes or (decoded[1].suffixes if decoded else ())
 
     def _takes_texts(self) -> bool:
         """Return True if the run's source is a table, of which the inputs use one column of texts alone."""
@@ -136,7 +140,7 @@ class CommandInput:
         if self.targets and isinstance(source, FolderSource) and source.labels is not None and "label" in self.used():
             text, hint = "a file alone says no class", "give the folder that has a folder for each class"
             raise DataError(text, place=str(files[0]), hint=hint)
-        if source.reads_alone(files[0]):
+        if files[0].name.lower().endswith(source.suffixes):
             return source.read_rows(files)
         if self._takes_texts():
             columns = {FILE: file_names(files), self._input_columns()[0]: texts_of(files, FILES)}
@@ -178,13 +182,13 @@ class CommandInput:
 
     def _folder(self, folder: Path) -> Table:
         """Read a folder of image or text files as a table; if targets are read, its subfolders are the classes."""
-        source, decoded, shown = self.spec.source, self._decoded(), str(folder)
+        source, shown = self.spec.source, str(folder)
         if isinstance(source, FolderSource):
             has_labels = self.targets and source.labels is not None
             classes = self.columns["label"].classes or () if has_labels else None
             return source.read_rows(*files_in(folder, shown, source.suffixes, classes))
-        if source.reads_alone(Path("image.png")) or decoded:
-            return self._rows(files_in(folder, shown, decoded[1].suffixes if decoded else SUFFIXES)[0])
+        if suffixes := self._suffixes():
+            return self._rows(files_in(folder, shown, suffixes)[0])
         if self._takes_texts() and (files := files_below(folder, TextFolder.suffixes)):
             return self._rows(files)
         if source.component_name in _TABLES and any(folder.rglob("*.parquet")):

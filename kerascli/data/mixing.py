@@ -83,16 +83,14 @@ AugmentField = Annotated[
 
 def name_faults(augment: Sequence[Augmentation], inputs: Mapping[str, Any], targets: Mapping[str, Any]) -> list[Fault]:
     """Return an error for each input or target that an augmentation names but the data section does not define."""
-    return [
-        Fault(
-            f"augment: {step.component_name}: there is no {what} '{name}'{suggestion(name, names)}",
-            (index, step.component_name, section),
-        )
-        for index, step in enumerate(augment)
-        for section, what, names in (("inputs", "input", inputs), ("targets", "target", targets))
-        for name in getattr(step, section) or ()
-        if name not in names
-    ]  # fmt: skip
+    faults: list[Fault] = []
+    for index, step in enumerate(augment):
+        for section, names in (("inputs", inputs), ("targets", targets)):
+            for name in (each for each in getattr(step, section) or () if each not in names):
+                text = f"there is no {section[:-1]} '{name}'{suggestion(name, names)}"
+                path = (index, step.component_name, section)
+                faults.append(Fault(f"augment: {step.component_name}: {text}", path))
+    return faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +111,8 @@ def mixes(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> l
     all_mixes = []
     for index, step in enumerate(augment):
         images = tuple(name for name, field in inputs.items() if len(field.shape) == 3)
-        mix = Mix(
-            step,
-            images if step.inputs is None else step.inputs,
-            tuple(targets) if step.targets is None else step.targets,
-        )
+        mixed = tuple(targets) if step.targets is None else step.targets
+        mix = Mix(step, images if step.inputs is None else step.inputs, mixed)
         problem = _problem(mix, inputs, targets)
         if problem is not None:
             text, hint = problem

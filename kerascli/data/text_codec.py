@@ -151,10 +151,7 @@ def _codec(steps: Sequence[Step], learned: FittedState, by_character: bool, *, t
     lookup = transform.lookup if isinstance(transform, TextVectorization) else transform
     assert isinstance(lookup, StringLookup)
     vocabulary = tuple(map(str, learned.facts["vocabulary"]))
-    target = target and vectorization is None
-    size = lookup.infer(Field((), "string"), learned, target=target).vocabulary_size or 0
-    special = size - len(vocabulary)
-    masks = 1 if special and lookup.mask_token is not None and lookup.output_mode == "int" else 0
+    special, masks = lookup.first(target=target and vectorization is None), lookup.masks()
     words = ("",) * masks + ("[UNK]",) * (special - masks) + vocabulary
     joint = "" if (vectorization.split == "character" if vectorization is not None else by_character) else " "
     return TextCodec(words, special, joint, vectorization, learned, tuple(before))

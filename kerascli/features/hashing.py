@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kerascli.data.base import NO_STATE, Field, FittedState, Transform, transform
 from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.storage.column import pa
-from kerascli.data.transforms.input_checks import need_integers
+from kerascli.data.transforms.input_checks import need_integers, need_like
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.language.component import Component
 from kerascli.layers.base import Example, Layer, MergeLayer, ShapeMismatch, layer
@@ -71,12 +71,7 @@ class HashingTransform(HashingSettings, Transform):
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         if not field.is_text:
             need_integers(field)
-        if (
-            self.mask_value is not None
-            and field.dtype != "unknown"
-            and isinstance(self.mask_value, str) != field.is_text
-        ):
-            raise ValueError(f"mask_value {self.mask_value!r} does not match dtype {field.dtype}")
+        need_like(field, "mask_value", self.mask_value)
         shape, dtype = encoded_shape(field.shape, self.output_mode, self.num_bins), vector_dtype(self.output_mode)
         return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, num_classes=None, classes=None)
 

@@ -93,7 +93,7 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
         return _describe_extra(detail["loc"], value, owner)
     if kind in _KINDS:
         hint = _type_hint(kind, value) or _positional_hint(owner, value, name)
-        return Fault(f"{name}: expected {_KINDS[kind]}, got {show(value)}", path, hint=hint)
+        return Fault(f"{_subject(name, owner)}: expected {_KINDS[kind]}, got {show(value)}", path, hint=hint)
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
         limit = int(context[key]) if float(context[key]).is_integer() else context[key]
@@ -142,6 +142,10 @@ def describe_missing(names: list[str], path: Path, owner: type[BaseModel]) -> Fa
 def _title(owner: type[BaseModel]) -> str:
     named = getattr(owner, "component_name", "") or getattr(owner, "title", "")
     return named or owner.__name__.removesuffix("Spec").lower()
+
+
+def _subject(name: str, owner: type[BaseModel]) -> str:
+    return name or _title(owner)
 
 
 def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:

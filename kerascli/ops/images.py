@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from kerascli.ops.base import ArgumentError, Numbers, Sizes, as_float, op
 from kerascli.preprocessing.images.base import saturated
 from kerascli.preprocessing.images.colors import from_hsv, grayscale, to_hsv
-from kerascli.preprocessing.images.sizes import crop_to_aspect_ratio as cropped
-from kerascli.preprocessing.images.sizes import pad_to_aspect_ratio as padded
 from kerascli.preprocessing.images.sizes import resized
 from kerascli.preprocessing.resampling import CURVES
+from kerascli.preprocessing.resampling import crop_to_aspect_ratio as cropped
+from kerascli.preprocessing.resampling import pad_to_aspect_ratio as padded
 
 
 def of_images(name: str, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:

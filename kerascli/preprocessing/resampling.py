@@ -98,3 +98,20 @@ def warp(
 def _normalized(places: Tensor, size: int, corners: bool) -> Tensor:
     """Convert pixel positions to the coordinates of torch's grid_sample, from -1 to 1."""
     return places * (2 / max(size - 1, 1)) - 1 if corners else (places * 2 + 1) / size - 1
+
+
+def crop_to_aspect_ratio(x: Tensor, height: int, width: int) -> Tensor:
+    """Crop images (N, C, H, W) to the largest central part with the aspect ratio of height x width."""
+    rows, columns = x.shape[-2:]
+    high = max(min(rows, int(columns * height / width)), 1)
+    wide = max(min(columns, int(rows * width / height)), 1)
+    top, left = (rows - high) // 2, (columns - wide) // 2
+    return x[..., top : top + high, left : left + wide]
+
+
+def pad_to_aspect_ratio(x: Tensor, height: int, width: int, value: float) -> Tensor:
+    """Pad images (N, C, H, W) on both sides to the aspect ratio of height x width."""
+    rows, columns = x.shape[-2:]
+    top = (max(rows, int(columns * height / width)) - rows) // 2
+    left = (max(columns, int(rows * width / height)) - columns) // 2
+    return F.pad(x, (left, left, top, top), value=value)

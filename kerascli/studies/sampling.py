@@ -19,15 +19,13 @@ from kerascli.foundation.errors import ConfigError
 from kerascli.runs.history import Row
 from kerascli.studies.folder import IMPORTANCE, Member, Study, TrialFacts
 
-Directions = Sequence[str]
-"""Better direction, `min` or `max`, of each objective."""
 _FEWEST = 4
 """Number of completed trials below which no importance is computed."""
 _STATES = {"completed": "COMPLETE", "running": "RUNNING", "pruned": "PRUNED", "failed": "FAIL"}
 
 
 def next_point(
-    tune: TuneSection, seed: int, number: int, written: Point, earlier: Sequence[TrialFacts], directions: Directions
+    tune: TuneSection, seed: int, number: int, written: Point, earlier: Sequence[TrialFacts], directions: Sequence[str]
 ) -> Point:
     """Return the point of the trial of a number; trial 1 is the config as it is written, at `written`.
 
@@ -78,7 +76,7 @@ def optuna() -> Any:
     return optuna
 
 
-def rebuilt(space: Space, trials: Sequence[TrialFacts], directions: Directions, sampler: Any = None) -> Any:
+def rebuilt(space: Space, trials: Sequence[TrialFacts], directions: Sequence[str], sampler: Any = None) -> Any:
     """Return a study of Optuna in memory with the trials of a study."""
     library = optuna()
     ways = ["minimize" if each == "min" else "maximize" for each in directions]

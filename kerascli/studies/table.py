@@ -34,7 +34,6 @@ def study_table(study: Study) -> dict[str, Any]:
     if facts.tune is None:
         return {**head, "folds": fold_results(trials)}
     tune, best = study.tune, study.best()
-    kinds = {key: {getattr(each, key) for each in trials} - {""} for key in ("processor", "mode")}
     return {
         **head, "objectives": dict(zip((each.name for each in tune.objective), facts.directions, strict=True)),
         "sampler": tune.sampler, "stopped": study.stopped(),
@@ -43,7 +42,8 @@ def study_table(study: Study) -> dict[str, Any]:
         "trials": [_row(study, tune, each) for each in trials], "best": [each.number for each in best],
         "test": {each.number: each.results for each in best},
         "importance": json_object(must_read(path, TEXT_LIMIT_BYTES), path) if path.exists() else None,
-        "differs": {key: sorted(each) for key, each in kinds.items() if len(each) > 1},
+        "differs": {key: kinds for key in ("processor", "mode")
+                    if len(kinds := sorted({getattr(each, key) for each in trials} - {""})) > 1},
     }  # fmt: skip
 
 

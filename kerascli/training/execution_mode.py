@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kerascli.compiler.compiling import compiled_function, is_compiled_function, reason_not_to_compile
-from kerascli.compiler.passes import costly_operations, has_convolutions
+from kerascli.compiler.graph_costs import costly_operations, has_convolutions
 from kerascli.compiler.program import Program, trace_program
 from kerascli.compiler.verdicts import Verdict
 from kerascli.data.batches.loader import Batch

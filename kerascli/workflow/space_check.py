@@ -31,6 +31,9 @@ def check_space(config: Config, specs: Sequence[RunSpec], describe: Callable[[Co
     tune = parse_tune(document.data["tune"])
     ways = {column: way for spec in specs for column, way in spec.log_names().items()}
     faults = [*_name_faults(tune, ways, document)]
+    if isinstance(tune.pruner, AshaPruner) and document.at(("data", "split", "folds")) is not None:
+        text = "pruner: over folds it is median, which decides between them"
+        faults.append(Fault(text, ("tune", "pruner"), hint="pruner: median"))
     document = replace(document, data={**document.data, "flags": dict(config.flags)})
     faults += _corner_faults(document, tune.space, {fault.path for fault in faults}, describe)
     if faults:
@@ -40,7 +43,7 @@ def check_space(config: Config, specs: Sequence[RunSpec], describe: Callable[[Co
 
 def _name_faults(tune: TuneSection, ways: Mapping[str, str], document: Document) -> Iterator[Fault]:
     """Yield a config error for each metric that is not logged, each flag of the space that is not declared or not used,
-    each path that no trial can change, and for a pruner that cannot decide between folds."""
+    and each path that no trial can change."""
     declared, used = document.data.get("flags") or {}, names_referred_to(document.data)
     for name in (each.name for each in tune.objective if each.name not in ways):
         text = f"objective: unknown metric '{name}'{suggestion(name, ways)}"
@@ -53,9 +56,6 @@ def _name_faults(tune: TuneSection, ways: Mapping[str, str], document: Document)
             yield Fault(f"nothing in the config uses the flag '{name}'", ("tune", "flags", name), "key")
     for path in (path for path in tune.set or () if path.split(".")[0] in _NOT_SEARCHED):
         yield Fault(f"'{path}' cannot be searched", ("tune", "set", path), "key")
-    if isinstance(tune.pruner, AshaPruner) and document.at(("data", "split", "folds")) is not None:
-        text = "pruner: over folds it is median, which decides between them"
-        yield Fault(text, ("tune", "pruner"), hint="pruner: median")
 
 
 def _corners(space: Space) -> Iterator[tuple[Path, Mapping[str, Any]]]:

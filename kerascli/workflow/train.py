@@ -42,7 +42,7 @@ from kerascli.workflow.advice.case import Case
 from kerascli.workflow.evaluation.last_evaluation import evaluate_splits
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.make_trainer import requests_of
-from kerascli.workflow.fitting.options import Options, new_record
+from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phase_facts import (
     data_digests,
     data_notes,
@@ -64,10 +64,11 @@ from kerascli.workflow.tracking.following import sending
 _INSTEAD_OF_RESUMING = "start a new run; this one is still there for evaluate, predict, export and plot"
 
 
-def start(config: Config, options: Options) -> Iterator[Event]:
+def start(config: Config, options: Options, record: RunRecord | None = None) -> Iterator[Event]:
     """Train a config in a new run folder, and yield the events of the training. Raises KerasCliError.
 
-    `options` are those of the command line (folder of runs, device, threads ...).
+    `options` are those of the command line (folder of runs, device, threads ...). `record` is an existing folder that
+    becomes that of the run; None: a new one.
     """
     stages = Stages()
     prepare_cpu()
@@ -92,7 +93,8 @@ def start(config: Config, options: Options) -> Iterator[Event]:
     with deferred() as stop:
         runner.group.notices.signals = stop
         members = _members(runner)  # all have deferred signals by then: one of these saves a run that exists
-        record = new_record(options, config.name) if runner.group.world.leads else None
+        if record is None and runner.group.world.leads:
+            record = RunRecord.create(options.runs_dir, options.name or config.name)
         [path, *_] = runner.group.agree(record and str(record.path))
         if record is None:
             yield from run(runner, NoRecord(Path(path)), stop, evaluate_splits)

@@ -19,7 +19,7 @@ import pytest
 from kerascli.data.base import NO_STATE, SOURCES, TRANSFORMS, Context, Field
 from kerascli.data.datasets import download, word_sequences
 from kerascli.data.datasets.cifar import Cifar100
-from kerascli.data.datasets.word_sequences import parse_sequences
+from kerascli.data.datasets.object_pickle import parse_sequences
 from kerascli.data.pipeline.prepare import data_facts, load_data
 from kerascli.data.section import parse_data
 from kerascli.data.storage.table import BadRow

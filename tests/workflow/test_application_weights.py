@@ -23,7 +23,7 @@ from torchvision.models._meta import _IMAGENET_CATEGORIES
 
 from kerascli.config.composition import applications
 from kerascli.config.data import load_config_data
-from kerascli.data.transforms.elementwise import MODES
+from kerascli.data.transforms.preprocess import MODES
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import ConfigError, DataError, FileRefused, KerasCliError
 from kerascli.foundation.events import Note

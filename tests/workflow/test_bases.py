@@ -202,6 +202,19 @@ def test_a_file_with_weights_alone_fills_a_shared_model(folder: Path, kind: str)
         begin_with(folder, layers.replace(", BY", ""))
 
 
+def test_a_shared_model_takes_the_weights_of_a_file_by_class_and_number(folder: Path) -> None:
+    theirs = keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(4, 3), L.Conv2D(2, 1), L.GlobalAveragePooling2D()])
+    theirs.save_weights(folder / "other_names.weights.h5")
+    first, second = (
+        "{conv_2d: {filters: 4, kernel_size: 3, name: a}}",
+        "{conv_2d: {filters: 2, kernel_size: 1, name: b}}",
+    )
+    layers = f"[{first}, {second}, global_average_pooling_2d]"
+    weights = begin_with(folder, f"{{layers: {layers}, init_from: {{file: other_names.weights.h5}}}}")
+    for layer, name in zip(theirs.layers, ("a", "b"), strict=False):
+        np.testing.assert_array_equal(weights[f"base/{name}/kernel"], layer.get_weights()[0])
+
+
 def test_layers_of_shared_models_are_found_by_name_in_an_import(folder: Path) -> None:
     with h5py.File(folder / "named.h5", "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, keras_model())

@@ -149,11 +149,9 @@ HINT = "as in flags: {units: {int: {range: [32, 512]}}, cell: [lstm, gru]}"
 _KINDS: dict[str, type[FloatRange]] = {"int": IntRange, "float": FloatRange}
 
 
-def read_space(written: Any, info: ValidationInfo) -> dict[str, Any]:
+def read_space(written: dict[Any, Any], info: ValidationInfo) -> dict[str, Any]:
     """Return what the key `flags` or `set` of the section `tune` sets, as in `Space.sets`. Raises Invalid."""
     key, prefix = str(info.field_name), "flags." if info.field_name == "flags" else ""
-    if not isinstance(written, dict):
-        raise Invalid([Fault(f"{key}: expected a mapping, got {show(written)}", ())])
     sets, faults = {}, list[Fault]()
     for name, each in written.items():
         count, value = len(faults), {"choice": each} if isinstance(each, list) else each

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from kerascli.config.sections.space import HINT, Space, read_space
 from kerascli.foundation.errors import Fault, counted, show, suggestion
@@ -34,8 +34,7 @@ def _objective(written: Any) -> Any:
     for entry in entries:
         name, how = next(iter(entry.items())) if isinstance(entry, dict) and len(entry) == 1 else (entry, "best")
         if not isinstance(name, str) or how not in ("best", "last"):
-            text = f"expected a metric, or {{METRIC: last}}, got {show(entry)}"
-            raise ValueError(text)
+            raise ValueError(f"expected a metric, or {{METRIC: last}}, got {show(entry)}")
         read.append(Objective(name, how == "last"))
     if not read or len({each.name for each in read}) < len(read):
         raise ValueError(f"expected different metrics, got {show(written)}")
@@ -79,13 +78,10 @@ def _pruner(written: Any) -> Any:
     name, arguments = next(iter(written.items())) if isinstance(written, dict) and len(written) == 1 else (written, {})
     if not isinstance(name, str) or name not in _PRUNERS:
         raise ValueError(f"expected asha or median, got {show(name)}{suggestion(str(name), _PRUNERS)}")
-    if arguments is not None and not isinstance(arguments, dict):
-        raise ValueError(f"{name}: expected a mapping, got {show(arguments)}")
-    return parse_section(_PRUNERS[name], arguments or {}, (name,))
+    return parse_section(_PRUNERS[name], {} if arguments is None else arguments, (name,))
 
 
 _ENTRY = {"anyOf": [{"type": "string"}, {"type": "object"}]}
-_SPACE = WithJsonSchema({"type": "object"})
 _PRUNER = {"anyOf": [{"enum": list(_PRUNERS)}, {"type": "object", "propertyNames": {"enum": list(_PRUNERS)}}]}
 
 
@@ -107,9 +103,9 @@ class TuneSection(BaseSection):
     """Method that chooses the points: at random, on a grid, or tree-structured Parzen estimators by Optuna."""
     pruner: Annotated[Any, BeforeValidator(_pruner), WithJsonSchema(_PRUNER)] = None
     """Method that stops poor trials early: `asha` or `median`; null: none."""
-    flags: Annotated[Any, BeforeValidator(read_space), _SPACE] = None
+    flags: Annotated[dict[Any, Any], AfterValidator(read_space)] | None = None
     """Search space of flags: mapping from a flag to a range `{int: {range: [32, 512]}}` or a list of choices."""
-    set: Annotated[Any, BeforeValidator(read_space), _SPACE] = None
+    set: Annotated[dict[Any, Any], AfterValidator(read_space)] | None = None
     """Search space of config values: mapping from a path as of `--set` to a range or a list of choices."""
     keep: Literal["best", "all", "none"] = "best"
     """Trials whose weights are kept: the best one, all of them, or none."""
@@ -146,6 +142,4 @@ class TuneSection(BaseSection):
 
 def parse_tune(section: Any) -> TuneSection:
     """Parse the `tune` section of a config. Raises Invalid with its errors."""
-    if not isinstance(section, dict):
-        raise Invalid([Fault(f"tune: expected a mapping, got {show(section)}", ("tune",))])
     return parse_section(TuneSection, section, ("tune",))

@@ -4,16 +4,16 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from kerascli.data.base import Field, FittedState, States
-from kerascli.data.pipeline.columns import column_field, read_columns
+from kerascli.data.pipeline.columns import read_columns
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_step_memory, data_error_at
-from kerascli.data.pipeline.pipeline import cut_at, infer_step, run_step
-from kerascli.data.pipeline.steps import FittedStep, Records, Values
+from kerascli.data.pipeline.pipeline import FittedPipeline, cut_at
+from kerascli.data.pipeline.steps import Records, Values
 from kerascli.data.storage.blocks import PART_VALUES, Blocks
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.storage.tokens import Tokens
@@ -32,21 +32,20 @@ _JSON_FILE, _ARRAYS_FILE = "preprocessing.json", "preprocessing.npz"
 class _FitProgress:
     """Progress of fitting one pipeline's transforms, up to its last step that needs the training rows."""
 
-    named: NamedPipeline
-    read: Field
-    """Facts (shape, dtype ...) about the pipeline's columns."""
+    pipeline: FittedPipeline
+    """Pipeline with the states that are learned so far."""
     end: int
     """Index of the last step that needs the training rows."""
-    rows: Values | None
+    rows: Values | None = None
     """Training rows as input of the next step; None if they are on disk, or read by pieces (`cut`)."""
     cut: int = 0
     """Number of rows to read at once; 0 if the rows are on disk, or all read."""
-    done: list[FittedStep] = field(default_factory=list)
-    """Steps that are fitted."""
+    position: int = 0
+    """Index of the next step to be fitted."""
 
     @property
-    def position(self) -> int:
-        return len(self.done)
+    def named(self) -> NamedPipeline:
+        return self.pipeline.named
 
     @property
     def key(self) -> str:
@@ -55,7 +54,7 @@ class _FitProgress:
     @property
     def field(self) -> Field:
         """Facts about the input of the next step."""
-        return self.done[-1].made if self.done else self.read
+        return self.pipeline.fields[self.position]
 
     def blocks(self, table: Table) -> Iterator[Values]:
         """Yield blocks of training rows, transformed by the steps that are done; rows that are not held are read
@@ -63,11 +62,17 @@ class _FitProgress:
         if self.rows is not None:
             yield self.rows
             return
-        for part in table.slices(self.cut) if self.cut else table.parts(self.named.pipeline.columns):
-            rows = read_columns(self.named, part, self.read)
-            for index, step in enumerate(self.done):
-                rows = run_step(self.named, index, step, rows, part)
-            yield rows
+        for part in table.slices(self.cut) if self.cut else table.parts(self.pipeline.columns):
+            rows = read_columns(self.named, part, self.pipeline.fields[0])
+            yield self.pipeline.run(rows, part, range(self.position))
+
+    def advance(self, pipeline: FittedPipeline, table: Table) -> None:
+        """Transform the rows by the step that was fitted, and go on to the next one."""
+        self.pipeline = pipeline
+        if self.rows is not None and self.position < self.end:
+            check_step_memory(self.named, self.position, pipeline.fields[self.position + 1], table.rows)
+            self.rows = pipeline.run(self.rows, table, range(self.position, self.position + 1))
+        self.position += 1
 
 
 def learn(
@@ -85,15 +90,16 @@ def learn(
         if ready not in learned:
             learned[ready] = _learn_step(users, table)
         for fit in users:
-            _advance(fit, table, learned[ready])
+            fit.advance(FittedPipeline(fit.named, columns, learned), table)
         fits = [fit for fit in fits if fit.position <= fit.end]
     return learned
 
 
 def _next_step(fits: Sequence[_FitProgress]) -> str:
     """Return the key of a step that all pipelines with it have reached. Raises DataError if there is none."""
+    ahead = [{fit.named.key(index) for index in range(fit.position, fit.end + 1)} for fit in fits]
     for key in (fit.key for fit in fits):
-        if all(fit.key == key or not _still_uses(fit, key) for fit in fits):
+        if all(fit.key == key or key not in keys for fit, keys in zip(fits, ahead, strict=True)):
             return key
     raise fits[0].named.fault("shared transforms are in a different order in another pipeline")
 
@@ -102,17 +108,13 @@ def _start(named: NamedPipeline, table: Table, columns: Mapping[str, Field]) -> 
     fitted_steps = [i for i, step in enumerate(named.pipeline.steps) if step.transform.defines("fit")]
     if not fitted_steps:
         return None
-    read = column_field(named, columns)
-    if table.on_disk(named.pipeline.columns):
-        return _FitProgress(named, read, fitted_steps[-1], None)
+    pipeline = FittedPipeline(named, columns, {})
+    if table.on_disk(pipeline.columns):
+        return _FitProgress(pipeline, fitted_steps[-1])
     once = named.pipeline.stacked and fitted_steps == [0] and not named.pipeline.steps[0].transform.fills_missing
-    if once and (cut := cut_at([read], PART_VALUES)):
-        return _FitProgress(named, read, 0, None, cut)
-    return _FitProgress(named, read, fitted_steps[-1], read_columns(named, table, read))
-
-
-def _still_uses(fit: _FitProgress, key: str) -> bool:
-    return any(fit.named.key(index) == key for index in range(fit.position, fit.end + 1))
+    if once and (cut := cut_at(pipeline.fields[:1], PART_VALUES)):
+        return _FitProgress(pipeline, 0, cut=cut)
+    return _FitProgress(pipeline, fitted_steps[-1], read_columns(named, table, pipeline.fields[0]))
 
 
 def _learn_step(fits: list[_FitProgress], table: Table) -> FittedState:
@@ -162,17 +164,6 @@ def _origin(number: int, rows: int, counts: Sequence[int]) -> tuple[int, int]:
             return index, number // count
         number -= rows * count
     return 0, 0
-
-
-def _advance(fit: _FitProgress, table: Table, state: FittedState) -> None:
-    index = fit.position
-    transform = fit.named.pipeline.steps[index].transform
-    made = infer_step(fit.named, index, fit.field, state) if index < fit.end else fit.field
-    step = FittedStep(transform, fit.field, made, state, fit.named.target)
-    if fit.rows is not None and index < fit.end:
-        check_step_memory(fit.named, index, made, table.rows)
-        fit.rows = run_step(fit.named, index, step, fit.rows, table)
-    fit.done.append(step)
 
 
 def known_columns(learned: States) -> dict[str, Field]:

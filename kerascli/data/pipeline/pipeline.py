@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -13,7 +14,6 @@ from kerascli.data.base import (
     EXACT_IN_FLOAT32,
     NO_STATE,
     Field,
-    FittedState,
     Inverse,
     States,
     Transform,
@@ -36,26 +36,24 @@ _RAGGED, _PAD = "the sequences are of different lengths", "add pad_sequences, wh
 
 
 def infer(named: NamedPipeline, field: Field, learned: States) -> list[Field]:
-    """Infer a pipeline's fields (shape, dtype ...) before each step and after the last one. Raises DataError."""
+    """Infer a pipeline's fields (shape, dtype ...) before each step and after the last one.
+
+    Raises DataError, and ConfigError if memory cannot hold a row.
+    """
     fields = [field]
-    for index in range(len(named.pipeline.steps)):
-        fields.append(infer_step(named, index, fields[-1], learned.get(named.key(index))))
+    for index, step in enumerate(named.pipeline.steps):
+        before = fields[-1]
+        if before.is_ragged and not step.transform.takes_sequences:
+            raise named.fault(_RAGGED, index, hint=_PAD)
+        try:
+            made = step.transform.infer(before, learned.get(named.key(index)), target=named.target)
+        except ValueError as error:
+            raise named.fault(str(error), index) from None
+        check_step_memory(named, index, made)
+        fields.append(made if made.num_classes == before.num_classes else replace(made, first_class=None))
     if fields[-1].is_ragged:
         raise named.fault(_RAGGED, hint=_PAD)
     return fields
-
-
-def infer_step(named: NamedPipeline, index: int, field: Field, learned: FittedState | None) -> Field:
-    """Infer the output field of pipeline step `index`. Raises DataError; ConfigError if memory cannot hold a row."""
-    step = named.pipeline.steps[index].transform
-    if field.is_ragged and not step.takes_sequences:
-        raise named.fault(_RAGGED, index, hint=_PAD)
-    try:
-        made = step.infer(field, learned, target=named.target)
-    except ValueError as error:
-        raise named.fault(str(error), index) from None
-    check_step_memory(named, index, made)
-    return made if made.num_classes == field.num_classes else replace(made, first_class=None)
 
 
 def runs_per_batch(step: Transform, field: Field, made: Field) -> bool:
@@ -63,18 +61,6 @@ def runs_per_batch(step: Transform, field: Field, made: Field) -> bool:
     if step.per_batch == "never" or field.is_text or field.is_ragged:
         return False
     return step.per_batch == "always" or (field.dtype in EXACT_IN_FLOAT32 and made.dtype == "float32")
-
-
-def run_step(
-    named: NamedPipeline, index: int, step: FittedStep, rows: Values, table: Table, counting: Counting | None = None
-) -> Values:
-    """Return rows of a table, transformed by one step of the pipeline. Raises DataError that names the row."""
-    try:
-        return step(rows, counting)
-    except BadRow as bad:
-        raise data_error_at(bad, named, table, index) from None
-    except ValueError as error:
-        raise named.fault(str(error), index) from None
 
 
 class FittedPipeline:
@@ -85,10 +71,8 @@ class FittedPipeline:
         self.named = named
         self.fields = infer(named, column_field(named, columns), states)
         self.steps = [
-            FittedStep(
-                step.transform, self.fields[i], self.fields[i + 1], states.get(named.key(i), NO_STATE), named.target
-            )
-            for i, step in enumerate(named.pipeline.steps)
+            FittedStep(step.transform, *around, states.get(named.key(index), NO_STATE), named.target)
+            for index, (step, around) in enumerate(zip(named.pipeline.steps, pairwise(self.fields), strict=True))
         ]
         self.until = len(self.steps) if named.section == "sample_weight" else self._boundary()
         """Number of the steps that run once over all rows, in advance; the others run per batch."""
@@ -146,10 +130,8 @@ class FittedPipeline:
         return out
 
     def _prepared(self, table: Table, oov: OovCounts) -> np.ndarray:
-        named, rows = self.named, read_columns(self.named, table, self.fields[0])
-        for index, step in enumerate(self.steps[: self.until]):
-            counting = Counting(oov, named.pipeline.columns, step.transform.component_name)
-            rows = run_step(named, index, step, rows, table, counting)
+        named = self.named
+        rows = self.run(read_columns(named, table, self.fields[0]), table, range(self.until), oov)
         values = checked(named, rows, table)
         narrow = "float32" if named.section == "sample_weight" else NARROW.get(values.dtype.name, values.dtype.name)
         try:
@@ -159,6 +141,22 @@ class FittedPipeline:
         except BadRow as bad:
             raise data_error_at(bad, named, table) from None
         return _weights(named, values, table) if named.section == "sample_weight" else values
+
+    def run(self, rows: Values, table: Table, steps: range, oov: OovCounts | None = None) -> Values:
+        """Return rows of a table, transformed by the steps with these numbers. Raises DataError that names the row.
+
+        Values that are out of a vocabulary are added to the counts `oov`.
+        """
+        for index in steps:
+            step = self.steps[index]
+            counting = None if oov is None else Counting(oov, self.columns, step.transform.component_name)
+            try:
+                rows = step(rows, counting)
+            except BadRow as bad:
+                raise data_error_at(bad, self.named, table, index) from None
+            except ValueError as error:
+                raise self.named.fault(str(error), index) from None
+        return rows
 
     def per_batch(self) -> nn.Module | None:
         """Return the module of the last steps, which run per batch, in float32; None if all steps run in advance."""

@@ -21,8 +21,7 @@ from kerascli.data.pipeline.pipeline import FittedPipeline, Stage
 from kerascli.data.pipeline.preparer import Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec
-from kerascli.data.storage.blocks import label_range
-from kerascli.data.storage.on_disk import Values
+from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.row_errors import skipping
 from kerascli.data.storage.table import Skipped, Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
@@ -262,12 +261,21 @@ def _column_fields(
             shape = (None,) if is_ragged(values) else values.shape[1:]
             field = fields.get(column) or source_facts.get(column) or Field(shape, dtype)
             if named.section == "targets" and field.num_classes is None:
-                first, count = label_range(table.column(column)) or (None, None)
+                first, count = _label_range(table.column(column)) or (None, None)
                 field = replace(field, num_classes=count, first_class=first)
             if column in source_facts and None in source_facts[column].shape:
                 shape = source_facts[column].shape
             fields[column] = replace(field, shape=shape, dtype=dtype)
     return fields
+
+
+def _label_range(values: Values) -> tuple[int, int] | None:
+    """Return (smallest label, number of classes) of a column of integer class labels, none negative; else None."""
+    if values.dtype.kind not in "iu" or values.size != len(values) or not len(values):
+        return None
+    bounds = [(int(block.min()), int(block.max())) for block in blocks(values)]
+    least = min(low for low, _ in bounds)
+    return (least, max(high for _, high in bounds) + 1) if least >= 0 else None
 
 
 def _needed_column(named: NamedPipeline, table: Table, column: str, used: Collection[str]) -> Values:

@@ -1,12 +1,13 @@
 """Apply fitted pipelines to the rows of a split: in memory, per batch, or in file order to a temporary file."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
 from kerascli.data.batches.rows import DiskSplit, MemorySplit, Origin, Reader, Split
+from kerascli.data.download import Progress
 from kerascli.data.pipeline.pipeline import FittedPipeline
 from kerascli.data.storage.convert import as_records
 from kerascli.data.storage.mapped import Mapped, spill
@@ -14,8 +15,6 @@ from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import DataError, safe_text
-
-Progress = Callable[[str, int, int], None]
 
 _PROBE_ROWS = 64
 

@@ -2,22 +2,19 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from kerascli.data.download import download_file, only_one
+from kerascli.data.download import Progress, download_file, only_one
 from kerascli.data.remote.addresses import FILE_SCHEMES, address_fault, scheme_of, with_environment
 from kerascli.data.storage.partitions import Part, files_below, parquet_keys, partition_values
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.errors import ConfigError, DataError, DataMissing, first_line, safe_text
-
-Progress = Callable[[str, int, int], None]
-"""Type of the callback during a copy, which is called with (name, bytes done, total bytes)."""
 
 _BLOCK = 2**20
 _CONNECT_SECONDS, _REQUEST_SECONDS = 10, 30

@@ -108,6 +108,7 @@ class FileSource(Source):
 class TableOfFiles(Source):
     """Base class of sources of tables with columns that may name files."""
 
+    any_column = Field((), "unknown")
     paths = ("path", "validation", "test", "files")
 
     on_bad_rows: Literal["error", "skip"] = "error"
@@ -152,8 +153,6 @@ class TableOfFiles(Source):
 class JsonLines(TableOfFiles, FileSource):
     """JSON Lines files: columns of numbers, text or lists of numbers by key; null is a missing value."""
 
-    any_column = Field((), "unknown")
-
     def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         return read_text_table(path, name, None, columns)
 
@@ -167,7 +166,6 @@ class Parquet(TableOfFiles, FileSource):
     a time zone are converted to UTC.
     """
 
-    any_column = Field((), "unknown")
     whole_folders = True
 
     dtypes: dict[str, Literal["text", "number"]] = Setting(default={})
@@ -193,8 +191,6 @@ class Csv(TableOfFiles, TextFormat, FileSource):
 
     An empty field is a missing value; others are those in `na_values`. Files may be compressed: gzip, bzip2, Zstandard.
     """
-
-    any_column = Field((), "unknown")
 
     def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         return read_text_table(path, name, self.text_format(), columns)

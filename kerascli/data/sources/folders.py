@@ -6,7 +6,7 @@ import sys
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import model_validator
@@ -30,8 +30,6 @@ class FolderSource(Source):
     """
 
     paths = ("directory", "validation", "test")
-    names_files = True
-    suffixes: ClassVar[tuple[str, ...]]
 
     directory: str
     """Folder with the training files: one subfolder for each class, in alphanumeric order; relative to the config."""
@@ -63,14 +61,8 @@ class FolderSource(Source):
         names = self.class_names or class_names(context.folder / self.directory, self.directory)
         return {"label": Field((), "int64", num_classes=len(names), classes=tuple(names))}
 
-    def reads_alone(self, path: Path) -> bool:
-        return path.name.lower().endswith(self.suffixes)
-
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None, name: str = FILES) -> Table:
         return self.table(list(files), {} if labels is None else {"label": labels}, name)
-
-    def folders(self, context: Context) -> list[Path]:
-        return [context.folder / path for path in self._paths().values()]
 
     def _paths(self) -> dict[str, str]:
         paths = {"train": self.directory, "validation": self.validation, "test": self.test}

@@ -9,13 +9,13 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, Source, source
 from kerascli.data.readers import Channels, ImageSettings, OnCorrupt
-from kerascli.data.sources.folders import FolderSource, file_names, files_below, plain_path
+from kerascli.data.sources.folders import FolderSource, file_names, files_below, files_in, plain_path
 from kerascli.data.storage.decoded_files import DecodedFiles, undamaged
 from kerascli.data.storage.image_files import SUFFIXES, Reading, dtype_of_labels, need_pillow
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.sound_files import SoundReading
 from kerascli.data.storage.table import FILE, FILES, Table
-from kerascli.foundation.errors import DataError, DataMissing, Fault, counted, safe_text
+from kerascli.foundation.errors import DataError, Fault, counted, safe_text
 from kerascli.foundation.shapes import PositiveInt, Size2D
 
 
@@ -58,7 +58,6 @@ class TwoFolders(Source):
     """Base class of sources that read images from one folder and their masks from another."""
 
     paths = ("images", "masks")
-    names_files = True
 
     images: str
     """Folder of the images, relative to the config."""
@@ -76,22 +75,18 @@ class ImagePairs(ImageSource, TwoFolders):
     nearest-neighbor interpolation; those of 16 bits keep their integers (uint16). One split `train`.
     """
 
+    suffixes = SUFFIXES
+
     def facts(self, context: Context) -> Mapping[str, Field]:
         reading = self.reading()
         masks = files_below(context.folder / self.masks, SUFFIXES)
         dtype = dtype_of_labels(masks[0]) if masks else "uint8"  # known for certain when all are read
         return {"image": Field(reading.shape, "uint8"), "mask": Field((*reading.size, 1), dtype)}
 
-    def reads_alone(self, path: Path) -> bool:
-        return path.name.lower().endswith(SUFFIXES)
-
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
         need_pillow()
         images, damaged = self.read_images(list(files))
         return undamaged(Table({FILE: file_names(files), "image": images}, len(files), name=FILES), damaged, skip=False)
-
-    def folders(self, context: Context) -> list[Path]:
-        return [context.folder / path for path in (self.images, self.masks)]
 
     def load(self, context: Context) -> Mapping[str, Table]:
         need_pillow()
@@ -111,15 +106,11 @@ class ImagePairs(ImageSource, TwoFolders):
 
 def _by_name(folder: Path, shown: str) -> dict[str, Path]:
     """Return a mapping from the name (without extension) of each image in a folder to its path. Raises DataError."""
-    if not folder.is_dir():
-        raise DataMissing("there is no such folder", place=shown)
     by_name: dict[str, Path] = {}
-    for path in files_below(folder, SUFFIXES):
+    for path in files_in(folder, shown, SUFFIXES)[0]:
         if (other := by_name.setdefault(path.stem, path)) != path:
             text = f"two images have the same name: '{safe_text(other.name, 60)}' and '{safe_text(path.name, 60)}'"
             raise DataError(text, place=shown)
-    if not by_name:
-        raise DataError(f"there are no files that end in {', '.join(SUFFIXES)}", place=shown)
     return by_name
 
 

@@ -173,15 +173,8 @@ def _supported(values: "pa.Array", name: str, shown: str) -> "pa.Array":
     types, kind = pa.types, values.type
     if isinstance(values, pa.ExtensionArray) and getattr(kind, "type_name", "") == "numeric":
         return values.storage.cast(pa.float64())
-    fitting = (
-        types.is_integer,
-        types.is_floating,
-        types.is_boolean,
-        types.is_string,
-        types.is_date,
-        types.is_timestamp,
-    )
-    if any(fits(kind) for fits in fitting):
+    fitting = ("integer", "floating", "boolean", "string", "date", "timestamp")
+    if any(getattr(types, f"is_{name}")(kind) for name in fitting):
         return values
     text = f"column '{safe_text(name, 40)}' holds {kind}; expected numbers, text or times"
     raise DataError(text, place=shown, hint=f"cast it in the query: cast({safe_text(name, 40)} as text)")

@@ -24,9 +24,8 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 def read_arrays(path: Path, name: str) -> dict[str, np.ndarray]:
     """Return a mapping from name to array for the npz file, npy file or folder at `path`.
-    Raises DataError, FileRefused.
 
-    Large uncompressed arrays of numbers are views of the memory-mapped file, read when used.
+    Large uncompressed arrays are views of the memory-mapped file, read when used. Raises DataError, FileRefused.
     """
     if (files := _npy_files(path, name)) is not None:
         large = _are_large(array_headers(path, name))
@@ -104,6 +103,7 @@ def _read_npz(file: BufferedReader, name: str) -> dict[str, np.ndarray]:
 
 def _plain(file: BufferedReader, headers: Mapping[str, NpyHeader]) -> Iterator[tuple[str, int]]:
     """Yield the name of each uncompressed array of numbers in an npz file, and the offset at which it begins."""
+    size = os.fstat(file.fileno()).st_size
     with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             key = array_name(member)
@@ -112,13 +112,9 @@ def _plain(file: BufferedReader, headers: Mapping[str, NpyHeader]) -> Iterator[t
             file.seek(member.header_offset)
             magic, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
             start = member.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
-            if magic != _ZIP or member.compress_size != member.file_size or start + member.file_size > _size(file):
+            if magic != _ZIP or member.compress_size != member.file_size or start + member.file_size > size:
                 raise zipfile.BadZipFile(f"the member '{member.filename}' is not where it should be")
             yield key, start
-
-
-def _size(file: BufferedReader) -> int:
-    return os.fstat(file.fileno()).st_size
 
 
 def _map(file: BufferedReader, name: str) -> mmap.mmap:

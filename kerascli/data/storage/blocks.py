@@ -77,15 +77,6 @@ def rows_by_value(values: Values) -> tuple[np.ndarray, list[np.ndarray]]:
     return names, np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
 
 
-def label_range(values: Values) -> tuple[int, int] | None:
-    """Return (smallest label, number of classes) of a column of integer class labels, none negative; else None."""
-    if values.dtype.kind not in "iu" or values.size != len(values) or not len(values):
-        return None
-    bounds = [(int(block.min()), int(block.max())) for block in blocks(values)]
-    least = min(low for low, _ in bounds)
-    return (least, max(high for _, high in bounds) + 1) if least >= 0 else None
-
-
 _DIGIT = 11
 """Bits of a median found per pass over the data: fewer need more passes, more need more memory (32 KiB a feature)."""
 _SHIFTS = range(55, -1, -_DIGIT)
@@ -126,7 +117,7 @@ def _select(blocks: Iterable[np.ndarray], ranks: np.ndarray) -> np.ndarray:
         digit = (upto <= left[..., None]).sum(-1).clip(max=2**_DIGIT - 1)
         left -= np.take_along_axis(upto - counts, digit[..., None], -1)[..., 0]
         prefixes = prefixes << np.uint64(_DIGIT) | digit.astype(np.uint64)
-    return _unsorted(prefixes)
+    return np.where(prefixes & _SIGN, prefixes ^ _SIGN, ~prefixes).view(np.float64)  # inverse of `_sortable`
 
 
 _SIGN = np.uint64(2**63)
@@ -136,7 +127,3 @@ def _sortable(values: np.ndarray) -> np.ndarray:
     """Map float64 values to uint64 keys that sort in the same order."""
     bits = values.astype(np.float64).view(np.uint64)
     return np.where(bits & _SIGN, ~bits, bits | _SIGN)
-
-
-def _unsorted(keys: np.ndarray) -> np.ndarray:
-    return np.where(keys & _SIGN, keys ^ _SIGN, ~keys).view(np.float64)

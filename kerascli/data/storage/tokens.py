@@ -103,22 +103,17 @@ class TokenCounts:
     @classmethod
     def of(cls, parts: Iterable[tuple[Sequence[Any], Tokens, np.ndarray | None]], *, documents: bool) -> Self:
         """Count the tokens in `parts` of a column: (distinct tokens, rows of indices among them, how often each row
-        occurs; None: once).
-
-        Document frequencies only if `documents`.
-        """
+        occurs; None: once), and with `documents` their document frequencies."""
         counts = cls()
-        for part in parts:
-            counts._add(*part, documents=documents)
+        for distinct, codes, times in parts:
+            counts.rows += len(codes) if times is None else int(times.sum())
+            of_tokens = None if times is None else np.repeat(times, codes.lengths)
+            _count(counts.occurrences, distinct, codes.values, of_tokens)
+            if documents:
+                size = max(1, len(distinct))
+                owners, once = np.divmod(np.unique(codes.owners() * size + codes.values), size)
+                _count(counts.documents, distinct, once, None if times is None else times[owners])
         return counts
-
-    def _add(self, distinct: Sequence[Any], codes: Tokens, times: np.ndarray | None, *, documents: bool) -> None:
-        self.rows += len(codes) if times is None else int(times.sum())
-        _count(self.occurrences, distinct, codes.values, None if times is None else np.repeat(times, codes.lengths))
-        if documents:
-            size = max(1, len(distinct))
-            owners, once = np.divmod(np.unique(codes.owners() * size + codes.values), size)
-            _count(self.documents, distinct, once, None if times is None else times[owners])
 
     def by_frequency(self) -> list[Any]:
         """Return the tokens by descending frequency, ties in descending order of the tokens, as in Keras."""

@@ -15,7 +15,7 @@ from kerascli.data.storage.blocks import Blocks, medians, unique_counts
 from kerascli.data.storage.column import Texts
 from kerascli.data.storage.convert import not_in
 from kerascli.data.text.onnx_texts import filled
-from kerascli.data.transforms.input_checks import float_dtype
+from kerascli.data.transforms.input_checks import float_dtype, need_like
 from kerascli.preprocessing.function import Function
 
 
@@ -43,12 +43,7 @@ class Impute(Transform):
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         if field.is_text and self.strategy in {"mean", "median"}:
             raise ValueError(f"text has no {self.strategy}; use most_frequent, or constant with fill_value")
-        if (
-            self.fill_value is not None
-            and field.dtype != "unknown"
-            and isinstance(self.fill_value, str) != field.is_text
-        ):
-            raise ValueError(f"fill_value {self.fill_value!r} does not match dtype {field.dtype}")
+        need_like(field, "fill_value", self.fill_value)
         return field if field.is_text or self._fills_alike() else replace(field, dtype=float_dtype(field))
 
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:

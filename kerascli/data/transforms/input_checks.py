@@ -16,15 +16,20 @@ from kerascli.data.storage.tokens import Tokens
 def need_numbers(field: Field) -> None:
     """Raise ValueError if the input of a transform is text."""
     if field.is_text:
-        raise ValueError(
-            "needs numbers, got text; add string_lookup (for strings) or cast (for numbers in text) before it"
-        )
+        remedy = "add string_lookup (for strings) or cast (for numbers in text) before it"
+        raise ValueError(f"needs numbers, got text; {remedy}")
 
 
 def need_text(field: Field) -> None:
     """Raise ValueError if the input of a transform is known to be numeric."""
     if not field.is_text and field.dtype != "unknown":
         raise ValueError(f"needs text, got numbers ({field.dtype})")
+
+
+def need_like(field: Field, setting: str, value: object) -> None:
+    """Raise ValueError if a setting's value is text for a column of numbers, or a number for one of text."""
+    if value is not None and field.dtype != "unknown" and isinstance(value, str) != field.is_text:
+        raise ValueError(f"{setting} {value!r} does not match dtype {field.dtype}")
 
 
 def float_dtype(field: Field) -> str:

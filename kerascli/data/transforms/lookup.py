@@ -80,9 +80,8 @@ class Lookup(LookupSettings, Transform):
             vocabulary = vocabulary[: max(0, self.max_tokens - self.first(target=target))]
         facts: dict[str, Any] = {"vocabulary": vocabulary}
         if len(vocabulary) < len(counts.occurrences):
-            facts["oov_share"] = float(
-                1 - sum(map(counts.occurrences.__getitem__, vocabulary)) / counts.occurrences.total()
-            )
+            covered = sum(map(counts.occurrences.__getitem__, vocabulary))
+            facts["oov_share"] = float(1 - covered / counts.occurrences.total())
         if not vocabulary:
             raise ValueError(f"the vocabulary is empty: there is no {self.entry_noun} to learn")
         if target and len(vocabulary) == 1:

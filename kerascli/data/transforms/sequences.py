@@ -106,9 +106,8 @@ class Ngrams(Transform):
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         words = field.vocabulary_size or 1 + max(int(_tokens_of(block).values.max(initial=0)) for block in rows)
         if words**self.n > 2**62:
-            raise ValueError(
-                f"a vocabulary of {words:,} is too large for n-grams of {self.n}; expected a smaller vocabulary or n"
-            )
+            text = f"a vocabulary of {words:,} is too large for n-grams of {self.n}"
+            raise ValueError(f"{text}; expected a smaller vocabulary or n")
         arrays: dict[str, np.ndarray] = {}
         for width in range(2, self.n + 1):
             codes = (_codes(_tokens_of(block), width, words)[0] for block in rows)
@@ -150,6 +149,7 @@ def _codes(tokens: Tokens, width: int, words: int) -> tuple[np.ndarray, np.ndarr
 
 
 _LONGEST_LINE = 2**20
+_NO_WORDS = "needs token ids with a vocabulary, as from text_vectorization and string_lookup"
 
 
 @transform()
@@ -168,17 +168,16 @@ class WordVectors(Transform):
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         if not field.is_integer or field.is_ragged:
-            raise ValueError(
-                f"needs token ids, got {'sequences of different lengths' if field.is_ragged else field.dtype}"
-            )
+            got = "sequences of different lengths" if field.is_ragged else field.dtype
+            raise ValueError(f"needs token ids, got {got}")
         if state is not None and field.words is None:
-            raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
+            raise ValueError(_NO_WORDS)
         width = None if state is None else state.arrays["vectors"].shape[1]
         return replace(field, shape=(*field.shape, width), dtype="float32", vocabulary_size=None, words=None)
 
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         if field.words is None:
-            raise ValueError("needs token ids with a vocabulary, as from text_vectorization and string_lookup")
+            raise ValueError(_NO_WORDS)
         places = {word.encode(): place for place, word in enumerate(field.words) if word}
         vector_of = _read(Path(self.path), places)
         if not vector_of:
@@ -219,12 +218,8 @@ def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
                 continue
             vector = _vector(numbers)
             if vector is None or (width and len(vector) != width):
-                text = (
-                    "expected a word and its vector"
-                    if vector is None
-                    else f"{len(vector)} numbers, others have {width}"
-                )
-                raise DataError(text, place=Place(str(path), number))
+                got = None if vector is None else f"{len(vector)} numbers, others have {width}"
+                raise DataError(got or "expected a word and its vector", place=Place(str(path), number))
             width = len(vector)
             vectors[place] = vector
     return vectors

@@ -130,9 +130,8 @@ class TextVectorization(Transform):
         need_text(field)
         single = field.shape in ((), (1,))
         if self.split is not None and not single:
-            raise ValueError(
-                f"splits one text per row, got shape {field.shape}; for text that is already split, set split: null"
-            )
+            text = f"splits one text per row, got shape {field.shape}"
+            raise ValueError(f"{text}; for text that is already split, set split: null")
         if self.ngrams is not None and not single:
             raise ValueError(f"joins the tokens of one text to ngrams, got rows of shape {field.shape}")
         words = self.lookup.infer(Field((None,), "string"), state, target=False)

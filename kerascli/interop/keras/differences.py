@@ -5,8 +5,8 @@ Everything else is mapped by name: classes by the registries, arguments by their
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 ANY = object()
 """Marker in tables of ignored arguments: every value of the argument is accepted, because none has an effect."""
@@ -22,21 +22,20 @@ MERGED = frozenset({"lora_rank", "lora_alpha"})
 """Arguments of LoRA, which import leaves out: the kernels in Keras's files have the updates merged into them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(NamedTuple):
     """Differences between the arguments of a component (layer, loss ...) in Keras's files and in configs."""
 
-    renamed: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = MappingProxyType({})
     """Mapping from the name of an argument in Keras's files to its name in a config."""
-    idle: Mapping[str, Any] = field(default_factory=dict)
+    idle: Mapping[str, Any] = MappingProxyType({})
     """Mapping from each argument that only Keras has to the one value that import accepts, and ignores."""
-    values: Mapping[str, tuple[tuple[Any, Any], ...]] = field(default_factory=dict)
+    values: Mapping[str, tuple[tuple[Any, Any], ...]] = MappingProxyType({})
     """Mapping from an argument's name in a config to pairs (value in Keras's files, equal value in a config)."""
     symmetric: frozenset[str] = frozenset()
     """Names of arguments whose value x in a config is the list [-x, x] in Keras's files."""
     single: frozenset[str] = frozenset()
     """Names of arguments whose value x in a config is the list [x] in Keras 2's files."""
-    replaced: Mapping[str, str] = field(default_factory=dict)
+    replaced: Mapping[str, str] = MappingProxyType({})
     """Mapping from an argument to the argument that has taken its place in Keras's files if that is not null."""
 
 

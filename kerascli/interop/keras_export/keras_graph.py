@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -52,7 +51,7 @@ def keras_graph(
     `names` maps names to Keras's where they differ; `batch_size` is set for a model with stateful layers; `texts` are
     the layers that make inputs of texts, by input.
     """
-    common = _Common(precision, batch_size)
+    common = _Common(precision, batch_size, [], [])
     scope = Scope({each.name: each.spec for each in model.inputs}, model.entries, model.outputs, specs)
     writer = _Writer(scope, names, common, texts)
     writer.write()
@@ -62,14 +61,13 @@ def keras_graph(
     return KerasGraph(description, layers, outputs, tuple(dict.fromkeys(common.notes)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Common:
+class _Common(NamedTuple):
     """State shared by the converters (`_Writer`) of a model to export and of the shared models in it."""
 
     precision: str
     batch_size: int | None
-    problems: list[Fault] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    problems: list[Fault]
+    notes: list[str]
 
 
 class _Writer:
@@ -265,10 +263,8 @@ class _Writer:
         ends = [self._of(output) for output in self._scope.outputs]
         counts = Counter(end.layer for end in ends)
         shared = {name for name in self._shared.values() if counts[name] > 1}
-        return [
-            self._identity(self._unique(output), end) if end.layer in shared else end
-            for output, end in zip(self._scope.outputs, ends, strict=True)
-        ]
+        pairs = zip(self._scope.outputs, ends, strict=True)
+        return [self._identity(self._unique(name), end) if end.layer in shared else end for name, end in pairs]
 
     def _identity(self, name: str, value: Any) -> Ref:
         made = serialized("keras.layers", "Identity", {"name": name, "dtype": dtype_policy(self._common.precision)})

@@ -44,7 +44,7 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     kept = used_inputs(whole)
     model, texts = with_text_inputs(whole.with_inputs(kept), layer_places(whole, ""), file, refusals)
     refusals.check()
-    common = Common(refusals, file, Policies(refusals))
+    common = Common(refusals, file, Policies(refusals), {})
     writer = _Writer(common, model)
     results, owners = writer.write(model, list(writer.section.inputs), (), "")
     if not len(refusals):

@@ -2,8 +2,7 @@
 their calls, the owners of its weights."""
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.errors import show
 from kerascli.interop.keras.differences import IN_TRAINING, TENSORS_BY_NAME
@@ -20,15 +19,14 @@ from kerascli.layers.normalization.batch_normalization import BatchNormalization
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 
-@dataclass(slots=True)
-class Common:
+class Common(NamedTuple):
     """State shared by the readings of all models in one Keras file: what cannot be imported, the open file, the dtype
     policies."""
 
     refusals: Refusals
     file: ModelFile
     policies: Policies
-    layers: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    layers: dict[str, Mapping[str, str]]
     """HDF5 groups of the layers of each model that has been read, by name, by the HDF5 group of the model."""
 
 

@@ -9,11 +9,13 @@ from kerascli.foundation import draws
 from kerascli.foundation.shapes import PositiveFloat, PositiveInt
 from kerascli.preprocessing.images.base import Factor, ImageOperation, Ranged, Span, operation, span, uniform
 from kerascli.preprocessing.images.colors import RandomBrightness, RandomColorDegeneration, RandomContrast
-from kerascli.preprocessing.images.distortions import RandomSharpness
+from kerascli.preprocessing.images.filters import RandomSharpness
 from kerascli.preprocessing.images.tones import AutoContrast, Equalization, RandomPosterization, Solarization
 from kerascli.preprocessing.images.warp import RandomRotation, RandomShear, RandomTranslation
 from kerascli.preprocessing.resampling import Interpolation
 
+Chain = list[tuple[Tensor, list[Any]]]
+"""Operations that are applied one after the other: the index of each image's, and the parameters of all."""
 _TRIALS = 16
 """Number of candidates drawn in parallel; each is rejected with a probability below 0.05, so one is all but certain."""
 
@@ -57,16 +59,13 @@ class RandAugment(Ranged):
     interpolation: Interpolation = "bilinear"
     """Interpolation between pixels."""
 
-    def draw(self, x: Tensor) -> list[tuple[Tensor, list[Any]]]:
+    def draw(self, x: Tensor) -> Chain:
         """Draw, `num_ops` times, each image's operation index (N, 1, 1, 1) and the parameters of all operations."""
         parts = augmentations(span(self.factor), self.value_range, self.interpolation)
-        return [(draw_index(x, len(parts)), [part.draw(x) for part in parts]) for _ in range(self.num_ops)]
+        return draw_chain(x, parts, self.num_ops, len(parts))
 
-    def change(self, x: Tensor, drawn: list[tuple[Tensor, list[Any]]]) -> Tensor:
-        parts = augmentations(span(self.factor), self.value_range, self.interpolation)
-        for index, numbers in drawn:
-            x = apply_selected(parts, x, index, numbers)
-        return x
+    def change(self, x: Tensor, drawn: Chain) -> Tensor:
+        return changed_by(augmentations(span(self.factor), self.value_range, self.interpolation), x, drawn)
 
 
 def augmentations(factor: Span, value_range: Span, interpolation: Interpolation) -> list[ImageOperation]:
@@ -86,22 +85,25 @@ def augmentations(factor: Span, value_range: Span, interpolation: Interpolation)
     ]
 
 
-def draw_index(x: Tensor, count: int) -> Tensor:
-    """Draw an index from 0 to count - 1 for each image of a batch (N, 1, 1, 1)."""
-    return uniform(x, (0, count)).floor().clamp(max=count - 1)
+def draw_chain(x: Tensor, parts: list[ImageOperation], depth: int, choices: int) -> Chain:
+    """Draw, `depth` times, an index from 0 to choices - 1 for each image of a batch (N, 1, 1, 1), and the parameters of
+    all operations."""
+    last = choices - 1
+    return [(uniform(x, (0, choices)).floor().clamp(max=last), [part.draw(x) for part in parts]) for _ in range(depth)]
 
 
-def apply_selected(parts: list[ImageOperation], x: Tensor, index: Tensor, drawn: list[Any]) -> Tensor:
-    """Apply to each image the operation in `parts` with its index; an index past the end leaves the image unchanged."""
-    result = x
-    for number, (part, numbers) in enumerate(zip(parts, drawn, strict=True)):
-        result = torch.where(index == number, part.change(x, numbers), result)
-    return result
+def changed_by(parts: list[ImageOperation], x: Tensor, chain: Chain) -> Tensor:
+    """Apply to each image, one after the other, the operations in `parts` with its indices in a chain; an index past
+    the end leaves the image unchanged."""
+    for index, drawn in chain:
+        result = x
+        for number, (part, numbers) in enumerate(zip(parts, drawn, strict=True)):
+            result = torch.where(index == number, part.change(x, numbers), result)
+        x = result
+    return x
 
 
 _WITHOUT_COLOURS = 7
-
-Chain = list[tuple[Tensor, list[Any]]]
 
 
 @operation({"num_chains": 2, "chain_depth": 1})
@@ -138,10 +140,7 @@ class AugMix(Ranged):
         versions = log_gamma_numbers(x.new_empty((x.shape[0], self.num_chains)), self.alpha).softmax(1)
         image = log_gamma_numbers(x.new_empty((x.shape[0], 2)), self.alpha).softmax(1)[:, :1]
         parts = self.parts()
-        chains = [
-            [(draw_index(x, len(parts) + 1), [part.draw(x) for part in parts]) for _ in range(self.chain_depth)]
-            for _ in range(self.num_chains)
-        ]
+        chains = [draw_chain(x, parts, self.chain_depth, len(parts) + 1) for _ in range(self.num_chains)]
         return versions, image.view(-1, 1, 1, 1), chains
 
     def change(self, x: Tensor, drawn: tuple[Tensor, Tensor, list[Chain]]) -> Tensor:
@@ -149,8 +148,5 @@ class AugMix(Ranged):
         parts = self.parts()
         mixed = torch.zeros_like(x)
         for weight, chain in zip(versions.unbind(1), chains, strict=True):
-            changed = x
-            for index, numbers in chain:
-                changed = apply_selected(parts, changed, index, numbers)
-            mixed = mixed + changed * weight.view(-1, 1, 1, 1)
+            mixed = mixed + changed_by(parts, x, chain) * weight.view(-1, 1, 1, 1)
         return torch.lerp(mixed, x, image).clamp(*self.value_range)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kerascli.foundation.shapes import PositiveInt
 from kerascli.preprocessing.images.base import ImageOperation, operation, uniform
-from kerascli.preprocessing.resampling import resampling_weights
+from kerascli.preprocessing.resampling import crop_to_aspect_ratio, pad_to_aspect_ratio, resampling_weights
 
 _TORCH_MODES = {"nearest": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic"}
 
@@ -79,23 +79,6 @@ def smart_resize(x: Tensor, height: int, width: int) -> Tensor:
     """Crop images to the largest central part with the aspect ratio of height x width, and resize it bilinearly."""
     x = crop_to_aspect_ratio(x, height, width)
     return F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
-
-
-def crop_to_aspect_ratio(x: Tensor, height: int, width: int) -> Tensor:
-    """Crop images (N, C, H, W) to the largest central part with the aspect ratio of height x width."""
-    rows, columns = x.shape[-2:]
-    high = max(min(rows, int(columns * height / width)), 1)
-    wide = max(min(columns, int(rows * width / height)), 1)
-    top, left = (rows - high) // 2, (columns - wide) // 2
-    return x[..., top : top + high, left : left + wide]
-
-
-def pad_to_aspect_ratio(x: Tensor, height: int, width: int, value: float) -> Tensor:
-    """Pad images (N, C, H, W) on both sides to the aspect ratio of height x width."""
-    rows, columns = x.shape[-2:]
-    top = (max(rows, int(columns * height / width)) - rows) // 2
-    left = (max(columns, int(rows * width / height)) - columns) // 2
-    return F.pad(x, (left, left, top, top), value=value)
 
 
 @operation({"height": 4, "width": 5})

@@ -9,6 +9,9 @@ Role = Literal["layer", "input", "output", "figure", "model", "block", "repeat",
 """Kind of a box in a diagram; a `figure` is a loss or metric without output, `entry` and `exit` are ends of a frame's
 edges."""
 
+Way = tuple[str, ...]
+"""Path to a box of a diagram: the keys of the frames around it, from the outermost, and the box's key."""
+
 TIMES = "\N{MULTIPLICATION SIGN}"
 _LONGEST_PERIOD = 8
 _COLORS = {

@@ -10,11 +10,8 @@ from kerascli.model.ir.analysis import name_of
 from kerascli.model.ir.nodes import Call, Input, Model, Node, Use, flat
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.graph import Graph
-from kerascli.report.architecture.diagram import Box, Diagram, Edge, Role, folded
+from kerascli.report.architecture.diagram import Box, Diagram, Edge, Role, Way, folded
 from kerascli.report.architecture.layer_details import details, family_of, shape_label
-
-Way = tuple[str, ...]
-"""Path to a box of a diagram: the keys of the frames around it, from the outermost, and the box's key."""
 
 
 def whole_diagram(graph: Graph, updates: Sequence[Graph] = (), *, expand: bool = False) -> Diagram:

@@ -5,8 +5,8 @@ Ranks by the longest path, dummy nodes where an edge passes a rank, orders by ba
 
 from bisect import bisect_right, insort
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 from kerascli.foundation.errors import ConfigError
 
@@ -22,14 +22,13 @@ Key = str | tuple[int, int]
 """Key of a layout node: the key of a box, or (edge, row) for the dummy node where an edge passes a row of boxes."""
 
 
-@dataclass(slots=True)
-class Ranks:
+class Ranks(NamedTuple):
     """Positions of layout nodes: `rows` of nodes from left to right, `rank` (row of each box), and `x` (centers)."""
 
     rows: list[list[Key]]
     rank: dict[str, int]
-    x: dict[Key, float] = field(default_factory=dict)
-    paths: list[list[Key]] = field(default_factory=list)
+    x: dict[Key, float]
+    paths: list[list[Key]]
     """For each edge, a list of the layout nodes along it: the source, a dummy node in each row that it passes, the
     target."""
 
@@ -54,7 +53,7 @@ def arrange(
     rows: list[list[Key]] = [[] for _ in range(max(rank.values(), default=0) + 1)]
     for key in widths:
         rows[rank[key]].append(key)
-    ranks = Ranks(rows, rank)
+    ranks = Ranks(rows, rank, {}, [])
     for number, (source, target) in enumerate(edges):
         passing: list[Key] = [(number, between) for between in range(rank[source] + 1, rank[target])]
         for stand_in, row in zip(passing, rows[rank[source] + 1 : rank[target]], strict=True):

@@ -4,14 +4,10 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
-from kerascli.report.architecture.diagram import DARK, Box, Diagram
+from kerascli.report.architecture.diagram import DARK, Box, Diagram, Way
 
 _SPECIAL = re.compile(r"[^\w .,:()\[\]/+*=-]")
 """Characters that may have a meaning in Mermaid or HTML."""
-
-Way = tuple[str, ...]
-"""Path to a box of a diagram: the keys of the frames around it, from the outermost, and the box's key."""
-
 
 Connection = tuple[Way, Way, str]
 """Type of (source, target, label) of an edge of a diagram between two boxes that are not frames."""

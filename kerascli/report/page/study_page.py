@@ -22,8 +22,8 @@ _BEST = 0.1
 """Fraction of the trials whose lines are drawn in the colour of the best."""
 _ENDS = -0.15, 1.15
 """Ends of an axis whose values are at 0 to 1."""
-Axes = Mapping[str, tuple[dict[int, float], dict[float, str]]]
-"""Type of axes by the name of a parameter or objective: the places of trials on it, and labels by place."""
+Axis = tuple[dict[int, float], dict[float, str]]
+"""Type of the axis of a parameter or objective: the places of trials on it, and labels by place."""
 
 
 def study_html(study: Study, link: Callable[[str], str] | None = None, events: str | None = None) -> str:
@@ -69,7 +69,7 @@ def _pictures(table: Mapping[str, Any]) -> Iterator[Element]:
         yield section("Slices", element("div", *figures, class_="charts small"), anchor="slices")
 
 
-def _parallel(axes: Axes, trials: Sequence[int], best: int) -> Chart:
+def _parallel(axes: Mapping[str, Axis], trials: Sequence[int], best: int) -> Chart:
     """Return the parallel coordinates: a line for each trial, through its value on each axis."""
     names = {float(x): _cut(name) for x, name in enumerate(axes)}
     title, ends = "Parallel coordinates of the trials", (-0.4, len(names) - 0.6)
@@ -84,7 +84,7 @@ def _parallel(axes: Axes, trials: Sequence[int], best: int) -> Chart:
     return chart
 
 
-def _slices(table: Mapping[str, Any], axes: Axes) -> Iterator[Chart]:
+def _slices(table: Mapping[str, Any], axes: Mapping[str, Axis]) -> Iterator[Chart]:
     """Yield a chart of the first objective over each parameter and further objective; there the front is a line."""
     first, *others = table["objectives"]
     for name in [*table["parameters"], *others]:
@@ -96,9 +96,7 @@ def _slices(table: Mapping[str, Any], axes: Axes) -> Iterator[Chart]:
         yield chart.line(sorted(points[number] for number in table["best"])) if name in others else chart
 
 
-def _axis(
-    table: Mapping[str, Any], name: str, trials: Mapping[int, Mapping[str, Any]]
-) -> tuple[dict[int, float], dict[float, str]]:
+def _axis(table: Mapping[str, Any], name: str, trials: Mapping[int, Mapping[str, Any]]) -> Axis:
     """Return (place of each trial on the axis of a parameter or objective, from 0 to 1, labels of the axis by place).
 
     Values are spaced by their logarithms where the range is logarithmic, and evenly where one of them is no number.

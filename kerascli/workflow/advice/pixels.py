@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from kerascli.data.section import Pipeline
-from kerascli.data.transforms.elementwise import Preprocess
+from kerascli.data.transforms.preprocess import Preprocess
 from kerascli.features.rescaling import RescalingTransform
 from kerascli.foundation.errors import Fault
 from kerascli.model.ir.nodes import Call

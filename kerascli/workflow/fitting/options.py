@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kerascli.runs.record import RunRecord
     from kerascli.training.strategies.group import Group
 
 
@@ -19,13 +18,11 @@ class Options:
     device: str = "auto"
     threads: int | None = None
     """Number of CPU threads; None: one for each usable CPU or, on resume, as many as the run had."""
-    folder: Path | None = None
-    """Existing folder that becomes the folder of a new run; None: a new folder in `runs_dir`."""
     mode: str | None = None
     """Execution mode of a new run; None: the best one for the machine and the config."""
-    pause: Callable[[int], str | None] | None = None
-    """Function called after each epoch (from 1) but the last; if it returns a reason, the run is saved and interrupted
-    such that it can be resumed. None: it is not."""
+    pause: Callable[[str], str | None] = lambda at: None
+    """Function called after each epoch (`epoch 3`) or fold (`fold 3`) but the last; if it returns a reason, the run is
+    saved and interrupted such that it can be resumed."""
     name: str | None = None
     """Name of a new run; None: that in the config."""
     command: Sequence[str] = ()
@@ -46,12 +43,3 @@ class Options:
     """Folder of runs in which `model.init_from` looks up a run; None: `runs_dir`."""
     downloads_weights: bool = True
     """True if missing weights that `model.init_from` names are downloaded; False: random weights, for a smoke test."""
-
-
-def new_record(options: Options, name: str) -> "RunRecord":
-    """Return the folder of a new run: the one that the options name, or a new one in the folder of runs."""
-    from kerascli.runs.record import RunRecord
-
-    if options.folder is not None:
-        return RunRecord(options.folder)
-    return RunRecord.create(options.runs_dir, options.name or name)

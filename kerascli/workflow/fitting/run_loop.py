@@ -206,8 +206,8 @@ def _saved_on_signal(events: Iterator[Event], recorder: Follower, run: Path, run
     """
     for event in events:
         yield event
-        if isinstance(event, EpochEnd) and runner.options.pause is not None and not _is_last_epoch(event, runner):
-            reason = runner.options.pause(event.epoch)
+        if isinstance(event, EpochEnd) and not _is_last_epoch(event, runner):
+            reason = runner.options.pause(f"epoch {event.epoch}")
             if reason is not None:
                 recorder.save_and_wait(reason)
                 raise Paused(reason)

@@ -4,7 +4,6 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -184,7 +183,7 @@ def write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: S
         facts |= {"data": data_digests(phases), "directions": directions(phases)}
     _write(record, loaded.experiment, loaded.state, complete, states)
     _begin(record, spec, command, facts)
-    return replace(loaded, notes=(*loaded.notes, *changed_inputs(facts, spec.model)))
+    return loaded._replace(notes=(*loaded.notes, *changed_inputs(facts, spec.model)))
 
 
 def _write(

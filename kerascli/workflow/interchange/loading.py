@@ -3,9 +3,9 @@
 import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,8 +36,7 @@ NO_LOSS = "the file has no loss: the run can predict, but cannot be evaluated or
 """Note on an import without a loss."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """Model loaded from a file, with its weights, and the config sections that describe it.
 
     No file of a run is written yet.
@@ -49,11 +48,11 @@ class Loaded:
     facts: dict[str, Any]
     """Entry `imported` of run.json: the file's name and SHA-256, and Keras's version and names."""
     notes: tuple[str, ...]
-    names: KerasNames = field(default_factory=lambda: KerasNames({}, {}, {}))
+    names: KerasNames = KerasNames({}, {}, {})
     """Names of the model's inputs and outputs in Keras."""
     state: dict[str, Tensor] | None = None
     """Mapping from name to tensor of the optimizer's state (moments ...); None if the file has none."""
-    texts: Mapping[str, TextInput] = field(default_factory=dict)
+    texts: Mapping[str, TextInput] = MappingProxyType({})
     """Mapping from each input of the model that is made of a column of texts to the column and its transform."""
 
 

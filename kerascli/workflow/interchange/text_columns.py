@@ -59,7 +59,7 @@ def with_data(loaded: Loaded, record: RunRecord) -> tuple[Loaded, States]:
     inputs = {each.name: pipelines[each.name] for each in loaded.experiment.spec.model.inputs}
     loaded, learned = with_section(loaded, record, {"source": _SOURCE, "inputs": inputs}, columns)
     notes = [note for note in loaded.notes if note != NO_LOSS]
-    return replace(loaded, notes=(*notes, _NO_TARGETS)), learned
+    return loaded._replace(notes=(*notes, _NO_TARGETS)), learned
 
 
 def with_section(
@@ -73,7 +73,7 @@ def with_section(
     facts = stages(spec, learned).facts
     sections = {"data": data, **loaded.sections}
     described = describe(sections, name=record.name, seed=0, data=spec, inputs=facts.inputs, targets=facts.targets)
-    return replace(loaded, sections=sections, experiment=replace(loaded.experiment, spec=described)), learned
+    return loaded._replace(sections=sections, experiment=replace(loaded.experiment, spec=described)), learned
 
 
 def text_layers(run: LoadedRun) -> dict[str, TextLayer]:

@@ -176,7 +176,7 @@ def kept_columns(
     if table is None:
         return {}
     series = None if source is None else source.series_column()
-    names_files = FILES in table.name.split(", ") or (source is not None and source.names_files)
+    names_files = FILES in table.name.split(", ") or (source is not None and bool(source.suffixes))
     first = [series] if series is not None else [FILE] if names_files and FILE in table and not keep else []
     last = source.values_at if isinstance(source, Timeseries) else None
     return {name: _shown(table, name, fields.get(name), last) for name in dict.fromkeys([*first, *keep])}

@@ -20,8 +20,7 @@ from kerascli.runs.reading import quoted
 from kerascli.studies.folder import FINISHED, Study
 from kerascli.workflow.tuning.worker import GO_ON, settle
 
-_FOLLOWED = {GO_ON, 129, 130, 137, 143}
-"""Exit codes of workers that a new process follows while the study goes on: a signal has ended them alone."""
+Process = subprocess.Popen[bytes]
 _POLL_SECONDS = 0.5
 ALIVE_SECONDS = 10.0
 """Time in which a command on another host gives a sign of life, unless it has ended."""
@@ -35,7 +34,7 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
     """
     code, deadline = 0, time.time() + (study.tune.timeout or math.inf)
 
-    def started(index: int) -> subprocess.Popen[bytes]:
+    def started(index: int) -> Process:
         """Start a worker in a session of its own, so that Ctrl-C reaches the command alone, which passes it on."""
         command = [sys.executable, "-P", "-m", "kerascli", "tune", "--join", str(study.path)]
         command += ["--worker", f"{index},{deadline},{os.getpid()}"]
@@ -47,12 +46,8 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
             give_sign()
             show()
             time.sleep(_POLL_SECONDS)
-            for index, ended in [(index, process.poll()) for index, process in processes.items()]:
-                if ended is not None and (ended < 0 or ended in _FOLLOWED):
-                    processes[index] = started(index)
-                elif ended is not None:
-                    del processes[index]
-                    code = code or ended
+            failed = _follow(processes, started)
+            code = code or failed
         for process in processes.values():
             process.send_signal(stop.number or 0)
         for process in processes.values():
@@ -68,35 +63,49 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
     return code
 
 
+def _follow(processes: dict[int, Process], started: Callable[[int], Process]) -> int:
+    """Start new workers for those that a signal has ended alone, or that ask for it; forget others that have ended.
+
+    Returns the exit code of a worker that failed, else 0.
+    """
+    code = 0
+    for index, process in [*processes.items()]:
+        ended = process.poll()
+        if ended is not None and (ended < 0 or ended >= GO_ON):
+            processes[index] = started(index)
+        elif ended is not None:
+            del processes[index]
+            code = ended
+    return code
+
+
 @contextlib.contextmanager
 def announced(study: Path) -> Iterator[Callable[[], None]]:
-    """Context manager that announces this command to those of other hosts, by a folder that it holds locked.
+    """Context manager that announces this command to those of other hosts, by a file that it holds locked.
 
     It yields a function to call now and then, which is a sign of life to them. Raises StorageError if a command of
     another host lives whose lock is not seen here: each would train the trials of the other.
     """
-    own = study / "hosts" / f"{socket.gethostname()}-{os.getpid()}"
-    storage.make_folder(own)
-    with locks.lock(own):
+    own = study / f"{socket.gethostname()}-{os.getpid()}.command"
+    with locks.lock(study, name=own.name):
         unlocked, end = _unlocked(own), time.monotonic() + ALIVE_SECONDS
         while unlocked and time.monotonic() < end:
             time.sleep(0.1)
             if any(unlocked.get(path, changed) != changed for path, changed in _unlocked(own).items()):
                 text = (
-                    f"file locks in {quoted(study)} do not hold between hosts: {own.name} does not see those of another"
+                    f"file locks in {quoted(study)} do not hold between hosts: {own.stem} does not see those of another"
                 )
                 raise StorageError(text, hint="use one host, or a file system with locks (NFSv4, Lustre with flock)")
-        yield (own / locks.LOCK_FILE).touch
-    with contextlib.suppress(StorageError):
-        storage.remove_folder(own)
+        yield own.touch
+    storage.remove_file(own)
 
 
 def _unlocked(own: Path) -> dict[Path, int]:
     """Return the time of the last sign of life of each command of another host whose lock is not seen here."""
     signs: dict[Path, int] = {}
-    for file in own.parent.glob(f"*/{locks.LOCK_FILE}"):
-        is_other = file.parent.name.rpartition("-")[0] != own.name.rpartition("-")[0]
+    for file in own.parent.glob("*.command"):
+        is_other = file.name.rpartition("-")[0] != own.name.rpartition("-")[0]
         with contextlib.suppress(FileNotFoundError):
-            if is_other and not locks.locked(file.parent):
+            if is_other and not locks.locked(own.parent, file.name):
                 signs[file] = file.stat().st_mtime_ns
     return signs

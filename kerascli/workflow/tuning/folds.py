@@ -27,9 +27,6 @@ from kerascli.workflow.rows.command_rows import load_again
 from kerascli.workflow.train import resume, start
 from kerascli.workflow.tuning.study_config import begin_study, reopened
 
-PREDICTIONS = "oof.csv"
-"""Name of the file of out-of-fold predictions in the folder of a study of folds."""
-
 
 def start_folds(
     document: Document, sets: Sequence[str], flags: Sequence[str], options: Options, progress: Progress | None
@@ -78,7 +75,7 @@ def number_of_folds(config: Config, document: Document) -> int | None:
 def train_member(member: Member, opened: Callable[[], Config], options: Options) -> Iterator[Event]:
     """Start the run of a member of a study, or go on with it unless it has ended, and yield its events."""
     if not member.has_begun:
-        yield from start(opened(), replace(options, folder=member.path))
+        yield from start(opened(), options, member)
     elif member.status() not in {"completed", "stopped"}:
         yield from resume(member, options, [])
 
@@ -101,18 +98,17 @@ def train_folds(
                     study.write(study.facts.model_copy(update={"mode": member.facts()["execution_mode"]}))
             if member.trial() is None:
                 member.write_trial(TrialFacts(number=number, status="completed"))
-        if number < study.facts.trials and is_pruned():
-            raise Paused(f"pruned after fold {number}")
+        if number < study.facts.trials and (reason := options.pause(f"fold {number}")) is not None:
+            raise Paused(reason)
 
 
 def _train_folds(study: Study, document: Document, options: Options, progress: Progress | None) -> Iterator[Event]:
     """Train the runs that have not ended, evaluate all folds, write their predictions by row, and yield events."""
     options = replace(options, threads=options.threads or study.facts.threads)
-    tables, file = list[dict[str, np.ndarray]](), study.path / PREDICTIONS
+    opened = partial(open_config, document, progress=progress, runs_dir=study.path.parent)
+    tables, file = list[dict[str, np.ndarray]](), study.path / "oof.csv"
     try:
-        yield from train_folds(
-            study, partial(open_config, document, progress=progress, runs_dir=study.path.parent), options
-        )
+        yield from train_folds(study, opened, options)
         for number, member in enumerate(study.members(), 1):
             tables.append((yield from _predicted(member, number, options)))
     except Interrupted as error:

@@ -38,7 +38,7 @@ def begin_study(
         settings=_settings(document), data=_digests(config), text=document.text,
         **{"threads": options.threads, "mode": options.mode, **facts},
     )  # fmt: skip
-    return Study.create(options.runs_dir, options.name or config.name, own), _seeded(document, config.seed)
+    return Study.create(options.runs_dir, options.name or config.name, own), override(document, [f"seed={config.seed}"])
 
 
 def new_study(
@@ -89,15 +89,11 @@ def reopened(study: Study, config: Path | None = None) -> Document:
         shown = "; ".join(line for line in changes if not line.startswith(("---", "+++", "@@")))
         text = f"the config has changed since the study began: {shown}"
         raise ConfigError(text, hint="undo the change, or start a new study")
-    document = _seeded(document, facts.seed)
+    document = override(document, [f"seed={facts.seed}"])
     digests = _digests(open_config(document, fold=1, runs_dir=study.path.parent))
     if changed := dict(digests.items() - facts.data.items()):
         raise DataError(f"the data has changed since the study began: {', '.join(changed)}", hint="start a new study")
     return document
-
-
-def _seeded(document: Document, seed: int) -> Document:
-    return replace(document, data={**document.data, "seed": seed})
 
 
 def _settings(document: Document) -> dict[str, Any]:

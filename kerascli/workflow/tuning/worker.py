@@ -3,9 +3,7 @@
 import gc
 import math
 import os
-import platform
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -18,12 +16,12 @@ from typing import Any
 import torch
 
 from kerascli.config.composition.overrides import config_at
-from kerascli.config.sections.tune import MAX_TRIALS
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import Interrupted, KerasCliError, Paused, StorageError, first_line
 from kerascli.foundation.events import Event
 from kerascli.foundation.interrupts import end_with_parent
+from kerascli.runs.environment import machine
 from kerascli.runs.record import ended, is_study
 from kerascli.studies.folder import FINISHED, Member, Study, TrialFacts
 from kerascli.studies.sampling import by_fold, is_pruned, next_point, progress_of
@@ -34,7 +32,7 @@ from kerascli.workflow.tuning.folds import number_of_folds, train_folds, train_m
 from kerascli.workflow.tuning.study_config import reopened
 
 GO_ON = 75
-"""Exit code of a worker that a new process is to follow."""
+"""Exit code of a worker that a new process is to follow; those for signals, which are higher, mean the same."""
 FREE_BYTES = 64 * 1000**2
 """Free disk space below which no trial is started."""
 MOST_KILLS = 10
@@ -83,7 +81,9 @@ class Worker:
                     return False
                 member.write_trial(facts)
             settle(self.study)
-            peak = _peak_bytes()
+            gc.collect()
+            torch.cuda.empty_cache()
+            peak = peak_bytes(torch.device("cpu")) or 0
             first_peak = first_peak or peak
             if facts.status == "failed" or peak > 1.5 * first_peak:
                 return True
@@ -93,7 +93,7 @@ class Worker:
         if self.study.stopped() is not None or time.time() > self.deadline:
             return None
         finished = {each.number for each in self.study.trials() if each.status in FINISHED}
-        numbers = range(1, (self.study.facts.trials or MAX_TRIALS) + 1)
+        numbers = range(1, (self.study.facts.trials or 10**9) + 1)
         for member in (self.study.member(number) for number in numbers if number not in finished):
             with suppress(locks.Locked):
                 claim.enter_context(member.claimed())
@@ -111,8 +111,8 @@ class Worker:
         before = member.trial()
         was_killed = before is not None and member.runs[-1].status() == "killed"
         facts = before or self._new_trial(int(member.path.name), document)
-        here = {"host": socket.gethostname(), "processor": platform.processor() or platform.machine()}
-        facts = facts.model_copy(update={"kills": facts.kills + was_killed, **here})
+        here = {"host": machine()["host"], "processor": machine()["cpu"], "kills": facts.kills + was_killed}
+        facts = facts.model_copy(update=here)
         member.write_trial(facts)
         return facts
 
@@ -140,8 +140,7 @@ class Worker:
         except (Interrupted, StorageError):
             raise
         except Exception as error:
-            status = "failed"
-            reason = error.faults[0].text if isinstance(error, KerasCliError) else first_line(error)
+            status, reason = "failed", first_line(error)
         measured = {} if status == "failed" else self._measured(member)
         seconds = facts.seconds + time.monotonic() - began
         return facts.model_copy(update={**ended(status, reason=reason), "seconds": seconds, **measured})
@@ -175,22 +174,18 @@ class Worker:
         trial = Study(member.path)
         if not is_study(member.path):
             trial.write(settings.model_copy(update={"trials": folds, "tune": None, "directions": []}))
-        yield from train_folds(trial, opened, options, partial(self._is_pruned, member))
+        yield from train_folds(trial, opened, options)
 
-    def _pause(self, member: Member, epoch: int) -> str | None:
-        """Return the reason why a trial is stopped after an epoch: its study was, or it is pruned; else None."""
+    def _pause(self, member: Member, at: str) -> str | None:
+        """Return the reason why a trial is stopped after an epoch or fold: its study was, or it is pruned."""
         if (reason := self.study.stopped()) is not None:
             return f"the study was stopped: {reason}"
-        is_run = member.runs[0] is member  # trials over folds are pruned between them
-        return f"pruned after epoch {epoch}" if is_run and self._is_pruned(member) else None
-
-    def _is_pruned(self, member: Member) -> bool:
-        pruner, objective, way = self.study.tune.pruner, self.study.tune.objective[0], self.study.facts.directions[0]
-        if pruner is None:
-            return False
+        tune, way = self.study.tune, self.study.facts.directions[0]
+        if tune.pruner is None or at.startswith("epoch") != (member.runs[0] is member):  # folds: between them alone
+            return None
         others = [each for each in self.study.members() if each.path != member.path]
-        own, *values = (progress_of(each, objective, way) for each in (member, *others))
-        return is_pruned(pruner, own, values)
+        own, *values = (progress_of(each, tune.objective[0], way) for each in (member, *others))
+        return f"pruned after {at}" if is_pruned(tune.pruner, own, values) else None
 
     def device(self) -> str:
         """Return the device of this worker's trials: the workers of a command are assigned its GPUs in turn."""
@@ -213,10 +208,3 @@ def settle(study: Study, *, ended: bool = False) -> None:
         last = sorted((each for each in trials if each.ended is not None), key=lambda each: str(each.ended))[-FAILURES:]
         if not ended and [each.status for each in last] == ["failed"] * FAILURES:
             study.stop(f"{FAILURES} trials in a row have failed, the last one with: {last[-1].reason}")
-
-
-def _peak_bytes() -> int:
-    gc.collect()
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-    return peak_bytes(torch.device("cpu")) or 0

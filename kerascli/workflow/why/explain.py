@@ -192,7 +192,7 @@ def _flattened(run: LoadedRun) -> tuple[int, int, int] | None:
     or None."""
     [first, *_] = run.experiment.spec.model.inputs
     columns = run.data.inputs[first.name].columns if run.data is not None and first.name in run.data.inputs else ()
-    shapes = [run.raw_fields[column].shape for column in columns]
+    shapes = [run.raw_fields[column].shape for column in columns if column in run.raw_fields]
     is_flattened = first.spec.rank == 1 and len(shapes) == 1 and len(shapes[0]) > 1
     return image_shape(first.spec.shape, shapes[0]) if is_flattened else None
 

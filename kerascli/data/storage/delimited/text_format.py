@@ -8,6 +8,7 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
@@ -64,11 +65,9 @@ class TextFormat(Component):
     @model_validator(mode="after")
     def _marks_differ(self) -> Self:
         marks = {"delimiter": self.delimiter, "decimal": self.decimal, "thousands": self.thousands}
-        names = list(marks)
-        for i, name in enumerate(names):
-            for other in names[i + 1 :]:
-                if marks[name] == marks[other]:
-                    raise ValueError(f"{other}: '{marks[other]}' is the {name} already")
+        for (name, mark), (other, same) in combinations(marks.items(), 2):
+            if mark == same:
+                raise ValueError(f"{other}: '{mark}' is the {name} already")
         return self
 
     def text_format(self, **changes: Any) -> "TextFormat":
