@@ -64,8 +64,8 @@ def _arguments() -> argparse.Namespace:
     for option, part in TAKEN_BY.items():
         if getattr(options, option) and part not in options.parts:
             parser.error(f"--{option} does not go with {' '.join(options.parts)}")
-    if options.rounds and options.rounds >= EPOCHS:
-        parser.error(f"--rounds: fewer than {EPOCHS}, the epochs of a training")
+    if options.rounds and 2 * options.rounds >= EPOCHS:
+        parser.error(f"--rounds: fewer than {EPOCHS // 2}, half of the epochs of a training")
     if options.python:
         options.python = options.python.absolute()  # not resolved: an environment's interpreter is a link
     return options

@@ -48,7 +48,8 @@ def race(session: Session, jobs: Mapping[str, Job]) -> list[Outcome]:
 
 
 def take_turns(workers: Mapping[str, Worker], rounds: int | None, *, settle: float = SETTLE_SECONDS) -> list[Outcome]:
-    """Let all train an epoch a round, in turn; round 0 is the warm-up. Who dies is left out from there on."""
+    """Let all train two epochs a round, in turn, and time the second; round 0 is the warm-up of one. Who dies is left
+    out from there on."""
     found = {name: Outcome(name) for name in workers}
     for name, worker in workers.items():
         with found[name].noting_death():
@@ -84,6 +85,8 @@ def _affordable(found: Iterable[Outcome]) -> int:
 
 
 def _turn(outcome: Outcome, worker: Worker, *, warm_up: bool) -> None:
+    if not warm_up:
+        worker.epoch()  # the system may have paged out the code of a process that waited
     epoch = worker.epoch()
     outcome.loss = epoch.loss
     if warm_up:

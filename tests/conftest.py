@@ -15,8 +15,10 @@ import pytest
 import typer.main
 import typer.testing
 
+from kerascli.foundation.interrupts import SIGNALS
 from tests.parity.books import Books
 from tests.support.core import Core, add_options
+from tests.support.hdf5_forks import fork_readers
 from tests.support.needs import MARKER, Needs
 from tests.support.quick import leave_out
 from tests.support.server import Server
@@ -29,8 +31,10 @@ os.environ["TORCHINDUCTOR_VEC_ISA_OK"] = "1"
 
 gc.disable()  # until the tests begin: collection makes a million objects, and no garbage
 # the commands stay the same while tests run
-typer.main.get_command = typer.testing._get_command = functools.cache(typer.main.get_command)
+typer.main.get_command = functools.cache(typer.main.get_command)
+typer.testing._get_command = typer.main.get_command  # pyright: ignore[reportPrivateImportUsage]
 leave_out()
+fork_readers()
 
 _MEASURED = {
     "test_loss_metric_contract",
@@ -58,6 +62,19 @@ def _nothing_has_been_compiled() -> None:
     programs = Path(_CACHE.name, "kerascli", "compiled", "programs")
     if programs.exists():
         shutil.rmtree(programs)
+
+
+@pytest.fixture(autouse=True)
+def _the_process_is_as_before() -> Iterator[None]:
+    """Restore environment variables, folder and signal handlers, some of which commands set for good."""
+    environ, folder, handlers = dict(os.environ), os.getcwd(), {each: signal.getsignal(each) for each in SIGNALS}
+    yield
+    for name in os.environ.keys() - environ.keys():
+        del os.environ[name]
+    os.environ.update(environ)
+    os.chdir(folder)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

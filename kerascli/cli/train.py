@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 Folds = Annotated[bool, option("--folds", "Train a run for each fold of data.split.folds; predict all of their rows.")]
 
-FindRate = Annotated[bool, option("--find-learning-rate", "Suggest one, by steps with growing ones; makes no run.")]
-
 
 def train(
     what: Annotated[
@@ -52,7 +50,7 @@ def train(
         bool, option("--profile", "Report where the time goes; save a trace of some steps in the run.")
     ] = False,
     smoke: Annotated[bool, option("--smoke", "Test a config by two steps in a temporary run.")] = False,
-    find_rate: FindRate = False,
+    find_rate: Annotated[bool, option("--find-learning-rate", "Suggest one, by steps with growing ones.")] = False,
     quiet: Annotated[bool, option("--quiet -q", "No progress: results, warnings and errors.")] = False,
     verbose: Annotated[bool, option("--verbose -v", "Details: choices, digests, checkpoints, times.")] = False,
     as_json: options.Json = False,
@@ -94,9 +92,8 @@ def _find_learning_rate(
 ) -> None:
     """Print a learning rate for a config, with the losses of a sweep as JSON or as a plot; `values` are the options in
     use."""
-    beside = {"a config or a run", "--runs-dir", "--flag", "--json"}
-    options.refuse(values, [name for name in values if name not in beside],
-                   "cannot be used with --find-learning-rate: it makes no run")  # fmt: skip
+    idle = sorted(values.keys() - {"a config or a run", "--runs-dir", "--flag", "--json"})
+    options.refuse(values, idle, "cannot be used with --find-learning-rate: it makes no run")
     source = options.read_config(options.config_or_only(what), sets, flags)
     options.check_device(chosen.device)
     from kerascli.report.plots import save

@@ -11,10 +11,6 @@ _Method = Literal["permutation", "integrated_gradients", "grad_cam", "occlusion"
 _METHODS = "permutation, integrated_gradients, grad_cam or occlusion; default: by the inputs."
 _Baseline = Literal["median", "zeros"]
 _BASELINES = "Start of integrated gradients: a median row, or zeros (black, padding)."
-Worst = Annotated[
-    bool, option("--worst", "Explain the rows that evaluate --worst N --cells has kept, on the page, too.")
-]
-Layer = Annotated[str | None, option("--layer NAME", "With grad_cam: the layer; default: the last convolution.")]
 
 
 def why(
@@ -23,11 +19,11 @@ def why(
     text: Annotated[list[str] | None, option("--text TEXT", "Explain this text; may be repeated.")] = None,
     method: Annotated[_Method | None, option("--method METHOD", _METHODS)] = None,
     rows: Annotated[int | None, option("--rows N", "Explain at most N rows, one by one; default: 20.", min=1)] = None,
-    worst: Worst = False,
+    worst: Annotated[bool, option("--worst", "Explain the rows that evaluate --worst N --cells has kept.")] = False,
     output: Annotated[str | None, option("--output NAME", "Output to explain, if the model has several.")] = None,
     class_name: Annotated[str | None, option("--class NAME", "Class to explain; default: the predicted one.")] = None,
     baseline: Annotated[_Baseline | None, option("--baseline median|zeros", _BASELINES)] = None,
-    layer: Layer = None,
+    layer: Annotated[str | None, option("--layer NAME", "With grad_cam; default: the last convolution.")] = None,
     metric: Annotated[str | None, option("--metric NAME", "With permutation: loss (the default) or a metric.")] = None,
     repeats: Annotated[int | None, option("--repeats N", "With permutation: shuffles of a column.", min=1)] = None,
     file: Annotated[Path | None, option("-o FILE", "An .html, .csv, .png, .svg or .pdf file.")] = None,

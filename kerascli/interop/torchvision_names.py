@@ -112,7 +112,5 @@ def _flattens(node: Node, built: Built) -> bool:
 
 
 def _channels_first(nodes: Sequence[Node]) -> bool:
-    return any(
-        node.layer.component_name == "permute" or getattr(node.layer, "data_format", None) == "channels_first"
-        for node in nodes
-    )
+    kinds = [(node.layer.component_name, getattr(node.layer, "data_format", None)) for node in nodes]
+    return any(kind == "permute" or order == "channels_first" for kind, order in kinds)

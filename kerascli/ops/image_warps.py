@@ -56,10 +56,8 @@ def _homography(start: Tensor, end: Tensor) -> Tensor:
     x, y = end.unbind(-1)
     one, none = torch.ones_like(x), torch.zeros_like(x)
     places = [[x, y, one, none, none, none], [none, none, none, x, y, one]]
-    rows = [
-        torch.stack([*place, -target * x, -target * y], -1)
-        for place, target in zip(places, start.unbind(-1), strict=True)
-    ]
+    pairs = zip(places, start.unbind(-1), strict=True)
+    rows = [torch.stack([*place, -target * x, -target * y], -1) for place, target in pairs]
     return torch.linalg.solve(torch.cat(rows, 1), torch.cat(start.unbind(-1), 1))
 
 

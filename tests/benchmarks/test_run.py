@@ -109,14 +109,14 @@ def _fake(name: str, diary: Path, *, epochs: int) -> Worker:
 
 def test_workers_train_when_it_is_their_turn_and_one_that_dies_stops_nobody(tmp_path: Path) -> None:
     diary = tmp_path / "diary"
-    with _fake("a", diary, epochs=9) as a, _fake("b", diary, epochs=2) as b, _fake("c", diary, epochs=9) as c:
+    with _fake("a", diary, epochs=9) as a, _fake("b", diary, epochs=3) as b, _fake("c", diary, epochs=9) as c:
         found = take_turns({"a": a, "b": b, "c": c}, rounds=3, settle=0.0)
-    # b has two epochs in it: it is asked for a third in round 2, and dies of it
-    assert diary.read_text(encoding="utf-8").split() == [*"abc", *"bca", *"ca", *"ac"]
+    # b has three epochs in it: it is asked for a fourth in round 2, and dies of it
+    assert diary.read_text(encoding="utf-8").split() == [*"abc", *"bbccaa", *"ccaa", *"aacc"]
     assert [each.error for each in found] == [None, "all is lost", None]
     assert [len(each.seconds) for each in found] == [3, 1, 3]
     assert all(each.first is not None for each in found)
-    assert [each.loss for each in found] == [1 / 4, 1 / 2, 1 / 4]
+    assert [each.loss for each in found] == [1 / 7, 1 / 3, 1 / 7]
     assert all(each.peak_mib is not None and each.peak_mib > 1 for each in (found[0], found[2]))
 
 

@@ -8,6 +8,7 @@ from kerascli.config.composition.overrides import config_at, override
 from kerascli.config.sections.space import IntRange
 from kerascli.config.sections.tune import parse_tune
 from kerascli.config.yaml.text import parse_document
+from kerascli.language.component import Invalid
 from kerascli.workflow.check import check
 
 CONFIG = """
@@ -78,3 +79,22 @@ def test_a_column_of_a_metric_of_several_values_has_the_direction_of_the_metric(
     text = CONFIG.replace("metrics: [accuracy]", "metrics: [f1_score]").replace("val_accuracy", "val_f1_score_0")
     text = text.replace("{y: []}", "{y: [{to_categorical: {num_classes: 3}}]}").replace("loss: sparse_", "loss: ")
     assert check(parse_document(text, "c.yaml"), sets=(), flags=()).directions == ("max",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "text"),
+    [
+        ({"set": {"units": [1, 2]}}, ("set", "units"), "two parameters are called 'units'"),
+        ({"flags": {"u": [1, {"int": {"range": [2, 4]}}]}}, ("flags", "u", 1), "two parameters are called 'u'"),
+        ({"flags": {"u": [1]}}, ("flags", "u"), "u: expected a list of at least two choices, got the list [1]"),
+        ({"flags": 3}, ("flags",), "flags: expected a mapping, got 3"),
+        ({"pruner": {"asha": 3}}, ("pruner", "asha"), "asha: expected a mapping, got 3"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_the_section_is_at_its_place(
+    changes: dict[str, Any], path: tuple[str | int, ...], text: str
+) -> None:
+    written = {"objective": "val_loss", "trials": 3, "flags": {"units": [1, 2]}, **changes}
+    with pytest.raises(Invalid) as caught:
+        parse_tune(written)
+    assert [(fault.path, fault.text) for fault in caught.value.faults] == [(("tune", *path), text)]

@@ -82,7 +82,6 @@ def _pruner(written: Any) -> Any:
 
 
 _ENTRY = {"anyOf": [{"type": "string"}, {"type": "object"}]}
-_SPACE = WithJsonSchema({"type": "object"})
 _PRUNER = {"anyOf": [{"enum": list(_PRUNERS)}, {"type": "object", "propertyNames": {"enum": list(_PRUNERS)}}]}
 
 
@@ -104,9 +103,9 @@ class TuneSection(BaseSection):
     """Method that chooses the points: at random, on a grid, or tree-structured Parzen estimators by Optuna."""
     pruner: Annotated[Any, BeforeValidator(_pruner), WithJsonSchema(_PRUNER)] = None
     """Method that stops poor trials early: `asha` or `median`; null: none."""
-    flags: Annotated[dict[Any, Any], AfterValidator(read_space), _SPACE] | None = None
+    flags: Annotated[dict[Any, Any], AfterValidator(read_space)] | None = None
     """Search space of flags: mapping from a flag to a range `{int: {range: [32, 512]}}` or a list of choices."""
-    set: Annotated[dict[Any, Any], AfterValidator(read_space), _SPACE] | None = None
+    set: Annotated[dict[Any, Any], AfterValidator(read_space)] | None = None
     """Search space of config values: mapping from a path as of `--set` to a range or a list of choices."""
     keep: Literal["best", "all", "none"] = "best"
     """Trials whose weights are kept: the best one, all of them, or none."""

@@ -121,33 +121,29 @@ class Skipgrams(WrappedSource):
 
     def load(self, context: Context) -> Mapping[str, Table]:
         coded = {split: self._coded(table) for split, table in self.inner_tables(context).items()}
-        vocabulary = self._vocabulary(*coded["train"])
-        return {split: self._pairs(split, *of_split, vocabulary) for split, of_split in coded.items()}
+        *_, vocabulary = coded["train"]
+        return {split: self._pairs(split, words, tokens, vocabulary) for split, (words, tokens, _) in coded.items()}
 
     def row_columns(self, columns: frozenset[str]) -> frozenset[str]:
         return frozenset({self.column})
 
-    def _coded(self, table: Table) -> tuple[np.ndarray, Tokens]:
-        """Return the distinct words (texts or token ids) of a table, and its rows as indices of them."""
+    def _coded(self, table: Table) -> tuple[np.ndarray, Tokens, np.ndarray]:
+        """Return the distinct words (texts or token ids) of a table, its rows as indices of them, and the words to use:
+        of texts the most frequent first, of token ids all from 1 on."""
         values = table.column(self.column)
         kind = column_dtype(values)
         if kind == "string":
             words, tokens = coded_words(split_texts(values_in_memory(table, self.column, "skipgrams").tolist()))
-            return np.array(words, object), tokens
+            counts = Counter(dict(zip(words, np.bincount(tokens.values).tolist(), strict=True)))
+            frequent = counts.most_common(self.vocabulary_size and self.vocabulary_size - 1)
+            return np.array(words, object), tokens, np.array([word for word, _ in frequent], object)
         rows = Tokens.of(in_memory(values))
         if rows.values.dtype.kind not in "iu":
             text = f"skipgrams: expected texts or token ids in the column '{self.column}', got {kind}"
             raise DataError(text, place=table.name or "data")
         words, codes = np.unique(rows.values, return_inverse=True)
-        return words.astype(np.int64), Tokens(codes.reshape(-1), rows.lengths)
-
-    def _vocabulary(self, words: np.ndarray, tokens: Tokens) -> np.ndarray:
-        """Return the words to use: of texts the most frequent first, of token ids all from 1 on."""
-        if words.dtype != object:
-            return np.arange(1, self.vocabulary_size or 1 + int(words.max(initial=0)))
-        counts = Counter(dict(zip(words.tolist(), np.bincount(tokens.values).tolist(), strict=True)))
-        frequent = counts.most_common(self.vocabulary_size and self.vocabulary_size - 1)
-        return np.array([word for word, _ in frequent], object)
+        ids = np.arange(1, self.vocabulary_size or 1 + int(words.max(initial=0)))
+        return words.astype(np.int64), Tokens(codes.reshape(-1), rows.lengths), ids
 
     def _pairs(self, split: str, words: np.ndarray, tokens: Tokens, vocabulary: np.ndarray) -> Table:
         is_used = np.isin(words, vocabulary)[tokens.values]

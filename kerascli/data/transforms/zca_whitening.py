@@ -31,7 +31,7 @@ class ZcaWhitening(Transform):
         need_numbers(field)
         if not field.shape or None in field.shape:
             raise ValueError(f"needs rows of several values of a known shape, got shape {field.shape}")
-        if (count := _size(field)) > MOST_VALUES:
+        if (count := math.prod(size or 0 for size in field.shape)) > MOST_VALUES:
             text = f"needs rows of at most {MOST_VALUES:,} values, got {count:,}: their covariance has the square of it"
             raise ValueError(f"{text}; image_size: [32, 32] makes pictures smaller")
         return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
@@ -52,10 +52,6 @@ class ZcaWhitening(Transform):
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return Whitening(state.arrays["mean"], state.arrays["matrix"], dtype)
-
-
-def _size(field: Field) -> int:
-    return math.prod(size or 0 for size in field.shape)
 
 
 class Whitening(nn.Module):

@@ -18,7 +18,7 @@ from kerascli.foundation.disk import flags
 from kerascli.foundation.disk.storage import reported
 from kerascli.foundation.errors import StorageError, safe_text
 
-LOCK_FILE = ".lock"
+_LOCK_FILE = ".lock"
 _LOCKED_BYTE = 2**30
 
 
@@ -27,7 +27,7 @@ class Locked(StorageError):
 
 
 @contextlib.contextmanager
-def lock(folder: Path, *, patience_seconds: float = 0.07, name: str = LOCK_FILE) -> Iterator[None]:
+def lock(folder: Path, *, patience_seconds: float = 0.07, name: str = _LOCK_FILE) -> Iterator[None]:
     """Context manager that holds the exclusive lock of `folder` for the duration of the `with` block.
 
     `name` is that of the locked file in it; locks with different files do not exclude each other.
@@ -54,7 +54,7 @@ def lock(folder: Path, *, patience_seconds: float = 0.07, name: str = LOCK_FILE)
             os.close(descriptor)
 
 
-def locked(folder: Path, name: str = LOCK_FILE) -> bool:
+def locked(folder: Path, name: str = _LOCK_FILE) -> bool:
     """Return True if a process holds the lock of `folder` on its file `name`."""
     try:
         # O_NONBLOCK: opening a FIFO of that name must not hang.

@@ -118,7 +118,7 @@ def _plain_dataset(file: h5py.File, dataset: Any, path: str) -> tuple[list[int],
         raise Refused(f"'{path}' is a virtual dataset")
     kind, dtype = dataset.get_type().get_class(), dataset.dtype
     boolean = kind == h5.h5t.ENUM and dtype == np.bool_
-    brain = kind == h5.h5t.OPAQUE and dtype.itemsize == 2 and attribute(file, path, "dtype") == "bfloat16"
+    brain = kind == h5.h5t.OPAQUE and dtype.itemsize == 2 and _is_bfloat16(file, path)
     if kind not in {h5.h5t.FLOAT, h5.h5t.INTEGER} and not boolean and not brain:
         raise Refused(f"'{path}' contains no plain numbers ({_kind(kind)})")
     if dtype.itemsize > 8:
@@ -134,6 +134,13 @@ def _plain_dataset(file: h5py.File, dataset: Any, path: str) -> tuple[list[int],
     if count * dtype.itemsize > MAX_RATIO * max(dataset.get_storage_size(), 2**14):
         raise Refused(f"'{path}' is compressed more than {MAX_RATIO} to 1")
     return list(dataset.shape), "<u2" if brain else dtype.newbyteorder("<").str, brain
+
+
+def _is_bfloat16(file: h5py.File, path: str) -> bool:
+    """Return True if an attribute of the dataset, which is a text, says that its bytes are bfloat16, as Keras does."""
+    with contextlib.suppress(Refused):
+        return attribute(file, path, "dtype") == "bfloat16"
+    return False
 
 
 def _kind(number: int) -> str:

@@ -172,10 +172,8 @@ class Operations(TensorEvaluator):
 def _axes(items: Sequence[Node]) -> Iterator[tuple[Node, int | None]]:
     """Yield (item, axis that the item selects from) for a tensor's index; the axis is None for a new axis or an
     ellipsis."""
-    takes = [
-        not isinstance(item, syntax.Everything) and not (isinstance(item, syntax.Literal) and item.value is None)
-        for item in items
-    ]
+    new = [isinstance(item, syntax.Literal) and item.value is None for item in items]
+    takes = [not is_new and not isinstance(item, syntax.Everything) for item, is_new in zip(items, new, strict=True)]
     behind = False
     for place, item in enumerate(items):
         behind = behind or isinstance(item, syntax.Everything)

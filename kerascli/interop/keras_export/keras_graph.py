@@ -263,10 +263,8 @@ class _Writer:
         ends = [self._of(output) for output in self._scope.outputs]
         counts = Counter(end.layer for end in ends)
         shared = {name for name in self._shared.values() if counts[name] > 1}
-        return [
-            self._identity(self._unique(output), end) if end.layer in shared else end
-            for output, end in zip(self._scope.outputs, ends, strict=True)
-        ]
+        pairs = zip(self._scope.outputs, ends, strict=True)
+        return [self._identity(self._unique(name), end) if end.layer in shared else end for name, end in pairs]
 
     def _identity(self, name: str, value: Any) -> Ref:
         made = serialized("keras.layers", "Identity", {"name": name, "dtype": dtype_policy(self._common.precision)})

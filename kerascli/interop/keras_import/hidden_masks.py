@@ -44,11 +44,8 @@ class HiddenMasks:
         self.cut: dict[Place, list[int]] = {}
         """Indices of a call's inputs whose masks must be removed beforehand, because no call argument disables only
         these masks."""
-        parents = {
-            (layer.name, number): call.parents()
-            for layer in model.layers.values()
-            for number, call in enumerate(layer.calls or [Call()])
-        }
+        parents: dict[Place, list[Place]] = {(name, 0): [] for name in model.layers}
+        parents |= {(layer.name, number): call.parents() for layer, number, call in model.numbered_calls}
         for name, number in keras_runs(parents, [ref.place for _, ref in model.outputs]):
             layer = model.layers[name]
             if layer.calls:

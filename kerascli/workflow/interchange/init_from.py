@@ -189,10 +189,9 @@ def _weights_only(path: Path, section: InitFrom, base: str, experiment: Experime
     weights = lasting(experiment.weights)
     layers = own_layers(experiment.spec.model, experiment.graph.specs, weights)
     if base:
+        inside = [own for own in layers if own.path[0] == base and own.path[1:]]
         layers = [
-            each._replace(path=each.path[1:], place=f"layers/{each.place.partition('/layers/')[2]}")
-            for each in layers
-            if each.path[0] == base and each.path[1:]
+            own._replace(path=own.path[1:], place=f"layers/{own.place.partition('/layers/')[2]}") for own in inside
         ]
     with open_weights(path) as file:
         tensors = matched_tensors(file, layers, weights, by_name=section.by_name)

@@ -75,39 +75,37 @@ def _follow(processes: dict[int, Process], started: Callable[[int], Process]) ->
             processes[index] = started(index)
         elif ended is not None:
             del processes[index]
-            code = ended
+            code = code or ended
     return code
 
 
 @contextlib.contextmanager
 def announced(study: Path) -> Iterator[Callable[[], None]]:
-    """Context manager that announces this command to those of other hosts, by a folder that it holds locked.
+    """Context manager that announces this command to those of other hosts, by a file that it holds locked.
 
     It yields a function to call now and then, which is a sign of life to them. Raises StorageError if a command of
     another host lives whose lock is not seen here: each would train the trials of the other.
     """
-    own = study / "hosts" / f"{socket.gethostname()}-{os.getpid()}"
-    storage.make_folder(own)
-    with locks.lock(own):
+    own = study / f"{socket.gethostname()}-{os.getpid()}.command"
+    with locks.lock(study, name=own.name):
         unlocked, end = _unlocked(own), time.monotonic() + ALIVE_SECONDS
         while unlocked and time.monotonic() < end:
             time.sleep(0.1)
             if any(unlocked.get(path, changed) != changed for path, changed in _unlocked(own).items()):
                 text = (
-                    f"file locks in {quoted(study)} do not hold between hosts: {own.name} does not see those of another"
+                    f"file locks in {quoted(study)} do not hold between hosts: {own.stem} does not see those of another"
                 )
                 raise StorageError(text, hint="use one host, or a file system with locks (NFSv4, Lustre with flock)")
-        yield (own / locks.LOCK_FILE).touch
-    with contextlib.suppress(StorageError):
-        storage.remove_folder(own)
+        yield own.touch
+    storage.remove_file(own)
 
 
 def _unlocked(own: Path) -> dict[Path, int]:
     """Return the time of the last sign of life of each command of another host whose lock is not seen here."""
     signs: dict[Path, int] = {}
-    for file in own.parent.glob(f"*/{locks.LOCK_FILE}"):
-        is_other = file.parent.name.rpartition("-")[0] != own.name.rpartition("-")[0]
+    for file in own.parent.glob("*.command"):
+        is_other = file.name.rpartition("-")[0] != own.name.rpartition("-")[0]
         with contextlib.suppress(FileNotFoundError):
-            if is_other and not locks.locked(file.parent):
+            if is_other and not locks.locked(own.parent, file.name):
                 signs[file] = file.stat().st_mtime_ns
     return signs

@@ -27,20 +27,19 @@ _OTHERS = "--method permutation; of a picture or a text occlusion, too"
 _without_cudnn = partial(torch.backends.cudnn.flags, enabled=False)
 """Context manager for gradients: cuDNN has no backward pass of recurrent layers in evaluation."""
 
-Floats = list[tuple[str, Tensor]]
-"""Floats that stand for the inputs of a model, in the order in which they are computed, each with the name of its
-input: the inputs themselves or, as integers have no gradient, the first floats that are computed of them: the output of
-an embedding, or an argument that a layer casts."""
-
 
 @dataclass(slots=True, eq=False)
 class _Recorder:
-    """Recorder of the floats of a forward pass, which may replace them by others."""
+    """Recorder of the floats of a forward pass that stand for the inputs, which may replace them by others.
+
+    They are the inputs themselves or, as integers have no gradient, the first floats that are computed of them: the
+    output of an embedding, or an argument that a layer casts.
+    """
 
     others: Sequence[Tensor] = ()
     """Floats to replace those of the next forward pass by; none: it keeps its own."""
-    floats: Floats = field(default_factory=list)
-    """Floats of the last forward pass, before they were replaced."""
+    floats: list[tuple[str, Tensor]] = field(default_factory=list)
+    """Floats of the last forward pass, before they were replaced, in order, each with the name of its input."""
 
     def take(self, name: str | None, values: Any) -> Any:
         """Record the floats `values` of the input `name`, and return those to go on with; None is no input."""
