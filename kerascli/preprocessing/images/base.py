@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import torch
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -55,12 +55,10 @@ class ImageOperation(Component):
     """True if integer images stay integers, false if they become floating point."""
     channels: ClassVar[tuple[int, ...]] = ()
     """Numbers of channels that the operation supports; empty: any number."""
-    further: ClassVar["tuple[type[ImageOperation], ...]"] = ()
-    """Classes of settings that follow the operation's own, before `seed` and `data_format`."""
     refused: ClassVar[Mapping[str, str]] = {"bounding_box_format": "batches hold images and labels, no bounding boxes"}
 
-    if TYPE_CHECKING:  # added by the decorator `operation`, after the operation's own settings
-        data_format: DataFormat = "channels_last"
+    if TYPE_CHECKING:  # declared by each operation, in the place that Keras has it
+        data_format: DataFormat
 
     def size(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:
         """Return height and width of the operation's output images. Raises ValueError for unsupported sizes."""
@@ -98,32 +96,14 @@ class ImageOperation(Component):
         return (*size, count) if last else (count, *size)
 
 
-class FixedSettings(ImageOperation):
-    """Last settings of image operations that draw nothing."""
-
-    data_format: DataFormat = "channels_last"
-
-
-class DrawnSettings(ImageOperation):
-    """Last settings of image operations with random parameters."""
-
-    seed: Seed = None
-    data_format: DataFormat = "channels_last"
-
-
-class Ranged(ImageOperation):
-    """Base class of image operations on pixel values whose first setting is their range."""
-
-    value_range: ValueRange = (0, 255)
-    """Minimum and maximum of the pixel values."""
-
-
 class FactorOperation(ImageOperation):
     """Base class of image operations on pixel values whose main setting is `factor`, redeclared by subclasses."""
 
     factor: Any
     value_range: ValueRange = (0, 255)
     """Minimum and maximum of the pixel values."""
+    data_format: DataFormat = "channels_last"
+    seed: Seed = None
 
 
 class ImageModule(nn.Module):
@@ -185,17 +165,12 @@ O = TypeVar("O", bound=type[ImageOperation])
 
 
 def operation(*uses: Mapping[str, Any], integers: tuple[int, ...] = ()) -> Callable[[O], O]:
-    """Return a class decorator that registers an image operation as a layer and as a transform; `uses` are examples.
-
-    It adds the settings `further` and those that all operations have after the operation's own.
-    """
+    """Return a class decorator that registers an image operation as a layer and as a transform; `uses` are examples."""
     assert uses, "an operation has an example"
 
     def register(cls: O) -> O:
-        last = FixedSettings if cls.draw is ImageOperation.draw else DrawnSettings
-        facts = {"__doc__": cls.__doc__, "__module__": cls.__module__, "uses": uses, "integers": integers}
-        made = cast("O", type(cls.__name__, (last, *cls.further, cls), facts))
-        REGISTERED.append(made)
-        return made
+        cls.uses, cls.integers = uses, integers
+        REGISTERED.append(cls)
+        return cls
 
     return register

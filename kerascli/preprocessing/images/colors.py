@@ -5,12 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.foundation.shapes import Fraction
+from kerascli.foundation.shapes import DataFormat, Fraction, Seed
 from kerascli.preprocessing.images.base import (
     Factor,
     FactorOperation,
     ImageOperation,
-    Ranged,
     SignedFactor,
     Span,
     ValueRange,
@@ -144,7 +143,7 @@ class RandomHue(FactorOperation):
 
 
 @operation({"brightness_factor": 0.2, "contrast_factor": 0.2, "saturation_factor": [0.4, 0.6], "hue_factor": 0.1})
-class RandomColorJitter(Ranged):
+class RandomColorJitter(ImageOperation):
     """Changes brightness, contrast, saturation and hue of images at random in training, in this order.
 
     Input and output: (N, H, W, 3).
@@ -152,6 +151,8 @@ class RandomColorJitter(Ranged):
 
     channels = (3,)
 
+    value_range: ValueRange = (0, 255)
+    """Minimum and maximum of the pixel values."""
     brightness_factor: SignedFactor | None = None
     """Factor of random_brightness; null: brightness stays as it is."""
     contrast_factor: Factor | None = None
@@ -160,6 +161,8 @@ class RandomColorJitter(Ranged):
     """Factor of random_saturation; null: saturation stays as it is."""
     hue_factor: Factor | None = None
     """Factor of random_hue; null: hue stays as it is."""
+    seed: Seed = None
+    data_format: DataFormat = "channels_last"
 
     def parts(self) -> list[ImageOperation]:
         """Return the colour operations to apply to an image, in order."""
@@ -208,6 +211,8 @@ class RandomGrayscale(ImageOperation):
 
     factor: Fraction = 0.5
     """Probability to convert an image."""
+    data_format: DataFormat = "channels_last"
+    seed: Seed = None
 
     def draw(self, x: Tensor) -> Tensor:
         return uniform(x, (0, 1)) < self.factor

@@ -7,14 +7,14 @@ from pydantic import BeforeValidator
 from torch import Tensor
 
 from kerascli.foundation import draws
-from kerascli.foundation.shapes import Fraction, to_tuple
-from kerascli.preprocessing.images.base import Factor, FactorOperation, ImageOperation, operation, span, uniform
+from kerascli.foundation.shapes import DataFormat, Fraction, Seed, to_tuple
+from kerascli.preprocessing.images.base import Factor, ImageOperation, ValueRange, operation, span, uniform
 from kerascli.preprocessing.images.filters import blur, gaussian_taps
 from kerascli.preprocessing.resampling import FillMode, Interpolation, pixels, warp
 
 
 @operation({})
-class RandomElasticTransform(FactorOperation):
+class RandomElasticTransform(ImageOperation):
     """Distorts some images elastically in training: pixels are displaced by smoothed random noise.
 
     Input and output: (N, H, W, C). Paper: Simard et al., 2003.
@@ -30,6 +30,10 @@ class RandomElasticTransform(FactorOperation):
     """Fill outside of the image: reflection (mirror: without border), wrapped copies, fill_value, or border pixels."""
     fill_value: float = 0.0
     """Value outside of the image with fill_mode constant."""
+    value_range: ValueRange = (0, 255)
+    """Minimum and maximum of the pixel values."""
+    seed: Seed = None
+    data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Draw which images to change (N, 1, 1, 1), the strength (N, 1), and noise across and down (N, 2, H, W)."""
@@ -70,6 +74,8 @@ class RandomPerspective(ImageOperation):
     """Interpolation between pixels."""
     fill_value: float = 0.0
     """Value outside of the image."""
+    seed: Seed = None
+    data_format: DataFormat = "channels_last"
 
     def size(self, height: int | None, width: int | None) -> tuple[int | None, int | None]:
         if height == 1 or width == 1:
@@ -114,7 +120,7 @@ Drawn = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 @operation({})
-class RandomErasing(FactorOperation):
+class RandomErasing(ImageOperation):
     """Fills a random rectangle of some images with noise or a colour in training.
 
     Input and output: (N, H, W, C). Paper: Zhong et al., 2017.
@@ -125,8 +131,11 @@ class RandomErasing(FactorOperation):
     scale: Factor = (0.02, 0.33)
     """Square of the rectangle's relative size, drawn for each side from 0 to this value, or from [lowest, highest]."""
     fill_value: float | Annotated[tuple[float, float, float], BeforeValidator(to_tuple)] | None = None
-    """Fill of the rectangle: a number, one for each of three channels, or null: normal noise.
-    It is clipped to value_range."""
+    """Fill of the rectangle: a number, one for each of three channels, or null: normal noise."""
+    value_range: ValueRange = (0, 255)
+    """Minimum and maximum of the pixel values; the fill is clipped to it."""
+    seed: Seed = None
+    data_format: DataFormat = "channels_last"
 
     def shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         shape = super().shape(shape)

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from pydantic import field_validator
 from torch import Tensor
 
-from kerascli.foundation.shapes import Size2D
-from kerascli.preprocessing.images.base import Factor, FactorOperation, operation, uniform
+from kerascli.foundation.shapes import DataFormat, Seed, Size2D
+from kerascli.preprocessing.images.base import Factor, FactorOperation, ImageOperation, ValueRange, operation, uniform
 
 
 def gaussian_taps(sigma: Tensor, radius: int, reach: Tensor | None = None) -> Tensor:
@@ -33,7 +33,7 @@ def _band(taps: Tensor, size: int) -> Tensor:
 
 
 @operation({})
-class RandomGaussianBlur(FactorOperation):
+class RandomGaussianBlur(ImageOperation):
     """Blurs some images by a Gaussian in training, with random widths along each axis.
 
     Input and output: (N, H, W, C).
@@ -45,6 +45,10 @@ class RandomGaussianBlur(FactorOperation):
     """Size of the blur's window in pixels: one odd integer, or [height, width]."""
     sigma: Factor = 1.0
     """Standard deviation of the Gaussian in pixels, drawn from 0 to this value, or from [lowest, highest]."""
+    value_range: ValueRange = (0, 255)
+    """Minimum and maximum of the pixel values."""
+    data_format: DataFormat = "channels_last"
+    seed: Seed = None
 
     @field_validator("kernel_size")
     @classmethod

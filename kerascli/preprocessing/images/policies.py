@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation import draws
-from kerascli.foundation.shapes import PositiveFloat, PositiveInt
-from kerascli.preprocessing.images.base import Factor, ImageOperation, Ranged, Span, operation, span, uniform
+from kerascli.foundation.shapes import DataFormat, PositiveFloat, PositiveInt, Seed
+from kerascli.preprocessing.images.base import Factor, ImageOperation, Span, ValueRange, operation, span, uniform
 from kerascli.preprocessing.images.colors import RandomBrightness, RandomColorDegeneration, RandomContrast
 from kerascli.preprocessing.images.filters import RandomSharpness
 from kerascli.preprocessing.images.tones import AutoContrast, Equalization, RandomPosterization, Solarization
@@ -43,7 +43,7 @@ def _log(uniform: Tensor) -> Tensor:
 
 
 @operation({})
-class RandAugment(Ranged):
+class RandAugment(ImageOperation):
     """RandAugment: in training applies to each image `num_ops` operations, drawn at random from eleven.
 
     Input and output: (N, H, W, C), with 1 or 3 channels. All eleven operations are computed for all images, and one is
@@ -52,12 +52,16 @@ class RandAugment(Ranged):
 
     channels = (1, 3)
 
+    value_range: ValueRange = (0, 255)
+    """Minimum and maximum of the pixel values."""
     num_ops: PositiveInt = 2
     """Number of operations applied to each image, one after the other."""
     factor: Factor = 0.5
     """Strength of the operations, passed to each as its factor: from 0 to 1, or [lowest, highest]."""
     interpolation: Interpolation = "bilinear"
     """Interpolation between pixels."""
+    seed: Seed = None
+    data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> Chain:
         """Draw, `num_ops` times, each image's operation index (N, 1, 1, 1) and the parameters of all operations."""
@@ -107,7 +111,7 @@ _WITHOUT_COLOURS = 7
 
 
 @operation({"num_chains": 2, "chain_depth": 1})
-class AugMix(Ranged):
+class AugMix(ImageOperation):
     """AugMix: in training mixes each image with several versions of itself, each changed by a chain of operations.
 
     Input and output: (N, H, W, C), with 1 or 3 channels. Each image has its own choice of operations; in Keras a batch
@@ -117,6 +121,8 @@ class AugMix(Ranged):
 
     channels = (1, 3)
 
+    value_range: ValueRange = (0, 255)
+    """Minimum and maximum of the pixel values."""
     num_chains: PositiveInt = 3
     """Number of augmented versions (chains) to mix."""
     chain_depth: PositiveInt = 3
@@ -129,6 +135,8 @@ class AugMix(Ranged):
     """Include brightness, colour, contrast and sharpness among the operations."""
     interpolation: Interpolation = "bilinear"
     """Interpolation between pixels."""
+    seed: Seed = None
+    data_format: DataFormat = "channels_last"
 
     def parts(self) -> list[ImageOperation]:
         """Return the image operations that the chains of AugMix are composed of."""

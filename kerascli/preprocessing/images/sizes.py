@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic import model_validator
 from torch import Tensor
 
-from kerascli.foundation.shapes import PositiveInt
+from kerascli.foundation.shapes import DataFormat, PositiveInt, Seed
 from kerascli.preprocessing.images.base import ImageOperation, operation, uniform
 from kerascli.preprocessing.resampling import crop_to_aspect_ratio, pad_to_aspect_ratio, resampling_weights
 
@@ -48,6 +48,7 @@ class Resizing(SizedOperation):
     """Value of the padding with pad_to_aspect_ratio."""
     antialias: bool = False
     """Low-pass filter images that are made smaller, with the interpolation bilinear, bicubic or lanczos."""
+    data_format: DataFormat = "channels_last"
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -90,6 +91,8 @@ class CenterCrop(SizedOperation):
 
     always = True
 
+    data_format: DataFormat = "channels_last"
+
     def change(self, x: Tensor, drawn: None) -> Tensor:
         rows, columns = x.shape[-2:]
         if rows < self.height or columns < self.width:
@@ -105,6 +108,9 @@ class RandomCrop(SizedOperation):
     Input: (N, H, W, C). Output: (N, height, width, C). At inference, and for images that are not larger, the largest
     central part with the right aspect ratio is scaled to that size.
     """
+
+    seed: Seed = None
+    data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the first row (N, 1) and the first column (N, 1) of each image's crop."""

@@ -6,16 +6,8 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from kerascli.foundation.shapes import NonNegativeFloat, Size2D, to_tuple
-from kerascli.preprocessing.images.base import (
-    Factor,
-    FactorOperation,
-    ImageOperation,
-    Ranged,
-    ValueRange,
-    operation,
-    uniform,
-)
+from kerascli.foundation.shapes import DataFormat, NonNegativeFloat, Seed, Size2D, to_tuple
+from kerascli.preprocessing.images.base import Factor, FactorOperation, ImageOperation, ValueRange, operation, uniform
 from kerascli.preprocessing.images.colors import rescaled
 
 
@@ -75,6 +67,8 @@ class Solarization(ImageOperation):
     """Threshold as a fraction of 255, drawn from 0 to this value, or from [lowest, highest]."""
     value_range: ValueRange = (0, 255)
     """Minimum and maximum of the pixel values."""
+    seed: Seed = None
+    data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the number to add to an image's values, and the threshold of inversion."""
@@ -87,13 +81,17 @@ class Solarization(ImageOperation):
 
 
 @operation({"value_range": [0.0, 1.0]})
-class AutoContrast(Ranged):
+class AutoContrast(ImageOperation):
     """Stretches each channel of each image linearly to the whole range of values, in training and at inference.
 
     Input and output: (N, H, W, C). A channel with a single value stays as it is.
     """
 
     always = True
+
+    value_range: ValueRange = (0, 255)
+    """Minimum and maximum of the pixel values."""
+    data_format: DataFormat = "channels_last"
 
     def change(self, x: Tensor, drawn: None) -> Tensor:
         shades = rescaled(x, self.value_range, (0, 255))
@@ -104,14 +102,17 @@ class AutoContrast(Ranged):
 
 
 @operation({}, integers=(0,))
-class Equalization(Ranged):
+class Equalization(ImageOperation):
     """Histogram equalization: in training spreads each channel's values so that they are about equally frequent.
 
     Input and output: (N, H, W, C). Each image is equalized on its own; Keras uses the histogram of the whole batch.
     """
 
+    value_range: ValueRange = (0, 255)
+    """Minimum and maximum of the pixel values."""
     bins: Annotated[int, Field(ge=2, le=65536)] = 256
     """Number of histogram bins."""
+    data_format: DataFormat = "channels_last"
 
     def change(self, x: Tensor, drawn: None) -> Tensor:
         shades = rescaled(x, self.value_range, (0, 255)).flatten(2)  # (N, C, H * W)
@@ -131,7 +132,7 @@ _SHADES = 256
 
 
 @operation({"tile_grid_size": [2, 3]}, integers=(0,))
-class ContrastLimitedAdaptiveHistogramEqualization(Ranged):
+class ContrastLimitedAdaptiveHistogramEqualization(ImageOperation):
     """CLAHE: equalizes the histogram of each tile with limited contrast, in training and at inference.
 
     Input and output: (N, H, W, C). Results are interpolated between tiles. Paper: Zuiderveld, 1994.
@@ -139,10 +140,13 @@ class ContrastLimitedAdaptiveHistogramEqualization(Ranged):
 
     always = True
 
+    value_range: ValueRange = (0, 255)
+    """Minimum and maximum of the pixel values."""
     clip_limit: NonNegativeFloat = 4.0
     """Limit of each histogram bin, in multiples of the mean bin, so that noise is not amplified; 0: no limit."""
     tile_grid_size: Size2D = (8, 8)
     """Number of tiles: one integer for both axes, or [rows, columns]."""
+    data_format: DataFormat = "channels_last"
 
     def change(self, x: Tensor, drawn: None) -> Tensor:
         rows, columns = x.shape[-2:]

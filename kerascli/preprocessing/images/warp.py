@@ -8,6 +8,7 @@ from pydantic import AfterValidator
 from torch import Tensor
 
 from kerascli.foundation import draws
+from kerascli.foundation.shapes import DataFormat, Seed
 from kerascli.preprocessing.images.base import Factor, ImageOperation, SignedFactor, operation, signed_span, uniform
 from kerascli.preprocessing.resampling import FillMode, Interpolation, pixels, warp
 
@@ -27,6 +28,8 @@ class RandomFlip(ImageOperation):
 
     mode: Literal["horizontal", "vertical", "horizontal_and_vertical"] = "horizontal_and_vertical"
     """Direction of the flip: horizontal (left to right), vertical (upside down), or both at once."""
+    seed: Seed = None
+    data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> Tensor:
         return draws.bernoulli(x, 0.5, (x.shape[0], 1, 1, 1)).bool()
@@ -35,23 +38,13 @@ class RandomFlip(ImageOperation):
         return torch.where(drawn, x.flip(_AXES[self.mode]), x)
 
 
-class AffineSettings(ImageOperation):
-    """Further settings of affine transforms of images."""
-
-    fill_mode: FillMode = "reflect"
-    """Fill outside of the image: its reflection, wrapped copies, fill_value (constant), or the nearest border pixel."""
-    interpolation: Interpolation = "bilinear"
-    """Interpolation between pixels."""
-    fill_value: float = 0.0
-    """Value outside of the image with fill_mode constant."""
-
-
 class AffineOperation(ImageOperation):
     """Base class of affine transforms of images."""
 
-    further = (AffineSettings,)
-    if TYPE_CHECKING:
-        interpolation: Interpolation = "bilinear"
+    if TYPE_CHECKING:  # declared by each transform, in the order of Keras's arguments
+        fill_mode: FillMode
+        interpolation: Interpolation
+        fill_value: float
 
     def sources(self, x: Tensor, drawn: Any) -> tuple[Row, Row]:
         """Return coefficients across and down, (N, 1, 1) or numbers: their dot products with (i, j, 1) are the position
@@ -61,8 +54,8 @@ class AffineOperation(ImageOperation):
     def change(self, x: Tensor, drawn: Any) -> Tensor:
         i, j = pixels(x)
         places = [a * i + b * j + c for a, b, c in self.sources(x, drawn)]
-        settings = {name: getattr(self, name) for name in ("interpolation", "fill_mode", "fill_value")}
-        return warp(x, *places, **settings)
+        interpolation, fill_mode, fill_value = self.interpolation, self.fill_mode, self.fill_value
+        return warp(x, *places, interpolation=interpolation, fill_mode=fill_mode, fill_value=fill_value)
 
 
 @operation({"factor": 0.1})
@@ -74,6 +67,14 @@ class RandomRotation(AffineOperation):
 
     factor: SignedFactor
     """Angle as a fraction of a full turn (2 pi), drawn from -x to x for a number x, or from [lowest, highest]."""
+    fill_mode: FillMode = "reflect"
+    """Fill outside of the image: its reflection, wrapped copies, fill_value (constant), or the nearest border pixel."""
+    interpolation: Interpolation = "bilinear"
+    """Interpolation between pixels."""
+    seed: Seed = None
+    fill_value: float = 0.0
+    """Value outside of the image with fill_mode constant."""
+    data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> Tensor:
         """Draw the rotation angle of each image, in radians (N, 1, 1)."""
@@ -98,6 +99,14 @@ class RandomShear(AffineOperation):
     """Horizontal shift per row, drawn from -x to x for a number x, or from [lowest, highest] with a random sign."""
     y_factor: Factor = 0.0
     """Vertical shift per column, drawn from -x to x for a number x, or from [lowest, highest] with a random sign."""
+    interpolation: Interpolation = "bilinear"
+    """Interpolation between pixels."""
+    fill_mode: FillMode = "reflect"
+    """Fill outside of the image: its reflection, wrapped copies, fill_value (constant), or the nearest border pixel."""
+    fill_value: float = 0.0
+    """Value outside of the image with fill_mode constant."""
+    data_format: DataFormat = "channels_last"
+    seed: Seed = None
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the horizontal and vertical shift of each image (N, 1, 1), with one random sign for both."""
@@ -121,6 +130,14 @@ class RandomTranslation(AffineOperation):
     """Shift down as a fraction of the height, drawn from -x to x for a number x, or from [lowest, highest]."""
     width_factor: SignedFactor
     """Shift right as a fraction of the width, drawn from -x to x for a number x, or from [lowest, highest]."""
+    fill_mode: FillMode = "reflect"
+    """Fill outside of the image: its reflection, wrapped copies, fill_value (constant), or the nearest border pixel."""
+    interpolation: Interpolation = "bilinear"
+    """Interpolation between pixels."""
+    seed: Seed = None
+    fill_value: float = 0.0
+    """Value outside of the image with fill_mode constant."""
+    data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the shifts of each image down and to the right, in pixels (N, 1, 1)."""
@@ -153,6 +170,14 @@ class RandomZoom(AffineOperation):
     """Change of the visible height as a fraction, drawn from -x to x for a number x, or from [lowest, highest]."""
     width_factor: ZoomFactor | None = None
     """Change of the visible width, drawn as for the height; null: equal to the height's, to keep the aspect ratio."""
+    fill_mode: FillMode = "reflect"
+    """Fill outside of the image: its reflection, wrapped copies, fill_value (constant), or the nearest border pixel."""
+    interpolation: Interpolation = "bilinear"
+    """Interpolation between pixels."""
+    seed: Seed = None
+    fill_value: float = 0.0
+    """Value outside of the image with fill_mode constant."""
+    data_format: DataFormat = "channels_last"
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the fractions of an image's height and width that its output shows (N, 1, 1); above 1 zooms out."""
