@@ -126,7 +126,7 @@ class _Once:
             if times > 1 and not (each.multiple or each.is_flag):
                 often = "twice" if times == 2 else f"{times} times"
                 raise ConfigError(f"{each.opts[0]} was given {often}", hint="it takes one value")
-            words, value = _words(self.callback.__annotations__.get(each.name)), values[each.name]
+            words, value = _words(getattr(self.callback, "__annotations__", {}).get(each.name)), values[each.name]
             if words and value not in words:
                 near = suggestion(str(value), words)
                 raise ConfigError(f"{each.opts[0]} {safe_text(str(value))}: expected {one_of(words)}{near}")

@@ -39,9 +39,10 @@ _ODD_QUOTES = "the line has an odd number of double quotes: one of them may be m
 
 
 def read_text_table(path: Path, name: str, form: TextFormat | None, columns: frozenset[str] | None) -> Table:
-    """Read a file of delimited text (None: JSON Lines), which may be compressed, as a table; errors show its lines.
+    """Read a file of text, which may be compressed, as a table; errors show its lines.
 
-    `columns` are those in use (None: all). Raises DataError with the line, FileRefused, StorageError.
+    `form` is the format of delimited text (None: JSON Lines), `columns` are those in use (None: all). Raises DataError
+    with the line, FileRefused, StorageError.
     """
     has_line_ends = form is None or "a\n".encode(form.encoding).endswith(b"a\n")
     ratio = _UNPACKED if path.suffix.lower() in SUFFIXES else 1

@@ -75,7 +75,7 @@ def _follow(processes: dict[int, Process], started: Callable[[int], Process]) ->
             processes[index] = started(index)
         elif ended is not None:
             del processes[index]
-            code = ended
+            code = code or ended
     return code
 
 

@@ -1,6 +1,6 @@
 """Find the reasons for a model's predictions by the method that fits its inputs: columns, pixels, words, time steps."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -40,6 +40,8 @@ _NO_FORMS: dict[Kind, tuple[str, ...]] = {"picture": (".csv",), "text": (".png",
 """Formats of files that reasons of rows do not have."""
 _ZEROS: dict[Kind, str] = {"picture": "a black picture", "text": "padding"}
 """Names of inputs of zeros, which are the default baseline of these kinds of inputs."""
+_TRAINING_ROWS = 1000
+"""Maximum number of training rows, at equal distances, that integrated gradients read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,40 +82,42 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
         raise ConfigError(text, hint="leave it out")
     if method == "permutation":
         return by_columns.permutation_importance(run, rows, question.metric, question.repeats)
-    stored = _worst(run, rows, question.checkpoint) if question.worst else None
-    numbers = [*range(rows.rows)] if stored is None else [row["row"] - 1 for row in stored.facts["worst"]]
-    few = rows.read(np.array(numbers[: question.rows or 20], np.int64))
+    noun, numbers, stored = _chosen(run, rows, question)
+    few = training = rows.read(np.array(numbers[: question.rows or 20], np.int64))
     score = score_of(run, few, question.output, question.class_name)
-    explained, notes = _explained(
-        score, kind, method, question, _training_rows(run, few, splits) if reads_more else few
-    )
+    if reads_more:
+        by_columns.table_of(rows)  # raises if there are no raw columns
+        split = (splits or load_again(run).splits)["train"]
+        training = split.read(np.linspace(0, split.rows - 1, min(_TRAINING_ROWS, split.rows)).astype(np.int64))
+    notes, shares, name = list[str](), dict[str, Tensor](), run.experiment.spec.model.inputs[0].name
+    if method == "integrated_gradients":
+        shares, notes = _by_gradients(score, kind, question.baseline, training)
+    if kind == "picture":
+        explained = _with_maps(score, name, method, question.layer, shares, notes)
+    elif kind == "text":
+        explained = _with_words(score, name, shares)
+    else:
+        explained = by_columns.reasons_by_column(run, few, training, shares, windows=kind == "series")
     reasons = [replace(each, row=number + 1, prediction=text)
                for each, number, text in zip(explained, numbers, score.texts, strict=False)]  # fmt: skip
     if few.rows < len(numbers):
-        which = f"{len(numbers):,} {'rows with the largest losses' if stored else 'rows'} of {safe_text(source)}"
+        which = f"{len(numbers):,} {noun} of {safe_text(source)}"
         notes.append(f"the first {few.rows} of {which}; --rows N explains more")
     return Reasons(method, kind, reasons, notes, evaluation=stored)
 
 
-def _training_rows(run: LoadedRun, rows: MemorySplit, splits: Mapping[str, Split]) -> MemorySplit:
-    """Return at most 1,000 of the training rows, at equal distances; `splits` are those that are loaded."""
-    by_columns.table_of(rows)  # raises if there are no raw columns
-    training = (splits or load_again(run).splits)["train"]
-    return training.read(np.linspace(0, training.rows - 1, min(1000, training.rows)).astype(np.int64))
-
-
-def _explained(
-    score: Score, kind: Kind, method: Method, question: Question, training: MemorySplit
-) -> tuple[Iterable[Reason], list[str]]:
-    """Return (reasons of each row, notes), by a method that explains each row."""
-    notes, shares, name = list[str](), dict[str, Tensor](), score.run.experiment.spec.model.inputs[0].name
-    if method == "integrated_gradients":
-        shares, notes = _by_gradients(score, kind, question.baseline, training)
-    if kind == "picture":
-        return _with_maps(score, name, method, question.layer, shares, notes), notes
-    if kind == "text":
-        return _with_words(score, name, shares), notes
-    return by_columns.reasons_by_column(score.run, score.rows, training, shares, windows=kind == "series"), notes
+def _chosen(run: LoadedRun, rows: Split, question: Question) -> tuple[str, list[int], StoredEvaluation | None]:
+    """Return (noun for the rows to explain, their indices, evaluation of the rows by the run's weights that has kept
+    these as its worst rows, with the cells that reasons name). Raises ConfigError if no evaluation has."""
+    if not question.worst:
+        return "rows", [*range(rows.rows)], None
+    own = identity(run, rows, question.checkpoint)
+    for stored in evaluations(run.record):
+        if own.items() <= stored.facts.items() and any("cells" in row for row in stored.facts["worst"]):
+            worst = [row["row"] - 1 for row in stored.facts["worst"]]
+            return "rows with the largest losses", worst, stored
+    text = "--worst: no evaluation of these rows by these weights has kept its worst rows with their cells"
+    raise ConfigError(text, hint="kerascli evaluate RUN WHAT --worst 20 --cells keeps them")
 
 
 def _by_gradients(
@@ -224,14 +228,3 @@ def _refuse_idle(kind: Kind, method: Method, question: Question) -> None:
     forms = [form for form in _FORMS if method == "permutation" or form not in _NO_FORMS.get(kind, ())]
     if question.form not in (None, *forms):
         raise ConfigError(f"-o: reasons of {kind} have no form '{question.form}'", hint=f"one of {', '.join(forms)}")
-
-
-def _worst(run: LoadedRun, rows: Split, checkpoint: str | None) -> StoredEvaluation:
-    """Return the evaluation of rows by the run's weights that has kept its worst rows with their cells, which reasons
-    name. Raises ConfigError if there is none."""
-    own = identity(run, rows, checkpoint)
-    for stored in evaluations(run.record):
-        if own.items() <= stored.facts.items() and any("cells" in row for row in stored.facts["worst"]):
-            return stored
-    text = "--worst: no evaluation of these rows by these weights has kept its worst rows with their cells"
-    raise ConfigError(text, hint="kerascli evaluate RUN WHAT --worst 20 --cells keeps them")

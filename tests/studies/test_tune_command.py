@@ -1,16 +1,17 @@
-"""Commands of several hosts that share the folder of a study: whether file locks hold between them."""
+"""The command `tune` follows its workers, and finds out whether file locks hold between hosts that share the folder."""
 
 import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import StorageError
 from kerascli.workflow.tuning import command
-from kerascli.workflow.tuning.command import announced
+from kerascli.workflow.tuning.command import _follow, announced
 
 
 def _other(study: Path) -> Path:
@@ -51,3 +52,18 @@ def test_a_command_whose_lock_is_seen_and_one_that_has_ended_are_not_refused(
         give_sign()
         assert own.stat().st_mtime_ns > before
     assert [*tmp_path.iterdir()] == [other]
+
+
+def test_workers_that_a_signal_has_ended_alone_are_followed_and_the_first_failure_is_returned() -> None:
+    class Ended:
+        def __init__(self, code: int | None) -> None:
+            self.code = code
+
+        def poll(self) -> int | None:
+            return self.code
+
+    codes = [143, 75, -9, 2, 0, 6, None]
+    processes: dict[int, Any] = {index: Ended(code) for index, code in enumerate(codes)}
+    running = processes[6]
+    assert _follow(processes, "new {}".format) == 2  # type: ignore[arg-type]
+    assert processes == {0: "new 0", 1: "new 1", 2: "new 2", 6: running}
