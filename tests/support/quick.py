@@ -2,6 +2,7 @@
 
 import functools
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,20 @@ from kerascli.report import plots
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_save = plots.save
+_save, _state = plots.save, component_index._state
 
 
 def leave_out() -> None:
     """Wait for no disk, read the times of the package's files once, and lay no plots out but in the tests of plots."""
     # processes are killed in tests, not the machine: nothing has to be on the disk itself, a tenth of the time
     os.fsync = lambda fd: None
-    component_index._state = functools.cache(component_index._state)
+    component_index._state = lambda: _state_with(sys.version)
     plots.save = _save_quickly
+
+
+@functools.cache
+def _state_with(python: str) -> str:
+    return _state()
 
 
 def _save_quickly(figure: "Figure", path: Path) -> None:
