@@ -1,5 +1,6 @@
 """Every argument of Keras's classes exists here, with Keras's default, or is refused with a reason."""
 
+import inspect
 from typing import Any
 
 import keras
@@ -47,6 +48,26 @@ def test_every_argument_of_keras_is_there_or_has_a_reason(kind: str) -> None:
             wanted = f"{cls.component_name} has no '{argument}': "
             if not any(wanted in fault.text for fault in caught.value.faults):
                 wrong.append(f"{cls.component_name}.{argument}")
+    assert not wrong, "\n".join(wrong)
+
+
+OTHER_ORDER = {
+    "conv_3d_transpose": "as conv_1d_transpose and conv_2d_transpose",
+    "embedding": "as the other layers with LoRA",
+    "integer_lookup": "as string_lookup",
+    "random_invert": "as the other operations with a factor",
+}
+"""Layers whose arguments have another order than Keras's, and the order that they have."""
+
+
+def test_arguments_of_layers_are_in_the_order_of_keras_s() -> None:
+    """The hint for values without names gives them the names of Keras's positional arguments."""
+    wrong = []
+    for cls, theirs in signatures.pairs("layer"):
+        keras_s = [name for name in inspect.signature(theirs.__init__).parameters if name in cls.model_fields]
+        own = [name for name in cls.positional() if name in keras_s]
+        if (own != keras_s) is not (cls.component_name in OTHER_ORDER):
+            wrong.append(f"{cls.component_name}: {own} for {keras_s}")
     assert not wrong, "\n".join(wrong)
 
 
