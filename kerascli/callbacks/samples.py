@@ -5,18 +5,16 @@ import re
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from kerascli.callbacks.base import Callback, Decision, EpochFacts, State
-from kerascli.foundation.errors import show, suggestion, there_are
+from kerascli.foundation.errors import suggestion, there_are
 from kerascli.foundation.events import WriteSample
-from kerascli.foundation.shapes import AnyShape, PositiveInt, Shape, TensorSpec, show_shape
-
-Range = Annotated[tuple[float, float], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
+from kerascli.foundation.shapes import AnyShape, PositiveInt, Shape, TensorSpec, ValueRange, show_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +216,7 @@ class ShowsRows(WithOutput):
 class ShowsImages(WithOutput):
     """Base class of callbacks that display an output of the model as images."""
 
-    value_range: Range = (0.0, 1.0)
+    value_range: ValueRange = (0.0, 1.0)
     """Two values, drawn as black and as white, such as [0, 1], [-1, 1] or [0, 255]; values outside are clipped."""
     image_shape: AnyShape | None = None
     """Shape [height, width, channels] of the images in a flat output; null: square images."""
@@ -226,9 +224,6 @@ class ShowsImages(WithOutput):
     def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
         if fault := super().mismatch(model):
             return fault
-        low, high = self.value_range
-        if low >= high:
-            return "value_range", f"expected [black, white], black below white, got {show(list(self.value_range))}"
         shape = self.chosen(model.outputs).shape
         if image_shape(shape, self.image_shape) is None:
             return "image_shape", f"{show_shape(shape)} is not an image of {_words(self.image_shape)}"

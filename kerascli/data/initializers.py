@@ -2,16 +2,14 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Annotated, Self
 
 import numpy as np
 import torch
-from pydantic import BeforeValidator, model_validator
 from torch import Tensor
 
 from kerascli.data.base import InFolder
 from kerascli.foundation.errors import DataError, FileRefused, safe_text
-from kerascli.foundation.shapes import Size2D, show_shape, to_tuple
+from kerascli.foundation.shapes import Size2D, ValueRange, show_shape
 from kerascli.parts.base import INITIALIZERS, Initializer, part
 
 _COLOR_MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
@@ -42,14 +40,8 @@ class Image(FromFile):
 
     size: Size2D | None = None
     """Height and width that the picture is resized to, those of the weight; null: those of the weight."""
-    value_range: Annotated[tuple[float, float], BeforeValidator(to_tuple)] = (0.0, 1.0)
+    value_range: ValueRange = (0.0, 1.0)
     """Numbers for black and white, such as [0, 1], [-1, 1] or [0, 255]."""
-
-    @model_validator(mode="after")
-    def _black_below_white(self) -> Self:
-        if self.value_range[0] >= self.value_range[1]:
-            raise ValueError(f"value_range: expected [black, white], black below white, got {list(self.value_range)}")
-        return self
 
     def check(self, shape: tuple[int, ...]) -> None:
         *single, height, width, channels = (0, 0, *shape) if len(shape) < 3 else shape

@@ -55,6 +55,16 @@ def to_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _ordered(values: tuple[float, float]) -> tuple[float, float]:
+    if values[0] >= values[1]:
+        raise ValueError(f"expected [black, white], black below white, got {list(values)}")
+    return values
+
+
+ValueRange = Annotated[tuple[float, float], BeforeValidator(to_tuple), AfterValidator(_ordered)]
+"""Type of the values of black and of white in pictures, such as [0, 1], [-1, 1] or [0, 255]."""
+
+
 def _check_target(shape: tuple[int, ...]) -> tuple[int, ...]:
     if any(size == 0 or size < -1 for size in shape) or shape.count(-1) > 1:
         raise ValueError(f"expected positive sizes and at most one -1, got {list(shape)}")

@@ -94,7 +94,7 @@ def test_what_is_no_image_is_refused(written, field, words):
         ({"random_brightness": [0.1]}, "factor"),
         ({"random_zoom": -1.0}, "must be above -1"),
         ({"random_gaussian_blur": {"kernel_size": 4}}, "must be odd"),
-        ({"random_invert": {"value_range": [1, 0]}}, r"\[lowest, highest\]"),
+        ({"random_invert": {"value_range": [1, 0]}}, r"\[black, white\]"),
         ({"random_posterization": 9}, "factor"),
         ({"random_flip": "sideways"}, "horizontal"),
         ({"resizing": {"height": 3, "width": 3, "interpolation": "area"}}, "bilinear"),

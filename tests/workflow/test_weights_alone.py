@@ -136,7 +136,7 @@ def test_a_scaled_gradient_has_the_mean_or_root_mean_square_one() -> None:
         ("jit_compile", "metrics: [mae], jit_compile", "21:67", "metrics needs rows"),
         ("size: [24, 32]", "size: 24", "13:52", "the picture's size is [24, 24], the weight's is [24, 32]"),
         ("[1, 24, 32, 3], initializer: {image", "[2, 24, 32, 3], initializer: {image", "13:52", "a picture fills"),
-        ("path: photo.png", "path: photo.png, value_range: [1, 0]", "13:60", "black below white"),
+        ("path: photo.png", "path: photo.png, value_range: [1, 0]", "13:91", "black below white"),
         ("momentum: 0.5", "gradient_scale: max", "21:66", "expected mean_abs"),
         ("- net: {inputs: canvas, outputs: [low, high]}", "- dense: 3", "15:7", "needs 'inputs'"),
     ],

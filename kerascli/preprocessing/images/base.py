@@ -5,19 +5,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import torch
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
 from kerascli.foundation import draws
-from kerascli.foundation.shapes import DataFormat, Seed, Shape, show_shape, to_tuple
+from kerascli.foundation.shapes import DataFormat, Seed, Shape, ValueRange, show_shape, to_tuple
 from kerascli.language.component import Component
-
-
-def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] >= pair[1]:
-        raise ValueError(f"expected [lowest, highest], got {list(pair)}")
-    return pair
-
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Signed = Annotated[float, Field(ge=-1, le=1)]
@@ -25,7 +18,6 @@ Factor = _Share | Annotated[tuple[_Share, _Share], BeforeValidator(to_tuple)]
 """Type of a setting from 0 to 1: a number, or [lowest, highest] to draw from."""
 SignedFactor = _Signed | Annotated[tuple[_Signed, _Signed], BeforeValidator(to_tuple)]
 """Type of a setting from -1 to 1: a number, or [lowest, highest] to draw from."""
-ValueRange = Annotated[tuple[float, float], BeforeValidator(to_tuple), AfterValidator(_ordered)]
 
 Span = tuple[float, float]
 

@@ -5,14 +5,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.foundation.shapes import DataFormat, Fraction, Seed
+from kerascli.foundation.shapes import DataFormat, Fraction, Seed, ValueRange
 from kerascli.preprocessing.images.base import (
     Factor,
     FactorOperation,
     ImageOperation,
     SignedFactor,
     Span,
-    ValueRange,
     operation,
     signed_span,
     uniform,

@@ -7,8 +7,8 @@ from pydantic import BeforeValidator
 from torch import Tensor
 
 from kerascli.foundation import draws
-from kerascli.foundation.shapes import DataFormat, Fraction, Seed, to_tuple
-from kerascli.preprocessing.images.base import Factor, ImageOperation, ValueRange, operation, span, uniform
+from kerascli.foundation.shapes import DataFormat, Fraction, Seed, ValueRange, to_tuple
+from kerascli.preprocessing.images.base import Factor, ImageOperation, operation, span, uniform
 from kerascli.preprocessing.images.filters import blur, gaussian_taps
 from kerascli.preprocessing.resampling import FillMode, Interpolation, pixels, warp
 

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from pydantic import field_validator
 from torch import Tensor
 
-from kerascli.foundation.shapes import DataFormat, Seed, Size2D
-from kerascli.preprocessing.images.base import Factor, FactorOperation, ImageOperation, ValueRange, operation, uniform
+from kerascli.foundation.shapes import DataFormat, Seed, Size2D, ValueRange
+from kerascli.preprocessing.images.base import Factor, FactorOperation, ImageOperation, operation, uniform
 
 
 def gaussian_taps(sigma: Tensor, radius: int, reach: Tensor | None = None) -> Tensor:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation import draws
-from kerascli.foundation.shapes import DataFormat, PositiveFloat, PositiveInt, Seed
-from kerascli.preprocessing.images.base import Factor, ImageOperation, Span, ValueRange, operation, span, uniform
+from kerascli.foundation.shapes import DataFormat, PositiveFloat, PositiveInt, Seed, ValueRange
+from kerascli.preprocessing.images.base import Factor, ImageOperation, Span, operation, span, uniform
 from kerascli.preprocessing.images.colors import RandomBrightness, RandomColorDegeneration, RandomContrast
 from kerascli.preprocessing.images.filters import RandomSharpness
 from kerascli.preprocessing.images.tones import AutoContrast, Equalization, RandomPosterization, Solarization

@@ -6,8 +6,8 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from kerascli.foundation.shapes import DataFormat, NonNegativeFloat, Seed, Size2D, to_tuple
-from kerascli.preprocessing.images.base import Factor, FactorOperation, ImageOperation, ValueRange, operation, uniform
+from kerascli.foundation.shapes import DataFormat, NonNegativeFloat, Seed, Size2D, ValueRange, to_tuple
+from kerascli.preprocessing.images.base import Factor, FactorOperation, ImageOperation, operation, uniform
 from kerascli.preprocessing.images.colors import rescaled
 
 

@@ -100,8 +100,6 @@ def plot_sweep(sweep: Sweep) -> "Figure":
     axes = figure.subplots()
     axes.plot(sweep.learning_rates, sweep.losses, color=COLORS[0])
     axes.axvline(sweep.suggestion, color=GREY, linewidth=0.9, linestyle="dotted", label=f"{sweep.suggestion:.2g}")
-    axes.set_xscale("log")
-    axes.set_xlabel("learning rate")
-    axes.set_ylabel("loss (smoothed)")
+    axes.set(xscale="log", xlabel="learning rate", ylabel="loss (smoothed)")
     axes.legend()
     return figure
