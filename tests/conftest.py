@@ -79,7 +79,8 @@ def _the_process_is_as_before() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _torch_has_the_settings_from_before() -> Iterator[None]:
-    """Restore torch's default dtype and number of threads, on which the last bits of sums depend, after each test."""
+    """Restore torch's default dtype and number of threads, on which the last bits of sums depend, and its algorithms
+    (which a model on the CPU sets) after each test."""
     torch = sys.modules.get("torch")
     before = (torch.get_default_dtype(), torch.get_num_threads()) if torch else None
     yield
@@ -87,6 +88,8 @@ def _torch_has_the_settings_from_before() -> Iterator[None]:
         torch.set_default_dtype(before[0])
         if torch.get_num_threads() != before[1]:
             torch.set_num_threads(before[1])
+    if torch := sys.modules.get("torch"):
+        torch.set_deterministic_debug_mode("default")
 
 
 @pytest.fixture(autouse=True)
