@@ -22,7 +22,7 @@ def run(job: Job, on_epoch: OnEpoch) -> None:
         for event in events:
             say(event)
             if isinstance(event, EpochEnd):
-                on_epoch(event.logs["loss"])
+                on_epoch(event.logs.get("loss", next(iter(event.logs.values()))))
 
 
 def _events(job: Job, runs: Path) -> Generator[Event, None, None]:
