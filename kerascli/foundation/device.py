@@ -186,4 +186,4 @@ def prepare_device(device: torch.device, *, deterministic: bool) -> None:
             torch.backends.cudnn.benchmark = False
     if device.type in ("cpu", "cuda"):
         torch.set_deterministic_debug_mode("warn" if device.type == "cpu" else "error" if deterministic else "default")
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
