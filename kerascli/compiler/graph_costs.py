@@ -1,4 +1,4 @@
-"""What a graph's operations say about its execution: what compiling would save, and whether one thread is enough."""
+"""Costs of a graph of torch operations: how many a compiler could fuse, and whether one thread is enough for them."""
 
 import torch
 from torch import Tensor, fx

@@ -132,8 +132,8 @@ def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
         is_compiled or (verdict.traced - verdict.compiled) * request.steps > seconds_to_compile(program)
     ):
         return Choice("compiled", verdict.text)
-    if slower := _slower_when_compiled(request, program):
-        return Choice("traced", slower)
+    if reason := _reason_to_stay_traced(request, program):
+        return Choice("traced", reason)
     if is_compiled:
         return Choice("compiled", "it has been compiled before")
     saved = costly_operations(program.code.graph) * _SECONDS_SAVED * request.steps
@@ -142,8 +142,8 @@ def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
     return Choice("compiled", f"{request.steps:,} steps save more time than compiling takes")
 
 
-def _slower_when_compiled(request: Request, program: Program) -> str | None:
-    """Return the reason why a step is expected to be slower when compiled; None if it is not."""
+def _reason_to_stay_traced(request: Request, program: Program) -> str | None:
+    """Return the reason why compiling a step is not expected to pay, unless it was timed; None if it may."""
     if request.device.type == "cpu" and has_convolutions(program.code.graph):
         return "convolutions, and the operations between them, are slower when compiled"
     if request.device.type == "cpu" and _loop(request):

@@ -1,4 +1,4 @@
-"""What this process leaves out or computes once while it tests, whatever the test."""
+"""Shortcuts for the tests of one process: no waiting for the disk, one look at the package's files, plain plots."""
 
 import functools
 import os

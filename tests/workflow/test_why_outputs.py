@@ -153,8 +153,8 @@ def test_permutation_of_a_series_is_by_the_metric_of_an_output(series: LoadedRun
 
 
 def test_words_of_each_output_have_their_closed_form_by_both_methods(texts: tuple[LoadedRun, LoadedRun]) -> None:
-    """Of a mean over six places a word has a sixth of its distance from padding, which takes its place if it is left
-    out."""
+    """The model takes the mean of the vectors of six words, so a word's share is a sixth of the difference between its
+    vector and that of padding, times the kernel."""
     _, run = texts
     weights = weights_of(run)
     ids = load_again(run).splits["test"].read(slice(0, 20)).inputs["review"]
