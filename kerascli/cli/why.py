@@ -9,7 +9,6 @@ from kerascli.cli.options import option
 
 _Method = Literal["permutation", "integrated_gradients", "grad_cam", "occlusion"]
 _METHODS = "permutation, integrated_gradients, grad_cam or occlusion; default: by the inputs."
-_Baseline = Literal["median", "zeros"]
 _BASELINES = "Start of integrated gradients: a median row, or zeros (black, padding)."
 
 
@@ -22,7 +21,7 @@ def why(
     worst: Annotated[bool, option("--worst", "Explain the rows that evaluate --worst N --cells has kept.")] = False,
     output: Annotated[str | None, option("--output NAME", "Output to explain, if the model has several.")] = None,
     class_name: Annotated[str | None, option("--class NAME", "Class to explain; default: the predicted one.")] = None,
-    baseline: Annotated[_Baseline | None, option("--baseline median|zeros", _BASELINES)] = None,
+    baseline: Annotated[Literal["median", "zeros"] | None, option("--baseline median|zeros", _BASELINES)] = None,
     layer: Annotated[str | None, option("--layer NAME", "With grad_cam; default: the last convolution.")] = None,
     metric: Annotated[str | None, option("--metric NAME", "With permutation: loss (the default) or a metric.")] = None,
     repeats: Annotated[int | None, option("--repeats N", "With permutation: shuffles of a column.", min=1)] = None,
@@ -45,23 +44,22 @@ def why(
     from kerascli.workflow.outputs import writable
     from kerascli.workflow.why.explain import Question, explain
 
-    suffix = None if file is None else file.suffix.lower()
-    place = None if file is None or suffix is None else writable(file, suffix)
+    place = None if file is None else writable(file, file.suffix.lower())
     opened = open_run(
         record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data
     )
     options.note_thresholds(opened)
     question = Question(
         what or [], text or [], method, rows, output, class_name, baseline, layer, metric, repeats, worst, checkpoint,
-        data, suffix,
+        data, place and place.suffix.lower(),
     )  # fmt: skip
     reasons = explain(opened, question)
     options.warn(opened.warnings)
     maps = ["-o why.html or why.png draws the maps"] if place is None and reasons.kind == "picture" else []
     for note in [*reasons.notes, *maps]:
         options.note(note)
-    if place is not None and suffix is not None:
-        write_bytes(place, reasons_file(reasons, suffix, f"Why: {record.name}"))
+    if place is not None:
+        write_bytes(place, reasons_file(reasons, place.suffix.lower(), f"Why: {record.name}"))
     options.say(reasons_text(reasons, colored=sys.stdout.isatty()) if place is None else f"{file}\n")
     if reasons.evaluation is not None:
         from kerascli.cli.evaluate import keep_numbers

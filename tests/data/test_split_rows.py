@@ -8,6 +8,7 @@ import pytest
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
 
 from kerascli.data.base import Context
+from kerascli.data.batches.rows import MemorySplit, raw_table
 from kerascli.data.pipeline.prepare import load_data
 from kerascli.data.section import DataSpec
 from kerascli.data.split import grouped_split, ordered_folds, ordered_split, shuffled
@@ -175,3 +176,8 @@ def test_folds_without_rows_are_refused(tmp_path: Path, split: dict[str, Any], t
     table = "x,part,one,measure\n1,a,1,0.5\n2,a,1,1.5\n3,b,1,2.5\n"
     with pytest.raises(DataError, match=text):
         parts(tmp_path, table, {**split, "fold": 1})
+
+
+def test_rows_that_have_no_raw_columns_are_refused_by_the_name_of_the_option_that_needs_them() -> None:
+    with pytest.raises(ConfigError, match="--cells: these rows have no raw columns"):
+        raw_table(MemorySplit({"x": np.zeros((2, 1))}, {}, {}, 2), "--cells")

@@ -243,7 +243,7 @@ compile: {loss: binary_crossentropy, optimizer: {adam: 0.05}}
 fit: {epochs: 15, batch_size: 32}
 """)  # fmt: skip
     for method in ("occlusion", "integrated_gradients"):
-        question = Question(texts=["the film was superb and long"], method=method, class_name="1")  # pyright: ignore[reportArgumentType]
+        question = Question(text=["the film was superb and long"], method=method, class_name="1")  # pyright: ignore[reportArgumentType]
         [reason] = explain(run, question).rows
         assert reason.names[int(reason.values.argmax())] == "superb"
     done = forked_kerascli(

@@ -169,7 +169,7 @@ def test_words_of_each_output_have_their_closed_form_by_both_methods(texts: tupl
     kind = explain(run, Question(["test"], output="kind"))
     assert {each.prediction.split()[0] for each in kind.rows} <= {"funny", "sad"}
     with pytest.raises(ConfigError, match="--output is missing: the model has 2 outputs: stars, kind"):
-        explain(run, Question(texts=["a superb film"]))
+        explain(run, Question(text=["a superb film"]))
     with pytest.raises(ConfigError, match="texts have no median"):
         explain(run, Question(["test"], output="kind", baseline="median", method="integrated_gradients"))
 

@@ -8,7 +8,7 @@ import numpy as np
 from kerascli.data.storage.on_disk import Rows, compose_rows, count
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
-from kerascli.foundation.errors import Place
+from kerascli.foundation.errors import ConfigError, Place
 
 _BLOCK_ROWS = 1024
 
@@ -128,3 +128,10 @@ class DiskSplit:
 
 Split = MemorySplit | DiskSplit
 """Data split: rows preprocessed by the pipelines, in memory or on disk."""
+
+
+def raw_table(rows: Split, option: str) -> Table:
+    """Return the raw columns of rows. Raises ConfigError, which names the command's `option`, if they have none."""
+    if rows.origin is None:
+        raise ConfigError(f"{option}: these rows have no raw columns: they are arrays, or generated")
+    return rows.origin.table

@@ -169,8 +169,7 @@ def _near(tokens: Tokens, is_used: np.ndarray, window: int) -> tuple[np.ndarray,
     """Return the places of pairs of used words of one row at most `window` apart, in both orders, sorted."""
     owners, pairs = tokens.owners(), [np.empty((2, 0), np.int64)]
     for step in range(1, min(window + 1, tokens.longest())):
-        both = (owners[:-step] == owners[step:]) & is_used[:-step] & is_used[step:]
-        place = np.flatnonzero(both)
+        place = np.flatnonzero((owners[:-step] == owners[step:]) & is_used[:-step] & is_used[step:])
         pairs += [np.array([place, place + step]), np.array([place + step, place])]
     first, second = np.concatenate(pairs, axis=1)
     order = np.lexsort((second, first))

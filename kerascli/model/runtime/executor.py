@@ -42,8 +42,8 @@ class PreparedNode:
     """Node of a built model, prepared for repeated execution.
 
     `again` is True if an earlier node has the same weights, and may have updated them in this forward pass. `sets` is
-    the full name of the weight that an `update` node assigns, which belongs to another node. `differentiated` are those
-    of its outputs at which formulas take gradients.
+    the full name of the weight that an `update` node assigns, which belongs to another node. `differentiated` are the
+    graph's tensors at which formulas take gradients.
     """
 
     def __init__(

@@ -106,9 +106,8 @@ def _steps(nodes: Sequence[Node], built: Built) -> tuple[PreparedNode, ...]:
     for node in nodes:
         owned = {part.name for part in submodules_of(node, built.modules[node.name])}
         again = not owned.isdisjoint(seen)
-        own = at.intersection(node.outputs)
         unused = last.get(node.name, ())
-        steps.append(PreparedNode(node, built, unused, again=again, sets=sets.get(node.name, ""), differentiated=own))
+        steps.append(PreparedNode(node, built, unused, again=again, sets=sets.get(node.name, ""), differentiated=at))
         seen |= owned
     return tuple(steps)
 

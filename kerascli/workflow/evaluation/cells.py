@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.data.batches.rows import Split
+from kerascli.data.batches.rows import Split, raw_table
 from kerascli.data.storage.on_disk import in_memory
-from kerascli.foundation.errors import ConfigError
 from kerascli.report.pictures import png
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.rows.batch_picture import is_picture
@@ -27,11 +26,8 @@ def add_cells(
     `names` are the columns; none: the first 60. Columns that are no text, picture, window or few numbers are left out.
     Raises ConfigError if the rows have no columns.
     """
-    if rows.origin is None:
-        raise ConfigError("--cells: these rows have no columns")
     part = rows.read(np.array([row["row"] - 1 for row in worst], np.int64))
-    assert part.origin is not None
-    source, table = (None if run.data is None else run.data.source), part.origin.table
+    source, table = (None if run.data is None else run.data.source), raw_table(part, "--cells")
     files: dict[str, bytes] = {}
     for row in worst:
         row |= {"cells": {}, "pictures": {}}

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kerascli.data.batches.rows import Split
+from kerascli.data.batches.rows import Split, raw_table
 from kerascli.data.storage.blocks import unique_inverse
-from kerascli.foundation.errors import ConfigError, DataError, safe_text
+from kerascli.foundation.errors import DataError, safe_text
 from kerascli.training.evaluate import finished
 from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, classify, evaluate_rows, evaluating
 from kerascli.workflow.loaded import LoadedRun
@@ -86,10 +86,7 @@ def _metrics_at_thresholds(binary: Sequence[ClassScores], prefixes: Mapping[str,
 def _groups(run: LoadedRun, rows: Split, column: str) -> tuple[list[str], np.ndarray]:
     """Return (names of the groups, number of each row's group) for the values of a column. Raises DataError,
     ConfigError."""
-    table = rows.origin.table if rows.origin is not None else None
-    if table is None:
-        raise ConfigError("--by: these rows have no columns")
-    values = table.column(column)
+    values = raw_table(rows, "--by").column(column)
     if len(values.shape) != 1 or not isinstance(values, np.ndarray):
         raise DataError(f"--by {safe_text(column)}: expected a column of strings or integers")
     names, numbers = groups_of_values(values, named_classes(run.raw_fields.get(column), values), column)

@@ -42,9 +42,8 @@ CONFIG = "projector_config.pbtxt"
 def projector_files(context: ModelContext, view: str | None) -> dict[str, bytes]:
     """Return the projector's files by name: of each embedding layer, and of the outputs of a view for data rows."""
     files, entries = dict[str, bytes](), list[str]()
-    vectors = list(_embeddings(context.experiment))
-    vectors += [] if view is None else _outputs(context, view)
-    for name, values, labels in vectors:
+    outputs = () if view is None else _outputs(context, view)
+    for name, values, labels in (*_embeddings(context.experiment), *outputs):
         files[f"{name}.tsv"] = csv_text(values.astype(str), "\t").encode()
         entry = f'tensor_name: "{name}" tensor_path: "{name}.tsv"'
         if len(labels) == len(values):

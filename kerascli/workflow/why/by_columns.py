@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kerascli.data.batches.loader import BatchSource
-from kerascli.data.batches.rows import MemorySplit, Split
+from kerascli.data.batches.rows import MemorySplit, Split, raw_table
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.read import joined
 from kerascli.data.storage.on_disk import in_memory
@@ -29,13 +29,6 @@ _ROWS, _BYTES = 1024, 2**26
 the inputs change."""
 _BLOCKS, _RESAMPLES = 200, 500
 """Numbers of blocks of rows, and of their resamples, of an interval."""
-
-
-def table_of(rows: Split) -> Table:
-    """Return the raw columns of rows. Raises ConfigError if there are none."""
-    if rows.origin is None:
-        raise ConfigError("these rows have no raw columns: they are arrays, or generated")
-    return rows.origin.table
 
 
 def input_columns(rows: Split) -> list[str]:
@@ -58,7 +51,7 @@ def column_groups(run: LoadedRun, *splits: Split) -> dict[tuple[str, ...], Tenso
     Two columns are in one group if a place of an input depends on both. A column whose values are all equal is in none.
     """
     most = [max(16, min(_ROWS, _BYTES * rows.rows // max(1, rows.nbytes))) for rows in splits]
-    table = joined([table_of(rows).take(slice(0, count)) for rows, count in zip(splits, most, strict=True)])
+    table = joined([raw_table(rows, "why").take(slice(0, at)) for rows, at in zip(splits, most, strict=True)])
     before, groups = flat(staged_inputs(run, prepared(run, table))), dict[tuple[str, ...], Tensor]()
     for name in input_columns(splits[0]):
         after = flat(staged_inputs(run, prepared(run, table.replaced([name], np.roll(np.arange(table.rows), 1)))))
@@ -100,7 +93,7 @@ def reasons_by_column(
 def median_row(run: LoadedRun, rows: Split) -> MemorySplit:
     """Return one row as the model's inputs: the median of each column of numbers, or of each number of an array, and
     the most frequent of words."""
-    table = table_of(rows)
+    table = raw_table(rows, "why")
     columns = {name: _middle(in_memory(table[name]))[None] for name in input_columns(rows)}
     return prepared(run, Table(columns, 1, name=table.name)).read(slice(0, 1))
 
@@ -119,7 +112,7 @@ def permutation_importance(run: LoadedRun, rows: Split, metric: str | None, repe
     The interval covers shuffles and rows: it is that of resamples of blocks of rows. Raises ConfigError.
     """
     metric, repeats = metric or "loss", repeats or 5
-    table, seed, compared = table_of(rows), run.experiment.spec.seed, evaluate_rows(run, rows, "rows").compared
+    table, seed, compared = raw_table(rows, "why"), run.experiment.spec.seed, evaluate_rows(run, rows, "rows").compared
     measure = _measure(compared, metric, rows.rows, seed)
     groups, before = column_groups(run, rows), measure({pair.output: y_pred for pair, _, y_pred in compared})
     worse = np.zeros((len(groups), len(before)))

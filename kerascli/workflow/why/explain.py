@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from kerascli.callbacks.samples import image_shape
 from kerascli.data.base import SPLITS
-from kerascli.data.batches.rows import MemorySplit, Split
+from kerascli.data.batches.rows import MemorySplit, Split, raw_table
 from kerascli.foundation.errors import ConfigError, one_of, safe_text
 from kerascli.report.reasons import Kind, Method, Reason, Reasons
 from kerascli.runs.evaluations import StoredEvaluation, evaluations
@@ -28,13 +28,12 @@ _METHODS: dict[Kind, tuple[Method, ...]] = {
     "text": ("occlusion", "integrated_gradients", "permutation"),
 }  # fmt: skip
 """Methods of each kind of inputs, the default first; that for a split of columns is permutation."""
-_OF_ROWS = ("texts", "rows", "class_name", "output", "worst")
+_OF_ROWS = ("text", "rows", "class_name", "output", "worst")
 _OPTIONS: dict[Method, tuple[str, ...]] = {
     "permutation": ("metric", "repeats"), "integrated_gradients": (*_OF_ROWS, "baseline"),
     "grad_cam": (*_OF_ROWS, "layer"), "occlusion": _OF_ROWS,
 }  # fmt: skip
 """Options that each method uses; one that it does not use is refused."""
-_FLAGS = {"class_name": "class", "texts": "text"}
 _FORMS = (".html", ".csv", ".png", ".svg", ".pdf")
 _NO_FORMS: dict[Kind, tuple[str, ...]] = {"picture": (".csv",), "text": (".png", ".svg", ".pdf")}
 """Formats of files that reasons of rows do not have."""
@@ -49,7 +48,7 @@ class Question:
     """Arguments of the command `why`: the rows to explain, the method, and the output and class that are explained."""
 
     what: Sequence[str] = ()
-    texts: Sequence[str] = ()
+    text: Sequence[str] = ()
     method: Method | None = None
     rows: int | None = None
     """Maximum number of rows of methods that explain each row; None: 20."""
@@ -75,7 +74,7 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
     """Return the reasons for a run's predictions. Raises KerasCliError; what has no answer is refused by name."""
     kind = _kind(run)
     method = _method(run, kind, question)
-    source, rows, splits = chosen_rows(run, question.what, targets=method == "permutation", texts=question.texts)
+    source, rows, splits = chosen_rows(run, question.what, targets=method == "permutation", texts=question.text)
     reads_more = method == "integrated_gradients" and (kind not in _ZEROS or question.baseline == "median")
     if question.data and not splits and not reads_more:
         text = f"--data has no effect: rows are given, and {method} reads no others"
@@ -86,7 +85,7 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
     few = training = rows.read(np.array(numbers[: question.rows or 20], np.int64))
     score = score_of(run, few, question.output, question.class_name)
     if reads_more:
-        by_columns.table_of(rows)  # raises if there are no raw columns
+        raw_table(rows, "why")  # raises if there are none
         split = (splits or load_again(run).splits)["train"]
         training = split.read(np.linspace(0, split.rows - 1, min(_TRAINING_ROWS, split.rows)).astype(np.int64))
     notes, shares, name = list[str](), dict[str, Tensor](), run.experiment.spec.model.inputs[0].name
@@ -164,7 +163,7 @@ def _with_words(score: Score, name: str, shares: Mapping[str, Tensor]) -> Iterat
     word are left out."""
     if not shares:
         [column] = by_columns.input_columns(score.rows)
-        yield from methods.occluded_words(score, list(map(str, by_columns.table_of(score.rows).text(column))))
+        yield from methods.occluded_words(score, list(map(str, raw_table(score.rows, "why").text(column))))
         return
     words = score.run.stages.facts.inputs[name].words
     if words is None:
@@ -224,7 +223,7 @@ def _refuse_idle(kind: Kind, method: Method, question: Question) -> None:
     for name in (name for name in idle if getattr(question, name)):
         able = [each for each in _METHODS[kind] if name in _OPTIONS[each]]
         hint = f"it goes with --method {one_of(able)}" if able else f"no method for inputs of {kind} uses it"
-        raise ConfigError(f"--{_FLAGS.get(name, name)} has no effect on {method}", hint=hint)
+        raise ConfigError(f"--{name.removesuffix('_name')} has no effect on {method}", hint=hint)
     forms = [form for form in _FORMS if method == "permutation" or form not in _NO_FORMS.get(kind, ())]
     if question.form not in (None, *forms):
         raise ConfigError(f"-o: reasons of {kind} have no form '{question.form}'", hint=f"one of {', '.join(forms)}")
