@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,9 +14,11 @@ from kerascli.foundation.errors import ConfigError, DataError, StorageError, one
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
+    from kerascli.foundation.errors import Fault
+    from kerascli.report.predictions import Predictions
     from kerascli.runs.record import RunRecord
     from kerascli.workflow.loaded import LoadedRun
-    from kerascli.workflow.predict import Form, Predictions
+    from kerascli.workflow.predict import Form
 
 Keep = Annotated[
     list[str] | None, option("--keep COLUMN", "Copy a raw column into the output; may be given several times.")
@@ -77,7 +79,8 @@ def predict(
         launch_processes(processes, alone=alone)
         records = _trained_runs(run, runs_dir, checkpoint, trust_plugins)
         _check_place(output, records[0], [*what, *([] if future is None else [str(future)])])
-        from kerascli.workflow.predict import Form, predict_mean, predict_run
+        from kerascli.report.predictions import Predictions
+        from kerascli.workflow.predict import Form, predict_in_parts, predict_mean
 
         form = Form(keras_names=keras_names, decode=decode is not None, raw=raw)
         idle = {"--stream": stream, "--horizon": horizon, "--raw": raw, "--on-bad-rows": skip, "arrays": arrays,
@@ -87,15 +90,22 @@ def predict(
                          threads=threads, checkpoint=checkpoint, data=data, group=members)  # fmt: skip
         if stream:
             return _stream(opened(records[0]), form, keep, classes=classes, as_json=as_json)
-        if horizon is None:
-            predicted = partial(predict_run, what=what, texts=text, form=form, skip=skip, keep=keep)
-        else:
-            from kerascli.workflow.forecasting.forecast import forecast_run
+        warnings: list[Fault] = []
 
-            predicted = partial(forecast_run, what=what[0], horizon=horizon, future=future, raw=raw, keep=keep)
-        predictions, warnings = predict_mean(map(opened, records), predicted)
+        def predicted(record: "RunRecord") -> "Iterator[Predictions]":
+            run = opened(record)
+            if horizon is None:
+                yield from predict_in_parts(run, what, texts=text, form=form, skip=skip, keep=keep)
+            else:
+                from kerascli.workflow.forecasting.forecast import forecast_run
+
+                yield forecast_run(run, what[0], horizon, future, raw=raw, keep=keep)
+            warnings.extend(fault for fault in run.warnings if fault not in warnings)
+
+        parts = map(predicted, records)
+        mean = next(parts) if len(records) == 1 else [predict_mean(map(Predictions.joined, parts))]
+        _show(mean, output, keep, classes=classes, as_json=as_json)
     if world_of().leads:
-        _show(predictions, output, keep, classes=classes, as_json=as_json)
         options.warn(warnings)
 
 
@@ -135,18 +145,29 @@ def _opened(
     return run
 
 
-def _show(predictions: "Predictions", output: Path | None, keep: list[str], *, classes: bool, as_json: bool) -> None:
-    """Write predictions to the output file, or print them as CSV or JSON lines."""
+def _show(
+    parts: "Iterable[Predictions]", output: Path | None, keep: list[str], *, classes: bool, as_json: bool
+) -> None:
+    """Write predictions to the output file, or print them as CSV or JSON lines, part by part."""
     from kerascli.report.predictions import csv_text, json_lines, write_predictions
 
-    columns = predictions.table(classes=classes)
-    if predictions.non_finite_rows:
-        options.note(f"warning: {predictions.non_finite_rows:,} rows have an output that is nan or infinite")
-    if output is None:
-        options.say(json_lines(columns) if as_json else csv_text(columns))
-        return
-    write_predictions(output, columns, predictions.outputs, {name: predictions.kept[name] for name in keep})
-    options.note(f"{predictions.rows:,} rows: {output}")
+    rows = bad = 0
+
+    def counted() -> "Iterator[Predictions]":
+        nonlocal rows, bad
+        for part in parts:
+            rows, bad = rows + part.rows, bad + part.non_finite_rows
+            yield part
+
+    if output is not None and world_of().leads:
+        write_predictions(output, counted(), keep, classes=classes)
+        options.note(f"{rows:,} rows: {output}")
+    else:
+        for part in counted():  # a process that does not print computes its share, and gets no parts
+            columns = part.table(classes=classes)
+            options.say(json_lines(columns) if as_json else csv_text(columns, header=rows == part.rows))
+    if bad:
+        options.note(f"warning: {bad:,} rows have an output that is nan or infinite")
 
 
 def _check_rows(what: list[str], text: list[str], *, stream: bool, output: Path | None, skip: bool) -> None:

@@ -1,23 +1,81 @@
-"""Write a model's predictions to CSV, JSON Lines, NumPy or Parquet files."""
+"""Predictions of a model, and their files: CSV, JSON Lines, NumPy or Parquet."""
 
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib import format as npy_format
 
 from kerascli.foundation.disk import storage
+from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.errors import ConfigError, safe_text
+
+if TYPE_CHECKING:
+    from kerascli.training.classes import ClassReading
 
 TABLES = (".csv", ".jsonl", ".parquet")
 """Suffixes of the file formats in which predictions are written as named columns."""
 FORMATS = (*TABLES, ".npy", ".npz")
 _BLOCK_ROWS = 2**14
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Predictions of a model for rows: named columns to print or write, and arrays of the model's outputs."""
+
+    kept: dict[str, np.ndarray]
+    """Mapping from name to raw column, for the columns to write in addition to the predictions (option `--keep`)."""
+    columns: dict[str, np.ndarray]
+    """Mapping from name to column of predictions: values, or class names and probabilities."""
+    outputs: dict[str, np.ndarray]
+    """Mapping from model output to its values (rows, *), in the units of the target unless they are raw."""
+    rows: int
+    non_finite_rows: int
+    """Number of rows in which a model output has a NaN or infinite value."""
+    readings: "Mapping[str, ClassReading]" = field(default_factory=dict)
+    """Mapping from the prefix of the columns of an output that predicts classes to how it is read."""
+    total: int | None = None
+    """Number of the rows of all parts, of which these predictions are one; None: they are all."""
+
+    @property
+    def class_columns(self) -> Sequence[str]:
+        """Names of the columns of predictions that are class names, not numbers."""
+        texts = {name: values for name, values in self.columns.items() if values.dtype == object}
+        return [name for name, values in texts.items() if any(isinstance(each, str) for each in values)]
+
+    def table(self, *, classes: bool = False) -> dict[str, np.ndarray]:
+        """Return a mapping from name to column: raw columns that `--keep` copies to the output, and the predictions.
+
+        A prediction with the name of a raw column is called `predicted_NAME`. With `classes`, only the predictions that
+        are class names are included. Raises ConfigError if there are none, or if two columns have the same name.
+        """
+        names = self.class_columns if classes else list(self.columns)
+        if classes and not names:
+            raise ConfigError("--classes: this model predicts no classes")
+        shown = {n: f"predicted_{n}" if n in self.kept else n for n in names}
+        for name, called in shown.items():
+            if called in self.kept or (called != name and called in names):
+                beside = f"beside the kept column '{safe_text(name, 40)}'"
+                text = f"{beside} the prediction is called '{safe_text(called, 60)}', as another column is"
+                raise ConfigError(text, hint="leave out --keep of one of them")
+        return self.kept | {called: self.columns[name] for name, called in shown.items()}
+
+    @classmethod
+    def joined(cls, parts: Iterable["Predictions"]) -> "Predictions":
+        """Return predictions for consecutive rows as those for all of them."""
+        each = [*parts] or [cls({}, {}, {}, 0, 0)]
+        sections = zip(*((part.kept, part.columns, part.outputs) for part in each), strict=True)
+        kept, columns, outputs = (
+            {name: np.concatenate([part[name] for part in section]) for name in section[0]} for section in sections
+        )
+        count, bad = sum(part.rows for part in each), sum(part.non_finite_rows for part in each)
+        return cls(kept, columns, outputs, count, bad, each[0].readings)
 
 
 def csv_text(columns: Mapping[str, np.ndarray], *, header: bool = True) -> str:
@@ -82,25 +140,24 @@ def _digits(values: np.ndarray) -> list[str]:
 
 
 def write_predictions(
-    path: Path,
-    columns: Mapping[str, np.ndarray],
-    outputs: Mapping[str, np.ndarray],
-    kept: Mapping[str, np.ndarray] | None = None,
+    path: Path, parts: Iterable[Predictions], keep: Sequence[str] = (), *, classes: bool = False
 ) -> None:
-    """Write predictions to a file by its suffix: columns to .csv, .jsonl and .parquet, outputs to .npy and .npz, there
-    with the raw columns `kept`."""
+    """Write predictions for consecutive rows to a file by its suffix, part by part: their tables to .csv, .jsonl and
+    .parquet, outputs to .npy and, all at once, to .npz, there with the raw columns `keep`."""
+    tables = (part.table(classes=classes) for part in parts)
     match path.suffix.lower():
         case ".csv":
-            data = csv_text(columns).encode()
+            data = (csv_text(table, header=not number).encode() for number, table in enumerate(tables))
         case ".jsonl":
-            data = json_lines(columns).encode()
+            data = (json_lines(table).encode() for table in tables)
         case ".npy":
-            data = _npy(outputs)
+            data = _npy(parts)
         case ".npz":
-            data = _npz(_named_arrays(outputs, kept or {}))
+            whole = Predictions.joined(parts)
+            data = [_npz(_named_arrays(whole.outputs, {name: whole.kept[name] for name in keep}))]
         case _:
-            data = _parquet(columns)
-    storage.write_bytes(storage.output_file(path), data)
+            data = _parquet(tables)
+    storage.write_bytes(storage.output_file(path), Pieces(0, lambda: data))
 
 
 def _named_arrays(outputs: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -133,18 +190,32 @@ def _npz(outputs: Mapping[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def _npy(outputs: Mapping[str, np.ndarray]) -> bytes:
-    if len(outputs) > 1:
-        raise ConfigError(f"the model has {len(outputs)} outputs; a .npy file holds one", hint="write a .npz file")
-    buffer = io.BytesIO()
-    np.save(buffer, next(iter(outputs.values())), allow_pickle=False)
-    return buffer.getvalue()
+def _npy(parts: Iterable[Predictions]) -> Iterator[bytes]:
+    for number, part in enumerate(parts):
+        if len(part.outputs) > 1:
+            text = f"the model has {len(part.outputs)} outputs; a .npy file holds one"
+            raise ConfigError(text, hint="write a .npz file")
+        (values,) = part.outputs.values()
+        if not number:
+            header, shape = io.BytesIO(), (part.total or part.rows, *values.shape[1:])
+            descr = npy_format.dtype_to_descr(values.dtype)
+            npy_format.write_array_header_1_0(header, {"descr": descr, "fortran_order": False, "shape": shape})
+            yield header.getvalue()
+        yield values.tobytes()
 
 
-def _parquet(columns: Mapping[str, np.ndarray]) -> bytes:
+def _parquet(tables: Iterable[Mapping[str, np.ndarray]]) -> Iterator[bytes]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    buffer = pa.BufferOutputStream()
-    pq.write_table(pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()}), buffer)
-    return buffer.getvalue().to_pybytes()
+    made = (pa.table({name: pa.array(values, from_pandas=True) for name, values in table.items()}) for table in tables)
+    first = next(made)
+    if pa.null() in first.schema.types:  # the type of a column is that of its first values
+        first = pa.concat_tables([first, *made], promote_options="permissive")
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, first.schema) as writer:
+        for table in chain([first], made):
+            writer.write_table(table)
+            yield sink.getvalue()
+            sink.truncate(sink.seek(0))
+    yield sink.getvalue()

@@ -19,6 +19,8 @@ from kerascli.training.objectives.objective import full_precision
 from kerascli.training.objectives.train_step import GraphStep, TrainStepModule
 
 T = TypeVar("T")
+_BLOCK_VALUES = 2**20
+"""Minimum number of values of a block of predictions, but for the last one."""
 
 
 def reset_states(states: Sequence[Weight]) -> None:
@@ -170,16 +172,26 @@ def finished(work: Generator[object, None, T]) -> T:
 
 
 def predict(module: GraphStep, batches: Iterable[Batch] | EvaluatedBatches, *, seed: int) -> dict[str, Tensor]:
-    """Compute a model's predictions; return a mapping from output name to tensor (rows, *) on the CPU.
+    """Compute a model's predictions, as `predict_in_blocks` does; return a mapping from output name to tensor (rows,
+    *)."""
+    return _joined(list(predict_in_blocks(module, batches, seed=seed)))
+
+
+def predict_in_blocks(
+    module: GraphStep, batches: Iterable[Batch] | EvaluatedBatches, *, seed: int
+) -> Iterator[dict[str, Tensor]]:
+    """Yield a model's predictions for consecutive rows: mappings from output name to tensor (rows, *) on the CPU.
 
     Half precision is converted to float32. `seed` determines the random numbers of models that sample. If each process
-    has some of the batches, process 0 returns the values of all rows.
+    has some of the batches, process 0 yields the values of all rows.
     """
     module.eval()
     if not module.graph.model.inputs:  # a view of weights alone
         with torch.inference_mode(), draws.using(draws.Draws(seed, "predict/0", 0)):
-            return {name: full_precision(value).detach().to("cpu") for name, value in module.run({}).outputs.items()}
-    parts: dict[str, list[Tensor]] = {}
+            values = {name: full_precision(value).detach().to("cpu") for name, value in module.run({}).outputs.items()}
+        yield values
+        return
+    parts, size = list[dict[str, Tensor]](), 0
     values: dict[str, Tensor] = {}
     own_states = EvaluationStates(module.states())
     batches = EvaluatedBatches.of(batches)
@@ -190,9 +202,18 @@ def predict(module: GraphStep, batches: Iterable[Batch] | EvaluatedBatches, *, s
                 outcome = module.predict(batch.inputs)
                 own_states.keep(outcome.updates)
                 values = {name: full_precision(value) for name, value in outcome.outputs.items()}
-        for name, value in values.items():
-            parts.setdefault(name, []).extend(each.to("cpu") for each in batches.rows(number, value))
-    return {name: torch.cat(pieces) for name, pieces in parts.items()}
+        parts.append({name: torch.cat(batches.rows(number, value)).to("cpu") for name, value in values.items()})
+        size += sum(value.numel() for value in parts[-1].values())
+        if size >= _BLOCK_VALUES:
+            yield _joined(parts)
+            parts, size = [], 0
+    if parts:
+        yield _joined(parts)
+
+
+def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return predictions for consecutive rows as those for all of them."""
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def add_states(sums: list[Tensor] | None, states: Sequence[Tensor]) -> list[Tensor]:

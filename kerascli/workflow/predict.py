@@ -1,7 +1,8 @@
 """Predict with the model of a trained run; predictions are columns of values, or class names and probabilities."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +13,12 @@ from kerascli.data.sources.wrapped import WrappedSource
 from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import Skipped
 from kerascli.foundation.disk.files import read_bytes
-from kerascli.foundation.errors import ConfigError, Fault, safe_text
+from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.interop.applications import CLASSES
+from kerascli.report.predictions import Predictions
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import ClassReading
-from kerascli.training.evaluate import predict
+from kerascli.training.evaluate import predict_in_blocks
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
@@ -26,46 +28,6 @@ from kerascli.workflow.units import inverse_of, significant
 
 _DECODED = 5
 """Number of classes that are shown of ImageNet's, as by Keras's `decode_predictions`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Predictions:
-    """Predictions of a model for rows: named columns to print or write, and arrays of the model's outputs."""
-
-    kept: dict[str, np.ndarray]
-    """Mapping from name to raw column, for the columns to write in addition to the predictions (option `--keep`)."""
-    columns: dict[str, np.ndarray]
-    """Mapping from name to column of predictions: values, or class names and probabilities."""
-    outputs: dict[str, np.ndarray]
-    """Mapping from model output to its values (rows, *), in the units of the target unless they are raw."""
-    rows: int
-    non_finite_rows: int
-    """Number of rows in which a model output has a NaN or infinite value."""
-    readings: dict[str, ClassReading] = field(default_factory=dict)
-    """Mapping from the prefix of the columns of an output that predicts classes to how it is read."""
-
-    @property
-    def class_columns(self) -> Sequence[str]:
-        """Names of the columns of predictions that are class names, not numbers."""
-        texts = {name: values for name, values in self.columns.items() if values.dtype == object}
-        return [name for name, values in texts.items() if any(isinstance(each, str) for each in values)]
-
-    def table(self, *, classes: bool = False) -> dict[str, np.ndarray]:
-        """Return a mapping from name to column: raw columns that `--keep` copies to the output, and the predictions.
-
-        A prediction with the name of a raw column is called `predicted_NAME`. With `classes`, only the predictions that
-        are class names are included. Raises ConfigError if there are none, or if two columns have the same name.
-        """
-        names = self.class_columns if classes else list(self.columns)
-        if classes and not names:
-            raise ConfigError("--classes: this model predicts no classes")
-        shown = {n: f"predicted_{n}" if n in self.kept else n for n in names}
-        for name, called in shown.items():
-            if called in self.kept or (called != name and called in names):
-                beside = f"beside the kept column '{safe_text(name, 40)}'"
-                text = f"{beside} the prediction is called '{safe_text(called, 60)}', as another column is"
-                raise ConfigError(text, hint="leave out --keep of one of them")
-        return self.kept | {called: self.columns[name] for name, called in shown.items()}
 
 
 def _spread(arrays: Mapping[str, np.ndarray], skipped: Skipped, kind: type) -> dict[str, np.ndarray]:
@@ -89,7 +51,12 @@ class Form:
     """True if predicted numbers are the model's outputs, without inverting the preprocessing of targets."""
 
 
-def predict_run(
+def predict_run(run: LoadedRun, what: str | Sequence[str], **options: Any) -> Predictions:
+    """Return predictions of a run's model for `what`, as `predict_in_parts` does with the same options."""
+    return Predictions.joined(predict_in_parts(run, what, **options))
+
+
+def predict_in_parts(
     run: LoadedRun,
     what: str | Sequence[str],
     *,
@@ -97,8 +64,9 @@ def predict_run(
     keep: Sequence[str] = (),
     form: Form = Form(),  # frozen
     skip: bool = False,
-) -> Predictions:
-    """Return predictions of a run's model for `what`: a split, or files, folders and `-` (standard input).
+) -> Iterator[Predictions]:
+    """Yield predictions of a run's model for consecutive rows of `what`: a split, or files, folders and `-` (standard
+    input).
 
     `texts` are further rows, of one text each. The raw columns in `keep` are included; `form` has the names and units
     of the predictions. With `skip`, bad rows of files are empty rows: nan, or None in columns of integers and text.
@@ -115,55 +83,55 @@ def predict_run(
         hint = "; ".join(filter(None, (bad.faults[0].hint, "--on-bad-rows skip goes on, with empty rows")))
         bad.faults = (replace(bad.faults[0], hint=hint), *bad.faults[1:])
         raise
-    predictions = predict_rows(run, rows, form, keep)
+    parts = _parts(run, rows, form, keep)
+    if skip and rows.origin is not None and rows.origin.table.skipped is not None and run.strategy.leads:
+        parts = [_with_gaps(Predictions.joined(parts), rows.origin.table.skipped)]
+    yield from parts
     run.warnings += rows.oov.warnings()
-    skipped = rows.origin.table.skipped if skip and rows.origin is not None else None
-    if skipped is None or not run.strategy.leads:
-        return predictions
+
+
+def _with_gaps(predictions: Predictions, skipped: Skipped) -> Predictions:
+    """Return predictions with empty rows in place of those that were skipped."""
     kept, columns = (_spread(each, skipped, object) for each in (predictions.kept, predictions.columns))
     outputs = _spread(predictions.outputs, skipped, np.float64)
     return Predictions(kept, columns, outputs, skipped.of, predictions.non_finite_rows)
 
 
-@memory_for_batches()
 def predict_rows(run: LoadedRun, rows: Split, form: Form = Form(), keep: Sequence[str] = ()) -> Predictions:
     """Return predictions of a run's model for rows that are already preprocessed. Raises KerasCliError.
 
     The raw columns in `keep` are included; `form` has the names and units of the predictions. Only the process that
     prints gets predictions; any other gets none.
     """
+    return Predictions.joined(_parts(run, rows, form, keep))
+
+
+def _parts(run: LoadedRun, rows: Split, form: Form, keep: Sequence[str]) -> Iterator[Predictions]:
+    """Yield predictions for consecutive rows, as `predict_rows` returns them for all."""
     spec = run.experiment.spec
     if keep and not spec.model.inputs:
         raise ConfigError("--keep: the view is of weights alone, which belong to no row")
     kept = kept_columns(run.data and run.data.source, run.raw_fields, rows, keep)
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
-    with run.sharing(rows):
-        source = rows_in_order(run.experiment, rows, metrics=False)
-        outputs = predict(run.experiment.module, run.shared_batches(source), seed=spec.seed)
-    if not run.strategy.leads:
-        return Predictions({}, {}, {}, 0, 0)
-    columns, arrays, readings = _columns(run, outputs, form)
-    count = rows.rows if spec.model.inputs else len(next(iter(arrays.values())))
-    return Predictions(kept, columns, arrays, count, _non_finite_rows(arrays), readings)
+    first, total = 0, rows.rows if spec.model.inputs else None
+    with memory_for_batches(), run.sharing(rows):
+        batches = run.shared_batches(rows_in_order(run.experiment, rows, metrics=False))
+        for outputs in predict_in_blocks(run.experiment.module, batches, seed=spec.seed):
+            if run.strategy.leads:
+                columns, arrays, readings = _columns(run, outputs, form)
+                count = len(next(iter(arrays.values())))
+                own = {name: values[first : first + count] for name, values in kept.items()}
+                yield Predictions(own, columns, arrays, count, _non_finite_rows(arrays), readings, total)
+                first += count
 
 
-def predict_mean(
-    runs: Iterable[LoadedRun], predicted: Callable[[LoadedRun], Predictions]
-) -> tuple[Predictions, list[Fault]]:
-    """Return the mean of what runs predict for the same rows, as by `predicted`, and the warnings about them."""
-    each, warnings = list[Predictions](), list[Fault]()
-    for run in runs:
-        each.append(predicted(run))
-        warnings += [fault for fault in run.warnings if fault not in warnings]
-    return each[0] if len(each) == 1 else _mean(each), warnings
-
-
-def _mean(each: Sequence[Predictions]) -> Predictions:
-    """Return the mean of predictions for the same rows: of values, or of probabilities of classes.
+def predict_mean(predictions: Iterable[Predictions]) -> Predictions:
+    """Return the mean of what several runs predict for the same rows: of values, or of probabilities of classes.
 
     The classes are those of the mean probabilities. Raises ConfigError if the classes or columns differ, or for columns
     that are neither numbers nor classes.
     """
+    each = [*predictions]
     first, classes = each[0], {f"{prefix}class" for prefix in each[0].readings}
     if any(other.columns.keys() != first.columns.keys() for other in each):
         raise ConfigError("there is no mean of these models: they predict different columns or classes")

@@ -24,8 +24,9 @@ from kerascli.data.storage.json_lines import parse_line, read_json_lines
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import ConfigError, DataError, Place
+from kerascli.report.predictions import Predictions
 from kerascli.workflow.loaded import LoadedRun
-from kerascli.workflow.predict import Form, Predictions, predict_rows
+from kerascli.workflow.predict import Form, predict_rows
 
 _MOST_ROWS = 1024
 _BLOCK_BYTES = 2**16

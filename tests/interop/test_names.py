@@ -14,7 +14,7 @@ from keras import layers as L
 from kerascli.cli.predict import predict as predict_command
 from kerascli.config.load import open_config
 from kerascli.foundation.errors import ConfigError, DataError, FileRefused
-from kerascli.report.predictions import write_predictions
+from kerascli.report.predictions import Predictions, write_predictions
 from kerascli.runs.checksums import sealed
 from kerascli.runs.facts import read_facts
 from kerascli.runs.record import RunRecord
@@ -73,7 +73,9 @@ def imported(model: Any, folder: Path, **given: Any) -> LoadedRun:
 
 
 def npz(folder: Path, **arrays: np.ndarray) -> str:
-    write_predictions(folder / "rows.npz", {}, arrays)  # numpy.savez takes no array named `file`
+    write_predictions(
+        folder / "rows.npz", [Predictions({}, {}, arrays, 0, 0)]
+    )  # numpy.savez takes no array named `file`
     return str(folder / "rows.npz")
 
 

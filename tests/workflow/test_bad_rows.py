@@ -137,7 +137,7 @@ def test_empty_rows_in_each_format(run: RunRecord, tmp_path: Path) -> None:
     assert csv_text(found.table(classes=True)).splitlines()[2] == ","
     assert set(json.loads(json_lines(found.table()).splitlines()[1]).values()) == {None}
     for name in ("o.parquet", "o.npz", "o.npy"):
-        write_predictions(tmp_path / name, found.table(), found.outputs, found.kept if name == "o.npz" else None)
+        write_predictions(tmp_path / name, [found], ["id"] if name == "o.npz" else [])
     rows = parquet.read_table(tmp_path / "o.parquet").to_pylist()
     assert set(rows[1].values()) == {None}
     assert None not in rows[0].values()
@@ -154,7 +154,8 @@ def test_several_files_are_aligned_one_after_the_other(run: RunRecord, tmp_path:
     files = [str(tmp_path / name) for name in ("one.csv", "two.csv", "three.jsonl")]
     found = predict_run(opened, files, skip=True)
     each = [next(iter(predict_run(opened, file, skip=True).outputs.values())) for file in files]
-    np.testing.assert_array_equal(next(iter(found.outputs.values())), np.concatenate(each))
+    # products of matrices of another number of rows may round their last bit otherwise
+    np.testing.assert_allclose(next(iter(found.outputs.values())), np.concatenate(each), rtol=1e-6)
     assert (
         f"{files[0]}, {files[2]}: {len(BAD) + 1} of {2 * ROWS + 5} rows skipped; first: {files[0]}:5:"
         in opened.warnings[0].text

@@ -15,10 +15,11 @@ from PIL import Image
 from kerascli.data.command_input import CommandInput
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.foundation.errors import ConfigError, DataError
+from kerascli.report.predictions import Predictions
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.loaded import LoadedRun, open_run
-from kerascli.workflow.predict import Form, Predictions, predict_run
+from kerascli.workflow.predict import Form, predict_run
 from kerascli.workflow.rows.command_rows import rows_of
 from kerascli.workflow.stream import arriving_lines, predict_stream
 from tests.support.runs_harness import command, train, write

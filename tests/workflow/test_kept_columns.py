@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kerascli.foundation.errors import ConfigError, DataError
-from kerascli.report.predictions import write_predictions
+from kerascli.report.predictions import Predictions, write_predictions
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.evaluation.groups import evaluate_groups
@@ -50,7 +50,7 @@ def column(name: str) -> list[str]:
 def test_integers_with_gaps_are_written_as_they_stand_in_the_file(run: RunRecord, tmp_path: Path) -> None:
     found = predict_run(open_run(run), "train", keep=["id", "size", "town"])
     for suffix in (".csv", ".jsonl", ".parquet", ".npz"):
-        write_predictions(tmp_path / f"out{suffix}", found.table(), found.outputs, found.kept)
+        write_predictions(tmp_path / f"out{suffix}", [found], list(found.kept))
     with (tmp_path / "out.csv").open(newline="") as file:
         written = list(csv.DictReader(file))
     assert [row["id"] for row in written] == column("id")
@@ -83,8 +83,9 @@ def test_an_option_that_a_format_cannot_hold_is_refused(run: RunRecord, options:
 
 def test_two_arrays_of_one_name_are_refused(tmp_path: Path) -> None:
     values = np.zeros((1, 1))
+    made = Predictions({"a": values}, {}, {"a": values, "predicted_a": values}, 1, 0)
     with pytest.raises(ConfigError, match="would have one name"):
-        write_predictions(tmp_path / "a.npz", {}, {"a": values, "predicted_a": values}, {"a": values})
+        write_predictions(tmp_path / "a.npz", [made], ["a"])
 
 
 @pytest.mark.parametrize("name", ["id", "town"])

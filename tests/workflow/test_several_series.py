@@ -14,10 +14,11 @@ from kerascli.data.pipeline.prepare import PreparedData, load_data
 from kerascli.data.section import parse_data
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.report.forecast_plot import plot_forecast
+from kerascli.report.predictions import Predictions
 from kerascli.workflow.forecasting.forecast import forecast_run
 from kerascli.workflow.forecasting.picture import forecast_picture
 from kerascli.workflow.loaded import LoadedRun, open_run
-from kerascli.workflow.predict import Predictions, predict_run
+from kerascli.workflow.predict import predict_run
 from tests.support.data_harness import whole
 from tests.support.runs_harness import train, write
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerascli.report.predictions import csv_text, json_lines
+from kerascli.report.predictions import Predictions, csv_text, json_lines
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.loaded import open_run
-from kerascli.workflow.predict import Form, Predictions, predict_run
+from kerascli.workflow.predict import Form, predict_run
 from kerascli.workflow.stream import predict_stream
 from tests.support.runs_harness import train, write
 from tests.workflow.test_command_input import ROWS

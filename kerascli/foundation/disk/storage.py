@@ -79,7 +79,7 @@ def staged(path: Path, data: Piece | Pieces) -> Iterator[Staged]:
     """
     temporary = temporary_path(path)
     try:
-        with reported("write", path, needed_bytes=len(data)):
+        with reported("write", path, needed_bytes=len(data) or None):
             digest = _fill(temporary, pieces(data))
         yield Staged(temporary, len(data), digest)
     except BaseException:

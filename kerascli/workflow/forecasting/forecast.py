@@ -1,6 +1,7 @@
 """Forecast the rows after the end of a time series; predictions become inputs of later predictions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from kerascli.data.sources.timeseries import NEXT
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import DataError, Place, counted, safe_text
+from kerascli.report.predictions import Predictions
 from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.forecasting.held_out import histories_of
@@ -27,7 +29,6 @@ from kerascli.workflow.forecasting.series import (
 from kerascli.workflow.forecasting.series_model import SeriesModel, with_floats
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
-from kerascli.workflow.predict import Predictions
 
 
 def forecast_run(
@@ -50,15 +51,8 @@ def forecast_run(
 def _below_each_other(parts: Sequence[Predictions]) -> Predictions:
     """Return the forecasts of several series as one table; a column of `keep` that a series lacks is empty there."""
     names = dict.fromkeys(name for part in parts for name in part.kept)
-    kept = [{name: part.kept.get(name, np.full(part.rows, "", object)) for name in names} for part in parts]
-
-    def stacked(columns: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        return {name: np.concatenate([each[name] for each in columns]) for name in columns[0]}
-
-    return Predictions(
-        stacked(kept), stacked([part.columns for part in parts]), stacked([part.outputs for part in parts]),
-        sum(part.rows for part in parts), sum(part.non_finite_rows for part in parts),
-    )  # fmt: skip
+    kept = ({name: part.kept.get(name, np.full(part.rows, "", object)) for name in names} for part in parts)
+    return Predictions.joined(replace(part, kept=own) for part, own in zip(parts, kept, strict=True))
 
 
 @memory_for_batches()
