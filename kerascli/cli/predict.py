@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from kerascli.cli import options
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
-from kerascli.foundation.errors import ConfigError, DataError, StorageError, one_of
+from kerascli.foundation.errors import ConfigError, DataError, Fault, StorageError, one_of
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
-    from kerascli.foundation.errors import Fault
     from kerascli.report.predictions import Predictions
     from kerascli.runs.record import RunRecord
     from kerascli.workflow.loaded import LoadedRun
@@ -79,7 +78,6 @@ def predict(
         launch_processes(processes, alone=alone)
         records = _trained_runs(run, runs_dir, checkpoint, trust_plugins)
         _check_place(output, records[0], [*what, *([] if future is None else [str(future)])])
-        from kerascli.report.predictions import Predictions
         from kerascli.workflow.predict import Form, predict_in_parts, predict_mean
 
         form = Form(keras_names=keras_names, decode=decode is not None, raw=raw)
@@ -90,23 +88,29 @@ def predict(
                          threads=threads, checkpoint=checkpoint, data=data, group=members)  # fmt: skip
         if stream:
             return _stream(opened(records[0]), form, keep, classes=classes, as_json=as_json)
-        warnings: list[Fault] = []
-
-        def predicted(record: "RunRecord") -> "Iterator[Predictions]":
-            run = opened(record)
-            if horizon is None:
-                yield from predict_in_parts(run, what, texts=text, form=form, skip=skip, keep=keep)
-            else:
-                from kerascli.workflow.forecasting.forecast import forecast_run
-
-                yield forecast_run(run, what[0], horizon, future, raw=raw, keep=keep)
-            warnings.extend(fault for fault in run.warnings if fault not in warnings)
-
-        parts = map(predicted, records)
-        mean = next(parts) if len(records) == 1 else [predict_mean(map(Predictions.joined, parts))]
-        _show(mean, output, keep, classes=classes, as_json=as_json)
+        if horizon is None:
+            predicted = partial(predict_in_parts, what=what, texts=text, form=form, skip=skip, keep=keep)
+        else:
+            predicted = partial(_forecast, what=what[0], horizon=horizon, future=future, raw=raw, keep=keep)
+        runs, warnings = map(opened, records), list[Fault]()
+        parts = (_with_warnings(run, predicted(run), warnings) for run in runs)
+        _show(next(parts) if len(records) == 1 else [predict_mean(parts)], output, keep, classes, as_json)
     if world_of().leads:
         options.warn(warnings)
+
+
+def _forecast(run: "LoadedRun", **asked: Any) -> "Iterator[Predictions]":
+    from kerascli.workflow.forecasting.forecast import forecast_run
+
+    yield forecast_run(run, **asked)
+
+
+def _with_warnings(
+    run: "LoadedRun", parts: "Iterable[Predictions]", warnings: "list[Fault]"
+) -> "Iterator[Predictions]":
+    """Yield predictions of a run; at their end add its warnings to those of other runs."""
+    yield from parts
+    warnings += [fault for fault in run.warnings if fault not in warnings]
 
 
 def _trained_runs(selector: str, runs_dir: Path, checkpoint: str | None, trust: bool | None) -> "list[RunRecord]":
@@ -145,9 +149,7 @@ def _opened(
     return run
 
 
-def _show(
-    parts: "Iterable[Predictions]", output: Path | None, keep: list[str], *, classes: bool, as_json: bool
-) -> None:
+def _show(parts: "Iterable[Predictions]", output: Path | None, keep: list[str], classes: bool, as_json: bool) -> None:
     """Write predictions to the output file, or print them as CSV or JSON lines, part by part."""
     from kerascli.report.predictions import csv_text, json_lines, write_predictions
 

@@ -125,13 +125,13 @@ def _parts(run: LoadedRun, rows: Split, form: Form, keep: Sequence[str]) -> Iter
                 first += count
 
 
-def predict_mean(predictions: Iterable[Predictions]) -> Predictions:
+def predict_mean(parts: Iterable[Iterable[Predictions]]) -> Predictions:
     """Return the mean of what several runs predict for the same rows: of values, or of probabilities of classes.
 
     The classes are those of the mean probabilities. Raises ConfigError if the classes or columns differ, or for columns
     that are neither numbers nor classes.
     """
-    each = [*predictions]
+    each = [*map(Predictions.joined, parts)]
     first, classes = each[0], {f"{prefix}class" for prefix in each[0].readings}
     if any(other.columns.keys() != first.columns.keys() for other in each):
         raise ConfigError("there is no mean of these models: they predict different columns or classes")
