@@ -311,12 +311,15 @@ def test_other_outputs_have_a_batch_axis(tmp_path: Path, outputs: str) -> None:
 def test_a_view_beside_a_train_step_takes_inputs_that_are_unknown_before_a_table_is_read(tmp_path: Path) -> None:
     write(tmp_path, "age\n1\n2\n", "t.csv")
     update = "{name: u, train: d, layers: [{d: {inputs: x, name: on_x}}], loss: {a: {expr: mean(on_x)}}}"
-    path = write(tmp_path, f"""
+    path = write(
+        tmp_path,
+        f"""
         data: {{source: {{csv: {{path: t.csv}}}}, inputs: {{x: [{{columns: [age]}}]}}}}
         model:
           shared: {{g: {{inputs: {{z: [2]}}, layers: [{{dense: 1}}]}}, d: {{dense: 1}}}}
           outputs: g
           views: {{classify: {{layers: [{{d: {{inputs: x}}}}]}}}}
         fit: {{train_step: [{update}]}}
-    """)
+    """,
+    )
     assert check_early(open_config(path)) is None
