@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kerascli.report.plots import COLORS, GREY, in_style, literal, new_figure
+from kerascli.report.tables import number_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +79,7 @@ def _draw(axes: "Axes", panel: ForecastPanel, truth: str) -> None:
     after = f" after the last {begin:,} of {panel.left_out + begin:,}" if panel.left_out else ""
     title = f"{name}: forecast of {steps:,}{of} {'row' if steps == 1 and not of else 'rows'}{after}"
     if panel.error is not None:
-        title += f", mean absolute error {panel.error:.4g}"
+        title += f", mean absolute error {number_text(panel.error)}"
     axes.set_title(literal(title, 120))
     axes.set_ylabel(literal(panel.column))
     axes.tick_params(length=0, which="both")

@@ -44,11 +44,13 @@ def table(
 ) -> Element:
     """Return a table in a box that scrolls sideways; the first cell of a row is its heading, and cells from the column
     `numbers_from` on are aligned as numbers."""
-    head = element("tr", *(element("th", text, scope="col") for text in heads))
+    kinds = ["number" if column >= numbers_from else "text" for column in range(len(heads))]
+    head = element(
+        "tr", *(element("th", text, scope="col", class_=kind) for text, kind in zip(heads, kinds, strict=True))
+    )
     body = []
     for first, *rest in rows:
-        kinds = ("number" if number >= numbers_from else "text" for number in range(1, len(rest) + 1))
-        cells = (element("td", cell, class_=kind) for cell, kind in zip(rest, kinds, strict=True))
+        cells = (element("td", cell, class_=kind) for cell, kind in zip(rest, kinds[1:], strict=True))
         body.append(element("tr", element("th", first, scope="row"), *cells))
     parts = element("caption", caption), element("thead", head), element("tbody", *body)
     return scrolling(element("table", *parts, class_=class_ or "plain"), caption)

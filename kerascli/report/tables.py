@@ -114,8 +114,11 @@ def value_text(value: Any) -> str:
 
 
 def number_text(value: int | float) -> str:
-    """Return a number as text: five significant digits for floats, all digits for integers."""
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    """Return a number as text: five significant digits for floats, all digits for integers, and of floats from 1e5 to
+    1e9 those before the point."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if 1e5 <= abs(value) < 1e9 else f"{value:.5g}"
 
 
 @dataclass(frozen=True, slots=True)

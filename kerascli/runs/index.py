@@ -68,9 +68,8 @@ def find(selector: str, runs_dir: Path, *, only_studies: bool = False) -> Path:
 def _named(selector: str, runs_dir: Path, *, only_studies: bool) -> RunRecord:
     """Return the run, else the study, with this name or prefix, or the latest; of studies alone with `only_studies`."""
     runs = list_runs(runs_dir, is_study if only_studies else is_run)
-    matches = _matches(selector, runs)
-    if not matches and not only_studies and selector != LATEST:
-        matches = _matches(selector, list_runs(runs_dir, is_study))
+    studies = [] if only_studies or selector == LATEST else list_runs(runs_dir, is_study)
+    matches = runs[-1:] if selector == LATEST else _matches(selector, runs, studies)
     if len(matches) > 1:
         raise _ambiguous(selector, matches)
     if matches:
@@ -95,15 +94,15 @@ def member_path(study: Path, name: str) -> Path:
     return study / MEMBERS / (f"{int(name):04}" if name.isdigit() else name)
 
 
-def _matches(selector: str, runs: Sequence[RunRecord]) -> Sequence[RunRecord]:
-    """Return the runs with this folder name; without one, those with this name; without one, with this prefix; or the
-    `latest`."""
-    if selector == LATEST:
-        return runs[-1:]
-    named = [run for run in runs if run.folder_name == selector] or [run for run in runs if run.name == selector]
+def _matches(selector: str, runs: Sequence[RunRecord], studies: Sequence[RunRecord]) -> Sequence[RunRecord]:
+    """Return the run or study with this folder name; without one, the runs, else the studies, with this name; without
+    one, all with this prefix."""
+    both = [*runs, *studies]
+    named = [run for run in both if run.folder_name == selector]
+    named = named or [run for run in runs if run.name == selector] or [run for run in studies if run.name == selector]
     if named or not selector:
         return named
-    return [run for run in runs if run.folder_name.startswith(selector) or run.name.startswith(selector)]
+    return [run for run in both if run.folder_name.startswith(selector) or run.name.startswith(selector)]
 
 
 def remove(run: RunRecord) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from kerascli.config.config import Config, Progress
 from kerascli.config.cross_checks import idle_fit_faults
 from kerascli.config.data import config_facts, load_config_data, where_from
-from kerascli.config.describe import check_without_shapes, describe_config
+from kerascli.config.describe import check_early, check_without_shapes, describe_config
 from kerascli.config.load import open_recorded
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.init_from import InitFrom
@@ -17,7 +17,7 @@ from kerascli.config.sections.tune import parse_tune
 from kerascli.config.yaml.document import Document
 from kerascli.data.pipeline.learned_state import load_learned
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, stages
-from kerascli.foundation.errors import ConfigError, Fault, counted, safe_text
+from kerascli.foundation.errors import ConfigError, DataError, Fault, counted, safe_text
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.summary import Summary, summarize
@@ -233,7 +233,11 @@ def _best_facts(config: Config) -> _FactsOfData:
         text = f"the data, and what depends on it: {absent[0]}"
         source = where_from(config.text)
         return facts, None, [text if source is None else f"{text}; the config says: {source}"]
-    prepared = load_config_data(config, decode=False)
+    try:
+        prepared = load_config_data(config, decode=False)
+    except DataError:
+        check_early(config)  # the config's own errors come first, as in training
+        raise
     return prepared.facts, prepared, []
 
 

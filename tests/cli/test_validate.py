@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from kerascli.cli import validate
 from kerascli.cli.commands import app
-from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.errors import ConfigError, DataError
 from tests.support.processes import forked_kerascli
 from tests.support.runs_harness import command, write
 
@@ -80,3 +80,23 @@ def test_a_misspelt_key_is_a_fault_all_the_same(tmp_path: Path) -> None:
     text = (CONFIGS / "text/babi_memnn.yaml").read_text(encoding="utf-8")
     with pytest.raises(ConfigError, match="unknown key 'unit' in dense; did you mean 'units'"):
         command("validate", "--no-data", write(tmp_path, text.replace("dense: {units:", "dense: {unit:")))
+
+
+def test_faults_of_the_config_are_reported_before_a_fault_in_its_data(tmp_path: Path) -> None:
+    write(tmp_path, "a,b\n1,2\n,4\n", "t.csv")
+    text = """
+        data:
+          source: {csv: {path: t.csv}}
+          inputs: {a: [{columns: [a]}, normalization]}
+          targets: {b: []}
+        model: {layers: [{dense: UNITS}]}
+        compile: {loss: mse}
+        fit: {epochs: EPOCHS}
+    """
+    with pytest.raises(ConfigError) as caught:
+        command("validate", write(tmp_path, text.replace("UNITS", "0").replace("EPOCHS", "0")))
+    assert [fault.text for fault in caught.value.faults] == [
+        "units: must be at least 1, got 0", "epochs: must be at least 1, got 0",
+    ]  # fmt: skip
+    with pytest.raises(DataError, match="missing value"):
+        command("validate", write(tmp_path, text.replace("UNITS", "1").replace("EPOCHS", "1")))

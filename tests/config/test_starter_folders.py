@@ -215,6 +215,10 @@ def test_folders_that_cannot_be_decided_on_say_what_to_do() -> None:
     assert refused("one") == ("one subfolder, 'a': classes need two or more", "for files without classes: --from one/a")
     texts({"mixed/a": 6, "mixed/b": 6, "mixed": 1})
     assert refused("mixed")[0] == "1 files lie beside the 2 subfolders of classes"
+    texts({"pictures/a": 12})
+    Path("pictures/b").mkdir()
+    Path("pictures/b/1.png").touch()
+    assert refused("pictures") == ("the subfolder of a class has no files with .txt", "move it elsewhere")
     texts({"few/a": 2, "few/b": 2})
     assert refused("few")[0] == "4 files: at least 10 are needed to train, validate and test"
     Path("tables").mkdir()

@@ -8,7 +8,7 @@ import torch
 
 from kerascli.cli.summary import summary
 from kerascli.config.data import config_facts, load_config_data
-from kerascli.config.describe import describe_config
+from kerascli.config.describe import check_early, describe_config
 from kerascli.config.load import open_config
 from kerascli.config.resolved import dump_model
 from kerascli.config.yaml.dump import dump_yaml
@@ -306,3 +306,20 @@ def test_other_outputs_have_a_batch_axis(tmp_path: Path, outputs: str) -> None:
     )
     with pytest.raises(KerasCliError, match="is an output, but has no batch axis"):
         check(write(tmp_path, text), sets=[], flags=[])
+
+
+def test_a_view_beside_a_train_step_takes_inputs_that_are_unknown_before_a_table_is_read(tmp_path: Path) -> None:
+    write(tmp_path, "age\n1\n2\n", "t.csv")
+    update = "{name: u, train: d, layers: [{d: {inputs: x, name: on_x}}], loss: {a: {expr: mean(on_x)}}}"
+    path = write(
+        tmp_path,
+        f"""
+        data: {{source: {{csv: {{path: t.csv}}}}, inputs: {{x: [{{columns: [age]}}]}}}}
+        model:
+          shared: {{g: {{inputs: {{z: [2]}}, layers: [{{dense: 1}}]}}, d: {{dense: 1}}}}
+          outputs: g
+          views: {{classify: {{layers: [{{d: {{inputs: x}}}}]}}}}
+        fit: {{train_step: [{update}]}}
+    """,
+    )
+    assert check_early(open_config(path)) is None

@@ -10,6 +10,7 @@ from kerascli.metrics.classification import ClassRow
 from kerascli.model.runtime.summary import Row, Summary
 from kerascli.report.console import DownloadBar, TrainingView, first_that_fit, metrics_text
 from kerascli.report.summary import render
+from kerascli.report.tables import number_text
 from kerascli.report.text_tables import class_table
 
 
@@ -142,3 +143,8 @@ def test_a_summary_fits_eighty_columns() -> None:
 )
 def test_a_metric_of_prices_has_no_exponent(value: float, text: str) -> None:
     assert metrics_text({"mae": value}) == f"mae {text}"
+
+
+@pytest.mark.parametrize(("value", "text"), [(129634.4, "129634"), (0.123456, "0.12346"), (3e9, "3e+09"), (7, "7")])
+def test_a_number_of_a_table_has_an_exponent_beyond_1e9_alone(value: float, text: str) -> None:
+    assert number_text(value) == text

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from kerascli.foundation.errors import ConfigError, FileRefused
+from kerascli.report.page.charts import Chart
 from kerascli.report.page.curves import charts
 from kerascli.report.page.privacy import without_folders
 from kerascli.report.page.run_page import RunPage
@@ -290,3 +291,8 @@ def test_code_of_others_is_the_one_that_the_notices_name() -> None:
     assert len(files) == 3
     for name, digest in files:
         assert hashlib.sha256((root / name).read_bytes()).hexdigest() == digest
+
+
+def test_the_places_of_an_axis_are_as_short_as_the_room_that_they_have() -> None:
+    texts = [each.text for each in Chart("prices", "true", "", (-1e6, 2.2e6), (0, 900_000)).svg().iter("text")]
+    assert texts == ["true", "", "-1M", "0", "1M", "2M", "0", "200,000", "400,000", "600,000", "800,000"]

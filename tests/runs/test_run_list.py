@@ -265,7 +265,7 @@ def test_tags_are_listed_selected_and_removed(three: Path) -> None:
 def test_the_page_of_the_list_has_tags_and_best_epochs(three: Path) -> None:
     runs("tag narrow good")
     page = list_html([RunLine.of(run) for run in list_runs(three)], lambda name: f"/{name}", "/events")
-    for text in ('<th scope="col">best epoch</th>', ">good</td>", ">best val_loss</th>"):
+    for text in ('class="number">best epoch</th>', ">good</td>", ">best val_loss</th>"):
         assert text in page, text
 
 

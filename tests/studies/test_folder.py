@@ -50,6 +50,16 @@ def test_a_trial_has_a_name_within_its_study(tmp_path: Path) -> None:
     assert index.list_runs(tmp_path) == []
 
 
+def test_the_name_of_a_study_comes_before_the_beginning_of_that_of_a_run(tmp_path: Path) -> None:
+    study = _study(tmp_path)
+    run = RunRecord.create(tmp_path, "ab")
+    assert index.find("a", tmp_path) == study.path
+    assert index.find("ab", tmp_path) == run.path
+    year = run.folder_name[:4]
+    with pytest.raises(ConfigError, match=f"'{year}' means 2 runs: "):
+        index.find(year, tmp_path)
+
+
 def test_a_study_and_a_missing_trial_are_no_runs(tmp_path: Path) -> None:
     study = _study(tmp_path)
     with pytest.raises(ConfigError, match=r"'.*-a' is a study") as caught:

@@ -23,7 +23,7 @@ from kerascli.data.sources.image_sources import SUFFIXES as IMAGES
 from kerascli.data.storage.image_files import need_pillow, open_image
 from kerascli.foundation.disk.files import missing_file, open_regular
 from kerascli.foundation.disk.storage import make_folder
-from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text
+from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, one_of, safe_text
 
 TEXTS = (".txt",)
 _SPLITS = {
@@ -199,7 +199,8 @@ def _count_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, int]:
     for name, count in counts.items():
         if not count:
             place = Place(str(folder / name))
-            raise DataError(Fault("the subfolder of a class is empty", place=place, hint="remove it"))
+            text = f"the subfolder of a class has no files with {one_of(suffixes)}"
+            raise DataError(Fault(text, place=place, hint="move it elsewhere"))
     return counts
 
 

@@ -62,6 +62,8 @@ def parse_model(
         outputs = reading.read_body(written, ())
         if not faults.count and not alone and not called_elsewhere:
             faults.take(uncalled_faults(reading.shared, reading.entries))
+        if called_elsewhere and data_inputs is None:
+            reading.names.has_inputs = False  # views also take inputs of the data, whose names are unknown
         scope = Scope(reading, tuple(inputs.values()), _unknown(reading, data_inputs) if called_elsewhere else ())
         views = read_views(scope, written.views)
         entries, shared = tuple(reading.entries), tuple(filter(None, reading.shared.values()))

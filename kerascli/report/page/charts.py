@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element
 
 from kerascli.report.markup import element
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 328, 256, 66, 40, 10, 14
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 328, 256, 80, 40, 10, 14
 Points = Sequence[Sequence[float]]
 Range = tuple[float, float]
 Ticks = Mapping[float, str]
@@ -92,6 +92,8 @@ def _ticks(span: Range) -> Ticks:
     step *= next(size for size in (5, 2, 1) if (high - low) / (size * step) >= 2)
     first = math.ceil(low / step - 1e-9)
     values = (number * step for number in range(first, math.floor(high / step + 1e-9) + 1))
+    if max(abs(low), abs(high)) >= 1e6:
+        return {each: f"{each / 1e6:.6g}M" if each else "0" for each in values}
     return {each: f"{each:,.0f}" if abs(each) >= 1000 else f"{each:.6g}" for each in values}
 
 

@@ -11,6 +11,7 @@ from kerascli.data.batches.loader import BatchSource
 from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.foundation import draws
 from kerascli.foundation.errors import ConfigError, safe_text, suggestion
+from kerascli.report.tables import number_text
 from kerascli.training.classes import ClassReading
 from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.plan import rows_in_order
@@ -92,7 +93,7 @@ def score_of(run: LoadedRun, rows: MemorySplit, output: str | None, class_name: 
     if reading is None:
         if class_name is not None:
             raise ConfigError(f"--class: the output '{name}' predicts no classes")
-        texts = (f"{value:.5g}" for value in values.reshape(len(values), -1).mean(1).tolist())
+        texts = map(number_text, values.reshape(len(values), -1).mean(1).tolist())
         return Score(run, rows, name, tuple(texts), torch.zeros(len(values), 1))
     probabilities = reading.probabilities(values)
     classes = reading.labels(probabilities)[:, None]
