@@ -6,9 +6,9 @@ runs/2026-11-24T22-17-58Z-mnist_mlp/
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from operator import le
+from operator import le, mul
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -21,7 +21,7 @@ from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, StorageError
 from kerascli.runs import index
 from kerascli.runs.history import Row, parse
-from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted, read_bytes, read_text
+from kerascli.runs.reading import json_object, quoted, read_bytes, read_text
 from kerascli.runs.record import MEMBERS, STUDY, RunRecord, is_study, new_dated_folder
 
 Status = Literal["running", "completed", "pruned", "failed"]
@@ -39,13 +39,17 @@ class _Facts(BaseModel):
     format: Literal[1] = 1
 
     @classmethod
-    def read(cls, data: Mapping[Any, Any], path: Path) -> Self:
-        """Return the facts in the contents of a file. Raises FileRefused if one of them is not valid."""
+    def read(cls, path: Path) -> Self:
+        """Return the facts in a JSON or YAML file. Raises FileRefused if it is missing or damaged."""
+        text = read_text(path)
         try:
+            data = json_object(text.encode(), path) if path.suffix == ".json" else parse_document(text, str(path)).data
             return cls.model_validate(data)
+        except ConfigError as error:
+            fault = error.faults[0].text
         except ValidationError as error:
-            where = ".".join(map(str, error.errors()[0]["loc"]))
-            raise FileRefused(f"{quoted(path)} is damaged: {quoted(where)} is not as kerascli writes it") from None
+            fault = f"{quoted('.'.join(map(str, error.errors()[0]['loc'])))} is not as kerascli writes it"
+        raise FileRefused(f"{quoted(path)} is damaged: {fault}")
 
 
 class StudyFacts(_Facts):
@@ -112,15 +116,12 @@ def best_trials(trials: Iterable[TrialFacts], directions: Sequence[str]) -> list
 
     Of trials with the same values it is the first.
     """
-    done = [each for each in trials if each.status == "completed"]
-    losses = {
-        each.number: [v if w == "min" else -v for v, w in zip(each.values, directions, strict=True)] for each in done
-    }
-    best: list[TrialFacts] = []
-    for each in sorted(done, key=lambda each: (losses[each.number], each.number)):
-        if not any(all(map(le, losses[other.number], losses[each.number])) for other in best):
-            best.append(each)
-    return sorted(best, key=lambda each: each.number)
+    signs, best = [1.0 if each == "min" else -1.0 for each in directions], list[tuple[list[float], TrialFacts]]()
+    done = [([*map(mul, signs, each.values)], each) for each in trials if each.status == "completed"]
+    for losses, each in sorted(done, key=lambda done: (done[0], done[1].number)):
+        if not any(all(map(le, other, losses)) for other, _ in best):
+            best.append((losses, each))
+    return sorted((each for _, each in best), key=lambda each: each.number)
 
 
 class Member(RunRecord):
@@ -134,9 +135,7 @@ class Member(RunRecord):
     def trial(self) -> TrialFacts | None:
         """Return the facts in trial.json; None if there are none yet. Raises FileRefused if the file is damaged."""
         path = self.path / _TRIAL
-        if not path.exists():
-            return None
-        return TrialFacts.read(json_object(must_read(path, TEXT_LIMIT_BYTES), path), path)
+        return TrialFacts.read(path) if path.exists() else None
 
     def write_trial(self, facts: TrialFacts) -> None:
         storage.write_bytes(self.path / _TRIAL, storage.json_text(facts.model_dump()).encode())
@@ -182,12 +181,7 @@ class Study:
     @cached_property
     def facts(self) -> StudyFacts:
         """Settings in study.yaml, read once. Raises FileRefused if the file is damaged."""
-        path = self.path / STUDY
-        try:
-            data = parse_document(read_text(path), str(path)).data
-        except ConfigError as error:
-            raise FileRefused(f"{quoted(path)} is damaged: {error.faults[0].text}") from None
-        return StudyFacts.read(data, path)
+        return StudyFacts.read(self.path / STUDY)
 
     @cached_property
     def tune(self) -> TuneSection:
@@ -213,9 +207,8 @@ class Study:
     def trials(self) -> list[TrialFacts]:
         """Return the facts about the trials that have begun, by number; those that have ended are read once."""
         trials = {each.path.name: self._ended.get(each.path.name) or each.trial() for each in self.members()}
-        begun = {name: facts for name, facts in trials.items() if facts is not None}
-        self._ended = {name: facts for name, facts in begun.items() if facts.status in FINISHED}
-        return [*begun.values()]
+        self._ended = {name: facts for name, facts in trials.items() if facts and facts.status in FINISHED}
+        return [*filter(None, trials.values())]
 
     def best(self) -> list[TrialFacts]:
         """Return the best trials: one, with several objectives the front; [] if none is completed."""

@@ -12,7 +12,7 @@ from itertools import accumulate, islice, product
 from statistics import fmean, median
 from typing import Any
 
-from kerascli.config.sections.space import Parameter, Point, Space
+from kerascli.config.sections.space import Point, Space
 from kerascli.config.sections.tune import MedianPruner, Objective, Pruner, TuneSection
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import ConfigError
@@ -39,8 +39,7 @@ def next_point(
     if tune.sampler == "random":
         return tune.space.active(lambda each: each.domain.drawn(_hash(f"{seed}/{number}/{each.name}") / 2**64))
     sampler = optuna().samplers.TPESampler(seed=_hash(f"{seed}/{number}") % 2**32)
-    distributions = {each.name: _distribution(each) for each in tune.space.parameters}
-    suggested = rebuilt(tune.space, earlier, directions, sampler).ask(distributions).params
+    suggested = rebuilt(tune.space, earlier, directions, sampler).ask(_distributions(tune.space)).params
     return tune.space.active(lambda each: each.domain.number(suggested[each.name]))
 
 
@@ -78,10 +77,8 @@ def optuna() -> Any:
 
 def rebuilt(space: Space, trials: Sequence[TrialFacts], directions: Sequence[str], sampler: Any = None) -> Any:
     """Return a study of Optuna in memory with the trials of a study."""
-    library = optuna()
-    ways = ["minimize" if each == "min" else "maximize" for each in directions]
-    study = library.create_study(directions=ways, sampler=sampler)
-    distributions = {each.name: _distribution(each) for each in space.parameters}
+    library, distributions = optuna(), _distributions(space)
+    study = library.create_study(directions=[f"{each}imize" for each in directions], sampler=sampler)
     for each in trials:
         study.add_trial(
             library.trial.create_trial(
@@ -94,13 +91,16 @@ def rebuilt(space: Space, trials: Sequence[TrialFacts], directions: Sequence[str
     return study
 
 
-def _distribution(parameter: Parameter) -> Any:
-    """Return a parameter's distribution in Optuna."""
-    kinds, low, high = optuna().distributions, *parameter.domain.range
-    if parameter.items:
-        return kinds.CategoricalDistribution(range(len(parameter.items)))
-    kind = kinds.IntDistribution if parameter.domain.kind is int else kinds.FloatDistribution
-    return kind(low, high, log=parameter.domain.log)
+def _distributions(space: Space) -> dict[str, Any]:
+    """Return the distribution of each parameter in Optuna."""
+    library = optuna().distributions
+    kinds = {int: library.IntDistribution, float: library.FloatDistribution}
+    return {
+        each.name: library.CategoricalDistribution(range(len(each.items)))
+        if each.items
+        else kinds[each.domain.kind](*each.domain.range, log=each.domain.log)
+        for each in space.parameters
+    }
 
 
 def write_importance(study: Study) -> None:
@@ -108,24 +108,21 @@ def write_importance(study: Study) -> None:
 
     Only parameters that are part of every point have one. Nothing is written without Optuna, or for few trials.
     """
-    if study.facts.tune is None:
+    if study.facts.tune is None or importlib.util.find_spec("optuna") is None:
         return
-    trials = [each for each in study.trials() if each.status == "completed"]
-    space, ways = study.tune.space, study.facts.directions
-    names = [each.name for each in space.parameters if not each.within]
-    trials = [each for each in trials if each.point.keys() >= set(names)]
-    if len(trials) < _FEWEST or importlib.util.find_spec("optuna") is None:
+    space, names = study.tune.space, [each.name for each in study.tune.space.parameters if not each.within]
+    trials = [each for each in study.trials() if each.status == "completed" and each.point.keys() >= {*names}]
+    if len(trials) < _FEWEST:
         return
-    library = optuna()
-    first = [each.model_copy(update={"values": each.values[:1]}) for each in trials]
-    evaluator = library.importance.PedAnovaImportanceEvaluator()
+    first, library = [each.model_copy(update={"values": each.values[:1]}) for each in trials], optuna().importance
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # if all trials are alike
-        found = library.importance.get_param_importances(
-            rebuilt(space, first, ways[:1]), evaluator=evaluator, params=names
+        found = library.get_param_importances(
+            rebuilt(space, first, study.facts.directions[:1]),
+            evaluator=library.PedAnovaImportanceEvaluator(),
+            params=names,
         )
-    data = {name: float(found[name]) for name in sorted(names, key=lambda name: -found[name])}
-    storage.write_bytes(study.path / IMPORTANCE, storage.json_text(data).encode())
+    storage.write_bytes(study.path / IMPORTANCE, storage.json_text(found).encode())
 
 
 def by_epoch(rows: Sequence[Row], objective: Objective, way: str) -> list[float]:

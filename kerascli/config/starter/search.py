@@ -6,6 +6,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kerascli.config.composition.merge import entries
 from kerascli.config.starter.draft import Draft
 
 _TUNE = {"objective": "val_loss", "trials": 20, "pruner": {"median": {"min_epochs": 20}}}
@@ -55,34 +56,30 @@ def _kind(data: Mapping[str, Any]) -> str:
 
 
 def _declare(parts: list[Any], space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Replace arguments by the flags of a space; yield (flag, its value), the largest of those that it replaces."""
+    """Replace arguments by the flags of a space; yield (flag, its value), the largest of those that it replaces.
+
+    They are arguments of transforms and of hidden layers, whose activation is relu.
+    """
     places: dict[str, list[tuple[dict[str, Any], str]]] = {}
-    for mapping, key in _arguments(parts, space):
-        places.setdefault(_FLAGS[key], []).append((mapping, key))
+    for mapping in _mappings(parts):
+        is_hidden = mapping.get("activation") == "relu"
+        for key in (key for key, value in mapping.items() if isinstance(value, int | float) or value == "relu"):
+            if _FLAGS.get(key) in space and (is_hidden or key not in ("units", "activation")):
+                places.setdefault(_FLAGS[key], []).append((mapping, key))
     for flag, arguments in places.items():
         most = max(mapping[key] for mapping, key in arguments)
         yield flag, most
         for mapping, key in arguments:
-            if mapping[key] == most:
-                mapping[key] = f"${flag}"
-            elif isinstance(most, int):
-                mapping[key] = f"$({flag} // {most // mapping[key]})"
+            smaller = f"$({flag} // {most // mapping[key]})" if isinstance(most, int) else mapping[key]
+            mapping[key] = f"${flag}" if mapping[key] == most else smaller
 
 
-def _arguments(node: Any, space: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield (mapping, key) for each argument of hidden layers and transforms that a flag of a space may set."""
-    if isinstance(node, list):
-        for each in node:
-            yield from _arguments(each, space)
-    elif isinstance(node, dict):
-        others = () if node.get("activation") == "relu" else ("units", "activation")  # of a layer that is not hidden
-        for key, value in node.items():
-            if isinstance(value, (dict, list)):
-                yield from _arguments(value, space)
-            elif (
-                _FLAGS.get(key) in space and key not in others and (isinstance(value, (int, float)) or value == "relu")
-            ):
-                yield node, key
+def _mappings(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield each mapping in a part of a config, before those in it."""
+    if isinstance(node, dict):
+        yield node
+    for _, each in entries(node):
+        yield from _mappings(each)
 
 
 def _domain(written: Any, value: Any) -> Any:

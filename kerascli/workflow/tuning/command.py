@@ -27,7 +27,7 @@ ALIVE_SECONDS = 10.0
 
 
 def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
-    """Train the trials of a study by worker processes; return 0, or the exit code of the first worker that failed.
+    """Train the trials of a study by worker processes; return 0, or the exit code of a worker that failed.
 
     `show` shows the study, again and again. Raises Interrupted after a signal, when the trials that were trained are
     saved.
@@ -46,8 +46,7 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
             give_sign()
             show()
             time.sleep(_POLL_SECONDS)
-            failed = _follow(processes, started)
-            code = code or failed
+            code = _follow(processes, started) or code
         for process in processes.values():
             process.send_signal(stop.number or 0)
         for process in processes.values():
@@ -88,14 +87,12 @@ def announced(study: Path) -> Iterator[Callable[[], None]]:
     """
     own = study / f"{socket.gethostname()}-{os.getpid()}.command"
     with locks.lock(study, name=own.name):
-        unlocked, end = _unlocked(own), time.monotonic() + ALIVE_SECONDS
-        while unlocked and time.monotonic() < end:
-            time.sleep(0.1)
-            if any(unlocked.get(path, changed) != changed for path, changed in _unlocked(own).items()):
-                text = (
-                    f"file locks in {quoted(study)} do not hold between hosts: {own.stem} does not see those of another"
-                )
-                raise StorageError(text, hint="use one host, or a file system with locks (NFSv4, Lustre with flock)")
+        if before := _unlocked(own):
+            time.sleep(ALIVE_SECONDS)
+            if any(before.get(file, sign) != sign for file, sign in _unlocked(own).items()):
+                text = f"file locks in {quoted(study)} do not hold between hosts"
+                hint = "use one host, or a file system with locks (NFSv4, Lustre with flock)"
+                raise StorageError(f"{text}: {own.stem} does not see those of another", hint=hint)
         yield own.touch
     storage.remove_file(own)
 

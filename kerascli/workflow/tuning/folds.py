@@ -36,12 +36,11 @@ def start_folds(
     `sets` and `flags` are the arguments of `--set`, which `document` has applied, and of `--flag`.
     """
     config = open_config(document, flags=flags, fold=1, progress=progress, runs_dir=options.runs_dir)
-    folds = number_of_folds(config, document)
-    if folds is None:
+    if (folds := number_of_folds(config, document)) is None:
         hint = "write data: {split: {folds: 5}}, without 'fold'"
         raise config.error([Fault("--folds: data.split has no 'folds'", ("data", "split"), "key", hint=hint)])
     options = replace(options, threads=use_threads(options.threads).count)
-    study, document = begin_study(options, document, sets, flags, trials=folds)
+    study, document = begin_study(config, document, options, sets, flags, trials=folds)
     try:
         yield from _train_folds(study, document, options, progress)
     except KerasCliError:
@@ -80,13 +79,11 @@ def train_member(member: Member, opened: Callable[[], Config], options: Options)
         yield from resume(member, options, [])
 
 
-def train_folds(
-    study: Study, opened: Callable[..., Config], options: Options, is_pruned: Callable[[], bool] = lambda: False
-) -> Iterator[Event]:
+def train_folds(study: Study, opened: Callable[..., Config], options: Options) -> Iterator[Event]:
     """Train the runs of the folds that have not ended, and yield events; `opened` returns the config of the run of the
     fold whose number is the argument `fold`.
 
-    Raises Paused if `is_pruned` returns True after a fold that is not the last.
+    Raises Paused if the option `pause` gives a reason after a fold that is not the last.
     """
     for number in range(1, study.facts.trials + 1):
         yield Note(f"fold {number} of {study.facts.trials}")

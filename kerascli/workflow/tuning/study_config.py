@@ -9,7 +9,6 @@ from typing import Any
 from kerascli.config.composition.extends import read_extended
 from kerascli.config.composition.overrides import assignments, override
 from kerascli.config.composition.plugins import plugin_files
-from kerascli.config.composition.references import read_flags
 from kerascli.config.config import Config
 from kerascli.config.sections.tune import MAX_TRIALS, parse_tune
 from kerascli.config.yaml.document import Document
@@ -23,16 +22,15 @@ from kerascli.workflow.fitting.options import Options
 
 
 def begin_study(
-    options: Options, document: Document, sets: Sequence[str], flags: Sequence[str], **facts: Any
+    config: Config, document: Document, options: Options, sets: Sequence[str], flags: Sequence[str], **facts: Any
 ) -> tuple[Study, Document]:
-    """Create the folder of a new study of a config, with `--set` applied; return it and the config of all its runs.
+    """Create the folder of a new study of a config, opened from `document`; return it and the config of all its runs.
 
-    `sets` and `flags` are the arguments of `--set` and `--flag`; `facts` are further settings of the study.
+    `sets` and `flags` are the arguments of `--set`, which `document` has applied, and of `--flag`; `facts` are further
+    settings of the study.
     """
-    values = read_flags(document, flags)
-    of_flags = assignments({f"flags.{name}": values[name] for name in (each.partition("=")[0] for each in flags)})
+    of_flags = assignments({f"flags.{name}": config.flags[name] for name, _, _ in (f.partition("=") for f in flags)})
     document = override(document, of_flags)
-    config = open_config(document, fold=1, runs_dir=options.runs_dir)
     own = StudyFacts(
         config=str(Path(document.name).resolve()), sets=[*sets, *of_flags], seed=config.seed, device=options.device,
         settings=_settings(document), data=_digests(config), text=document.text,
@@ -60,8 +58,9 @@ def new_study(
         optuna()
     mode = "compiled" if document.at(("compile", "jit_compile")) is True else "traced"
     options = replace(options, mode=None if "compile.jit_compile" in tune.space.sets else mode)
-    settings = {"trials": 0, "directions": list(directions), "tune": document.data["tune"]}
-    study, document = begin_study(options, document, sets, flags, **settings)
+    config = open_config(document, flags=flags, fold=1, runs_dir=options.runs_dir)
+    own = {"trials": 0, "directions": list(directions), "tune": document.data["tune"]}
+    study, document = begin_study(config, document, options, sets, flags, **own)
     plan(study, document, trials or tune.trials or 0)
     return study
 
@@ -83,11 +82,10 @@ def reopened(study: Study, config: Path | None = None) -> Document:
     facts = study.facts
     document = override(read_extended(config or Path(facts.config)), facts.sets)
     tune = None if facts.tune is None else document.data.get("tune")  # a study of folds does not read it
-    before, now = (dump_yaml({"tune": facts.tune, **facts.settings}), dump_yaml({"tune": tune, **_settings(document)}))
-    if before != now:
-        changes = difflib.unified_diff(before.splitlines(), now.splitlines(), n=0, lineterm="")
-        shown = "; ".join(line for line in changes if not line.startswith(("---", "+++", "@@")))
-        text = f"the config has changed since the study began: {shown}"
+    versions = {"tune": facts.tune, **facts.settings}, {"tune": tune, **_settings(document)}
+    lines = difflib.unified_diff(*(dump_yaml(each).splitlines() for each in versions), n=0, lineterm="")
+    if changes := "; ".join(line for line in lines if not line.startswith(("---", "+++", "@@"))):
+        text = f"the config has changed since the study began: {changes}"
         raise ConfigError(text, hint="undo the change, or start a new study")
     document = override(document, [f"seed={facts.seed}"])
     digests = _digests(open_config(document, fold=1, runs_dir=study.path.parent))

@@ -51,7 +51,7 @@ def run_worker(path: str, settings: str) -> int:
     if os.getppid() != int(parent):  # the command was killed while this process began
         return 0
     try:
-        return GO_ON if Worker(Study(Path(path)), int(index), float(deadline)).work() else 0
+        return Worker(Study(Path(path)), int(index), float(deadline)).work()
     except Interrupted as error:  # the command says so
         return error.code
 
@@ -66,19 +66,17 @@ class Worker:
     deadline: float = math.inf
     """Time in seconds (since the epoch of the clock) after which no trial is started."""
 
-    def work(self) -> bool:
-        """Train trials until none is left to claim; return True if a new process is to go on.
+    def work(self) -> int:
+        """Train trials until none is left to claim; return the exit code: GO_ON if a new process is to go on.
 
         That is so after a failed trial, or if the memory of this process has grown by half since its first trial.
         """
         document, first_peak = reopened(self.study), 0
-        while True:
+        while self.study.stopped() is None and time.time() <= self.deadline:
             with ExitStack() as claim:
                 if (member := self._claim(claim)) is None:
-                    return False
+                    return 0
                 facts = self._trained(member, document, self._begun(member, document))
-                if facts.status == "running":  # the study was stopped
-                    return False
                 member.write_trial(facts)
             settle(self.study)
             gc.collect()
@@ -86,12 +84,11 @@ class Worker:
             peak = peak_bytes(torch.device("cpu")) or 0
             first_peak = first_peak or peak
             if facts.status == "failed" or peak > 1.5 * first_peak:
-                return True
+                return GO_ON
+        return 0
 
     def _claim(self, claim: ExitStack) -> Member | None:
         """Claim the first trial that is neither finished nor claimed, until `claim` ends; None if there is none."""
-        if self.study.stopped() is not None or time.time() > self.deadline:
-            return None
         finished = {each.number for each in self.study.trials() if each.status in FINISHED}
         numbers = range(1, (self.study.facts.trials or 10**9) + 1)
         for member in (self.study.member(number) for number in numbers if number not in finished):
