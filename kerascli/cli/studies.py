@@ -1,7 +1,5 @@
 """The commands `kerascli studies`: list, show, stop and remove studies, and write the config of the best trial."""
 
-import csv
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,7 +71,7 @@ def _show(
     if json:
         options.say_json(table)
     elif as_csv:
-        csv.writer(sys.stdout, lineterminator="\n").writerows([*rows[:1], *(row.values() for row in rows)])
+        options.say(storage.csv_text([*rows[:1], *(row.values() for row in rows)]))
     else:
         options.say(f"{rows_text(rows, options.terminal_width())}\n\n{facts_table(facts_of(table))}\n")
 

@@ -1,7 +1,6 @@
 """The command `kerascli tune [CONFIG]`: search hyperparameters, each trial a run in the folder of a study."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,6 @@ from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError, TrainingStopped, safe_text
 
 if TYPE_CHECKING:
-    from kerascli.config.yaml.document import Document
     from kerascli.studies.folder import Study
 
 _SHOWN = 12
@@ -57,36 +55,22 @@ def tune(
         if trials is not None:
             plan(study, document, trials)
     else:
+        from kerascli.config.misspelt import refuse_misspelt
         from kerascli.foundation.cpus import cpu_limit
         from kerascli.workflow.fitting.options import Options
         from kerascli.workflow.tuning.study_config import new_study
 
         document = options.read_config(options.config_or_only(config), sets, flags)
+        refuse_misspelt(document)
         chosen = Options(runs_dir, device, threads or max(1, cpu_limit().count // max(1, workers)))
-        study = new_study(chosen, document, sets, flags, trials, _checked(document, flags))
+        study, warnings = new_study(chosen, document, sets, flags, trials, options.download_bar())
+        options.warn(warnings)
     options.note(f"study: {study.path}")
     code = _run(study, workers) if workers else 0
     _say_best(study)
     if code:
         raise typer.Exit(code)
     study.refuse_stopped(TrainingStopped)
-
-
-def _checked(document: "Document", flags: Sequence[str]) -> Sequence[str]:
-    """Return the directions of a config's objectives, after the check that `validate` does.
-
-    Weights that the config needs are downloaded, once for all workers.
-    """
-    from kerascli.config.misspelt import refuse_misspelt
-    from kerascli.workflow.check import check, spec_of
-    from kerascli.workflow.interchange.networks import fetch_published
-
-    refuse_misspelt(document)
-    result = check(document, sets=(), flags=flags, progress=options.download_bar())
-    options.warn(result.warnings)
-    if document.at(("model", "init_from")) or document.at(("model", "shared")):
-        fetch_published(spec_of(document, sets=(), flags=flags), options.download_bar())
-    return result.directions
 
 
 def _run(study: "Study", workers: int) -> int:

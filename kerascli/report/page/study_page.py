@@ -32,25 +32,19 @@ def study_html(study: Study, link: Callable[[str], str] | None = None, events: s
     `link` returns the address of a trial's page, given the name of its folder; `events` is the address of changes.
     """
     table, drawn = study_table(study), charts(histories_of(study))
-    if "objectives" in table:
-        metrics = {name.removeprefix("val_") for name in table["objectives"]}
-        drawn = [each for each in drawn if each["title"] in metrics]
-    terms = terms_list({name: value_text(value) for name, value in facts_of(table).items()})
-    rows, curves = _rows(table, link), curves_section(drawn)
-    sections = [rows, curves] if "folds" in table else [*_pictures(table), curves, rows]
-    kept = [each for each in (section("Overview", terms, anchor="overview"), *sections) if each is not None]
-    return document(safe_text(table["study"]), kept, {"charts": drawn}, events)
-
-
-def _rows(table: Mapping[str, Any], link: Callable[[str], str] | None) -> Element:
-    """Return the section with a row for each trial or result of folds, which the page's script sorts and filters."""
+    rows = rows_of(table)
     if "folds" in table:
         caption = "Validation: each fold by the run that has not seen it; baseline: without a model"
-        return sortable("Folds", caption, rows_of(table))
-    rows = rows_of(table)
-    if link is not None:
-        rows = [{**row, "trial": element("a", str(row["trial"]), href=link(f"{row['trial']:04}"))} for row in rows]
-    return sortable("Trials", "A click on a heading sorts", rows)
+        sections = [sortable("Folds", caption, rows), curves_section(drawn)]
+    else:
+        metrics = {name.removeprefix("val_") for name in table["objectives"]}
+        drawn = [each for each in drawn if each["title"] in metrics]
+        if link is not None:
+            rows = [{**row, "trial": element("a", str(row["trial"]), href=link(f"{row['trial']:04}"))} for row in rows]
+        sections = [*_pictures(table), curves_section(drawn), sortable("Trials", "A click on a heading sorts", rows)]
+    terms = terms_list({name: value_text(value) for name, value in facts_of(table).items()})
+    kept = [each for each in (section("Overview", terms, anchor="overview"), *sections) if each is not None]
+    return document(safe_text(table["study"]), kept, {"charts": drawn}, events)
 
 
 def _pictures(table: Mapping[str, Any]) -> Iterator[Element]:

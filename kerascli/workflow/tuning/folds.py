@@ -1,8 +1,7 @@
 """Train a run for each fold of the data, in a study, and predict each fold by the run that has not seen it."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -71,17 +70,18 @@ def number_of_folds(config: Config, document: Document) -> int | None:
     return split.folds
 
 
-def train_member(member: Member, opened: Callable[[], Config], options: Options) -> Iterator[Event]:
+def train_member(member: Member, config: Config, options: Options) -> Iterator[Event]:
     """Start the run of a member of a study, or go on with it unless it has ended, and yield its events."""
     if not member.has_begun:
-        yield from start(opened(), options, member)
+        yield from start(config, options, member)
     elif member.status() not in {"completed", "stopped"}:
         yield from resume(member, options, [])
 
 
-def train_folds(study: Study, opened: Callable[..., Config], options: Options) -> Iterator[Event]:
-    """Train the runs of the folds that have not ended, and yield events; `opened` returns the config of the run of the
-    fold whose number is the argument `fold`.
+def train_folds(
+    study: Study, document: Document, options: Options, progress: Progress | None = None
+) -> Iterator[Event]:
+    """Train the runs of the folds that have not ended, and yield events.
 
     Raises Paused if the option `pause` gives a reason after a fold that is not the last.
     """
@@ -89,7 +89,8 @@ def train_folds(study: Study, opened: Callable[..., Config], options: Options) -
         yield Note(f"fold {number} of {study.facts.trials}")
         member = study.member(f"fold-{number}")
         with member.claimed():
-            for event in train_member(member, partial(opened, fold=number), replace(options, mode=study.facts.mode)):
+            config = open_config(document, fold=number, progress=progress, runs_dir=options.runs_dir)
+            for event in train_member(member, config, replace(options, mode=study.facts.mode)):
                 yield event
                 if isinstance(event, Began) and study.facts.mode is None:  # that of the first fold is that of all
                     study.write(study.facts.model_copy(update={"mode": member.facts()["execution_mode"]}))
@@ -101,11 +102,10 @@ def train_folds(study: Study, opened: Callable[..., Config], options: Options) -
 
 def _train_folds(study: Study, document: Document, options: Options, progress: Progress | None) -> Iterator[Event]:
     """Train the runs that have not ended, evaluate all folds, write their predictions by row, and yield events."""
-    options = replace(options, threads=options.threads or study.facts.threads)
-    opened = partial(open_config, document, progress=progress, runs_dir=study.path.parent)
+    options = replace(options, threads=options.threads or study.facts.threads, runs_dir=study.path.parent)
     tables, file = list[dict[str, np.ndarray]](), study.path / "oof.csv"
     try:
-        yield from train_folds(study, opened, options)
+        yield from train_folds(study, document, options, progress)
         for number, member in enumerate(study.members(), 1):
             tables.append((yield from _predicted(member, number, options)))
     except Interrupted as error:

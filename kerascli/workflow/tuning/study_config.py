@@ -9,7 +9,7 @@ from typing import Any
 from kerascli.config.composition.extends import read_extended
 from kerascli.config.composition.overrides import assignments, override
 from kerascli.config.composition.plugins import plugin_files
-from kerascli.config.config import Config
+from kerascli.config.config import Config, Progress
 from kerascli.config.sections.tune import MAX_TRIALS, parse_tune
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.dump import dump_yaml
@@ -18,7 +18,9 @@ from kerascli.foundation.errors import ConfigError, DataError, Fault
 from kerascli.studies.folder import Study, StudyFacts
 from kerascli.studies.sampling import grid_size, optuna
 from kerascli.workflow.bases import open_config
+from kerascli.workflow.check import check, spec_of
 from kerascli.workflow.fitting.options import Options
+from kerascli.workflow.interchange.networks import fetch_published
 
 
 def begin_study(
@@ -41,11 +43,12 @@ def begin_study(
 
 def new_study(
     options: Options, document: Document, sets: Sequence[str], flags: Sequence[str], trials: int | None,
-    directions: Sequence[str],
-) -> Study:  # fmt: skip
-    """Create the folder of a new study of a checked config, with `--set` applied. Raises ConfigError.
+    progress: Progress | None,
+) -> tuple[Study, list[Fault]]:  # fmt: skip
+    """Create the folder of a new study of a config, with `--set` applied; return it and warnings. Raises KerasCliError.
 
-    `trials` replaces the config's number of trials; `directions` are those of its objectives.
+    The config is checked as by `validate`, and weights that it needs are downloaded, once for all workers. `trials`
+    replaces its number of trials.
     """
     if document.at(("tune",)) is None:
         hint = "as in tune: {objective: val_loss, trials: 20, flags: {units: {int: {range: [16, 256]}}}}"
@@ -53,16 +56,18 @@ def new_study(
     if document.at(("fit", "distribute")) is not None:
         text = "distribute: a trial is trained by one process"
         raise document.error([Fault(text, ("fit", "distribute"), "key", hint="--workers N trains N trials at a time")])
-    tune = parse_tune(document.data["tune"])
+    checked, tune = check(document, sets=(), flags=flags, progress=progress), parse_tune(document.data["tune"])
     if tune.sampler == "tpe":
         optuna()
+    if document.at(("model", "init_from")) or document.at(("model", "shared")):
+        fetch_published(spec_of(document, sets=(), flags=flags), progress)
     mode = "compiled" if document.at(("compile", "jit_compile")) is True else "traced"
     options = replace(options, mode=None if "compile.jit_compile" in tune.space.sets else mode)
     config = open_config(document, flags=flags, fold=1, runs_dir=options.runs_dir)
-    own = {"trials": 0, "directions": list(directions), "tune": document.data["tune"]}
+    own = {"trials": 0, "directions": [*checked.directions], "tune": document.data["tune"]}
     study, document = begin_study(config, document, options, sets, flags, **own)
     plan(study, document, trials or tune.trials or 0)
-    return study
+    return study, checked.warnings
 
 
 def plan(study: Study, document: Document, trials: int) -> None:

@@ -158,20 +158,19 @@ class Worker:
 
     def _events(self, member: Member, document: Document, facts: TrialFacts) -> Iterator[Event]:
         """Train the run of a trial, or those of its folds, and yield events."""
-        settings, written = self.study.facts, config_at(document, facts.sets)
+        settings, document = self.study.facts, config_at(document, facts.sets)
         options = Options(
             runs_dir=self.study.path.parent, device=self.device(), threads=settings.threads, mode=settings.mode,
             pause=partial(self._pause, member), command=["tune", "--join", str(self.study.path)],
         )  # fmt: skip
-        opened = partial(open_config, written, runs_dir=options.runs_dir)
-        folds = number_of_folds(opened(fold=1), written)
-        if folds is None:
-            yield from train_member(member, opened, options)
+        config = open_config(document, fold=1, runs_dir=options.runs_dir)
+        if (folds := number_of_folds(config, document)) is None:
+            yield from train_member(member, config, options)
             return
         trial = Study(member.path)
         if not is_study(member.path):
             trial.write(settings.model_copy(update={"trials": folds, "tune": None, "directions": []}))
-        yield from train_folds(trial, opened, options)
+        yield from train_folds(trial, document, options)
 
     def _pause(self, member: Member, at: str) -> str | None:
         """Return the reason why a trial is stopped after an epoch or fold: its study was, or it is pruned."""
