@@ -142,16 +142,11 @@ def by_fold(member: Member, objective: Objective, way: str) -> list[float]:
     return [fmean(values[:count]) for count in range(1, len(values) + 1)]
 
 
-def progress_of(member: Member, objective: Objective, way: str) -> list[float]:
-    """Return a trial's values to prune by, higher is better: the best up to each epoch, or the mean up to each fold."""
-    has_folds = member.runs[0] is not member
-    return by_fold(member, objective, way) if has_folds else by_epoch(member.rows(), objective, way)
-
-
 def is_pruned(pruner: Pruner, own: Sequence[float], others: Sequence[Sequence[float]]) -> bool:
-    """Return True if a trial is to be stopped, by its values so far and those of the other trials (see `progress_of`).
+    """Return True if a trial is to be stopped, by its values so far and those of the other trials.
 
-    It is a function of what history.csv has: Optuna's own pruners keep their decisions in a storage.
+    They are those of `by_epoch`, or with folds of `by_fold`; higher is better. It is a function of what history.csv
+    has: Optuna's own pruners keep their decisions in a storage.
 
     Asynchronous successive halving decides after `min_epochs * factor ** k` epochs: the best 1 / `factor` go on.
     """

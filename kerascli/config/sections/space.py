@@ -8,12 +8,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from kerascli.config.composition.merge import entries
+from kerascli.config.composition.merge import component_name, entries
 from kerascli.config.composition.overrides import path_parts
 from kerascli.config.composition.references import read_flags
 from kerascli.config.yaml.document import Document
@@ -94,13 +93,6 @@ class Parameter:
     items: tuple[Any, ...] = ()
     """Items of a choice, in which a Parameter stands for its value; () for a number."""
 
-    def number_of(self, written: Any) -> int | float | None:
-        """Return the number that stands for a config value, None if the value is not in the range or choice."""
-        if self.items:
-            return next((index for index, item in enumerate(self.items) if _is_like(item, written)), None)
-        (low, high), kind = self.domain.range, self.domain.kind
-        return kind(written) if type(written) in (int, kind) and low <= written <= high else None
-
 
 @dataclass(frozen=True)
 class Space:
@@ -120,11 +112,10 @@ class Space:
 
     def shown(self, point: Point) -> dict[str, Any]:
         """Return the value of each parameter at a point; of an item within which others are, only its name."""
-        values = {each.name: _filled(each, point) for each in self.parameters if each.name in point}
-        for outer in chain.from_iterable(each.within for each in self.parameters if each.name in point):
-            if isinstance(values[outer], dict) and len(values[outer]) == 1:
-                values[outer] = next(iter(values[outer]))
-        return values
+        active = [each for each in self.parameters if each.name in point]
+        outer = {name for each in active for name in each.within}
+        values = {each.name: _filled(each, point) for each in active}
+        return {name: (name in outer and component_name(value)) or value for name, value in values.items()}
 
     def written(self, document: Document) -> dict[str, int | float]:
         """Return the point of a config; parameters whose value is not in the space are left out."""
@@ -132,7 +123,10 @@ class Space:
 
         def number(each: Parameter) -> int | float | None:
             path = f"flags.{each.name}" if each.path[0] == "flags" else each.name
-            return each.number_of(resolved.at(path_parts(path, "tune.set")))
+            value, (low, high), kind = resolved.at(path_parts(path, "tune.set")), each.domain.range, each.domain.kind
+            if each.items:
+                return next((index for index, item in enumerate(each.items) if _is_like(item, value)), None)
+            return kind(value) if type(value) in (int, kind) and low <= value <= high else None
 
         return {name: value for name, value in self.active(number).items() if value is not None}
 

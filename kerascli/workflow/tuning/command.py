@@ -18,7 +18,7 @@ from kerascli.foundation.errors import Interrupted, StorageError
 from kerascli.foundation.interrupts import deferred
 from kerascli.runs.reading import quoted
 from kerascli.studies.folder import FINISHED, Study
-from kerascli.workflow.tuning.worker import GO_ON, settle
+from kerascli.workflow.tuning.worker import GO_ON
 
 Process = subprocess.Popen[bytes]
 _POLL_SECONDS = 0.5
@@ -52,13 +52,11 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
         for process in processes.values():
             process.wait()
         show()
-        done = sum(each.status in FINISHED for each in study.trials())
         if stop.number is not None:
+            done = sum(each.status in FINISHED for each in study.trials())
             text = f"interrupted; {done}{study.facts.of} trials are done, and those that were trained are saved"
             hint = f"go on: kerascli tune --resume {study.path}"
             raise Interrupted(text, signal_number=stop.number, hint=hint)
-    if done >= (study.facts.trials or math.inf):
-        settle(study, ended=True)
     return code
 
 

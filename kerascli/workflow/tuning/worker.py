@@ -24,9 +24,8 @@ from kerascli.foundation.interrupts import end_with_parent
 from kerascli.runs.environment import machine
 from kerascli.runs.record import ended, is_study
 from kerascli.studies.folder import FINISHED, Member, Study, TrialFacts
-from kerascli.studies.sampling import by_fold, is_pruned, next_point, progress_of
+from kerascli.studies.sampling import by_epoch, by_fold, is_pruned, next_point
 from kerascli.workflow.bases import open_config
-from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.tuning.folds import number_of_folds, train_folds, train_member
 from kerascli.workflow.tuning.study_config import reopened
@@ -67,11 +66,8 @@ class Worker:
     """Time in seconds (since the epoch of the clock) after which no trial is started."""
 
     def work(self) -> int:
-        """Train trials until none is left to claim; return the exit code: GO_ON if a new process is to go on.
-
-        That is so after a failed trial, or if the memory of this process has grown by half since its first trial.
-        """
-        document, first_peak = reopened(self.study), 0
+        """Train trials until none is left to claim, or one has failed; return the exit code: 0, or then GO_ON."""
+        document = reopened(self.study)
         while self.study.stopped() is None and time.time() <= self.deadline:
             with ExitStack() as claim:
                 if (member := self._claim(claim)) is None:
@@ -79,11 +75,8 @@ class Worker:
                 facts = self._trained(member, document, self._begun(member, document))
                 member.write_trial(facts)
             settle(self.study)
-            gc.collect()
-            torch.cuda.empty_cache()
-            peak = peak_bytes(torch.device("cpu")) or 0
-            first_peak = first_peak or peak
-            if facts.status == "failed" or peak > 1.5 * first_peak:
+            gc.collect()  # a GPU may not hold two trials
+            if facts.status == "failed":  # it may have left the GPU, or memory, in disorder
                 return GO_ON
         return 0
 
@@ -105,22 +98,18 @@ class Worker:
         if (free := shutil.disk_usage(self.study.path).free) < FREE_BYTES:
             text = f"only {storage.size_text(free)} of disk space are left: no further trial is started"
             raise StorageError(text, hint=f"free some, then kerascli tune --resume {self.study.path}")
-        before = member.trial()
-        was_killed = before is not None and member.runs[-1].status() == "killed"
-        facts = before or self._new_trial(int(member.path.name), document)
-        here = {"host": machine()["host"], "processor": machine()["cpu"], "kills": facts.kills + was_killed}
-        facts = facts.model_copy(update=here)
+        tune, settings, facts, here = self.study.tune, self.study.facts, member.trial(), machine()
+        was_killed = facts is not None and member.runs[-1].status() == "killed"
+        if facts is None:
+            number, written = int(member.path.name), tune.space.written(document)
+            earlier = [each for each in self.study.trials() if each.number < number] if tune.sampler == "tpe" else []
+            point = next_point(tune, settings.seed, number, written, earlier, settings.directions)
+            sets = tune.space.values(point) if number > 1 else {}
+            facts = TrialFacts(number=number, point=dict(point), sets=sets, seen=[each.number for each in earlier])
+        begun = {"host": here["host"], "processor": here["cpu"], "kills": facts.kills + was_killed}
+        facts = facts.model_copy(update=begun)
         member.write_trial(facts)
         return facts
-
-    def _new_trial(self, number: int, document: Document) -> TrialFacts:
-        """Return the facts about a trial of a number: its point, and the trials that it depends on."""
-        study, tune = self.study, self.study.tune
-        earlier = [each for each in study.trials() if each.number < number] if tune.sampler == "tpe" else []
-        written, directions = tune.space.written(document), study.facts.directions
-        point = next_point(tune, study.facts.seed, number, written, earlier, directions)
-        sets = tune.space.values(point) if number > 1 else {}
-        return TrialFacts(number=number, point=dict(point), sets=sets, seen=[each.number for each in earlier])
 
     def _trained(self, member: Member, document: Document, facts: TrialFacts) -> TrialFacts:
         """Train a trial, or resume it, and return the facts about how it ended; unchanged if its study was stopped."""
@@ -176,12 +165,13 @@ class Worker:
         """Return the reason why a trial is stopped after an epoch or fold: its study was, or it is pruned."""
         if (reason := self.study.stopped()) is not None:
             return f"the study was stopped: {reason}"
-        tune, way = self.study.tune, self.study.facts.directions[0]
-        if tune.pruner is None or at.startswith("epoch") != (member.runs[0] is member):  # folds: between them alone
+        tune, has_folds = self.study.tune, member.runs[0] is not member
+        if tune.pruner is None or at.startswith("epoch") is has_folds:  # with folds between them alone
             return None
-        others = [each for each in self.study.members() if each.path != member.path]
-        own, *values = (progress_of(each, tune.objective[0], way) for each in (member, *others))
-        return f"pruned after {at}" if is_pruned(tune.pruner, own, values) else None
+        trials = [member, *(each for each in self.study.members() if each.path != member.path)]
+        first = tune.objective[0], self.study.facts.directions[0]
+        own, *others = [by_fold(each, *first) if has_folds else by_epoch(each.rows(), *first) for each in trials]
+        return f"pruned after {at}" if is_pruned(tune.pruner, own, others) else None
 
     def device(self) -> str:
         """Return the device of this worker's trials: the workers of a command are assigned its GPUs in turn."""
@@ -189,18 +179,14 @@ class Worker:
         return f"cuda:{self.index % count}" if count else self.study.facts.device
 
 
-def settle(study: Study, *, ended: bool = False) -> None:
-    """Remove the weights that `tune.keep` does not keep; stop a study if the trials that ended last have all failed.
-
-    Pruned and failed trials keep their checkpoints until the study has `ended`.
-    """
+def settle(study: Study) -> None:
+    """Remove the weights that `tune.keep` does not keep; stop a study if the trials that ended last have all failed."""
     with locks.lock(study.path, patience_seconds=30):
         trials, keep = study.trials(), study.tune.keep
         kept = {each.number for each in (study.best() if keep == "best" else trials if keep == "all" else ())}
-        for each in trials:
-            if each.number not in kept and each.status in (FINISHED if ended else {"completed"}):
-                for run in study.member(each.number).runs:
-                    run.remove_weights()
+        for each in (each for each in trials if each.status in FINISHED and each.number not in kept):
+            for run in study.member(each.number).runs:
+                run.remove_weights()
         last = sorted((each for each in trials if each.ended is not None), key=lambda each: str(each.ended))[-FAILURES:]
-        if not ended and [each.status for each in last] == ["failed"] * FAILURES:
+        if [each.status for each in last] == ["failed"] * FAILURES:
             study.stop(f"{FAILURES} trials in a row have failed, the last one with: {last[-1].reason}")
