@@ -156,7 +156,7 @@ strategy that is passed on."""
 def test_few_files_know_of_several_processes() -> None:
     """Losses and synchronized layers know a part of a batch, and checkpoint files a range: who has the rest they do not
     ask."""
-    theirs = {"cli/launching.py", "foundation/world.py", "workflow/tuning/command.py"}
+    theirs = {"cli/launching.py", "foundation/world.py", "workflow/tuning/worker.py"}
     knowing = {
         file
         for path in FILES

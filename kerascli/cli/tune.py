@@ -84,7 +84,7 @@ def _run(study: "Study", workers: int) -> int:
     from kerascli.report.tables import rows_text
     from kerascli.studies.folder import FINISHED
     from kerascli.studies.table import rows_of, study_table, trial_text
-    from kerascli.workflow.tuning.command import run_study
+    from kerascli.workflow.tuning.worker import run_study
 
     console, printed = console_on(sys.stderr), set[int]()
     live = Live(console=console, auto_refresh=False, transient=True)

@@ -10,8 +10,8 @@ import pytest
 
 from kerascli.foundation.disk import locks
 from kerascli.foundation.errors import StorageError
-from kerascli.workflow.tuning import command
-from kerascli.workflow.tuning.command import _follow, announced
+from kerascli.workflow.tuning import worker
+from kerascli.workflow.tuning.worker import _follow, announced
 
 
 def _other(study: Path) -> Path:
@@ -41,7 +41,7 @@ def test_a_command_that_lives_and_whose_lock_is_not_seen_is_refused(tmp_path: Pa
 def test_a_command_whose_lock_is_seen_and_one_that_has_ended_are_not_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "ALIVE_SECONDS", 0.5)
+    monkeypatch.setattr(worker, "ALIVE_SECONDS", 0.5)
     other = _other(tmp_path)
     with locks.lock(tmp_path, name=other.name), announced(tmp_path):
         pass

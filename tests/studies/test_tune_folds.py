@@ -15,8 +15,7 @@ from kerascli.runs.index import find_run
 from kerascli.studies.folder import Study, TrialFacts
 from kerascli.studies.sampling import by_epoch, by_fold
 from kerascli.workflow.tuning import worker
-from kerascli.workflow.tuning.command import run_study
-from kerascli.workflow.tuning.worker import Worker
+from kerascli.workflow.tuning.worker import Worker, run_study
 from tests.support.runs_harness import command, outcome, write
 
 CONFIG = """

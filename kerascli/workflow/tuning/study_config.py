@@ -88,7 +88,8 @@ def reopened(study: Study, config: Path | None = None) -> Document:
     document = override(read_extended(config or Path(facts.config)), facts.sets)
     tune = None if facts.tune is None else document.data.get("tune")  # a study of folds does not read it
     versions = {"tune": facts.tune, **facts.settings}, {"tune": tune, **_settings(document)}
-    lines = difflib.unified_diff(*(dump_yaml(each).splitlines() for each in versions), n=0, lineterm="")
+    before, now = (dump_yaml(each).splitlines() for each in versions)
+    lines = difflib.unified_diff(before, now, n=0, lineterm="")
     if changes := "; ".join(line for line in lines if not line.startswith(("---", "+++", "@@"))):
         text = f"the config has changed since the study began: {changes}"
         raise ConfigError(text, hint="undo the change, or start a new study")
