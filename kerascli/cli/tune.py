@@ -66,15 +66,14 @@ def tune(
         study, warnings = new_study(chosen, document, sets, flags, trials, options.download_bar())
         options.warn(warnings)
     options.note(f"study: {study.path}")
-    code = _run(study, workers) if workers else 0
-    _say_best(study)
-    if code:
+    if code := _run(study, workers):
         raise typer.Exit(code)
     study.refuse_stopped(TrainingStopped)
 
 
 def _run(study: "Study", workers: int) -> int:
-    """Train the trials of a study and show them; return the exit code of a worker that failed, else 0.
+    """Train the trials of a study, show them, and print the best ones; return the exit code of a worker that failed,
+    else 0.
 
     At a terminal the last trials are a table that is redrawn, else each trial that ended has a line.
     """
@@ -83,6 +82,7 @@ def _run(study: "Study", workers: int) -> int:
     from kerascli.report.console import console_on
     from kerascli.report.tables import rows_text
     from kerascli.studies.folder import FINISHED
+    from kerascli.studies.sampling import write_importance
     from kerascli.studies.table import rows_of, study_table, trial_text
     from kerascli.workflow.tuning.worker import run_study
 
@@ -102,16 +102,10 @@ def _run(study: "Study", workers: int) -> int:
             console.print(safe_text(f"trial {number}{study.facts.of}: {trial_text(rows[number])}"))
 
     with live:
-        return run_study(study, workers, show)
-
-
-def _say_best(study: "Study") -> None:
-    """Print the best trials and the folder of a study, and write the importance of its parameters."""
-    from kerascli.studies.sampling import write_importance
-    from kerascli.studies.table import study_table, trial_text
-
+        code = run_study(study, workers, show) if workers else 0
     write_importance(study)
     table = study_table(study)
     for row in (row for row in table["trials"] if row["trial"] in table["best"]):
         typer.echo(safe_text(f"best   trial {row['trial']}: {trial_text(row)}"))
     typer.echo(f"study  {safe_text(str(study.path))}")
+    return code
