@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from operator import le, mul
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kerascli.config.sections.tune import TuneSection, parse_tune
 from kerascli.config.yaml.dump import dump_yaml
@@ -67,7 +67,7 @@ class StudyFacts(_Facts):
     """Execution mode of each trial; None: the space sets it."""
     trials: int
     """Number of trials; 0 if only a timeout ends the study."""
-    directions: list[Annotated[str, Field(pattern="min|max")]] = []
+    directions: list[Literal["min", "max"]] = []
     """Better direction of each objective."""
     data: dict[str, str] = {}
     """SHA-256 of each file of the data by its name."""

@@ -17,9 +17,6 @@ from kerascli.runs.history import Row
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted
 from kerascli.studies.folder import FINISHED, IMPORTANCE, Study, TrialFacts
 
-Results = dict[str, dict[str, float]]
-"""Type of losses and metrics by split and name (`test loss`), and by fold, `mean` or `deviation`."""
-
 
 def study_table(study: Study) -> dict[str, Any]:
     """Return a study as data for JSON: objectives, trials by number, numbers of the best ones, importance; or of folds.
@@ -58,12 +55,12 @@ def _row(study: Study, tune: TuneSection, facts: TrialFacts) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def fold_results(folds: list[TrialFacts]) -> Results:
-    """Return the results of each fold, their mean, and their standard deviation as a sample (divided by n - 1).
+def fold_results(folds: list[TrialFacts]) -> dict[str, dict[str, float]]:
+    """Return the losses and metrics of all folds by split and name (`test loss`), and by fold, `mean` or `deviation`.
 
-    There are none before all folds have ended.
+    The standard deviation is that of a sample (divided by n - 1). There are none before all folds have ended.
     """
-    results: Results = {}
+    results: dict[str, dict[str, float]] = {}
     for name in folds[0].results if folds else ():
         if all(name in fold.results for fold in folds):
             values = {f"fold-{fold.number}": fold.results[name] for fold in folds}

@@ -96,7 +96,7 @@ def _axis(table: Mapping[str, Any], name: str, trials: Mapping[int, Mapping[str,
     Values are spaced by their logarithms where the range is logarithmic, and evenly where one of them is no number.
     """
     values = {number: each[name] for number, each in trials.items() if name in each}
-    is_number = all(isinstance(each, int | float) and not isinstance(each, bool) for each in values.values())
+    is_number = all(type(each) in (int, float) for each in values.values())
     texts = sorted(set(map(value_text, values.values())))
     scale: Callable[[Any], float] = math.log if name in table["logarithmic"] else float
     scaled = {n: scale(each) if is_number else texts.index(value_text(each)) for n, each in values.items()}

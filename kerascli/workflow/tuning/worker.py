@@ -179,8 +179,7 @@ class Worker:
         for member in (self.study.member(number) for number in numbers if number not in finished):
             with suppress(locks.Locked):
                 claim.enter_context(member.claimed())
-                facts = member.trial()  # of a moment in which nobody else writes it
-                if facts is None or facts.status not in FINISHED:
+                if (facts := member.trial()) is None or facts.status not in FINISHED:  # it may have ended meanwhile
                     return member
                 claim.close()
         return None
