@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ def begin_study(
     own = StudyFacts(
         config=str(Path(document.name).resolve()), sets=[*sets, *of_flags], seed=config.seed, device=options.device,
         settings=_settings(document), data=_digests(config), text=document.text,
-        **{"threads": options.threads, "mode": options.mode, **facts},
+        **{"threads": options.threads, "mode": None, **facts},
     )  # fmt: skip
     return Study.create(options.runs_dir, options.name or config.name, own), override(document, [f"seed={config.seed}"])
 
@@ -62,9 +61,9 @@ def new_study(
     if document.at(("model", "init_from")) or document.at(("model", "shared")):
         fetch_published(spec_of(document, sets=(), flags=flags), progress)
     mode = "compiled" if document.at(("compile", "jit_compile")) is True else "traced"
-    options = replace(options, mode=None if "compile.jit_compile" in tune.space.sets else mode)
+    own = {"mode": None if "compile.jit_compile" in tune.space.sets else mode, "trials": 0,
+           "directions": [*checked.directions], "tune": document.data["tune"]}  # fmt: skip
     config = open_config(document, flags=flags, fold=1, runs_dir=options.runs_dir)
-    own = {"trials": 0, "directions": [*checked.directions], "tune": document.data["tune"]}
     study, document = begin_study(config, document, options, sets, flags, **own)
     plan(study, document, trials or tune.trials or 0)
     return study, checked.warnings
