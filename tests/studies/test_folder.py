@@ -16,7 +16,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.studies.folder import Study, StudyFacts, TrialFacts, find_run, find_study
 from kerascli.studies.table import study_line, study_table
 from kerascli.workflow.bases import run_named
-from kerascli.workflow.tuning.worker import Worker
+from kerascli.workflow.tuning.worker import Worker, settle
 from tests.support.runs_harness import command
 
 FACTS = StudyFacts(
@@ -198,3 +198,20 @@ def test_the_page_of_two_objectives_shows_their_front(tmp_path: Path) -> None:
     _, _, front = page.partition("val_loss, and the front as a line")
     line = front[: front.index("</figure>")].partition('<polyline points="')[2].partition('"')[0]
     assert len(line.split()) == 2, "trials 1 and 2; trial 3 has a higher loss and a lower accuracy than trial 2"
+
+
+def test_a_pruned_trial_keeps_its_checkpoints_until_the_study_ends(tmp_path: Path) -> None:
+    study = _study(tmp_path)
+    for number, status in enumerate(("completed", "completed", "pruned"), 1):
+        member = study.member(number)
+        (member.path / "checkpoints").mkdir(parents=True)
+        (member.path / "checkpoints" / "weights.safetensors").write_bytes(b"weights")
+        member.write_trial(TrialFacts(number=number, status=status, values=[float(number)]))
+
+    def kept() -> list[int]:
+        return [each.number for each in study.trials() if any(study.member(each.number).path.glob("*/*.safetensors"))]
+
+    settle(study)
+    assert kept() == [2, 3]
+    settle(study, ended=True)
+    assert kept() == [2]

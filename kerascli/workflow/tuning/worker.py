@@ -78,11 +78,13 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
         for process in processes.values():
             process.wait()
         show()
+        done = sum(each.status in FINISHED for each in study.trials())
         if stop.number is not None:
-            done = sum(each.status in FINISHED for each in study.trials())
             text = f"interrupted; {done}{study.facts.of} trials are done, and those that were trained are saved"
             hint = f"go on: kerascli tune --resume {study.path}"
             raise Interrupted(text, signal_number=stop.number, hint=hint)
+    if done >= (study.facts.trials or math.inf):
+        settle(study, ended=True)
     return code
 
 
@@ -270,14 +272,18 @@ class Worker:
         return f"cuda:{self.index % count}" if count else self.study.facts.device
 
 
-def settle(study: Study) -> None:
-    """Remove the weights that `tune.keep` does not keep; stop a study if the trials that ended last have all failed."""
+def settle(study: Study, *, ended: bool = False) -> None:
+    """Remove the weights that `tune.keep` does not keep; stop a study if the trials that ended last have all failed.
+
+    Pruned and failed trials keep their checkpoints until the study has `ended`.
+    """
     with locks.lock(study.path, patience_seconds=30):
         trials, keep = study.trials(), study.tune.keep
         kept = {each.number for each in (study.best() if keep == "best" else trials if keep == "all" else ())}
-        for each in (each for each in trials if each.status in FINISHED and each.number not in kept):
-            for run in study.member(each.number).runs:
-                run.remove_weights()
+        for each in trials:
+            if each.number not in kept and each.status in (FINISHED if ended else {"completed"}):
+                for run in study.member(each.number).runs:
+                    run.remove_weights()
         last = sorted((each for each in trials if each.ended is not None), key=lambda each: str(each.ended))[-FAILURES:]
-        if [each.status for each in last] == ["failed"] * FAILURES:
+        if not ended and [each.status for each in last] == ["failed"] * FAILURES:
             study.stop(f"{FAILURES} trials in a row have failed, the last one with: {last[-1].reason}")
