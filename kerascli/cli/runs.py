@@ -3,7 +3,6 @@
 import gc
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,7 +76,7 @@ def _list(
             raise ConfigError(f"--best: {none}")
         options.say(f"{run_query.best(runs, best).run}\n")
     elif json:
-        options.say_json([*map(asdict, lines)])
+        options.say_json([line._asdict() for line in lines])
     elif runs:
         options.say(f"{list_table(lines, options.terminal_width())}\n")
     else:
@@ -109,7 +108,7 @@ def _compare(
 
     comparison = compare([options.find_run(run, runs_dir) for run in runs])
     if json:
-        options.say_json(asdict(comparison))
+        options.say_json(comparison._asdict())
         return
     if not comparison.settings:
         options.note("the settings do not differ")

@@ -9,8 +9,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,8 +20,7 @@ _LANES = 4  # 16-bit numbers in one int64
 Kind = Literal["normal", "uniform", "bernoulli"]
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(NamedTuple):
     """Specification of a random tensor; `parameters` are (low, high) for uniform, (probability,) for bernoulli."""
 
     kind: Kind

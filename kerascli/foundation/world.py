@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kerascli.foundation.errors import ConfigError
 
@@ -11,8 +11,7 @@ PROCESS_BYTES = 330 * 10**6
 """Memory of a process that has imported Python's and torch's libraries, and run an operation of each kind, in bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(NamedTuple):
     """Rank of a process among all processes that train together, their number, and its rank among the processes of its
     machine."""
 

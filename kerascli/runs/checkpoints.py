@@ -13,9 +13,8 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.pieces import Pieces
@@ -41,8 +40,7 @@ _STEP = re.compile(r"step-(\d{8,15})\.json")
 _SLOT = re.compile(rf"(?!step-)({SLOT_NAME})\.json")
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """Checkpoint that was read from disk and verified; `warnings` are about newer ones, skipped as damaged."""
 
     step: int
@@ -210,7 +208,7 @@ class Checkpoints:
                 tried.append(f"step {step}: {reason}")
                 continue
             warnings = tuple(f"{run}: damaged checkpoint, {text}; using step {step}" for text in tried)
-            return replace(checkpoint, warnings=warnings)
+            return checkpoint._replace(warnings=warnings)
         if not tried:
             raise FileRefused(f"{run} has no checkpoint")
         raise FileRefused(f"{run} has no intact checkpoint ({len(tried)} tried: {'; '.join(tried)})")

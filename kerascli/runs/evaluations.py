@@ -6,10 +6,9 @@ run.json does not record them: an evaluation may be made at any time after train
 import contextlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import FileRefused
@@ -25,8 +24,7 @@ _PICTURE_BYTES = 1_000_000
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvaluation:
+class StoredEvaluation(NamedTuple):
     """Evaluation that a run has kept: its name, and its results as `write_evaluation` got them."""
 
     name: str

@@ -12,7 +12,7 @@ FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._-]{0,149}")
 LOGS, PLOTS, PROFILE, SAMPLES, EVALUATIONS = "logs", "plots", "profile", "samples", "evaluations"
 MOST_WORST = 200
 """Number of rows with the largest losses that an evaluation keeps at most."""
-WEIGHTS, CHECKPOINTS = "model.safetensors", "checkpoints"
+FACTS, WEIGHTS, CHECKPOINTS = "run.json", "model.safetensors", "checkpoints"
 
 _CONSOLE = "console.txt"
 

@@ -16,9 +16,8 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.disk import flags
 from kerascli.foundation.disk.pieces import Hasher, Piece, Pieces, pieces, slices
@@ -49,8 +48,7 @@ def _fsync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(NamedTuple):
     """File that is complete and durable under a temporary name; the function `place` renames it to its final name."""
 
     temporary: Path
