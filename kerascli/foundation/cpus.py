@@ -128,17 +128,14 @@ def _unescaped(text: str) -> str:
 
 def _quota_of(folder: Path) -> float | None:
     """Return the CPU quota of one cgroup's folder, in CPUs; None if it has none or cannot be read."""
-    with contextlib.suppress(ValueError, IndexError, ZeroDivisionError):
+    with contextlib.suppress(ValueError, IndexError):
         if lines := _lines(folder / "cpu.max"):
-            quota, period = lines[0].split()[:2]
-            return _share(int(quota), int(period)) if quota != "max" else None
-        quota, period = (_lines(folder / f"cpu.cfs_{name}_us")[0] for name in ("quota", "period"))
-        return _share(int(quota), int(period))
+            texts = lines[0].split()[:2]
+        else:
+            texts = [_lines(folder / f"cpu.cfs_{name}_us")[0] for name in ("quota", "period")]
+        quota, period = map(int, texts)  # 'max' is no number
+        return quota / period if quota > 0 and period > 0 else None
     return None
-
-
-def _share(quota: int, period: int) -> float | None:
-    return quota / period if quota > 0 and period > 0 else None
 
 
 def _lines(path: Path) -> list[str]:

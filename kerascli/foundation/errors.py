@@ -257,8 +257,6 @@ def show(value: object) -> str:
     match value:
         case None:
             return "nothing (null)"
-        case bool():
-            return "true" if value else "false"
         case str():
             return f"the text '{_cut(safe_text(value))}'"
         case dict():
@@ -266,7 +264,7 @@ def show(value: object) -> str:
         case list() | tuple():
             return f"the list {_cut(safe_text(in_yaml(value)))}"
         case _:
-            return _cut(safe_text(str(value)))
+            return _cut(safe_text(in_yaml(value)))
 
 
 def a_or_an(noun: str) -> str:

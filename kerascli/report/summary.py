@@ -43,8 +43,8 @@ def _totals(summary: Summary) -> str:
 
 def _size(size: float) -> str:
     """Return a number of bytes as text, as Keras's `summary()` writes it: 918.54 KB."""
-    for unit in ("B", "KB", "MB", "GB"):
-        if size < 1024 or unit == "GB":
+    for unit in ("B", "KB", "MB"):
+        if size < 1024:
             return f"{size:.2f} {unit}"
         size /= 1024
-    raise AssertionError
+    return f"{size:.2f} GB"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from kerascli.foundation.disk.files import unique_keys
 from kerascli.foundation.disk.pieces import pieces
@@ -20,20 +20,16 @@ SLOT_NAME = r"[a-z][a-z0-9_-]{0,60}"
 _OPEN, _MIDDLE, _CLOSE = b'{"sha256": "', b'", "checkpoint": ', b"}\n"
 
 
-class BlobFile(BaseModel):
+class BlobFile(BaseModel, strict=True, extra="forbid"):
     """Size in bytes and SHA-256 of a file (blob) of a checkpoint, as recorded in its manifest."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     bytes: Annotated[int, Field(ge=0)]
     sha256: Digest
 
 
-class Manifest(BaseModel):
+class Manifest(BaseModel, strict=True, extra="forbid"):
     """Validated manifest of a checkpoint: training step, names of its files (parts of their paths), and JSON values
     (counters ...)."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     format: Literal[1, 2] = 2
     step: Annotated[int, Field(ge=0, lt=10**15)]

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from queue import SimpleQueue
-from threading import Semaphore, Thread
+from queue import Queue
+from threading import Thread
 from types import TracebackType
 
 Piece = bytes | memoryview
@@ -55,8 +55,7 @@ class Hasher:
 
     def __init__(self, size: int) -> None:
         self._digest = hashlib.sha256()
-        self._slices: SimpleQueue[memoryview | None] = SimpleQueue()
-        self._room = Semaphore(_WAITING_SLICES)
+        self._slices: Queue[memoryview | None] = Queue(_WAITING_SLICES)
         self._thread = Thread(target=self._work, daemon=True) if size > _SLICE_BYTES else None
 
     def __enter__(self) -> "Hasher":
@@ -73,9 +72,8 @@ class Hasher:
         """Add a slice of data to the hash; the slice must not be changed before the `with` block ends."""
         if self._thread is None:
             self._digest.update(data)
-            return
-        self._room.acquire()
-        self._slices.put(data)
+        else:
+            self._slices.put(data)
 
     def hexdigest(self) -> str:
         """Return the SHA-256 of all slices; to be called after the `with` block."""
@@ -84,4 +82,3 @@ class Hasher:
     def _work(self) -> None:
         while (data := self._slices.get()) is not None:
             self._digest.update(data)
-            self._room.release()

@@ -140,10 +140,9 @@ def output_file(path: Path) -> Path:
     file = Path(os.path.realpath(path))
     with reported("write", path), contextlib.suppress(FileNotFoundError):
         mode = os.lstat(file).st_mode
-        if stat.S_ISDIR(mode):
-            raise StorageError(f"cannot write '{safe_text(str(path))}': it is a folder")
         if not stat.S_ISREG(mode):
-            raise StorageError(f"cannot write '{safe_text(str(path))}': it is not a regular file")
+            what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+            raise StorageError(f"cannot write '{safe_text(str(path))}': it is {what}")
     return file
 
 

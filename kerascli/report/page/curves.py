@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from kerascli.foundation.errors import safe_text
 from kerascli.report.markup import element, folded, section, table
 from kerascli.report.page.charts import Chart
+from kerascli.report.plots import PREFIXES, panels
 from kerascli.report.tables import number_text
-from kerascli.runs.history import Row, is_metric
+from kerascli.runs.history import Row
 
 _POINTS, _POINTS_OF_MANY = 2_000, 200
 """Maximum number of points of a curve of one run, and of several."""
@@ -19,18 +21,16 @@ COLORS = 8
 """Number of colours of curves, `--c0` to `--c7` of the page's style."""
 _ROWS = 200
 """Maximum number of rows of the table behind the curves."""
-_KINDS = {"training": "", "validation": "val_"}
 
 
 def charts(histories: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
     """Return the charts of runs, given their histories by label, as data for the page's script: one a metric, the loss
     first, the learning rates last, each with a curve of training and one of validation for each run."""
     columns = dict.fromkeys(name for rows in histories.values() for row in rows for name in row)
-    metrics = dict.fromkeys(name.removeprefix("val_") for name in columns if is_metric(name))
     rates = [name for name in columns if name.endswith("learning_rate")]
-    names = [*sorted(metrics, key=lambda name: name != "loss"), *rates]
     return [
-        {"title": safe_text(name), "lines": list(_lines(name, histories, split=name not in rates))} for name in names
+        {"title": safe_text(name), "lines": list(_lines(name, histories, split=name not in rates))}
+        for name in [*panels([*histories.items()]), *rates]
     ]
 
 
@@ -38,7 +38,7 @@ def _lines(name: str, histories: Mapping[str, Sequence[Row]], *, split: bool) ->
     """Yield the curves of a metric, or of a learning rate (`split` is False), of each run, as data."""
     many = len(histories) > 1
     for number, (label, rows) in enumerate(histories.items()):
-        for kind, prefix in _KINDS.items():
+        for kind, prefix in PREFIXES.items():
             x, y = _points(rows, prefix + name, many=many)
             if x:
                 own = kind if split else ""
@@ -119,9 +119,5 @@ def _reduced(points: list[tuple[float, float | None]], most: int) -> list[tuple[
     for start in range(0, len(points), size):
         stretch = [(x, y) for x, y in points[start : start + size] if y is not None]
         if stretch:
-            kept += sorted({min(stretch, key=_value), max(stretch, key=_value)})
+            kept += sorted({min(stretch, key=itemgetter(1)), max(stretch, key=itemgetter(1))})
     return kept
-
-
-def _value(point: tuple[float, float]) -> float:
-    return point[1]
