@@ -67,11 +67,10 @@ def _refuse_idle(values: Mapping[str, object], kinds: Mapping[str, bool]) -> Non
     """Raise ConfigError for an option that has no effect on the kind of plot that is asked for."""
     kind = next((name for name, is_chosen in kinds.items() if is_chosen), "")
     others = _ABOUT[""] if kind else ()
-    options.refuse(
-        {**kinds, **values}, [*(name for name in kinds if name != kind), *others], f"cannot be used with {kind}"
-    )
+    idle = [*(name for name in kinds if name != kind), *others]
+    options.refuse({**kinds, **values}, f"cannot be used with {kind}", idle)
     for other, names in _ABOUT.items():
-        options.refuse(values, [name for name in names if name not in _ABOUT[kind]], f"can only be used with {other}")
+        options.refuse(values, f"can only be used with {other}", [name for name in names if name not in _ABOUT[kind]])
 
 
 def named_runs(names: Sequence[str], runs_dir: Path) -> "tuple[list[RunRecord], list[str] | None, Path | None]":
@@ -170,9 +169,8 @@ def draw_forecast(
     from kerascli.report import plots
     from kerascli.report.forecast_plot import plot_forecast
     from kerascli.workflow.forecasting.picture import forecast_picture
-    from kerascli.workflow.loaded import open_run
 
-    opened = open_run(record, progress=options.download_bar())
+    opened = options.open_run(record)
     picture = forecast_picture(opened, horizon, future)
     options.warn(opened.warnings)
     if picture.note is not None:

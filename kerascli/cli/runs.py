@@ -37,13 +37,16 @@ class ListGroup(options.OnceGroup):
 def register(app: typer.Typer) -> None:
     """Add the command group `runs` to the typer program; `kerascli runs` alone lists the runs."""
     group = options.Commands(cls=ListGroup, help=_HELP, rich_markup_mode=None)
-    group.command("list", example="runs list --sort -val_accuracy --limit 5")(_list)
-    group.command("show", example="runs show latest")(_show)
-    group.command("compare", example="runs compare latest other")(_compare)
-    group.command("tag", example="runs tag latest baseline")(_tag)
-    group.command("archive", example="runs archive latest -o run.zip")(_archive)
-    group.command("send", example="runs send latest --to mlflow")(_send)
-    group.command("rm", example="runs rm other")(_remove)
+    examples = {
+        _list: "runs list --sort -val_accuracy --limit 5",
+        _show: "runs show latest",
+        _compare: "runs compare latest other",
+        _tag: "runs tag latest baseline",
+        _archive: "runs archive latest -o run.zip",
+        _send: "runs send latest --to mlflow",
+        _remove: "runs rm other",
+    }
+    group.add(examples, "runs")
     app.add_typer(group, name="runs")
 
 
@@ -71,7 +74,7 @@ def _list(
     none = f"{'no run is selected' if everything else 'there are no runs'} in {quoted(runs_dir)}"
     if best is not None:
         others = {"--sort": sort, "--limit": limit, "--json": json}
-        options.refuse(others, others, "does not go with --best, which prints a name")
+        options.refuse(others, "does not go with --best, which prints a name")
         if not runs:
             raise ConfigError(f"--best: {none}")
         options.say(f"{run_query.best(runs, best).run}\n")
