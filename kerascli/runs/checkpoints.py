@@ -35,6 +35,8 @@ from kerascli.runs.reading import TEXT_LIMIT_BYTES, quoted
 Needed = Callable[[Sequence[str]], Sequence[str]]
 """Type of functions from the names of all files of a checkpoint to the names of those that are read."""
 
+_KEPT = 2
+"""Number of the newest steps whose checkpoints are kept: the newest may be damaged."""
 _BLOB = re.compile(rf"step-(\d{{8,15}})\.[0-9a-f]{{16}}\.{BLOB_NAME}")
 _STEP = re.compile(r"step-(\d{8,15})\.json")
 _SLOT = re.compile(rf"(?!step-)({SLOT_NAME})\.json")
@@ -50,13 +52,10 @@ class Checkpoint(NamedTuple):
 
 
 class Checkpoints:
-    """Checkpoints of a run on disk: those of the `keep` newest steps, and those saved under a name such as `best`."""
+    """Checkpoints of a run on disk: those of the newest steps, and those saved under a name such as `best`."""
 
-    def __init__(self, folder: Path, *, keep: int = 2) -> None:
-        if keep < 2:
-            raise ValueError(f"keep: expected at least 2, since the newest may be damaged, got {keep}")
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.keep = keep
         self._kept: list[int] | None = None
         """Training steps of the checkpoints that are kept, oldest first, so that `save` need not list files; None if
         unknown."""
@@ -127,7 +126,20 @@ class Checkpoints:
 
         `needed` returns the names of those of its files that are read, which are verified; None: all.
         """
-        return self._first_intact([step for step in self.steps()[::-1] if step <= up_to], needed)
+        run, tried = quoted(self.folder.parent), []
+        for step in [step for step in self.steps()[::-1] if step <= up_to]:
+            try:
+                checkpoint = self._load(self._manifest(step), needed)
+                if checkpoint.step != step:
+                    raise FileRefused(f"it says step {checkpoint.step}")
+            except FileRefused as reason:
+                tried.append(f"step {step}: {reason}")
+                continue
+            warnings = tuple(f"{run}: damaged checkpoint, {text}; using step {step}" for text in tried)
+            return checkpoint._replace(warnings=warnings)
+        if not tried:
+            raise FileRefused(f"{run} has no checkpoint")
+        raise FileRefused(f"{run} has no intact checkpoint ({len(tried)} tried: {'; '.join(tried)})")
 
     def named(self, slot: str) -> Checkpoint:
         """Return the checkpoint saved under a name such as `best`. Raises FileRefused if it is missing or damaged."""
@@ -197,22 +209,6 @@ class Checkpoints:
             storage.place(staged, self.folder / blob_file(step, name, staged.sha256))
         return BlobFile(bytes=staged.size, sha256=staged.sha256)
 
-    def _first_intact(self, steps: list[int], needed: Needed | None) -> Checkpoint:
-        run, tried = quoted(self.folder.parent), []
-        for step in steps:
-            try:
-                checkpoint = self._load(self._manifest(step), needed)
-                if checkpoint.step != step:
-                    raise FileRefused(f"it says step {checkpoint.step}")
-            except FileRefused as reason:
-                tried.append(f"step {step}: {reason}")
-                continue
-            warnings = tuple(f"{run}: damaged checkpoint, {text}; using step {step}" for text in tried)
-            return checkpoint._replace(warnings=warnings)
-        if not tried:
-            raise FileRefused(f"{run} has no checkpoint")
-        raise FileRefused(f"{run} has no intact checkpoint ({len(tried)} tried: {'; '.join(tried)})")
-
     def _load(self, path: Path, needed: Needed | None = None) -> Checkpoint:
         manifest = read_manifest(path)
         blobs = Blobs(manifest, self.folder, None if needed is None else needed(list(manifest.files)))
@@ -223,13 +219,13 @@ class Checkpoints:
         took over."""
         steps, self._kept = [*(self._kept or ()), newest], None
         try:
-            dropped = [read_manifest(self._manifest(step)) for step in steps[: -self.keep]]
+            dropped = [read_manifest(self._manifest(step)) for step in steps[:-_KEPT]]
         except FileRefused:
             dropped = None
         if len(steps) == 1 or newest <= max(steps[:-1]) or dropped is None:
             self._kept = self._clear_up(newest)
             return
-        kept = steps[-self.keep :]
+        kept = steps[-_KEPT:]
         for manifest in dropped:
             storage.remove_file(self._manifest(manifest.step))
         for manifest in (*dropped, *replaced):
@@ -241,7 +237,7 @@ class Checkpoints:
 
     def _clear_up(self, newest: int) -> list[int]:
         """Remove all files that no kept or named checkpoint needs; return the steps of the kept ones."""
-        kept = [step for step in self.steps() if step <= newest][-self.keep :]
+        kept = [step for step in self.steps() if step <= newest][-_KEPT:]
         for step in set(self.steps()) - set(kept):
             storage.remove_file(self._manifest(step))
         needed: set[str] = set()

@@ -81,8 +81,10 @@ class VerifiedFiles(OutputFiles):
         with storage.staged(path, data) as staged:
             facts = self.facts()
             files, replacing = {**facts["files"]}, {**facts.get("replacing", {})}
-            if name in replacing and self._digest(path) == replacing[name]:  # a crash came between file and run.json
-                files[name] = replacing[name]
+            if name in replacing:
+                with contextlib.suppress(FileRefused):
+                    read_checked(path, {replacing[name]})
+                    files[name] = replacing[name]  # a crash came between file and run.json
             replacing[name] = staged.sha256
             self._write_facts({**facts, "files": files, "replacing": replacing})
             storage.place(staged, path)
@@ -92,17 +94,14 @@ class VerifiedFiles(OutputFiles):
 
     def _read_file(self, name: str) -> bytes:
         """Return the contents of a file in the run folder. Raises FileRefused if its SHA-256 is not as recorded."""
-        path, accepted = self.path / name, self._accepted(name)
-        data = must_read(path)
-        check(path, hashlib.sha256(data).hexdigest(), accepted)
-        return data
+        return read_checked(self.path / name, self._accepted(name))
 
     def _opened_file(self, name: str) -> BufferedReader:
         """Open a file in the run folder for reading. Raises FileRefused if its SHA-256 is not as recorded."""
         path, accepted = self.path / name, self._accepted(name)
         file = must_open(path)
         try:
-            check(path, hashlib.file_digest(file, "sha256").hexdigest(), accepted)
+            _check(path, hashlib.file_digest(file, "sha256").hexdigest(), accepted)
             file.seek(0)
         except BaseException:
             file.close()
@@ -127,13 +126,14 @@ class VerifiedFiles(OutputFiles):
             present = recorded
         return {name: self._read_file(f"{folder}/{name}") for name in sorted(present)}
 
-    def _digest(self, path: Path) -> str | None:
-        with contextlib.suppress(FileRefused):
-            return hashlib.sha256(must_read(path)).hexdigest()
-        return None
+
+def read_checked(path: Path, accepted: set[str] | None, limit_bytes: int | None = None) -> bytes:
+    """Return the contents of a file. Raises FileRefused unless its SHA-256 is one of `accepted`; None accepts any."""
+    data = must_read(path, limit_bytes)
+    _check(path, hashlib.sha256(data).hexdigest(), accepted)
+    return data
 
 
-def check(path: Path, digest: str, accepted: set[str] | None) -> None:
-    """Raise FileRefused unless the SHA-256 of the file `path` is one of `accepted`; None accepts any."""
+def _check(path: Path, digest: str, accepted: set[str] | None) -> None:
     if accepted is not None and digest not in accepted:
         raise FileRefused(f"{quoted(path)} is damaged: its sha256 is not the one that run.json has")

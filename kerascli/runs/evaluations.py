@@ -6,13 +6,12 @@ run.json does not record them: an evaluation may be made at any time after train
 import contextlib
 import re
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import FileRefused
-from kerascli.runs.checksums import check, sealed, unsealed
+from kerascli.runs.checksums import read_checked, sealed, unsealed
 from kerascli.runs.outputs import EVALUATIONS
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, must_read, quoted
 from kerascli.runs.record import RunRecord
@@ -85,9 +84,7 @@ def picture(run: RunRecord, name: str, row: int, number: int, digest: str) -> by
     path = run.path / EVALUATIONS / f"{name}@{row:d}-{number}.png"
     if path.is_symlink() or not path.exists():
         return None
-    data = must_read(path, _PICTURE_BYTES)
-    check(path, sha256(data).hexdigest(), {digest})
-    return data
+    return read_checked(path, {digest}, _PICTURE_BYTES)
 
 
 def evaluations(run: RunRecord) -> list[StoredEvaluation]:

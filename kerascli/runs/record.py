@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from hashlib import sha256
 from io import BufferedReader
 from itertools import chain, count
 from pathlib import Path
@@ -28,11 +27,11 @@ from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError
 from kerascli.foundation.user_code import UserCode
 from kerascli.runs import history
 from kerascli.runs.checkpoints import Checkpoints
-from kerascli.runs.checksums import VerifiedFiles, check, sealed
+from kerascli.runs.checksums import VerifiedFiles, read_checked, sealed
 from kerascli.runs.facts import FORMAT, Start, new_start, read_facts
 from kerascli.runs.history import HistoryWriter, Prefix, Row
 from kerascli.runs.outputs import CHECKPOINTS, EVALUATIONS, FACTS, LOGS, PLOTS, PROFILE, SAMPLES, WEIGHTS
-from kerascli.runs.reading import decoded, must_read, quoted
+from kerascli.runs.reading import decoded, quoted
 
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
 
@@ -330,8 +329,7 @@ class RunRecord(VerifiedFiles):
         plugins = []
         for entry in self.facts().get("plugins", []):
             path = self._inside(_PLUGINS, entry["file"], make=False)
-            plugins.append(UserCode(path, must_read(path)))
-            check(path, sha256(plugins[-1].source).hexdigest(), {entry["sha256"]})
+            plugins.append(UserCode(path, read_checked(path, {entry["sha256"]})))
         return plugins
 
     def _write_text(self, name: str, text: str) -> None:
