@@ -207,9 +207,9 @@ def print_facts(run: "RunRecord", *, as_json: bool = False) -> None:
     from kerascli.report.text_tables import duration_text
     from kerascli.runs.annotations import kept_thresholds, tags
 
+    thresholds = {output: dict(each) for output, each in kept_thresholds(run.path).items()}
     facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}
-    facts["tags"] = tags(run)
-    facts["threshold"] = {output: dict(each) for output, each in kept_thresholds(run.path).items()}
+    facts |= {"tags": tags(run), "threshold": thresholds}
     if as_json:
         options.say_json({**facts, "history": run.history()})
         return

@@ -116,14 +116,11 @@ def _mounts(root: Path) -> Iterator[tuple[str, PurePosixPath, PurePosixPath]]:
         if len(mount) < 5 or len(system) < 3:
             continue
         if system[0] == "cgroup2" or (system[0] == "cgroup" and "cpu" in system[2].split(",")):
-            top, point = (PurePosixPath(_unescaped(text)) for text in mount[3:5])
+            # the kernel writes a space in a path as \040
+            texts = (re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text) for text in mount[3:5])
+            top, point = map(PurePosixPath, texts)
             if point.is_absolute():
                 yield system[0], top, point
-
-
-def _unescaped(text: str) -> str:
-    """Return a path from /proc/self/mountinfo without escapes: the kernel writes a space in it as \\040."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def _quota_of(folder: Path) -> float | None:

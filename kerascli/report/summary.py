@@ -29,16 +29,13 @@ def render(summary: Summary, *, width: int = 80) -> str:
     with console.capture() as capture:
         console.print(table)
     lines = "\n".join(line.rstrip() for line in capture.get().splitlines())
-    return f'Model: "{summary.title}"\n{lines}\n{_totals(summary)}\n'
-
-
-def _totals(summary: Summary) -> str:
     total_bytes = summary.trainable_bytes + summary.non_trainable_bytes
-    return "\n".join([
-        f" Total params: {summary.total:,} ({_size(total_bytes)})",
-        f" Trainable params: {summary.trainable:,} ({_size(summary.trainable_bytes)})",
-        f" Non-trainable params: {summary.non_trainable:,} ({_size(summary.non_trainable_bytes)})",
-    ])  # fmt: skip
+    return (
+        f'Model: "{summary.title}"\n{lines}\n'
+        f" Total params: {summary.total:,} ({_size(total_bytes)})\n"
+        f" Trainable params: {summary.trainable:,} ({_size(summary.trainable_bytes)})\n"
+        f" Non-trainable params: {summary.non_trainable:,} ({_size(summary.non_trainable_bytes)})\n"
+    )
 
 
 def _size(size: float) -> str:

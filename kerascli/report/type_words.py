@@ -74,18 +74,13 @@ def _number(schema: Schema) -> str:
 
 
 def _list(schema: Schema) -> str:
-    if _is_shape(schema):
-        return "shape"
+    if {option.get("type") for option in options(schema.get("items", {}))} == {"integer", "null"}:
+        return "shape"  # null is an unknown size
     if "prefixItems" in schema:
         return f"[{', '.join(_one(item) for item in schema['prefixItems'])}]"
     count = schema.get("minItems")
     several = _many(schema["items"])
     return f"list of {count} {several}" if count and count == schema.get("maxItems") else f"list of {several}"
-
-
-def _is_shape(schema: Schema) -> bool:
-    """Return True if a JSON Schema describes a tensor shape: a list of sizes in which null is an unknown size."""
-    return {option.get("type") for option in options(schema.get("items", {}))} == {"integer", "null"}
 
 
 def _many(schema: Schema) -> str:

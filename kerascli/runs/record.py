@@ -222,26 +222,19 @@ class RunRecord(VerifiedFiles):
         return history.outline(self._history_data(), self.path / _HISTORY, monitor, way)
 
     def _history_data(self) -> bytes:
-        path = self.path / _HISTORY
-        prefix, is_all = self._recorded_history()
+        path, facts = self.path / _HISTORY, self.facts()
+        has_sums, whole = facts["format"] > 1, facts.get("history")
+        recorded = self.checkpoints.newest_facts().get("history", {}) if has_sums and whole is None else whole
+        try:
+            prefix = Prefix.model_validate(recorded if has_sums else {})
+        except ValidationError:
+            raise FileRefused(f"the newest checkpoint of {quoted(self.path)} has no record of {_HISTORY}") from None
         if prefix.size == 0 and not path.exists():
             return b""
         data = prefix.check(path)
-        if is_all and b"\n" in data[prefix.size :]:
+        if has_sums and whole is not None and b"\n" in data[prefix.size :]:
             raise FileRefused(f"{quoted(path)} is damaged: it has rows that the run did not write")
         return data
-
-    def _recorded_history(self) -> tuple[Prefix, bool]:
-        """Return the recorded length and SHA-256 of history.csv, and True if they cover the whole file."""
-        facts = self.facts()
-        if facts["format"] == 1:
-            return Prefix(), False
-        recorded = facts.get("history")
-        prefix = recorded if recorded is not None else self.checkpoints.newest_facts().get("history", {})
-        try:
-            return Prefix.model_validate(prefix), recorded is not None
-        except ValidationError:
-            raise FileRefused(f"the newest checkpoint of {quoted(self.path)} has no record of {_HISTORY}") from None
 
     # Files that results depend on
 

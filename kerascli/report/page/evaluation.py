@@ -109,24 +109,16 @@ def _thresholds(output: Mapping[str, Any], title: str, show: Show) -> Iterator[E
         Chart("Calibration", f"mean probability of {show(output['positive'])}", "share of the class", unit, unit)
         .line([(0, 0), (1, 1)], "chance").line(bins).dots(bins, "cut", 3.5),
     ]  # fmt: skip
-    slider = element("input", type="range", min=0, max=len(cuts) - 1, value=_middle(cuts))
+    middle = min(range(len(cuts)), key=lambda index: abs(cuts[index][0] - 0.5))
+    slider = element("input", type="range", min=0, max=len(cuts) - 1, value=middle)
     label = element("label", f"{show(output['positive'])} where its probability is above ", slider)
     shown = element("output", class_="at")
-    box = element("div", element("p", label, class_="controls"), shown, class_="cuts", data_cuts=_compact(cuts),
-                  data_totals=f"{negatives} {positives}")  # fmt: skip
-    yield box
+    compact = " ".join(f"{cut!r},{true},{false}" for cut, true, false in cuts)
+    totals, controls = f"{negatives} {positives}", element("p", label, class_="controls")
+    yield element("div", controls, shown, class_="cuts", data_cuts=compact, data_totals=totals)
     yield element("div", *(chart.figure() for chart in charts), class_="small")
     cells = [[number_text(cut), f"{true:,}", f"{false:,}"] for cut, true, false in cuts[:: max(1, len(cuts) // 50)]]
     yield folded("Numbers", table(f"Thresholds of {title}", ["threshold", "true positives", "false positives"], cells))
-
-
-def _middle(cuts: Sequence[Sequence[float]]) -> int:
-    """Return the index of the threshold that is nearest to 0.5."""
-    return min(range(len(cuts)), key=lambda index: abs(cuts[index][0] - 0.5))
-
-
-def _compact(cuts: Sequence[Sequence[float]]) -> str:
-    return " ".join(f"{cut!r},{true},{false}" for cut, true, false in cuts)
 
 
 def _values(output: Mapping[str, Any]) -> Element:
