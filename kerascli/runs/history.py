@@ -69,16 +69,14 @@ def parse(data: bytes, path: Path) -> list[dict[str, int | float]]:
     names, *rows = lines
     if "epoch" not in names:
         raise FileRefused(f"{quoted(path)} is damaged: it has no column 'epoch'")
-    for number, cells in enumerate(rows, start=2):
+    parsed: list[dict[str, int | float]] = []
+    for line, cells in enumerate(rows, start=2):
         if len(cells) != len(names):
-            raise FileRefused(f"{quoted(path)} is damaged: line {number} has {len(cells)} cells, expected {len(names)}")
-    parsed = [
-        {name: _number(cell, path, line, name) for name, cell in zip(names, cells, strict=True) if cell}
-        for line, cells in enumerate(rows, start=2)
-    ]
-    for line, row in enumerate(parsed, start=2):
+            raise FileRefused(f"{quoted(path)} is damaged: line {line} has {len(cells)} cells, expected {len(names)}")
+        row = {name: _number(cell, path, line, name) for name, cell in zip(names, cells, strict=True) if cell}
         if not isinstance(row.get("epoch"), int):
             raise FileRefused(f"{quoted(path)} is damaged: line {line}, column 'epoch': expected an integer")
+        parsed.append(row)
     return parsed
 
 
