@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kerascli.cli.printing import print_to_stderr
@@ -24,9 +23,7 @@ if TYPE_CHECKING:
     from kerascli.training.strategies.group import Group
 
 
-def launch_processes(
-    processes: int | None, max_restarts: int | None = None, *, alone: Mapping[str, bool] = MappingProxyType({})
-) -> None:
+def launch_processes(processes: int | None, max_restarts: int | None = None, *, alone: Mapping[str, bool]) -> None:
     """Start the command on several processes and exit, if an option asks for it and no launcher has done so.
 
     `alone` has sentences about arguments that need one process; ConfigError is raised for the first that is given.

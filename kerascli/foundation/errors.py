@@ -311,8 +311,8 @@ def _asterisks(found: re.Match[str]) -> str:
     return (found["name"] or "") + "*" * len(found["value"] or found[0])
 
 
-def _cut(text: str, limit: int = 60) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def counted(number: int, noun: str) -> str:

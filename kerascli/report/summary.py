@@ -7,8 +7,8 @@ from rich.table import Table
 from kerascli.model.runtime.summary import Summary
 
 
-def render(summary: Summary, *, width: int = 80) -> str:
-    """Return a model's summary as plain text, a table and totals; lines are wrapped to `width`, not cut."""
+def render(summary: Summary) -> str:
+    """Return a model's summary as plain text, a table and totals; lines are wrapped to 80 columns, not cut."""
     table = Table(box=box.HEAVY_HEAD, show_lines=True, pad_edge=True)
     table.add_column("Layer (type)", overflow="fold")
     table.add_column("Output Shape", overflow="fold")
@@ -25,7 +25,7 @@ def render(summary: Summary, *, width: int = 80) -> str:
         if frozen:
             cells.append("Y" if row.trainable else "N")
         table.add_row(*cells)
-    console = Console(width=width, no_color=True, highlight=False, markup=False, force_terminal=False)
+    console = Console(width=80, no_color=True, highlight=False, markup=False, force_terminal=False)
     with console.capture() as capture:
         console.print(table)
     lines = "\n".join(line.rstrip() for line in capture.get().splitlines())

@@ -87,7 +87,7 @@ def read_contents(path: Path, what: str, limit_bytes: int) -> bytes:
 class Blobs(Mapping[str, bytes]):
     """Mapping from the name of a checkpoint's file to its contents, of which only the last one read stays in memory."""
 
-    def __init__(self, manifest: Manifest, folder: Path, needed: Sequence[str] | None = None) -> None:
+    def __init__(self, manifest: Manifest, folder: Path, needed: Sequence[str] | None) -> None:
         """Verify the SHA-256 of the `needed` files of a checkpoint (None: all), and that its other files exist.
 
         Raises FileRefused.

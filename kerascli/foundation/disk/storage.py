@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kerascli.foundation.disk import flags
-from kerascli.foundation.disk.pieces import Hasher, Piece, Pieces, pieces, slices
+from kerascli.foundation.disk.pieces import Piece, Pieces, hashing, pieces, slices
 from kerascli.foundation.disk.temporary import is_left, temporary_path
 from kerascli.foundation.errors import StorageError, safe_text
 
@@ -208,12 +208,12 @@ def size_text(count: int) -> str:
 def _fill(path: Path, data: Pieces) -> str:
     """Write data to a new file, make it durable (fsync), and return its SHA-256."""
     mode = os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags.NOFOLLOW
-    with _opened(path, mode) as descriptor, Hasher(len(data)) as hasher:
+    with _opened(path, mode) as descriptor, hashing(len(data)) as (digest, add):
         for each in slices(data):
-            hasher.update(each)
+            add(each)
             _write_whole(descriptor, each)
         _fsync(descriptor)
-    return hasher.hexdigest()
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager
