@@ -6,7 +6,7 @@ import io
 import os
 import sys
 
-from kerascli.cli.printing import print_error, print_to_stderr
+from kerascli.cli.printing import print_to_stderr
 from kerascli.foundation.errors import Interrupted, KerasCliError, limited_suggestions, safe_text
 from kerascli.foundation.interrupts import Signalled, listening
 
@@ -45,7 +45,7 @@ def _run() -> int | str | None:
     except SystemExit as end:
         return end.code
     except KerasCliError as error:
-        print_error(error)
+        print_to_stderr("\n\n".join("\n".join(fault.lines()) for fault in error.faults))
         return error.code if isinstance(error, Interrupted) else error.exit_code
     except MemoryError:
         print_to_stderr("error: out of memory\n  hint: use less data, or a smaller model")

@@ -75,10 +75,6 @@ def _numbers(run: "RunRecord") -> dict[str, Any]:
     """Return the numbers that the page of a run is drawn from."""
     from kerascli.runs.evaluations import evaluations
 
-    facts = run.facts()
+    facts = {name: run.facts().get(name) for name in ("seconds", "rows", "results", "baselines")}
     kept = {each.name: {"is_current": each.is_current, **each.facts} for each in evaluations(run)}
-    return {
-        "run": run.folder_name, "status": run.status(), "seconds": facts.get("seconds"), "rows": facts.get("rows"),
-        "results": facts.get("results"), "baselines": facts.get("baselines"), "history": run.history(),
-        "evaluations": kept,
-    }  # fmt: skip
+    return {"run": run.folder_name, "status": run.status(), **facts, "history": run.history(), "evaluations": kept}

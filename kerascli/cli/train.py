@@ -3,7 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,7 @@ import typer
 
 from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
-from kerascli.cli.process_group import interrupted_run, launch_processes, process_group, with_common_seed
+from kerascli.cli.process_group import connected, interrupted_run, launch_processes, with_common_seed
 from kerascli.foundation.errors import ConfigError, StorageError, safe_text
 from kerascli.foundation.world import world_of
 from kerascli.workflow.fitting.options import Options
@@ -82,7 +82,8 @@ def train(
     study = None if resume is None else options.study_of(resume, runs_dir)
     of_folds = {"folds are trained one after the other": folds or study is not None}
     launch_processes(processes, max_restarts, alone=of_folds)
-    with process_group(chosen, timeout) as chosen:
+    with connected(device, timeout) as group:
+        chosen = replace(chosen, group=group)
         resume = resume or interrupted_run(chosen, None if what is None else Path(what))
         events = _started(what, chosen, sets, flags, folds) if resume is None else _resumed(resume, study, chosen, sets)
         _follow(events, as_json=as_json, quiet=quiet, verbose=verbose)

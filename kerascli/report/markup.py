@@ -61,6 +61,11 @@ def scrolling(content: Element, label: str, class_: str = "wide") -> Element:
     return element("div", content, class_=class_, tabindex=0, role="region", aria_label=label)
 
 
+def figure(caption: str, *children: Child) -> Element:
+    """Return a figure with its caption."""
+    return element("figure", element("figcaption", caption), *children)
+
+
 def folded(summary: str, *children: Child) -> Element:
     """Return content that is shown once its summary is clicked."""
     return element("details", element("summary", summary), *children)

@@ -41,6 +41,10 @@ class Manifest(BaseModel, strict=True, extra="forbid"):
     def paths(self, folder: Path) -> dict[str, Path]:
         return {name: folder / blob_file(self.step, name, file.sha256) for name, file in self.files.items()}
 
+    def sealed(self) -> bytes:
+        """Return the contents of the manifest's file."""
+        return sealed_manifest(json.dumps(self.model_dump()).encode())
+
 
 def blob_file(step: int, name: str, sha256: str) -> str:
     """Return the name of a checkpoint's file, composed of the training step, `name` and the file's SHA-256."""

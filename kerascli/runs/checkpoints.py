@@ -10,7 +10,6 @@ the slots that it fills, so that a copy missing after a crash can be restored fr
 """
 
 import contextlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,18 +18,8 @@ from typing import Any, NamedTuple
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.errors import FileRefused
-from kerascli.runs.checkpoint_manifest import (
-    BLOB_NAME,
-    SLOT_NAME,
-    BlobFile,
-    Blobs,
-    Manifest,
-    blob_file,
-    read_contents,
-    read_manifest,
-    sealed_manifest,
-)  # fmt: skip
-from kerascli.runs.reading import TEXT_LIMIT_BYTES, quoted
+from kerascli.runs.checkpoint_manifest import BLOB_NAME, SLOT_NAME, BlobFile, Blobs, Manifest, blob_file, read_manifest
+from kerascli.runs.reading import quoted
 
 Needed = Callable[[Sequence[str]], Sequence[str]]
 """Type of functions from the names of all files of a checkpoint to the names of those that are read."""
@@ -85,9 +74,8 @@ class Checkpoints:
         storage.sync_folder(self.folder)  # the manifest must not be durable before its files
         manifest = Manifest(step=step, files=files, facts=dict(facts), slots=sorted({*slots, *filled}))
         before = [self._manifest_in(slot) for slot in manifest.slots]
-        text = sealed_manifest(json.dumps(manifest.model_dump()).encode())
         for path in (self._manifest(step), *map(self._slot, manifest.slots)):
-            with storage.staged(path, text) as staged:
+            with storage.staged(path, manifest.sealed()) as staged:
                 storage.place(staged, path)
         storage.sync_folder(self.folder)
         self._prune(step, [each for each in before if each is not None])
@@ -107,9 +95,9 @@ class Checkpoints:
         """
         for slot in self.slots():
             with contextlib.suppress(FileRefused):
-                path = self._source(slot, up_to=step)
-                if read_manifest(path) != self._manifest_in(slot):
-                    storage.write_bytes(self._slot(slot), read_contents(path, "the manifest", TEXT_LIMIT_BYTES))
+                manifest = read_manifest(self._source(slot, up_to=step))
+                if manifest != self._manifest_in(slot):
+                    storage.write_bytes(self._slot(slot), manifest.sealed())
         later = [each for each in self.steps() if each > step]
         for each in later:
             storage.remove_file(self._manifest(each))

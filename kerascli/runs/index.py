@@ -2,10 +2,9 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import ConfigError, FileRefused, StorageError, safe_text, suggestion
@@ -137,20 +136,16 @@ def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetim
         facts = run.facts()
     except FileRefused:
         facts = {}
+    number, start = 0, facts.get("start")
+    if newest is not None and newest.folder_name == run.folder_name:  # its number may not be recorded
+        number = newest.number
+    elif newest is not None and start is not None and start["sequence"] == newest.sequence:
+        number = start["number"]
     started = _time(str(facts.get("started"))) or datetime.min.replace(tzinfo=UTC)
     match = FOLDER.fullmatch(run.folder_name)
     named = _time(match[1][:10] + match[1][10:].replace("-", ":")) if match else None
     is_original = facts.get("folder_name") == run.folder_name
-    return _number(run, facts, newest), is_original, named or started, started, run.folder_name
-
-
-def _number(run: RunRecord, facts: Mapping[str, Any], newest: LastStart | None) -> int:
-    if newest is None:
-        return 0
-    if newest.folder_name == run.folder_name:  # it may have ended before its number was recorded
-        return newest.number
-    start = facts.get("start")
-    return start["number"] if start is not None and start["sequence"] == newest.sequence else 0
+    return number, is_original, named or started, started, run.folder_name
 
 
 def _time(text: str) -> datetime | None:

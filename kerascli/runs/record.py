@@ -165,7 +165,9 @@ class RunRecord(VerifiedFiles):
 
         On resume the time of the first start is kept, and the seconds add up.
         """
-        recorded = self.facts() if self.has_begun else self._first_facts()
+        first = {"format": FORMAT, "name": self.name, "folder_name": self.folder_name, "started": _now()}
+        first |= {} if self._start is None else {"start": self._start.model_dump()}
+        recorded = self.facts() if self.has_begun else {**first, "resumed": [], "files": self._written}
         if "pid" in recorded:
             recorded["resumed"] = [*recorded.get("resumed", []), _now()]
         recorded.pop("history", None)  # it is cut and appended to; its digest is in checkpoints
@@ -173,11 +175,6 @@ class RunRecord(VerifiedFiles):
         self._seconds_before = recorded.get("seconds", 0.0)
         own = {"status": "running", "reason": None, "ended": None, "pid": os.getpid(), "host": socket.gethostname()}
         self._write_facts({**recorded, **own, **facts})
-
-    def _first_facts(self) -> dict[str, Any]:
-        start = {} if self._start is None else {"start": self._start.model_dump()}
-        facts = {"format": FORMAT, "name": self.name, "folder_name": self.folder_name, "started": _now(), **start}
-        return {**facts, "resumed": [], "files": self._written}
 
     def note(self, **facts: Any) -> None:
         """Add entries to run.json; they replace existing ones of the same name."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element
 
-from kerascli.report.markup import element
+from kerascli.report.markup import element, figure
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 328, 256, 80, 40, 10, 14
 Points = Sequence[Sequence[float]]
@@ -53,7 +53,7 @@ class Chart:
 
     def figure(self) -> Element:
         """Return the chart as a figure with its caption."""
-        return element("figure", element("figcaption", self._caption), self.svg())
+        return figure(self._caption, self.svg())
 
     def svg(self) -> Element:
         """Return the chart as SVG."""

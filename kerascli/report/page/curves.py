@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from kerascli.foundation.errors import safe_text
-from kerascli.report.markup import element, folded, section, table
+from kerascli.report.markup import element, figure, folded, section, table
 from kerascli.report.page.charts import Chart
 from kerascli.report.plots import PREFIXES, panels
 from kerascli.report.tables import number_text
@@ -61,12 +61,7 @@ def curves_section(drawn: Sequence[Mapping[str, Any]], history: Sequence[Row] = 
         class_="controls",
     )
     boxes = [
-        element(
-            "figure",
-            element("figcaption", chart["title"]),
-            element("div", class_="chart", data_chart=number),
-            _on_paper(chart),
-        )
+        figure(chart["title"], element("div", class_="chart", data_chart=number), _on_paper(chart))
         for number, chart in enumerate(drawn)
     ]
     return section("Curves", controls, element("div", *boxes, class_="charts"), _numbers(history), anchor="curves")

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import FileRefused, safe_lines
 from kerascli.report.architecture.drawing import diagram_svg
-from kerascli.report.markup import Child, element, folded, image, scrolling, section, table
+from kerascli.report.markup import Child, element, figure, folded, image, scrolling, section, table
 from kerascli.report.page.curves import charts, curves_section
 from kerascli.report.page.document import document
 from kerascli.report.page.evaluation import evaluation_section
@@ -114,7 +114,7 @@ class RunPage:
             content = scrolling(element("pre", self.show(data.decode("utf-8", "replace"))), name)
         else:
             content = image(data, f"Sample {name}")
-        return element("figure", element("figcaption", name.rpartition(".")[0]), content)
+        return figure(name.rpartition(".")[0], content)
 
     def _model(self) -> Element:
         layers, text = self._file("Layers of the model", self.run.summary()), self.run.diagram()
