@@ -146,28 +146,21 @@ class Commands(typer.Typer):
     `--x=~/y` as it is."""
 
     def command(self, *args: Any, example: str = "", **kwargs: Any) -> Any:
-        return _with_paths(super().command(*args, cls=OnceCommand, epilog=f"{EXAMPLE}kerascli {example}", **kwargs))
+        register = super().command(*args, cls=OnceCommand, epilog=f"{EXAMPLE}kerascli {example}", **kwargs)
 
-    def callback(self, *args: Any, **kwargs: Any) -> Any:
-        return _with_paths(super().callback(*args, **kwargs))
+        def with_paths(function: Callable[..., Any]) -> Any:
+            @functools.wraps(function)
+            def call(**arguments: Any) -> Any:
+                return function(**{key: _in_home(key, value) for key, value in arguments.items()})
+
+            return register(call)
+
+        return with_paths
 
     def add(self, commands: Mapping[Callable[..., None], str], group: str = "") -> None:
         """Add commands, given by their examples, which begin with the name of the `group`, if any, and their own."""
         for function, example in commands.items():
             self.command(example.removeprefix(group).split()[0], example=example)(function)
-
-
-def _with_paths(register: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that registers a function of a command, which gets its paths expanded."""
-
-    def wrapped(function: Callable[..., Any]) -> Any:
-        @functools.wraps(function)
-        def call(**arguments: Any) -> Any:
-            return function(**{key: _in_home(key, value) for key, value in arguments.items()})
-
-        return register(call)
-
-    return wrapped
 
 
 def _in_home(key: str, value: Any) -> Any:

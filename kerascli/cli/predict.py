@@ -83,8 +83,7 @@ def predict(
         form = Form(keras_names=keras_names, decode=decode is not None, raw=raw)
         idle = {"--stream": stream, "--horizon": horizon, "--raw": raw, "--on-bad-rows": skip, "arrays": arrays,
                 "this WHAT": {*what} & {"train", "validation", "-"}, "--processes": members}  # fmt: skip
-        if len(records) > 1:
-            options.refuse(idle, _OF_FOLDS.format(run))
+        options.refuse(idle, _OF_FOLDS.format(run), None if len(records) > 1 else ())
         opened = partial(_opened, view=view, threshold=threshold, arrays=arrays, alone=len(records) == 1, device=device,
                          threads=threads, checkpoint=checkpoint, data=data, group=members)  # fmt: skip
         if stream:

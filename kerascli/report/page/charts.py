@@ -16,8 +16,8 @@ class Chart:
     """Chart with a caption, two axes of a given range, and what is drawn between them."""
 
     def __init__(
-        self, caption: str, across: str, up: str, x: Range, y: Range, *, x_ticks: Ticks | None = None,
-        y_ticks: Ticks | None = None, width: int = _WIDTH,
+        self, caption: str, across: str, up: str, x: Range = (0.0, 1.0), y: Range = (0.0, 1.0), *,
+        x_ticks: Ticks | None = None, y_ticks: Ticks | None = None, width: int = _WIDTH,
     ) -> None:  # fmt: skip
         """Begin a chart; `across` and `up` are the labels of its axes, `x` and `y` their ranges, and `x_ticks` and
         `y_ticks` what is written at places of them; None: round numbers."""

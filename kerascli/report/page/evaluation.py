@@ -98,15 +98,14 @@ def _thresholds(output: Mapping[str, Any], title: str, show: Show) -> Iterator[E
     roc = [(false / max(1, negatives), true / max(1, positives)) for _, true, false in cuts]
     precision = [(true / max(1, positives), true / (true + false)) for _, true, false in cuts if true + false]
     share = positives / max(1, negatives + positives)
-    unit = (0.0, 1.0)
     area, average = value_text(output["roc_auc"]), value_text(output["average_precision"])
     bins = [(mean, part) for mean, part, _ in output["calibration"]]
     charts = [
-        Chart(f"ROC, area {area}", "false positive rate", "true positive rate", unit, unit)
+        Chart(f"ROC, area {area}", "false positive rate", "true positive rate")
         .line([(0, 0), (1, 1)], "chance").line(roc),
-        Chart(f"Precision and recall, average {average}", "recall", "precision", unit, unit)
+        Chart(f"Precision and recall, average {average}", "recall", "precision")
         .line([(0, share), (1, share)], "chance").line(precision),
-        Chart("Calibration", f"mean probability of {show(output['positive'])}", "share of the class", unit, unit)
+        Chart("Calibration", f"mean probability of {show(output['positive'])}", "share of the class")
         .line([(0, 0), (1, 1)], "chance").line(bins).dots(bins, "cut", 3.5),
     ]  # fmt: skip
     middle = min(range(len(cuts)), key=lambda index: abs(cuts[index][0] - 0.5))
