@@ -236,8 +236,9 @@ def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool, smooth: float) 
     for epochs, values, look in lines:
         shown = smoothed(values, smooth) if smooth else values
         axes.plot(epochs, shown, marker="o" if marked or len(epochs) == 1 else None, **look)
-    for boundary in _phase_starts(runs):
-        axes.axvline(boundary, color=GREY, linestyle="dotted", linewidth=1)
+    for before, row in pairwise(runs[0][1] if len(runs) == 1 else ()):
+        if before.get("phase") != row.get("phase"):  # a new training phase begins
+            axes.axvline(row["epoch"] - 0.5, color=GREY, linestyle="dotted", linewidth=1)
     axes.set_title(literal(name))
     axes.tick_params(length=0, which="both")
     if log_scale:
@@ -253,12 +254,6 @@ def _lines(name: str, runs: Runs) -> Iterator[tuple[list[float], list[float], di
                 values = [row[prefix + name] if math.isfinite(row[prefix + name]) else math.nan for row in recorded]
                 look = {"linestyle": _LINES[split], "color": _color(number, split, runs)}
                 yield [row["epoch"] for row in recorded], values, look
-
-
-def _phase_starts(runs: Runs) -> list[float]:
-    """Return the x positions, between epochs, at which a new training phase begins; an empty list for several runs."""
-    rows = runs[0][1] if len(runs) == 1 else ()
-    return [row["epoch"] - 0.5 for before, row in pairwise(rows) if before.get("phase") != row.get("phase")]
 
 
 def _epoch_axis(axes: "Axes", epochs: list[int | float]) -> None:

@@ -17,12 +17,7 @@ _PACKAGES = ("kerascli", "torch", "numpy", "pydantic", "safetensors")
 
 def run_facts() -> dict[str, Any]:
     """Return a dict for run.json about a run's environment: working folder, its git commit, versions, machine."""
-    return {
-        "folder": os.getcwd(),
-        "git_commit": git_commit(Path.cwd()),
-        "versions": versions(),
-        "machine": machine(),
-    }
+    return {"folder": os.getcwd(), "git_commit": git_commit(Path.cwd()), "versions": versions(), "machine": machine()}
 
 
 def versions() -> dict[str, str]:

@@ -98,5 +98,4 @@ def evaluations(run: RunRecord) -> list[StoredEvaluation]:
             raise FileRefused(f"{quoted(path)} is of another version of kerascli")
         is_current = facts.get("checkpoint") is not None or facts.get("weights_sha256") == weights
         stored.append(StoredEvaluation(path.stem, facts, is_current))
-    order = ["test", "validation", "train"]
-    return sorted(stored, key=lambda each: order.index(each.name) if each.name in order else len(order))
+    return sorted(stored, key=lambda each: ("test", "validation", "train", each.name).index(each.name))

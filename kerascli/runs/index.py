@@ -70,7 +70,11 @@ def _named(selector: str, runs_dir: Path, *, only_studies: bool) -> RunRecord:
     studies = [] if only_studies or selector == LATEST else list_runs(runs_dir, is_study)
     matches = runs[-1:] if selector == LATEST else _matches(selector, runs, studies)
     if len(matches) > 1:
-        raise _ambiguous(selector, matches)
+        found = [safe_text(run.folder_name) for run in matches]
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        kind = "studies" if is_study(matches[0].path) else "runs"
+        text = f"{quoted(selector)} means {len(matches)} {kind}: {', '.join(found[-3:])}{more}"
+        raise ConfigError(text, hint=f"the newest is {found[-1]}")
     if matches:
         return matches[0]
     if only_studies:
@@ -117,13 +121,6 @@ def remove(run: RunRecord) -> None:
 
 def _is_path(selector: str) -> bool:
     return "/" in selector or selector in {".", ".."} or is_run(Path(selector))
-
-
-def _ambiguous(selector: str, matches: Sequence[RunRecord]) -> ConfigError:
-    names = [safe_text(run.folder_name) for run in matches]
-    shown = ", ".join(names[-3:]) if len(names) <= 3 else f"{', '.join(names[-3:])} and {len(names) - 3} more"
-    text = f"{quoted(selector)} means {len(matches)} {'studies' if is_study(matches[0].path) else 'runs'}: {shown}"
-    return ConfigError(text, hint=f"the newest is {names[-1]}")
 
 
 def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetime, datetime, str]:

@@ -101,8 +101,7 @@ def _points(rows: Sequence[Row], name: str, *, many: bool) -> tuple[list[float],
     """Return the epochs and the values of a column; a value that is not finite is None."""
     points = [(row["epoch"], row[name] if math.isfinite(row[name]) else None) for row in rows if name in row]
     kept = _reduced(points, _POINTS_OF_MANY if many else _POINTS)
-    shorten = (lambda value: value and float(f"{value:.6g}")) if many else (lambda value: value)
-    return [x for x, _ in kept], [shorten(y) for _, y in kept]
+    return [x for x, _ in kept], [float(f"{y:.6g}") if many and y else y for _, y in kept]
 
 
 def _reduced(points: list[tuple[float, float | None]], most: int) -> list[tuple[float, float | None]]:

@@ -63,9 +63,8 @@ def _output(output: Mapping[str, Any], title: str, show: Show) -> Iterator[Eleme
         yield folded("Confusion matrix", _matrix(output["matrix"], names, title))
     elif "confusions" in output:
         cells = [[show(true), show(predicted), f"{count:,}"] for true, predicted, count in output["confusions"]]
-        yield folded(
-            "Largest confusions", table(f"Confusions of {title}", ["true", "predicted", "rows"], cells, numbers_from=2)
-        )
+        made = table(f"Confusions of {title}", ["true", "predicted", "rows"], cells, numbers_from=2)
+        yield folded("Largest confusions", made)
     if "cuts" in output:
         yield from _thresholds(output, title, show)
     if "points" in output:
@@ -125,21 +124,18 @@ def _values(output: Mapping[str, Any]) -> Element:
     points, edges, counts = output["points"], output["residuals"]["edges"], output["residuals"]["counts"]
     span = min(map(min, points)), max(map(max, points))
     against = Chart("Predicted against true", "true", "predicted", span, span)
+    against.line([(span[0], span[0]), (span[1], span[1])], "chance").dots(points)
     residuals = Chart("Residuals", "predicted - true", "values", (edges[0], edges[-1]), (0, max(counts)))
-    charts = (
-        against.line([(span[0], span[0]), (span[1], span[1])], "chance").dots(points),
-        residuals.bars(edges, counts),
-    )
-    return element("div", *(chart.figure() for chart in charts), class_="small")
+    residuals.bars(edges, counts)
+    return element("div", against.figure(), residuals.figure(), class_="small")
 
 
 def _forecast(forecast: Mapping[str, Any], title: str) -> Iterator[Element]:
     """Yield the chart of the predictions of a series beside the truth, and its numbers."""
     points, axis = forecast["points"], str(forecast["axis"])
     values = [value for _, *both in points for value in both]
-    chart = Chart(
-        "Truth, and forecast (dashed)", axis, "value", (points[0][0], points[-1][0]), (min(values), max(values))
-    )
+    span = points[0][0], points[-1][0]
+    chart = Chart("Truth, and forecast (dashed)", axis, "value", span, (min(values), max(values)))
     chart.line([(at, true) for at, true, _ in points]).line([(at, made) for at, _, made in points], "line second")
     yield element("div", chart.figure(), class_="small")
     cells = [[str(at), *map(number_text, both)] for at, *both in points]
