@@ -79,7 +79,7 @@ def _list(
             raise ConfigError(f"--best: {none}")
         options.say(f"{run_query.best(runs, best).run}\n")
     elif json:
-        options.say_json([line._asdict() for line in lines])
+        options.say_json([*map(RunLine._asdict, lines)])
     elif runs:
         options.say(f"{list_table(lines, options.terminal_width())}\n")
     else:
