@@ -222,7 +222,7 @@ def _trust_everything() -> None:
         except (ValueError, KeyError, TypeError, FileRefused) as error:
             raise FileRefused(str(error)) from None
 
-    checksums.check = lambda path, digest, accepted: None
+    checksums._check = lambda path, digest, accepted: None
     history.Prefix.check = lambda self, path: must_read(path)
     checksums._seal = lambda rest: b""
     checksums._SEAL_BYTES = 0

@@ -6,7 +6,7 @@ import io
 import os
 import sys
 
-from kerascli.cli.printing import print_error, print_to_stderr
+from kerascli.cli.printing import print_to_stderr
 from kerascli.foundation.errors import Interrupted, KerasCliError, limited_suggestions, safe_text
 from kerascli.foundation.interrupts import Signalled, listening
 
@@ -45,7 +45,7 @@ def _run() -> int | str | None:
     except SystemExit as end:
         return end.code
     except KerasCliError as error:
-        print_error(error)
+        print_to_stderr("\n\n".join("\n".join(fault.lines()) for fault in error.faults))
         return error.code if isinstance(error, Interrupted) else error.exit_code
     except MemoryError:
         print_to_stderr("error: out of memory\n  hint: use less data, or a smaller model")
@@ -93,14 +93,23 @@ def _report_unexpected(error: Exception) -> int:
 
     One that passed through the code of a plugin is an error of that code, others are bugs of kerascli.
     """
+    import tempfile
     import traceback
     from pathlib import Path
 
+    from kerascli import __version__
     from kerascli.foundation.user_code import line_of_user_code
 
     where = ""
-    with contextlib.suppress(OSError):
-        where = _write_traceback(error)
+    with (
+        contextlib.suppress(OSError),
+        tempfile.NamedTemporaryFile(
+            "w", prefix="kerascli-crash-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file,
+    ):
+        file.write(f"kerascli {__version__}: {' '.join(sys.argv[1:])}\n")
+        traceback.print_exception(error, file=file)
+        where = file.name
     text = f"{type(error).__name__}: {safe_text(str(error))}"
     place = line_of_user_code(error)
     if place is not None:
@@ -111,17 +120,3 @@ def _report_unexpected(error: Exception) -> int:
     print_to_stderr(f"internal error: {safe_text(f'{text} ({Path(frame.filename).name}:{frame.lineno})')}")
     print_to_stderr("  hint: this is a bug of kerascli; please report it" + (f" with {where}" if where else ""))
     return 1
-
-
-def _write_traceback(error: Exception) -> str:
-    import tempfile
-    import traceback
-
-    from kerascli import __version__
-
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="kerascli-crash-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
-    ) as file:
-        file.write(f"kerascli {__version__}: {' '.join(sys.argv[1:])}\n")
-        traceback.print_exception(error, file=file)
-    return file.name

@@ -77,7 +77,7 @@ app = options.Commands(
     add_completion=True,
 )
 
-for command, example in {
+app.add({
     train.train: "train churn.yaml --set fit.epochs=20",
     tune.tune: "tune churn.yaml --workers 2",
     evaluate.evaluate: "evaluate latest test --by city",
@@ -96,8 +96,7 @@ for command, example in {
     reference.list_command: "list layers",
     reference.explain_command: "explain conv_2d",
     reference.schema_command: "schema -o kerascli.schema.json",
-}.items():
-    app.command(example.split()[0], example=example)(command)
+})  # fmt: skip
 runs.register(app)
 studies.register(app)
 

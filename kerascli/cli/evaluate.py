@@ -1,6 +1,6 @@
 """The command `kerascli evaluate [RUN] [WHAT...]`: loss and metrics of a trained model on a split or on files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +16,7 @@ from kerascli.runs.outputs import MOST_WORST
 if TYPE_CHECKING:
     from kerascli.data.batches.rows import Split
     from kerascli.runs.record import RunRecord
-    from kerascli.workflow.evaluate import ClassScores, Evaluation
+    from kerascli.workflow.evaluate import Evaluation
     from kerascli.workflow.loaded import LoadedRun
 
 
@@ -65,24 +65,23 @@ def evaluate(
     from kerascli.workflow.evaluation.choose_threshold import chosen_points, keep, label_by, rule_of
 
     what, rule = what or [], rule_of(threshold, maximize, hold_recall, needed=keep_threshold or output is not None)
-    idle = {"--cells": cells and worst is None}
-    options.refuse(idle, idle, "goes with --worst N, to whose rows it adds cells")
+    options.refuse({"--cells": cells and worst is None}, "goes with --worst N, to whose rows it adds cells")
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
-        record = _record(run, what, runs_dir, checkpoint, trust=trust_plugins, writes=keep_threshold)
+        record = _record(run, what, runs_dir, checkpoint, trust_plugins)
+        options.refuse({"--keep-threshold": keep_threshold and record.archive}, "cannot write into an archive")
         from kerascli.workflow.baselines import no_better
         from kerascli.workflow.evaluation.cells import add_cells
         from kerascli.workflow.evaluation.facts import evaluation_facts
         from kerascli.workflow.evaluation.groups import evaluate_groups
-        from kerascli.workflow.loaded import open_run
 
-        opened = open_run(
-            record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data,
-            group=members, keeps_threshold=keep_threshold,
+        opened = options.open_run(
+            record, device=device, threads=threads, checkpoint=checkpoint, data=data, group=members,
+            keeps_threshold=keep_threshold,
         )  # fmt: skip
         outputs = [] if rule is None else label_by(opened, rule, output, keep=keep_threshold)
-        options.note_thresholds(opened)
+        options.note(*opened.threshold_notes())
         name, rows = _rows(opened, what)
         evaluation, groups = evaluate_groups(opened, rows, name, list(dict.fromkeys(by or [])))
         facts = evaluation_facts(opened, rows, evaluation, groups, checkpoint)
@@ -119,19 +118,14 @@ def keep_numbers(
         options.warn([Fault(f"the numbers of this evaluation are not kept: {error}", level="warning")])
 
 
-def _record(
-    run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None, *, trust: bool, writes: bool
-) -> "RunRecord":
-    """Return the run to evaluate. Raises ConfigError, also for an archive if a threshold is to be kept (`writes`)."""
+def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None, trust: bool) -> "RunRecord":
+    """Return the run to evaluate. Raises ConfigError."""
     try:
-        record = options.trained_run(run, runs_dir, checkpoint, trust)
+        return options.trained_run(run, runs_dir, checkpoint, trust)
     except ConfigError:
         if not what and run in options.SPLITS:
             raise ConfigError(f"there is no run '{run}'", hint=f"kerascli evaluate latest {run}") from None
         raise
-    keeps = {"--keep-threshold": writes and record.archive}
-    options.refuse(keeps, keeps, "cannot write into an archive")
-    return record
 
 
 def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
@@ -146,27 +140,21 @@ def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:
 
 
 def _draw(record: "RunRecord", evaluation: "Evaluation", rows: str) -> None:
-    """Draw the plots of all outputs that predict classes into files; print their paths, or a warning without them."""
-    try:
-        for scores in evaluation.class_scores if record.archive is None else ():
-            for text in _pictures(record, scores, rows):
-                options.note(text)
-    except StorageError as error:
-        options.warn([Fault(f"plots of this evaluation are not kept: {error}", level="warning")])
-
-
-def _pictures(record: "RunRecord", scores: "ClassScores", rows: str) -> Iterator[str]:
-    """Draw the plots of a classifying output (confusion matrix, curves) into files; yield a line with each path."""
+    """Draw the plots of all outputs that predict classes into files: confusion matrix and curves; print their paths, or
+    a warning without them."""
     from kerascli.report.plots import binary_curves, confusion_matrix, save
 
-    part = rows if rows in options.SPLITS else "rows"
-    path = record.plot_path(f"confusion_{scores.label}_{part}.png")
-    at = "" if scores.threshold is None else f", threshold {scores.threshold:.4g}"
-    title = f"{scores.label}, {safe_text(rows, 40)}{at}"
-    save(confusion_matrix(scores.matrix.tolist(), scores.names, title), path)
-    yield f"confusion matrix: {path}"
-    if scores.thresholds is not None:
-        path = record.plot_path(f"curves_{scores.label}_{part}.png")
-        title = f"{scores.label}: '{safe_text(scores.names[1], 30)}', {safe_text(rows, 40)}"
-        save(binary_curves(scores.thresholds, scores.names[1], title), path)
-        yield f"ROC, precision-recall and calibration: {path}"
+    part, shown = rows if rows in options.SPLITS else "rows", safe_text(rows, 40)
+    try:
+        for scores in evaluation.class_scores if record.archive is None else ():
+            at = "" if scores.threshold is None else f", threshold {scores.threshold:.4g}"
+            figure = confusion_matrix(scores.matrix.tolist(), scores.names, f"{scores.label}, {shown}{at}")
+            save(figure, path := record.plot_path(f"confusion_{scores.label}_{part}.png"))
+            options.note(f"confusion matrix: {path}")
+            if scores.thresholds is not None:
+                title = f"{scores.label}: '{safe_text(scores.names[1], 30)}', {shown}"
+                figure = binary_curves(scores.thresholds, scores.names[1], title)
+                save(figure, path := record.plot_path(f"curves_{scores.label}_{part}.png"))
+                options.note(f"ROC, precision-recall and calibration: {path}")
+    except StorageError as error:
+        options.warn([Fault(f"plots of this evaluation are not kept: {error}", level="warning")])

@@ -39,8 +39,7 @@ def export(
     check_output(output, kind)
     writable(output, SUFFIXES[kind], run=record)
     exported = export_run(record, kind, output, view=view, checkpoint=checkpoint, preprocessing=preprocessing)
-    for text in exported.notes:
-        options.note(text)
+    options.note(*exported.notes)
     same = "not compared" if kind == "onnx" else "every weight read back"
     same = same if exported.difference is None else f"largest difference {exported.difference:.2g}"
     typer.echo(f"file  {safe_text(str(output))}  ({size_text(len(exported.data))}, {same})")

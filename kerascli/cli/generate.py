@@ -48,11 +48,11 @@ def generate(
         raise ConfigError(f"--temperature: expected a number above 0 and up to 1000, got {temperature:g}")
     record = options.trained_run(run, runs_dir, checkpoint)
     from kerascli.training.generation import Sampling
-    from kerascli.workflow.loaded import open_run, view_of
+    from kerascli.workflow.loaded import view_of
     from kerascli.workflow.make_samples import context_of
 
     sampling = Sampling(0.0 if greedy else temperature or 1.0, top_k, seed)
-    opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
+    opened = options.open_run(record, device=device, threads=threads, checkpoint=checkpoint)
     if view is not None:
         view_of(opened.experiment.spec.model, view)
     context = context_of(opened, data=prompt is None)

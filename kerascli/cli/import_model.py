@@ -37,10 +37,10 @@ def import_command(
     """
     is_file = bool(model.suffix) or model.exists()
     _check_together(model, data, config, no_compile=no_compile, by_name=by_name)
-    of_networks = {"--weights": weights is not None, "--size": size is not None}
-    of_files = {"--data": data is not None, "--config": config is not None, "--no-compile": no_compile}
-    unfit, kind = (of_networks, "a network") if is_file else (of_files, "a file")
-    options.refuse(unfit, unfit, f"goes with {kind}")
+    if is_file:
+        options.refuse({"--weights": weights, "--size": size}, "goes with a network")
+    else:
+        options.refuse({"--data": data, "--config": config, "--no-compile": no_compile}, "goes with a file")
     from kerascli.report.text_tables import tensor_table
     from kerascli.workflow.interchange.importing import import_model, import_weights
     from kerascli.workflow.interchange.networks import import_application
@@ -57,8 +57,7 @@ def import_command(
         imported = import_model(
             model, runs_dir=runs_dir, name=name, data=data, compiled=not no_compile, command=command
         )
-    for text in imported.notes:
-        options.note(text)
+    options.note(*imported.notes)
     typer.echo(tensor_table(*imported.tensors))
     typer.echo(f"run   {safe_text(str(imported.record.path))}  ({counted(imported.parameters, 'parameter')})")
     options.note(f"next: {_next_command(imported.record)}")

@@ -37,10 +37,10 @@ def init_command(
         raise ConfigError("give --template or --from, not both")
     if model is not None and template is not None:
         raise ConfigError("give --template or --model, not both", hint="--model alone takes the template of that kind")
-    of_data = {"--target": target, "--application": application, "--search": search}
-    refuse(of_data, [] if data is not None else of_data, "needs --from")
-    alone = {"--model": model, "--search": search}
-    refuse(alone, alone if application is not None else [], "cannot be used with --application")
+    if data is None:
+        refuse({"--target": target, "--application": application, "--search": search}, "needs --from")
+    if application is not None:
+        refuse({"--model": model, "--search": search}, "cannot be used with --application")
     check_name(config)
     if model is not None and model not in KINDS:
         hint = f"there are {', '.join(KINDS)}"

@@ -64,13 +64,10 @@ _AFTER_ANOTHER = (ProcessLost.exit_code, 128 + signal.SIGTERM, -signal.SIGTERM)
 
 def without_own_options(arguments: Sequence[str]) -> list[str]:
     """Return the command-line arguments without the launcher's own options."""
-    kept: list[str] = []
-    is_value = False
-    for argument in arguments:
-        if is_value:
-            is_value = False
-        elif argument in _OWN_OPTIONS:
-            is_value = True
+    kept, rest = list[str](), iter(arguments)
+    for argument in rest:
+        if argument in _OWN_OPTIONS:
+            next(rest, None)  # its value
         elif not argument.startswith(tuple(f"{name}=" for name in _OWN_OPTIONS)):
             kept.append(argument)
     return kept

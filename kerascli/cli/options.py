@@ -146,23 +146,21 @@ class Commands(typer.Typer):
     `--x=~/y` as it is."""
 
     def command(self, *args: Any, example: str = "", **kwargs: Any) -> Any:
-        return _with_paths(super().command(*args, cls=OnceCommand, epilog=f"{EXAMPLE}kerascli {example}", **kwargs))
+        register = super().command(*args, cls=OnceCommand, epilog=f"{EXAMPLE}kerascli {example}", **kwargs)
 
-    def callback(self, *args: Any, **kwargs: Any) -> Any:
-        return _with_paths(super().callback(*args, **kwargs))
+        def with_paths(function: Callable[..., Any]) -> Any:
+            @functools.wraps(function)
+            def call(**arguments: Any) -> Any:
+                return function(**{key: _in_home(key, value) for key, value in arguments.items()})
 
+            return register(call)
 
-def _with_paths(register: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator that registers a function of a command, which gets its paths expanded."""
+        return with_paths
 
-    def wrapped(function: Callable[..., Any]) -> Any:
-        @functools.wraps(function)
-        def call(**arguments: Any) -> Any:
-            return function(**{key: _in_home(key, value) for key, value in arguments.items()})
-
-        return register(call)
-
-    return wrapped
+    def add(self, commands: Mapping[Callable[..., None], str], group: str = "") -> None:
+        """Add commands, given by their examples, which begin with the name of the `group`, if any, and their own."""
+        for function, example in commands.items():
+            self.command(example.removeprefix(group).split()[0], example=example)(function)
 
 
 def _in_home(key: str, value: Any) -> Any:
@@ -174,24 +172,17 @@ def _in_home(key: str, value: Any) -> Any:
     return in_home(value) if isinstance(value, str) and key in _PATHS else value
 
 
-def note(text: str) -> None:
-    """Print a note on stderr, for example about a default; a closed stderr is ignored. One process prints for all."""
-    if not world_of().leads:
-        return
-    with contextlib.suppress(BrokenPipeError):
-        typer.echo(safe_lines(text), err=True)
+def note(*texts: str) -> None:
+    """Print notes on stderr, for example about a default; a closed stderr is ignored. One process prints for all."""
+    for text in texts if world_of().leads else ():
+        with contextlib.suppress(BrokenPipeError):
+            typer.echo(safe_lines(text), err=True)
 
 
 def warn(faults: Iterable[Fault]) -> None:
     """Print warnings about a config or run on stderr, each with its position and hint. One process prints for all."""
     for fault in faults if world_of().leads else ():
         typer.echo("\n".join(fault.lines()), err=True)
-
-
-def note_thresholds(run: "LoadedRun") -> None:
-    """Print the decision thresholds in a run's threshold.json that label rows."""
-    for text in run.threshold_notes():
-        note(text)
 
 
 def say(text: str) -> None:
@@ -211,9 +202,9 @@ def say_json(data: Any) -> None:
     sys.stdout.write(json_text(data, ascii_only=True))
 
 
-def refuse(options: Mapping[str, object], names: Iterable[str], why: str) -> None:
-    """Raise ConfigError for the first of the options `names` that is given but does not apply: none may be ignored."""
-    for name in names:
+def refuse(options: Mapping[str, object], why: str, names: Iterable[str] | None = None) -> None:
+    """Raise ConfigError for the first option (of `names`) that is given but does not apply: none may be ignored."""
+    for name in options if names is None else names:
         if options[name]:
             raise ConfigError(f"{name} {why}")
 
@@ -272,7 +263,7 @@ def config_or_run(
     if what and not (is_config(what) or is_run) and (network := application_config(what, sets, size)) is not None:
         note(f"application: {network.name} (random weights)")
         return network
-    refuse({"--size": size}, ["--size"], "can only be used with an application")
+    refuse({"--size": size}, "can only be used with an application")
     if what is None or is_config(what):
         return read_config(config_or_only(what), sets, flags)
     if sets or flags:
@@ -346,6 +337,13 @@ def trained_run(selector: str, runs_dir: Path, checkpoint: str | None, trust: bo
     else:
         hint = f"it has no checkpoint yet; resume it: kerascli train --resume {shlex.quote(str(record.path))}"
     raise ConfigError(f"the training of '{record.path}' has not ended (it is {status})", hint=hint)
+
+
+def open_run(record: "RunRecord", **opening: Any) -> "LoadedRun":
+    """Load the model and the weights of a run; prints the progress of downloads. `opening` is as in the workflow."""
+    from kerascli.workflow.loaded import open_run
+
+    return open_run(record, progress=download_bar(), **opening)
 
 
 def refuse_idle_data(data: Path | None, what: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """The command `kerascli plot`: the training curves of runs, a model, a training batch, or a forecast of a series."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ from kerascli.runs.reading import LATEST, quoted
 if TYPE_CHECKING:
     from kerascli.config.yaml.document import Document
     from kerascli.runs.record import RunRecord
+
+    Source = Document | RunRecord
 
 _ABOUT = {
     "": ("--metric", "--log", "--smooth"), "--model": ("--expand", "--view", "--size", "--set", "--flag"),
@@ -53,10 +56,11 @@ def plot(
     _refuse_idle(values, {"--forecast": forecast, "--model": model, "--data": data})
     if forecast:
         file = draw_forecast(runs or [LATEST], output, runs_dir, horizon, future)
-    elif model:
-        file = draw_model(runs or [], output, runs_dir, sets=sets, flags=flags, expand=expand, view=view, size=size)
-    elif data:
-        file = draw_data(runs or [], output, runs_dir, sets=sets, flags=flags)
+    elif model or data:
+        find = partial(options.config_or_run, runs_dir=runs_dir, sets=sets, flags=flags, size=size)
+        place, source, file = _one_of(runs or [], output, "--model" if model else "--data", find, view)
+        drawn = partial(_model, expand=expand, view=view) if model else _batch
+        write_bytes(place, drawn(source, file.suffix, flags, runs_dir))
     else:
         records, metrics, default = named_runs(runs or [LATEST], runs_dir)
         file = draw(records, output or default, metric or metrics, log_scale=log, smooth=smooth)
@@ -67,11 +71,10 @@ def _refuse_idle(values: Mapping[str, object], kinds: Mapping[str, bool]) -> Non
     """Raise ConfigError for an option that has no effect on the kind of plot that is asked for."""
     kind = next((name for name, is_chosen in kinds.items() if is_chosen), "")
     others = _ABOUT[""] if kind else ()
-    options.refuse(
-        {**kinds, **values}, [*(name for name in kinds if name != kind), *others], f"cannot be used with {kind}"
-    )
+    idle = [*(name for name in kinds if name != kind), *others]
+    options.refuse({**kinds, **values}, f"cannot be used with {kind}", idle)
     for other, names in _ABOUT.items():
-        options.refuse(values, [name for name in names if name not in _ABOUT[kind]], f"can only be used with {other}")
+        options.refuse(values, f"can only be used with {other}", [name for name in names if name not in _ABOUT[kind]])
 
 
 def named_runs(names: Sequence[str], runs_dir: Path) -> "tuple[list[RunRecord], list[str] | None, Path | None]":
@@ -86,46 +89,20 @@ def named_runs(names: Sequence[str], runs_dir: Path) -> "tuple[list[RunRecord], 
     return runs, objectives, study.path / "curves.png"
 
 
-def draw_model(
-    what: Sequence[str],
-    output: Path | None,
-    runs_dir: Path,
-    *,
-    sets: Sequence[str] = (),
-    flags: Sequence[str] = (),
-    expand: bool = False,
-    view: str | None = None,
-    size: int | None = None,
-) -> Path:
-    """Draw the diagram of a config's or run's model into a file (default: in the run folder); return its path."""
-    from kerascli.report.architecture.drawing import SUFFIXES, encoded_model
-
-    file, source, output = _one_of(what, output, runs_dir, sets, flags, "--model", SUFFIXES, view, size)
-    from kerascli.workflow.check import graphs_of
-
-    name, graph, updates = graphs_of(options.model_spec(source, flags, runs_dir), view)
-    write_bytes(file, encoded_model(graph, name, output.suffix, expand=expand, updates=updates))
-    return output
-
-
 def _one_of(
-    what: Sequence[str],
-    output: Path | None,
-    runs_dir: Path,
-    sets: Sequence[str],
-    flags: Sequence[str],
-    kind: str,
-    suffixes: Sequence[str],
-    view: str | None = None,
-    size: int | None = None,
-) -> tuple[Path, "Document | RunRecord", Path]:
-    """Return (file to write, the config or run to draw, its path as it is printed). Raises ConfigError."""
+    what: Sequence[str], output: Path | None, kind: str, find: "Callable[[str | None], Source]", view: str | None
+) -> "tuple[Path, Source, Path]":
+    """Return (file to write, the config or run to draw, as `find` finds it, the file's path as it is printed).
+
+    Raises ConfigError.
+    """
     from kerascli.config.yaml.document import Document
+    from kerascli.report.architecture.drawing import SUFFIXES
 
     if len(what) > 1:
         raise ConfigError(f"{kind} draws one config or run", hint=f"kerascli plot {kind} {what[0]}")
-    file = None if output is None else _file(output, suffixes)
-    source = options.config_or_run(next(iter(what), None), runs_dir, sets, flags, size=size)
+    file = _file(output, SUFFIXES if kind == "--model" else None)
+    source = find(next(iter(what), None))
     if isinstance(source, Document):
         if file is None or output is None:
             hint = f"name the file: -o {Path(source.name).stem}.png"
@@ -135,17 +112,24 @@ def _one_of(
     return file or output, source, output
 
 
-def draw_data(
-    what: Sequence[str], output: Path | None, runs_dir: Path, *, sets: Sequence[str] = (), flags: Sequence[str] = ()
-) -> Path:
-    """Draw the first training batch of a config or run into a file (default: in the run folder); return its path."""
-    from kerascli.config.yaml.document import Document
-    from kerascli.report import plots
+def _model(
+    source: "Source", suffix: str, flags: Sequence[str], runs_dir: Path, *, expand: bool, view: str | None
+) -> bytes:
+    """Return the diagram of a config's or run's model as a file."""
+    from kerascli.report.architecture.drawing import encoded_model
+    from kerascli.workflow.check import graphs_of
 
-    file, source, output = _one_of(what, output, runs_dir, sets, flags, "--data", plots.SUFFIXES)
+    name, graph, updates = graphs_of(options.model_spec(source, flags, runs_dir), view)
+    return encoded_model(graph, name, suffix, expand=expand, updates=updates)
+
+
+def _batch(source: "Source", suffix: str, flags: Sequence[str], runs_dir: Path) -> bytes:
+    """Return the picture of the first training batch of a config or run as a file."""
     from kerascli.config.load import open_recorded
+    from kerascli.config.yaml.document import Document
     from kerascli.data.pipeline.learned_state import load_learned
     from kerascli.report.pictures import plot_batch
+    from kerascli.report.plots import encoded
     from kerascli.workflow.bases import open_config
     from kerascli.workflow.rows.batch_picture import batch_picture
 
@@ -154,9 +138,7 @@ def draw_data(
     else:
         config = open_recorded(source, progress=options.download_bar())
         made = batch_picture(config, load_learned(source.preprocessing()))
-    figure = plot_batch(made.pictures, made.labels, made.columns, made.title)
-    write_bytes(file, plots.encoded(figure, output.suffix))
-    return output
+    return encoded(plot_batch(made.pictures, made.labels, made.columns, made.title), suffix)
 
 
 def draw_forecast(
@@ -166,13 +148,12 @@ def draw_forecast(
     if len(what) > 1:
         raise ConfigError("--forecast draws one run", hint=f"kerascli plot --forecast {what[0]}")
     record = options.trained_run(what[0], runs_dir, None)
-    file = None if output is None else _file(output, reads=[] if future is None else [future])
+    file = _file(output, reads=[] if future is None else [future])
     from kerascli.report import plots
     from kerascli.report.forecast_plot import plot_forecast
     from kerascli.workflow.forecasting.picture import forecast_picture
-    from kerascli.workflow.loaded import open_run
 
-    opened = open_run(record, progress=options.download_bar())
+    opened = options.open_run(record)
     picture = forecast_picture(opened, horizon, future)
     options.warn(opened.warnings)
     if picture.note is not None:
@@ -194,24 +175,22 @@ def draw(
     """Draw the training curves of runs into one file (default: in the run folder); return its path."""
     from kerascli.report import plots
 
-    if output is None:
-        if len(runs) > 1:
-            raise ConfigError("the plot of several runs needs a file name", hint="name the file: -o curves.png")
-        output = file = runs[0].plot_path("history.png")
-    else:
-        file = _file(output)
-    histories = [run.history() for run in runs]
-    labelled = list(zip(_labels(runs), histories, strict=True))
+    if output is None and len(runs) > 1:
+        raise ConfigError("the plot of several runs needs a file name", hint="name the file: -o curves.png")
+    file, output = _file(output), output or runs[0].plot_path("history.png")
+    labelled = list(zip(_labels(runs), [run.history() for run in runs], strict=True))
     figure = plots.plot_history(labelled, metrics or None, log_scale=log_scale, smooth=smooth)
-    write_bytes(file, plots.encoded(figure, output.suffix))
+    write_bytes(file or output, plots.encoded(figure, output.suffix))
     return output
 
 
-def _file(output: Path, suffixes: Sequence[str] | None = None, reads: Sequence[Path] = ()) -> Path:
-    """Return the path of a plot's output file if it may be written. Raises ConfigError, StorageError."""
+def _file(output: Path | None, suffixes: Sequence[str] | None = None, reads: Sequence[Path] = ()) -> Path | None:
+    """Return the file to write for a plot's output path, if one is given. Raises ConfigError, StorageError."""
     from kerascli.report import plots
     from kerascli.workflow.outputs import writable
 
+    if output is None:
+        return None
     plots.check_suffix(output, suffixes or plots.SUFFIXES)
     return writable(output, output.suffix.lower(), reads=reads)
 

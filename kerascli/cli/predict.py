@@ -83,7 +83,7 @@ def predict(
         form = Form(keras_names=keras_names, decode=decode is not None, raw=raw)
         idle = {"--stream": stream, "--horizon": horizon, "--raw": raw, "--on-bad-rows": skip, "arrays": arrays,
                 "this WHAT": {*what} & {"train", "validation", "-"}, "--processes": members}  # fmt: skip
-        options.refuse(idle, idle if len(records) > 1 else (), _OF_FOLDS.format(run))
+        options.refuse(idle, _OF_FOLDS.format(run), None if len(records) > 1 else ())
         opened = partial(_opened, view=view, threshold=threshold, arrays=arrays, alone=len(records) == 1, device=device,
                          threads=threads, checkpoint=checkpoint, data=data, group=members)  # fmt: skip
         if stream:
@@ -135,9 +135,8 @@ def _opened(
     """Load a run, or its view, for predictions, labelled by the option --threshold or else by the kept threshold;
     arrays of outputs have no labels, and those of the mean of runs (not `alone`) are by no kept threshold."""
     from kerascli.workflow.evaluation.choose_threshold import Rule, label_by
-    from kerascli.workflow.loaded import open_run
 
-    run = open_run(record, progress=options.download_bar(), whole=view is not None, **opening)
+    run = options.open_run(record, whole=view is not None, **opening)
     run = run if view is None else run.view(view)
     if threshold is not None:
         label_by(run, Rule("--threshold", threshold))
@@ -145,7 +144,7 @@ def _opened(
         if run.thresholds and not alone:
             options.note(f"{record.path}: its kept threshold is not used for the mean")
         run.thresholds = dict.fromkeys(run.thresholds)
-    options.note_thresholds(run)
+    options.note(*run.threshold_notes())
     return run
 
 
@@ -176,7 +175,7 @@ def _check_rows(what: list[str], text: list[str], *, stream: bool, output: Path 
     """Raise ConfigError if the command `predict` names no rows to predict, or arguments that cannot be combined."""
     if stream and (what != ["-"] or text or output is not None):
         raise ConfigError("--stream reads standard input and writes standard output", hint="predict RUN - --stream")
-    options.refuse({"--on-bad-rows": stream and skip}, ["--on-bad-rows"], "skip: --stream skips bad rows itself")
+    options.refuse({"--on-bad-rows": stream and skip}, "skip: --stream skips bad rows itself")
     if not what and not text:
         hint = "a file, a folder, a split (test), - for standard input, or --text TEXT"
         raise ConfigError("what to predict is missing", hint=hint)
@@ -188,7 +187,7 @@ def _check_horizon(what: list[str], horizon: int | None, future: Path | None, ot
         if future is not None:
             raise ConfigError("--future goes with --horizon", hint="predict RUN series.csv --horizon 12 --future FILE")
         return
-    options.refuse(other_options, other_options, "cannot be used with --horizon")
+    options.refuse(other_options, "cannot be used with --horizon")
     if len(what) != 1:
         raise ConfigError("--horizon continues one series", hint="give one file, - or the name of a split")
 

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from kerascli.cli.printing import print_to_stderr
@@ -24,9 +23,7 @@ if TYPE_CHECKING:
     from kerascli.training.strategies.group import Group
 
 
-def launch_processes(
-    processes: int | None, max_restarts: int | None = None, *, alone: Mapping[str, bool] = MappingProxyType({})
-) -> None:
+def launch_processes(processes: int | None, max_restarts: int | None = None, *, alone: Mapping[str, bool]) -> None:
     """Start the command on several processes and exit, if an option asks for it and no launcher has done so.
 
     `alone` has sentences about arguments that need one process; ConfigError is raised for the first that is given.
@@ -69,17 +66,10 @@ _ALONE = "leave out --processes, and start it without a launcher"
 
 
 @contextlib.contextmanager
-def process_group(options: Options, timeout: float) -> Iterator[Options]:
-    """Context manager that connects the processes that train, as `_connected` does, and yields options with them."""
-    with _connected(options.device, timeout) as group:
-        yield options if group is None else replace(options, group=group)
-
-
-@contextlib.contextmanager
 def dealing(device: str, timeout: float) -> Iterator["Group | None"]:
-    """Context manager that connects the processes that share batches, as `_connected` does; all leave together."""
+    """Context manager that connects the processes that share batches, as `connected` does; all leave together."""
     try:
-        with _connected(device, timeout) as group:
+        with connected(device, timeout) as group:
             yield group
             if group is not None:
                 group.agree(None)  # process 0 has then read what the others have sent
@@ -89,7 +79,7 @@ def dealing(device: str, timeout: float) -> Iterator["Group | None"]:
 
 
 @contextlib.contextmanager
-def _connected(device: str, timeout: float) -> Iterator["Group | None"]:
+def connected(device: str, timeout: float) -> Iterator["Group | None"]:
     """Context manager that connects the processes started by a launcher; for a single process it yields None.
 
     Of all processes only the first that fails reports its error; the others end with their exit codes.

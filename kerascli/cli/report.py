@@ -27,8 +27,8 @@ def report(
     With --json print its numbers instead: every epoch, and the evaluations.
     """
     if as_json:
-        values = {"--output": output is not None, "--environment": environment}
-        options.refuse(values, values, "cannot be used with --json, which prints numbers")
+        values = {"--output": output, "--environment": environment}
+        options.refuse(values, "cannot be used with --json, which prints numbers")
     names = list(dict.fromkeys(runs or [LATEST]))
     study = options.study_of(names[0], runs_dir) if len(names) == 1 else None
     if study is not None and as_json:
@@ -57,10 +57,17 @@ def report(
     _write(output, records[0].plot_path("report.html"), text)
 
 
-def _write(output: Path | None, default: Path, text: str) -> None:
-    data = text.encode()
-    write_bytes(default if output is None else _file(output), data)
-    options.say(f"{output or default}\n")
+def _write(output: Path | None, file: Path, text: str) -> None:
+    """Write a page to the output file, if one is given, else to `file`. Raises ConfigError, StorageError."""
+    data, shown = text.encode(), output or file
+    if output is not None:
+        from kerascli.workflow.outputs import writable
+
+        if output.suffix.lower() not in {".html", ".htm"}:
+            raise ConfigError(f"expected a file that ends in .html, got '{output.name}'")
+        file = writable(output, ".html")
+    write_bytes(file, data)
+    options.say(f"{shown}\n")
     options.note(f"{size_text(len(data))}, opens in any browser without a network")
 
 
@@ -68,19 +75,6 @@ def _numbers(run: "RunRecord") -> dict[str, Any]:
     """Return the numbers that the page of a run is drawn from."""
     from kerascli.runs.evaluations import evaluations
 
-    facts = run.facts()
+    facts = {name: run.facts().get(name) for name in ("seconds", "rows", "results", "baselines")}
     kept = {each.name: {"is_current": each.is_current, **each.facts} for each in evaluations(run)}
-    return {
-        "run": run.folder_name, "status": run.status(), "seconds": facts.get("seconds"), "rows": facts.get("rows"),
-        "results": facts.get("results"), "baselines": facts.get("baselines"), "history": run.history(),
-        "evaluations": kept,
-    }  # fmt: skip
-
-
-def _file(output: Path) -> Path:
-    """Return the path of the page's file if it may be written. Raises ConfigError, StorageError."""
-    from kerascli.workflow.outputs import writable
-
-    if output.suffix.lower() not in {".html", ".htm"}:
-        raise ConfigError(f"expected a file that ends in .html, got '{output.name}'")
-    return writable(output, ".html")
+    return {"run": run.folder_name, "status": run.status(), **facts, "history": run.history(), "evaluations": kept}

@@ -3,7 +3,6 @@
 import gc
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,13 +37,16 @@ class ListGroup(options.OnceGroup):
 def register(app: typer.Typer) -> None:
     """Add the command group `runs` to the typer program; `kerascli runs` alone lists the runs."""
     group = options.Commands(cls=ListGroup, help=_HELP, rich_markup_mode=None)
-    group.command("list", example="runs list --sort -val_accuracy --limit 5")(_list)
-    group.command("show", example="runs show latest")(_show)
-    group.command("compare", example="runs compare latest other")(_compare)
-    group.command("tag", example="runs tag latest baseline")(_tag)
-    group.command("archive", example="runs archive latest -o run.zip")(_archive)
-    group.command("send", example="runs send latest --to mlflow")(_send)
-    group.command("rm", example="runs rm other")(_remove)
+    examples = {
+        _list: "runs list --sort -val_accuracy --limit 5",
+        _show: "runs show latest",
+        _compare: "runs compare latest other",
+        _tag: "runs tag latest baseline",
+        _archive: "runs archive latest -o run.zip",
+        _send: "runs send latest --to mlflow",
+        _remove: "runs rm other",
+    }
+    group.add(examples, "runs")
     app.add_typer(group, name="runs")
 
 
@@ -72,12 +74,12 @@ def _list(
     none = f"{'no run is selected' if everything else 'there are no runs'} in {quoted(runs_dir)}"
     if best is not None:
         others = {"--sort": sort, "--limit": limit, "--json": json}
-        options.refuse(others, others, "does not go with --best, which prints a name")
+        options.refuse(others, "does not go with --best, which prints a name")
         if not runs:
             raise ConfigError(f"--best: {none}")
         options.say(f"{run_query.best(runs, best).run}\n")
     elif json:
-        options.say_json([*map(asdict, lines)])
+        options.say_json([*map(RunLine._asdict, lines)])
     elif runs:
         options.say(f"{list_table(lines, options.terminal_width())}\n")
     else:
@@ -109,7 +111,7 @@ def _compare(
 
     comparison = compare([options.find_run(run, runs_dir) for run in runs])
     if json:
-        options.say_json(asdict(comparison))
+        options.say_json(comparison._asdict())
         return
     if not comparison.settings:
         options.note("the settings do not differ")
@@ -205,9 +207,9 @@ def print_facts(run: "RunRecord", *, as_json: bool = False) -> None:
     from kerascli.report.text_tables import duration_text
     from kerascli.runs.annotations import kept_thresholds, tags
 
+    thresholds = {output: dict(each) for output, each in kept_thresholds(run.path).items()}
     facts: dict[str, Any] = {"path": str(run.path), **run.facts(), "status": run.status()}
-    facts["tags"] = tags(run)
-    facts["threshold"] = {output: dict(each) for output, each in kept_thresholds(run.path).items()}
+    facts |= {"tags": tags(run), "threshold": thresholds}
     if as_json:
         options.say_json({**facts, "history": run.history()})
         return

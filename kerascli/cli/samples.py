@@ -21,10 +21,9 @@ def samples(
 ) -> None:
     """Make the samples of a run's callbacks again from its weights."""
     record = options.trained_run(run, runs_dir, checkpoint)
-    from kerascli.workflow.loaded import open_run
     from kerascli.workflow.make_samples import draw_samples
 
-    opened = open_run(record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar())
+    opened = options.open_run(record, device=device, threads=threads, checkpoint=checkpoint)
     for path in draw_samples(opened, callback or (), output):
         options.say(f"{safe_text(str(path))}\n")
     options.warn(opened.warnings)

@@ -63,7 +63,7 @@ def _show(
     from kerascli.studies.sampling import write_importance
     from kerascli.studies.table import facts_of, rows_of, study_table
 
-    options.refuse({"--csv": json and as_csv}, ["--csv"], "cannot be used with --json")
+    options.refuse({"--csv": json and as_csv}, "cannot be used with --json")
     opened = _open(study, runs_dir)
     write_importance(opened)
     table = study_table(opened)

@@ -27,10 +27,11 @@ def summary(
     if not isinstance(source, Document) and not as_json and not expand and view is None:
         options.say(source.summary())
         return
-    from kerascli.foundation.disk.storage import json_text
     from kerascli.report.summary import render
     from kerascli.workflow.check import summary_of
 
     model = summary_of(options.model_spec(source, flags, runs_dir), expand=expand, view=view)
-    facts = {**dataclasses.asdict(model), "total": model.total}
-    options.say(json_text(facts, ascii_only=True) if as_json else render(model))
+    if as_json:
+        options.say_json({**dataclasses.asdict(model), "total": model.total})
+    else:
+        options.say(render(model))

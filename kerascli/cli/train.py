@@ -3,7 +3,8 @@
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 
 from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
-from kerascli.cli.process_group import interrupted_run, launch_processes, process_group, with_common_seed
+from kerascli.cli.process_group import connected, interrupted_run, launch_processes, with_common_seed
 from kerascli.foundation.errors import ConfigError, StorageError, safe_text
 from kerascli.foundation.world import world_of
 from kerascli.workflow.fitting.options import Options
@@ -64,36 +65,37 @@ def train(
     short = {"fit.epochs": epochs, "fit.batch_size": batch_size, "seed": seed}
     sets = [*sets, *(f"{key}={value}" for key, value in short.items() if value is not None)]
     values = {
-        "a config or a run": what is not None, "--name": name is not None, "--runs-dir": runs_dir != options.RUNS_DIR,
-        "--flag": bool(flags), "--json": as_json, "--resume": resume is not None, "--profile": profile,
-        "--quiet": quiet, "--data": data is not None, "--verbose": verbose, "--processes": processes is not None,
-        "--max-restarts": max_restarts is not None, "--relearn": relearn, "--folds": folds,
+        "a config or a run": what, "--name": name, "--runs-dir": runs_dir != options.RUNS_DIR, "--flag": flags,
+        "--json": as_json, "--resume": resume, "--profile": profile, "--quiet": quiet, "--data": data,
+        "--verbose": verbose, "--processes": processes, "--max-restarts": max_restarts is not None,
+        "--relearn": relearn, "--folds": folds, "--smoke": smoke,
     }  # fmt: skip
     chosen = Options(
         runs_dir=runs_dir, device=device, threads=threads, name=name, command=sys.argv[1:], profile=profile, data=data,
         relearn=relearn,
     )  # fmt: skip
     if find_rate:
-        return _find_learning_rate(what, chosen, sets, flags, {**values, "--smoke": smoke})
-    _refuse_idle(values, smoke=smoke, further=not options.is_config(what))
+        return _find_learning_rate(what, chosen, sets, flags, values)
+    _refuse_idle(values, further=not options.is_config(what))
     if smoke:
         return _smoke_test(what, chosen, sets, flags)
     study = None if resume is None else options.study_of(resume, runs_dir)
     of_folds = {"folds are trained one after the other": folds or study is not None}
     launch_processes(processes, max_restarts, alone=of_folds)
-    with process_group(chosen, timeout) as chosen:
+    with connected(device, timeout) as group:
+        chosen = replace(chosen, group=group)
         resume = resume or interrupted_run(chosen, None if what is None else Path(what))
         events = _started(what, chosen, sets, flags, folds) if resume is None else _resumed(resume, study, chosen, sets)
         _follow(events, as_json=as_json, quiet=quiet, verbose=verbose)
 
 
 def _find_learning_rate(
-    what: str | None, chosen: Options, sets: Sequence[str], flags: Sequence[str], values: Mapping[str, bool]
+    what: str | None, chosen: Options, sets: Sequence[str], flags: Sequence[str], values: Mapping[str, object]
 ) -> None:
     """Print a learning rate for a config, with the losses of a sweep as JSON or as a plot; `values` are the options in
     use."""
     idle = sorted(values.keys() - {"a config or a run", "--runs-dir", "--flag", "--json"})
-    options.refuse(values, idle, "cannot be used with --find-learning-rate: it makes no run")
+    options.refuse(values, "cannot be used with --find-learning-rate: it makes no run", idle)
     source = options.read_config(options.config_or_only(what), sets, flags)
     options.check_device(chosen.device)
     from kerascli.report.plots import save
@@ -110,25 +112,26 @@ def _find_learning_rate(
     options.note("the loss falls fastest there; write it into the config: compile.optimizer")
 
 
-def _refuse_idle(values: dict[str, bool], *, smoke: bool, further: bool) -> None:
+def _refuse_idle(values: Mapping[str, object], *, further: bool) -> None:
     """Raise ConfigError for an option of `train` that has no effect in combination with another one."""
+    refuse = partial(options.refuse, values)
     if values["--verbose"]:
-        options.refuse(values, ["--quiet", "--json"], "cannot be used with --verbose: it prints more")
-    if smoke:
-        idle = ["--json", "--profile", "--quiet", "--verbose", "--processes", "--max-restarts"]
-        idle += ["--folds", *([] if further else ["--runs-dir"])]
-        options.refuse(values, ["--resume", "--name", *idle], "cannot be used with --smoke: it trains a temporary run")
+        refuse("cannot be used with --verbose: it prints more", ["--quiet", "--json"])
+    if values["--smoke"]:
+        idle = ["--resume", "--name", "--json", "--profile", "--quiet", "--verbose", "--processes", "--max-restarts"]
+        idle += ["--folds"] if further else ["--folds", "--runs-dir"]
+        refuse("cannot be used with --smoke: it trains a temporary run", idle)
     if values["--folds"]:
-        options.refuse(values, ["--profile"], "cannot be used with --folds: --set data.split.fold=1 trains one of them")
+        refuse("cannot be used with --folds: --set data.split.fold=1 trains one of them", ["--profile"])
     if values["--resume"]:
-        names, text = ["a config or a run", "--flag", "--name", "--relearn", "--folds"], "a run keeps its settings"
-        options.refuse(values, names, f"cannot be used with --resume: {text}")
+        names = ["a config or a run", "--flag", "--name", "--relearn", "--folds"]
+        refuse("cannot be used with --resume: a run keeps its settings", names)
     elif further:
-        options.refuse(values, ["--flag"], "cannot be used with a run, whose config has their values: --set changes it")
-        options.refuse(values, ["--folds"], "takes a config: the weights of a run have learned from all rows")
+        refuse("cannot be used with a run, whose config has their values: --set changes it", ["--flag"])
+        refuse("takes a config: the weights of a run have learned from all rows", ["--folds"])
     else:
         text = "cannot be used with a config: it names its data itself; only with a run, or with --resume"
-        options.refuse(values, ["--data", "--relearn"], text)
+        refuse(text, ["--data", "--relearn"])
 
 
 def _started(
@@ -181,7 +184,7 @@ def _resumed(run: str, study: "Study | None", chosen: Options, sets: Sequence[st
         from kerascli.workflow.tuning.folds import resume_folds
 
         idle = {"--set": sets, "--data": chosen.data, "--profile": chosen.profile}
-        options.refuse(idle, idle, "cannot be used with a study of folds: start a new one")
+        options.refuse(idle, "cannot be used with a study of folds: start a new one")
         return resume_folds(study, chosen, options.download_bar())
     from kerascli.runs.index import find_run
 
@@ -262,8 +265,6 @@ def _record(event: "Event", facts: dict[str, Any]) -> None:
             facts["warnings"].append(f"{place}: {text}" if place else text)
         case Profiled():
             facts["profile"] = event
-        case _:
-            pass
 
 
 def _print_profile(profile: "Profiled") -> None:

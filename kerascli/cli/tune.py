@@ -43,7 +43,7 @@ def tune(
             "--flag": flags, "--set": sets, "--threads": threads, "--device": device != "auto",
             "--trials": trials and resume is None, "--join": join and resume,
         }  # fmt: skip
-        options.refuse(values, values, "cannot be used with a study, which keeps its settings")
+        options.refuse(values, "cannot be used with a study, which keeps its settings")
         from kerascli.studies.folder import find_study
         from kerascli.workflow.tuning.study_config import plan, reopened
 

@@ -46,8 +46,7 @@ def validate(
     if not result.data_is_missing:
         options.say("".join(f"{line}\n" for line in result.lines))
     else:  # no 'ok' before an error
-        for line in result.lines[1:]:
-            options.note(line)
+        options.note(*result.lines[1:])
         text = "the data was not found: only what does not depend on it was checked"
         hint = "--no-data checks a config without its data, and exits with 0"
         raise DataMissing(Fault(text, place=Place(str(path)), hint=hint))

@@ -40,15 +40,12 @@ def why(
     record = options.trained_run(run, runs_dir, checkpoint, trust_plugins)
     from kerascli.foundation.disk.storage import write_bytes
     from kerascli.report.reasons import reasons_file, reasons_text, with_reasons
-    from kerascli.workflow.loaded import open_run
     from kerascli.workflow.outputs import writable
     from kerascli.workflow.why.explain import Question, explain
 
     place = None if file is None else writable(file, file.suffix.lower())
-    opened = open_run(
-        record, device=device, threads=threads, checkpoint=checkpoint, progress=options.download_bar(), data=data
-    )
-    options.note_thresholds(opened)
+    opened = options.open_run(record, device=device, threads=threads, checkpoint=checkpoint, data=data)
+    options.note(*opened.threshold_notes())
     question = Question(
         what or [], text or [], method, rows, output, class_name, baseline, layer, metric, repeats, worst, checkpoint,
         data, place and place.suffix.lower(),
@@ -56,8 +53,7 @@ def why(
     reasons = explain(opened, question)
     options.warn(opened.warnings)
     maps = ["-o why.html or why.png draws the maps"] if place is None and reasons.kind == "picture" else []
-    for note in [*reasons.notes, *maps]:
-        options.note(note)
+    options.note(*reasons.notes, *maps)
     if place is not None:
         write_bytes(place, reasons_file(reasons, place.suffix.lower(), f"Why: {record.name}"))
     options.say(reasons_text(reasons, colored=sys.stdout.isatty()) if place is None else f"{file}\n")

@@ -116,29 +116,23 @@ def _mounts(root: Path) -> Iterator[tuple[str, PurePosixPath, PurePosixPath]]:
         if len(mount) < 5 or len(system) < 3:
             continue
         if system[0] == "cgroup2" or (system[0] == "cgroup" and "cpu" in system[2].split(",")):
-            top, point = (PurePosixPath(_unescaped(text)) for text in mount[3:5])
+            # the kernel writes a space in a path as \040
+            texts = (re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text) for text in mount[3:5])
+            top, point = map(PurePosixPath, texts)
             if point.is_absolute():
                 yield system[0], top, point
 
 
-def _unescaped(text: str) -> str:
-    """Return a path from /proc/self/mountinfo without escapes: the kernel writes a space in it as \\040."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
-
-
 def _quota_of(folder: Path) -> float | None:
     """Return the CPU quota of one cgroup's folder, in CPUs; None if it has none or cannot be read."""
-    with contextlib.suppress(ValueError, IndexError, ZeroDivisionError):
+    with contextlib.suppress(ValueError, IndexError):
         if lines := _lines(folder / "cpu.max"):
-            quota, period = lines[0].split()[:2]
-            return _share(int(quota), int(period)) if quota != "max" else None
-        quota, period = (_lines(folder / f"cpu.cfs_{name}_us")[0] for name in ("quota", "period"))
-        return _share(int(quota), int(period))
+            texts = lines[0].split()[:2]
+        else:
+            texts = [_lines(folder / f"cpu.cfs_{name}_us")[0] for name in ("quota", "period")]
+        quota, period = map(int, texts)  # 'max' is no number
+        return quota / period if quota > 0 and period > 0 else None
     return None
-
-
-def _share(quota: int, period: int) -> float | None:
-    return quota / period if quota > 0 and period > 0 else None
 
 
 def _lines(path: Path) -> list[str]:

@@ -9,8 +9,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,8 +20,7 @@ _LANES = 4  # 16-bit numbers in one int64
 Kind = Literal["normal", "uniform", "bernoulli"]
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(NamedTuple):
     """Specification of a random tensor; `parameters` are (low, high) for uniform, (probability,) for bernoulli."""
 
     kind: Kind
@@ -58,18 +56,16 @@ class Draws:
 
     def repeated(self) -> AbstractContextManager[None]:
         """Return a context manager in whose block the random tensors are drawn that follow the present call."""
-        position = list(self.nodes), dict(self._counts)
+        return self._at(list(self.nodes), dict(self._counts))
 
-        @contextmanager
-        def at_position() -> Iterator[None]:
-            before = list(self.nodes), self._counts
-            self.nodes[:], self._counts = position[0], dict(position[1])
-            try:
-                yield
-            finally:
-                self.nodes[:], self._counts = before
-
-        return at_position()
+    @contextmanager
+    def _at(self, nodes: list[str], counts: dict[str, int]) -> Iterator[None]:
+        before = list(self.nodes), self._counts
+        self.nodes[:], self._counts = nodes, counts
+        try:
+            yield
+        finally:
+            self.nodes[:], self._counts = before
 
     def of_shard(self, number: int) -> "Draws":
         """Return the source of random numbers for one shard of the step's batch; shard 0 has those of a whole batch."""
@@ -77,7 +73,7 @@ class Draws:
 
     def make_at(self, place: str, draw: Draw) -> Tensor:
         """Return the random tensor with the key `place`: a node's name and the number of its draw (`dropout_1/0`)."""
-        return _FILL[draw.kind](draw, f"{self._prefix}/{place}")
+        return _filled(draw, f"{self._prefix}/{place}")
 
 
 class Tape(Draws):
@@ -190,15 +186,12 @@ def _generator(draw: Draw, key: str) -> torch.Generator:
     return torch.Generator(draw.device).manual_seed(key_seed(key))
 
 
-def _normal(draw: Draw, key: str) -> Tensor:
+def _filled(draw: Draw, key: str) -> Tensor:
+    if draw.kind == "bernoulli":
+        return _bernoulli(draw, key)
     numbers = torch.empty(draw.shape, dtype=draw.dtype, device=draw.device)
-    return numbers.normal_(generator=_generator(draw, key))
-
-
-def _uniform(draw: Draw, key: str) -> Tensor:
-    low, high = draw.parameters
-    numbers = torch.empty(draw.shape, dtype=draw.dtype, device=draw.device)
-    return numbers.uniform_(low, high, generator=_generator(draw, key))
+    fill = numbers.normal_ if draw.kind == "normal" else numbers.uniform_
+    return fill(*draw.parameters, generator=_generator(draw, key))
 
 
 def _bernoulli(draw: Draw, key: str) -> Tensor:
@@ -224,6 +217,3 @@ def _bits(words: int, key: str) -> np.ndarray:
     state = np.frombuffer(hashlib.blake2b(key.encode(), digest_size=32).digest(), "<u8")
     _sfc64.state = {"bit_generator": "SFC64", "state": {"state": state}, "has_uint32": 0, "uinteger": 0}
     return _sfc64.random_raw(words)
-
-
-_FILL = {"normal": _normal, "uniform": _uniform, "bernoulli": _bernoulli}

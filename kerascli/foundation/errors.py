@@ -110,7 +110,7 @@ class Fault:
         out += [f"  note: {safe_text(other.text, 2000)} ({other.place})" for other in self.related if other.place]
         if self.hint:
             out.append(f"  hint: {safe_text(self.hint, 2000)}")
-        return list(map(_without_credentials, out))
+        return [_CREDENTIALS.sub(_asterisks, line) for line in out]
 
 
 class KerasCliError(Exception):
@@ -257,8 +257,6 @@ def show(value: object) -> str:
     match value:
         case None:
             return "nothing (null)"
-        case bool():
-            return "true" if value else "false"
         case str():
             return f"the text '{_cut(safe_text(value))}'"
         case dict():
@@ -266,7 +264,7 @@ def show(value: object) -> str:
         case list() | tuple():
             return f"the list {_cut(safe_text(in_yaml(value)))}"
         case _:
-            return _cut(safe_text(str(value)))
+            return _cut(safe_text(in_yaml(value)))
 
 
 def a_or_an(noun: str) -> str:
@@ -299,7 +297,8 @@ def safe_text(text: str, limit: int = 500) -> str:
     text = text if len(text) <= limit else text[: limit - 3] + "..."
     if text.isprintable():
         return text
-    return "".join(c if _printable(c) else c.encode("unicode_escape").decode() for c in text)
+    unsafe = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in unsafe else c for c in text)
 
 
 def safe_lines(text: str) -> str:
@@ -307,17 +306,13 @@ def safe_lines(text: str) -> str:
     return "\n".join(safe_text(line, len(line)) for line in text.split("\n"))
 
 
-def _without_credentials(line: str) -> str:
-    """Return a line of a message with asterisks for each character of credentials in addresses."""
-    return _CREDENTIALS.sub(lambda found: (found["name"] or "") + "*" * len(found["value"] or found[0]), line)
+def _asterisks(found: re.Match[str]) -> str:
+    """Return asterisks for each character of credentials in an address."""
+    return (found["name"] or "") + "*" * len(found["value"] or found[0])
 
 
-def _printable(character: str) -> bool:
-    return unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-
-
-def _cut(text: str, limit: int = 60) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def counted(number: int, noun: str) -> str:

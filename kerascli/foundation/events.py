@@ -1,16 +1,15 @@
 """Events (data classes) that training and other long commands yield; `cli/` prints them, `runs/` records them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from kerascli.foundation.profile import Profiled
 
 Logs = Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Began:
+class Began(NamedTuple):
     """Event: the run folder exists and the model is built; `summary` is the table of layers as text."""
 
     run: str
@@ -18,8 +17,7 @@ class Began:
     resumed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseBegin:
+class PhaseBegin(NamedTuple):
     """Event: a training phase begins or is resumed, in a fit with several phases."""
 
     number: int
@@ -33,8 +31,7 @@ class PhaseBegin:
     """True if the training phase begins with a new optimizer."""
 
 
-@dataclass(frozen=True, slots=True)
-class EpochBegin:
+class EpochBegin(NamedTuple):
     """Event: an epoch begins; epochs are numbered from 1, as in history.csv."""
 
     epoch: int
@@ -42,8 +39,7 @@ class EpochBegin:
     steps: int
 
 
-@dataclass(frozen=True, slots=True)
-class AppendRow:
+class AppendRow(NamedTuple):
     """Request to append a row to a CSV file in the run folder's logs/."""
 
     file: str
@@ -51,8 +47,7 @@ class AppendRow:
     separator: str = ","
 
 
-@dataclass(frozen=True, slots=True)
-class WriteScalars:
+class WriteScalars(NamedTuple):
     """Request to append a step's losses and metrics to TensorBoard's event files in a folder of logs/."""
 
     folder: str
@@ -60,16 +55,14 @@ class WriteScalars:
     values: Logs
 
 
-@dataclass(frozen=True, slots=True)
-class WriteHistograms:
+class WriteHistograms(NamedTuple):
     """Request to append histograms of all weights to TensorBoard's event files in a folder of logs/."""
 
     folder: str
     step: int
 
 
-@dataclass(frozen=True, slots=True)
-class WriteEmbeddings:
+class WriteEmbeddings(NamedTuple):
     """Request to write the vectors of embedding layers, and of data rows by a view, for TensorBoard's projector.
 
     They replace those in the same folder of logs/.
@@ -79,8 +72,7 @@ class WriteEmbeddings:
     view: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Post:
+class Post(NamedTuple):
     """Request to send an HTTP POST request, which is allowed to fail."""
 
     url: str
@@ -88,8 +80,7 @@ class Post:
     headers: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class WriteSample:
+class WriteSample(NamedTuple):
     """Request of the callback `name` for a sample (text, image ...) of the current model, in the run
     folder's samples/."""
 
@@ -101,8 +92,7 @@ Record = AppendRow | WriteScalars | WriteHistograms | WriteEmbeddings | Post | W
 """Request of a callback to write or send something other than a checkpoint."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchEnd:
+class BatchEnd(NamedTuple):
     """Event: a training step ended.
 
     `logs` is given at most ten times a second, since reading them may wait for the device.
@@ -117,13 +107,11 @@ class BatchEnd:
     records: tuple[Record, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(NamedTuple):
     """Event without information, between batches of a validation, at which work may be interrupted."""
 
 
-@dataclass(frozen=True, slots=True)
-class EpochEnd:
+class EpochEnd(NamedTuple):
     """Event: an epoch ended, after its validation and its callbacks."""
 
     epoch: int
@@ -137,8 +125,7 @@ class EpochEnd:
     records: tuple[Record, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(NamedTuple):
     """Event: a checkpoint is saved, complete and durable."""
 
     name: str
@@ -147,8 +134,7 @@ class Saved:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(NamedTuple):
     """Event: training ended; `reason` is `completed` or `callback`, and `text` explains it in words."""
 
     reason: str
@@ -158,20 +144,18 @@ class Stopped:
     """Messages of callbacks at the end of training, to be printed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluated:
+class Evaluated(NamedTuple):
     """Event: a whole split of the data was evaluated; it holds the loss and metrics."""
 
     split: str
     logs: Logs
     rows: int
     seconds: float
-    baselines: Mapping[str, Logs] = field(default_factory=dict)
+    baselines: Mapping[str, Logs] = MappingProxyType({})
     """Mapping from each baseline (predictions that need no model) to its loss and metrics on the same rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoldsEnded:
+class FoldsEnded(NamedTuple):
     """Event: the runs of all folds of a study have ended, and have their losses and metrics in its folder."""
 
     study: str
@@ -181,8 +165,7 @@ class FoldsEnded:
     """Path of the file with the predictions for the rows of all folds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """Event: a message about an automatic choice, with its reason; a warning; or a detail for `--verbose`."""
 
     text: str

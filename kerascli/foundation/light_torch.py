@@ -55,10 +55,6 @@ def _real(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def _disable(function: Callable[..., Any], recursive: bool = True, *, wrapping: bool = True) -> Callable[..., Any]:
-    return function
-
-
 class _NoSymbol:
     """Stand-in for the class of sympy's expressions: nothing is one."""
 
@@ -83,10 +79,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, bool | int | float)  # torch.SymInt, SymBool and SymFloat are none of these
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return list(one) == list(other)
@@ -99,10 +91,10 @@ _QUERIES = (
 )  # fmt: skip
 """Functions that return the value of an expression, which a number is itself."""
 _STAND_INS: dict[str, dict[str, Any]] = {
-    "torch._dynamo": {"disable": _disable},
+    "torch._dynamo": {"disable": lambda function, *_, **named: function},
     "sympy": {"Basic": _NoSymbol},
     _SHAPES: {
-        **{name: _of_numbers(name, _same) for name in _QUERIES},
+        **{name: _of_numbers(name, lambda value: value) for name in _QUERIES},
         "_advise_is_size": _of_numbers("_advise_is_size", lambda size: None),  # asked by torch before 2.9
         "has_guarding_hint": _of_numbers("has_guarding_hint", lambda size: True),
         "is_nested_int": _of_numbers("is_nested_int", lambda size: False),

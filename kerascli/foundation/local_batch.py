@@ -5,13 +5,12 @@ A part is that of a process, or with the config's `shards` a shard. Losses and s
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class LocalBatch:
+class LocalBatch(NamedTuple):
     """A part of a batch, which has `share` of its rows (above 0 to 1)."""
 
     share: float

@@ -9,9 +9,9 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import NamedTuple
 
 from kerascli.foundation.errors import FileRefused, Place, safe_text
 from kerascli.foundation.interrupts import Signalled
@@ -32,8 +32,7 @@ def check_trusted(what: str) -> None:
         raise FileRefused(f"{what}: {refusal}", hint="--trust-plugins allows it, with all your rights")
 
 
-@dataclass(frozen=True, slots=True)
-class UserCode:
+class UserCode(NamedTuple):
     """Python file of a user, read only once, so that the same bytes are run, recorded and shown in messages."""
 
     path: Path

@@ -2,8 +2,7 @@
 
 import os
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kerascli.foundation.errors import ConfigError
 
@@ -11,8 +10,7 @@ PROCESS_BYTES = 330 * 10**6
 """Memory of a process that has imported Python's and torch's libraries, and run an operation of each kind, in bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(NamedTuple):
     """Rank of a process among all processes that train together, their number, and its rank among the processes of its
     machine."""
 
@@ -27,44 +25,44 @@ class World:
         return self.rank == 0
 
 
-def world_of(environ: Mapping[str, str] = os.environ) -> World:
+def world_of() -> World:
     """Return the ranks and numbers of processes that a launcher states by RANK, WORLD_SIZE, LOCAL_RANK and
     LOCAL_WORLD_SIZE.
 
     Raises ConfigError for values that contradict each other.
     """
-    if "WORLD_SIZE" not in environ and "RANK" not in environ:
+    if os.environ.keys().isdisjoint(("WORLD_SIZE", "RANK")):
         return World()
-    size, rank = _number(environ, "WORLD_SIZE", 1), _number(environ, "RANK", 0)
-    world = World(rank, size, _number(environ, "LOCAL_RANK", 0), _number(environ, "LOCAL_WORLD_SIZE", size))
+    size, rank = _number("WORLD_SIZE", 1), _number("RANK", 0)
+    world = World(rank, size, _number("LOCAL_RANK", 0), _number("LOCAL_WORLD_SIZE", size))
     if not (0 <= world.rank < world.size and 0 <= world.local_rank < world.local_size <= world.size):
         what = f"RANK={rank}, WORLD_SIZE={size}, LOCAL_RANK={world.local_rank}, LOCAL_WORLD_SIZE={world.local_size}"
         raise ConfigError(f"the launcher's environment variables contradict each other: {what}")
     return world
 
 
-def processes_here(processes: int, environ: Mapping[str, str] = os.environ) -> int:
+def processes_here(processes: int) -> int:
     """Return how many of a training's processes run on this machine: LOCAL_WORLD_SIZE if it is set, else all."""
-    return min(max(1, _number(environ, "LOCAL_WORLD_SIZE", processes)), processes)
+    return min(max(1, _number("LOCAL_WORLD_SIZE", processes)), processes)
 
 
-def launch_of(environ: Mapping[str, str] = os.environ) -> str | None:
+def launch_of() -> str | None:
     """Return an id of the launch by which a launcher (torchrun ...) started this process, the same after restarts; None
     without a launcher.
 
     torchrun's is `none` unless it is given an --rdzv-id; then the launcher's own process names it.
     """
-    name = environ.get("TORCHELASTIC_RUN_ID")
+    name = os.environ.get("TORCHELASTIC_RUN_ID")
     return f"{socket.gethostname()}/{os.getppid()}" if name == "none" else name
 
 
-def restarts_of(environ: Mapping[str, str] = os.environ) -> int:
+def restarts_of() -> int:
     """Return how often the launcher (torchrun ...) has started the processes again after a failure."""
-    return _number(environ, "TORCHELASTIC_RESTART_COUNT", 0)
+    return _number("TORCHELASTIC_RESTART_COUNT", 0)
 
 
-def _number(environ: Mapping[str, str], name: str, default: int) -> int:
-    text = environ.get(name, str(default))
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
     try:
         return int(text)
     except ValueError:

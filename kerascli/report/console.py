@@ -64,7 +64,9 @@ class TrainingView:
             case events.EpochBegin():
                 self._epoch(event)
             case events.BatchEnd() if event.logs is not None and self._progress is not None:
-                self._advance(event, event.logs, self._progress)
+                rate = f"{event.step / max(1e-9, time.monotonic() - self._began):,.0f} steps/s"
+                shown = first_that_fit(event.logs, self.console.width - self._used_width - len(rate))
+                self._progress.update(self._task, completed=event.step, rate=rate, metrics=shown, refresh=True)
             case events.EpochEnd():
                 self._epoch_end(event)
             case events.Stopped() if self._resumed:
@@ -100,11 +102,6 @@ class TrainingView:
         text = f"epoch {event.epoch:>{self._width}}/{event.epochs}"
         self._progress, self._task = progress, progress.add_task(text, total=event.steps, rate="", metrics="")
         self._used_width = len(text) + (bar.bar_width or 0) + 2 * len(str(event.steps)) + 1 + _TIME_WIDTH + len("     ")
-
-    def _advance(self, event: events.BatchEnd, logs: Logs, progress: Progress) -> None:
-        rate = f"{event.step / max(1e-9, time.monotonic() - self._began):,.0f} steps/s"
-        shown = first_that_fit(logs, self.console.width - self._used_width - len(rate))
-        progress.update(self._task, completed=event.step, rate=rate, metrics=shown, refresh=True)
 
     def _epoch_end(self, event: events.EpochEnd) -> None:
         self.close()
@@ -155,7 +152,10 @@ class DownloadBar:
         if self._progress is not None:
             self._progress.update(self._tasks[what], completed=done, total=total or None, refresh=True)
         if done == total:
-            self._end(what, total)
+            if self._progress is not None and all(task.finished for task in self._progress.tasks):
+                self._progress.stop()
+                self._progress = None
+            self._console.print(f"downloaded {what} ({total / 1e6:.1f} MB)")
 
     def _begin(self, what: str, total: int) -> None:
         if self._console.is_terminal and self._progress is None:
@@ -168,12 +168,6 @@ class DownloadBar:
         elif self._progress is None:
             self._console.print(f"downloading {what} ({total / 1e6:.1f} MB)" if total else f"downloading {what}")
         self._tasks[what] = TaskID(0) if self._progress is None else self._progress.add_task(what, total=total or None)
-
-    def _end(self, what: str, total: int) -> None:
-        if self._progress is not None and all(task.finished for task in self._progress.tasks):
-            self._progress.stop()
-            self._progress = None
-        self._console.print(f"downloaded {what} ({total / 1e6:.1f} MB)")
 
 
 def first_that_fit(logs: Logs, room: int) -> str:

@@ -1,8 +1,7 @@
 """Plot a forecast of a time series: the history given to the model, the true values after it if known, the forecast."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 _MARKED = 60  # more markers would hide the line
 
 
-@dataclass(frozen=True, slots=True)
-class ForecastPanel:
+class ForecastPanel(NamedTuple):
     """Values of one column of a time series: history, true values after it (possibly none), forecast."""
 
     column: str

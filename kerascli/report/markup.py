@@ -56,9 +56,14 @@ def table(
     return scrolling(element("table", *parts, class_=class_ or "plain"), caption)
 
 
-def scrolling(content: Element, label: str) -> Element:
+def scrolling(content: Element, label: str, class_: str = "wide") -> Element:
     """Return a box around wide content, which a keyboard can scroll."""
-    return element("div", content, class_="wide", tabindex=0, role="region", aria_label=label)
+    return element("div", content, class_=class_, tabindex=0, role="region", aria_label=label)
+
+
+def figure(caption: str, *children: Child) -> Element:
+    """Return a figure with its caption."""
+    return element("figure", element("figcaption", caption), *children)
 
 
 def folded(summary: str, *children: Child) -> Element:

@@ -84,11 +84,10 @@ def _sheet(sample: Images) -> tuple[np.ndarray, tuple[list[float], list[float]]]
     """Return a grid of images as one array, and the centers of its rows and columns in pixels."""
     rows, columns, height, width, channels = sample.values.shape
     gap = 0 if sample.across else _GAP
-    sheet = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), np.float32)
-    for row in range(rows):
-        for column in range(columns):
-            top, left = row * (height + gap), column * (width + gap)
-            sheet[top : top + height, left : left + width] = sample.values[row, column]
+    values = sample.values.astype(np.float32)
+    spaced = np.pad(values, [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=1)
+    sheet = spaced.swapaxes(1, 2).reshape(rows * (height + gap), columns * (width + gap), channels)
+    sheet = sheet[: len(sheet) - gap, : sheet.shape[1] - gap]
     middles = [[i * (size + gap) + size / 2 - 0.5 for i in range(n)] for n, size in ((rows, height), (columns, width))]
     return sheet, (middles[0], middles[1])
 
@@ -185,8 +184,7 @@ def _draw_grid(part: "SubFigure", name: str, values: np.ndarray, labels: Sequenc
     """Draw pictures in a grid; their values are scaled to the range that the title tells."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     part.suptitle(literal(f"{name}: values from {low:.4g} to {high:.4g}"), x=0.01, ha="left", fontsize=10)
-    low, high = min(low, 0.0), max(high, 1.0)
-    scaled = np.nan_to_num((values - low) / (high - low))
+    scaled = _scaled(values)
     draw_pictures(part, scaled.squeeze(-1) if scaled.shape[-1] == 1 else scaled, labels, _ACROSS, size=7)
 
 
@@ -207,6 +205,12 @@ def draw_pictures(
             axes.set_title(label, fontsize=size, loc="center", pad=2)
 
 
+def _scaled(values: np.ndarray) -> np.ndarray:
+    """Return values scaled to numbers from 0 to 1 by their range, which is at least from 0 to 1."""
+    low, high = min(0.0, float(np.nanmin(values))), max(1.0, float(np.nanmax(values)))
+    return np.nan_to_num((values - low) / (high - low))
+
+
 def png(pixels: Any) -> bytes:
     """Return a picture (H, W) or (H, W, C) as PNG, at most 256 pixels wide and high.
 
@@ -215,9 +219,7 @@ def png(pixels: Any) -> bytes:
     from PIL import Image
 
     if pixels.dtype != np.uint8:
-        low, high = min(0.0, float(np.nanmin(pixels))), max(1.0, float(np.nanmax(pixels)))
-        scaled = np.nan_to_num((pixels.astype(np.float64) - low) / (high - low))
-        pixels = np.round(scaled * 255).astype(np.uint8)
+        pixels = np.round(_scaled(pixels.astype(np.float64)) * 255).astype(np.uint8)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     image.thumbnail((_MOST_PIXELS, _MOST_PIXELS))
     file = io.BytesIO()

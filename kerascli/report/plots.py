@@ -55,7 +55,7 @@ _STYLE: dict[Any, Any] = {
     "legend.fontsize": 9.5,
     "svg.hashsalt": "kerascli",  # the same data gives the same file
 }
-_PREFIXES = {"training": "", "validation": "val_"}
+PREFIXES = {"training": "", "validation": "val_"}
 _LINES = {"training": "solid", "validation": "dashed"}
 _MARKED_EPOCHS = 20  # more markers would hide the line
 _COUNTED_CLASSES, _NAMED_CLASSES = 20, 60
@@ -236,8 +236,9 @@ def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool, smooth: float) 
     for epochs, values, look in lines:
         shown = smoothed(values, smooth) if smooth else values
         axes.plot(epochs, shown, marker="o" if marked or len(epochs) == 1 else None, **look)
-    for boundary in _phase_starts(runs):
-        axes.axvline(boundary, color=GREY, linestyle="dotted", linewidth=1)
+    for before, row in pairwise(runs[0][1] if len(runs) == 1 else ()):
+        if before.get("phase") != row.get("phase"):  # a new training phase begins
+            axes.axvline(row["epoch"] - 0.5, color=GREY, linestyle="dotted", linewidth=1)
     axes.set_title(literal(name))
     axes.tick_params(length=0, which="both")
     if log_scale:
@@ -248,17 +249,11 @@ def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool, smooth: float) 
 def _lines(name: str, runs: Runs) -> Iterator[tuple[list[float], list[float], dict[str, Any]]]:
     """Yield (epochs, values, style) of each line in a metric's panel: those of training and validation of each run."""
     for number, (_, rows) in enumerate(runs):
-        for split, prefix in _PREFIXES.items():
+        for split, prefix in PREFIXES.items():
             if recorded := [row for row in rows if prefix + name in row]:
                 values = [row[prefix + name] if math.isfinite(row[prefix + name]) else math.nan for row in recorded]
                 look = {"linestyle": _LINES[split], "color": _color(number, split, runs)}
                 yield [row["epoch"] for row in recorded], values, look
-
-
-def _phase_starts(runs: Runs) -> list[float]:
-    """Return the x positions, between epochs, at which a new training phase begins; an empty list for several runs."""
-    rows = runs[0][1] if len(runs) == 1 else ()
-    return [row["epoch"] - 0.5 for before, row in pairwise(rows) if before.get("phase") != row.get("phase")]
 
 
 def _epoch_axis(axes: "Axes", epochs: list[int | float]) -> None:
@@ -279,7 +274,7 @@ def _legend(figure: "Figure", runs: Runs, names: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
     recorded = {column for _, rows in runs for row in rows for column in row}
-    splits = [split for split, prefix in _PREFIXES.items() if any(prefix + name in recorded for name in names)]
+    splits = [split for split, prefix in PREFIXES.items() if any(prefix + name in recorded for name in names)]
     one = len(runs) == 1
     handles = [
         Line2D([], [], ls=_LINES[split], color=_color(0, split, runs) if one else GREY, label=split) for split in splits

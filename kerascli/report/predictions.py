@@ -80,15 +80,8 @@ class Predictions:
 
 def csv_text(columns: Mapping[str, np.ndarray], *, header: bool = True) -> str:
     """Return columns of predictions as CSV text; numbers have all digits of their precision, missing ones are empty."""
-    names = [",".join(map(_csv_word, columns)) if len(columns) > 1 else _csv_word(*columns) or '""'] if header else []
-    alone = len(columns) == 1  # an empty line would be no row
-
-    def cells(values: np.ndarray) -> list[str]:
-        texts = _each_once(values, _csv_word) if values.dtype == object else _digits(values)
-        return [cell or '""' for cell in texts] if alone else texts
-
-    lines = chain(names, chain.from_iterable(map(",".join, rows) for rows in _rows(columns, cells)))
-    return "".join(f"{line}\n" for line in lines)
+    rows = _rows(columns, lambda values: values.tolist() if values.dtype == object else _digits(values))
+    return "".join(map(storage.csv_text, chain([[columns]] if header else [], rows)))
 
 
 def json_lines(columns: Mapping[str, np.ndarray]) -> str:
@@ -102,9 +95,9 @@ def json_lines(columns: Mapping[str, np.ndarray]) -> str:
 
 
 def _rows(
-    columns: Mapping[str, np.ndarray], cells: Callable[[np.ndarray], list[str]]
-) -> Iterator[Iterator[tuple[str, ...]]]:
-    """Yield the rows of a table as texts, in blocks small enough for the CPU's caches."""
+    columns: Mapping[str, np.ndarray], cells: Callable[[np.ndarray], list[Any]]
+) -> Iterator[Iterator[tuple[Any, ...]]]:
+    """Yield the rows of a table as cells, in blocks small enough for the CPU's caches."""
     count = len(next(iter(columns.values())))
     for start in range(0, count, _BLOCK_ROWS):
         part = slice(start, start + _BLOCK_ROWS)
@@ -113,22 +106,12 @@ def _rows(
 
 def _json_cells(values: np.ndarray) -> list[str]:
     if values.dtype == object:
-        return _each_once(values, lambda cell: "null" if cell == "" else json.dumps(cell))
+        words = [(type(word), word) for word in values.tolist()]  # 1.0 is not 1
+        cells = {each: "null" if each[1] == "" else json.dumps(each[1]) for each in dict.fromkeys(words)}
+        return list(map(cells.__getitem__, words))
     if values.dtype.kind != "f":
         return list(map(json.dumps, values.tolist()))
     return [repr(float(cell)) if cell else "null" for cell in _digits(values)]
-
-
-def _each_once(values: np.ndarray, convert: Callable[[Any], str]) -> list[str]:
-    """Return the cell (text) for each word (or number, or None) of a column; equal ones are converted only once."""
-    words = [word if isinstance(word, str) else (type(word), word) for word in values.tolist()]  # 1.0 is not 1
-    cells = {word: convert(word if isinstance(word, str) else word[1]) for word in dict.fromkeys(words)}
-    return list(map(cells.__getitem__, words))
-
-
-def _csv_word(word: str | float | None) -> str:
-    """Return a word, or a number or None, as a cell of a CSV row with several cells, in quotes if necessary."""
-    return storage.csv_text([(word, "")]).removesuffix(",\n")
 
 
 def _digits(values: np.ndarray) -> list[str]:

@@ -109,12 +109,11 @@ def explain(word: str, commands: Sequence[Entry] = ()) -> list[Entry]:
 def render(entries: Sequence[Entry], width: int | None = None) -> str:
     """Return entries of the reference as plain text, separated by blank lines; lines are wrapped to `width`, if
     given."""
-    return "\n\n".join(_entry_text(entry, width) for entry in entries)
-
-
-def _entry_text(entry: Entry, width: int | None) -> str:
-    text = fitted(_lines(entry, width or _WIDTH), width)
-    return f"{text}\n\nexample:\n  {entry.example}" if entry.example else text  # not wrapped: it is meant to be copied
+    texts = list[str]()
+    for entry in entries:
+        example = f"\n\nexample:\n  {entry.example}" if entry.example else ""  # not wrapped: it is meant to be copied
+        texts.append(fitted(_lines(entry, width or _WIDTH), width) + example)
+    return "\n\n".join(texts)
 
 
 def fitted(lines: Iterator[str], width: int | None) -> str:

@@ -7,8 +7,8 @@ from rich.table import Table
 from kerascli.model.runtime.summary import Summary
 
 
-def render(summary: Summary, *, width: int = 80) -> str:
-    """Return a model's summary as plain text, a table and totals; lines are wrapped to `width`, not cut."""
+def render(summary: Summary) -> str:
+    """Return a model's summary as plain text, a table and totals; lines are wrapped to 80 columns, not cut."""
     table = Table(box=box.HEAVY_HEAD, show_lines=True, pad_edge=True)
     table.add_column("Layer (type)", overflow="fold")
     table.add_column("Output Shape", overflow="fold")
@@ -25,26 +25,23 @@ def render(summary: Summary, *, width: int = 80) -> str:
         if frozen:
             cells.append("Y" if row.trainable else "N")
         table.add_row(*cells)
-    console = Console(width=width, no_color=True, highlight=False, markup=False, force_terminal=False)
+    console = Console(width=80, no_color=True, highlight=False, markup=False, force_terminal=False)
     with console.capture() as capture:
         console.print(table)
     lines = "\n".join(line.rstrip() for line in capture.get().splitlines())
-    return f'Model: "{summary.title}"\n{lines}\n{_totals(summary)}\n'
-
-
-def _totals(summary: Summary) -> str:
     total_bytes = summary.trainable_bytes + summary.non_trainable_bytes
-    return "\n".join([
-        f" Total params: {summary.total:,} ({_size(total_bytes)})",
-        f" Trainable params: {summary.trainable:,} ({_size(summary.trainable_bytes)})",
-        f" Non-trainable params: {summary.non_trainable:,} ({_size(summary.non_trainable_bytes)})",
-    ])  # fmt: skip
+    return (
+        f'Model: "{summary.title}"\n{lines}\n'
+        f" Total params: {summary.total:,} ({_size(total_bytes)})\n"
+        f" Trainable params: {summary.trainable:,} ({_size(summary.trainable_bytes)})\n"
+        f" Non-trainable params: {summary.non_trainable:,} ({_size(summary.non_trainable_bytes)})\n"
+    )
 
 
 def _size(size: float) -> str:
     """Return a number of bytes as text, as Keras's `summary()` writes it: 918.54 KB."""
-    for unit in ("B", "KB", "MB", "GB"):
-        if size < 1024 or unit == "GB":
+    for unit in ("B", "KB", "MB"):
+        if size < 1024:
             return f"{size:.2f} {unit}"
         size /= 1024
-    raise AssertionError
+    return f"{size:.2f} GB"

@@ -1,8 +1,7 @@
 """Tables of runs: their list, the facts of one, and the comparison of several, the best results marked."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.errors import FileRefused, dotted, leaves, safe_text
 from kerascli.report.text_tables import duration_text, text_table
@@ -15,8 +14,7 @@ ABSENT = "absent"
 """Text shown for a setting that a run's config lacks; a setting of null is shown as a value."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunLine:
+class RunLine(NamedTuple):
     """Row of `kerascli runs` about a run. Data from damaged files is left out."""
 
     run: str
@@ -121,8 +119,7 @@ def number_text(value: int | float) -> str:
     return f"{value:.0f}" if 1e5 <= abs(value) < 1e9 else f"{value:.5g}"
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(NamedTuple):
     """Settings and results of several runs; each list has one value per run, in the order of `runs`."""
 
     runs: list[str]

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from kerascli.metrics.classification import ClassRow, Point
 
 
+_SCORES = ("precision", "recall", "f1")
+
+
 def text_table(columns: Sequence[Sequence[str]], sides: str = "<", width: int | None = None) -> str:
     """Return a plain-text table of columns, each of which begins with its heading.
 
@@ -40,9 +43,13 @@ def tensor_table(inputs: "Mapping[str, TensorSpec]", outputs: "Mapping[str, Tens
 
 def class_table(rows: "Sequence[ClassRow]") -> str:
     """Return precision, recall and F1 of all classes as a plain-text table."""
-    names = ["class", *(safe_text(row.name) for row in rows)]
-    scores = [[name, *(f"{getattr(row, name):.4f}" for row in rows)] for name in ("precision", "recall", "f1")]
-    return text_table([names, *scores, ["support", *(f"{row.support:,}" for row in rows)]])
+    return _scores_table(["class", *(safe_text(row.name) for row in rows)], rows, _SCORES, "support")
+
+
+def _scores_table(first: Sequence[str], rows: Sequence[Any], scores: Sequence[str], count: str) -> str:
+    """Return a table of a first column, a column for each of the rows' attributes `scores`, and one of a `count`."""
+    columns = [[name, *(f"{getattr(row, name):.4f}" for row in rows)] for name in scores]
+    return text_table([first, *columns, [count, *(f"{getattr(row, count):,}" for row in rows)]])
 
 
 def matrix_table(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
@@ -56,9 +63,7 @@ def matrix_table(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
 def threshold_table(points: "Sequence[Point]") -> str:
     """Return the metrics at several decision thresholds as a plain-text table."""
     thresholds = ["threshold", *(f"{each.threshold:>9.4g}" for each in points)]
-    names = ("precision", "recall", "f1", "accuracy")
-    scores = [[name, *(f"{getattr(each, name):.4f}" for each in points)] for name in names]
-    return text_table([thresholds, *scores, ["positives", *(f"{each.positives:,}" for each in points)]])
+    return _scores_table(thresholds, points, (*_SCORES, "accuracy"), "positives")
 
 
 def duration_text(seconds: Any) -> str:

@@ -1,5 +1,6 @@
 """Describe the types of a config's settings in words: `positive integer or 2 of them`, `valid or same`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from kerascli.config.schema.settings import Schema, options
@@ -12,45 +13,30 @@ _TYPES = {"string": "text", "boolean": "true or false", "null": "null", "object"
 
 def type_words(schema: Schema) -> str:
     """Return in words the types that a JSON Schema allows: `positive integer or 2 of them`; null comes last."""
-    alternatives = list(options(schema))
-    kept = [option for option in alternatives if not _is_several(option, alternatives)]
-    kept.sort(key=lambda option: option.get("type") == "null")
-    return one_of(list(dict.fromkeys(word for option in kept for word in _alternatives(option, alternatives))))
+    alternatives = sorted(options(schema), key=lambda option: option.get("type") == "null")
+    lists = list(map(_fixed_list, alternatives))
+    kept = [option for option, (item, _) in zip(alternatives, lists, strict=True) if item not in alternatives]
+    return one_of(list(dict.fromkeys(word for option in kept for word in _alternatives(option, lists))))
 
 
-def _alternatives(option: Schema, among: list[Schema]) -> list[str]:
-    """Return words for one alternative of a JSON Schema: the values that it lists, else its type."""
+def _alternatives(option: Schema, lists: Sequence[tuple[Schema | None, int]]) -> list[str]:
+    """Return words for one alternative of a JSON Schema: the values that it lists, else its type; `lists` are the item
+    and length of each alternative that is a list."""
     if option.get("type") == "boolean":
         return ["true", "false"]
     if "enum" in option and "x-component" not in option:
         return option["enum"]
-    count = _count(option, among)
+    count = next((length for item, length in lists if item == option), None)
     return [f"{_one(option)} or {count} of them" if count else _one(option)]
 
 
-def _is_several(option: Schema, among: list[Schema]) -> bool:
-    """Return True if a JSON Schema (`option`) allows lists of fixed length whose items have the type of one of the
-    schemas in `among`."""
-    places = _places(option)
-    return places > 0 and _place(option) in among
-
-
-def _places(schema: Schema) -> int:
-    """Return the length of the lists that a JSON Schema allows, if it is fixed and all items have one type; else 0."""
-    kinds = schema.get("prefixItems", [])
-    if kinds:
-        return len(kinds) if all(kind == kinds[0] for kind in kinds) else 0
-    return schema.get("minItems", 0) if schema.get("minItems") == schema.get("maxItems") else 0
-
-
-def _place(schema: Schema) -> Schema | None:
-    return schema["prefixItems"][0] if schema.get("prefixItems") else schema.get("items")
-
-
-def _count(option: Schema, among: list[Schema]) -> int | None:
-    """Return the length of the lists of `option` (a JSON Schema) that one of the schemas in `among` allows; None if
-    none does."""
-    return next((_places(other) for other in among if _is_several(other, among) and _place(other) == option), None)
+def _fixed_list(schema: Schema) -> tuple[Schema | None, int]:
+    """Return the type of the items of the lists that a JSON Schema allows, and their length, if it is fixed and all
+    items have one type; else (None, 0)."""
+    items, length = schema.get("prefixItems", []), schema.get("minItems", 0)
+    if items:
+        return (items[0], len(items)) if all(item == items[0] for item in items) else (None, 0)
+    return (schema.get("items"), length) if length and length == schema.get("maxItems") else (None, 0)
 
 
 def _one(schema: Schema) -> str:
@@ -88,18 +74,13 @@ def _number(schema: Schema) -> str:
 
 
 def _list(schema: Schema) -> str:
-    if _is_shape(schema):
-        return "shape"
+    if {option.get("type") for option in options(schema.get("items", {}))} == {"integer", "null"}:
+        return "shape"  # null is an unknown size
     if "prefixItems" in schema:
         return f"[{', '.join(_one(item) for item in schema['prefixItems'])}]"
     count = schema.get("minItems")
     several = _many(schema["items"])
     return f"list of {count} {several}" if count and count == schema.get("maxItems") else f"list of {several}"
-
-
-def _is_shape(schema: Schema) -> bool:
-    """Return True if a JSON Schema describes a tensor shape: a list of sizes in which null is an unknown size."""
-    return {option.get("type") for option in options(schema.get("items", {}))} == {"integer", "null"}
 
 
 def _many(schema: Schema) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import ConfigError, FileRefused, safe_text
@@ -21,10 +21,8 @@ CHOOSE = "kerascli evaluate RUN validation --maximize f1 --keep-threshold"
 """Command that chooses and keeps a threshold, for hints."""
 
 
-class KeptThreshold(BaseModel):
+class KeptThreshold(BaseModel, strict=True, frozen=True, extra="forbid"):
     """Decision threshold of a model output that was chosen after training, with the rows and weights it is from."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     threshold: Annotated[FiniteFloat, Field(ge=0, le=1)]
     positive: str

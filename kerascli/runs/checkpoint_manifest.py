@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from kerascli.foundation.disk.files import unique_keys
 from kerascli.foundation.disk.pieces import pieces
@@ -20,20 +20,16 @@ SLOT_NAME = r"[a-z][a-z0-9_-]{0,60}"
 _OPEN, _MIDDLE, _CLOSE = b'{"sha256": "', b'", "checkpoint": ', b"}\n"
 
 
-class BlobFile(BaseModel):
+class BlobFile(BaseModel, strict=True, extra="forbid"):
     """Size in bytes and SHA-256 of a file (blob) of a checkpoint, as recorded in its manifest."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     bytes: Annotated[int, Field(ge=0)]
     sha256: Digest
 
 
-class Manifest(BaseModel):
+class Manifest(BaseModel, strict=True, extra="forbid"):
     """Validated manifest of a checkpoint: training step, names of its files (parts of their paths), and JSON values
     (counters ...)."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     format: Literal[1, 2] = 2
     step: Annotated[int, Field(ge=0, lt=10**15)]
@@ -44,6 +40,10 @@ class Manifest(BaseModel):
 
     def paths(self, folder: Path) -> dict[str, Path]:
         return {name: folder / blob_file(self.step, name, file.sha256) for name, file in self.files.items()}
+
+    def sealed(self) -> bytes:
+        """Return the contents of the manifest's file."""
+        return sealed_manifest(json.dumps(self.model_dump()).encode())
 
 
 def blob_file(step: int, name: str, sha256: str) -> str:
@@ -91,7 +91,7 @@ def read_contents(path: Path, what: str, limit_bytes: int) -> bytes:
 class Blobs(Mapping[str, bytes]):
     """Mapping from the name of a checkpoint's file to its contents, of which only the last one read stays in memory."""
 
-    def __init__(self, manifest: Manifest, folder: Path, needed: Sequence[str] | None = None) -> None:
+    def __init__(self, manifest: Manifest, folder: Path, needed: Sequence[str] | None) -> None:
         """Verify the SHA-256 of the `needed` files of a checkpoint (None: all), and that its other files exist.
 
         Raises FileRefused.

@@ -10,39 +10,28 @@ the slots that it fills, so that a copy missing after a crash can be restored fr
 """
 
 import contextlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.errors import FileRefused
-from kerascli.runs.checkpoint_manifest import (
-    BLOB_NAME,
-    SLOT_NAME,
-    BlobFile,
-    Blobs,
-    Manifest,
-    blob_file,
-    read_contents,
-    read_manifest,
-    sealed_manifest,
-)  # fmt: skip
-from kerascli.runs.reading import TEXT_LIMIT_BYTES, quoted
+from kerascli.runs.checkpoint_manifest import BLOB_NAME, SLOT_NAME, BlobFile, Blobs, Manifest, blob_file, read_manifest
+from kerascli.runs.reading import quoted
 
 Needed = Callable[[Sequence[str]], Sequence[str]]
 """Type of functions from the names of all files of a checkpoint to the names of those that are read."""
 
+_KEPT = 2
+"""Number of the newest steps whose checkpoints are kept: the newest may be damaged."""
 _BLOB = re.compile(rf"step-(\d{{8,15}})\.[0-9a-f]{{16}}\.{BLOB_NAME}")
 _STEP = re.compile(r"step-(\d{8,15})\.json")
 _SLOT = re.compile(rf"(?!step-)({SLOT_NAME})\.json")
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """Checkpoint that was read from disk and verified; `warnings` are about newer ones, skipped as damaged."""
 
     step: int
@@ -52,13 +41,10 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """Checkpoints of a run on disk: those of the `keep` newest steps, and those saved under a name such as `best`."""
+    """Checkpoints of a run on disk: those of the newest steps, and those saved under a name such as `best`."""
 
-    def __init__(self, folder: Path, *, keep: int = 2) -> None:
-        if keep < 2:
-            raise ValueError(f"keep: expected at least 2, since the newest may be damaged, got {keep}")
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.keep = keep
         self._kept: list[int] | None = None
         """Training steps of the checkpoints that are kept, oldest first, so that `save` need not list files; None if
         unknown."""
@@ -88,9 +74,8 @@ class Checkpoints:
         storage.sync_folder(self.folder)  # the manifest must not be durable before its files
         manifest = Manifest(step=step, files=files, facts=dict(facts), slots=sorted({*slots, *filled}))
         before = [self._manifest_in(slot) for slot in manifest.slots]
-        text = sealed_manifest(json.dumps(manifest.model_dump()).encode())
         for path in (self._manifest(step), *map(self._slot, manifest.slots)):
-            with storage.staged(path, text) as staged:
+            with storage.staged(path, manifest.sealed()) as staged:
                 storage.place(staged, path)
         storage.sync_folder(self.folder)
         self._prune(step, [each for each in before if each is not None])
@@ -110,9 +95,9 @@ class Checkpoints:
         """
         for slot in self.slots():
             with contextlib.suppress(FileRefused):
-                path = self._source(slot, up_to=step)
-                if read_manifest(path) != self._manifest_in(slot):
-                    storage.write_bytes(self._slot(slot), read_contents(path, "the manifest", TEXT_LIMIT_BYTES))
+                manifest = read_manifest(self._source(slot, up_to=step))
+                if manifest != self._manifest_in(slot):
+                    storage.write_bytes(self._slot(slot), manifest.sealed())
         later = [each for each in self.steps() if each > step]
         for each in later:
             storage.remove_file(self._manifest(each))
@@ -129,7 +114,20 @@ class Checkpoints:
 
         `needed` returns the names of those of its files that are read, which are verified; None: all.
         """
-        return self._first_intact([step for step in self.steps()[::-1] if step <= up_to], needed)
+        run, tried = quoted(self.folder.parent), []
+        for step in [step for step in self.steps()[::-1] if step <= up_to]:
+            try:
+                checkpoint = self._load(self._manifest(step), needed)
+                if checkpoint.step != step:
+                    raise FileRefused(f"it says step {checkpoint.step}")
+            except FileRefused as reason:
+                tried.append(f"step {step}: {reason}")
+                continue
+            warnings = tuple(f"{run}: damaged checkpoint, {text}; using step {step}" for text in tried)
+            return checkpoint._replace(warnings=warnings)
+        if not tried:
+            raise FileRefused(f"{run} has no checkpoint")
+        raise FileRefused(f"{run} has no intact checkpoint ({len(tried)} tried: {'; '.join(tried)})")
 
     def named(self, slot: str) -> Checkpoint:
         """Return the checkpoint saved under a name such as `best`. Raises FileRefused if it is missing or damaged."""
@@ -199,22 +197,6 @@ class Checkpoints:
             storage.place(staged, self.folder / blob_file(step, name, staged.sha256))
         return BlobFile(bytes=staged.size, sha256=staged.sha256)
 
-    def _first_intact(self, steps: list[int], needed: Needed | None) -> Checkpoint:
-        run, tried = quoted(self.folder.parent), []
-        for step in steps:
-            try:
-                checkpoint = self._load(self._manifest(step), needed)
-                if checkpoint.step != step:
-                    raise FileRefused(f"it says step {checkpoint.step}")
-            except FileRefused as reason:
-                tried.append(f"step {step}: {reason}")
-                continue
-            warnings = tuple(f"{run}: damaged checkpoint, {text}; using step {step}" for text in tried)
-            return replace(checkpoint, warnings=warnings)
-        if not tried:
-            raise FileRefused(f"{run} has no checkpoint")
-        raise FileRefused(f"{run} has no intact checkpoint ({len(tried)} tried: {'; '.join(tried)})")
-
     def _load(self, path: Path, needed: Needed | None = None) -> Checkpoint:
         manifest = read_manifest(path)
         blobs = Blobs(manifest, self.folder, None if needed is None else needed(list(manifest.files)))
@@ -225,13 +207,13 @@ class Checkpoints:
         took over."""
         steps, self._kept = [*(self._kept or ()), newest], None
         try:
-            dropped = [read_manifest(self._manifest(step)) for step in steps[: -self.keep]]
+            dropped = [read_manifest(self._manifest(step)) for step in steps[:-_KEPT]]
         except FileRefused:
             dropped = None
         if len(steps) == 1 or newest <= max(steps[:-1]) or dropped is None:
             self._kept = self._clear_up(newest)
             return
-        kept = steps[-self.keep :]
+        kept = steps[-_KEPT:]
         for manifest in dropped:
             storage.remove_file(self._manifest(manifest.step))
         for manifest in (*dropped, *replaced):
@@ -243,7 +225,7 @@ class Checkpoints:
 
     def _clear_up(self, newest: int) -> list[int]:
         """Remove all files that no kept or named checkpoint needs; return the steps of the kept ones."""
-        kept = [step for step in self.steps() if step <= newest][-self.keep :]
+        kept = [step for step in self.steps() if step <= newest][-_KEPT:]
         for step in set(self.steps()) - set(kept):
             storage.remove_file(self._manifest(step))
         needed: set[str] = set()

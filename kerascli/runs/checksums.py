@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +12,7 @@ from pydantic import Field
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.errors import FileRefused
+from kerascli.runs.outputs import FACTS, OutputFiles
 from kerascli.runs.reading import json_object, must_open, must_read, quoted
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
@@ -46,56 +47,61 @@ def _seal(rest: bytes) -> bytes:
     return _OPEN + hashlib.sha256(rest).hexdigest().encode() + _CLOSE
 
 
-class VerifiedFiles:
+class VerifiedFiles(OutputFiles):
     """Writer and reader of the files of a run whose SHA-256 run.json records.
 
     They are written before run.json, or replaced in such an order that run.json is correct after any crash.
     """
 
-    def __init__(
-        self, folder: Path, read_facts: Callable[[], dict[str, Any]], write_facts: Callable[[dict[str, Any]], None]
-    ) -> None:
-        self._folder = folder
-        self._read_facts = read_facts
-        self._write_facts = write_facts
-        self.written: dict[str, str] = {}
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._written: dict[str, str] = {}
         """Mapping from file name to SHA-256 for files written before the run has a run.json."""
 
-    def write(self, name: str, data: bytes | Pieces, *, began: bool) -> str:
-        """Write a file into the run folder and return its SHA-256, which run.json records.
+    def facts(self) -> dict[str, Any]:
+        """Return run.json as a dict (see `runs/facts.py`). Raises FileRefused if it is missing or damaged."""
+        raise NotImplementedError
+
+    def _write_facts(self, facts: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+    @property
+    def has_begun(self) -> bool:
+        return (self.path / FACTS).exists()
+
+    def _write_file(self, name: str, data: bytes | Pieces) -> None:
+        """Write a file into the run folder, whose SHA-256 run.json records.
 
         While it is replaced, run.json accepts the old and the new contents.
         """
-        path = self._folder / name
-        if not began:
-            self.written[name] = storage.write_bytes(path, data)
-            return self.written[name]
+        path = self.path / name
+        if not self.has_begun:
+            self._written[name] = storage.write_bytes(path, data)
+            return
         with storage.staged(path, data) as staged:
-            facts = self._read_facts()
+            facts = self.facts()
             files, replacing = {**facts["files"]}, {**facts.get("replacing", {})}
-            if name in replacing and self._digest(path) == replacing[name]:  # a crash came between file and run.json
-                files[name] = replacing[name]
+            if name in replacing:
+                with contextlib.suppress(FileRefused):
+                    read_checked(path, {replacing[name]})
+                    files[name] = replacing[name]  # a crash came between file and run.json
             replacing[name] = staged.sha256
             self._write_facts({**facts, "files": files, "replacing": replacing})
             storage.place(staged, path)
             storage.sync_folder(path.parent)
         del replacing[name]
         self._write_facts({**facts, "files": {**files, name: staged.sha256}, "replacing": replacing})
-        return staged.sha256
 
-    def read(self, name: str) -> bytes:
+    def _read_file(self, name: str) -> bytes:
         """Return the contents of a file in the run folder. Raises FileRefused if its SHA-256 is not as recorded."""
-        path, accepted = self._folder / name, self._accepted(name)
-        data = must_read(path)
-        check(path, hashlib.sha256(data).hexdigest(), accepted)
-        return data
+        return read_checked(self.path / name, self._accepted(name))
 
-    def opened(self, name: str) -> BufferedReader:
+    def _opened_file(self, name: str) -> BufferedReader:
         """Open a file in the run folder for reading. Raises FileRefused if its SHA-256 is not as recorded."""
-        path, accepted = self._folder / name, self._accepted(name)
+        path, accepted = self.path / name, self._accepted(name)
         file = must_open(path)
         try:
-            check(path, hashlib.file_digest(file, "sha256").hexdigest(), accepted)
+            _check(path, hashlib.file_digest(file, "sha256").hexdigest(), accepted)
             file.seek(0)
         except BaseException:
             file.close()
@@ -104,31 +110,30 @@ class VerifiedFiles:
 
     def _accepted(self, name: str) -> set[str] | None:
         """Return the SHA-256 that a file may have by run.json; None for a run from before files were recorded."""
-        facts = self._read_facts()
+        facts = self.facts()
         if facts["format"] == 1 and name not in facts["files"]:
             return None
         return {each[name] for each in (facts["files"], facts.get("replacing", {})) if name in each}
 
-    def read_folder(self, folder: str, present: set[str]) -> Mapping[str, bytes]:
-        """Return a mapping from file name to contents for a subfolder of the run; `present` are the names found in it.
-
-        Raises FileRefused if one is new or missing.
-        """
-        facts = self._read_facts()
+    def _read_folder(self, folder: str) -> Mapping[str, bytes]:
+        """Return a mapping from file name to contents for a subfolder of the run. Raises FileRefused if one is new or
+        missing."""
+        facts, present = self.facts(), set(self._names(folder))
         if facts["format"] > 1:
             recorded = {name.partition("/")[2] for name in facts["files"] if name.startswith(f"{folder}/")}
             for name in sorted(present - recorded):
-                raise FileRefused(f"{quoted(self._folder / folder / name)} is not a file that the run wrote")
+                raise FileRefused(f"{quoted(self.path / folder / name)} is not a file that the run wrote")
             present = recorded
-        return {name: self.read(f"{folder}/{name}") for name in sorted(present)}
-
-    def _digest(self, path: Path) -> str | None:
-        with contextlib.suppress(FileRefused):
-            return hashlib.sha256(must_read(path)).hexdigest()
-        return None
+        return {name: self._read_file(f"{folder}/{name}") for name in sorted(present)}
 
 
-def check(path: Path, digest: str, accepted: set[str] | None) -> None:
-    """Raise FileRefused unless the SHA-256 of the file `path` is one of `accepted`; None accepts any."""
+def read_checked(path: Path, accepted: set[str] | None, limit_bytes: int | None = None) -> bytes:
+    """Return the contents of a file. Raises FileRefused unless its SHA-256 is one of `accepted`; None accepts any."""
+    data = must_read(path, limit_bytes)
+    _check(path, hashlib.sha256(data).hexdigest(), accepted)
+    return data
+
+
+def _check(path: Path, digest: str, accepted: set[str] | None) -> None:
     if accepted is not None and digest not in accepted:
         raise FileRefused(f"{quoted(path)} is damaged: its sha256 is not the one that run.json has")

@@ -3,25 +3,21 @@
 import functools
 import os
 import platform
+import re
 import socket
 import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from kerascli.foundation.cpus import affinity, cpu_quota
+from kerascli.foundation.cpus import affinity, cpu_quota, processor
 
 _PACKAGES = ("kerascli", "torch", "numpy", "pydantic", "safetensors")
 
 
 def run_facts() -> dict[str, Any]:
     """Return a dict for run.json about a run's environment: working folder, its git commit, versions, machine."""
-    return {
-        "folder": os.getcwd(),
-        "git_commit": git_commit(Path.cwd()),
-        "versions": versions(),
-        "machine": machine(),
-    }
+    return {"folder": os.getcwd(), "git_commit": git_commit(Path.cwd()), "versions": versions(), "machine": machine()}
 
 
 def versions() -> dict[str, str]:
@@ -54,9 +50,5 @@ def git_commit(folder: Path) -> str | None:
 
 
 def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.processor() or platform.machine())
+    model = re.search(r"^model name\s*:(.*)", processor(), re.MULTILINE)
+    return model[1].strip() if model else platform.processor() or platform.machine()

@@ -6,14 +6,12 @@ run.json does not record them: an evaluation may be made at any time after train
 import contextlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import FileRefused
-from kerascli.runs.checksums import check, sealed, unsealed
+from kerascli.runs.checksums import read_checked, sealed, unsealed
 from kerascli.runs.outputs import EVALUATIONS
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, must_read, quoted
 from kerascli.runs.record import RunRecord
@@ -25,8 +23,7 @@ _PICTURE_BYTES = 1_000_000
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvaluation:
+class StoredEvaluation(NamedTuple):
     """Evaluation that a run has kept: its name, and its results as `write_evaluation` got them."""
 
     name: str
@@ -87,9 +84,7 @@ def picture(run: RunRecord, name: str, row: int, number: int, digest: str) -> by
     path = run.path / EVALUATIONS / f"{name}@{row:d}-{number}.png"
     if path.is_symlink() or not path.exists():
         return None
-    data = must_read(path, _PICTURE_BYTES)
-    check(path, sha256(data).hexdigest(), {digest})
-    return data
+    return read_checked(path, {digest}, _PICTURE_BYTES)
 
 
 def evaluations(run: RunRecord) -> list[StoredEvaluation]:
@@ -103,5 +98,4 @@ def evaluations(run: RunRecord) -> list[StoredEvaluation]:
             raise FileRefused(f"{quoted(path)} is of another version of kerascli")
         is_current = facts.get("checkpoint") is not None or facts.get("weights_sha256") == weights
         stored.append(StoredEvaluation(path.stem, facts, is_current))
-    order = ["test", "validation", "train"]
-    return sorted(stored, key=lambda each: order.index(each.name) if each.name in order else len(order))
+    return sorted(stored, key=lambda each: ("test", "validation", "train", each.name).index(each.name))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, NonNegativeInt, ValidationError
 
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import FileRefused, show
@@ -23,34 +23,28 @@ _STARTS = ".starts.json"
 _PATIENCE_SECONDS = 30.0
 
 
-class Start(BaseModel):
+class Start(BaseModel, strict=True, frozen=True, extra="forbid"):
     """Number of a run in the order in which the runs of its folder were started."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     sequence: str
     """Random name for the numbering of a folder's runs; runs copied from another folder have another name."""
     number: NonNegativeInt
 
 
-class LastStart(Start):
+class LastStart(Start, frozen=True):
     """Number of the run started last in a folder; this run may have ended before it wrote its run.json."""
 
     folder_name: str
 
 
-class _Plugin(BaseModel):
-    model_config = ConfigDict(strict=True)
-
+class _Plugin(BaseModel, strict=True):
     file: str
     sha256: str
 
 
-class _Imported(BaseModel):
+class _Imported(BaseModel, strict=True):
     """Entry `imported` of run.json: mappings from kerascli's names of layers, inputs and outputs to Keras's names, and
     from input to dtype in the file."""
-
-    model_config = ConfigDict(strict=True)
 
     names: dict[str, str] = {}
     dtypes: dict[str, str] = {}
@@ -58,10 +52,8 @@ class _Imported(BaseModel):
     outputs: dict[str, str] | None = None
 
 
-class _Facts(BaseModel):
+class _Facts(BaseModel, strict=True):
     """Model that validates the entries of run.json which later commands read; other entries may have any form."""
-
-    model_config = ConfigDict(strict=True)
 
     format: Literal[1, 2]
     files: dict[str, Digest]

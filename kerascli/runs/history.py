@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt
+from pydantic import BaseModel, NonNegativeInt
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import FileRefused, show
@@ -69,16 +69,14 @@ def parse(data: bytes, path: Path) -> list[dict[str, int | float]]:
     names, *rows = lines
     if "epoch" not in names:
         raise FileRefused(f"{quoted(path)} is damaged: it has no column 'epoch'")
-    for number, cells in enumerate(rows, start=2):
+    parsed: list[dict[str, int | float]] = []
+    for line, cells in enumerate(rows, start=2):
         if len(cells) != len(names):
-            raise FileRefused(f"{quoted(path)} is damaged: line {number} has {len(cells)} cells, expected {len(names)}")
-    parsed = [
-        {name: _number(cell, path, line, name) for name, cell in zip(names, cells, strict=True) if cell}
-        for line, cells in enumerate(rows, start=2)
-    ]
-    for line, row in enumerate(parsed, start=2):
+            raise FileRefused(f"{quoted(path)} is damaged: line {line} has {len(cells)} cells, expected {len(names)}")
+        row = {name: _number(cell, path, line, name) for name, cell in zip(names, cells, strict=True) if cell}
         if not isinstance(row.get("epoch"), int):
             raise FileRefused(f"{quoted(path)} is damaged: line {line}, column 'epoch': expected an integer")
+        parsed.append(row)
     return parsed
 
 
@@ -99,10 +97,8 @@ def outline(data: bytes, path: Path, monitor: str, way: str) -> tuple[int, Row, 
     return len(lines), (first or [{}])[0], (last or [{}])[0]
 
 
-class Prefix(BaseModel):
+class Prefix(BaseModel, strict=True, frozen=True, extra="forbid"):
     """Length and SHA-256 of the beginning of history.csv, as it was when a checkpoint or run.json was written."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     size: NonNegativeInt = 0
     """Length, in bytes, of the recorded beginning of history.csv."""
@@ -160,9 +156,8 @@ class HistoryWriter:
 
 
 def _rank(name: str) -> int:
-    first = ("epoch", "phase")
-    if name in first:
-        return first.index(name)
+    if name in {"epoch", "phase"}:
+        return int(name == "phase")
     return 4 if is_clock(name) else 3 if name.endswith("learning_rate") else 2
 
 

@@ -2,10 +2,9 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import ConfigError, FileRefused, StorageError, safe_text, suggestion
@@ -71,7 +70,11 @@ def _named(selector: str, runs_dir: Path, *, only_studies: bool) -> RunRecord:
     studies = [] if only_studies or selector == LATEST else list_runs(runs_dir, is_study)
     matches = runs[-1:] if selector == LATEST else _matches(selector, runs, studies)
     if len(matches) > 1:
-        raise _ambiguous(selector, matches)
+        found = [safe_text(run.folder_name) for run in matches]
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        kind = "studies" if is_study(matches[0].path) else "runs"
+        text = f"{quoted(selector)} means {len(matches)} {kind}: {', '.join(found[-3:])}{more}"
+        raise ConfigError(text, hint=f"the newest is {found[-1]}")
     if matches:
         return matches[0]
     if only_studies:
@@ -120,13 +123,6 @@ def _is_path(selector: str) -> bool:
     return "/" in selector or selector in {".", ".."} or is_run(Path(selector))
 
 
-def _ambiguous(selector: str, matches: Sequence[RunRecord]) -> ConfigError:
-    names = [safe_text(run.folder_name) for run in matches]
-    shown = ", ".join(names[-3:]) if len(names) <= 3 else f"{', '.join(names[-3:])} and {len(names) - 3} more"
-    text = f"{quoted(selector)} means {len(matches)} {'studies' if is_study(matches[0].path) else 'runs'}: {shown}"
-    return ConfigError(text, hint=f"the newest is {names[-1]}")
-
-
 def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetime, datetime, str]:
     """Return a sort key that orders runs by their start; run.json has a number for it.
 
@@ -137,20 +133,16 @@ def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetim
         facts = run.facts()
     except FileRefused:
         facts = {}
+    number, start = 0, facts.get("start")
+    if newest is not None and newest.folder_name == run.folder_name:  # its number may not be recorded
+        number = newest.number
+    elif newest is not None and start is not None and start["sequence"] == newest.sequence:
+        number = start["number"]
     started = _time(str(facts.get("started"))) or datetime.min.replace(tzinfo=UTC)
     match = FOLDER.fullmatch(run.folder_name)
     named = _time(match[1][:10] + match[1][10:].replace("-", ":")) if match else None
     is_original = facts.get("folder_name") == run.folder_name
-    return _number(run, facts, newest), is_original, named or started, started, run.folder_name
-
-
-def _number(run: RunRecord, facts: Mapping[str, Any], newest: LastStart | None) -> int:
-    if newest is None:
-        return 0
-    if newest.folder_name == run.folder_name:  # it may have ended before its number was recorded
-        return newest.number
-    start = facts.get("start")
-    return start["number"] if start is not None and start["sequence"] == newest.sequence else 0
+    return number, is_original, named or started, started, run.folder_name
 
 
 def _time(text: str) -> datetime | None:

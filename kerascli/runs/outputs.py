@@ -12,7 +12,7 @@ FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._-]{0,149}")
 LOGS, PLOTS, PROFILE, SAMPLES, EVALUATIONS = "logs", "plots", "profile", "samples", "evaluations"
 MOST_WORST = 200
 """Number of rows with the largest losses that an evaluation keeps at most."""
-WEIGHTS, CHECKPOINTS = "model.safetensors", "checkpoints"
+FACTS, WEIGHTS, CHECKPOINTS = "run.json", "model.safetensors", "checkpoints"
 
 _CONSOLE = "console.txt"
 
@@ -63,13 +63,10 @@ class OutputFiles:
 
     def log_folder(self, folder: str) -> Path:
         """Create and return a folder in the run's logs/, for a library such as TensorBoard to write in."""
-        path = self.path / LOGS
-        for name in folder.split("/"):
-            if not FILE.fullmatch(name):
-                raise StorageError(f"{quoted(folder)} cannot name a folder in {LOGS}/")
-            storage.make_folder(path)
-            path /= name
-        storage.make_folder(path)
+        names = folder.split("/")
+        if not all(map(FILE.fullmatch, names)):
+            raise StorageError(f"{quoted(folder)} cannot name a folder in {LOGS}/")
+        storage.make_folder(path := self.path.joinpath(LOGS, *names))
         return path
 
     def plot_path(self, file: str) -> Path:
@@ -100,10 +97,10 @@ class OutputFiles:
         """Write the files of a training profile into the run's profile/, replacing earlier ones; return their paths."""
         for name in self._names(PROFILE):
             storage.remove_file(self.path / PROFILE / name)
-        paths = [self._inside(PROFILE, name) for name in files]
-        for path, data in zip(paths, files.values(), strict=True):
+        paths = {self._inside(PROFILE, name): data for name, data in files.items()}
+        for path, data in paths.items():
             storage.write_bytes(path, data)
-        return paths
+        return [*paths]
 
     def _inside(self, folder: str, file: str, *, make: bool = True) -> Path:
         if not FILE.fullmatch(file):

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from hashlib import sha256
 from io import BufferedReader
 from itertools import chain, count
 from pathlib import Path
@@ -28,11 +27,11 @@ from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError
 from kerascli.foundation.user_code import UserCode
 from kerascli.runs import history
 from kerascli.runs.checkpoints import Checkpoints
-from kerascli.runs.checksums import VerifiedFiles, check, sealed
+from kerascli.runs.checksums import VerifiedFiles, read_checked, sealed
 from kerascli.runs.facts import FORMAT, Start, new_start, read_facts
 from kerascli.runs.history import HistoryWriter, Prefix, Row
-from kerascli.runs.outputs import CHECKPOINTS, EVALUATIONS, LOGS, PLOTS, PROFILE, SAMPLES, WEIGHTS, OutputFiles
-from kerascli.runs.reading import decoded, must_read, quoted
+from kerascli.runs.outputs import CHECKPOINTS, EVALUATIONS, FACTS, LOGS, PLOTS, PROFILE, SAMPLES, WEIGHTS
+from kerascli.runs.reading import decoded, quoted
 
 Status = Literal["running", "completed", "stopped", "interrupted", "failed"]
 
@@ -43,13 +42,13 @@ FOLDER = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-(.+?)(?:~\d+)?", re.DOTA
 STUDY, MEMBERS = "study.yaml", "trials"
 """Names in a study's folder: the file of its settings, and the folder of its members."""
 
-_CONFIG, _RESOLVED, _FACTS = "config.yaml", "resolved.yaml", "run.json"
+_CONFIG, _RESOLVED = "config.yaml", "resolved.yaml"
 _HISTORY, _SUMMARY, _DIAGRAM = "history.csv", "summary.txt", "diagram.json"
 _PREPROCESSING, _PLUGINS = "preprocessing", "plugins"
 _FOLDERS = (_PREPROCESSING, _PLUGINS, CHECKPOINTS, PLOTS, LOGS, PROFILE, SAMPLES, EVALUATIONS)
 
 
-class RunRecord(OutputFiles):
+class RunRecord(VerifiedFiles):
     """Folder of one run, with methods to read and write its files; writing requires the lock of `locked()`.
 
     The files known at the start are written first, run.json last: with it the run has begun, and can be resumed after
@@ -65,7 +64,6 @@ class RunRecord(OutputFiles):
         self._start: Start | None = None
         self._history: HistoryWriter | None = None
         self._facts_read: tuple[object, dict[str, Any]] = None, {}
-        self._files = VerifiedFiles(path, self.facts, self._write_facts)
 
     @classmethod
     def create(cls, runs_dir: Path, name: str) -> "RunRecord":
@@ -83,7 +81,7 @@ class RunRecord(OutputFiles):
         """Open an existing run folder; return a RunRecord, which reads and writes its files. Raises FileRefused if the
         folder is not a run's."""
         if not is_run(path):
-            raise FileRefused(f"{quoted(path)} is not a run: it has no {_FACTS}")
+            raise FileRefused(f"{quoted(path)} is not a run: it has no {FACTS}")
         return cls(path)
 
     @contextlib.contextmanager
@@ -116,19 +114,14 @@ class RunRecord(OutputFiles):
         """True if this is a run of a study."""
         return self.path.parent.name == MEMBERS and is_study(self.path.parent.parent)
 
-    @property
-    def has_begun(self) -> bool:
-        return (self.path / _FACTS).exists()
-
     def facts(self) -> dict[str, Any]:
-        """Return run.json as a dict (see `runs/facts.py`). Raises FileRefused if it is missing or damaged."""
-        path = self.path / _FACTS
+        path = self.path / FACTS
         try:
             status = os.stat(path)
         except OSError:
             if any((self.path / name).exists() for name in (CHECKPOINTS, _HISTORY, WEIGHTS)):
                 return read_facts(path)  # raises
-            text = f"the run {quoted(self.path)} ended before training began: it has no {_FACTS}"
+            text = f"the run {quoted(self.path)} ended before training began: it has no {FACTS}"
             raise FileRefused(text, hint="start it again: kerascli train CONFIG") from None
         state = status.st_mtime_ns, status.st_size, status.st_ino
         if self._facts_read[0] != state:
@@ -172,7 +165,9 @@ class RunRecord(OutputFiles):
 
         On resume the time of the first start is kept, and the seconds add up.
         """
-        recorded = self.facts() if self.has_begun else self._first_facts()
+        first = {"format": FORMAT, "name": self.name, "folder_name": self.folder_name, "started": _now()}
+        first |= {} if self._start is None else {"start": self._start.model_dump()}
+        recorded = self.facts() if self.has_begun else {**first, "resumed": [], "files": self._written}
         if "pid" in recorded:
             recorded["resumed"] = [*recorded.get("resumed", []), _now()]
         recorded.pop("history", None)  # it is cut and appended to; its digest is in checkpoints
@@ -180,11 +175,6 @@ class RunRecord(OutputFiles):
         self._seconds_before = recorded.get("seconds", 0.0)
         own = {"status": "running", "reason": None, "ended": None, "pid": os.getpid(), "host": socket.gethostname()}
         self._write_facts({**recorded, **own, **facts})
-
-    def _first_facts(self) -> dict[str, Any]:
-        start = {} if self._start is None else {"start": self._start.model_dump()}
-        facts = {"format": FORMAT, "name": self.name, "folder_name": self.folder_name, "started": _now(), **start}
-        return {**facts, "resumed": [], "files": self._files.written}
 
     def note(self, **facts: Any) -> None:
         """Add entries to run.json; they replace existing ones of the same name."""
@@ -206,7 +196,7 @@ class RunRecord(OutputFiles):
 
     def _write_facts(self, facts: dict[str, Any]) -> None:
         facts["seconds"] = round(self._seconds_before + time.monotonic() - self._began, 3)
-        storage.write_bytes(self.path / _FACTS, sealed(facts))
+        storage.write_bytes(self.path / FACTS, sealed(facts))
         self._facts_read = None, {}
 
     # history.csv
@@ -229,26 +219,19 @@ class RunRecord(OutputFiles):
         return history.outline(self._history_data(), self.path / _HISTORY, monitor, way)
 
     def _history_data(self) -> bytes:
-        path = self.path / _HISTORY
-        prefix, is_all = self._recorded_history()
+        path, facts = self.path / _HISTORY, self.facts()
+        has_sums, whole = facts["format"] > 1, facts.get("history")
+        recorded = self.checkpoints.newest_facts().get("history", {}) if has_sums and whole is None else whole
+        try:
+            prefix = Prefix.model_validate(recorded if has_sums else {})
+        except ValidationError:
+            raise FileRefused(f"the newest checkpoint of {quoted(self.path)} has no record of {_HISTORY}") from None
         if prefix.size == 0 and not path.exists():
             return b""
         data = prefix.check(path)
-        if is_all and b"\n" in data[prefix.size :]:
+        if has_sums and whole is not None and b"\n" in data[prefix.size :]:
             raise FileRefused(f"{quoted(path)} is damaged: it has rows that the run did not write")
         return data
-
-    def _recorded_history(self) -> tuple[Prefix, bool]:
-        """Return the recorded length and SHA-256 of history.csv, and True if they cover the whole file."""
-        facts = self.facts()
-        if facts["format"] == 1:
-            return Prefix(), False
-        recorded = facts.get("history")
-        prefix = recorded if recorded is not None else self.checkpoints.newest_facts().get("history", {})
-        try:
-            return Prefix.model_validate(prefix), recorded is not None
-        except ValidationError:
-            raise FileRefused(f"the newest checkpoint of {quoted(self.path)} has no record of {_HISTORY}") from None
 
     # Files that results depend on
 
@@ -285,7 +268,7 @@ class RunRecord(OutputFiles):
         return self._read_text(_DIAGRAM) if _DIAGRAM in self.facts()["files"] else None
 
     def write_weights(self, data: bytes | Pieces) -> None:
-        self._files.write(WEIGHTS, data, began=self.has_begun)
+        self._write_file(WEIGHTS, data)
 
     def weights_file(self) -> BufferedReader:
         """Return model.safetensors, the run's final weights, open for reading.
@@ -293,7 +276,7 @@ class RunRecord(OutputFiles):
         Raises FileRefused if it is missing or not the one that the run wrote.
         """
         self._refuse_removed_weights()
-        return self._files.opened(WEIGHTS)
+        return self._opened_file(WEIGHTS)
 
     def weights(self) -> bytes:
         """Return the contents of model.safetensors, the run's final weights.
@@ -301,7 +284,7 @@ class RunRecord(OutputFiles):
         Raises FileRefused if it is missing or not the one that the run wrote.
         """
         self._refuse_removed_weights()
-        return self._files.read(WEIGHTS)
+        return self._read_file(WEIGHTS)
 
     def _refuse_removed_weights(self) -> None:
         """Raise FileRefused if this is a run of a study whose weights were not kept, or an archive of such a run."""
@@ -314,12 +297,12 @@ class RunRecord(OutputFiles):
         """Write the fitted state of a preprocessing transform (a vocabulary, means ...) to a file in the run's
         preprocessing/."""
         self._inside(_PREPROCESSING, file)
-        self._files.write(f"{_PREPROCESSING}/{file}", data, began=self.has_begun)
+        self._write_file(f"{_PREPROCESSING}/{file}", data)
 
     def preprocessing(self) -> Mapping[str, bytes]:
         """Return a mapping from file name to contents for the run's preprocessing/. Raises FileRefused if a file was
         changed."""
-        return self._files.read_folder(_PREPROCESSING, set(self._names(_PREPROCESSING)))
+        return self._read_folder(_PREPROCESSING)
 
     def learned(self) -> str | None:
         """Return the text of preprocessing/preprocessing.json: what the transforms learned; None if there is none."""
@@ -336,15 +319,14 @@ class RunRecord(OutputFiles):
         plugins = []
         for entry in self.facts().get("plugins", []):
             path = self._inside(_PLUGINS, entry["file"], make=False)
-            plugins.append(UserCode(path, must_read(path)))
-            check(path, sha256(plugins[-1].source).hexdigest(), {entry["sha256"]})
+            plugins.append(UserCode(path, read_checked(path, {entry["sha256"]})))
         return plugins
 
     def _write_text(self, name: str, text: str) -> None:
-        self._files.write(name, storage.text_bytes(text), began=self.has_begun)
+        self._write_file(name, storage.text_bytes(text))
 
     def _read_text(self, name: str) -> str:
-        return decoded(self._files.read(name), self.path / name)
+        return decoded(self._read_file(name), self.path / name)
 
 
 def ended(status: str, *, reason: str | None = None, results: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -369,7 +351,7 @@ def new_dated_folder(runs_dir: Path, name: str) -> Path:
 def is_run(path: Path) -> bool:
     """Return True if a folder is a run's: it has a run.json, or the name of a run's folder and no study.yaml."""
     named = FOLDER.fullmatch(path.name) is not None
-    return path.is_dir() and ((named and not is_study(path)) or (path / _FACTS).is_file())
+    return path.is_dir() and ((named and not is_study(path)) or (path / FACTS).is_file())
 
 
 def is_study(path: Path) -> bool:

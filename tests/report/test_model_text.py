@@ -95,14 +95,17 @@ def test_graphviz_draws_it(text: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "begin"), [("a.mmd", '---\ntitle: "'), ("a.dot", "digraph "), ("a.gv", "digraph ")])
-def test_a_config_is_written_as_text_and_its_file_is_replaced(name: str, begin: str, tmp_path: Path) -> None:
+def test_a_config_is_written_as_text_and_its_file_is_replaced(
+    name: str, begin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file, config = tmp_path / name, str(CONFIGS / "tiny.yaml")
     for _ in range(2):
-        assert plot.draw_model([config], file, tmp_path) == file
+        plot.plot([config], file, model=True, runs_dir=tmp_path)
+        assert capsys.readouterr().out == f"{file}\n"
     text = file.read_text(encoding="utf-8")
     assert text.startswith(begin)
     assert "dense" in text
     file.write_text("notes of mine")
     with pytest.raises(ConfigError, match="is not replaced"):
-        plot.draw_model([config], file, tmp_path)
+        plot.plot([config], file, model=True, runs_dir=tmp_path)
     assert file.read_text() == "notes of mine"

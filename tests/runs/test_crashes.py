@@ -277,12 +277,11 @@ def test_control_a_file_replaced_before_run_json_knows_of_it_is_refused(
     train(config, tmp_path / "runs", ["fit.epochs=3"])
     runs, longer = tmp_path / "runs", ["fit.epochs=4"]
 
-    def careless(files: Any, name: str, data: Any, *, began: bool) -> str:
-        written = storage.write_bytes(files._folder / name, data)
-        facts = files._read_facts()
-        files._write_facts({**facts, "files": {**facts["files"], name: written}})
-        return written
+    def careless(run: Any, name: str, data: Any) -> None:
+        written = storage.write_bytes(run.path / name, data)
+        facts = run.facts()
+        run._write_facts({**facts, "files": {**facts["files"], name: written}})
 
-    monkeypatch.setattr("kerascli.runs.checksums.VerifiedFiles.write", careless)
+    monkeypatch.setattr("kerascli.runs.checksums.VerifiedFiles._write_file", careless)
     work = states(runs, tmp_path / "states", lambda: go_on(index.find_run("latest", runs), longer))
     assert len(lost(some(work), whole, longer)[2]) > 0

@@ -281,11 +281,8 @@ def _reason(error: OSError) -> str:
 
 
 def _kind(mode: int) -> str:
-    kinds: Mapping[str, bool] = {
-        "a folder": stat.S_ISDIR(mode), "a named pipe": stat.S_ISFIFO(mode), "a socket": stat.S_ISSOCK(mode),
-        "a device": stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
-    }  # fmt: skip
-    return next((name for name, fits in kinds.items() if fits), "something else")
+    kinds = {"d": "a folder", "p": "a named pipe", "s": "a socket", "c": "a device", "b": "a device"}
+    return kinds.get(stat.filemode(mode)[0], "something else")
 
 
 def _depth(data: bytes) -> int:

@@ -40,7 +40,9 @@ def lock(folder: Path, *, patience_seconds: float = 0.07, name: str = _LOCK_FILE
             if not _acquire(descriptor, patience_seconds):
                 raise Locked(f"'{safe_text(str(folder))}' is in use by {_holder(descriptor)}")
             os.ftruncate(descriptor, 0)
-            os.write(descriptor, json.dumps(_here()).encode())
+            since = datetime.now().astimezone().isoformat(" ", "seconds")[:19]
+            here = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+            os.write(descriptor, json.dumps(here).encode())
         except BaseException:
             os.close(descriptor)
             raise
@@ -117,14 +119,6 @@ def _lock(descriptor: int, kind: Literal["SH", "EX", "UN"]) -> None:
             os.lseek(descriptor, 0, os.SEEK_SET)
     else:
         fcntl.flock(descriptor, getattr(fcntl, f"LOCK_{kind}") | fcntl.LOCK_NB)
-
-
-def _here() -> dict[str, Any]:
-    return {
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-        "since": datetime.now().astimezone().isoformat(" ", "seconds")[:19],
-    }
 
 
 def _holder(descriptor: int) -> str:

@@ -4,8 +4,7 @@ import io
 import math
 import zipfile
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -16,8 +15,7 @@ from kerascli.foundation.errors import FileRefused, safe_text
 _MAX_HEADER = 2**16
 
 
-@dataclass(frozen=True, slots=True)
-class NpyHeader:
+class NpyHeader(NamedTuple):
     """Header of an array in npy format, and the offset at which the array's data begins."""
 
     shape: tuple[int, ...]

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from queue import SimpleQueue
-from threading import Semaphore, Thread
-from types import TracebackType
+from contextlib import contextmanager
+from queue import Queue
+from threading import Thread
 
 Piece = bytes | memoryview
 
@@ -47,41 +47,27 @@ def slices(data: Pieces) -> Iterator[memoryview]:
             yield view[start : start + _SLICE_BYTES]
 
 
-class Hasher:
-    """Context manager that computes the SHA-256 of a file while the file is written.
+@contextmanager
+def hashing(size: int) -> Iterator[tuple["hashlib._Hash", Callable[[memoryview], None]]]:
+    """Context manager with the SHA-256 of a file that is written in its block, complete after it, and a function that
+    adds a slice of data, which must not be changed before.
 
     Large files are hashed in a parallel thread, since hashing takes as long as writing.
     """
+    digest = hashlib.sha256()
+    if size <= _SLICE_BYTES:
+        yield digest, digest.update
+        return
+    waiting: Queue[memoryview | None] = Queue(_WAITING_SLICES)
 
-    def __init__(self, size: int) -> None:
-        self._digest = hashlib.sha256()
-        self._slices: SimpleQueue[memoryview | None] = SimpleQueue()
-        self._room = Semaphore(_WAITING_SLICES)
-        self._thread = Thread(target=self._work, daemon=True) if size > _SLICE_BYTES else None
+    def hash_slices() -> None:
+        while (data := waiting.get()) is not None:
+            digest.update(data)
 
-    def __enter__(self) -> "Hasher":
-        if self._thread is not None:
-            self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._thread is not None:
-            self._slices.put(None)
-            self._thread.join()
-
-    def update(self, data: memoryview) -> None:
-        """Add a slice of data to the hash; the slice must not be changed before the `with` block ends."""
-        if self._thread is None:
-            self._digest.update(data)
-            return
-        self._room.acquire()
-        self._slices.put(data)
-
-    def hexdigest(self) -> str:
-        """Return the SHA-256 of all slices; to be called after the `with` block."""
-        return self._digest.hexdigest()
-
-    def _work(self) -> None:
-        while (data := self._slices.get()) is not None:
-            self._digest.update(data)
-            self._room.release()
+    thread = Thread(target=hash_slices, daemon=True)
+    thread.start()
+    try:
+        yield digest, waiting.put
+    finally:
+        waiting.put(None)
+        thread.join()

@@ -16,12 +16,11 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.disk import flags
-from kerascli.foundation.disk.pieces import Hasher, Piece, Pieces, pieces, slices
+from kerascli.foundation.disk.pieces import Piece, Pieces, hashing, pieces, slices
 from kerascli.foundation.disk.temporary import is_left, temporary_path
 from kerascli.foundation.errors import StorageError, safe_text
 
@@ -49,8 +48,7 @@ def _fsync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(NamedTuple):
     """File that is complete and durable under a temporary name; the function `place` renames it to its final name."""
 
     temporary: Path
@@ -142,10 +140,9 @@ def output_file(path: Path) -> Path:
     file = Path(os.path.realpath(path))
     with reported("write", path), contextlib.suppress(FileNotFoundError):
         mode = os.lstat(file).st_mode
-        if stat.S_ISDIR(mode):
-            raise StorageError(f"cannot write '{safe_text(str(path))}': it is a folder")
         if not stat.S_ISREG(mode):
-            raise StorageError(f"cannot write '{safe_text(str(path))}': it is not a regular file")
+            what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+            raise StorageError(f"cannot write '{safe_text(str(path))}': it is {what}")
     return file
 
 
@@ -211,12 +208,12 @@ def size_text(count: int) -> str:
 def _fill(path: Path, data: Pieces) -> str:
     """Write data to a new file, make it durable (fsync), and return its SHA-256."""
     mode = os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags.NOFOLLOW
-    with _opened(path, mode) as descriptor, Hasher(len(data)) as hasher:
+    with _opened(path, mode) as descriptor, hashing(len(data)) as (digest, add):
         for each in slices(data):
-            hasher.update(each)
+            add(each)
             _write_whole(descriptor, each)
         _fsync(descriptor)
-    return hasher.hexdigest()
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

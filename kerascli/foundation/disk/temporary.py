@@ -1,5 +1,6 @@
 """Names of temporary files and folders, by which each process knows its own and those that a killed one left."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -36,23 +37,12 @@ def is_left(entry: os.DirEntry[str]) -> bool:
 @cache
 def machine() -> str:
     """Return an id of this machine, or of this container, which gives each process its id."""
-    return hashlib.sha256("\n".join((socket.gethostname(), _boot(), _process_ids())).encode()).hexdigest()[:8]
-
-
-def _boot() -> str:
-    """Return the id of the kernel's start, by which machines of one name differ; '' where there is none."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
-    except OSError:
-        return ""
-
-
-def _process_ids() -> str:
-    """Return the name of the namespace of this process's id: containers of one machine have several."""
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""
+    parts = [socket.gethostname(), "", ""]
+    with contextlib.suppress(OSError):  # the id of the kernel's start, by which machines of one name differ
+        parts[1] = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    with contextlib.suppress(OSError):  # the namespace of process ids: containers of one machine have several
+        parts[2] = os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
 def _alive(pid: int) -> bool:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element
 
-from kerascli.report.markup import element
+from kerascli.report.markup import element, figure
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 328, 256, 80, 40, 10, 14
 Points = Sequence[Sequence[float]]
@@ -16,8 +16,8 @@ class Chart:
     """Chart with a caption, two axes of a given range, and what is drawn between them."""
 
     def __init__(
-        self, caption: str, across: str, up: str, x: Range, y: Range, *, x_ticks: Ticks | None = None,
-        y_ticks: Ticks | None = None, width: int = _WIDTH,
+        self, caption: str, across: str, up: str, x: Range = (0.0, 1.0), y: Range = (0.0, 1.0), *,
+        x_ticks: Ticks | None = None, y_ticks: Ticks | None = None, width: int = _WIDTH,
     ) -> None:  # fmt: skip
         """Begin a chart; `across` and `up` are the labels of its axes, `x` and `y` their ranges, and `x_ticks` and
         `y_ticks` what is written at places of them; None: round numbers."""
@@ -53,7 +53,7 @@ class Chart:
 
     def figure(self) -> Element:
         """Return the chart as a figure with its caption."""
-        return element("figure", element("figcaption", self._caption), self.svg())
+        return figure(self._caption, self.svg())
 
     def svg(self) -> Element:
         """Return the chart as SVG."""

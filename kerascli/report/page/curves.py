@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from kerascli.foundation.errors import safe_text
-from kerascli.report.markup import element, folded, section, table
+from kerascli.report.markup import element, figure, folded, section, table
 from kerascli.report.page.charts import Chart
+from kerascli.report.plots import PREFIXES, panels
 from kerascli.report.tables import number_text
-from kerascli.runs.history import Row, is_metric
+from kerascli.runs.history import Row
 
 _POINTS, _POINTS_OF_MANY = 2_000, 200
 """Maximum number of points of a curve of one run, and of several."""
@@ -19,18 +21,16 @@ COLORS = 8
 """Number of colours of curves, `--c0` to `--c7` of the page's style."""
 _ROWS = 200
 """Maximum number of rows of the table behind the curves."""
-_KINDS = {"training": "", "validation": "val_"}
 
 
 def charts(histories: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
     """Return the charts of runs, given their histories by label, as data for the page's script: one a metric, the loss
     first, the learning rates last, each with a curve of training and one of validation for each run."""
     columns = dict.fromkeys(name for rows in histories.values() for row in rows for name in row)
-    metrics = dict.fromkeys(name.removeprefix("val_") for name in columns if is_metric(name))
     rates = [name for name in columns if name.endswith("learning_rate")]
-    names = [*sorted(metrics, key=lambda name: name != "loss"), *rates]
     return [
-        {"title": safe_text(name), "lines": list(_lines(name, histories, split=name not in rates))} for name in names
+        {"title": safe_text(name), "lines": list(_lines(name, histories, split=name not in rates))}
+        for name in [*panels([*histories.items()]), *rates]
     ]
 
 
@@ -38,7 +38,7 @@ def _lines(name: str, histories: Mapping[str, Sequence[Row]], *, split: bool) ->
     """Yield the curves of a metric, or of a learning rate (`split` is False), of each run, as data."""
     many = len(histories) > 1
     for number, (label, rows) in enumerate(histories.items()):
-        for kind, prefix in _KINDS.items():
+        for kind, prefix in PREFIXES.items():
             x, y = _points(rows, prefix + name, many=many)
             if x:
                 own = kind if split else ""
@@ -61,12 +61,7 @@ def curves_section(drawn: Sequence[Mapping[str, Any]], history: Sequence[Row] = 
         class_="controls",
     )
     boxes = [
-        element(
-            "figure",
-            element("figcaption", chart["title"]),
-            element("div", class_="chart", data_chart=number),
-            _on_paper(chart),
-        )
+        figure(chart["title"], element("div", class_="chart", data_chart=number), _on_paper(chart))
         for number, chart in enumerate(drawn)
     ]
     return section("Curves", controls, element("div", *boxes, class_="charts"), _numbers(history), anchor="curves")
@@ -106,8 +101,7 @@ def _points(rows: Sequence[Row], name: str, *, many: bool) -> tuple[list[float],
     """Return the epochs and the values of a column; a value that is not finite is None."""
     points = [(row["epoch"], row[name] if math.isfinite(row[name]) else None) for row in rows if name in row]
     kept = _reduced(points, _POINTS_OF_MANY if many else _POINTS)
-    shorten = (lambda value: value and float(f"{value:.6g}")) if many else (lambda value: value)
-    return [x for x, _ in kept], [shorten(y) for _, y in kept]
+    return [x for x, _ in kept], [float(f"{y:.6g}") if many and y else y for _, y in kept]
 
 
 def _reduced(points: list[tuple[float, float | None]], most: int) -> list[tuple[float, float | None]]:
@@ -119,9 +113,5 @@ def _reduced(points: list[tuple[float, float | None]], most: int) -> list[tuple[
     for start in range(0, len(points), size):
         stretch = [(x, y) for x, y in points[start : start + size] if y is not None]
         if stretch:
-            kept += sorted({min(stretch, key=_value), max(stretch, key=_value)})
+            kept += sorted({min(stretch, key=itemgetter(1)), max(stretch, key=itemgetter(1))})
     return kept
-
-
-def _value(point: tuple[float, float]) -> float:
-    return point[1]

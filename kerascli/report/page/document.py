@@ -16,11 +16,7 @@ _SCRIPTS = ("uplot.min.js", "page.js")
 
 
 def document(
-    title: str,
-    sections: Sequence[Element],
-    data: Mapping[str, Any],
-    events: str | None = None,
-    home: str | None = None,
+    title: str, sections: Sequence[Element], data: Mapping[str, Any], events: str | None = None, home: str | None = None
 ) -> str:
     """Return the text of a page, whose script reads `data`; a page that a server keeps up to date gets the address of
     its events, and that of the list of runs, if there is one."""

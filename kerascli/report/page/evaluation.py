@@ -63,9 +63,8 @@ def _output(output: Mapping[str, Any], title: str, show: Show) -> Iterator[Eleme
         yield folded("Confusion matrix", _matrix(output["matrix"], names, title))
     elif "confusions" in output:
         cells = [[show(true), show(predicted), f"{count:,}"] for true, predicted, count in output["confusions"]]
-        yield folded(
-            "Largest confusions", table(f"Confusions of {title}", ["true", "predicted", "rows"], cells, numbers_from=2)
-        )
+        made = table(f"Confusions of {title}", ["true", "predicted", "rows"], cells, numbers_from=2)
+        yield folded("Largest confusions", made)
     if "cuts" in output:
         yield from _thresholds(output, title, show)
     if "points" in output:
@@ -98,35 +97,26 @@ def _thresholds(output: Mapping[str, Any], title: str, show: Show) -> Iterator[E
     roc = [(false / max(1, negatives), true / max(1, positives)) for _, true, false in cuts]
     precision = [(true / max(1, positives), true / (true + false)) for _, true, false in cuts if true + false]
     share = positives / max(1, negatives + positives)
-    unit = (0.0, 1.0)
     area, average = value_text(output["roc_auc"]), value_text(output["average_precision"])
     bins = [(mean, part) for mean, part, _ in output["calibration"]]
     charts = [
-        Chart(f"ROC, area {area}", "false positive rate", "true positive rate", unit, unit)
+        Chart(f"ROC, area {area}", "false positive rate", "true positive rate")
         .line([(0, 0), (1, 1)], "chance").line(roc),
-        Chart(f"Precision and recall, average {average}", "recall", "precision", unit, unit)
+        Chart(f"Precision and recall, average {average}", "recall", "precision")
         .line([(0, share), (1, share)], "chance").line(precision),
-        Chart("Calibration", f"mean probability of {show(output['positive'])}", "share of the class", unit, unit)
+        Chart("Calibration", f"mean probability of {show(output['positive'])}", "share of the class")
         .line([(0, 0), (1, 1)], "chance").line(bins).dots(bins, "cut", 3.5),
     ]  # fmt: skip
-    slider = element("input", type="range", min=0, max=len(cuts) - 1, value=_middle(cuts))
+    middle = min(range(len(cuts)), key=lambda index: abs(cuts[index][0] - 0.5))
+    slider = element("input", type="range", min=0, max=len(cuts) - 1, value=middle)
     label = element("label", f"{show(output['positive'])} where its probability is above ", slider)
     shown = element("output", class_="at")
-    box = element("div", element("p", label, class_="controls"), shown, class_="cuts", data_cuts=_compact(cuts),
-                  data_totals=f"{negatives} {positives}")  # fmt: skip
-    yield box
+    compact = " ".join(f"{cut!r},{true},{false}" for cut, true, false in cuts)
+    totals, controls = f"{negatives} {positives}", element("p", label, class_="controls")
+    yield element("div", controls, shown, class_="cuts", data_cuts=compact, data_totals=totals)
     yield element("div", *(chart.figure() for chart in charts), class_="small")
     cells = [[number_text(cut), f"{true:,}", f"{false:,}"] for cut, true, false in cuts[:: max(1, len(cuts) // 50)]]
     yield folded("Numbers", table(f"Thresholds of {title}", ["threshold", "true positives", "false positives"], cells))
-
-
-def _middle(cuts: Sequence[Sequence[float]]) -> int:
-    """Return the index of the threshold that is nearest to 0.5."""
-    return min(range(len(cuts)), key=lambda index: abs(cuts[index][0] - 0.5))
-
-
-def _compact(cuts: Sequence[Sequence[float]]) -> str:
-    return " ".join(f"{cut!r},{true},{false}" for cut, true, false in cuts)
 
 
 def _values(output: Mapping[str, Any]) -> Element:
@@ -134,21 +124,18 @@ def _values(output: Mapping[str, Any]) -> Element:
     points, edges, counts = output["points"], output["residuals"]["edges"], output["residuals"]["counts"]
     span = min(map(min, points)), max(map(max, points))
     against = Chart("Predicted against true", "true", "predicted", span, span)
+    against.line([(span[0], span[0]), (span[1], span[1])], "chance").dots(points)
     residuals = Chart("Residuals", "predicted - true", "values", (edges[0], edges[-1]), (0, max(counts)))
-    charts = (
-        against.line([(span[0], span[0]), (span[1], span[1])], "chance").dots(points),
-        residuals.bars(edges, counts),
-    )
-    return element("div", *(chart.figure() for chart in charts), class_="small")
+    residuals.bars(edges, counts)
+    return element("div", against.figure(), residuals.figure(), class_="small")
 
 
 def _forecast(forecast: Mapping[str, Any], title: str) -> Iterator[Element]:
     """Yield the chart of the predictions of a series beside the truth, and its numbers."""
     points, axis = forecast["points"], str(forecast["axis"])
     values = [value for _, *both in points for value in both]
-    chart = Chart(
-        "Truth, and forecast (dashed)", axis, "value", (points[0][0], points[-1][0]), (min(values), max(values))
-    )
+    span = points[0][0], points[-1][0]
+    chart = Chart("Truth, and forecast (dashed)", axis, "value", span, (min(values), max(values)))
     chart.line([(at, true) for at, true, _ in points]).line([(at, made) for at, _, made in points], "line second")
     yield element("div", chart.figure(), class_="small")
     cells = [[str(at), *map(number_text, both)] for at, *both in points]

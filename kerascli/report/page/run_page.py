@@ -1,7 +1,6 @@
 """Sections of the page of one run: what was trained, on what, how it went, and with which results."""
 
 import json
-from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -9,7 +8,7 @@ from xml.etree.ElementTree import Element
 from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import FileRefused, safe_lines
 from kerascli.report.architecture.drawing import diagram_svg
-from kerascli.report.markup import Child, element, folded, scrolling, section, table
+from kerascli.report.markup import Child, element, figure, folded, image, scrolling, section, table
 from kerascli.report.page.curves import charts, curves_section
 from kerascli.report.page.document import document
 from kerascli.report.page.evaluation import evaluation_section
@@ -114,8 +113,8 @@ class RunPage:
         if name.endswith(".txt"):
             content = scrolling(element("pre", self.show(data.decode("utf-8", "replace"))), name)
         else:
-            content = element("img", src=f"data:image/png;base64,{b64encode(data).decode()}", alt=f"Sample {name}")
-        return element("figure", element("figcaption", name.rpartition(".")[0]), content)
+            content = image(data, f"Sample {name}")
+        return figure(name.rpartition(".")[0], content)
 
     def _model(self) -> Element:
         layers, text = self._file("Layers of the model", self.run.summary()), self.run.diagram()
@@ -124,9 +123,7 @@ class RunPage:
             return section("Model", layers, anchor="model")
         svg.set("role", "img")
         svg.set("aria-label", "Layers of the model and their connections")
-        picture = element(
-            "div", svg, class_="wide diagram", tabindex=0, role="region", aria_label="Picture of the model"
-        )
+        picture = scrolling(svg, "Picture of the model", class_="wide diagram")
         return section("Model", picture, folded("Layers", layers), anchor="model")
 
     def _data(self) -> Element | None:
