@@ -49,7 +49,9 @@ def read_csv(
     for _ in range(form.skip_rows):
         start = text.find(b"\n", start) + 1 or len(text)
     text = text[start:]
-    _refuse_too_large(text, form, packed, name)
+    header = text.find(b"\n") + 1
+    field_bytes = _FIELD_BYTES + header // 2**13 + _COLUMN_BYTES * header // max(1, len(text))
+    refuse_text(text, {"\n": _LINE_BYTES, form.delimiter: field_bytes}, packed, name)
     table = _read(text, name, form, columns)
     if table is None:
         names, rows, lines, wrong = read_rows(text, name, form, packed)
@@ -81,17 +83,12 @@ def _column(name: str, fields: "pa.ChunkedArray[Any]", form: TextFormat) -> Colu
     return column
 
 
-def _refuse_too_large(text: bytes, form: TextFormat, packed: int, name: str) -> None:
-    """Raise FileRefused if a table is estimated to take too much memory."""
-    header = text.find(b"\n") + 1
-    field_bytes = _FIELD_BYTES + header // 2**13 + _COLUMN_BYTES * header // max(1, len(text))
-    refuse_text(text, {"\n": _LINE_BYTES, form.delimiter: field_bytes}, packed, name)
-
-
 def _read(text: bytes, name: str, form: TextFormat, columns: frozenset[str] | None) -> Table | None:
     """Parse delimited text with pyarrow; return None if Python's csv module has to read it, or to find its error."""
     layout = Layout.of(text, form)
-    if layout is None or not _are_names(names := form.names or _first_row(layout, form)):
+    names: Sequence[str] = () if layout is None else form.names or _first_row(layout, form)
+    in_one = len(names) == 1 and set(MARKS) & set(names[0])  # columns, by mistake
+    if layout is None or in_one or not 0 < len(names) == len(set(names)):
         return None
     used = names if columns is None else [each for each in names if each in columns] or names[:1]
     read = partial(_parsed, layout, names, form)
@@ -100,7 +97,7 @@ def _read(text: bytes, name: str, form: TextFormat, columns: frozenset[str] | No
     except pa.ArrowInvalid:
         return None
     rows, header = len(fields[used[0]]), 0 if form.names else 1
-    lines = layout.numbers(rows + header)[header:] + form.skip_rows
+    lines = layout.lines[header:] + form.skip_rows
     if not 0 < rows == len(lines):
         return None
     found = {
@@ -126,11 +123,6 @@ def _parsed(layout: Layout, names: Sequence[str], form: TextFormat, chosen: Sequ
     table = arrow_csv.read_csv(pa.py_buffer(layout.text), read, parse, convert)
     table = table if form.names else table.slice(1)
     return {name: table[name] for name in chosen}
-
-
-def _are_names(names: Sequence[str]) -> bool:
-    """Return True for column names that are plainly fit: all different, not in one column by mistake."""
-    return 0 < len(names) == len(set(names)) and not (len(names) == 1 and set(MARKS) & set(names[0]))
 
 
 def _first_row(layout: Layout, form: TextFormat) -> tuple[str, ...]:
