@@ -3,7 +3,7 @@
 import glob
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.base import Context, Field
+from kerascli.data.base import Context, Fields
 from kerascli.data.read import joined, read_raw
 from kerascli.data.remote.addresses import CREDENTIALS, FILE_SCHEMES, address_fault, scheme_of
 from kerascli.data.remote.copies import parts_at
@@ -40,7 +40,7 @@ class CommandInput:
     """Reader of the files, folders, standard input and texts named in a command, with the data settings of a run."""
 
     spec: DataSpec
-    columns: Mapping[str, Field]
+    columns: Fields
     """Mapping from each column of the training rows to its field (shape, dtype ...)."""
     folder: Path
     """Folder that the paths of the data settings are relative to."""

@@ -78,7 +78,8 @@ def date_parts(seconds: Numbers) -> dict[str, Numbers]:
 def _time(text: str, form: str | None) -> np.datetime64:
     try:
         if form is not None:
-            return np.datetime64(_in_utc(datetime.strptime(text, form)), "us")
+            time = datetime.strptime(text, form)
+            return np.datetime64((time.astimezone(UTC) if time.tzinfo else time).replace(tzinfo=None), "us")
         offset_match = OFFSET.search(text) if has_offset(text) else None
         written = text.removesuffix("Z") if offset_match is None else text[: offset_match.start()]
         if not _ISO.fullmatch(written):
@@ -91,10 +92,6 @@ def _time(text: str, form: str | None) -> np.datetime64:
         return time - offset if sign == "+" else time + offset
     except (ValueError, OverflowError):  # also a UTC before the year 1 or after 9999
         return np.datetime64("NaT", "us")
-
-
-def _in_utc(time: datetime) -> datetime:
-    return time.replace(tzinfo=None) if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import BeforeValidator
 from torch import Tensor, nn
 
-from kerascli.data.base import Field
+from kerascli.data.base import Field, Fields
 from kerascli.foundation import draws
 from kerascli.foundation.errors import DataError, Fault, suggestion
 from kerascli.foundation.shapes import show_shape
 from kerascli.language.component import Component, Registry
 
 Batch = dict[str, Tensor]
-Fields = Mapping[str, Field]
 
 
 def _listed(value: Any) -> Any:

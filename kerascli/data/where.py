@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from kerascli.data.base import Field as Column
+from kerascli.data.base import Tables
 from kerascli.data.storage.on_disk import blocks
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
@@ -23,7 +24,7 @@ Where = dict[str, Annotated[Values, BeforeValidator(_listed), Field(min_length=1
 """Type of `data.where`: a mapping from column to the values that kept rows may have."""
 
 
-def rows_where(tables: Mapping[str, Table], where: Where) -> dict[str, Table]:
+def rows_where(tables: Tables, where: Where) -> dict[str, Table]:
     """Return a mapping from split to table with the rows that the filter keeps. Raises DataError if none is left."""
     return {split: _chosen(split, table, where) for split, table in tables.items()} if where else dict(tables)
 

@@ -162,17 +162,13 @@ def _binary(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]
     return call
 
 
-def _bitwise(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return lambda x, y: function(*map(wide, _both(x, y)))
-
-
 table(
     {row: (_binary(row.partition("|")[0], function), meaning) for row, (function, meaning) in _PAIRS.items()},
     "x1: Value, x2: Value",
     keeps_integers=True,
 )
 table(
-    {row: (_bitwise(function), meaning) for row, (function, meaning) in _BITS.items()},
+    {row: (lambda x, y, f=f: f(*map(wide, _both(x, y))), meaning) for row, (f, meaning) in _BITS.items()},
     "x: Value, y: Value",
     keeps_integers=True,
 )
@@ -181,10 +177,6 @@ table(
 def _is_close(x1: Tensor, x2: Tensor, *settings: Any) -> Tensor:
     dtype = torch.result_type(x1, x2)
     return torch.isclose(x1.to(dtype), x2.to(dtype), *settings)
-
-
-def _divide_no_nan(x1: Tensor, x2: Tensor) -> Tensor:
-    return torch.where(x2 == 0, 0.0, x1 / torch.where(x2 == 0, torch.ones_like(x2), x2))
 
 
 def _where(condition: Tensor, x1: Value, x2: Value) -> Tensor:
@@ -203,7 +195,8 @@ table({
     "nextafter(x1, x2)": (
         lambda x1, x2: torch.nextafter(x1.detach().double(), x2.detach().double()).to(as_float(x1).dtype),
         "Return the next representable number after x1 in the direction of x2."),
-    "divide_no_nan(x1, x2)": (_divide_no_nan, "Compute x1 / x2, or 0 where x2 is 0."),
+    "divide_no_nan(x1, x2)": (lambda x1, x2: torch.where(x2 == 0, 0.0, x1 / torch.where(x2 == 0, 1, x2)),
+        "Compute x1 / x2, or 0 where x2 is 0."),
     "real": (torch.real, "Return the real part of each element."),
     "imag": (_imag, "Return the imaginary part of each element; 0 for real tensors."),
     "conj|conjugate": (torch.conj_physical, "Compute the complex conjugate of each element."),

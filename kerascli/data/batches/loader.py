@@ -115,30 +115,26 @@ class BatchSource:
         if self._resident is not None and self.shuffle and self.portion is WHOLE:
             return self._gathered(self._resident, epoch, start)
         if self._resident is not None:
-            parts = self._parts(epoch, start, every, lambda rows: torch.from_numpy(rows).to(self.device))
-            return map(self._pick, map(self._own, parts))
+            return map(
+                self._pick, self._parts(epoch, start, every, lambda rows: torch.from_numpy(rows).to(self.device))
+            )
         batch_bytes = self.split.nbytes // max(1, self.rows) * self.batch_size
         depth = min(2 * _THREADS, max(2, _AHEAD_BYTES // max(1, batch_bytes)))
-        parts = map(self._own, self._parts(epoch, start, every, lambda rows: rows))
+        parts = self._parts(epoch, start, every, lambda rows: rows)
         return prefetch(self._read, parts, threads=min(_THREADS, depth), depth=depth)
 
     def _parts(self, epoch: int, start: int, every: int, send: Callable[[np.ndarray], Any]) -> Iterator[Any]:
-        """Iterate over the row selections of an epoch's batches: slices, or row indices after `send` if shuffled."""
-        size = self.batch_size
+        """Iterate over an epoch's batches: the rows of each that this process reads, a slice, or row indices after
+        `send` if shuffled; and the row count of the whole batch."""
+        size, own = self.batch_size, self.portion.slice
         if not self.shuffle:
-            firsts = range(start * size, self.rows, size * every)
-            return (slice(first, min(first + size, self.rows)) for first in firsts)
-        chunks = map(send, self._numbers(epoch, start))
-        return (chunk[first : first + size] for chunk in chunks for first in range(0, len(chunk), size))
-
-    def _own(self, rows: Any) -> tuple[Any, int]:
-        """Return the rows of a batch that this process reads (a slice or indices), and the whole batch's row count."""
-        if isinstance(rows, slice):
-            whole = rows.stop - rows.start
-            own = self.portion.slice(whole)
-            return slice(rows.start + own.start, rows.start + own.stop), whole
-        whole = len(rows)
-        return (rows if self.portion is WHOLE else rows[self.portion.slice(whole)]), whole
+            for first in range(start * size, self.rows, size * every):
+                whole = min(size, self.rows - first)
+                yield slice(first + own(whole).start, first + own(whole).stop), whole
+            return
+        for chunk in map(send, self._numbers(epoch, start)):
+            for rows in (chunk[first : first + size] for first in range(0, len(chunk), size)):
+                yield rows[own(len(rows))], len(rows)
 
     def _numbers(self, epoch: int, start: int) -> Iterator[np.ndarray]:
         """Iterate over the shuffled row indices of an epoch, from batch `start` on, in chunks of many batches."""

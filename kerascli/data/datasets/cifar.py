@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from kerascli.data.base import Context, Field, source
+from kerascli.data.base import Context, Field, Fields, Tables, source
 from kerascli.data.datasets.download import Downloaded, fetch
 from kerascli.data.storage.table import Table, table_of
 from kerascli.foundation.errors import DataError
@@ -93,10 +93,10 @@ class Cifar10(Downloaded):
     url = f"{_SITE}/cifar-10-python.tar.gz"
     cached_as = "cifar-10-batches-py-target_archive"
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"x": Field((32, 32, 3), "uint8"), "y": Field((1,), "uint8", num_classes=10, classes=CLASSES)}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         splits = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}
         return read_cifar(fetch(self.remote(), context), "cifar10", splits, "labels", len(CLASSES))
 
@@ -114,10 +114,10 @@ class Cifar100(Downloaded):
     label_mode: Literal["fine", "coarse"] = "fine"
     """Labels of the images: fine (100 classes) or coarse (their 20 superclasses)."""
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"x": Field((32, 32, 3), "uint8"), "y": Field((1,), "uint8", num_classes=self._classes)}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         splits = {"train": ("train",), "test": ("test",)}
         data = fetch(self.remote(), context)
         return read_cifar(data, "cifar100", splits, f"{self.label_mode}_labels", self._classes)

@@ -42,7 +42,8 @@ class Remote:
 
     @property
     def local(self) -> Path:
-        return keras_home() / "datasets" / self.path
+        home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+        return home / "datasets" / self.path
 
     @property
     def place(self) -> Path:
@@ -71,11 +72,6 @@ class Downloaded(Source):
 
 def _damage(name: str, data: bytes) -> str | None:
     return None if hashlib.sha256(data).hexdigest() == SHA256[name] else "the file is damaged (SHA-256 mismatch)"
-
-
-def keras_home() -> Path:
-    """Return Keras's cache folder: `$KERAS_HOME`, or `~/.keras`."""
-    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
 
 
 def fetch(remote: Remote, context: Context) -> bytes:

@@ -1,12 +1,11 @@
 """Datasets `boston_housing` and `california_housing`: house prices for regression, as in Keras."""
 
 import io
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from kerascli.data.base import Context, Field, source
+from kerascli.data.base import Context, Field, Fields, Tables, source
 from kerascli.data.datasets.download import KERAS_FILES, Downloaded, fetch
 from kerascli.data.datasets.word_sequences import shuffled_rows
 from kerascli.data.storage.table import Table, table_of
@@ -23,7 +22,7 @@ class Housing(Downloaded):
 
     features: ClassVar[int]
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"x": Field((self.features,), "float64"), "y": Field((), "float64")}
 
     def split(self, context: Context, test_split: float, seed: int, most: int | None = None) -> dict[str, Table]:
@@ -59,7 +58,7 @@ class BostonHousing(Housing):
     seed: NonNegativeInt = 113
     """Random seed for shuffling the rows before the split."""
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         return self.split(context, self.test_split, self.seed)
 
 
@@ -77,5 +76,5 @@ class CaliforniaHousing(Housing):
     seed: NonNegativeInt = 113
     """Random seed for shuffling the rows before the split."""
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         return self.split(context, self.test_split, self.seed, _SMALL if self.version == "small" else None)

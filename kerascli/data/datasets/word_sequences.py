@@ -2,12 +2,11 @@
 
 import io
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from kerascli.data.base import Context, Field, source
+from kerascli.data.base import Context, Field, Fields, Tables, source
 from kerascli.data.datasets.download import KERAS_FILES, Downloaded, fetch
 from kerascli.data.datasets.object_pickle import parse_sequences
 from kerascli.data.storage.table import Table, table_of
@@ -19,8 +18,7 @@ from kerascli.foundation.shapes import NonNegativeInt, OpenFraction, PositiveInt
 _LIMIT = 256 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class LabelledTexts:
+class LabelledTexts(NamedTuple):
     """Texts of a dataset as token ids, with integer class labels."""
 
     texts: Tokens
@@ -56,12 +54,14 @@ class WordSequences(Downloaded):
 
         Raises DataError if a part has no text left.
         """
-        parts = [self._short(LabelledTexts(self._marked(part.texts), part.labels)) for part in parts]
+        parts = [part._replace(texts=self._marked(part.texts)) for part in parts]
+        if self.maxlen is not None:
+            parts = [part.take(np.flatnonzero(part.texts.lengths < self.maxlen)) for part in parts]
         if not all(len(part.labels) for part in parts):
             text = f"maxlen: no text has fewer than {self.maxlen} tokens"
             raise DataError(text, path=("data", "source", self.component_name, "maxlen"))
         most = self.num_words or max(int(part.texts.values.max(initial=0)) for part in parts)
-        return [LabelledTexts(self._limited(part.texts, most), part.labels) for part in parts]
+        return [part._replace(texts=self._limited(part.texts, most)) for part in parts]
 
     def _marked(self, texts: Tokens) -> Tokens:
         """Add `index_from` to every token id, and put `start_char` before each text."""
@@ -76,11 +76,6 @@ class WordSequences(Downloaded):
         if self.oov_char is None:
             return texts.keep(kept)
         return Tokens(np.where(kept, texts.values, np.int32(self.oov_char)), texts.lengths)
-
-    def _short(self, part: LabelledTexts) -> LabelledTexts:
-        if self.maxlen is None:
-            return part
-        return part.take(np.flatnonzero(part.texts.lengths < self.maxlen))
 
     def table(self, part: LabelledTexts, split: str) -> Table:
         name = f"{self.component_name} {split}"
@@ -139,10 +134,10 @@ class Imdb(WordSequences):
 
     url = f"{KERAS_FILES}/imdb.npz"
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"x": self.field(), "y": Field((), "int64", num_classes=2)}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         data = fetch(self.remote(), context)
         parts = [read_texts(data, "imdb", suffix) for suffix in ("_train", "_test")]
         orders = shuffled_rows(self.seed, *(len(part.labels) for part in parts))
@@ -171,10 +166,10 @@ class Reuters(WordSequences):
     test_split: OpenFraction = 0.2
     """Fraction of the rows reserved for the split 'test'."""
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"x": self.field(), "y": Field((), "int64", num_classes=46, classes=CLASSES)}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         texts = read_texts(fetch(self.remote(), context), "reuters")
         texts = texts.take(shuffled_rows(self.seed, len(texts.labels))[0])
         [texts] = self.prepared([texts])

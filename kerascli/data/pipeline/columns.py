@@ -1,11 +1,11 @@
 """Read the columns of a pipeline as one array with the dtype and shape of the training rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from kerascli.data.base import Field
+from kerascli.data.base import Field, Fields
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.pipeline.steps import Records, Values
 from kerascli.data.storage.column import Texts, is_number
@@ -22,7 +22,7 @@ IMPUTE = "[{impute: median}, ...] fills it from the training rows"
 _MISSING_WORDS = {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#n/a"}
 
 
-def column_field(named: NamedPipeline, facts: Mapping[str, Field]) -> Field:
+def column_field(named: NamedPipeline, facts: Fields) -> Field:
     """Return the field (shape, dtype) of a pipeline's columns read as one array. Raises DataError."""
     pipeline = named.pipeline
     fields = [facts[column] for column in pipeline.columns]
@@ -50,13 +50,9 @@ def _stacked_field(named: NamedPipeline, fields: list[Field]) -> Field:
     widths = [shape[-1] for shape in shapes if shape[-1] is not None]
     if len({shape[:-1] for shape in shapes}) > 1 or len(widths) < len(shapes):
         raise named.fault(f"columns of shapes {', '.join(str(f.shape) for f in fields)} cannot be concatenated")
-    return Field((*shapes[0][:-1], sum(widths)), _common_dtype({field.dtype for field in fields}))
-
-
-def _common_dtype(dtypes: set[str]) -> str:
-    if len(dtypes) == 1:
-        return dtypes.pop()
-    return "unknown" if "unknown" in dtypes else np.result_type(*dtypes).name
+    dtypes = {field.dtype for field in fields}
+    common = fields[0].dtype if len(dtypes) == 1 else "unknown" if "unknown" in dtypes else np.result_type(*dtypes).name
+    return Field((*shapes[0][:-1], sum(widths)), common)
 
 
 def read_columns(named: NamedPipeline, table: Table, field: Field) -> Values:

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 from torch import nn
 
-from kerascli.data.base import Context, Field, FittedState, Inverse, States
+from kerascli.data.base import Context, Field, Fields, FittedState, Inverse, States, Tables
 from kerascli.data.batches.rows import Split
 from kerascli.data.digests import digests
 from kerascli.data.mixing import Mixing, mixed_inputs, mixes
@@ -104,7 +104,7 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
     return DataFacts(inputs, targets, facts is not None and not unsized, reason)
 
 
-def _fields_before_data(spec: DataSpec, facts: Mapping[str, Field] | None) -> Iterator[tuple[tuple[str, str], Field]]:
+def _fields_before_data(spec: DataSpec, facts: Fields | None) -> Iterator[tuple[tuple[str, str], Field]]:
     """Yield the output field of each pipeline whose columns are among the source's `facts`. Raises DataError."""
     for named in named_pipelines_of(spec):
         if facts is not None:
@@ -112,7 +112,7 @@ def _fields_before_data(spec: DataSpec, facts: Mapping[str, Field] | None) -> It
         known = {name: Field(each.shape, each.dtype.name) for name, each in spec.source.decoders().items()}
         columns = {name: (facts or known).get(name) or spec.source.any_column for name in named.pipeline.columns}
         if None not in columns.values():
-            yield named.id, FittedPipeline(named, cast(Mapping[str, Field], columns), {}).made
+            yield named.id, FittedPipeline(named, cast(Fields, columns), {}).made
 
 
 def load_data(
@@ -144,7 +144,7 @@ def load_data(
 
 
 def _prepared(
-    spec: DataSpec, context: Context, loaded: Mapping[str, Table], validation_split: float, learned: States | None
+    spec: DataSpec, context: Context, loaded: Tables, validation_split: float, learned: States | None
 ) -> PreparedData:
     """Return the tables of a source, split, fitted (unless `learned` has the states) and prepared."""
     opened = {name: spec.source.open_files(t, context) for name, t in rows_where(loaded, spec.where).items()}
@@ -218,7 +218,7 @@ def fitted_pipelines(spec: DataSpec, learned: States) -> list[FittedPipeline]:
 
 
 def _fitted(
-    named_pipelines: Sequence[NamedPipeline], columns: Mapping[str, Field], learned: States, table: Table | None = None
+    named_pipelines: Sequence[NamedPipeline], columns: Fields, learned: States, table: Table | None = None
 ) -> list[FittedPipeline]:
     """Return pipelines with their learned states. Raises DataError.
 
@@ -236,7 +236,7 @@ def _fitted(
     return pipelines
 
 
-def _check_columns(named: NamedPipeline, facts: Mapping[str, Field]) -> None:
+def _check_columns(named: NamedPipeline, facts: Fields) -> None:
     for column in named.pipeline.columns:
         if column not in facts:
             missing = Table({name: np.empty(0) for name in facts}, 0)

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field as Setting
 from pydantic import model_validator
 
-from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.base import Context, Field, Source, Tables, source
 from kerascli.data.readers import READERS, FileReader
 from kerascli.data.remote.addresses import FILE_SCHEMES, hiding_environment, in_place, scheme_of
 from kerascli.data.remote.copies import last_name, parts_at
@@ -55,7 +55,7 @@ class FileSource(Source):
             raise Invalid([Fault("sha256: only of a file at https://", ("sha256",), "key")])
         return self
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         tables = {}
         for split, path in self._paths().items():
             with hiding_environment(path):

@@ -2,11 +2,10 @@
 al., 2013)."""
 
 from collections import Counter
-from collections.abc import Mapping
 
 import numpy as np
 
-from kerascli.data.base import Context, Field, source
+from kerascli.data.base import Context, Field, Fields, Tables, source
 from kerascli.data.sources.wrapped import WrappedSource, gathered, values_in_memory
 from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values, in_memory
@@ -33,14 +32,14 @@ class Pairs(WrappedSource):
     seed: NonNegativeInt = 0
     """Random seed for the choice of the rows that each row is paired with."""
 
-    def facts(self, context: Context) -> Mapping[str, Field] | None:
+    def facts(self, context: Context) -> Fields | None:
         facts = self.source.facts(self.inner_context(context))
         if facts is None:
             return None
         others = {name + OTHER: field for name, field in facts.items()}
         return {**facts, **others, "same": Field((), "uint8", num_classes=2)}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         tables = self.inner_tables(context)
         return {split: self._paired(table, split, context.columns) for split, table in tables.items()}
 
@@ -111,7 +110,7 @@ class Skipgrams(WrappedSource):
     seed: NonNegativeInt = 0
     """Random seed of the random words and the order."""
 
-    def facts(self, context: Context) -> Mapping[str, Field] | None:
+    def facts(self, context: Context) -> Fields | None:
         field = (self.source.facts(self.inner_context(context)) or {}).get(self.column)
         if field is None:
             return None
@@ -119,7 +118,7 @@ class Skipgrams(WrappedSource):
         word = Field((), "string") if field.is_text else Field((), "int64", vocabulary_size=size)
         return {"word": word, "context": word, "label": Field((), "uint8", num_classes=2)}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         coded = {split: self._coded(table) for split, table in self.inner_tables(context).items()}
         *_, vocabulary = coded["train"]
         return {split: self._pairs(split, words, tokens, vocabulary) for split, (words, tokens, _) in coded.items()}

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import AfterValidator
 
-from kerascli.data.base import Context, Source, source
+from kerascli.data.base import Context, Source, Tables, source
 from kerascli.data.storage.table import Table, table_of
 from kerascli.foundation.disk.files import read_digested
 from kerascli.foundation.errors import DataError, FileRefused, safe_text, show, suggestion
@@ -39,7 +39,7 @@ class Python(Source):
     function: Annotated[str, AfterValidator(_check_form)]
     """Function that returns the columns, written as path/to/file.py:function; the path is relative to the config."""
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         shown, _, name = self.function.rpartition(":")
         path = context.folder / shown
         code = UserCode(path, read_digested(path, shown))

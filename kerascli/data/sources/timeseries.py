@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from pydantic import field_validator, model_validator
 
-from kerascli.data.base import Context, Field, source
+from kerascli.data.base import Context, Field, Fields, Tables, source
 from kerascli.data.series_gaps import WAYS, Fill, filled, ordered_dates
 from kerascli.data.sources.wrapped import Gathered, WrappedSource, gathered, values_in_memory
 from kerascli.data.storage.blocks import rows_by_value
@@ -71,7 +71,7 @@ class Timeseries(WrappedSource):
             raise ValueError(f"group: expected '{inner}', which tells the series of its source apart, got {got}")
         return self
 
-    def facts(self, context: Context) -> Mapping[str, Field] | None:
+    def facts(self, context: Context) -> Fields | None:
         fields = self.source.facts(self.inner_context(context))
         if fields is None:
             return None
@@ -80,7 +80,7 @@ class Timeseries(WrappedSource):
         ahead = {name + NEXT: fields[name] if one else _stepped(fields[name], self.horizon) for name in windows}
         return {**windows, **own, **ahead}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         tables = self.inner_tables(context)
         for name in self.fill if isinstance(self.fill, dict) else ():
             next(iter(tables.values())).like(name)  # raises DataError if there is no such column

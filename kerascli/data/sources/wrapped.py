@@ -1,14 +1,13 @@
 """Base class of data sources that derive their rows from another data source."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 
-from kerascli.data.base import SOURCES, Context, Source
+from kerascli.data.base import SOURCES, Context, Source, Tables
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.storage.column import is_number
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, in_memory, is_large
@@ -25,7 +24,7 @@ class WrappedSource(Source):
     source: Annotated[Source, SOURCES.field()]
     """Data source whose rows are used; each of its splits is transformed on its own."""
 
-    def inner_tables(self, context: Context) -> Mapping[str, Table]:
+    def inner_tables(self, context: Context) -> Tables:
         """Load the rows of the wrapped source, with the files that they name."""
         if self.source.skips_bad_rows():
             text = f"on_bad_rows: skip would leave gaps in the rows that {self.component_name} puts together"

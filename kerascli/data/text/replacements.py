@@ -34,7 +34,9 @@ class Replacement:
         self._pattern = pattern
         self._words = 0 in pattern.word_flags
         self._lines = pattern.has_end
-        self._rewrite = self._translated(_expanded(pattern, rewrite))
+        rewrite = _expanded(pattern, rewrite)
+        rewrite = rewrite.replace(_WORD, _LETTER) if self._words else rewrite
+        self._rewrite = rewrite.replace("\n", _LINE_FEED) if self._lines else rewrite
 
     def __call__(self, texts: "pa.Array") -> "pa.Array":
         """Return texts with the matches replaced. Raises BadRow, and ValueError for a pattern too large for RE2."""
@@ -49,10 +51,6 @@ class Replacement:
     @cached_property
     def _in_re2(self) -> str:
         return "".join(part if isinstance(part, str) else self._rendered(part) for part in self._pattern.parts)
-
-    def _translated(self, rewrite: str) -> str:
-        rewrite = rewrite.replace(_WORD, _LETTER) if self._words else rewrite
-        return rewrite.replace("\n", _LINE_FEED) if self._lines else rewrite
 
     def _encoded(self, texts: "pa.Array") -> "pa.Array":
         if self._words or self._lines:

@@ -15,7 +15,7 @@ from kerascli.data.storage.column import Texts
 from kerascli.data.storage.tokens import TokenCounts, Tokens
 from kerascli.data.text.files import read_vocabulary
 from kerascli.data.text.onnx_texts import mapped
-from kerascli.data.text.oov import LookedUp
+from kerascli.data.text.oov import LookedUp, Vocabulary
 from kerascli.data.transforms.input_checks import need_integers, tally
 from kerascli.preprocessing.categories import DROPPED, UNKNOWN, Encoded, LookupSettings, encoded_shape, vector_dtype
 
@@ -43,10 +43,16 @@ class Lookup(LookupSettings, Transform):
         if self.invert:
             need_integers(field)
             return replace(field, dtype="string" if self.takes_text else "int64", num_classes=None, classes=None)
-        self._check(field)
+        if not self.takes_text:
+            need_integers(field)
+        elif not field.is_text and field.dtype != "unknown":
+            remedy = "integer_lookup" if field.is_integer else "a numeric transform"
+            raise ValueError(f"needs text, got numbers ({field.dtype}); use {remedy}")
         if self.output_mode == "tf_idf" and len(field.shape) > 1:
             raise ValueError(f"tf_idf needs rows with one axis, got shape {field.shape}")
-        vocabulary = self._vocabulary(state)
+        vocabulary: Sequence[Any] | None = None if state is None else state.facts["vocabulary"]
+        if isinstance(self.vocabulary, tuple):
+            vocabulary = self.entries(self.vocabulary)
         size = None if vocabulary is None else len(vocabulary) + self.first(target=target)
         classes = tuple(map(str, vocabulary)) if target and vocabulary is not None else None
         words = None if vocabulary is None else ("",) * self.first(target=target) + tuple(map(str, vocabulary))
@@ -54,13 +60,6 @@ class Lookup(LookupSettings, Transform):
         width = self.max_tokens if self.pad_to_max_tokens else size
         shape = encoded_shape(field.shape, self.output_mode, width)
         return replace(known, shape=shape, dtype=vector_dtype(self.output_mode))
-
-    def _check(self, field: Field) -> None:
-        if not self.takes_text:
-            need_integers(field)
-        elif not field.is_text and field.dtype != "unknown":
-            remedy = "integer_lookup" if field.is_integer else "a numeric transform"
-            raise ValueError(f"needs text, got numbers ({field.dtype}); use {remedy}")
 
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         return self.fit_tokens(map(_counted, rows), target=target)
@@ -177,19 +176,14 @@ class Lookup(LookupSettings, Transform):
             return None
         first, masks = self.first(target=target), self.masks()
         masked = (codes == DROPPED) | ((codes == 0) & bool(masks))
-        share = state.facts.get("oov_share", 0.0)
-        return LookedUp(masked, (codes >= masks) & (codes < first), "values", len(state.facts["vocabulary"]), share)
+        vocabulary = Vocabulary("values", len(state.facts["vocabulary"]), state.facts.get("oov_share", 0.0))
+        return LookedUp(masked, (codes >= masks) & (codes < first), vocabulary)
 
     def width(self, state: FittedState, *, target: bool = False) -> int:
         """Return the length of the vectors that encode rows."""
         if self.pad_to_max_tokens and self.max_tokens is not None:
             return self.max_tokens
         return len(state.facts["vocabulary"]) + self.first(target=target)
-
-    def _vocabulary(self, state: FittedState | None) -> Sequence[Any] | None:
-        if isinstance(self.vocabulary, tuple):
-            return self.entries(self.vocabulary)
-        return None if state is None else state.facts["vocabulary"]
 
 
 def _integer(line: str) -> int:

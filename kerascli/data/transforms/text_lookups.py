@@ -168,7 +168,7 @@ class TextVectorization(Transform):
 
     def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> LookedUp | None:
         counted = self.lookup.looked_up(codes, state, target=False)
-        return counted and counted._replace(noun="words")
+        return counted and counted._replace(vocabulary=counted.vocabulary._replace(noun="words"))
 
     def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tensor | Tokens:
         if self.output_mode != "int":

@@ -57,15 +57,19 @@ class Resizing(SizedOperation):
         return self
 
     def change(self, x: Tensor, drawn: None) -> Tensor:
-        if self.crop_to_aspect_ratio:
-            x = crop_to_aspect_ratio(x, self.height, self.width)
-        elif self.pad_to_aspect_ratio:
-            x = pad_to_aspect_ratio(x, self.height, self.width, self.fill_value)
-        return resized(x, self.height, self.width, self.interpolation, self.antialias)
+        crop, padding = self.crop_to_aspect_ratio, self.fill_value if self.pad_to_aspect_ratio else None
+        return resized(x, self.height, self.width, self.interpolation, self.antialias, crop=crop, padding=padding)
 
 
-def resized(x: Tensor, height: int, width: int, interpolation: str, antialias: bool) -> Tensor:
-    """Resize images (N, C, H, W) to (N, C, height, width)."""
+def resized(
+    x: Tensor, height: int, width: int, interpolation: str, antialias: bool, *, crop: bool, padding: float | None
+) -> Tensor:
+    """Resize images (N, C, H, W) to (N, C, height, width), with `crop` cropped to that aspect ratio before, else padded
+    with the value `padding` (None: not padded)."""
+    if crop:
+        x = crop_to_aspect_ratio(x, height, width)
+    elif padding is not None:
+        x = pad_to_aspect_ratio(x, height, width, padding)
     if interpolation not in _TORCH_MODES:
         down = resampling_weights(x, x.shape[-2], height, interpolation, antialias=antialias)
         across = resampling_weights(x, x.shape[-1], width, interpolation, antialias=antialias)

@@ -4,14 +4,13 @@ import functools
 import lzma
 import math
 import struct
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.base import Context, Field, Source, source
-from kerascli.data.storage.table import Table, table_of
+from kerascli.data.base import Context, Field, Fields, Source, Tables, source
+from kerascli.data.storage.table import table_of
 from kerascli.foundation.errors import DataError
 
 _UINT8 = 0x08
@@ -43,13 +42,13 @@ class Mnist(Source):
     `x` (28, 28) uint8 in 0..255, `y` 0..9. Shipped in the package; nothing is downloaded.
     """
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"x": Field((28, 28), "uint8"), "y": Field((), "uint8", num_classes=10)}
 
     def begin(self) -> None:
         _arrays()
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         def column(prefix: str, kind: str) -> np.ndarray:
             return _arrays()[f"{prefix}-{kind}"].result()
 

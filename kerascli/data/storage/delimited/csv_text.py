@@ -86,9 +86,11 @@ def _column(name: str, fields: "pa.ChunkedArray[Any]", form: TextFormat) -> Colu
 def _read(text: bytes, name: str, form: TextFormat, columns: frozenset[str] | None) -> Table | None:
     """Parse delimited text with pyarrow; return None if Python's csv module has to read it, or to find its error."""
     layout = Layout.of(text, form)
-    names: Sequence[str] = () if layout is None else form.names or _first_row(layout, form)
+    if layout is None:
+        return None
+    names = form.names or _first_row(layout, form)
     in_one = len(names) == 1 and set(MARKS) & set(names[0])  # columns, by mistake
-    if layout is None or in_one or not 0 < len(names) == len(set(names)):
+    if in_one or not 0 < len(names) == len(set(names)):
         return None
     used = names if columns is None else [each for each in names if each in columns] or names[:1]
     read = partial(_parsed, layout, names, form)
