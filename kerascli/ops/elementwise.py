@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import BOOLEANS, INTEGERS, ArgumentError, Value, as_float, as_tensor, op, table, wide
+from kerascli.ops.base import BOOLEANS, INTEGERS, ArgumentError, Compute, Value, as_float, as_tensor, op, table, wide
 from kerascli.preprocessing.images.base import saturated
 
 
@@ -83,7 +83,7 @@ def _remainder(x1: Tensor, x2: Value) -> Tensor:
     return x1 - _floor_divide(x1, x2) * x2 if isinstance(x2, Tensor) else torch.remainder(x1, x2)
 
 
-_PAIRS: dict[str, tuple[Callable[..., Tensor], str]] = {
+_PAIRS: dict[str, tuple[Compute, str]] = {
     "add": (torch.add, "Compute x1 + x2."),
     "subtract": (torch.sub, "Compute x1 - x2."),
     "multiply": (torch.mul, "Compute x1 * x2."),
@@ -115,7 +115,7 @@ _PAIRS: dict[str, tuple[Callable[..., Tensor], str]] = {
     "logical_or": (torch.logical_or, "Return True where x1, x2 or both are true (not 0)."),
     "logical_xor": (torch.logical_xor, "Return True where exactly one of x1 and x2 is true (not 0)."),
 }  # fmt: skip
-_BITS: dict[str, tuple[Callable[..., Tensor], str]] = {
+_BITS: dict[str, tuple[Compute, str]] = {
     "bitwise_and": (torch.bitwise_and, "Compute the bitwise AND: the bits that are set in both."),
     "bitwise_or": (torch.bitwise_or, "Compute the bitwise OR: the bits that are set in either."),
     "bitwise_xor": (torch.bitwise_xor, "Compute the bitwise XOR: the bits that are set in exactly one."),
@@ -146,7 +146,7 @@ def _exact(name: str, x1: Value, x2: Value) -> tuple[Value, Value]:
     return wide(x1, dtypes), wide(x2, dtypes)
 
 
-def _binary(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _binary(name: str, function: Compute) -> Compute:
     numbers_too = name in _NUMBERS_TOO
 
     def call(x1: Value, x2: Value, /) -> Tensor:

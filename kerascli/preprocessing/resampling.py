@@ -14,6 +14,7 @@ from torch import Tensor
 
 Interpolation = Literal["nearest", "bilinear"]
 FillMode = Literal["reflect", "wrap", "constant", "nearest"]
+AnyFillMode = FillMode | Literal["mirror"]
 
 _OUTSIDE = {
     "constant": "zeros", "nearest": "border", "wrap": "border", "reflect": "reflection", "mirror": "reflection",
@@ -64,13 +65,7 @@ def pixels(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def warp(
-    x: Tensor,
-    across: Tensor,
-    down: Tensor,
-    *,
-    interpolation: Interpolation,
-    fill_mode: FillMode | Literal["mirror"],
-    fill_value: float,
+    x: Tensor, across: Tensor, down: Tensor, *, interpolation: Interpolation, fill_mode: AnyFillMode, fill_value: float
 ) -> Tensor:
     """Sample images at the positions `across` and `down` (N, H, W) with torch's sampler and Keras's fill modes."""
     if interpolation == "nearest":

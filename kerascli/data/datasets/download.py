@@ -2,14 +2,13 @@
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from kerascli.data.base import Context, Source
-from kerascli.data.download import download
+from kerascli.data.download import Problem, download
 from kerascli.foundation.disk.files import read_bytes
 from kerascli.foundation.errors import DataError
 
@@ -35,8 +34,7 @@ class Remote:
     path: str
     limit: int
     """Maximum size of the file in bytes."""
-    problem: Callable[[bytes], str | None]
-    """Function that returns the problem with the file's contents as text, or None if they are valid."""
+    problem: Problem
     packaged: Path | None = None
     """Path of the file where a system package installs it; None if there is no such package."""
 

@@ -22,7 +22,7 @@ from kerascli.data.storage.on_disk import is_large
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import LINE, Part
 from kerascli.data.storage.row_errors import BadRows
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Excerpt, Table
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import DataError, Fault, KerasCliError, Place, safe_text
 
@@ -87,9 +87,7 @@ def _shown(parse: Callable[[], Table], text: Callable[[], bytes], form: TextForm
     return table
 
 
-def _explained(
-    fault: Fault, shown: Callable[[Place, Sequence[str]], Place], columns: Sequence[str], added: int
-) -> Fault:
+def _explained(fault: Fault, shown: Excerpt, columns: Sequence[str], added: int) -> Fault:
     """Return an error with its line, if it has one, and a hint at what is usual to be wrong with a line."""
     if fault.place is None or fault.place.line is None:
         return fault

@@ -14,7 +14,7 @@ from kerascli.data.remote.addresses import FILE_SCHEMES, hiding_environment, in_
 from kerascli.data.remote.copies import last_name, parts_at
 from kerascli.data.remote.frozen_text import read_text_table
 from kerascli.data.storage.decoded_files import Decoder, NamedFiles, undamaged
-from kerascli.data.storage.delimited.text_format import TextFormat
+from kerascli.data.storage.delimited.text_format import Character, TextFormat
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
@@ -200,5 +200,5 @@ class Csv(TableOfFiles, TextFormat, FileSource):
 class Tsv(Csv):
     """Text files with a header line and tabs between the fields; otherwise as `csv`."""
 
-    delimiter: Annotated[str, Setting(min_length=1, max_length=1)] = "\t"
+    delimiter: Character = "\t"
     """Character that separates fields."""

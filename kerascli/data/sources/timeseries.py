@@ -1,6 +1,5 @@
 """Source `timeseries`: sliding windows over another source's rows, as keras.utils.timeseries_dataset_from_array."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Self
 
@@ -18,6 +17,8 @@ from kerascli.foundation.errors import DataError, Place, counted, safe_text, sho
 from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
 
 NEXT = "_next"
+Series = dict[str | int | None, np.ndarray]
+"""Rows of each series of a table, by its value in the column `group` (None: there is one)."""
 
 
 @source()
@@ -100,7 +101,7 @@ class Timeseries(WrappedSource):
         values = {name: values_in_memory(table, name, "windows") for name in sorted(used)}
         return filled(table, list(series.values()), self.fill, values, self.group)
 
-    def _in_order(self, table: Table) -> tuple[Table, dict[str | int | None, np.ndarray]]:
+    def _in_order(self, table: Table) -> tuple[Table, Series]:
         """Return a table with the rows of one series after the other, and the rows of each. Raises DataError."""
         series = self.series(table)
         table = table.take(np.concatenate(list(series.values()))) if len(series) > 1 else table
@@ -150,9 +151,8 @@ class Timeseries(WrappedSource):
     def series_column(self) -> str | None:
         return self.group
 
-    def series(self, table: Table) -> dict[str | int | None, np.ndarray]:
-        """Return the row numbers of each series of a table, by its value in the column `group` (None: only one). Raises
-        DataError."""
+    def series(self, table: Table) -> Series:
+        """Return the row numbers of each series of a table. Raises DataError."""
         if self.group is None:
             return {None: np.arange(table.rows)}
         values, fault = table.column(self.group), "does not hold one text or integer per row"
@@ -207,9 +207,7 @@ class Timeseries(WrappedSource):
         return Table(columns, len(starts), name=table.name, lines=table.numbers()[starts], made_of=place,
                      skipped=table.skipped, note=table.note)  # fmt: skip
 
-    def _all_starts(
-        self, series: Mapping[str | int | None, np.ndarray], table: Table, split: str, *, ahead: bool
-    ) -> np.ndarray:
+    def _all_starts(self, series: Series, table: Table, split: str, *, ahead: bool) -> np.ndarray:
         """Return the first row of each window of a table whose series follow each other. Raises DataError."""
         starts = {name: rows[self.starts(len(rows), ahead=ahead)] for name, rows in series.items()}
         short = [name for name in starts if not len(starts[name])]

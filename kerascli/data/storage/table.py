@@ -14,7 +14,6 @@ from kerascli.data.storage.column import Column, Texts
 from kerascli.data.storage.mapped import keep_large_on_disk
 from kerascli.data.storage.on_disk import (
     Direct,
-    OnDisk,
     Rows,
     Stream,
     Values,
@@ -131,8 +130,7 @@ class Table(Mapping[str, Values]):
     """Names of columns of decoded files, in place of those of their names."""
     note: str = ""
     """Message about how the rows were made."""
-    excerpt: Callable[[Place, Sequence[str]], Place] | None = None
-    """Function that adds the line of a text file, with the columns of the table, to the place of a value."""
+    excerpt: "Excerpt | None" = None
 
     def __post_init__(self) -> None:
         self.note = self.note if self.taken is None else self.taken[0].note
@@ -201,7 +199,7 @@ class Table(Mapping[str, Values]):
 
     def on_disk(self, columns: Iterable[str]) -> bool:
         """Return True if any of the given columns is on disk."""
-        return any(isinstance(self.columns.get(name), OnDisk) for name in columns)
+        return any(isinstance(self.columns.get(name), Direct | Stream) for name in columns)
 
     def streams(self, columns: Iterable[str]) -> bool:
         """Return True if any of the given columns can only be read in order."""
@@ -283,6 +281,10 @@ class Table(Mapping[str, Values]):
 
 MadeOf = Callable[[int, str, tuple[int, int]], Place]
 """Function that returns the place of a value in its file, by its row, column and position in the row (`BadRow.at`)."""
+
+
+Excerpt = Callable[[Place, Sequence[str]], Place]
+"""Function that adds the line of a text file, with the columns of its table, to the place of a value."""
 
 
 def table_of(columns: Mapping[str, np.ndarray], name: str) -> Table:

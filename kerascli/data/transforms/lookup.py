@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from kerascli.data.base import Field, FittedState, NotExportable, Refusal, Transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.column import Texts
-from kerascli.data.storage.tokens import TokenCounts, Tokens
+from kerascli.data.storage.tokens import Counted, TokenCounts, Tokens
 from kerascli.data.text.files import read_vocabulary
 from kerascli.data.text.onnx_texts import mapped
 from kerascli.data.text.oov import LookedUp, Vocabulary
@@ -64,11 +64,8 @@ class Lookup(LookupSettings, Transform):
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         return self.fit_tokens(map(_counted, rows), target=target)
 
-    def fit_tokens(
-        self, parts: Iterable[tuple[Sequence[Any], Tokens, np.ndarray | None]], *, target: bool
-    ) -> FittedState:
-        """Learn the vocabulary from `parts` of a column, as `TokenCounts.of` counts them. Raises ValueError,
-        DataError."""
+    def fit_tokens(self, parts: Iterable[Counted], *, target: bool) -> FittedState:
+        """Learn the vocabulary from `parts` of a column. Raises ValueError, DataError."""
         if self.vocabulary is not None:
             return self._given(target)
         counts = TokenCounts.of(parts, documents=self.output_mode == "tf_idf")
@@ -193,9 +190,8 @@ def _integer(line: str) -> int:
         raise ValueError("expected an integer") from None
 
 
-def _counted(block: np.ndarray | Texts) -> tuple[Sequence[Any], Tokens, np.ndarray | None]:
-    """Return the distinct values of rows, the rows as indices among them, and how often each row occurs (None: once);
-    equal rows of one text are there once."""
+def _counted(block: np.ndarray | Texts) -> Counted:
+    """Return rows by their distinct values, to be counted; equal rows of one text are there once."""
     if not isinstance(block, Texts):
         distinct, codes = np.unique(block, return_inverse=True)
         return distinct.tolist(), Tokens.of(codes.reshape(block.shape)), None

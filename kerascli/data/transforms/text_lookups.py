@@ -15,7 +15,7 @@ from torch import Tensor
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.column import Texts, pa
-from kerascli.data.storage.tokens import Tokens
+from kerascli.data.storage.tokens import Counted, Tokens
 from kerascli.data.text.oov import LookedUp
 from kerascli.data.text.splitting import coded_words, split_texts
 from kerascli.data.transforms.input_checks import need_text
@@ -146,7 +146,7 @@ class TextVectorization(Transform):
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         lengths: list[int] = []
 
-        def parts() -> Iterator[tuple[Sequence[str], Tokens, np.ndarray | None]]:
+        def parts() -> Iterator[Counted]:
             for texts in rows:
                 words, tokens = coded_words(self.tokens(texts.word_list()))
                 times = texts.counts() if texts.codes.ndim == 1 else None

@@ -33,11 +33,7 @@ Fields = Mapping[str, "pa.ChunkedArray[Any]"]
 
 
 def read_csv(
-    data: bytes,
-    name: str,
-    form: TextFormat = DEFAULT,
-    columns: frozenset[str] | None = None,
-    packed: int | None = None,
+    data: bytes, name: str, form: TextFormat = DEFAULT, columns: frozenset[str] | None = None, packed: int | None = None
 ) -> Table:
     """Parse delimited text to a table. Raises DataError with the line of the first error, FileRefused.
 

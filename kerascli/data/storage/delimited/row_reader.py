@@ -134,9 +134,13 @@ def _line_at(data: bytes, at: int, name: str) -> Place:
     return Place(name, data.count(b"\n", 0, at) + 1)
 
 
+Wrong = tuple[Fault, list[int]]
+"""Error of rows, and the indices of all rows that have it."""
+
+
 def read_rows(
     text: bytes, name: str, form: TextFormat, packed: int
-) -> tuple[tuple[str, ...], list[list[str]], np.ndarray, tuple[Fault, list[int]] | None]:
+) -> tuple[tuple[str, ...], list[list[str]], np.ndarray, Wrong | None]:
     """Return the column names of delimited text in UTF-8, its rows, the lines on which they begin, and the error of
     rows that have too many or too few fields with their indices (None: there are none); they are empty.
 
@@ -201,9 +205,7 @@ def _check_names(names: tuple[str, ...], name: str, delimiter: str, line: int) -
         seen[column] = position
 
 
-def _wrong_widths(
-    rows: list[list[str]], lines: list[int], names: Sequence[str], name: str
-) -> tuple[Fault, list[int]] | None:
+def _wrong_widths(rows: list[list[str]], lines: list[int], names: Sequence[str], name: str) -> Wrong | None:
     """Empty the rows that have too many or too few fields; return the error of the first, and their indices."""
     wrong = [index for index, row in enumerate(rows) if len(row) != len(names)]
     if not wrong:
