@@ -358,13 +358,9 @@ class Feature(Component):
         return getattr(self, "output_mode", "float")
 
 
-SOURCES: Registry[Source] = Registry(
-    "source", Source, ("kerascli.data.sources", "kerascli.data.datasets"), ("dataset_",)
-)
-TRANSFORMS: Registry[Transform] = Registry(
-    "transform", Transform, ("kerascli.data.transforms", "kerascli.features"), ("layer_",)
-)
-FEATURES: Registry[Feature] = Registry("feature", Feature, ("kerascli.features.feature_types",), ("feature_",))
+SOURCES = Registry[Source]("source", Source, ("kerascli.data.sources", "kerascli.data.datasets"), ("dataset_",))
+TRANSFORMS = Registry[Transform]("transform", Transform, ("kerascli.data.transforms", "kerascli.features"), ("layer_",))
+FEATURES = Registry[Feature]("feature", Feature, ("kerascli.features.feature_types",), ("feature_",))
 
 
 source = SOURCES.named

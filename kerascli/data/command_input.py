@@ -4,10 +4,10 @@ import glob
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,8 +35,7 @@ _IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
 """First bytes of image files."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandInput:
+class CommandInput(NamedTuple):
     """Reader of the files, folders, standard input and texts named in a command, with the data settings of a run."""
 
     spec: DataSpec

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -94,8 +94,7 @@ def _time(text: str, form: str | None) -> np.datetime64:
         return np.datetime64("NaT", "us")
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """Distance between successive dates: calendar months, or a duration."""
 
     months: int = 0

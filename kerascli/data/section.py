@@ -244,10 +244,8 @@ class DataSpec(BaseSection):
         shared = {name: change(("shared", name), transform) for name, transform in self.shared.items()}
         pipelines: dict[str, dict[str, Pipeline]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for place, pipeline in self.all_pipelines().items():
-            steps = (
-                replace(step, transform=shared[step.shared] if step.shared else change(place, step.transform))
-                for step in pipeline.steps
-            )
+            changed = (shared[s.shared] if s.shared else change(place, s.transform) for s in pipeline.steps)
+            steps = (replace(s, transform=each) for s, each in zip(pipeline.steps, changed, strict=True))
             pipelines[place[0]][place[1]] = replace(pipeline, steps=tuple(steps))
         return self.model_copy(update={"shared": shared, **pipelines})
 

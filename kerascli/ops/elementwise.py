@@ -162,16 +162,10 @@ def _binary(name: str, function: Compute) -> Compute:
     return call
 
 
-table(
-    {row: (_binary(row.partition("|")[0], function), meaning) for row, (function, meaning) in _PAIRS.items()},
-    "x1: Value, x2: Value",
-    keeps_integers=True,
-)
-table(
-    {row: (lambda x, y, f=f: f(*map(wide, _both(x, y))), meaning) for row, (f, meaning) in _BITS.items()},
-    "x: Value, y: Value",
-    keeps_integers=True,
-)
+_pairs = {row: (_binary(row.partition("|")[0], function), meaning) for row, (function, meaning) in _PAIRS.items()}
+_bits = {row: (lambda x, y, f=f: f(*map(wide, _both(x, y))), meaning) for row, (f, meaning) in _BITS.items()}
+table(_pairs, "x1: Value, x2: Value", keeps_integers=True)
+table(_bits, "x: Value, y: Value", keeps_integers=True)
 
 
 def _is_close(x1: Tensor, x2: Tensor, *settings: Any) -> Tensor:

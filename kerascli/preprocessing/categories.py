@@ -23,9 +23,8 @@ def _dense(sparse: bool) -> bool:
     return sparse
 
 
-Dense = Annotated[
-    bool, AfterValidator(_dense), Field(description="Only false is possible: sparse tensors are not supported.")
-]
+_ONLY_FALSE = Field(description="Only false is possible: sparse tensors are not supported.")
+Dense = Annotated[bool, AfterValidator(_dense), _ONLY_FALSE]
 """Type of Keras's setting `sparse`; only false is allowed, since Keras supports it on TensorFlow alone."""
 
 

@@ -115,9 +115,8 @@ class BatchSource:
         if self._resident is not None and self.shuffle and self.portion is WHOLE:
             return self._gathered(self._resident, epoch, start)
         if self._resident is not None:
-            return map(
-                self._pick, self._parts(epoch, start, every, lambda rows: torch.from_numpy(rows).to(self.device))
-            )
+            parts = self._parts(epoch, start, every, lambda rows: torch.from_numpy(rows).to(self.device))
+            return map(self._pick, parts)
         batch_bytes = self.split.nbytes // max(1, self.rows) * self.batch_size
         depth = min(2 * _THREADS, max(2, _AHEAD_BYTES // max(1, batch_bytes)))
         parts = self._parts(epoch, start, every, lambda rows: rows)

@@ -2,10 +2,10 @@
 
 import hashlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from kerascli.data.base import Context, Source
 from kerascli.data.download import Problem, download
@@ -26,8 +26,7 @@ SHA256 = {
 _LIMIT = 256 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class Remote:
+class Remote(NamedTuple):
     """Remote file of a dataset, with its path in the `datasets` folder of Keras's cache."""
 
     url: str

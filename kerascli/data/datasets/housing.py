@@ -36,11 +36,8 @@ class Housing(Downloaded):
         [order] = shuffled_rows(seed, len(x))
         until = int(len(x) * (1 - test_split))
         parts = {"train": order[:until], "test": order[until:]}
-        return {
-            name: table_of({"x": x[rows], "y": y[rows]}, f"{self.component_name} {name}")
-            for name, rows in parts.items()
-            if len(rows)
-        }
+        columns = {split: {"x": x[rows], "y": y[rows]} for split, rows in parts.items() if len(rows)}
+        return {split: table_of(each, f"{self.component_name} {split}") for split, each in columns.items()}
 
 
 @source()

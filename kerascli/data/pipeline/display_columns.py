@@ -1,8 +1,8 @@
 """Columns displayed next to model outputs (in pictures, for example) without being model inputs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,8 +15,7 @@ DisplayPaths = Mapping[str, Path]
 """Mapping from the name of each column to display to the config path (keys, indices) that names it."""
 
 
-@dataclass(frozen=True, slots=True)
-class DisplayColumn:
+class DisplayColumn(NamedTuple):
     """Column of a split to display: one string or integer per row."""
 
     values: Values

@@ -1,7 +1,8 @@
 """Pipeline with its section and name in the config (`inputs.x`), for errors and learned state, and checks of memory."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +18,7 @@ from kerascli.foundation.shapes import MAX_VALUES
 from kerascli.language.component import Component
 
 
-@dataclass(frozen=True, slots=True)
-class NamedPipeline:
+class NamedPipeline(NamedTuple):
     """Pipeline with the section and name under which it is declared in the config."""
 
     section: str

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -184,8 +185,7 @@ class FittedPipeline:
         return modules
 
 
-@dataclass(frozen=True, slots=True)
-class Undo:
+class Undo(NamedTuple):
     """Function that undoes transforms of rows (N, *) by modules, in float64."""
 
     modules: Sequence[nn.Module]

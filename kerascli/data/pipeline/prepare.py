@@ -4,7 +4,7 @@ targets."""
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from torch import nn
@@ -33,8 +33,7 @@ _NOWHERE = ".kerascli/no-data"
 """Folder that does not exist, for facts without access to files."""
 
 
-@dataclass(frozen=True, slots=True)
-class DataFacts:
+class DataFacts(NamedTuple):
     """Fields (shape, dtype ...) of the inputs and targets by name; unknown ones are absent, unknown sizes are None."""
 
     inputs: dict[str, Field]

@@ -134,12 +134,8 @@ def files_in(
 
 def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Return the files with one of the suffixes in a folder and its subfolders, in alphanumeric order."""
-    return [
-        Path(root) / name
-        for root, _, names in sorted(os.walk(folder))
-        for name in sorted(names)
-        if name.lower().endswith(suffixes)
-    ]
+    below = ((Path(root), sorted(names)) for root, _, names in sorted(os.walk(folder)))
+    return [path / name for path, names in below for name in names if name.lower().endswith(suffixes)]
 
 
 @source()

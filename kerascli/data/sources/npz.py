@@ -25,10 +25,8 @@ class Npz(FileSource):
     def facts(self, context: Context) -> Fields | None:
         headers = array_headers(self.local(context, self.path), self.path)
         columns = _by_split(headers, self.path).get("train", {})
-        return {
-            column: Field(header.shape[1:], "string" if header.dtype.kind in "US" else header.dtype.name)
-            for column, header in columns.items()
-        }
+        dtypes = {name: "string" if each.dtype.kind in "US" else each.dtype.name for name, each in columns.items()}
+        return {name: Field(each.shape[1:], dtypes[name]) for name, each in columns.items()}
 
     def load(self, context: Context) -> Tables:
         arrays = _by_split(read_arrays(self.local(context, self.path), self.path), self.path)

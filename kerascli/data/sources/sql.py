@@ -131,9 +131,7 @@ def _sqlite(url: str, folder: Path, query: str, shown: str, text: frozenset[str]
         first = 1
         while rows := cursor.fetchmany(FROZEN_ROWS):
             columns = zip(names, zip(*rows, strict=True), strict=True)
-            yield {
-                name: _array(values, f"{shown}:{{}}:{name}", first, as_text=name in text) for name, values in columns
-            }
+            yield {name: _array(each, f"{shown}:{{}}:{name}", first, as_text=name in text) for name, each in columns}
             first += len(rows)
 
 

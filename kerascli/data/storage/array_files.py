@@ -95,10 +95,8 @@ def _read_npz(file: BufferedReader, name: str) -> dict[str, np.ndarray]:
         return load_npz(file, name)
     read = load_npz(file, name, without=starts.keys())
     mapped = _map(file, name)
-    return {
-        key: _view(mapped, header, starts[key] + header.start) if key in starts else read[key]
-        for key, header in headers.items()
-    }
+    arrays = read | {key: _view(mapped, headers[key], at + headers[key].start) for key, at in starts.items()}
+    return {key: arrays[key] for key in headers}
 
 
 def _plain(file: BufferedReader, headers: Mapping[str, NpyHeader]) -> Iterator[tuple[str, int]]:

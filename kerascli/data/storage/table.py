@@ -241,9 +241,8 @@ class Table(Mapping[str, Values]):
         first = 0
         for blocks in zip(*(pieces(self.column(name), rows) for name in columns), strict=True):
             part = slice(first, first + len(blocks[0]))
-            yield Table(
-                dict(zip(columns, blocks, strict=True)), len(blocks[0]), name=self.name, taken=self._whole(part)
-            )
+            values = dict(zip(columns, blocks, strict=True))
+            yield Table(values, len(blocks[0]), name=self.name, taken=self._whole(part))
             first = part.stop
 
     def slices(self, rows: int) -> Iterator["Table"]:
@@ -291,9 +290,8 @@ def table_of(columns: Mapping[str, np.ndarray], name: str) -> Table:
     """Create a table from arrays by column name. Raises DataError if lengths differ or a dtype is not supported."""
     if not columns:
         raise DataError("there are no columns", place=name)
-    clean = keep_large_on_disk(
-        {key: as_column(np.asanyarray(values), key, name) for key, values in columns.items()}, name
-    )
+    arrays = {key: as_column(np.asanyarray(values), key, name) for key, values in columns.items()}
+    clean = keep_large_on_disk(arrays, name)
     first, *others = clean
     for other in others:
         if len(clean[other]) != len(clean[first]):

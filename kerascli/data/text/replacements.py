@@ -60,9 +60,8 @@ class Replacement:
                 raise BadRow(row, text, setting="pattern")
         if self._words:
             texts = pc.replace_substring(texts, pattern=_WORD, replacement=_LETTER)
-            texts = pc.replace_substring_regex(
-                texts, pattern=_in_brackets(_letters()), replacement=rf"{_WORD}\0{_WORD}"
-            )
+            letters = _in_brackets(_letters())
+            texts = pc.replace_substring_regex(texts, pattern=letters, replacement=rf"{_WORD}\0{_WORD}")
         if self._lines:
             texts = pc.replace_substring(texts, pattern="\n", replacement=_LINE_FEED)
             texts = pc.replace_substring_regex(texts, pattern=rf"{_LINE_FEED}\z", replacement="\n")
@@ -105,10 +104,8 @@ def _expanded(pattern: Pattern, rewrite: str) -> str:
     r"""Return a replacement with its groups as RE2 writes them (\0, \1), its other characters as they are."""
     marks = [chr(0xD800 + min(group, _MAX_GROUP + 1)) for group in range(1 + pattern.groups)]  # no text has these
     names = {group: f"?P<{name}>" for group, name in pattern.names.items()}
-    match = re.match(
-        "".join(f"({names.get(group, '')}{mark})" if group else mark for group, mark in enumerate(marks)),
-        "".join(marks),
-    )
+    groups = (f"({names.get(group, '')}{mark})" if group else mark for group, mark in enumerate(marks))
+    match = re.match("".join(groups), "".join(marks))
     assert match is not None
     try:
         text = match.expand(rewrite)

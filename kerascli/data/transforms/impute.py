@@ -101,9 +101,7 @@ def _present(column: np.ndarray) -> np.ndarray:
 
 
 def _means(columns: Blocks) -> list[Any]:
-    sums = [
-        [(column.sum(dtype=np.float64), len(column)) for column in map(_present, part.T)] for part in columns.parts()
-    ]
+    sums = [[(x.sum(dtype=np.float64), len(x)) for x in map(_present, part.T)] for part in columns.parts()]
     totals = np.sum(sums, axis=0)  # (F, 2): sum and number of values of each feature
     return [total / rows if rows else None for total, rows in totals.tolist()]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.base import Context, Field, Fields, Source, Tables, source
-from kerascli.data.storage.table import table_of
+from kerascli.data.storage.table import Table, table_of
 from kerascli.foundation.errors import DataError
 
 _UINT8 = 0x08
@@ -49,13 +49,11 @@ class Mnist(Source):
         _arrays()
 
     def load(self, context: Context) -> Tables:
-        def column(prefix: str, kind: str) -> np.ndarray:
-            return _arrays()[f"{prefix}-{kind}"].result()
-
-        return {
-            split: table_of({"x": column(prefix, _IMAGES), "y": column(prefix, _LABELS)}, f"mnist {split}")
-            for split, prefix in _PREFIXES.items()
-        }
+        tables: dict[str, Table] = {}
+        for split, prefix in _PREFIXES.items():
+            x, y = (_arrays()[f"{prefix}-{kind}"].result() for kind in (_IMAGES, _LABELS))
+            tables[split] = table_of({"x": x, "y": y}, f"mnist {split}")
+        return tables
 
     def data_files(self, context: Context) -> list[Path]:
         return sorted(_FOLDER.glob("*.xz"))

@@ -98,9 +98,7 @@ def _read(text: bytes, name: str, form: TextFormat, columns: frozenset[str] | No
     lines = layout.lines[header:] + form.skip_rows
     if not 0 < rows == len(lines):
         return None
-    found = {
-        each: on_access(lambda each=each: _typed(read([each]), form)[each]) for each in names if each not in fields
-    }
+    found = {n: on_access(lambda n=n: _typed(read([n]), form)[n]) for n in names if n not in fields}
     found |= _typed(fields, form)
     return Table({each: found[each] for each in names}, rows, name=name, lines=lines)
 
@@ -111,9 +109,8 @@ def _parsed(layout: Layout, names: Sequence[str], form: TextFormat, chosen: Sequ
 
     string = pa.string()
     read = arrow_csv.ReadOptions(column_names=list(names), block_size=4 * MAX_FIELD)
-    parse = arrow_csv.ParseOptions(
-        delimiter=form.delimiter, quote_char='"' if form.quotes else False, newlines_in_values=layout.has_quoted_ends
-    )
+    quote, has_quoted_ends = '"' if form.quotes else False, layout.has_quoted_ends
+    parse = arrow_csv.ParseOptions(form.delimiter, quote_char=quote, newlines_in_values=has_quoted_ends)
     convert = arrow_csv.ConvertOptions(
         check_utf8=False, include_columns=chosen, column_types=dict.fromkeys(chosen, string),
         null_values=["", *form.na_values], strings_can_be_null=True,

@@ -7,8 +7,7 @@ is returned.
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -23,8 +22,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Byte order mark, with which some texts in UTF-8 begin; elsewhere in a text it is a character."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """Rows of delimited text, header too: the text without comment lines, and the lines on which the rows begin."""
 
     text: bytes
