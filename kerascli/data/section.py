@@ -51,6 +51,10 @@ class SplitSpec(BaseSection):
             raise ValueError(f"validation and test add up to {self.validation + self.test:g}; expected less than 1")
         if self.validation + self.test == 0 and self.folds is None:
             raise ValueError("expected a fraction for 'validation', 'test' or both, or a number of 'folds'")
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_fold(self) -> "SplitSpec":
         if self.folds is not None and self.validation:
             text = "validation: not with 'folds': each fold is the validation of a run"
             raise Invalid([Fault(text, ("validation",), "key", hint="leave it out")])

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 import torch
 from torch import Tensor
 
-from kerascli.foundation.errors import counted, nearest, one_of, show, suggestion
+from kerascli.foundation.errors import counted, one_of, show, suggestion
 from kerascli.language.expressions.suggestions import DTYPES
 
 Number = int | float | bool
@@ -295,8 +295,7 @@ class Ops:
 
     def suggestion(self, name: str) -> str:
         self.load()
-        close = nearest(name, self._ops)
-        return f"; did you mean '{close}'?" if close else ""
+        return suggestion(name, self._ops)
 
 
 OPS = Ops()

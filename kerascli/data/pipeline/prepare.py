@@ -204,11 +204,9 @@ def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
     """Return all pipelines of a data section, each with its section (`inputs`, `targets` ...) and name."""
     pipelines = spec.all_pipelines()
     in_inputs = {s.shared for (section, _), p in pipelines.items() if section == "inputs" for s in p.steps if s.shared}
-    named_pipelines = []
-    for (section, name), pipeline in pipelines.items():
-        target = section == "targets" and not any(step.shared in in_inputs for step in pipeline.steps)
-        named_pipelines.append(NamedPipeline(section, name, pipeline, target, spec.source.gap_hint))
-    return named_pipelines
+    mixed = {id for id, p in pipelines.items() if any(step.shared in in_inputs for step in p.steps)}
+    of_targets = {id for id in pipelines if id[0] == "targets" and id not in mixed}
+    return [NamedPipeline(*id, p, id in of_targets, spec.source.gap_hint) for id, p in pipelines.items()]
 
 
 def fitted_pipelines(spec: DataSpec, learned: States) -> list[FittedPipeline]:

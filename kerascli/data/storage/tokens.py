@@ -36,8 +36,10 @@ class Tokens:
     lengths: np.ndarray
 
     @classmethod
-    def of(cls, rows: np.ndarray) -> Self:
+    def of(cls, rows: "np.ndarray | Tokens") -> Self:
         """Return the tokens of rows (N, *), or of a column of sequences, concatenated, with the length of each row."""
+        if isinstance(rows, Tokens):
+            return cls(rows.values, rows.lengths)
         if is_ragged(rows):
             return cls(np.concatenate(list(rows)), np.fromiter(map(len, rows), np.int64, len(rows)))
         width = rows.size // max(1, len(rows))

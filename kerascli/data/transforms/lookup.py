@@ -43,11 +43,7 @@ class Lookup(LookupSettings, Transform):
         if self.invert:
             need_integers(field)
             return replace(field, dtype="string" if self.takes_text else "int64", num_classes=None, classes=None)
-        if not self.takes_text:
-            need_integers(field)
-        elif not field.is_text and field.dtype != "unknown":
-            remedy = "integer_lookup" if field.is_integer else "a numeric transform"
-            raise ValueError(f"needs text, got numbers ({field.dtype}); use {remedy}")
+        self._check(field)
         if self.output_mode == "tf_idf" and len(field.shape) > 1:
             raise ValueError(f"tf_idf needs rows with one axis, got shape {field.shape}")
         vocabulary: Sequence[Any] | None = None if state is None else state.facts["vocabulary"]
@@ -60,6 +56,13 @@ class Lookup(LookupSettings, Transform):
         width = self.max_tokens if self.pad_to_max_tokens else size
         shape = encoded_shape(field.shape, self.output_mode, width)
         return replace(known, shape=shape, dtype=vector_dtype(self.output_mode))
+
+    def _check(self, field: Field) -> None:
+        if not self.takes_text:
+            need_integers(field)
+        elif not field.is_text and field.dtype != "unknown":
+            remedy = "integer_lookup" if field.is_integer else "a numeric transform"
+            raise ValueError(f"needs text, got numbers ({field.dtype}); use {remedy}")
 
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         return self.fit_tokens(map(_counted, rows), target=target)

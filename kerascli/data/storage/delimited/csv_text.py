@@ -82,11 +82,7 @@ def _column(name: str, fields: "pa.ChunkedArray[Any]", form: TextFormat) -> Colu
 def _read(text: bytes, name: str, form: TextFormat, columns: frozenset[str] | None) -> Table | None:
     """Parse delimited text with pyarrow; return None if Python's csv module has to read it, or to find its error."""
     layout = Layout.of(text, form)
-    if layout is None:
-        return None
-    names = form.names or _first_row(layout, form)
-    in_one = len(names) == 1 and set(MARKS) & set(names[0])  # columns, by mistake
-    if in_one or not 0 < len(names) == len(set(names)):
+    if layout is None or not _are_names(names := form.names or _first_row(layout, form)):
         return None
     used = names if columns is None else [each for each in names if each in columns] or names[:1]
     read = partial(_parsed, layout, names, form)
@@ -110,7 +106,7 @@ def _parsed(layout: Layout, names: Sequence[str], form: TextFormat, chosen: Sequ
     string = pa.string()
     read = arrow_csv.ReadOptions(column_names=list(names), block_size=4 * MAX_FIELD)
     quote, has_quoted_ends = '"' if form.quotes else False, layout.has_quoted_ends
-    parse = arrow_csv.ParseOptions(form.delimiter, quote_char=quote, newlines_in_values=has_quoted_ends)
+    parse = arrow_csv.ParseOptions(delimiter=form.delimiter, quote_char=quote, newlines_in_values=has_quoted_ends)
     convert = arrow_csv.ConvertOptions(
         check_utf8=False, include_columns=chosen, column_types=dict.fromkeys(chosen, string),
         null_values=["", *form.na_values], strings_can_be_null=True,
@@ -118,6 +114,11 @@ def _parsed(layout: Layout, names: Sequence[str], form: TextFormat, chosen: Sequ
     table = arrow_csv.read_csv(pa.py_buffer(layout.text), read, parse, convert)
     table = table if form.names else table.slice(1)
     return {name: table[name] for name in chosen}
+
+
+def _are_names(names: Sequence[str]) -> bool:
+    """Return True for column names that are plainly fit: all different, not in one column by mistake."""
+    return 0 < len(names) == len(set(names)) and not (len(names) == 1 and set(MARKS) & set(names[0]))
 
 
 def _first_row(layout: Layout, form: TextFormat) -> tuple[str, ...]:
