@@ -192,7 +192,11 @@ def _load(split: Split, device: torch.device) -> Sections:
     """Load all rows of a data split to the device. Raises DataError."""
     if isinstance(split, MemorySplit):
         return _each(split.sections(), lambda values: _tensor(values).to(device))
-    resident = _each(split.read(slice(0, 1)).sections(), lambda values: _room(values, split.rows, device))
+
+    def room(values: np.ndarray) -> Tensor:
+        return torch.empty((split.rows, *values.shape[1:]), dtype=torch.from_numpy(values).dtype, device=device)
+
+    resident = _each(split.read(slice(0, 1)).sections(), room)
     rows = max(1, BLOCK_BYTES * split.rows // split.nbytes)
     for first in range(0, split.rows, rows):
         part = split.read(slice(first, first + rows))
@@ -206,10 +210,6 @@ def _each(sections: Iterable[Mapping[str, P]], make: Callable[[P], Tensor]) -> S
     """Return the inputs, targets and sample weights that `make` makes of those of a split or batch."""
     inputs, targets, weights = ({name: make(values) for name, values in section.items()} for section in sections)
     return inputs, targets, weights
-
-
-def _room(values: np.ndarray, rows: int, device: torch.device) -> Tensor:
-    return torch.empty((rows, *values.shape[1:]), dtype=torch.from_numpy(values).dtype, device=device)
 
 
 def _tensor(values: np.ndarray) -> Tensor:

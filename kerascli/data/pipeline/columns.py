@@ -66,8 +66,11 @@ def read_columns(named: NamedPipeline, table: Table, field: Field) -> Values:
     """
     if field.columns:
         return Records({name: _alike(named, table, (name,), column) for name, column in field.columns})
-    if field.is_ragged:
-        return _sequences(named, table)
+    if field.is_ragged:  # each row of an integer matrix counts as a sequence, too
+        values = table.array(named.pipeline.columns[0])
+        if not is_ragged(values) and (values.ndim != 2 or values.dtype.kind not in "iu"):
+            raise named.fault(f"expected sequences of integers, got {values.dtype} of shape {values.shape[1:]}")
+        return Tokens.of(values)
     return _alike(named, table, named.pipeline.columns, field)
 
 
@@ -111,14 +114,6 @@ def _refuse_rounded(table: Table, columns: Sequence[str], parts: list[np.ndarray
             text = f"{value} would be rounded next to columns of {dtype}: floats are exact for integers up to 2**53"
             fault = Fault(text, place=table.place(row, name, at), hint="define an input for each column")
             raise BadRows(fault, table, [row])
-
-
-def _sequences(named: NamedPipeline, table: Table) -> Tokens:
-    """Read a pipeline's column of sequences; each row of an integer matrix counts as a sequence. Raises DataError."""
-    values = table.array(named.pipeline.columns[0])
-    if not is_ragged(values) and (values.ndim != 2 or values.dtype.kind not in "iu"):
-        raise named.fault(f"expected sequences of integers, got {values.dtype} of shape {values.shape[1:]}")
-    return Tokens.of(values)
 
 
 def _as_in_training(named: NamedPipeline, table: Table, values: np.ndarray, dtype: np.dtype) -> np.ndarray:

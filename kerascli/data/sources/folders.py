@@ -64,15 +64,12 @@ class FolderSource(Source):
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None, name: str = FILES) -> Table:
         return self.table(list(files), {} if labels is None else {"label": labels}, name)
 
-    def _paths(self) -> dict[str, str]:
-        paths = {"train": self.directory, "validation": self.validation, "test": self.test}
-        return {split: path for split, path in paths.items() if path is not None}
-
     def load(self, context: Context) -> Tables:
         tables: dict[str, Table] = {}
         label = self.label(context)
         classes = label["label"].classes or () if label else None
-        for split, path in self._paths().items():
+        paths = {"train": self.directory, "validation": self.validation, "test": self.test}
+        for split, path in ((split, path) for split, path in paths.items() if path is not None):
             files, labels = files_in(plain_path(context.folder / path), path, self.suffixes, classes)
             tables[split] = self.read_rows(files, labels, path)
         return tables

@@ -145,18 +145,15 @@ def _within(rows: Rows, first: int, length: int) -> Rows:
 
 def recut(arrays: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
     """Regroup consecutive arrays into pieces of `rows` rows; a piece is a view unless it spans several arrays."""
-    begun: list[np.ndarray] = []
-    have = 0
+    rest = np.empty(0)
     for array in arrays:
-        start = min(rows - have, len(array)) if have else 0
-        if have:
-            begun.append(array[:start])
-            have += start
-            if have < rows:
+        if missing := -len(rest) % rows:
+            rest, array = np.concatenate([rest, array[:missing]]), array[missing:]
+            if len(rest) < rows:
                 continue
-            yield np.concatenate(begun)
-        end = len(array) - (len(array) - start) % rows
-        yield from (array[first : first + rows] for first in range(start, end, rows))
-        begun, have = [array[end:]], len(array) - end
-    if have:
-        yield np.concatenate(begun)
+            yield rest
+        end = len(array) - len(array) % rows
+        yield from (array[first : first + rows] for first in range(0, end, rows))
+        rest = array[end:]
+    if len(rest):
+        yield rest

@@ -67,13 +67,9 @@ def _arrays() -> dict[str, Future[np.ndarray]]:
     """
     thread = ThreadPoolExecutor(1, "mnist")
     names = [f"{prefix}-{kind}" for prefix in _PREFIXES.values() for kind in (_IMAGES, _LABELS)]
-    arrays = {name: thread.submit(_array, name) for name in names}
+    arrays = {name: thread.submit(lambda name=name: parse_idx(idx_bytes(name), name)) for name in names}
     thread.shutdown(wait=False)
     return arrays
-
-
-def _array(name: str) -> np.ndarray:
-    return parse_idx(idx_bytes(name), name)
 
 
 def idx_bytes(name: str) -> bytearray:
