@@ -11,11 +11,8 @@ from kerascli.data.datasets.download import KERAS_FILES, Downloaded, fetch
 from kerascli.data.datasets.object_pickle import parse_sequences
 from kerascli.data.storage.table import Table, table_of
 from kerascli.data.storage.tokens import Tokens
-from kerascli.foundation.disk.files import DAMAGED
 from kerascli.foundation.errors import DataError
 from kerascli.foundation.shapes import NonNegativeInt, OpenFraction, PositiveInt
-
-_LIMIT = 256 * 2**20
 
 
 class LabelledTexts(NamedTuple):
@@ -83,21 +80,12 @@ class WordSequences(Downloaded):
 
 
 def read_texts(data: bytes, name: str, suffix: str = "") -> LabelledTexts:
-    """Read token ids (array `x`) and labels (`y`) from an npz file; `suffix` is added to both names. Raises DataError.
-
-    `x` is an array of pickled lists.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            texts, rows = _member(archive, f"x{suffix}.npy")
-            labels, _ = _member(archive, f"y{suffix}.npy")
-            numbers = np.lib.format.read_array(io.BytesIO(labels), allow_pickle=False)
-    except (KeyError, *DAMAGED) as error:
-        raise DataError(f"{name}: the file cannot be read: {str(error)[:100]}") from None
-    sequences = parse_sequences(texts, rows, f"{name}: 'x{suffix}'")
-    if numbers.shape != (rows,) or numbers.dtype.kind not in "iu":
-        raise DataError(f"{name}: {rows:,} texts and labels of shape {numbers.shape} ({numbers.dtype})")
-    return LabelledTexts(sequences, numbers)
+    """Read token ids (array `x` of pickled lists) and labels (`y`) from an npz file, whose digest is known; `suffix` is
+    added to both names. Raises DataError."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        texts, labels = (archive.read(f"{key}{suffix}.npy") for key in "xy")
+    numbers = np.lib.format.read_array(io.BytesIO(labels), allow_pickle=False)
+    return LabelledTexts(parse_sequences(texts, len(numbers), f"{name}: 'x{suffix}'"), numbers)
 
 
 def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:
@@ -110,19 +98,6 @@ def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:
     for order in orders:
         random.shuffle(order)
     return orders
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> tuple[bytes, int]:
-    """Return the bytes of the array `name` in an npz file, and the number of rows that its header declares."""
-    info = archive.getinfo(name)
-    if info.file_size > _LIMIT:
-        raise ValueError(f"'{name}' unpacks to {info.file_size:,} bytes; the limit is {_LIMIT:,}")
-    data = archive.read(info)
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, _ = header(stream)
-    return data, int(shape[0]) if shape else 0
 
 
 @source()
