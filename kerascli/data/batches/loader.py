@@ -40,9 +40,6 @@ def prefetch(make: Callable[[P], R], parts: Iterable[P], *, threads: int, depth:
         pool.shutdown(cancel_futures=True)
 
 
-Part = Rows | Tensor
-"""Selection of rows of a split: a slice, or row indices as an array or tensor."""
-
 Sections = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
 
 _NUMBERS = 2**16
@@ -157,13 +154,11 @@ class BatchSource:
                     inputs, targets, weights = (dict(zip(section, rest, strict=False)) for section in resident)
                     yield Batch(inputs, targets, weights, len(own))
 
-    def _pick(self, own: tuple[Part, int]) -> Batch:
+    def _pick(self, own: tuple[slice | Tensor, int]) -> Batch:
         assert self._resident is not None
         rows, whole = own
-        if isinstance(rows, slice):
-            return Batch(*_each(self._resident, lambda values: values[rows]), rows.stop - rows.start, whole)
-        chosen = torch.as_tensor(rows)
-        return Batch(*_each(self._resident, lambda values: values.index_select(0, chosen)), len(rows), whole)
+        number = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+        return Batch(*_each(self._resident, lambda values: values[rows]), number, whole)
 
     def _read(self, own: tuple[Rows, int]) -> Batch:
         """Read the rows of a batch and start their transfer to the device, without waiting for its end."""

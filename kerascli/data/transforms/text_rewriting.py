@@ -75,9 +75,8 @@ class RegexReplace(Rewriting):
     @field_validator("rewrite")
     @classmethod
     def _fits_the_pattern(cls, rewrite: str, info: ValidationInfo) -> str:
-        if "pattern" not in info.data:
-            return rewrite
-        Replacement(Pattern(info.data["pattern"]), rewrite)
+        if "pattern" in info.data:
+            Replacement(Pattern(info.data["pattern"]), rewrite)
         return rewrite
 
     def words(self, words: "pa.Array") -> "pa.Array":
