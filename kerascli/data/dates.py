@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
@@ -156,7 +157,8 @@ def _has_rule(step: Step, times: np.ndarray, due: np.ndarray) -> bool:
     return any(len(np.unique(values)) < len(values) for values in absent)
 
 
-class Dates(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Dates:
     """Column of dates: the texts as written, their format (None: ISO 8601), and the times (rows,) datetime64[us]."""
 
     texts: Sequence[str]

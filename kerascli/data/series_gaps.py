@@ -1,6 +1,7 @@
 """Gaps of time series: fill missing values, and add a row for each missing date of a series with a constant step."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -83,7 +84,7 @@ def ordered_dates(columns: Mapping[str, np.ndarray], table: Table, series: Rows)
         return None
     ((name, dates),) = dated
     for rows in series:
-        if (row := dates._replace(times=dates.times[rows]).first_step_back()) is not None:
+        if (row := replace(dates, times=dates.times[rows]).first_step_back()) is not None:
             row = int(rows[row])
             raise DataError(dates.out_of_order(row), place=table.place(row, name), hint=ORDER)
     return name, dates
