@@ -65,7 +65,7 @@ class TextCodec(NamedTuple):
         """Encode a text that is to be continued: return the ids of its last tokens, at most `longest`."""
         if self.vectorization is None:
             return []
-        opened = (step.opened() if isinstance(step, Enclose) else step for step in self.before)
+        opened = (s.model_copy(update={"end": ""}) if isinstance(s, Enclose) else s for s in self.before)
         (text,) = _through(opened, text).word_list()
         words = list(text) if not self.joint else text.split()
         tokens = self.vectorization.tokens([self.joint.join(words[-longest:])])[0][:longest]

@@ -16,8 +16,8 @@ _Pad = Literal["valid", "same"]
 @op()
 def max_pool(inputs: Tensor, pool_size: Ints, strides: Ints | None = None, padding: _Pad = "valid") -> Tensor:
     """Compute the maximum of each window of (N, *sizes, channels); padding: 'valid' or 'same'."""
-    pools, steps = (F.max_pool1d, F.max_pool2d, F.max_pool3d), pool_size if strides is None else strides
-    sizes, steps, _, margins = windows("max_pool", inputs, pool_size, steps, 1, padding)
+    pools = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
+    sizes, steps, _, margins = windows("max_pool", inputs, pool_size, strides, 1, padding)
     return _channels_last(lambda y: pools[len(sizes) - 1](F.pad(y, margins, value=-torch.inf), sizes, steps), inputs)
 
 
@@ -25,9 +25,8 @@ def max_pool(inputs: Tensor, pool_size: Ints, strides: Ints | None = None, paddi
 def average_pool(inputs: Tensor, pool_size: Ints, strides: Ints | None = None, padding: _Pad = "valid") -> Tensor:
     """Compute the mean of each window of (N, *sizes, channels), without the padding of 'same'."""
     pools = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
-    inputs, steps = as_float(inputs), pool_size if strides is None else strides
-    sizes, steps, _, margins = windows("average_pool", inputs, pool_size, steps, 1, padding)
-    pool = pools[len(sizes) - 1]
+    sizes, steps, _, margins = windows("average_pool", inputs, pool_size, strides, 1, padding)
+    inputs, pool = as_float(inputs), pools[len(sizes) - 1]
     counted = pool(F.pad(inputs.new_ones(1, 1, *inputs.shape[1:-1]), margins), sizes, steps)
     return _channels_last(lambda y: pool(F.pad(y, margins), sizes, steps) / counted, inputs)
 
@@ -131,11 +130,12 @@ def _channels_last(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def windows(
-    name: str, x: Tensor, sizes: Ints, strides: Ints, dilation: Ints, padding: str
+    name: str, x: Tensor, sizes: Ints, strides: Ints | None, dilation: Ints, padding: str
 ) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Return a window's sizes, strides and dilations per axis, and its padding in F.pad's order (last axis first)."""
-    count = _rank(name, x)
-    each, steps, rates = (_each(name, value, count) for value in (sizes, strides, dilation))
+    """Return a window's sizes, strides (None: its sizes) and dilations per axis, and its padding in F.pad's order (last
+    axis first)."""
+    settings = (sizes, sizes if strides is None else strides, dilation)
+    each, steps, rates = (_each(name, value, _rank(name, x)) for value in settings)
     margins: list[int] = []
     for length, size, step, rate in zip(reversed(x.shape[1:-1]), each[::-1], steps[::-1], rates[::-1], strict=True):
         reach = (size - 1) * rate + 1
@@ -175,7 +175,7 @@ def _patches(name: str, x: Tensor, size: Ints, strides: Ints | None, dilation: I
     if x.ndim not in (rank + 1, rank + 2):
         raise ArgumentError(f"{name} needs a tensor of {rank + 2} axes, the batch first and channels last")
     y = x if x.ndim == rank + 2 else x.unsqueeze(0)
-    sizes, strides, rates, margins = windows(name, y, size, size if strides is None else strides, dilation, padding)
+    sizes, strides, rates, margins = windows(name, y, size, strides, dilation, padding)
     y = F.pad(y, [0, 0, *margins])
     for axis, (count, stride, rate) in enumerate(zip(sizes, strides, rates, strict=True), 1):
         y = y.unfold(axis, (count - 1) * rate + 1, stride)[..., ::rate]  # appends an axis of the window's elements

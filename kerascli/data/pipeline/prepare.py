@@ -106,8 +106,8 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
 def _fields_before_data(spec: DataSpec, facts: Fields | None) -> Iterator[tuple[tuple[str, str], Field]]:
     """Yield the output field of each pipeline whose columns are among the source's `facts`. Raises DataError."""
     for named in named_pipelines_of(spec):
-        if facts is not None:
-            _check_columns(named, facts)
+        for column in named.pipeline.columns if facts is not None else ():
+            _needed_column(named, Table({name: np.empty(0) for name in facts or ()}, 0), column, spec.columns())
         known = {name: Field(each.shape, each.dtype.name) for name, each in spec.source.decoders().items()}
         columns = {name: (facts or known).get(name) or spec.source.any_column for name in named.pipeline.columns}
         if None not in columns.values():
@@ -233,16 +233,6 @@ def _fitted(
     return pipelines
 
 
-def _check_columns(named: NamedPipeline, facts: Fields) -> None:
-    for column in named.pipeline.columns:
-        if column not in facts:
-            missing = Table({name: np.empty(0) for name in facts}, 0)
-            try:
-                missing.column(column)
-            except DataError as error:
-                raise DataError(replace(error.faults[0], path=named.column_path(column), place=None)) from None
-
-
 def _column_fields(
     spec: DataSpec, named_pipelines: list[NamedPipeline], table: Table, context: Context
 ) -> dict[str, Field]:
@@ -286,7 +276,8 @@ def _needed_column(named: NamedPipeline, table: Table, column: str, used: Collec
         if column in table:
             raise
         fault = error.faults[0]
-        hint = None if fault.hint is None else fault.hint.replace("the columns", f"the columns of {table.name}", 1)
+        columns = f"the columns of {table.name}" if table.name else "the columns"
+        hint = fault.hint and fault.hint.replace("the columns", columns, 1)
         parts = re.split(r"[,\s]+", column.strip())
         if len(parts) > 1 and all(part in table for part in parts):
             hint = f"several columns are a list with commas: columns: {in_yaml(parts)}"

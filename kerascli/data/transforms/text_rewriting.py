@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Annotated, Self
+from typing import Annotated
 
 import numpy as np
 from pydantic import AfterValidator, ValidationInfo, field_validator
@@ -48,10 +48,6 @@ class Enclose(Rewriting):
 
     def words(self, words: "pa.Array") -> list[str]:
         return [self.start + word + self.end for word in words.to_pylist()]
-
-    def opened(self) -> Self:
-        """Return a copy of this transform that adds no `end` text, for texts that are to be continued."""
-        return self.model_copy(update={"end": ""})
 
 
 def _checked(pattern: str) -> str:
