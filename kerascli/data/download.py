@@ -122,10 +122,8 @@ def _blocks(url: str, name: str, limit: int, progress: Progress | None) -> Itera
     except urllib.error.HTTPError as error:
         error.close()
         raise DownloadFailed(f"the server says {error.code} {error.reason}") from None
-    except urllib.error.URLError as error:
-        raise DownloadFailed(str(error.reason)) from None
     except (OSError, HTTPException) as error:
-        raise DownloadFailed(str(error) or type(error).__name__) from None
+        raise DownloadFailed(str(getattr(error, "reason", error)) or type(error).__name__) from None
     if done < size:
         raise DownloadFailed(f"the connection ended after {done:,} of {size:,} bytes")
     if progress:

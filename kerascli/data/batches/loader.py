@@ -187,17 +187,14 @@ def _load(split: Split, device: torch.device) -> Sections:
     """Load all rows of a data split to the device. Raises DataError."""
     if isinstance(split, MemorySplit):
         return _each(split.sections(), lambda values: _tensor(values).to(device))
-
-    def room(values: np.ndarray) -> Tensor:
-        return torch.empty((split.rows, *values.shape[1:]), dtype=torch.from_numpy(values).dtype, device=device)
-
-    resident = _each(split.read(slice(0, 1)).sections(), room)
+    first = _each(split.read(slice(0, 1)).sections(), _tensor)
+    resident = _each(first, lambda values: values.new_empty((split.rows, *values.shape[1:]), device=device))
     rows = max(1, BLOCK_BYTES * split.rows // split.nbytes)
-    for first in range(0, split.rows, rows):
-        part = split.read(slice(first, first + rows))
+    for start in range(0, split.rows, rows):
+        part = split.read(slice(start, start + rows))
         for section, there in zip(_each(part.sections(), _tensor), resident, strict=True):
             for name, values in section.items():
-                there[name][first : first + part.rows] = values
+                there[name][start : start + part.rows] = values
     return resident
 
 

@@ -151,6 +151,11 @@ def uniform(x: Tensor, between: float | Span, *shape: int) -> Tensor:
     return draws.uniform(like, low, high) if low < high else like.fill_(low)
 
 
+def integers(x: Tensor, low: int, last: int, *shape: int) -> Tensor:
+    """Draw integers from `low` to `last` for each image of the batch x, in its dtype; by default one, (N, 1, 1, 1)."""
+    return uniform(x, (low, last + 1), *shape).floor().clamp(max=last)
+
+
 REGISTERED: list[type[ImageOperation]] = []
 
 O = TypeVar("O", bound=type[ImageOperation])

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kerascli.foundation import draws
 from kerascli.foundation.shapes import DataFormat, PositiveFloat, PositiveInt, Seed, ValueRange
-from kerascli.preprocessing.images.base import Factor, ImageOperation, operation, span, uniform
+from kerascli.preprocessing.images.base import Factor, ImageOperation, integers, operation, span
 from kerascli.preprocessing.images.colors import RandomBrightness, RandomColorDegeneration, RandomContrast
 from kerascli.preprocessing.images.filters import RandomSharpness
 from kerascli.preprocessing.images.tones import AutoContrast, Equalization, RandomPosterization, Solarization
@@ -93,8 +93,7 @@ def augmentations(of: "RandAugment | AugMix") -> list[ImageOperation]:
 def draw_chain(x: Tensor, parts: list[ImageOperation], depth: int, choices: int) -> Chain:
     """Draw, `depth` times, an index from 0 to choices - 1 for each image of a batch (N, 1, 1, 1), and the parameters of
     all operations."""
-    last = choices - 1
-    return [(uniform(x, (0, choices)).floor().clamp(max=last), [part.draw(x) for part in parts]) for _ in range(depth)]
+    return [(integers(x, 0, choices - 1), [part.draw(x) for part in parts]) for _ in range(depth)]
 
 
 def changed_by(parts: list[ImageOperation], x: Tensor, chain: Chain) -> Tensor:

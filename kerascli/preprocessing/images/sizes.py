@@ -8,7 +8,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from kerascli.foundation.shapes import DataFormat, PositiveInt, Seed
-from kerascli.preprocessing.images.base import ImageOperation, operation, uniform
+from kerascli.preprocessing.images.base import ImageOperation, integers, operation
 from kerascli.preprocessing.resampling import crop_to_aspect_ratio, pad_to_aspect_ratio, resampling_weights
 
 _TORCH_MODES = {"nearest": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic"}
@@ -135,5 +135,4 @@ class RandomCrop(SizedOperation):
 
 def _starts(x: Tensor, last: int) -> Tensor:
     """Draw one integer from 0 to `last` for each image (N, 1)."""
-    last = max(last, 0)
-    return uniform(x, (0, last + 1), 1).floor().clamp(max=last).long()
+    return integers(x, 0, max(last, 0), 1).long()
