@@ -94,8 +94,7 @@ def _read(table: Table, columns: Sequence[str], field: Field, *, stacked: bool) 
         values = table.text(name) if field.is_text else table.array(name)
         if is_ragged(values):
             expected = "text" if field.is_text else "numbers"
-            text = f"column '{name}' holds sequences; the training rows hold {expected}"
-            raise DataError(text, place=table.name or "data")
+            raise table.fault(f"column '{name}' holds sequences; the training rows hold {expected}")
         if not field.is_text and values.dtype == object:
             raise not_numbers(table, name, values, f"the training rows hold numbers in '{safe_text(name, 40)}'")
         parts.append(values)
@@ -147,7 +146,7 @@ def not_numbers(table: Table, name: str, values: np.ndarray, why: str | None = N
         fault = f"{safe_text(words[row], 40)} {INEXACT}"
         return BadRows.of(table, [row], name, fault, "string_lookup accepts ids as strings")
     if not bad:
-        return DataError(f"column '{name}' holds text; expected numbers", place=table.name or "data", hint=why)
+        return table.fault(f"column '{name}' holds text; expected numbers", why)
     count = f" ({len(bad)} of {len(values)} rows)" if len(values) > 1 else ""
     text = f"'{safe_text(values[bad[0]], 40)}' is not a number{count}"
     lookup = "string_lookup maps strings to integers" if len(bad) > len(values) // 2 else None

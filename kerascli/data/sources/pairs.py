@@ -75,8 +75,7 @@ class Pairs(WrappedSource):
         labels = unique_inverse(classes)[1].reshape(-1)
         counts = np.bincount(labels)
         if len(labels) != table.rows or len(counts) < 2 or counts.min() < 2:
-            text = f"'{split}': pairs need at least two classes in '{self.label}', with two rows each"
-            raise DataError(text, place=table.name or "data")
+            raise table.fault(f"'{split}': pairs need at least two classes in '{self.label}', with two rows each")
         random = np.random.default_rng(self.seed)
         order = random.permutation(table.rows)
         order = order[np.argsort(labels[order], kind="stable")]  # class by class, in random order within each
@@ -138,8 +137,7 @@ class Skipgrams(WrappedSource):
             return np.array(words, object), tokens, np.array([word for word, _ in frequent], object)
         rows = Tokens.of(in_memory(values))
         if rows.values.dtype.kind not in "iu":
-            text = f"skipgrams: expected texts or token ids in the column '{self.column}', got {kind}"
-            raise DataError(text, place=table.name or "data")
+            raise table.fault(f"skipgrams: expected texts or token ids in the column '{self.column}', got {kind}")
         words, codes = np.unique(rows.values, return_inverse=True)
         ids = np.arange(1, self.vocabulary_size or 1 + int(words.max(initial=0)))
         return words.astype(np.int64), Tokens(codes.reshape(-1), rows.lengths), ids

@@ -166,8 +166,7 @@ class Timeseries(WrappedSource):
                 return dict(sorted(zip(names.tolist(), rows, strict=True), key=lambda each: each[1][0]))
             if values.dtype.kind == "b":
                 fault = "holds true and false; expected a text or an integer per row"
-        text = f"group: '{self.group}' {fault}"
-        raise DataError(text, place=table.name or "data", hint="each value names a series")
+        raise table.fault(f"group: '{self.group}' {fault}", "each value names a series")
 
     def starts(self, rows: int, *, ahead: bool) -> np.ndarray:
         """Return the first row of each window of a series of `rows` rows; `ahead`: of those with `NAME_next`."""

@@ -13,7 +13,7 @@ from kerascli.data.storage.column import is_number
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, in_memory, is_large
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.foundation.errors import ConfigError, DataError
+from kerascli.foundation.errors import ConfigError
 
 
 class WrappedSource(Source):
@@ -62,8 +62,7 @@ def values_in_memory(table: Table, name: str, made: str) -> np.ndarray:
     values = table.column(name)
     if values.dtype == object:
         if not isinstance(values, np.ndarray) or values.ndim != 1 or is_ragged(values):
-            text = f"column '{name}' holds neither numbers nor texts; {made} need one per row"
-            raise DataError(text, place=table.name or "data")
+            raise table.fault(f"column '{name}' holds neither numbers nor texts; {made} need one per row")
         present = list(filter(None, values.tolist()))
         if len(present) / 2 < sum(map(is_number, present)) < len(present):
             raise not_numbers(table, name, values)

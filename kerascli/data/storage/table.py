@@ -164,7 +164,11 @@ class Table(Mapping[str, Values]):
         if name not in self.columns:
             listed = ", ".join(self.columns) if len(self.columns) <= 20 else f"{len(self.columns)} of them"
             text = f"there is no column '{name}'{suggestion(name, self.columns)}"
-            raise DataError(text, place=self.name or "data", hint=self.comment_hint() or f"the columns are: {listed}")
+            raise self.fault(text, self.comment_hint() or f"the columns are: {listed}")
+
+    def fault(self, text: str, hint: str | None = None) -> DataError:
+        """Return an error about the table as a whole."""
+        return DataError(text, place=self.name or "data", hint=hint)
 
     def comment_hint(self) -> str | None:
         """Return a hint at the setting `comment` if the header of a text file begins with #, else None."""

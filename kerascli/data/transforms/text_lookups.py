@@ -9,7 +9,6 @@ from typing import Annotated, Literal, Self
 import numpy as np
 import torch
 from pydantic import BeforeValidator, model_validator
-from pydantic import Field as Setting
 from torch import Tensor
 
 from kerascli.data.base import Field, FittedState, Transform, transform
@@ -21,7 +20,7 @@ from kerascli.data.text.splitting import coded_words, split_texts
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.shapes import Floats, PositiveInt, Words, to_tuple
-from kerascli.preprocessing.categories import UNKNOWN, Dense
+from kerascli.preprocessing.categories import UNKNOWN, Dense, MostTokens
 from kerascli.preprocessing.hashing import Salt, buckets
 
 
@@ -82,7 +81,7 @@ class TextVectorization(Transform):
     paths = ("vocabulary",)
     not_in_onnx = "to replace characters: StringNormalizer's lower case is not ASCII's, and it keeps punctuation"
 
-    max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
+    max_tokens: MostTokens | None = None
     """Maximum size of the vocabulary, including the ids of padding and out-of-vocabulary tokens; null: no limit."""
     standardize: Literal["lower_and_strip_punctuation", "lower", "strip_punctuation"] | None = (
         "lower_and_strip_punctuation"
