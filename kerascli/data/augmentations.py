@@ -8,7 +8,7 @@ from torch import Tensor
 from kerascli.data.base import Field
 from kerascli.data.mixing import Augmentation, Names, augmentation
 from kerascli.foundation import draws
-from kerascli.foundation.shapes import DataFormat, PositiveFloat, Seed, show_shape
+from kerascli.foundation.shapes import DataFormat, PositiveFloat, Seed, Shape, show_shape
 from kerascli.preprocessing.images.base import Factor, span, uniform
 from kerascli.preprocessing.images.policies import log_gamma_numbers
 
@@ -91,7 +91,7 @@ class CutMix(Augmentation):
         text = f"is neither a vector nor of the images' height and width, but {show_shape((None, *target.shape))}"
         return text, "name the targets that are mixed: targets: [...]"
 
-    def _size(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def _size(self, shape: Shape) -> Shape:
         return shape[-3:-1] if self.data_format == "channels_last" else shape[-2:]
 
     def _box(self, images: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor]:

@@ -74,6 +74,12 @@ class Field:
         return self.dtype.startswith(("int", "uint", "bool", "unknown"))
 
 
+Fields = Mapping[str, Field]
+"""Fields (shape, dtype ...) of columns, or of inputs or targets, by name."""
+Tables = Mapping[str, Table]
+"""Tables of the rows of a source, by split."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """Environment in which a source loads data: paths are relative to `folder`, random splits are drawn from `seed`."""
@@ -116,7 +122,7 @@ class Source(InFolder):
         if callable(cls.__dict__.get("files")):
             raise TypeError(f"'files' of {cls.__name__} is now 'data_files'")
 
-    def facts(self, context: Context) -> Mapping[str, Field] | None:
+    def facts(self, context: Context) -> Fields | None:
         """Return the columns' fields (shape, dtype ...) if known without loading, else None. Raises DataError."""
         return None
 
@@ -132,7 +138,7 @@ class Source(InFolder):
         """Start, in a thread, work that `load` waits for, such as unpacking the source's files; must not raise."""
 
     @abstractmethod
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         """Load the rows of the data source; return a mapping from split name to table. Raises DataError."""
 
     def decoders(self) -> Mapping[str, Decoder]:
@@ -352,13 +358,9 @@ class Feature(Component):
         return getattr(self, "output_mode", "float")
 
 
-SOURCES: Registry[Source] = Registry(
-    "source", Source, ("kerascli.data.sources", "kerascli.data.datasets"), ("dataset_",)
-)
-TRANSFORMS: Registry[Transform] = Registry(
-    "transform", Transform, ("kerascli.data.transforms", "kerascli.features"), ("layer_",)
-)
-FEATURES: Registry[Feature] = Registry("feature", Feature, ("kerascli.features.feature_types",), ("feature_",))
+SOURCES = Registry[Source]("source", Source, ("kerascli.data.sources", "kerascli.data.datasets"), ("dataset_",))
+TRANSFORMS = Registry[Transform]("transform", Transform, ("kerascli.data.transforms", "kerascli.features"), ("layer_",))
+FEATURES = Registry[Feature]("feature", Feature, ("kerascli.features.feature_types",), ("feature_",))
 
 
 source = SOURCES.named

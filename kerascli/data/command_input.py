@@ -3,15 +3,15 @@
 import glob
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from kerascli.data.base import Context, Field
+from kerascli.data.base import Context, Fields
 from kerascli.data.read import joined, read_raw
 from kerascli.data.remote.addresses import CREDENTIALS, FILE_SCHEMES, address_fault, scheme_of
 from kerascli.data.remote.copies import parts_at
@@ -35,12 +35,11 @@ _IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
 """First bytes of image files."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandInput:
+class CommandInput(NamedTuple):
     """Reader of the files, folders, standard input and texts named in a command, with the data settings of a run."""
 
     spec: DataSpec
-    columns: Mapping[str, Field]
+    columns: Fields
     """Mapping from each column of the training rows to its field (shape, dtype ...)."""
     folder: Path
     """Folder that the paths of the data settings are relative to."""
@@ -64,7 +63,10 @@ class CommandInput:
             reads = [partial(self._rows, paths)] if are_rows else [partial(self._table, path) for path in paths]
             tables += [read_table(read, skip=skip) for read in reads]
         if texts:
-            tables.append(table_of({self._text_column(): np.array(texts, object)}, "--text"))
+            if (column := self._only_text()) is None:
+                text = f"--text: the inputs are made of the columns {', '.join(map(safe_text, self._input_columns()))}"
+                raise ConfigError(text, hint="give a table with these columns: a .csv or .jsonl file")
+            tables.append(table_of({column: np.array(texts, object)}, "--text"))
         return tables
 
     def used(self) -> dict[str, None]:
@@ -72,13 +74,6 @@ class CommandInput:
         sections = [self.spec.inputs, *([self.spec.targets, self.spec.sample_weight] if self.targets else [])]
         pipelines = [pipeline for section in sections for pipeline in section.values()]
         return dict.fromkeys(column for pipeline in pipelines for column in pipeline.columns)
-
-    def _text_column(self) -> str:
-        """Return the name of the text column that all inputs are computed from. Raises ConfigError if there is none."""
-        if (column := self._only_text()) is None:
-            text = f"--text: the inputs are made of the columns {', '.join(map(safe_text, self._input_columns()))}"
-            raise ConfigError(text, hint="give a table with these columns: a .csv or .jsonl file")
-        return column
 
     def checked(self, table: Table, *, skip: bool = True) -> Table:
         """Return `table`, with the files that it names, if it has all columns that the pipelines read.
@@ -202,8 +197,8 @@ class CommandInput:
         parts, columns = parts_at(shown, Path(), whole_folders=True), self.keep | self.used().keys()
         if len(parts) == 1 and not parts[0].values:
             return read_raw(self.spec, parts[0].path, columns=columns, name=parts[0].name)
-        is_text = {name: name in self.columns and self.columns[name].is_text for name in parts[0].values}
-        return read_parquet(parts, shown, columns, {name: "text" for name, text in is_text.items() if text})
+        texts = [name for name in parts[0].values if name in self.columns and self.columns[name].is_text]
+        return read_parquet(parts, shown, columns, dict.fromkeys(texts, "text"))
 
     def _standard_input(self) -> Table:
         """Read standard input as a table: JSON Lines, lines of text, or the file format of the run's source."""

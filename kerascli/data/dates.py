@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -78,7 +78,8 @@ def date_parts(seconds: Numbers) -> dict[str, Numbers]:
 def _time(text: str, form: str | None) -> np.datetime64:
     try:
         if form is not None:
-            return np.datetime64(_in_utc(datetime.strptime(text, form)), "us")
+            time = datetime.strptime(text, form)
+            return np.datetime64((time.astimezone(UTC) if time.tzinfo else time).replace(tzinfo=None), "us")
         offset_match = OFFSET.search(text) if has_offset(text) else None
         written = text.removesuffix("Z") if offset_match is None else text[: offset_match.start()]
         if not _ISO.fullmatch(written):
@@ -93,12 +94,7 @@ def _time(text: str, form: str | None) -> np.datetime64:
         return np.datetime64("NaT", "us")
 
 
-def _in_utc(time: datetime) -> datetime:
-    return time.replace(tzinfo=None) if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """Distance between successive dates: calendar months, or a duration."""
 
     months: int = 0

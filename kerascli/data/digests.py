@@ -1,21 +1,20 @@
 """SHA-256 digests that identify the data of a run: of the files that its source reads, or of the columns it uses."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from kerascli.data.base import Context
+from kerascli.data.base import Context, Tables
 from kerascli.data.section import DataSpec
 from kerascli.data.storage.on_disk import Direct, Values, blocks
-from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.disk.files import SAMPLED_BYTES, sample_starts
 
 _SAMPLE_BYTES = 2**16
 
 
-def digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> dict[str, str]:
+def digests(spec: DataSpec, context: Context, tables: Tables) -> dict[str, str]:
     """Return a mapping from the name of each file that the data source reads to its SHA-256.
     If the rows depend on more than files, it also maps the source's name to a digest of the columns, and the name of
     columns of files that a table names to a digest of what they were decoded to.
@@ -31,7 +30,7 @@ def digests(spec: DataSpec, context: Context, tables: Mapping[str, Table]) -> di
     return {**by_file, name: _digest_of_columns(used, tables)} if used else by_file
 
 
-def _digest_of_columns(used: Sequence[str], tables: Mapping[str, Table]) -> str:
+def _digest_of_columns(used: Sequence[str], tables: Tables) -> str:
     """Return the SHA-256 of columns of all splits, which begins with `sampled:` if one of them is very large."""
     digest = hashlib.sha256()
     columns = [(split, column, table.column(column)) for split, table in sorted(tables.items()) for column in used]

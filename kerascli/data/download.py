@@ -23,6 +23,9 @@ MIRROR = "KERASCLI_DATASETS_URL"
 Progress = Callable[[str, int, int], None]
 """Type of the callback during a download, which is called with (name, bytes done, total bytes)."""
 
+Problem = Callable[[bytes], str | None]
+"""Function that returns the problem with a file's contents as text, or None if they are valid."""
+
 _TIMEOUT_SECONDS = 30
 _PATIENCE_SECONDS = 3600.0
 """Time to wait for another process that downloads the same file."""
@@ -30,18 +33,12 @@ _BLOCK = 2**18
 
 
 def download(
-    url: str,
-    local: Path,
-    *,
-    limit: int,
-    problem: Callable[[bytes], str | None],
-    asked: FaultPath,
-    progress: Progress | None = None,
+    url: str, local: Path, *, limit: int, problem: Problem, asked: FaultPath, progress: Progress | None
 ) -> bytes:
     """Download a file of at most `limit` bytes, store it at `local`, and return its contents. Raises DataError.
 
-    If several need the file, one downloads it, and the others wait. `problem` returns the problem with
-    the contents as text, or None; `asked` is the path in the config that needs the file.
+    If several need the file, one downloads it, and the others wait. `asked` is the path in the config that needs the
+    file.
     """
     with only_one(local):
         if local.exists() and problem(data := read_bytes(local, limit)) is None:  # downloaded meanwhile
@@ -60,13 +57,7 @@ def download(
 
 
 def download_file(
-    url: str,
-    local: Path,
-    *,
-    digest: str | None,
-    shown: str,
-    hint: str | None = None,
-    progress: Progress | None = None,
+    url: str, local: Path, *, digest: str | None, shown: str, hint: str | None = None, progress: Progress | None = None
 ) -> None:
     """Download a file of any size that has the given SHA-256 or MD5 to `local`, unless it exists. Raises DataError.
 
@@ -131,10 +122,8 @@ def _blocks(url: str, name: str, limit: int, progress: Progress | None) -> Itera
     except urllib.error.HTTPError as error:
         error.close()
         raise DownloadFailed(f"the server says {error.code} {error.reason}") from None
-    except urllib.error.URLError as error:
-        raise DownloadFailed(str(error.reason)) from None
     except (OSError, HTTPException) as error:
-        raise DownloadFailed(str(error) or type(error).__name__) from None
+        raise DownloadFailed(str(getattr(error, "reason", error)) or type(error).__name__) from None
     if done < size:
         raise DownloadFailed(f"the connection ended after {done:,} of {size:,} bytes")
     if progress:

@@ -51,11 +51,12 @@ class Image(FromFile):
             raise ValueError(f"the picture's size is {list(self.size or ())}, the weight's is {[height, width]}")
 
     def read(self, shape: tuple[int, ...]) -> np.ndarray:
-        from kerascli.data.storage.image_files import Reading, decoded, need_pillow
+        from kerascli.data.storage.image_files import Reading
 
-        need_pillow()
         height, width, channels = shape[-3:]
-        pixels = decoded(Path(self.path), Reading((height, width), _COLOR_MODES[channels], "bilinear", crop=False))
+        reading = Reading((height, width), _COLOR_MODES[channels], "bilinear", crop=False)
+        reading.need()
+        pixels = reading.decode(Path(self.path))
         black, white = self.value_range
         return (black + pixels.astype(np.float64) / 255 * (white - black)).astype(np.float32)
 

@@ -2,20 +2,19 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BeforeValidator
 from torch import Tensor, nn
 
-from kerascli.data.base import Field
+from kerascli.data.base import Field, Fields
 from kerascli.foundation import draws
 from kerascli.foundation.errors import DataError, Fault, suggestion
-from kerascli.foundation.shapes import show_shape
+from kerascli.foundation.shapes import show_shape, to_tuple
 from kerascli.language.component import Component, Registry
 
 Batch = dict[str, Tensor]
-Fields = Mapping[str, Field]
 
 
 def _listed(value: Any) -> Any:
@@ -66,19 +65,14 @@ class Augmentation(Component):
         return f"has integers ({target.dtype}), which cannot be blended", hint
 
 
-AUGMENTATIONS: Registry[Augmentation] = Registry(
-    "augmentation", Augmentation, ("kerascli.data.augmentations",), ("layer_",)
-)
+AUGMENTATIONS = Registry[Augmentation]("augmentation", Augmentation, ("kerascli.data.augmentations",), ("layer_",))
 
 
 augmentation = AUGMENTATIONS.named
 """Class decorator that registers an augmentation, under the class's name in configs."""
 
 
-AugmentField = Annotated[
-    tuple[Annotated[Augmentation, AUGMENTATIONS.field()], ...],
-    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
-]
+AugmentField = Annotated[tuple[Annotated[Augmentation, AUGMENTATIONS.field()], ...], BeforeValidator(to_tuple)]
 
 
 def name_faults(augment: Sequence[Augmentation], inputs: Mapping[str, Any], targets: Mapping[str, Any]) -> list[Fault]:
@@ -93,8 +87,7 @@ def name_faults(augment: Sequence[Augmentation], inputs: Mapping[str, Any], targ
     return faults
 
 
-@dataclass(frozen=True, slots=True)
-class Mix:
+class Mix(NamedTuple):
     """Augmentation with the names of the inputs and targets that it applies to."""
 
     augmentation: Augmentation

@@ -13,21 +13,19 @@ from kerascli.data.mixing import AugmentField, name_faults
 from kerascli.data.remote.addresses import rebase
 from kerascli.data.where import Where
 from kerascli.foundation.errors import Fault, in_yaml, plain_name, show, suggestion
-from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
+from kerascli.foundation.shapes import NonNegativeInt, OpenFraction, PositiveInt
 from kerascli.language.component import Invalid
 from kerascli.language.section import BaseSection, parse_section, section_ref
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-PartFraction = Annotated[float, Field(ge=0, lt=1)]
-
 
 class SplitSpec(BaseSection):
     """Split of the training rows into train, validation and test, at random or by time; or into folds."""
 
-    validation: PartFraction = 0.0
+    validation: OpenFraction = 0.0
     """Fraction of the training rows reserved for the split 'validation', in [0, 1)."""
-    test: PartFraction = 0.0
+    test: OpenFraction = 0.0
     """Fraction of the training rows reserved for the split 'test', in [0, 1)."""
     stratify: str | None = None
     """Column of class labels for a stratified split: each part keeps the class frequencies."""
@@ -248,10 +246,8 @@ class DataSpec(BaseSection):
         shared = {name: change(("shared", name), transform) for name, transform in self.shared.items()}
         pipelines: dict[str, dict[str, Pipeline]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
         for place, pipeline in self.all_pipelines().items():
-            steps = (
-                replace(step, transform=shared[step.shared] if step.shared else change(place, step.transform))
-                for step in pipeline.steps
-            )
+            changed = (shared[s.shared] if s.shared else change(place, s.transform) for s in pipeline.steps)
+            steps = (replace(s, transform=each) for s, each in zip(pipeline.steps, changed, strict=True))
             pipelines[place[0]][place[1]] = replace(pipeline, steps=tuple(steps))
         return self.model_copy(update={"shared": shared, **pipelines})
 

@@ -134,19 +134,14 @@ def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndar
 
 def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
     """Return, for each part of a split, its numbers of rows of each group: integers that add up to the part's size."""
-    left = list(sizes)
-    counts_of: dict[str, list[int]] = {}
+    left, counts_of = np.array(sizes), dict[str, list[int]]()
     for name, share in parts.items():
-        exact = [size * share for size in sizes]
-        counts = [min(math.floor(value + 1e-9), rest) for value, rest in zip(exact, left, strict=True)]
-        missing = round(sum(exact) + 1e-9) - sum(counts)
-        by_remainder = sorted(range(len(sizes)), key=lambda i: (counts[i] - exact[i], i))
-        for group in by_remainder:
-            if missing > 0 and counts[group] < left[group]:
-                counts[group] += 1
-                missing -= 1
-        left = [rest - count for rest, count in zip(left, counts, strict=True)]
-        counts_of[name] = counts
+        exact = np.array([size * share for size in sizes])
+        counts = np.minimum(np.floor(exact + 1e-9).astype(np.int64), left)
+        missing = round(sum(exact.tolist()) + 1e-9) - int(counts.sum())
+        by_remainder = np.argsort(counts - exact, kind="stable")
+        counts[by_remainder[(counts < left)[by_remainder]][: max(0, missing)]] += 1
+        left, counts_of[name] = left - counts, counts.tolist()
     return counts_of
 
 

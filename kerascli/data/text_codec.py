@@ -1,7 +1,7 @@
 """Convert between texts and token ids with a run's text pipeline, and detect teacher forcing."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,8 +15,7 @@ from kerascli.data.transforms.text_lookups import StringLookup, TextVectorizatio
 from kerascli.data.transforms.text_rewriting import Enclose
 
 
-@dataclass(frozen=True, slots=True)
-class TextCodec:
+class TextCodec(NamedTuple):
     """Converter between texts and token ids; `words` has `special` entries (padding, OOV), then the vocabulary."""
 
     words: tuple[str, ...]
@@ -66,7 +65,7 @@ class TextCodec:
         """Encode a text that is to be continued: return the ids of its last tokens, at most `longest`."""
         if self.vectorization is None:
             return []
-        opened = (step.opened() if isinstance(step, Enclose) else step for step in self.before)
+        opened = (s.model_copy(update={"end": ""}) if isinstance(s, Enclose) else s for s in self.before)
         (text,) = _through(opened, text).word_list()
         words = list(text) if not self.joint else text.split()
         tokens = self.vectorization.tokens([self.joint.join(words[-longest:])])[0][:longest]
@@ -157,8 +156,7 @@ def _codec(steps: Sequence[Step], learned: FittedState, by_character: bool, *, t
     return TextCodec(words, special, joint, vectorization, learned, tuple(before))
 
 
-@dataclass(frozen=True, slots=True)
-class TeacherForcing:
+class TeacherForcing(NamedTuple):
     """Names of a decoder's input and target in teacher forcing, where the input is the target delayed by one step."""
 
     input: str

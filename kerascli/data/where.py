@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from kerascli.data.base import Field as Column
+from kerascli.data.base import Tables
 from kerascli.data.storage.on_disk import blocks
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
@@ -23,19 +24,16 @@ Where = dict[str, Annotated[Values, BeforeValidator(_listed), Field(min_length=1
 """Type of `data.where`: a mapping from column to the values that kept rows may have."""
 
 
-def rows_where(tables: Mapping[str, Table], where: Where) -> dict[str, Table]:
+def rows_where(tables: Tables, where: Where) -> dict[str, Table]:
     """Return a mapping from split to table with the rows that the filter keeps. Raises DataError if none is left."""
-    return {split: _chosen(split, table, where) for split, table in tables.items()} if where else dict(tables)
-
-
-def _chosen(split: str, table: Table, where: Where) -> Table:
-    stays = np.ones(table.rows, bool)
-    for name, allowed in where.items():
-        stays &= _has(table, name, allowed)
-    if not stays.any():
-        words = ", ".join(f"{name} {show(list(allowed))}" for name, allowed in where.items())
-        raise DataError(Fault(f"where: no row of '{split}' has {words}", ("data", "where"), "key"))
-    return table.take(np.flatnonzero(stays))
+    chosen = dict(tables)
+    for split, table in tables.items() if where else ():
+        stays = np.logical_and.reduce([_has(table, name, allowed) for name, allowed in where.items()])
+        if not stays.any():
+            words = ", ".join(f"{name} {show(list(allowed))}" for name, allowed in where.items())
+            raise DataError(Fault(f"where: no row of '{split}' has {words}", ("data", "where"), "key"))
+        chosen[split] = table.take(np.flatnonzero(stays))
+    return chosen
 
 
 def check_where(where: Where, fields: Mapping[str, Column]) -> None:

@@ -27,13 +27,16 @@ def _rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
     return bounds
 
 
+Bins = Annotated[int, Setting(ge=2, le=2**20)]
+
+
 class DiscretizationSettings(Component):
     """Settings that the layer and the transform `discretization` share."""
 
     bin_boundaries: Annotated[Floats, AfterValidator(_rising)] | None = None
     """Boundaries of the bins, ascending; the outer bins are open: [0, 1] makes 3 bins.
     A value equal to a boundary belongs to the bin above it."""
-    num_bins: Annotated[int, Setting(ge=2, le=2**20)] | None = None
+    num_bins: Bins | None = None
     """Number of bins of about equal counts, whose boundaries are learned from the training rows."""
     epsilon: Annotated[float, Setting(gt=0, lt=1)] = 0.01
     """Error tolerance of the quantiles, as a fraction of the rows; smaller is more exact and slower."""

@@ -1,8 +1,8 @@
 """Transform `feature_space`: preprocess columns of mixed types and concatenate them, with crosses, to one vector."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -67,10 +67,6 @@ class Cross(Component):
     def dump(self) -> dict[str, Any]:
         return {"feature_names": list(self.feature_names), "crossing_dim": self.crossing_dim, "output_mode": "one_hot"}
 
-
-StateOf = Callable[[tuple[int, str], Sequence[FittedStep], Transform, Field], FittedState | None]
-"""Type of the function from a feature's number and name, its transforms so far, the next one and its input to the next
-one's state."""
 
 _NAMES = {"type": "array", "items": {"type": "string"}}
 _CROSS = {"type": "object", "properties": {"feature_names": _NAMES, "crossing_dim": {"type": "integer", "minimum": 1}}}
@@ -154,29 +150,29 @@ class FeatureSpace(Transform):
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         facts: dict[str, list[Any]] = {}
         arrays: dict[str, np.ndarray] = {}
-        for number, (name, steps) in enumerate(self._chains(field, partial(_fitted, rows)).items()):
+        for number, (name, steps) in enumerate(self.chains(field, None, rows).items()):
             facts[name] = [dict(step.state.facts) for step in steps]
             for index, step in enumerate(steps):
                 arrays |= {f"{number}.{index}.{key}": array for key, array in step.state.arrays.items()}
         return FittedState({"features": facts}, arrays)
 
-    def chains(self, field: Field, state: FittedState | None) -> dict[str, list[FittedStep]]:
-        """Return the transforms of each feature, in the order of the output vector's parts. Raises ValueError."""
-        return self._chains(field, partial(_inner, state))
-
-    def _chains(self, field: Field, state_of: StateOf) -> dict[str, list[FittedStep]]:
-        """Return the transforms of each feature with their states. Raises ValueError."""
+    def chains(
+        self, field: Field, state: FittedState | None, rows: Blocks | None = None
+    ) -> dict[str, list[FittedStep]]:
+        """Return the transforms of each feature, in the order of the output vector's parts, with their states: those in
+        `state`, or learned from training rows. Raises ValueError, and BadRow as `Transform.fit` does."""
         chains: dict[str, list[FittedStep]] = {}
         columns = dict(field.columns)
         for number, (name, (steps, _)) in enumerate(self._feature_steps.items()):
             column, chain = columns[name], chains.setdefault(name, [])
-            for step in steps:
+            for index, step in enumerate(steps):
+                own = None if state is None else _inner(state, name, index, f"{number}.{index}.")
                 try:
-                    state = state_of((number, name), chain, step, column)
-                    made = step.infer(column, state, target=False)
+                    own = own if rows is None else _fitted(rows, name, chain, step, column)
+                    made = step.infer(column, own, target=False)
                 except ValueError as error:
                     raise ValueError(f"{name} ({step.component_name}): {error}") from None
-                chain.append(FittedStep(step, column, made, state or NO_STATE))
+                chain.append(FittedStep(step, column, made, own or NO_STATE))
                 column = made
         return chains
 
@@ -220,27 +216,17 @@ class FeatureSpace(Transform):
         return getattr(steps[-1], bins, None) or field.vocabulary_size  # as in Keras, the bins that are asked for
 
 
-def _inner(
-    state: FittedState | None, feature: tuple[int, str], before: Sequence[FittedStep], *_: object
-) -> FittedState | None:
-    """Return the state of the next transform of a feature from that of the feature space."""
-    if state is None:
-        return None
-    number, name = feature
-    prefix = f"{number}.{len(before)}."
+def _inner(state: FittedState, name: str, index: int, prefix: str) -> FittedState:
+    """Return the state of a feature's transform, of an index, from that of the feature space."""
     arrays = {key.removeprefix(prefix): array for key, array in state.arrays.items() if key.startswith(prefix)}
-    return FittedState(state.facts["features"][name][len(before)], arrays)
+    return FittedState(state.facts["features"][name][index], arrays)
 
 
-def _fitted(
-    rows: Blocks, feature: tuple[int, str], before: Sequence[FittedStep], step: Transform, column: Field
-) -> FittedState:
+def _fitted(rows: Blocks, name: str, before: Sequence[FittedStep], step: Transform, column: Field) -> FittedState:
     """Fit one transform of a column on the output of the transforms before it.
 
     Raises ValueError, and BadRow as `Transform.fit` does.
     """
-
-    name = feature[1]
 
     def make() -> Iterator[Any]:
         for block in rows:

@@ -3,18 +3,16 @@
 from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import Field as Setting
-
 from kerascli.data.base import FEATURES, TRANSFORMS, Feature, Transform
 from kerascli.data.transforms.conversions import Cast
 from kerascli.data.transforms.text_lookups import StringLookup
-from kerascli.features.discretization import DiscretizationTransform
+from kerascli.features.discretization import Bins, DiscretizationTransform
 from kerascli.features.hashing import HashingTransform
 from kerascli.features.integer_lookup import IntegerLookupTransform
 from kerascli.features.normalization import NormalizationTransform
 from kerascli.features.rescaling import RescalingTransform
 from kerascli.foundation.shapes import Floats, PositiveInt
-from kerascli.preprocessing.categories import ENCODED, OovPlaces
+from kerascli.preprocessing.categories import ENCODED, MostTokens, OovPlaces
 
 Encoding = Annotated[Literal["int", "one_hot"], ENCODED]
 
@@ -52,7 +50,7 @@ class FloatNormalized(Feature):
 class FloatDiscretized(Feature):
     """Numeric feature bucketed into quantile bins, or between boundaries, as FeatureSpace.float_discretized."""
 
-    num_bins: Annotated[int, Setting(ge=2, le=2**20)] | None = None
+    num_bins: Bins | None = None
     """Number of quantile bins; null: the feature space's `num_discretization_bins`."""
     bin_boundaries: Floats | None = None
     """Boundaries between the bins, in ascending order; null: quantiles of the training rows."""
@@ -67,7 +65,7 @@ class FloatDiscretized(Feature):
 class Categorical(Feature):
     """Base class of the feature types with a vocabulary (`integer_categorical`, `string_categorical`)."""
 
-    max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
+    max_tokens: MostTokens | None = None
     """Maximum size of the vocabulary, including out-of-vocabulary (OOV) indices; null: no limit."""
     num_oov_indices: OovPlaces = 1
     """Number of out-of-vocabulary (OOV) indices."""

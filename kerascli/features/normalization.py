@@ -121,11 +121,6 @@ def mean_and_variance(parts: Iterable[np.ndarray], *, kept: tuple[int, ...] = ()
     return near + mean, squares / count
 
 
-def deviation_of(variance: np.ndarray) -> np.ndarray:
-    """Return the standard deviations to divide by: the square roots of the variances, at least Keras's epsilon."""
-    return np.maximum(np.sqrt(variance), EPSILON)
-
-
 class NormalizationModule(nn.Module):
     """Module of the layer and the transform `normalization`, and of the transform's inverse.
 
@@ -138,7 +133,7 @@ class NormalizationModule(nn.Module):
     ) -> None:
         super().__init__()
         self.dtype, self.invert = dtype, invert
-        for name, array in (("mean", mean), ("deviation", deviation_of(variance))):
+        for name, array in (("mean", mean), ("deviation", np.maximum(np.sqrt(variance), EPSILON))):
             if dtype is None:
                 setattr(self, name, array.tolist())
             else:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 import torch
 from torch import Tensor
 
-from kerascli.foundation.errors import counted, nearest, one_of, show, suggestion
+from kerascli.foundation.errors import counted, one_of, show, suggestion
 from kerascli.language.expressions.suggestions import DTYPES
 
 Number = int | float | bool
@@ -21,7 +21,10 @@ Value = Tensor | Number
 Tensors = Sequence[Tensor]
 Axes = int | Sequence[int] | None
 Sizes = Sequence[int]
+Ints = int | Sizes
+"""One integer, or several: one for each axis."""
 Numbers = Sequence[float]
+Compute = Callable[..., Tensor]
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -192,7 +195,7 @@ _CHECKS: dict[Any, tuple[Callable[[Any], bool], str]] = {
     str: (lambda v: isinstance(v, str), "a text in quotes"),
     Sizes: (_are_whole, "a list of integers"),
     list | int: (lambda v: isinstance(v, list) or _is_whole(v), "an integer or a list"),
-    int | Sizes: (lambda v: _is_whole(v) or _are_whole(v), "an integer or a list of integers"),
+    Ints: (lambda v: _is_whole(v) or _are_whole(v), "an integer or a list of integers"),
     int | str: (lambda v: _is_whole(v) or isinstance(v, str), "an integer or a text"),
     list: (lambda v: isinstance(v, list), "a list"),
     Tensors: (lambda v: isinstance(v, list), "a list of tensors"),
@@ -292,8 +295,7 @@ class Ops:
 
     def suggestion(self, name: str) -> str:
         self.load()
-        close = nearest(name, self._ops)
-        return f"; did you mean '{close}'?" if close else ""
+        return suggestion(name, self._ops)
 
 
 OPS = Ops()

@@ -4,7 +4,6 @@ Random numbers are drawn in training and also in inference; they are keyed, so t
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,10 +11,10 @@ from torch import Tensor
 from torch.signal import windows
 
 from kerascli.foundation import draws
-from kerascli.ops.base import ArgumentError, Sizes, Value, common_dtype, dtype_of, op, table
+from kerascli.ops.base import ArgumentError, Compute, Ints, Value, common_dtype, dtype_of, op, table
 
 
-def _sizes(shape: int | Sizes) -> list[int]:
+def _sizes(shape: Ints) -> list[int]:
     return [shape] if isinstance(shape, int) else list(shape)
 
 
@@ -24,7 +23,7 @@ def _grid(N: int, M: int | None, device: torch.device) -> Tensor:
     return torch.arange(N if M is None else M, device=device) - torch.arange(N, device=device)[:, None]
 
 
-def _window(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _window(function: Compute) -> Compute:
     def call(x: int, beta: float | None = None, *, device: torch.device) -> Tensor:
         named = {} if beta is None else {"beta": float(beta)}
         return function(x, **named, dtype=torch.get_default_dtype(), device=device)
@@ -94,7 +93,7 @@ def _linspace(start: float, stop: float, num: int, endpoint: bool, dtype: Any, d
     return torch.linspace(start, last, num, dtype=_float_dtype(dtype), device=device)
 
 
-def _like(shape: int | Sizes, dtype: torch.dtype | None, device: torch.device) -> Tensor:
+def _like(shape: Ints, dtype: torch.dtype | None, device: torch.device) -> Tensor:
     """Return a tensor that takes no memory, from which random tensors get their shape, dtype and device."""
     return torch.empty((), dtype=_float_dtype(dtype), device=device).expand(_sizes(shape))
 
@@ -128,9 +127,7 @@ table({
 
 
 @op()
-def random_randint(
-    shape: int | Sizes, minval: int, maxval: int, dtype: str = "int32", *, device: torch.device
-) -> Tensor:
+def random_randint(shape: Ints, minval: int, maxval: int, dtype: str = "int32", *, device: torch.device) -> Tensor:
     """Draw uniformly distributed integers from minval to maxval - 1."""
     if maxval <= minval:
         raise ArgumentError(f"random_randint: expected minval below maxval, got {minval} and {maxval}")
@@ -139,7 +136,7 @@ def random_randint(
 
 
 @op()
-def random_bernoulli(shape: int | Sizes, p: Value = 0.5, dtype: str | None = None, *, device: torch.device) -> Tensor:
+def random_bernoulli(shape: Ints, p: Value = 0.5, dtype: str | None = None, *, device: torch.device) -> Tensor:
     """Draw 1 with probability p, else 0."""
     like = _like(shape, dtype_of(dtype), device)
     if isinstance(p, Tensor):

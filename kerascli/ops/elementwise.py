@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import BOOLEANS, INTEGERS, ArgumentError, Value, as_float, as_tensor, op, table, wide
+from kerascli.ops.base import BOOLEANS, INTEGERS, ArgumentError, Compute, Value, as_float, as_tensor, op, table, wide
 from kerascli.preprocessing.images.base import saturated
 
 
@@ -83,7 +83,7 @@ def _remainder(x1: Tensor, x2: Value) -> Tensor:
     return x1 - _floor_divide(x1, x2) * x2 if isinstance(x2, Tensor) else torch.remainder(x1, x2)
 
 
-_PAIRS: dict[str, tuple[Callable[..., Tensor], str]] = {
+_PAIRS: dict[str, tuple[Compute, str]] = {
     "add": (torch.add, "Compute x1 + x2."),
     "subtract": (torch.sub, "Compute x1 - x2."),
     "multiply": (torch.mul, "Compute x1 * x2."),
@@ -115,7 +115,7 @@ _PAIRS: dict[str, tuple[Callable[..., Tensor], str]] = {
     "logical_or": (torch.logical_or, "Return True where x1, x2 or both are true (not 0)."),
     "logical_xor": (torch.logical_xor, "Return True where exactly one of x1 and x2 is true (not 0)."),
 }  # fmt: skip
-_BITS: dict[str, tuple[Callable[..., Tensor], str]] = {
+_BITS: dict[str, tuple[Compute, str]] = {
     "bitwise_and": (torch.bitwise_and, "Compute the bitwise AND: the bits that are set in both."),
     "bitwise_or": (torch.bitwise_or, "Compute the bitwise OR: the bits that are set in either."),
     "bitwise_xor": (torch.bitwise_xor, "Compute the bitwise XOR: the bits that are set in exactly one."),
@@ -146,7 +146,7 @@ def _exact(name: str, x1: Value, x2: Value) -> tuple[Value, Value]:
     return wide(x1, dtypes), wide(x2, dtypes)
 
 
-def _binary(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _binary(name: str, function: Compute) -> Compute:
     numbers_too = name in _NUMBERS_TOO
 
     def call(x1: Value, x2: Value, /) -> Tensor:
@@ -162,29 +162,15 @@ def _binary(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]
     return call
 
 
-def _bitwise(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return lambda x, y: function(*map(wide, _both(x, y)))
-
-
-table(
-    {row: (_binary(row.partition("|")[0], function), meaning) for row, (function, meaning) in _PAIRS.items()},
-    "x1: Value, x2: Value",
-    keeps_integers=True,
-)
-table(
-    {row: (_bitwise(function), meaning) for row, (function, meaning) in _BITS.items()},
-    "x: Value, y: Value",
-    keeps_integers=True,
-)
+_pairs = {row: (_binary(row.partition("|")[0], function), meaning) for row, (function, meaning) in _PAIRS.items()}
+_bits = {row: (lambda x, y, f=f: f(*map(wide, _both(x, y))), meaning) for row, (f, meaning) in _BITS.items()}
+table(_pairs, "x1: Value, x2: Value", keeps_integers=True)
+table(_bits, "x: Value, y: Value", keeps_integers=True)
 
 
 def _is_close(x1: Tensor, x2: Tensor, *settings: Any) -> Tensor:
     dtype = torch.result_type(x1, x2)
     return torch.isclose(x1.to(dtype), x2.to(dtype), *settings)
-
-
-def _divide_no_nan(x1: Tensor, x2: Tensor) -> Tensor:
-    return torch.where(x2 == 0, 0.0, x1 / torch.where(x2 == 0, torch.ones_like(x2), x2))
 
 
 def _where(condition: Tensor, x1: Value, x2: Value) -> Tensor:
@@ -203,7 +189,8 @@ table({
     "nextafter(x1, x2)": (
         lambda x1, x2: torch.nextafter(x1.detach().double(), x2.detach().double()).to(as_float(x1).dtype),
         "Return the next representable number after x1 in the direction of x2."),
-    "divide_no_nan(x1, x2)": (_divide_no_nan, "Compute x1 / x2, or 0 where x2 is 0."),
+    "divide_no_nan(x1, x2)": (lambda x1, x2: torch.where(x2 == 0, 0.0, x1 / torch.where(x2 == 0, 1, x2)),
+        "Compute x1 / x2, or 0 where x2 is 0."),
     "real": (torch.real, "Return the real part of each element."),
     "imag": (_imag, "Return the imaginary part of each element; 0 for real tensors."),
     "conj|conjugate": (torch.conj_physical, "Compute the complex conjugate of each element."),

@@ -165,8 +165,6 @@ def index(x: Tensor, items: Sequence[Any]) -> Tensor:
     if len(ellipses) > 1:
         raise ArgumentError("an index can have only one '...'")
     used = sum(item is not None and item is not Ellipsis for item in items)
-    if used > x.ndim:
-        raise ArgumentError(f"too many indices: {used} for a tensor of {x.ndim} axes")
     for place in ellipses:
         items = [*items[:place], *[slice(None)] * (x.ndim - used), *items[place + 1 :]]
     places: list[Any] = []

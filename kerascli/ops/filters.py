@@ -7,37 +7,32 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.ops.base import ArgumentError, Sizes, as_float, op
+from kerascli.ops.base import ArgumentError, Ints, as_float, op
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 _Pad = Literal["valid", "same"]
 
 
 @op()
-def max_pool(
-    inputs: Tensor, pool_size: int | Sizes, strides: int | Sizes | None = None, padding: _Pad = "valid"
-) -> Tensor:
+def max_pool(inputs: Tensor, pool_size: Ints, strides: Ints | None = None, padding: _Pad = "valid") -> Tensor:
     """Compute the maximum of each window of (N, *sizes, channels); padding: 'valid' or 'same'."""
-    pools, steps = (F.max_pool1d, F.max_pool2d, F.max_pool3d), pool_size if strides is None else strides
-    sizes, steps, _, margins = windows("max_pool", inputs, pool_size, steps, 1, padding)
+    pools = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
+    sizes, steps, _, margins = windows("max_pool", inputs, pool_size, strides, 1, padding)
     return _channels_last(lambda y: pools[len(sizes) - 1](F.pad(y, margins, value=-torch.inf), sizes, steps), inputs)
 
 
 @op()
-def average_pool(
-    inputs: Tensor, pool_size: int | Sizes, strides: int | Sizes | None = None, padding: _Pad = "valid"
-) -> Tensor:
+def average_pool(inputs: Tensor, pool_size: Ints, strides: Ints | None = None, padding: _Pad = "valid") -> Tensor:
     """Compute the mean of each window of (N, *sizes, channels), without the padding of 'same'."""
     pools = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
-    inputs, steps = as_float(inputs), pool_size if strides is None else strides
-    sizes, steps, _, margins = windows("average_pool", inputs, pool_size, steps, 1, padding)
-    pool = pools[len(sizes) - 1]
+    sizes, steps, _, margins = windows("average_pool", inputs, pool_size, strides, 1, padding)
+    inputs, pool = as_float(inputs), pools[len(sizes) - 1]
     counted = pool(F.pad(inputs.new_ones(1, 1, *inputs.shape[1:-1]), margins), sizes, steps)
     return _channels_last(lambda y: pool(F.pad(y, margins), sizes, steps) / counted, inputs)
 
 
 @op()
-def adaptive_max_pool(inputs: Tensor, output_size: int | Sizes) -> Tensor:
+def adaptive_max_pool(inputs: Tensor, output_size: Ints) -> Tensor:
     """Compute the maximum of each of `output_size` windows per axis; window sizes are as equal as possible."""
     pools = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)
     sizes = _each("adaptive_max_pool", output_size, _rank("adaptive_max_pool", inputs))
@@ -45,7 +40,7 @@ def adaptive_max_pool(inputs: Tensor, output_size: int | Sizes) -> Tensor:
 
 
 @op()
-def adaptive_average_pool(inputs: Tensor, output_size: int | Sizes) -> Tensor:
+def adaptive_average_pool(inputs: Tensor, output_size: Ints) -> Tensor:
     """Compute the mean of each of `output_size` windows per axis; window sizes are as equal as possible."""
     pools = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
     sizes = _each("adaptive_average_pool", output_size, _rank("adaptive_average_pool", inputs))
@@ -53,16 +48,14 @@ def adaptive_average_pool(inputs: Tensor, output_size: int | Sizes) -> Tensor:
 
 
 @op()
-def conv(
-    inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: _Pad = "valid", dilation_rate: int | Sizes = 1
-) -> Tensor:
+def conv(inputs: Tensor, kernel: Tensor, strides: Ints = 1, padding: _Pad = "valid", dilation_rate: Ints = 1) -> Tensor:
     """Compute a convolution in 1 to 3 dimensions; the kernel has the shape (*sizes, channels, filters)."""
     return _convolved("conv", inputs, kernel, strides, padding, dilation_rate)
 
 
 @op()
 def depthwise_conv(
-    inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: _Pad = "valid", dilation_rate: int | Sizes = 1
+    inputs: Tensor, kernel: Tensor, strides: Ints = 1, padding: _Pad = "valid", dilation_rate: Ints = 1
 ) -> Tensor:
     """Compute a convolution per channel; the kernel has the shape (*sizes, channels, filters per channel)."""
     whole = kernel.reshape(*kernel.shape[:-2], 1, -1)
@@ -71,8 +64,8 @@ def depthwise_conv(
 
 @op()
 def separable_conv(
-    inputs: Tensor, depthwise_kernel: Tensor, pointwise_kernel: Tensor, strides: int | Sizes = 1,
-    padding: _Pad = "valid", dilation_rate: int | Sizes = 1,
+    inputs: Tensor, depthwise_kernel: Tensor, pointwise_kernel: Tensor, strides: Ints = 1,
+    padding: _Pad = "valid", dilation_rate: Ints = 1,
 ) -> Tensor:  # fmt: skip
     """Compute a depthwise convolution, followed by a pointwise one (kernel sizes of 1)."""
     if any(size != 1 for size in pointwise_kernel.shape[:-2]):
@@ -82,8 +75,8 @@ def separable_conv(
 
 @op()
 def conv_transpose(
-    inputs: Tensor, kernel: Tensor, strides: int | Sizes = 1, padding: _Pad = "valid",
-    output_padding: int | Sizes | None = None, dilation_rate: int | Sizes = 1,
+    inputs: Tensor, kernel: Tensor, strides: Ints = 1, padding: _Pad = "valid",
+    output_padding: Ints | None = None, dilation_rate: Ints = 1,
 ) -> Tensor:  # fmt: skip
     """Compute a transposed convolution, which upsamples; the kernel has the shape (*sizes, filters, channels)."""
     name, rank = "conv_transpose", _rank("conv_transpose", inputs)
@@ -118,7 +111,7 @@ def _rank(name: str, x: Tensor) -> int:
     return x.ndim - 2
 
 
-def _convolved(name: str, x: Tensor, kernel: Tensor, strides: int | Sizes, padding: str, rates: int | Sizes) -> Tensor:
+def _convolved(name: str, x: Tensor, kernel: Tensor, strides: Ints, padding: str, rates: Ints) -> Tensor:
     if kernel.ndim != x.ndim or not 3 <= x.ndim <= 5:
         text = "expected inputs (batch, *sizes, channels) and kernel of 3 to 5 axes, the same number of both"
         raise ArgumentError(f"{name}: {text}")
@@ -137,11 +130,12 @@ def _channels_last(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def windows(
-    name: str, x: Tensor, sizes: int | Sizes, strides: int | Sizes, dilation: int | Sizes, padding: str
+    name: str, x: Tensor, sizes: Ints, strides: Ints | None, dilation: Ints, padding: str
 ) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Return a window's sizes, strides and dilations per axis, and its padding in F.pad's order (last axis first)."""
-    count = _rank(name, x)
-    each, steps, rates = (_each(name, value, count) for value in (sizes, strides, dilation))
+    """Return a window's sizes, strides (None: its sizes) and dilations per axis, and its padding in F.pad's order (last
+    axis first)."""
+    settings = (sizes, sizes if strides is None else strides, dilation)
+    each, steps, rates = (_each(name, value, _rank(name, x)) for value in settings)
     margins: list[int] = []
     for length, size, step, rate in zip(reversed(x.shape[1:-1]), each[::-1], steps[::-1], rates[::-1], strict=True):
         reach = (size - 1) * rate + 1
@@ -150,7 +144,7 @@ def windows(
     return each, steps, rates, margins
 
 
-def _each(name: str, value: int | Sizes, count: int) -> list[int]:
+def _each(name: str, value: Ints, count: int) -> list[int]:
     values = [value] * count if isinstance(value, int) else list(value)
     if len(values) != count or any(one < 1 for one in values):
         raise ArgumentError(f"{name}: expected an integer from 1, or {count} of them, got {value}")
@@ -159,7 +153,7 @@ def _each(name: str, value: int | Sizes, count: int) -> list[int]:
 
 @op("image.extract_patches", keeps_integers=True)
 def extract_patches(
-    images: Tensor, size: int | Sizes, strides: int | Sizes | None = None, dilation_rate: int | Sizes = 1,
+    images: Tensor, size: Ints, strides: Ints | None = None, dilation_rate: Ints = 1,
     padding: _Pad = "valid",
 ) -> Tensor:  # fmt: skip
     """Extract windows of images (*, H, W, channels), or with 3 sizes of volumes, as vectors (*, H', W', patch)."""
@@ -170,20 +164,18 @@ def extract_patches(
 
 @op("image.extract_patches_3d", keeps_integers=True)
 def extract_patches_3d(
-    volumes: Tensor, size: int | Sizes, strides: int | Sizes | None = None, dilation_rate: int | Sizes = 1,
+    volumes: Tensor, size: Ints, strides: Ints | None = None, dilation_rate: Ints = 1,
     padding: _Pad = "valid",
 ) -> Tensor:  # fmt: skip
     """Extract windows of volumes (*, D, H, W, channels) as vectors: (*, D', H', W', patch)."""
     return _patches("image.extract_patches_3d", volumes, size, strides, dilation_rate, padding, 3)
 
 
-def _patches(
-    name: str, x: Tensor, size: int | Sizes, strides: int | Sizes | None, dilation: int | Sizes, padding: str, rank: int
-) -> Tensor:
+def _patches(name: str, x: Tensor, size: Ints, strides: Ints | None, dilation: Ints, padding: str, rank: int) -> Tensor:
     if x.ndim not in (rank + 1, rank + 2):
         raise ArgumentError(f"{name} needs a tensor of {rank + 2} axes, the batch first and channels last")
     y = x if x.ndim == rank + 2 else x.unsqueeze(0)
-    sizes, strides, rates, margins = windows(name, y, size, size if strides is None else strides, dilation, padding)
+    sizes, strides, rates, margins = windows(name, y, size, strides, dilation, padding)
     y = F.pad(y, [0, 0, *margins])
     for axis, (count, stride, rate) in enumerate(zip(sizes, strides, rates, strict=True), 1):
         y = y.unfold(axis, (count - 1) * rate + 1, stride)[..., ::rate]  # appends an axis of the window's elements
@@ -192,9 +184,7 @@ def _patches(
 
 
 @op()
-def unfold(
-    x: Tensor, kernel_size: int | Sizes, dilation: int | Sizes = 1, padding: int | Sizes = 0, stride: int | Sizes = 1
-) -> Tensor:
+def unfold(x: Tensor, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1) -> Tensor:
     """Extract windows of images (N, C, H, W) as columns: (N, C * window, windows)."""
     if x.ndim != 4:
         raise ArgumentError(f"unfold needs images (batch, channels, height, width), got {x.ndim} axes")
@@ -203,8 +193,8 @@ def unfold(
 
 @op()
 def fold(
-    x: Tensor, output_size: int | Sizes, kernel_size: int | Sizes, dilation: int | Sizes = 1,
-    padding: int | Sizes = 0, stride: int | Sizes = 1,
+    x: Tensor, output_size: Ints, kernel_size: Ints, dilation: Ints = 1,
+    padding: Ints = 0, stride: Ints = 1,
 ) -> Tensor:  # fmt: skip
     """Combine columns (N, C * window, windows) to images (N, C, H, W); overlapping elements are added."""
     if x.ndim != 3:

@@ -12,8 +12,6 @@ from kerascli.preprocessing.images.base import saturated
 from kerascli.preprocessing.images.colors import from_hsv, grayscale, to_hsv
 from kerascli.preprocessing.images.sizes import resized
 from kerascli.preprocessing.resampling import CURVES
-from kerascli.preprocessing.resampling import crop_to_aspect_ratio as cropped
-from kerascli.preprocessing.resampling import pad_to_aspect_ratio as padded
 
 
 def of_images(name: str, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
@@ -138,12 +136,10 @@ def resize(
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise ArgumentError("image.resize: crop_to_aspect_ratio and pad_to_aspect_ratio exclude each other")
 
+    height, width, crop, padding = *size, crop_to_aspect_ratio, fill_value if pad_to_aspect_ratio else None
+
     def change(x: Tensor) -> Tensor:
-        if crop_to_aspect_ratio:
-            x = cropped(x, size[0], size[1])
-        elif pad_to_aspect_ratio:
-            x = padded(x, size[0], size[1], fill_value)
-        return resized(x, size[0], size[1], interpolation, antialias)
+        return resized(x, height, width, interpolation, antialias, crop=crop, padding=padding)
 
     return of_images("image.resize", images, change)
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -12,22 +12,14 @@ from torch.nn import functional as F
 from kerascli.ops.base import ArgumentError, Sizes, Tensors, Value, all_axes, common_dtype, one_axis, op, table, wide
 
 
-def _joined(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return lambda tensors, *axis: function(list(tensors), *axis)
-
-
 def _append(x1: Tensor, x2: Tensor, axis: int | None) -> Tensor:
     return torch.cat([x1, x2], axis) if axis is not None else torch.cat([x1.reshape(-1), x2.reshape(-1)])
-
-
-def _array_split(x: Tensor, indices_or_sections: int | Sizes, axis: int) -> list[Tensor]:
-    return list(torch.tensor_split(x, indices_or_sections, axis))  # type: ignore[arg-type]
 
 
 def _split(x: Tensor, parts: int | Sizes, axis: int) -> list[Tensor]:
     if isinstance(parts, int) and (parts < 1 or x.shape[axis] % parts):
         raise ArgumentError(f"split: an axis of size {x.shape[axis]} cannot be split into {parts} equal parts")
-    return _array_split(x, parts, axis)
+    return list(torch.tensor_split(x, parts, axis))  # type: ignore[arg-type]
 
 
 table({
@@ -53,13 +45,12 @@ table({
     "tile(x, repeats: int | Sizes)": (
         lambda x, repeats: torch.tile(x, (repeats,) if isinstance(repeats, int) else tuple(repeats)),
         "Tile a tensor: repeat it as a whole, `repeats` times per axis."),
-    "concatenate(xs: Tensors, axis = 0)": (_joined(torch.cat), "Concatenate tensors along an existing axis."),
+    "concatenate(xs: Tensors, axis = 0)": (torch.cat, "Concatenate tensors along an existing axis."),
     "append(x1, x2, axis: int | None = None)": (_append, "Append x2 to x1 along `axis`, by default both flattened."),
-    "stack(x: Tensors, axis = 0)": (_joined(torch.stack), "Stack tensors along a new axis."),
-    "hstack(xs: Tensors)": (_joined(torch.hstack), "Concatenate tensors along axis 1, vectors along axis 0."),
-    "vstack(xs: Tensors)": (_joined(torch.vstack),
-        "Concatenate tensors along axis 0; vectors become rows of a matrix."),
-    "dstack(xs: Tensors)": (_joined(torch.dstack),
+    "stack(x: Tensors, axis = 0)": (torch.stack, "Stack tensors along a new axis."),
+    "hstack(xs: Tensors)": (torch.hstack, "Concatenate tensors along axis 1, vectors along axis 0."),
+    "vstack(xs: Tensors)": (torch.vstack, "Concatenate tensors along axis 0; vectors become rows of a matrix."),
+    "dstack(xs: Tensors)": (torch.dstack,
         "Concatenate tensors along axis 2, which is added to tensors that lack it."),
     "diag(x, k = 0)": (torch.diag, "Build a matrix with a vector on its k-th diagonal, or return that of a matrix."),
     "diagflat(x, k = 0)": (torch.diagflat, "Build a matrix with all elements of x, flattened, on its k-th diagonal."),
@@ -69,7 +60,7 @@ table({
     "triu(x, k = 0)": (torch.triu, "Return the upper triangle of the last two axes, with 0 below the k-th diagonal."),
     "split(x, indices_or_sections: int | Sizes, axis = 0) -> list": (_split,
         "Split a tensor along an axis into a number of equal parts, or before each of the given indices."),
-    "array_split(x, indices_or_sections: int | Sizes, axis = 0) -> list": (_array_split,
+    "array_split(x, indices_or_sections: int | Sizes, axis = 0) -> list": (torch.tensor_split,
     "Split a tensor along an axis as `split` does; if the parts cannot be equal, the first ones are longer by one."),
     "vsplit(x, indices_or_sections: int | Sizes) -> list": (lambda x, parts: _split(x, parts, 0),
         "Split a tensor along axis 0, as `split` does."),

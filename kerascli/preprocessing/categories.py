@@ -23,9 +23,8 @@ def _dense(sparse: bool) -> bool:
     return sparse
 
 
-Dense = Annotated[
-    bool, AfterValidator(_dense), Field(description="Only false is possible: sparse tensors are not supported.")
-]
+_ONLY_FALSE = Field(description="Only false is possible: sparse tensors are not supported.")
+Dense = Annotated[bool, AfterValidator(_dense), _ONLY_FALSE]
 """Type of Keras's setting `sparse`; only false is allowed, since Keras supports it on TensorFlow alone."""
 
 
@@ -90,10 +89,14 @@ OovPlaces = Annotated[int, Field(ge=0, le=2**20)]
 """Type of the number of out-of-vocabulary (OOV) indices; each counts as an entry of the vocabulary."""
 
 
+MostTokens = Annotated[int, Field(ge=2, le=2**53)]
+"""Type of the maximum size of a vocabulary, out-of-vocabulary (OOV) indices included."""
+
+
 class LookupSettings(Component):
     """Settings that the lookups `integer_lookup` and `string_lookup` share."""
 
-    max_tokens: Annotated[int, Field(ge=2, le=2**53)] | None = None
+    max_tokens: MostTokens | None = None
     """Maximum size of the vocabulary, out-of-vocabulary (OOV) indices included; null: no limit."""
     num_oov_indices: OovPlaces | None = None
     """Number of out-of-vocabulary (OOV) indices; null: 1 in inputs, 0 in targets."""

@@ -7,8 +7,7 @@ so that nothing waits for the device. Words of 64 bits are held in int64, whose 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -80,8 +79,7 @@ def fingerprints(texts: Sequence[bytes], key: Key | None = None) -> Tensor:
     return hashes
 
 
-@dataclass(frozen=True, slots=True)
-class _Strings:
+class _Strings(NamedTuple):
     """Strings of equal length, (n, length) uint8."""
 
     text: Tensor
@@ -105,8 +103,7 @@ class _Strings:
         return list(padded.view(torch.int64).unbind(1)), None
 
 
-@dataclass(frozen=True, slots=True)
-class _Numbers:
+class _Numbers(NamedTuple):
     """Integers in decimal notation, as bytes (*, 24) padded with zeros, and the number of their bytes (*)."""
 
     text: Tensor

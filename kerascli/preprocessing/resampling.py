@@ -14,6 +14,7 @@ from torch import Tensor
 
 Interpolation = Literal["nearest", "bilinear"]
 FillMode = Literal["reflect", "wrap", "constant", "nearest"]
+AnyFillMode = FillMode | Literal["mirror"]
 
 _OUTSIDE = {
     "constant": "zeros", "nearest": "border", "wrap": "border", "reflect": "reflection", "mirror": "reflection",
@@ -64,13 +65,7 @@ def pixels(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def warp(
-    x: Tensor,
-    across: Tensor,
-    down: Tensor,
-    *,
-    interpolation: Interpolation,
-    fill_mode: FillMode | Literal["mirror"],
-    fill_value: float,
+    x: Tensor, across: Tensor, down: Tensor, *, interpolation: Interpolation, fill_mode: AnyFillMode, fill_value: float
 ) -> Tensor:
     """Sample images at the positions `across` and `down` (N, H, W) with torch's sampler and Keras's fill modes."""
     if interpolation == "nearest":
@@ -81,17 +76,11 @@ def warp(
         x = F.pad(x, (0, 1, 0, 1), mode="circular")
         height, width = height + 1, width + 1
     corners = fill_mode == "mirror"  # reflected about the border pixels' centres, not their outer edges
-    grid = torch.stack(
-        torch.broadcast_tensors(_normalized(across, width, corners), _normalized(down, height, corners)), -1
-    )
+    places = _normalized(across, width, corners), _normalized(down, height, corners)
+    grid = torch.stack(torch.broadcast_tensors(*places), -1)
     shift = fill_value if fill_mode == "constant" else 0.0
-    moved = F.grid_sample(
-        x - shift if shift else x,
-        grid.expand(x.shape[0], -1, -1, -1),
-        mode=interpolation,
-        padding_mode=_OUTSIDE[fill_mode],
-        align_corners=corners,
-    )
+    x, grid = x - shift if shift else x, grid.expand(x.shape[0], -1, -1, -1)
+    moved = F.grid_sample(x, grid, mode=interpolation, padding_mode=_OUTSIDE[fill_mode], align_corners=corners)
     return moved + shift if shift else moved
 
 

@@ -20,7 +20,7 @@ from kerascli.data.pipeline.prepare import load_data
 from kerascli.data.section import parse_data
 from kerascli.data.storage import on_disk
 from kerascli.data.storage.decoded_files import DecodedFiles
-from kerascli.data.storage.image_files import Reading, decoded
+from kerascli.data.storage.image_files import Reading
 from kerascli.foundation.errors import DataError
 from kerascli.language.component import Invalid
 from kerascli.workflow.loaded import open_run
@@ -60,8 +60,8 @@ def test_images_of_16_bits_are_those_of_their_high_bytes(channels: int, color_mo
     """As tf.io.decode_png, of Keras's image_dataset_from_directory, has them."""
     pixels = np.stack([np.roll(DEEP, shift) for shift in range(channels)], -1)
     deep, plain = png(tmp_path / "deep.png", pixels), png(tmp_path / "plain.png", (pixels >> 8).astype(np.uint8))
-    found = decoded(deep, reading(color_mode))
-    np.testing.assert_array_equal(found, decoded(plain, reading(color_mode)))
+    found = reading(color_mode).decode(deep)
+    np.testing.assert_array_equal(found, reading(color_mode).decode(plain))
     expected = keras.utils.img_to_array(keras.utils.load_img(plain, color_mode=color_mode))
     np.testing.assert_array_equal(found, expected)
 
@@ -79,14 +79,14 @@ def test_transparent_pixels_have_the_color_of_the_background(kind: str, tmp_path
     pixels, transparency = TRANSPARENT[kind]
     path = png(tmp_path / "t.png", pixels, transparency)
     plain = Reading((1, 3), "rgb", "nearest", crop=False)
-    colors = decoded(path, plain)
+    colors = plain.decode(path)
     if pixels.dtype == np.uint8:
         np.testing.assert_array_equal(colors, keras.utils.img_to_array(keras.utils.load_img(path)))
     ground = (10, 250, 90)
-    found = decoded(path, Reading((1, 3), "rgb", "nearest", crop=False, background=ground))
+    found = Reading((1, 3), "rgb", "nearest", crop=False, background=ground).decode(path)
     share = np.array([0, 0.2, 1] if not transparency else [0, 1, 1])[None, :, None]
     assert np.abs(found - (share * colors + (1 - share) * np.array(ground))).max() <= 1
-    grey = decoded(path, Reading((1, 3), "grayscale", "nearest", crop=False, background=ground))
+    grey = Reading((1, 3), "grayscale", "nearest", crop=False, background=ground).decode(path)
     assert abs(int(grey[0, 0, 0]) - (0.299 * 10 + 0.587 * 250 + 0.114 * 90)) <= 1
 
 
@@ -152,7 +152,7 @@ def test_a_mask_with_a_palette_of_colors_has_its_indices(
     image = Image.fromarray(np.array([[0, 1, 2]], np.uint8), mode="P")
     image.putpalette(palette)
     image.save(tmp_path / "m.png")
-    found = decoded(tmp_path / "m.png", Reading((1, 3), "labels", "nearest", crop=False))
+    found = Reading((1, 3), "labels", "nearest", crop=False).decode(tmp_path / "m.png")
     assert found.ravel().tolist() == expected
     assert found.dtype == np.uint8
 
@@ -160,7 +160,7 @@ def test_a_mask_with_a_palette_of_colors_has_its_indices(
 def test_a_mask_of_16_bits_with_several_channels_is_refused_by_name(tmp_path: Path) -> None:
     path = png(tmp_path / "m.png", np.stack([DEEP, DEEP], -1))
     with pytest.raises(DataError, match="a mask with colors or transparency of 16 bits") as caught:
-        decoded(path, reading("labels"))
+        reading("labels").decode(path)
     assert str(caught.value.faults[0].place) == str(path)
 
 

@@ -14,7 +14,7 @@ from kerascli.data.base import Context
 from kerascli.data.pipeline.prepare import PreparedData, data_facts, load_data
 from kerascli.data.section import parse_data
 from kerascli.data.storage import on_disk
-from kerascli.data.storage.image_files import Reading, decoded
+from kerascli.data.storage.image_files import Reading
 from kerascli.foundation.errors import DataError, KerasCliError
 from kerascli.language.component import Invalid
 from kerascli.runs.record import RunRecord
@@ -85,7 +85,7 @@ def names(path: Path) -> list[str]:
 
 
 def expected(path: Path, reading: Reading) -> np.ndarray:
-    return np.stack([decoded(path / "img" / name, reading) for name in names(path)])
+    return np.stack([reading.decode(path / "img" / name) for name in names(path)])
 
 
 @pytest.mark.parametrize("memory", [2**30, 100])

@@ -461,7 +461,7 @@ def test_many_images_are_decoded_batch_by_batch(tmp_path: Path, monkeypatch: pyt
 def refusal(path: Path, reading: image_files.Reading) -> str | None:
     """Return the place that is reported when a file is refused."""
     try:
-        assert image_files.decoded(path, reading).shape == (8, 8, 3)
+        assert reading.decode(path).shape == (8, 8, 3)
     except DataError as error:
         (fault,) = error.faults
         return fault.place and fault.place.file
@@ -484,7 +484,7 @@ def test_hostile_images_are_refused_by_name(tmp_path: Path, monkeypatch: pytest.
     assert refused > 30
     monkeypatch.setattr(image_files, "MAX_PIXELS", 100)
     with pytest.raises(DataError, match="14 x 9 pixels; the limit here is 100, and"):
-        image_files.decoded(png, reading)
+        reading.decode(png)
 
 
 def test_sizes_that_are_learned_are_not_known_offline() -> None:

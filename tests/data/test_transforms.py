@@ -65,8 +65,8 @@ def test_moments_are_those_of_the_whole_whatever_the_blocks(shape: tuple[int, ..
     x = RANDOM.normal(3, 5, shape).astype(np.float32)
     axes = tuple(range(x.ndim - 1)) if by_feature and x.ndim > 1 else None
     kept = (x.ndim - 1,) if by_feature and x.ndim > 1 else ()
-    mean, variance = normalization.mean_and_variance(Blocks.of(x).parts(30), kept=kept)
-    again = normalization.mean_and_variance(Blocks.of(x[:7], x[7:8], x[8:]).parts(30), kept=kept)
+    mean, variance = normalization.mean_and_variance(Blocks(lambda: iter([x])).parts(30), kept=kept)
+    again = normalization.mean_and_variance(Blocks(lambda: iter([x[:7], x[7:8], x[8:]])).parts(30), kept=kept)
     assert (mean.tolist(), variance.tolist()) == (again[0].tolist(), again[1].tolist())  # to the last bit
     np.testing.assert_allclose(mean.squeeze(), x.astype(np.float64).mean(axes), rtol=1e-12)
     np.testing.assert_allclose(variance.squeeze(), x.astype(np.float64).var(axes), rtol=1e-12)
@@ -76,7 +76,7 @@ def test_moments_take_no_copy_of_the_whole() -> None:
     x = np.zeros((2**23, 2), np.uint8)  # 16 MiB, 128 in float64
     tracemalloc.start()
     try:
-        normalization.mean_and_variance(Blocks.of(x).parts())
+        normalization.mean_and_variance(Blocks(lambda: iter([x])).parts())
         assert tracemalloc.get_traced_memory()[1] < 2**25
     finally:
         tracemalloc.stop()

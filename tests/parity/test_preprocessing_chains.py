@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kerascli.preprocessing.images import operations
 from kerascli.preprocessing.images.base import ImageOperation
-from kerascli.preprocessing.images.policies import augmentations
+from kerascli.preprocessing.images.policies import RandAugment, augmentations
 from tests.parity import ledger
 from tests.parity.images import TRANSLATE, UNIT, drawn_for, flat, images_for, operation_of, ours
 from tests.parity.layers import keras_layer
@@ -53,7 +53,7 @@ def test_rand_augment_does_to_each_image_what_keras_does(config):
     operation = operation_of("RandAugment", config)
     theirs = keras_layer("RandAugment", config)
     drawn, x = drawn_for(operation, images)
-    parts = augmentations((0, 0.5), (0, 255), "bilinear")
+    parts = augmentations(RandAugment())
     expected = [their_chain(theirs, parts, images[n : n + 1], x[n : n + 1], drawn, n) for n in range(len(images))]
     assert len({int(i) for index, _ in drawn for i in flat(index)}) > 6
     compared = ledger.Comparison()

@@ -24,7 +24,7 @@ def rows_of(values: np.ndarray) -> Values:
 
 
 def fitted(step: Transform, values: np.ndarray, field: Field | None = None, *, target: bool = False) -> FittedState:
-    return step.fit(Blocks.of(rows_of(values)), field or field_of(values), target=target)
+    return step.fit(Blocks(lambda: iter([rows_of(values)])), field or field_of(values), target=target)
 
 
 def transformed(

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
-from kerascli.data.storage.image_files import Reading, decoded
+from kerascli.data.storage.image_files import Reading
 from kerascli.foundation.disk.files import file_digest
 from kerascli.foundation.errors import ConfigError, DataError, FileRefused
 from kerascli.optimizers.clipping import scale
@@ -92,7 +92,7 @@ def test_ten_steps_are_those_of_plain_pytorch(mode: str, scaled: bool, tmp_path:
     optimizer = "momentum: 0.5, gradient_scale: mean_abs" if scaled else "momentum: 0.5"
     run, _ = train(_config(tmp_path, PAINTED.replace("momentum: 0.5", optimizer), mode), tmp_path / "runs")
     weights, style = _weights(run.path), np.load(tmp_path / "style.npy")
-    photo = decoded(tmp_path / "photo.png", Reading((24, 32), "rgb", "bilinear", crop=False))[None] / 255
+    photo = Reading((24, 32), "rgb", "bilinear", crop=False).decode(tmp_path / "photo.png")[None] / 255
     np.testing.assert_allclose(weights["style/value"], style, rtol=1e-6)
     expected = _plain(weights, photo, style, scaled=scaled)
     assert np.abs(expected - photo).max() > (0.02 if scaled else 0.0002)

@@ -40,9 +40,6 @@ def prefetch(make: Callable[[P], R], parts: Iterable[P], *, threads: int, depth:
         pool.shutdown(cancel_futures=True)
 
 
-Part = Rows | Tensor
-"""Selection of rows of a split: a slice, or row indices as an array or tensor."""
-
 Sections = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
 
 _NUMBERS = 2**16
@@ -116,29 +113,24 @@ class BatchSource:
             return self._gathered(self._resident, epoch, start)
         if self._resident is not None:
             parts = self._parts(epoch, start, every, lambda rows: torch.from_numpy(rows).to(self.device))
-            return map(self._pick, map(self._own, parts))
+            return map(self._pick, parts)
         batch_bytes = self.split.nbytes // max(1, self.rows) * self.batch_size
         depth = min(2 * _THREADS, max(2, _AHEAD_BYTES // max(1, batch_bytes)))
-        parts = map(self._own, self._parts(epoch, start, every, lambda rows: rows))
+        parts = self._parts(epoch, start, every, lambda rows: rows)
         return prefetch(self._read, parts, threads=min(_THREADS, depth), depth=depth)
 
     def _parts(self, epoch: int, start: int, every: int, send: Callable[[np.ndarray], Any]) -> Iterator[Any]:
-        """Iterate over the row selections of an epoch's batches: slices, or row indices after `send` if shuffled."""
-        size = self.batch_size
+        """Iterate over an epoch's batches: the rows of each that this process reads, a slice, or row indices after
+        `send` if shuffled; and the row count of the whole batch."""
+        size, own = self.batch_size, self.portion.slice
         if not self.shuffle:
-            firsts = range(start * size, self.rows, size * every)
-            return (slice(first, min(first + size, self.rows)) for first in firsts)
-        chunks = map(send, self._numbers(epoch, start))
-        return (chunk[first : first + size] for chunk in chunks for first in range(0, len(chunk), size))
-
-    def _own(self, rows: Any) -> tuple[Any, int]:
-        """Return the rows of a batch that this process reads (a slice or indices), and the whole batch's row count."""
-        if isinstance(rows, slice):
-            whole = rows.stop - rows.start
-            own = self.portion.slice(whole)
-            return slice(rows.start + own.start, rows.start + own.stop), whole
-        whole = len(rows)
-        return (rows if self.portion is WHOLE else rows[self.portion.slice(whole)]), whole
+            for first in range(start * size, self.rows, size * every):
+                whole = min(size, self.rows - first)
+                yield slice(first + own(whole).start, first + own(whole).stop), whole
+            return
+        for chunk in map(send, self._numbers(epoch, start)):
+            for rows in (chunk[first : first + size] for first in range(0, len(chunk), size)):
+                yield rows[own(len(rows))], len(rows)
 
     def _numbers(self, epoch: int, start: int) -> Iterator[np.ndarray]:
         """Iterate over the shuffled row indices of an epoch, from batch `start` on, in chunks of many batches."""
@@ -162,13 +154,11 @@ class BatchSource:
                     inputs, targets, weights = (dict(zip(section, rest, strict=False)) for section in resident)
                     yield Batch(inputs, targets, weights, len(own))
 
-    def _pick(self, own: tuple[Part, int]) -> Batch:
+    def _pick(self, own: tuple[slice | Tensor, int]) -> Batch:
         assert self._resident is not None
         rows, whole = own
-        if isinstance(rows, slice):
-            return Batch(*_each(self._resident, lambda values: values[rows]), rows.stop - rows.start, whole)
-        chosen = torch.as_tensor(rows)
-        return Batch(*_each(self._resident, lambda values: values.index_select(0, chosen)), len(rows), whole)
+        number = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+        return Batch(*_each(self._resident, lambda values: values[rows]), number, whole)
 
     def _read(self, own: tuple[Rows, int]) -> Batch:
         """Read the rows of a batch and start their transfer to the device, without waiting for its end."""
@@ -197,13 +187,14 @@ def _load(split: Split, device: torch.device) -> Sections:
     """Load all rows of a data split to the device. Raises DataError."""
     if isinstance(split, MemorySplit):
         return _each(split.sections(), lambda values: _tensor(values).to(device))
-    resident = _each(split.read(slice(0, 1)).sections(), lambda values: _room(values, split.rows, device))
+    first = _each(split.read(slice(0, 1)).sections(), _tensor)
+    resident = _each(first, lambda values: values.new_empty((split.rows, *values.shape[1:]), device=device))
     rows = max(1, BLOCK_BYTES * split.rows // split.nbytes)
-    for first in range(0, split.rows, rows):
-        part = split.read(slice(first, first + rows))
+    for start in range(0, split.rows, rows):
+        part = split.read(slice(start, start + rows))
         for section, there in zip(_each(part.sections(), _tensor), resident, strict=True):
             for name, values in section.items():
-                there[name][first : first + part.rows] = values
+                there[name][start : start + part.rows] = values
     return resident
 
 
@@ -211,10 +202,6 @@ def _each(sections: Iterable[Mapping[str, P]], make: Callable[[P], Tensor]) -> S
     """Return the inputs, targets and sample weights that `make` makes of those of a split or batch."""
     inputs, targets, weights = ({name: make(values) for name, values in section.items()} for section in sections)
     return inputs, targets, weights
-
-
-def _room(values: np.ndarray, rows: int, device: torch.device) -> Tensor:
-    return torch.empty((rows, *values.shape[1:]), dtype=torch.from_numpy(values).dtype, device=device)
 
 
 def _tensor(values: np.ndarray) -> Tensor:

@@ -1,7 +1,8 @@
 """Rows of a split, preprocessed by the pipelines: in memory, or on disk and preprocessed when a batch is read."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +17,7 @@ Arrays = dict[str, np.ndarray]
 """Mapping from the name of an input, target or sample weight to its array (rows, *)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Origin of a split's rows (table and columns), to name a value's file, line and column in error messages."""
 
     table: Table
@@ -25,7 +25,7 @@ class Origin:
     """Mapping from (section, name) of an input, target or sample weight to the columns that it is computed from."""
 
     def take(self, rows: Rows) -> "Origin":
-        return replace(self, table=self.table.take(rows))
+        return self._replace(table=self.table.take(rows))
 
     def place(self, section: str, name: str, row: int, index: int, width: int) -> Place:
         """Return the position in the data file (`train.csv:17:age`) of value number `index` in a row of `width`

@@ -7,13 +7,12 @@ byte string, the labels are the list of small integers after their key.
 import io
 import pickletools
 import tarfile
-import zlib
 from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 
-from kerascli.data.base import Context, Field, source
+from kerascli.data.base import Context, Field, Fields, Tables, source
 from kerascli.data.datasets.download import Downloaded, fetch
 from kerascli.data.storage.table import Table, table_of
 from kerascli.foundation.errors import DataError
@@ -29,11 +28,14 @@ _NUMBERS = {"BININT1", "BININT2", "BININT"}
 def read_cifar(
     data: bytes, name: str, splits: Mapping[str, tuple[str, ...]], key: str, classes: int
 ) -> dict[str, Table]:
-    """Return a mapping from split to table of CIFAR images and labels, read from an archive. Raises DataError.
+    """Return a mapping from split to table of CIFAR images and labels, read from an archive whose digest is known.
 
-    `splits` maps the name of a split to the names of its files.
+    Nothing is extracted to disk. Raises DataError. `splits` maps the name of a split to the names of its files.
     """
-    batches = _batches(data, {batch for names in splits.values() for batch in names}, name)
+    expected = {batch for names in splits.values() for batch in names}
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
+        files = ((each.name.rpartition("/")[2], each) for each in tar)
+        batches = {last: file.read() for last, each in files if last in expected and (file := tar.extractfile(each))}
     tables: dict[str, Table] = {}
     for split, names in splits.items():
         batch_data = [parse_batch(batches[batch], f"{name}: '{batch}'", key, classes) for batch in names]
@@ -42,25 +44,6 @@ def read_cifar(
         columns = {"x": np.ascontiguousarray(pictures), "y": np.concatenate(y)[:, None]}
         tables[split] = table_of(columns, f"{name} {split}")
     return tables
-
-
-def _batches(data: bytes, expected: set[str], name: str) -> dict[str, bytes]:
-    """Return a mapping from file name to contents for the expected files of a CIFAR archive. Raises DataError.
-
-    Nothing is extracted to disk.
-    """
-    contents: dict[str, bytes] = {}
-    try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
-            for member in tar:
-                last = member.name.rpartition("/")[2]
-                if member.isreg() and last in expected and (file := tar.extractfile(member)):
-                    contents[last] = file.read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{name}: the archive cannot be read: {error}") from None
-    if missing := expected - set(contents):
-        raise DataError(f"{name}: the archive has no '{sorted(missing)[0]}'")
-    return contents
 
 
 def parse_batch(data: bytes, where: str, key: str = "labels", classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
@@ -93,10 +76,10 @@ class Cifar10(Downloaded):
     url = f"{_SITE}/cifar-10-python.tar.gz"
     cached_as = "cifar-10-batches-py-target_archive"
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"x": Field((32, 32, 3), "uint8"), "y": Field((1,), "uint8", num_classes=10, classes=CLASSES)}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         splits = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}
         return read_cifar(fetch(self.remote(), context), "cifar10", splits, "labels", len(CLASSES))
 
@@ -114,10 +97,10 @@ class Cifar100(Downloaded):
     label_mode: Literal["fine", "coarse"] = "fine"
     """Labels of the images: fine (100 classes) or coarse (their 20 superclasses)."""
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"x": Field((32, 32, 3), "uint8"), "y": Field((1,), "uint8", num_classes=self._classes)}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         splits = {"train": ("train",), "test": ("test",)}
         data = fetch(self.remote(), context)
         return read_cifar(data, "cifar100", splits, f"{self.label_mode}_labels", self._classes)

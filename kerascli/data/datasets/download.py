@@ -2,14 +2,13 @@
 
 import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from kerascli.data.base import Context, Source
-from kerascli.data.download import download
+from kerascli.data.download import Problem, download
 from kerascli.foundation.disk.files import read_bytes
 from kerascli.foundation.errors import DataError
 
@@ -27,22 +26,21 @@ SHA256 = {
 _LIMIT = 256 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class Remote:
+class Remote(NamedTuple):
     """Remote file of a dataset, with its path in the `datasets` folder of Keras's cache."""
 
     url: str
     path: str
     limit: int
     """Maximum size of the file in bytes."""
-    problem: Callable[[bytes], str | None]
-    """Function that returns the problem with the file's contents as text, or None if they are valid."""
+    problem: Problem
     packaged: Path | None = None
     """Path of the file where a system package installs it; None if there is no such package."""
 
     @property
     def local(self) -> Path:
-        return keras_home() / "datasets" / self.path
+        home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+        return home / "datasets" / self.path
 
     @property
     def place(self) -> Path:
@@ -71,11 +69,6 @@ class Downloaded(Source):
 
 def _damage(name: str, data: bytes) -> str | None:
     return None if hashlib.sha256(data).hexdigest() == SHA256[name] else "the file is damaged (SHA-256 mismatch)"
-
-
-def keras_home() -> Path:
-    """Return Keras's cache folder: `$KERAS_HOME`, or `~/.keras`."""
-    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
 
 
 def fetch(remote: Remote, context: Context) -> bytes:

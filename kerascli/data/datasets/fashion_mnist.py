@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.base import Context, Field, Fields, Source, Tables, source
 from kerascli.data.datasets.download import KERAS_FILES, Remote, fetch
 from kerascli.data.datasets.mnist import parse_idx
 from kerascli.data.storage.table import Table, table_of
@@ -63,10 +63,10 @@ class FashionMnist(Source):
     packages: ClassVar[Path | None] = PACKAGED
     """Folder in which a system package installs the files; None if there is no such package."""
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"x": Field((28, 28), "uint8"), "y": Field((), "uint8", num_classes=10, classes=self.classes)}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         tables: dict[str, Table] = {}
         for split, files in _FILES.items():
             x, y = (self._unpacked(fetch(self._remote(name, shape), context), name, shape) for name, shape in files)

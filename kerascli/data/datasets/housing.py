@@ -1,17 +1,15 @@
 """Datasets `boston_housing` and `california_housing`: house prices for regression, as in Keras."""
 
 import io
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from kerascli.data.base import Context, Field, source
+from kerascli.data.base import Context, Field, Fields, Tables, source
 from kerascli.data.datasets.download import KERAS_FILES, Downloaded, fetch
 from kerascli.data.datasets.word_sequences import shuffled_rows
 from kerascli.data.storage.table import Table, table_of
 from kerascli.foundation.disk.npz import load_npz
-from kerascli.foundation.errors import DataError
 from kerascli.foundation.shapes import NonNegativeInt, OpenFraction
 
 _SMALL = 600
@@ -23,25 +21,18 @@ class Housing(Downloaded):
 
     features: ClassVar[int]
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"x": Field((self.features,), "float64"), "y": Field((), "float64")}
 
     def split(self, context: Context, test_split: float, seed: int, most: int | None = None) -> dict[str, Table]:
         """Shuffle the dataset's first `most` rows (None: all) and split them into train and test. Raises DataError."""
         arrays = load_npz(io.BytesIO(fetch(self.remote(), context)), self.component_name, _LIMIT)
-        if not {"x", "y"} <= arrays.keys():
-            raise DataError(f"{self.component_name}: the file has no 'x' and 'y'")
         x, y = (arrays[name][:most].astype(np.float64) for name in ("x", "y"))
-        if x.shape != (len(y), self.features) or y.ndim != 1:
-            raise DataError(f"{self.component_name}: expected {self.features} features, got {x.shape} and {y.shape}")
         [order] = shuffled_rows(seed, len(x))
         until = int(len(x) * (1 - test_split))
         parts = {"train": order[:until], "test": order[until:]}
-        return {
-            name: table_of({"x": x[rows], "y": y[rows]}, f"{self.component_name} {name}")
-            for name, rows in parts.items()
-            if len(rows)
-        }
+        columns = {split: {"x": x[rows], "y": y[rows]} for split, rows in parts.items() if len(rows)}
+        return {split: table_of(each, f"{self.component_name} {split}") for split, each in columns.items()}
 
 
 @source()
@@ -59,7 +50,7 @@ class BostonHousing(Housing):
     seed: NonNegativeInt = 113
     """Random seed for shuffling the rows before the split."""
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         return self.split(context, self.test_split, self.seed)
 
 
@@ -77,5 +68,5 @@ class CaliforniaHousing(Housing):
     seed: NonNegativeInt = 113
     """Random seed for shuffling the rows before the split."""
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         return self.split(context, self.test_split, self.seed, _SMALL if self.version == "small" else None)

@@ -27,7 +27,7 @@ def parse_sequences(data: bytes, rows: int, name: str) -> Tokens:
     except (IndexError, ValueError, struct.error) as error:
         raise DataError(f"{name}: cannot be read: {str(error)[:100]}") from None
     if len(lengths) != rows:
-        raise DataError(f"{name}: has {len(lengths):,} lists; its header says {rows:,}")
+        raise DataError(f"{name}: has {len(lengths):,} lists; expected {rows:,}")
     return Tokens(np.array(values, np.int32), np.array(lengths, np.int64))
 
 

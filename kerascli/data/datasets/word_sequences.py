@@ -2,25 +2,20 @@
 
 import io
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from kerascli.data.base import Context, Field, source
+from kerascli.data.base import Context, Field, Fields, Tables, source
 from kerascli.data.datasets.download import KERAS_FILES, Downloaded, fetch
 from kerascli.data.datasets.object_pickle import parse_sequences
 from kerascli.data.storage.table import Table, table_of
 from kerascli.data.storage.tokens import Tokens
-from kerascli.foundation.disk.files import DAMAGED
 from kerascli.foundation.errors import DataError
 from kerascli.foundation.shapes import NonNegativeInt, OpenFraction, PositiveInt
 
-_LIMIT = 256 * 2**20
 
-
-@dataclass(frozen=True, slots=True)
-class LabelledTexts:
+class LabelledTexts(NamedTuple):
     """Texts of a dataset as token ids, with integer class labels."""
 
     texts: Tokens
@@ -56,12 +51,14 @@ class WordSequences(Downloaded):
 
         Raises DataError if a part has no text left.
         """
-        parts = [self._short(LabelledTexts(self._marked(part.texts), part.labels)) for part in parts]
+        parts = [part._replace(texts=self._marked(part.texts)) for part in parts]
+        if self.maxlen is not None:
+            parts = [part.take(np.flatnonzero(part.texts.lengths < self.maxlen)) for part in parts]
         if not all(len(part.labels) for part in parts):
             text = f"maxlen: no text has fewer than {self.maxlen} tokens"
             raise DataError(text, path=("data", "source", self.component_name, "maxlen"))
         most = self.num_words or max(int(part.texts.values.max(initial=0)) for part in parts)
-        return [LabelledTexts(self._limited(part.texts, most), part.labels) for part in parts]
+        return [part._replace(texts=self._limited(part.texts, most)) for part in parts]
 
     def _marked(self, texts: Tokens) -> Tokens:
         """Add `index_from` to every token id, and put `start_char` before each text."""
@@ -77,32 +74,18 @@ class WordSequences(Downloaded):
             return texts.keep(kept)
         return Tokens(np.where(kept, texts.values, np.int32(self.oov_char)), texts.lengths)
 
-    def _short(self, part: LabelledTexts) -> LabelledTexts:
-        if self.maxlen is None:
-            return part
-        return part.take(np.flatnonzero(part.texts.lengths < self.maxlen))
-
     def table(self, part: LabelledTexts, split: str) -> Table:
         name = f"{self.component_name} {split}"
         return table_of({"x": part.texts.sequences(), "y": part.labels.astype(np.int64)}, name)
 
 
 def read_texts(data: bytes, name: str, suffix: str = "") -> LabelledTexts:
-    """Read token ids (array `x`) and labels (`y`) from an npz file; `suffix` is added to both names. Raises DataError.
-
-    `x` is an array of pickled lists.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            texts, rows = _member(archive, f"x{suffix}.npy")
-            labels, _ = _member(archive, f"y{suffix}.npy")
-            numbers = np.lib.format.read_array(io.BytesIO(labels), allow_pickle=False)
-    except (KeyError, *DAMAGED) as error:
-        raise DataError(f"{name}: the file cannot be read: {str(error)[:100]}") from None
-    sequences = parse_sequences(texts, rows, f"{name}: 'x{suffix}'")
-    if numbers.shape != (rows,) or numbers.dtype.kind not in "iu":
-        raise DataError(f"{name}: {rows:,} texts and labels of shape {numbers.shape} ({numbers.dtype})")
-    return LabelledTexts(sequences, numbers)
+    """Read token ids (array `x` of pickled lists) and labels (`y`) from an npz file, whose digest is known; `suffix` is
+    added to both names. Raises DataError."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        texts, labels = (archive.read(f"{key}{suffix}.npy") for key in "xy")
+    numbers = np.lib.format.read_array(io.BytesIO(labels), allow_pickle=False)
+    return LabelledTexts(parse_sequences(texts, len(numbers), f"{name}: 'x{suffix}'"), numbers)
 
 
 def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:
@@ -117,19 +100,6 @@ def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:
     return orders
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> tuple[bytes, int]:
-    """Return the bytes of the array `name` in an npz file, and the number of rows that its header declares."""
-    info = archive.getinfo(name)
-    if info.file_size > _LIMIT:
-        raise ValueError(f"'{name}' unpacks to {info.file_size:,} bytes; the limit is {_LIMIT:,}")
-    data = archive.read(info)
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, _ = header(stream)
-    return data, int(shape[0]) if shape else 0
-
-
 @source()
 class Imdb(WordSequences):
     """IMDB film reviews (Maas et al., 2011): 25,000 for training and 25,000 for testing. Downloaded once.
@@ -139,10 +109,10 @@ class Imdb(WordSequences):
 
     url = f"{KERAS_FILES}/imdb.npz"
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"x": self.field(), "y": Field((), "int64", num_classes=2)}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         data = fetch(self.remote(), context)
         parts = [read_texts(data, "imdb", suffix) for suffix in ("_train", "_test")]
         orders = shuffled_rows(self.seed, *(len(part.labels) for part in parts))
@@ -171,10 +141,10 @@ class Reuters(WordSequences):
     test_split: OpenFraction = 0.2
     """Fraction of the rows reserved for the split 'test'."""
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"x": self.field(), "y": Field((), "int64", num_classes=46, classes=CLASSES)}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         texts = read_texts(fetch(self.remote(), context), "reuters")
         texts = texts.take(shuffled_rows(self.seed, len(texts.labels))[0])
         [texts] = self.prepared([texts])

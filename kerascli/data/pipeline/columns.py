@@ -1,11 +1,11 @@
 """Read the columns of a pipeline as one array with the dtype and shape of the training rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from kerascli.data.base import Field
+from kerascli.data.base import Field, Fields
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.pipeline.steps import Records, Values
 from kerascli.data.storage.column import Texts, is_number
@@ -22,7 +22,7 @@ IMPUTE = "[{impute: median}, ...] fills it from the training rows"
 _MISSING_WORDS = {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", ".", "missing", "unknown", "#n/a"}
 
 
-def column_field(named: NamedPipeline, facts: Mapping[str, Field]) -> Field:
+def column_field(named: NamedPipeline, facts: Fields) -> Field:
     """Return the field (shape, dtype) of a pipeline's columns read as one array. Raises DataError."""
     pipeline = named.pipeline
     fields = [facts[column] for column in pipeline.columns]
@@ -66,8 +66,11 @@ def read_columns(named: NamedPipeline, table: Table, field: Field) -> Values:
     """
     if field.columns:
         return Records({name: _alike(named, table, (name,), column) for name, column in field.columns})
-    if field.is_ragged:
-        return _sequences(named, table)
+    if field.is_ragged:  # each row of an integer matrix counts as a sequence, too
+        values = table.array(named.pipeline.columns[0])
+        if not is_ragged(values) and (values.ndim != 2 or values.dtype.kind not in "iu"):
+            raise named.fault(f"expected sequences of integers, got {values.dtype} of shape {values.shape[1:]}")
+        return Tokens.of(values)
     return _alike(named, table, named.pipeline.columns, field)
 
 
@@ -91,8 +94,7 @@ def _read(table: Table, columns: Sequence[str], field: Field, *, stacked: bool) 
         values = table.text(name) if field.is_text else table.array(name)
         if is_ragged(values):
             expected = "text" if field.is_text else "numbers"
-            text = f"column '{name}' holds sequences; the training rows hold {expected}"
-            raise DataError(text, place=table.name or "data")
+            raise table.fault(f"column '{name}' holds sequences; the training rows hold {expected}")
         if not field.is_text and values.dtype == object:
             raise not_numbers(table, name, values, f"the training rows hold numbers in '{safe_text(name, 40)}'")
         parts.append(values)
@@ -111,14 +113,6 @@ def _refuse_rounded(table: Table, columns: Sequence[str], parts: list[np.ndarray
             text = f"{value} would be rounded next to columns of {dtype}: floats are exact for integers up to 2**53"
             fault = Fault(text, place=table.place(row, name, at), hint="define an input for each column")
             raise BadRows(fault, table, [row])
-
-
-def _sequences(named: NamedPipeline, table: Table) -> Tokens:
-    """Read a pipeline's column of sequences; each row of an integer matrix counts as a sequence. Raises DataError."""
-    values = table.array(named.pipeline.columns[0])
-    if not is_ragged(values) and (values.ndim != 2 or values.dtype.kind not in "iu"):
-        raise named.fault(f"expected sequences of integers, got {values.dtype} of shape {values.shape[1:]}")
-    return Tokens.of(values)
 
 
 def _as_in_training(named: NamedPipeline, table: Table, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -152,7 +146,7 @@ def not_numbers(table: Table, name: str, values: np.ndarray, why: str | None = N
         fault = f"{safe_text(words[row], 40)} {INEXACT}"
         return BadRows.of(table, [row], name, fault, "string_lookup accepts ids as strings")
     if not bad:
-        return DataError(f"column '{name}' holds text; expected numbers", place=table.name or "data", hint=why)
+        return table.fault(f"column '{name}' holds text; expected numbers", why)
     count = f" ({len(bad)} of {len(values)} rows)" if len(values) > 1 else ""
     text = f"'{safe_text(values[bad[0]], 40)}' is not a number{count}"
     lookup = "string_lookup maps strings to integers" if len(bad) > len(values) // 2 else None

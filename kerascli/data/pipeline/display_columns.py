@@ -1,14 +1,13 @@
 """Columns displayed next to model outputs (in pictures, for example) without being model inputs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
-from kerascli.data.base import Field
+from kerascli.data.base import Field, Fields, Tables
 from kerascli.data.storage.on_disk import Values, pieces
-from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.foundation.errors import DataError, Path, suggestion
 
@@ -16,8 +15,7 @@ DisplayPaths = Mapping[str, Path]
 """Mapping from the name of each column to display to the config path (keys, indices) that names it."""
 
 
-@dataclass(frozen=True, slots=True)
-class DisplayColumn:
+class DisplayColumn(NamedTuple):
     """Column of a split to display: one string or integer per row."""
 
     values: Values
@@ -33,9 +31,7 @@ class DisplayColumn:
         return numbers.reshape(-1), tuple(names.tolist())
 
 
-def check_display_columns(
-    paths: DisplayPaths, columns: Mapping[str, Field] | None, targets: Mapping[str, Field]
-) -> None:
+def check_display_columns(paths: DisplayPaths, columns: Fields | None, targets: Fields) -> None:
     """Check that the columns to display exist and hold strings or integers.
     Of a target and a column with the same name, the target is checked.
 
@@ -55,21 +51,18 @@ def check_display_columns(
 
 
 def display_columns(
-    paths: DisplayPaths, tables: Mapping[str, Table], facts: Mapping[str, Field], targets: Mapping[str, Field]
+    paths: DisplayPaths, tables: Tables, facts: Fields, targets: Fields
 ) -> dict[str, dict[str, DisplayColumn]]:
     """Return a mapping from split to the columns to display; `facts` are the source's fields. Raises DataError.
 
     Targets among them are left out.
     """
-    return {split: _of(paths, table, facts, targets) for split, table in tables.items()} if paths else {}
-
-
-def _of(
-    paths: DisplayPaths, table: Table, facts: Mapping[str, Field], targets: Mapping[str, Field]
-) -> dict[str, DisplayColumn]:
-    columns = {name: Field((), "unknown") for name in table}
-    for name in table.keys() & paths:
-        values = table[name]
-        columns[name] = Field((None,) if is_ragged(values) else values.shape[1:], column_dtype(values))
-    check_display_columns(paths, columns, targets)
-    return {name: DisplayColumn(table[name], facts.get(name)) for name in paths if name not in targets}
+    shown: dict[str, dict[str, DisplayColumn]] = {}
+    for split, table in tables.items() if paths else ():
+        columns = {name: Field((), "unknown") for name in table}
+        for name in table.keys() & paths:
+            values = table[name]
+            columns[name] = Field((None,) if is_ragged(values) else values.shape[1:], column_dtype(values))
+        check_display_columns(paths, columns, targets)
+        shown[split] = {name: DisplayColumn(table[name], facts.get(name)) for name in paths if name not in targets}
+    return shown

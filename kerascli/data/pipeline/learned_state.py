@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.data.base import Field, FittedState, States
+from kerascli.data.base import Field, Fields, FittedState, States
 from kerascli.data.pipeline.columns import read_columns
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_step_memory, data_error_at
 from kerascli.data.pipeline.pipeline import FittedPipeline, cut_at
@@ -75,9 +75,7 @@ class _FitProgress:
         self.position += 1
 
 
-def learn(
-    named_pipelines: Sequence[NamedPipeline], table: Table, columns: Mapping[str, Field]
-) -> dict[str, FittedState]:
+def learn(named_pipelines: Sequence[NamedPipeline], table: Table, columns: Fields) -> dict[str, FittedState]:
     """Fit all transforms of the pipelines on the training rows; return {key: learned state}. Raises DataError.
 
     A shared transform is fitted once, on the rows of all pipelines that use it, when each of them has reached it.
@@ -104,7 +102,7 @@ def _next_step(fits: Sequence[_FitProgress]) -> str:
     raise fits[0].named.fault("shared transforms are in a different order in another pipeline")
 
 
-def _start(named: NamedPipeline, table: Table, columns: Mapping[str, Field]) -> _FitProgress | None:
+def _start(named: NamedPipeline, table: Table, columns: Fields) -> _FitProgress | None:
     fitted_steps = [i for i, step in enumerate(named.pipeline.steps) if step.transform.defines("fit")]
     if not fitted_steps:
         return None
@@ -139,8 +137,10 @@ def _learn_step(fits: list[_FitProgress], table: Table) -> FittedState:
     try:
         state = step.fit(rows, facts, target=first.named.target)
     except BadRow as bad:
-        counts = [1 if alike else _count(s, last) for s in shapes]
-        index, row = _origin(rows.first + bad.row, table.rows, counts)
+        counts = [1 if alike else _count(s, last) for s in shapes]  # values (or vectors) of a row, in each pipeline
+        ends = table.rows * np.cumsum(counts)
+        index = int(np.searchsorted(ends, rows.first + bad.row, side="right"))
+        row = table.rows + int(rows.first + bad.row - ends[index]) // counts[index]
         all_rows = rows.first + bad.rows if counts == [1] and bad.rows is not None else None
         raise data_error_at(replace(bad, row=row, rows=all_rows), fits[index].named, table) from None
     except ValueError as error:
@@ -152,18 +152,6 @@ def _learn_step(fits: list[_FitProgress], table: Table) -> FittedState:
 def _count(shape: Shape, last: Shape) -> int:
     """Return how many values (or vectors, of shape `last`) a row of the shape `shape` has; unknown sizes count as 1."""
     return math.prod(size or 1 for size in shape[: len(shape) - len(last)])
-
-
-def _origin(number: int, rows: int, counts: Sequence[int]) -> tuple[int, int]:
-    """Return (pipeline index, row index) of value `number` in the sequence of all values that several pipelines yield.
-
-    The pipelines yield `counts` values for each of `rows` rows, one pipeline after the other.
-    """
-    for index, count in enumerate(counts):
-        if number < rows * count:
-            return index, number // count
-        number -= rows * count
-    return 0, 0
 
 
 def known_columns(learned: States) -> dict[str, Field]:

@@ -1,12 +1,12 @@
 """Pipeline with its section and name in the config (`inputs.x`), for errors and learned state, and checks of memory."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
-from kerascli.data.base import Field, Source
+from kerascli.data.base import Field, Fields, Source
 from kerascli.data.section import Pipeline
 from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import BadRow, Table
@@ -18,8 +18,7 @@ from kerascli.foundation.shapes import MAX_VALUES
 from kerascli.language.component import Component
 
 
-@dataclass(frozen=True, slots=True)
-class NamedPipeline:
+class NamedPipeline(NamedTuple):
     """Pipeline with the section and name under which it is declared in the config."""
 
     section: str
@@ -79,16 +78,16 @@ def check_step_memory(named: NamedPipeline, index: int, made: Field, rows: int |
     """Raise ConfigError if one output row of pipeline step `index`, or `rows` of them, would exceed memory."""
     values = math.prod(size or 1 for size in made.shape)
     step = named.pipeline.steps[index].transform
+    text = None
     if values > MAX_VALUES:
         text = f"{_largest_setting(step)}a row would have {values:,} numbers; the limit is {MAX_VALUES:,}"
-        raise ConfigError(named.fault(text, index).faults)
-    if rows is None or made.dtype in {"string", "sequence", "record", "unknown"}:
-        return
-    if text := _too_large(step, rows, values, np.dtype(made.dtype).itemsize):
+    elif rows is not None and made.dtype not in {"string", "sequence", "record", "unknown"}:
+        text = _too_large(step, rows, values, np.dtype(made.dtype).itemsize)
+    if text is not None:
         raise ConfigError(named.fault(text, index).faults)
 
 
-def check_source_memory(source: Source, fields: Mapping[str, Field]) -> None:
+def check_source_memory(source: Source, fields: Fields) -> None:
     """Raise ConfigError if a data source generates more rows than fit in memory."""
     rows = getattr(source, "rows", None)
     if not isinstance(rows, int):

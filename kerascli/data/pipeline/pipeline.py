@@ -3,21 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kerascli.data.base import (
-    EXACT_IN_FLOAT32,
-    NO_STATE,
-    Field,
-    Inverse,
-    States,
-    Transform,
-)
+from kerascli.data.base import EXACT_IN_FLOAT32, NO_STATE, Field, Fields, Inverse, States, Transform
 from kerascli.data.pipeline.columns import checked, column_field, read_columns
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_step_memory, data_error_at
 from kerascli.data.pipeline.steps import FittedStep, Values
@@ -66,7 +60,7 @@ def runs_per_batch(step: Transform, field: Field, made: Field) -> bool:
 class FittedPipeline:
     """Pipeline with the fitted states of its transforms: steps that run in advance over rows, and others per batch."""
 
-    def __init__(self, named: NamedPipeline, columns: Mapping[str, Field], states: States) -> None:
+    def __init__(self, named: NamedPipeline, columns: Fields, states: States) -> None:
         """Infer the fields (shape, dtype ...) of all steps from those of the `columns`. Raises DataError."""
         self.named = named
         self.fields = infer(named, column_field(named, columns), states)
@@ -160,11 +154,9 @@ class FittedPipeline:
 
     def per_batch(self) -> nn.Module | None:
         """Return the module of the last steps, which run per batch, in float32; None if all steps run in advance."""
-        modules = [
-            step.transform.module(step.field, step.state, torch.float32, target=step.target)
-            for step in self.steps[self.until :]
-        ]
-        return nn.Sequential(*modules) if modules else None
+        rest = self.steps[self.until :]
+        modules = (each.transform.module(each.field, each.state, torch.float32, target=each.target) for each in rest)
+        return nn.Sequential(*modules) if rest else None
 
     def inverse(self) -> Inverse | None:
         """Return the function that undoes a target pipeline's last steps in predictions, as far as they are invertible.
@@ -193,8 +185,7 @@ class FittedPipeline:
         return modules
 
 
-@dataclass(frozen=True, slots=True)
-class Undo:
+class Undo(NamedTuple):
     """Function that undoes transforms of rows (N, *) by modules, in float64."""
 
     modules: Sequence[nn.Module]

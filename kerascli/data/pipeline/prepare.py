@@ -4,12 +4,12 @@ targets."""
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from torch import nn
 
-from kerascli.data.base import Context, Field, FittedState, Inverse, States
+from kerascli.data.base import Context, Field, Fields, FittedState, Inverse, States, Tables
 from kerascli.data.batches.rows import Split
 from kerascli.data.digests import digests
 from kerascli.data.mixing import Mixing, mixed_inputs, mixes
@@ -33,8 +33,7 @@ _NOWHERE = ".kerascli/no-data"
 """Folder that does not exist, for facts without access to files."""
 
 
-@dataclass(frozen=True, slots=True)
-class DataFacts:
+class DataFacts(NamedTuple):
     """Fields (shape, dtype ...) of the inputs and targets by name; unknown ones are absent, unknown sizes are None."""
 
     inputs: dict[str, Field]
@@ -104,15 +103,15 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
     return DataFacts(inputs, targets, facts is not None and not unsized, reason)
 
 
-def _fields_before_data(spec: DataSpec, facts: Mapping[str, Field] | None) -> Iterator[tuple[tuple[str, str], Field]]:
+def _fields_before_data(spec: DataSpec, facts: Fields | None) -> Iterator[tuple[tuple[str, str], Field]]:
     """Yield the output field of each pipeline whose columns are among the source's `facts`. Raises DataError."""
     for named in named_pipelines_of(spec):
-        if facts is not None:
-            _check_columns(named, facts)
+        for column in named.pipeline.columns if facts is not None else ():
+            _needed_column(named, Table({name: np.empty(0) for name in facts or ()}, 0), column, spec.columns())
         known = {name: Field(each.shape, each.dtype.name) for name, each in spec.source.decoders().items()}
         columns = {name: (facts or known).get(name) or spec.source.any_column for name in named.pipeline.columns}
         if None not in columns.values():
-            yield named.id, FittedPipeline(named, cast(Mapping[str, Field], columns), {}).made
+            yield named.id, FittedPipeline(named, cast(Fields, columns), {}).made
 
 
 def load_data(
@@ -144,7 +143,7 @@ def load_data(
 
 
 def _prepared(
-    spec: DataSpec, context: Context, loaded: Mapping[str, Table], validation_split: float, learned: States | None
+    spec: DataSpec, context: Context, loaded: Tables, validation_split: float, learned: States | None
 ) -> PreparedData:
     """Return the tables of a source, split, fitted (unless `learned` has the states) and prepared."""
     opened = {name: spec.source.open_files(t, context) for name, t in rows_where(loaded, spec.where).items()}
@@ -205,11 +204,9 @@ def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
     """Return all pipelines of a data section, each with its section (`inputs`, `targets` ...) and name."""
     pipelines = spec.all_pipelines()
     in_inputs = {s.shared for (section, _), p in pipelines.items() if section == "inputs" for s in p.steps if s.shared}
-    named_pipelines = []
-    for (section, name), pipeline in pipelines.items():
-        target = section == "targets" and not any(step.shared in in_inputs for step in pipeline.steps)
-        named_pipelines.append(NamedPipeline(section, name, pipeline, target, spec.source.gap_hint))
-    return named_pipelines
+    mixed = {id for id, p in pipelines.items() if any(step.shared in in_inputs for step in p.steps)}
+    of_targets = {id for id in pipelines if id[0] == "targets" and id not in mixed}
+    return [NamedPipeline(*id, p, id in of_targets, spec.source.gap_hint) for id, p in pipelines.items()]
 
 
 def fitted_pipelines(spec: DataSpec, learned: States) -> list[FittedPipeline]:
@@ -218,7 +215,7 @@ def fitted_pipelines(spec: DataSpec, learned: States) -> list[FittedPipeline]:
 
 
 def _fitted(
-    named_pipelines: Sequence[NamedPipeline], columns: Mapping[str, Field], learned: States, table: Table | None = None
+    named_pipelines: Sequence[NamedPipeline], columns: Fields, learned: States, table: Table | None = None
 ) -> list[FittedPipeline]:
     """Return pipelines with their learned states. Raises DataError.
 
@@ -234,16 +231,6 @@ def _fitted(
                 raise
             raise stray from None
     return pipelines
-
-
-def _check_columns(named: NamedPipeline, facts: Mapping[str, Field]) -> None:
-    for column in named.pipeline.columns:
-        if column not in facts:
-            missing = Table({name: np.empty(0) for name in facts}, 0)
-            try:
-                missing.column(column)
-            except DataError as error:
-                raise DataError(replace(error.faults[0], path=named.column_path(column), place=None)) from None
 
 
 def _column_fields(
@@ -289,7 +276,8 @@ def _needed_column(named: NamedPipeline, table: Table, column: str, used: Collec
         if column in table:
             raise
         fault = error.faults[0]
-        hint = None if fault.hint is None else fault.hint.replace("the columns", f"the columns of {table.name}", 1)
+        columns = f"the columns of {table.name}" if table.name else "the columns"
+        hint = fault.hint and fault.hint.replace("the columns", columns, 1)
         parts = re.split(r"[,\s]+", column.strip())
         if len(parts) > 1 and all(part in table for part in parts):
             hint = f"several columns are a list with commas: columns: {in_yaml(parts)}"

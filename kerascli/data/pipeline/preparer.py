@@ -14,7 +14,7 @@ from kerascli.data.storage.mapped import Mapped, spill
 from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
-from kerascli.foundation.errors import DataError, safe_text
+from kerascli.foundation.errors import safe_text
 
 _PROBE_ROWS = 64
 
@@ -34,7 +34,7 @@ class Preparer:
         such as Parquet's, are prepared once, for all splits of the same file together.
         """
         if table.rows == 0:
-            raise DataError("there are no rows", place=table.name or "data")
+            raise table.fault("there are no rows")
         on_disk = [each for each in self.pipelines if table.on_disk(each.columns)]
         streams = [each for each in on_disk if table.streams(each.columns)]
         oov = OovCounts()

@@ -22,7 +22,7 @@ from kerascli.data.storage.on_disk import is_large
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import LINE, Part
 from kerascli.data.storage.row_errors import BadRows
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Excerpt, Table
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import DataError, Fault, KerasCliError, Place, safe_text
 
@@ -60,8 +60,11 @@ def _parsed(
     return read_csv(data, name, form, columns, packed)
 
 
-def _shown(parse: Callable[[], Table], text: Callable[[], bytes], form: TextFormat | None) -> Table:
-    """Return the table that `parse` returns; errors about it, its own and later ones, show the lines of `text`."""
+def _shown(parse: Callable[[], Table], text: Callable[[], bytes], form: TextFormat | None, added: int = 0) -> Table:
+    """Return the table that `parse` returns; errors about it, its own and later ones, show the lines of `text`.
+
+    Its own name the lines of a file, whose numbers are larger by `added` than in the text.
+    """
     encoding, delimiter = ("utf-8", None) if form is None else (form.encoding, form.delimiter)
     lines = cache(lambda: _LINE_END.split(text().decode(encoding, "replace")))
 
@@ -78,19 +81,19 @@ def _shown(parse: Callable[[], Table], text: Callable[[], bytes], form: TextForm
     except DataError as error:
         table = error.table if isinstance(error, BadRows) else Table({}, 0)
         table.excerpt = shown
-        error.faults = tuple(_explained(fault, shown, list(table)) for fault in error.faults)
+        error.faults = tuple(_explained(fault, shown, list(table), added) for fault in error.faults)
         raise
     table.excerpt = shown
     return table
 
 
-def _explained(fault: Fault, shown: Callable[[Place, Sequence[str]], Place], columns: Sequence[str]) -> Fault:
+def _explained(fault: Fault, shown: Excerpt, columns: Sequence[str], added: int) -> Fault:
     """Return an error with its line, if it has one, and a hint at what is usual to be wrong with a line."""
     if fault.place is None or fault.place.line is None:
         return fault
     place = shown(fault.place, columns)
     suspect = _LONE_CR if place.source.endswith("\r") else _ODD_QUOTES if place.source.count('"') % 2 else None
-    return replace(fault, place=place, hint=fault.hint or suspect)
+    return replace(fault, place=replace(place, line=fault.place.line + added), hint=fault.hint or suspect)
 
 
 def _cell(name: str, columns: Sequence[str], delimiter: str | None) -> str:
@@ -160,16 +163,9 @@ def _last_row(text: bytes, *, quotes: bool) -> int:
 def _table(block: bytes, name: str, added: int, form: TextFormat | None) -> Table:
     """Parse a block of a file; errors name the file's lines, whose numbers are larger by `added` than in the block."""
     try:
-        return _shown(partial(_parsed, block, name, form), lambda: block, form)
+        return _shown(partial(_parsed, block, name, form), lambda: block, form, added)
     except DataError as error:  # BadRows, which could be skipped, are those of the block alone
-        raise DataError([_shifted(fault, added) for fault in error.faults]) from None
-
-
-def _shifted(fault: Fault, lines: int) -> Fault:
-    """Return an error of a line of a file so many lines later."""
-    if fault.place is None or fault.place.line is None:
-        return fault
-    return replace(fault, place=replace(fault.place, line=fault.place.line + lines))
+        raise DataError(error.faults) from None
 
 
 def _array(table: Table, name: str, text: frozenset[str]) -> "pa.Array":

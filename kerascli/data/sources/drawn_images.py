@@ -1,16 +1,15 @@
 """Sources `moving_squares` and `painted_words`: generated videos, and images of text."""
 
-from collections.abc import Mapping
 from typing import Annotated, Self
 
 import numpy as np
 from pydantic import Field as Setting
 from pydantic import model_validator
 
-from kerascli.data.base import Context, Field, source
+from kerascli.data.base import Context, Field, Fields, source
 from kerascli.data.sources.generated import Columns, Generated
 from kerascli.data.storage.image_files import need_pillow
-from kerascli.foundation.shapes import PositiveInt, Size2D
+from kerascli.foundation.shapes import Fraction, PositiveInt, Size2D
 
 _SQUARES = 7
 
@@ -26,10 +25,10 @@ class MovingSquares(Generated):
     """Number of frames of a video."""
     size: Annotated[int, Setting(ge=8)] = 40
     """Height and width of a frame, in pixels."""
-    noise: Annotated[float, Setting(ge=0, le=1)] = 0.1
+    noise: Fraction = 0.1
     """Magnitude of the noise added to or subtracted from the pixels in and around a square of `x`."""
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         field = Field((self.frames, self.size, self.size, 1), "float32")
         return {"x": field, "y": field}
 
@@ -81,7 +80,7 @@ class PaintedWords(Generated):
     """Height and width of an image, in pixels."""
     rotation: Annotated[float, Setting(ge=0, le=45)] = 5.0
     """Maximum rotation of a word, in degrees, in either direction."""
-    speckles: Annotated[float, Setting(ge=0, le=1)] = 0.02
+    speckles: Fraction = 0.02
     """Fraction of the pixels that get a random shade of gray."""
 
     @model_validator(mode="after")
@@ -92,7 +91,7 @@ class PaintedWords(Generated):
                              f"got [{height}, {width}]")  # fmt: skip
         return self
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"image": Field((*self.image_size, 1), "uint8"), "word": Field((), "string")}
 
     def columns(self, random: np.random.Generator) -> Columns:

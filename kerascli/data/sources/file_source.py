@@ -8,13 +8,13 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field as Setting
 from pydantic import model_validator
 
-from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.base import Context, Field, Source, Tables, source
 from kerascli.data.readers import READERS, FileReader
 from kerascli.data.remote.addresses import FILE_SCHEMES, hiding_environment, in_place, scheme_of
 from kerascli.data.remote.copies import last_name, parts_at
 from kerascli.data.remote.frozen_text import read_text_table
 from kerascli.data.storage.decoded_files import Decoder, NamedFiles, undamaged
-from kerascli.data.storage.delimited.text_format import TextFormat
+from kerascli.data.storage.delimited.text_format import Character, TextFormat
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
@@ -55,7 +55,7 @@ class FileSource(Source):
             raise Invalid([Fault("sha256: only of a file at https://", ("sha256",), "key")])
         return self
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         tables = {}
         for split, path in self._paths().items():
             with hiding_environment(path):
@@ -200,5 +200,5 @@ class Csv(TableOfFiles, TextFormat, FileSource):
 class Tsv(Csv):
     """Text files with a header line and tabs between the fields; otherwise as `csv`."""
 
-    delimiter: Annotated[str, Setting(min_length=1, max_length=1)] = "\t"
+    delimiter: Character = "\t"
     """Character that separates fields."""

@@ -4,14 +4,14 @@
 import os
 import sys
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
 from pydantic import model_validator
 
-from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.base import Context, Field, Fields, Source, Tables, source
 from kerascli.data.sources.file_source import FileSource
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import FILE, FILES, Table, table_of
@@ -64,15 +64,12 @@ class FolderSource(Source):
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None, name: str = FILES) -> Table:
         return self.table(list(files), {} if labels is None else {"label": labels}, name)
 
-    def _paths(self) -> dict[str, str]:
-        paths = {"train": self.directory, "validation": self.validation, "test": self.test}
-        return {split: path for split, path in paths.items() if path is not None}
-
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         tables: dict[str, Table] = {}
         label = self.label(context)
         classes = label["label"].classes or () if label else None
-        for split, path in self._paths().items():
+        paths = {"train": self.directory, "validation": self.validation, "test": self.test}
+        for split, path in ((split, path) for split, path in paths.items() if path is not None):
             files, labels = files_in(plain_path(context.folder / path), path, self.suffixes, classes)
             tables[split] = self.read_rows(files, labels, path)
         return tables
@@ -134,12 +131,8 @@ def files_in(
 
 def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Return the files with one of the suffixes in a folder and its subfolders, in alphanumeric order."""
-    return [
-        Path(root) / name
-        for root, _, names in sorted(os.walk(folder))
-        for name in sorted(names)
-        if name.lower().endswith(suffixes)
-    ]
+    below = ((Path(root), sorted(names)) for root, _, names in sorted(os.walk(folder)))
+    return [path / name for path, names in below for name in names if name.lower().endswith(suffixes)]
 
 
 @source()
@@ -151,7 +144,7 @@ class TextFolder(FolderSource):
 
     suffixes = (".txt",)
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"text": Field((), "string"), **self.label(context)}
 
     def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
@@ -175,7 +168,7 @@ def texts_of(files: Sequence[Path], name: str) -> np.ndarray:
 class TextLines(FileSource):
     """Lines of a UTF-8 file as the column `text`; blank lines are skipped."""
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"text": Field((), "string")}
 
     def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
@@ -200,7 +193,7 @@ class TextWindows(FileSource):
     sequence_stride: PositiveInt = 1
     """Distance between the starts of successive windows, in characters."""
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         length = self.sequence_length
         windows = {name: Field((), "string", max_length=length) for name in ("text", "shifted")}
         return {**windows, "next": Field((), "string", max_length=1)}

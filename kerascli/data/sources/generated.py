@@ -1,12 +1,11 @@
 """Sources of generated rows: their base class, `blobs`, `moons` and `circles`, and `one_row`, which holds nothing."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
 
 import numpy as np
 
-from kerascli.data.base import Context, Field, Source, source
-from kerascli.data.storage.table import Table, table_of
+from kerascli.data.base import Context, Field, Fields, Source, Tables, source
+from kerascli.data.storage.table import table_of
 from kerascli.foundation.shapes import FixedSeed, NonNegativeFloat, OpenFraction, PositiveFloat, PositiveInt
 
 Columns = dict[str, np.ndarray]
@@ -21,7 +20,7 @@ class Generated(Source):
     seed: FixedSeed = 0
     """Random seed of the generated data; the run's seed has no effect on it."""
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         splits = self.splits(np.random.default_rng(self.seed))
         return {split: table_of(columns, self.component_name) for split, columns in splits.items()}
 
@@ -48,7 +47,7 @@ class Blobs(Generated):
     spread: PositiveFloat = 1.0
     """Standard deviation of each cluster; centers are uniform in [-10, 10] for each feature."""
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"x": Field((self.features,), "float32"), "y": Field((), "int64", num_classes=self.classes)}
 
     def columns(self, random: np.random.Generator) -> Columns:
@@ -64,7 +63,7 @@ class Curves(Generated):
     noise: NonNegativeFloat = 0.1
     """Standard deviation of the Gaussian noise added to each coordinate."""
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"x": Field((2,), "float32"), "y": Field((), "int64", num_classes=2)}
 
     @abstractmethod
@@ -117,8 +116,8 @@ class OneRow(Source):
 
     is_empty = True
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"row": Field((1,), "float32")}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         return {"train": table_of({"row": np.zeros((1, 1), np.float32)}, "one_row")}

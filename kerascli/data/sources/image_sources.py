@@ -7,15 +7,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.base import Context, Field, Fields, Source, Tables, source
 from kerascli.data.readers import Channels, ImageSettings, OnCorrupt
 from kerascli.data.sources.folders import FolderSource, file_names, files_below, files_in, plain_path
-from kerascli.data.storage.decoded_files import DecodedFiles, undamaged
+from kerascli.data.storage.decoded_files import DecodedFiles, Decoder, undamaged
 from kerascli.data.storage.image_files import SUFFIXES, Reading, dtype_of_labels, need_pillow
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.sound_files import SoundReading
 from kerascli.data.storage.table import FILE, FILES, Table
-from kerascli.foundation.errors import DataError, Fault, counted, safe_text
+from kerascli.foundation.errors import DataError, counted, safe_text
 from kerascli.foundation.shapes import PositiveInt, Size2D
 
 
@@ -29,9 +29,18 @@ class ImageSource(ImageSettings, Source):
     def reading(self) -> Reading:
         return self.reading_at(self.image_size)
 
-    def read_images(self, files: list[Path]) -> tuple[Values, dict[int, Fault]]:
-        """Decode image files once; return the column, and a mapping from row to the error of a damaged file."""
-        return DecodedFiles(files, self.reading()).read_once()
+
+def decoded_table(
+    files: Sequence[Path], columns: Mapping[str, Values], column: str, decoder: Decoder, name: str, *, skip: bool
+) -> Table:
+    """Return a table with a row for each file: its name, the given `columns`, and `column`, what it is decoded to.
+
+    Raises DataError for damage unless `skip`.
+    """
+    decoder.need()
+    values, damaged = DecodedFiles(files, decoder).read_once()
+    table = Table({FILE: file_names(files), **columns, column: values}, len(files), name=name)
+    return undamaged(table, damaged, skip=skip, noun=decoder.noun)
 
 
 @source()
@@ -44,14 +53,11 @@ class ImageFolder(ImageSource, FolderSource):
 
     suffixes = SUFFIXES
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"image": Field(self.reading().shape, "uint8"), **self.label(context)}
 
     def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
-        need_pillow()
-        images, damaged = self.read_images(files)
-        rows = Table({FILE: file_names(files), **columns, "image": images}, len(files), name=name)
-        return undamaged(rows, damaged, skip=self.on_corrupt == "skip")
+        return decoded_table(files, columns, "image", self.reading(), name, skip=self.on_corrupt == "skip")
 
 
 class TwoFolders(Source):
@@ -77,18 +83,16 @@ class ImagePairs(ImageSource, TwoFolders):
 
     suffixes = SUFFIXES
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         reading = self.reading()
         masks = files_below(context.folder / self.masks, SUFFIXES)
         dtype = dtype_of_labels(masks[0]) if masks else "uint8"  # known for certain when all are read
         return {"image": Field(reading.shape, "uint8"), "mask": Field((*reading.size, 1), dtype)}
 
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
-        need_pillow()
-        images, damaged = self.read_images(list(files))
-        return undamaged(Table({FILE: file_names(files), "image": images}, len(files), name=FILES), damaged, skip=False)
+        return decoded_table(files, {}, "image", self.reading(), FILES, skip=False)
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         need_pillow()
         images, masks = (_by_name(plain_path(context.folder / path), path) for path in (self.images, self.masks))
         names = sorted(images)
@@ -98,7 +102,7 @@ class ImagePairs(ImageSource, TwoFolders):
             raise DataError(text, place=self.images, hint=hint)
         labels = replace(self.reading(), color_mode="labels", interpolation="nearest")
         files = [images[name] for name in names]
-        image, damaged = self.read_images(files)
+        image, damaged = DecodedFiles(files, self.reading()).read_once()
         mask, more = DecodedFiles([masks[name + self.mask_suffix] for name in names], labels).read_once()
         table = Table({FILE: file_names(files), "image": image, "mask": mask}, len(names), name=self.images)
         return {"train": undamaged(table, {**more, **damaged}, skip=self.on_corrupt == "skip")}
@@ -136,10 +140,8 @@ class AudioFolder(FolderSource):
     def reading(self) -> SoundReading:
         return SoundReading(self.sampling_rate, self.output_sequence_length, self.channels)
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"audio": Field(self.reading().shape, "float32"), **self.label(context)}
 
     def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
-        sounds, damaged = DecodedFiles(files, self.reading()).read_once()
-        rows = Table({FILE: file_names(files), **columns, "audio": sounds}, len(files), name=name)
-        return undamaged(rows, damaged, skip=self.on_corrupt == "skip", noun="sound")
+        return decoded_table(files, columns, "audio", self.reading(), name, skip=self.on_corrupt == "skip")

@@ -1,10 +1,9 @@
 """Source `npz`: named arrays, with Keras's suffixes for splits (x_train, y_train, x_test, ...) or without."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from kerascli.data.base import Context, Field, source
+from kerascli.data.base import Context, Field, Fields, Tables, source
 from kerascli.data.sources.file_source import FileSource
 from kerascli.data.storage.array_files import array_headers, array_paths, read_arrays
 from kerascli.data.storage.table import Table, table_of
@@ -23,15 +22,13 @@ class Npz(FileSource):
     them, all arrays belong to `train`.
     """
 
-    def facts(self, context: Context) -> Mapping[str, Field] | None:
+    def facts(self, context: Context) -> Fields | None:
         headers = array_headers(self.local(context, self.path), self.path)
         columns = _by_split(headers, self.path).get("train", {})
-        return {
-            column: Field(header.shape[1:], "string" if header.dtype.kind in "US" else header.dtype.name)
-            for column, header in columns.items()
-        }
+        dtypes = {name: "string" if each.dtype.kind in "US" else each.dtype.name for name, each in columns.items()}
+        return {name: Field(each.shape[1:], dtypes[name]) for name, each in columns.items()}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         arrays = _by_split(read_arrays(self.local(context, self.path), self.path), self.path)
         tables = {split: table_of(columns, self.path) for split, columns in arrays.items()}
         for split, path in self._paths().items():

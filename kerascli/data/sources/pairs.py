@@ -2,11 +2,10 @@
 al., 2013)."""
 
 from collections import Counter
-from collections.abc import Mapping
 
 import numpy as np
 
-from kerascli.data.base import Context, Field, source
+from kerascli.data.base import Context, Field, Fields, Tables, source
 from kerascli.data.sources.wrapped import WrappedSource, gathered, values_in_memory
 from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values, in_memory
@@ -33,14 +32,14 @@ class Pairs(WrappedSource):
     seed: NonNegativeInt = 0
     """Random seed for the choice of the rows that each row is paired with."""
 
-    def facts(self, context: Context) -> Mapping[str, Field] | None:
+    def facts(self, context: Context) -> Fields | None:
         facts = self.source.facts(self.inner_context(context))
         if facts is None:
             return None
         others = {name + OTHER: field for name, field in facts.items()}
         return {**facts, **others, "same": Field((), "uint8", num_classes=2)}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         tables = self.inner_tables(context)
         return {split: self._paired(table, split, context.columns) for split, table in tables.items()}
 
@@ -76,8 +75,7 @@ class Pairs(WrappedSource):
         labels = unique_inverse(classes)[1].reshape(-1)
         counts = np.bincount(labels)
         if len(labels) != table.rows or len(counts) < 2 or counts.min() < 2:
-            text = f"'{split}': pairs need at least two classes in '{self.label}', with two rows each"
-            raise DataError(text, place=table.name or "data")
+            raise table.fault(f"'{split}': pairs need at least two classes in '{self.label}', with two rows each")
         random = np.random.default_rng(self.seed)
         order = random.permutation(table.rows)
         order = order[np.argsort(labels[order], kind="stable")]  # class by class, in random order within each
@@ -111,7 +109,7 @@ class Skipgrams(WrappedSource):
     seed: NonNegativeInt = 0
     """Random seed of the random words and the order."""
 
-    def facts(self, context: Context) -> Mapping[str, Field] | None:
+    def facts(self, context: Context) -> Fields | None:
         field = (self.source.facts(self.inner_context(context)) or {}).get(self.column)
         if field is None:
             return None
@@ -119,7 +117,7 @@ class Skipgrams(WrappedSource):
         word = Field((), "string") if field.is_text else Field((), "int64", vocabulary_size=size)
         return {"word": word, "context": word, "label": Field((), "uint8", num_classes=2)}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         coded = {split: self._coded(table) for split, table in self.inner_tables(context).items()}
         *_, vocabulary = coded["train"]
         return {split: self._pairs(split, words, tokens, vocabulary) for split, (words, tokens, _) in coded.items()}
@@ -139,8 +137,7 @@ class Skipgrams(WrappedSource):
             return np.array(words, object), tokens, np.array([word for word, _ in frequent], object)
         rows = Tokens.of(in_memory(values))
         if rows.values.dtype.kind not in "iu":
-            text = f"skipgrams: expected texts or token ids in the column '{self.column}', got {kind}"
-            raise DataError(text, place=table.name or "data")
+            raise table.fault(f"skipgrams: expected texts or token ids in the column '{self.column}', got {kind}")
         words, codes = np.unique(rows.values, return_inverse=True)
         ids = np.arange(1, self.vocabulary_size or 1 + int(words.max(initial=0)))
         return words.astype(np.int64), Tokens(codes.reshape(-1), rows.lengths), ids

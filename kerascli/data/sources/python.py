@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import AfterValidator
 
-from kerascli.data.base import Context, Source, source
+from kerascli.data.base import SPLITS, Context, Source, Tables, source
 from kerascli.data.storage.table import Table, table_of
 from kerascli.foundation.disk.files import read_digested
 from kerascli.foundation.errors import DataError, FileRefused, safe_text, show, suggestion
@@ -39,7 +39,7 @@ class Python(Source):
     function: Annotated[str, AfterValidator(_check_form)]
     """Function that returns the columns, written as path/to/file.py:function; the path is relative to the config."""
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         shown, _, name = self.function.rpartition(":")
         path = context.folder / shown
         code = UserCode(path, read_digested(path, shown))
@@ -85,10 +85,9 @@ def _tables(result: Any, name: str) -> dict[str, Table]:
     if any(nested) and not all(nested):
         raise DataError("got both columns and splits; expected one kind", place=name)
     splits: Mapping[Any, Any] = result if all(nested) else {"train": result}
-    names = ("train", "validation", "test")
     for split in splits:
-        if split not in names:
-            raise DataError(f"there is no split {show(split)}; expected {', '.join(names)}", place=name)
+        if split not in SPLITS:
+            raise DataError(f"there is no split {show(split)}; expected {', '.join(SPLITS)}", place=name)
     return {split: table_of(_arrays(columns, name), f"{name} {split}") for split, columns in splits.items()}
 
 

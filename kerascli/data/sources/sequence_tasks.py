@@ -4,14 +4,13 @@ The copy task is that of Graves, Wayne and Danihelka, Neural Turing Machines, 20
 task 1: Weston et al., Towards AI-Complete Question Answering, 2015.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Self
 
 import numpy as np
 from pydantic import Field as Setting
 from pydantic import model_validator
 
-from kerascli.data.base import Context, Field, source
+from kerascli.data.base import Context, Field, Fields, source
 from kerascli.data.sources.generated import Columns, Generated
 from kerascli.foundation.shapes import PositiveInt
 
@@ -41,7 +40,7 @@ class CopyTask(Generated):
             raise ValueError(f"min_length: expected at most length ({self.length}), got {self.min_length}")
         return self
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         steps = 2 * self.length + 1 if self.test_length in (None, self.length) else None
         shapes = {"x": (steps, self.bits + 1), "y": (steps, self.bits), "recall": (steps,)}
         return {name: Field(shape, "float32") for name, shape in shapes.items()}
@@ -90,7 +89,7 @@ class Addition(Generated):
             raise ValueError(f"rows: there are {count:,} sums of numbers of {digits}; expected at most {most:,}")
         return self
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"question": Field((), "string"), "answer": Field((), "string")}
 
     def columns(self, random: np.random.Generator) -> Columns:
@@ -127,7 +126,7 @@ class Stories(Generated):
     pairs: PositiveInt = 5
     """Maximum number of pairs of sentences of a story."""
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {name: Field((), "string") for name in ("story", "question", "answer")}
 
     def columns(self, random: np.random.Generator) -> Columns:

@@ -1,10 +1,8 @@
 """Sources `sine` and `moving_average`: generated series, one time step for each row."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from kerascli.data.base import Context, Field, source
+from kerascli.data.base import Context, Field, Fields, source
 from kerascli.data.sources.generated import Columns, Generated
 from kerascli.foundation.shapes import NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -27,7 +25,7 @@ class Sine(Generated):
     decay: NonNegativeFloat = 0.0
     """Exponential decay rate of the amplitude per row: it is `amplitude * exp(-decay * row)`."""
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"value": Field((), "float32")}
 
     def columns(self, random: np.random.Generator) -> Columns:
@@ -51,7 +49,7 @@ class MovingAverage(Generated):
     amplitude: PositiveFloat = 0.1
     """Bound of the absolute values: they are uniformly distributed between minus and plus this number."""
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"value": Field((), "float32"), "average": Field((), "float32")}
 
     def columns(self, random: np.random.Generator) -> Columns:

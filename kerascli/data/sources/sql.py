@@ -11,13 +11,12 @@ from urllib.parse import quote
 
 from pydantic import model_validator
 
-from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.base import Context, Field, Source, Tables, source
 from kerascli.data.remote.addresses import hiding_environment, scheme_of, with_environment
 from kerascli.data.remote.frozen import FROZEN_ROWS, freeze
 from kerascli.data.sources.file_source import read_parquet
 from kerascli.data.storage.column import pa
 from kerascli.data.storage.partitions import Part
-from kerascli.data.storage.table import Table
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.files import in_home, open_regular
 from kerascli.foundation.errors import ConfigError, DataError, Fault, safe_text
@@ -59,7 +58,7 @@ class Sql(Source):
             raise Invalid([Fault(f"url: {wrong}", ("url",))])
         return self
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         with hiding_environment(self.url):
             paths = {split: self._frozen(context, query) for split, query in self._queries().items()}
         return {split: read_parquet([Part(path, self.url)], self.url, context.columns) for split, path in paths.items()}
@@ -132,9 +131,7 @@ def _sqlite(url: str, folder: Path, query: str, shown: str, text: frozenset[str]
         first = 1
         while rows := cursor.fetchmany(FROZEN_ROWS):
             columns = zip(names, zip(*rows, strict=True), strict=True)
-            yield {
-                name: _array(values, f"{shown}:{{}}:{name}", first, as_text=name in text) for name, values in columns
-            }
+            yield {name: _array(each, f"{shown}:{{}}:{name}", first, as_text=name in text) for name, each in columns}
             first += len(rows)
 
 

@@ -1,13 +1,12 @@
 """Source `timeseries`: sliding windows over another source's rows, as keras.utils.timeseries_dataset_from_array."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 from pydantic import field_validator, model_validator
 
-from kerascli.data.base import Context, Field, source
+from kerascli.data.base import Context, Field, Fields, Tables, source
 from kerascli.data.series_gaps import WAYS, Fill, filled, ordered_dates
 from kerascli.data.sources.wrapped import Gathered, WrappedSource, gathered, values_in_memory
 from kerascli.data.storage.blocks import rows_by_value
@@ -18,6 +17,8 @@ from kerascli.foundation.errors import DataError, Place, counted, safe_text, sho
 from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
 
 NEXT = "_next"
+Series = dict[str | int | None, np.ndarray]
+"""Rows of each series of a table, by its value in the column `group` (None: there is one)."""
 
 
 @source()
@@ -71,7 +72,7 @@ class Timeseries(WrappedSource):
             raise ValueError(f"group: expected '{inner}', which tells the series of its source apart, got {got}")
         return self
 
-    def facts(self, context: Context) -> Mapping[str, Field] | None:
+    def facts(self, context: Context) -> Fields | None:
         fields = self.source.facts(self.inner_context(context))
         if fields is None:
             return None
@@ -80,7 +81,7 @@ class Timeseries(WrappedSource):
         ahead = {name + NEXT: fields[name] if one else _stepped(fields[name], self.horizon) for name in windows}
         return {**windows, **own, **ahead}
 
-    def load(self, context: Context) -> Mapping[str, Table]:
+    def load(self, context: Context) -> Tables:
         tables = self.inner_tables(context)
         for name in self.fill if isinstance(self.fill, dict) else ():
             next(iter(tables.values())).like(name)  # raises DataError if there is no such column
@@ -100,7 +101,7 @@ class Timeseries(WrappedSource):
         values = {name: values_in_memory(table, name, "windows") for name in sorted(used)}
         return filled(table, list(series.values()), self.fill, values, self.group)
 
-    def _in_order(self, table: Table) -> tuple[Table, dict[str | int | None, np.ndarray]]:
+    def _in_order(self, table: Table) -> tuple[Table, Series]:
         """Return a table with the rows of one series after the other, and the rows of each. Raises DataError."""
         series = self.series(table)
         table = table.take(np.concatenate(list(series.values()))) if len(series) > 1 else table
@@ -150,9 +151,8 @@ class Timeseries(WrappedSource):
     def series_column(self) -> str | None:
         return self.group
 
-    def series(self, table: Table) -> dict[str | int | None, np.ndarray]:
-        """Return the row numbers of each series of a table, by its value in the column `group` (None: only one). Raises
-        DataError."""
+    def series(self, table: Table) -> Series:
+        """Return the row numbers of each series of a table. Raises DataError."""
         if self.group is None:
             return {None: np.arange(table.rows)}
         values, fault = table.column(self.group), "does not hold one text or integer per row"
@@ -166,8 +166,7 @@ class Timeseries(WrappedSource):
                 return dict(sorted(zip(names.tolist(), rows, strict=True), key=lambda each: each[1][0]))
             if values.dtype.kind == "b":
                 fault = "holds true and false; expected a text or an integer per row"
-        text = f"group: '{self.group}' {fault}"
-        raise DataError(text, place=table.name or "data", hint="each value names a series")
+        raise table.fault(f"group: '{self.group}' {fault}", "each value names a series")
 
     def starts(self, rows: int, *, ahead: bool) -> np.ndarray:
         """Return the first row of each window of a series of `rows` rows; `ahead`: of those with `NAME_next`."""
@@ -207,9 +206,7 @@ class Timeseries(WrappedSource):
         return Table(columns, len(starts), name=table.name, lines=table.numbers()[starts], made_of=place,
                      skipped=table.skipped, note=table.note)  # fmt: skip
 
-    def _all_starts(
-        self, series: Mapping[str | int | None, np.ndarray], table: Table, split: str, *, ahead: bool
-    ) -> np.ndarray:
+    def _all_starts(self, series: Series, table: Table, split: str, *, ahead: bool) -> np.ndarray:
         """Return the first row of each window of a table whose series follow each other. Raises DataError."""
         starts = {name: rows[self.starts(len(rows), ahead=ahead)] for name, rows in series.items()}
         short = [name for name in starts if not len(starts[name])]

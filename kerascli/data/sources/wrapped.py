@@ -1,20 +1,19 @@
 """Base class of data sources that derive their rows from another data source."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 
-from kerascli.data.base import SOURCES, Context, Source
+from kerascli.data.base import SOURCES, Context, Source, Tables
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.storage.column import is_number
 from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, in_memory, is_large
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.foundation.errors import ConfigError, DataError
+from kerascli.foundation.errors import ConfigError
 
 
 class WrappedSource(Source):
@@ -25,7 +24,7 @@ class WrappedSource(Source):
     source: Annotated[Source, SOURCES.field()]
     """Data source whose rows are used; each of its splits is transformed on its own."""
 
-    def inner_tables(self, context: Context) -> Mapping[str, Table]:
+    def inner_tables(self, context: Context) -> Tables:
         """Load the rows of the wrapped source, with the files that they name."""
         if self.source.skips_bad_rows():
             text = f"on_bad_rows: skip would leave gaps in the rows that {self.component_name} puts together"
@@ -63,8 +62,7 @@ def values_in_memory(table: Table, name: str, made: str) -> np.ndarray:
     values = table.column(name)
     if values.dtype == object:
         if not isinstance(values, np.ndarray) or values.ndim != 1 or is_ragged(values):
-            text = f"column '{name}' holds neither numbers nor texts; {made} need one per row"
-            raise DataError(text, place=table.name or "data")
+            raise table.fault(f"column '{name}' holds neither numbers nor texts; {made} need one per row")
         present = list(filter(None, values.tolist()))
         if len(present) / 2 < sum(map(is_number, present)) < len(present):
             raise not_numbers(table, name, values)

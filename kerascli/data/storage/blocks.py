@@ -23,11 +23,6 @@ class Blocks(Iterable[Any]):
         self.first = 0
         """Index, in the column, of the first row of the block that was yielded last."""
 
-    @classmethod
-    def of(cls, *arrays: Any) -> "Blocks":
-        """Return the given arrays as a sequence of blocks of rows."""
-        return cls(lambda: iter(arrays))
-
     def __iter__(self) -> Iterator[Any]:
         self.first = 0
         for block in self._make():

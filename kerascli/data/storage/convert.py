@@ -40,15 +40,16 @@ def converted(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return made
 
 
-def first_refused(
-    refusals: Iterable[Refusal], codes: np.ndarray | None = None
-) -> tuple[int, tuple[int, int], np.ndarray, Refusal] | None:
-    """Return (row, position in the row, all rows that are refused like it, refusal) of the first value that is refused;
-    None if there is none.
+Refused = tuple[int, tuple[int, int], np.ndarray, Refusal]
+"""Refused value: row, position in the row, all rows that are refused like it, and the refusal."""
+
+
+def first_refused(refusals: Iterable[Refusal], codes: np.ndarray | None = None) -> Refused | None:
+    """Return the first value that is refused; None if there is none.
 
     With `codes`, the refusals are about distinct values, and the rows (N, *) hold their indices.
     """
-    bad: list[tuple[int, tuple[int, int], np.ndarray, Refusal]] = []
+    bad: list[Refused] = []
     for refusal in refusals:
         mask = refusal.mask.numpy()
         mask = mask[codes] if codes is not None and mask.any() else mask

@@ -57,7 +57,23 @@ class Reading(Decoder):
         need_pillow()
 
     def decode(self, path: Path, *, reduced: bool = False) -> np.ndarray:
-        return decoded(path, replace(self, size=(8, 8), interpolation="nearest") if reduced else self, reduced=reduced)
+        """Decode an image file to an array (height, width, channels), uint8 (labels of 16 bits: uint16).
+
+        `reduced` decodes a JPEG at an eighth of its size, which is faster and finds the same damage. Raises DamagedFile
+        and DataError.
+        """
+        reading = replace(self, size=(8, 8), interpolation="nearest") if reduced else self
+        image = open_image(io.BytesIO(read_bytes(path, MAX_BYTES)), path)
+        is_large = image.width * image.height > _LARGE_PIXELS
+        try:
+            if reduced:
+                image.draft(None, (1, 1))
+            with _one_large if is_large else contextlib.nullcontext():
+                converted = _labels(image, path) if self.color_mode == "labels" else _converted(image, self)
+                array = np.asarray(_resized(converted, reading))
+        except _DAMAGED as error:
+            raise _damaged(error, path) from None
+        return array.reshape(reading.shape).astype(np.uint8 if array.dtype == np.uint8 else np.uint16, copy=False)
 
 
 def need_pillow() -> None:
@@ -68,25 +84,6 @@ def need_pillow() -> None:
         raise DataError("image files need Pillow", hint="pip install 'kerascli[images]'") from None
     Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS is lower, and an error
     warnings.filterwarnings("ignore", module=r"PIL\.")
-
-
-def decoded(path: Path, reading: Reading, *, reduced: bool = False) -> np.ndarray:
-    """Decode an image file to an array (height, width, channels), uint8 (labels of 16 bits: uint16).
-
-    `reduced` decodes a JPEG at an eighth of its size, which is faster and finds the same damage. Raises DamagedFile
-    and DataError.
-    """
-    image = open_image(io.BytesIO(read_bytes(path, MAX_BYTES)), path)
-    is_large = image.width * image.height > _LARGE_PIXELS
-    try:
-        if reduced:
-            image.draft(None, (1, 1))
-        with _one_large if is_large else contextlib.nullcontext():
-            converted = _labels(image, path) if reading.color_mode == "labels" else _converted(image, reading)
-            array = np.asarray(_resized(converted, reading))
-    except _DAMAGED as error:
-        raise _damaged(error, path) from None
-    return array.reshape(reading.shape).astype(np.uint8 if array.dtype == np.uint8 else np.uint16, copy=False)
 
 
 def open_image(file: IO[bytes], path: Path) -> Any:

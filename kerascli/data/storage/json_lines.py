@@ -30,7 +30,13 @@ def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | Non
     texts = [(number, line) for number, line in enumerate(data.split(b"\n"), first) if line.strip()]
     lines = np.array([number for number, _ in texts])
     faults: Faults = {}
-    rows = [_row(line, name, number, index, faults) for index, (number, line) in enumerate(texts)]
+    rows: list[dict[str, Any]] = []
+    for index, (number, line) in enumerate(texts):
+        try:
+            rows.append(parse_line(line, name, number))
+        except DataError as error:
+            faults[index] = error.faults[0]
+            rows.append({})
     if not rows:
         raise DataError("the file is empty", place=Place(name, first))
     keys = dict.fromkeys(key for row in rows for key in row)
@@ -42,15 +48,6 @@ def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | Non
     if faults:
         raise BadRows(next(iter(faults.values())), table, list(faults))
     return table
-
-
-def _row(line: bytes, name: str, number: int, index: int, faults: Faults) -> dict[str, Any]:
-    """Return the object in a line; an empty one, and its error in `faults`, if the line is not valid."""
-    try:
-        return parse_line(line, name, number)
-    except DataError as error:
-        faults[index] = error.faults[0]
-        return {}
 
 
 def _column(cells: list[Any], key: str, name: str, lines: np.ndarray, faults: Faults) -> Column:

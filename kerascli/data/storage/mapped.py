@@ -171,10 +171,8 @@ def spill(
 
 def _folder() -> str:
     """Return the folder for temporary files: TMPDIR, else /var/tmp (on disk; /tmp is in memory on many systems)."""
-    return next(
-        (folder for folder in (os.environ.get("TMPDIR"), "/var/tmp") if folder and os.access(folder, os.W_OK)),
-        tempfile.gettempdir(),
-    )
+    folders = (os.environ.get("TMPDIR"), "/var/tmp")
+    return next((each for each in folders if each and os.access(each, os.W_OK)), tempfile.gettempdir())
 
 
 def _write(file: IO[bytes], chunk: np.ndarray) -> None:
@@ -190,10 +188,8 @@ def _refuse_full(folder: str, needed: int) -> None:
     except OSError as error:
         raise _failed(folder, error) from None
     if needed > free:
-        text = (
-            f"{needed / 1e9:.1f} GB of prepared rows do not fit into '{safe_text(folder)}', which has {free / 1e9:.1f}"
-        )
-        raise StorageError(f"{text} GB left", hint=_HINT)
+        text = f"{needed / 1e9:.1f} GB of prepared rows do not fit into '{safe_text(folder)}'"
+        raise StorageError(f"{text}, which has {free / 1e9:.1f} GB left", hint=_HINT)
 
 
 def _failed(folder: str, error: OSError) -> StorageError:

@@ -25,7 +25,7 @@ def is_large(nbytes: int) -> bool:
     return nbytes > min(MEMORY_BYTES, available_memory() // 4)
 
 
-class OnDisk(ABC):
+class OnDisk:
     """Base class of columns of numbers or text (dtype object) on disk; only requested rows are in memory."""
 
     def __init__(self, rows: int, row_shape: tuple[int, ...], dtype: np.dtype, row_bytes: int) -> None:
@@ -56,20 +56,13 @@ class OnDisk(ABC):
         other._rows = compose_rows(self._rows, rows)
         return other
 
-    @abstractmethod
-    def blocks(self, rows: int) -> Iterator[np.ndarray]:
-        """Iterate over all rows of the column in order, in blocks of `rows` rows."""
 
-
-class Direct(OnDisk):
+class Direct(OnDisk, ABC):
     """Column on disk from which any rows can be read (random access)."""
 
     @abstractmethod
     def __getitem__(self, rows: Rows) -> np.ndarray:
         """Read the selected rows into memory."""
-
-    def blocks(self, rows: int) -> Iterator[np.ndarray]:
-        return (self[slice(start, min(start + rows, len(self)))] for start in range(0, len(self), rows))
 
 
 class Stream(OnDisk):
@@ -81,6 +74,7 @@ class Stream(OnDisk):
         self._read = read
 
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
+        """Iterate over all rows of the column in order, in blocks of `rows` rows."""
         return recut(self._chosen(rows), rows)
 
     def _chosen(self, rows: int) -> Iterator[np.ndarray]:
@@ -96,7 +90,7 @@ class Stream(OnDisk):
 
 Read = Callable[[int], Iterator[np.ndarray]]
 """Function that yields all rows of a file in order, at most as many at a time as it is called with."""
-Values = np.ndarray | OnDisk
+Values = np.ndarray | Direct | Stream
 """Values of a column, in memory or on disk."""
 
 
@@ -117,9 +111,9 @@ def compose_rows(rows: Rows, part: Rows) -> Rows:
 
 def pieces(values: Values, rows: int) -> Iterator[np.ndarray]:
     """Iterate over a column, in memory or on disk, in blocks of `rows` rows."""
-    if isinstance(values, OnDisk):
-        return values.blocks(rows)
-    return (values[start : start + rows] for start in range(0, len(values), rows))
+    if isinstance(values, np.ndarray | Direct):
+        return (values[slice(start, start + rows)] for start in range(0, len(values), rows))
+    return values.blocks(rows)
 
 
 def rows_a_block(values: Values) -> int:
@@ -130,7 +124,7 @@ def rows_a_block(values: Values) -> int:
 
 def blocks(values: Values) -> Iterator[np.ndarray]:
     """Iterate over a column in blocks; a column in memory is a single block."""
-    return iter([values]) if isinstance(values, np.ndarray) else values.blocks(rows_a_block(values))
+    return iter([values]) if isinstance(values, np.ndarray) else pieces(values, rows_a_block(values))
 
 
 def in_memory(values: Values) -> np.ndarray:
@@ -151,18 +145,15 @@ def _within(rows: Rows, first: int, length: int) -> Rows:
 
 def recut(arrays: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
     """Regroup consecutive arrays into pieces of `rows` rows; a piece is a view unless it spans several arrays."""
-    begun: list[np.ndarray] = []
-    have = 0
+    rest = np.empty(0)
     for array in arrays:
-        start = min(rows - have, len(array)) if have else 0
-        if have:
-            begun.append(array[:start])
-            have += start
-            if have < rows:
+        if missing := -len(rest) % rows:
+            rest, array = np.concatenate([rest, array[:missing]]), array[missing:]
+            if len(rest) < rows:
                 continue
-            yield np.concatenate(begun)
-        end = len(array) - (len(array) - start) % rows
-        yield from (array[first : first + rows] for first in range(start, end, rows))
-        begun, have = [array[end:]], len(array) - end
-    if have:
-        yield np.concatenate(begun)
+            yield rest
+        end = len(array) - len(array) % rows
+        yield from (array[first : first + rows] for first in range(0, end, rows))
+        rest = array[end:]
+    if len(rest):
+        yield rest

@@ -60,13 +60,9 @@ class ParquetFile:
                 yield pa.chunked_array([batch[column]])
         self._refuse_other_count(done)
 
-    def unpacked_bytes(self, column: str) -> int:
-        """Return the uncompressed size of a column in the file."""
-        return sum(chunk.total_uncompressed_size for chunk in self._chunks(column))
-
     def has_missing(self, column: str) -> bool:
         """Return True if a column has missing values, from the file's statistics or else by reading the column."""
-        all_statistics = [chunk.statistics for chunk in self._chunks(column)]
+        all_statistics = [chunk.statistics for chunk in self.chunks(column)]
         if all(statistics is not None and statistics.has_null_count for statistics in all_statistics):
             return any(statistics.null_count for statistics in all_statistics)
         return any(part.null_count for part in self.stream(column, 2**16))
@@ -88,7 +84,7 @@ class ParquetFile:
             except (pa.ArrowException, OSError) as error:
                 raise FileRefused(f"'{self.name}' is damaged: {safe_text(first_line(error), 120)}") from None
 
-    def _chunks(self, column: str) -> Iterator[Any]:
+    def chunks(self, column: str) -> Iterator[Any]:
         """Iterate over the Parquet metadata of a column's chunks, one for each row group."""
         for number in range(self._metadata.num_row_groups):
             group = self._metadata.row_group(number)
@@ -119,7 +115,8 @@ class ParquetColumns(Mapping[str, Values | Column]):
         self._schema = self._files[0].schema
         self._check_same(columns)
         self._partitions = partition_columns(parts, self._schema.names, dtypes or {})
-        self._column, self._missing = cache(self._read), cache(self._any_missing)
+        self._column = cache(self._read)
+        self._missing = cache(lambda name: any(file.has_missing(name) for file in self._files))
         used = [column for column in self if columns is None or column in columns]
         row_bytes = sum(map(self._row_bytes, used))
         for file in self._files:
@@ -208,12 +205,8 @@ class ParquetColumns(Mapping[str, Values | Column]):
         """Estimate the bytes of one row of a column in memory."""
         if name in self._partitions or _dtype(self._type(name), False).kind != "O":
             return 8  # float64 if any value is missing; a partition's text is stored once
-        written = sum(file.unpacked_bytes(name) for file in self._files)
+        written = sum(chunk.total_uncompressed_size for file in self._files for chunk in file.chunks(name))
         return OBJECT_BYTES + 8 + written // max(1, self.rows)
-
-    def _any_missing(self, name: str) -> bool:
-        """Return True if a column has missing values in any of the files."""
-        return any(file.has_missing(name) for file in self._files)
 
 
 def _type_text(file: ParquetFile, column: str) -> str:

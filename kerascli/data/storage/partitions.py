@@ -1,8 +1,8 @@
 """Parts of a table: the files of Parquet below a folder or an address, and the values that the folders give them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import numpy as np
@@ -19,14 +19,13 @@ LINE = "\0line"
 """Name of the column with the lines of a text file on which the rows begin; no text has it as a name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One file of a table, with the texts of its partition columns (`year=2024`); '' is a missing value."""
 
     path: Path
     name: str
     """Name of the file in messages."""
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = {}
 
 
 def files_below(folder: Path) -> list[str]:

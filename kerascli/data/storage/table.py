@@ -14,7 +14,6 @@ from kerascli.data.storage.column import Column, Texts
 from kerascli.data.storage.mapped import keep_large_on_disk
 from kerascli.data.storage.on_disk import (
     Direct,
-    OnDisk,
     Rows,
     Stream,
     Values,
@@ -131,8 +130,7 @@ class Table(Mapping[str, Values]):
     """Names of columns of decoded files, in place of those of their names."""
     note: str = ""
     """Message about how the rows were made."""
-    excerpt: Callable[[Place, Sequence[str]], Place] | None = None
-    """Function that adds the line of a text file, with the columns of the table, to the place of a value."""
+    excerpt: "Excerpt | None" = None
 
     def __post_init__(self) -> None:
         self.note = self.note if self.taken is None else self.taken[0].note
@@ -166,7 +164,11 @@ class Table(Mapping[str, Values]):
         if name not in self.columns:
             listed = ", ".join(self.columns) if len(self.columns) <= 20 else f"{len(self.columns)} of them"
             text = f"there is no column '{name}'{suggestion(name, self.columns)}"
-            raise DataError(text, place=self.name or "data", hint=self.comment_hint() or f"the columns are: {listed}")
+            raise self.fault(text, self.comment_hint() or f"the columns are: {listed}")
+
+    def fault(self, text: str, hint: str | None = None) -> DataError:
+        """Return an error about the table as a whole."""
+        return DataError(text, place=self.name or "data", hint=hint)
 
     def comment_hint(self) -> str | None:
         """Return a hint at the setting `comment` if the header of a text file begins with #, else None."""
@@ -201,7 +203,7 @@ class Table(Mapping[str, Values]):
 
     def on_disk(self, columns: Iterable[str]) -> bool:
         """Return True if any of the given columns is on disk."""
-        return any(isinstance(self.columns.get(name), OnDisk) for name in columns)
+        return any(isinstance(self.columns.get(name), Direct | Stream) for name in columns)
 
     def streams(self, columns: Iterable[str]) -> bool:
         """Return True if any of the given columns can only be read in order."""
@@ -243,9 +245,8 @@ class Table(Mapping[str, Values]):
         first = 0
         for blocks in zip(*(pieces(self.column(name), rows) for name in columns), strict=True):
             part = slice(first, first + len(blocks[0]))
-            yield Table(
-                dict(zip(columns, blocks, strict=True)), len(blocks[0]), name=self.name, taken=self._whole(part)
-            )
+            values = dict(zip(columns, blocks, strict=True))
+            yield Table(values, len(blocks[0]), name=self.name, taken=self._whole(part))
             first = part.stop
 
     def slices(self, rows: int) -> Iterator["Table"]:
@@ -285,13 +286,16 @@ MadeOf = Callable[[int, str, tuple[int, int]], Place]
 """Function that returns the place of a value in its file, by its row, column and position in the row (`BadRow.at`)."""
 
 
+Excerpt = Callable[[Place, Sequence[str]], Place]
+"""Function that adds the line of a text file, with the columns of its table, to the place of a value."""
+
+
 def table_of(columns: Mapping[str, np.ndarray], name: str) -> Table:
     """Create a table from arrays by column name. Raises DataError if lengths differ or a dtype is not supported."""
     if not columns:
         raise DataError("there are no columns", place=name)
-    clean = keep_large_on_disk(
-        {key: as_column(np.asanyarray(values), key, name) for key, values in columns.items()}, name
-    )
+    arrays = {key: as_column(np.asanyarray(values), key, name) for key, values in columns.items()}
+    clean = keep_large_on_disk(arrays, name)
     first, *others = clean
     for other in others:
         if len(clean[other]) != len(clean[first]):

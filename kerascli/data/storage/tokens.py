@@ -36,8 +36,10 @@ class Tokens:
     lengths: np.ndarray
 
     @classmethod
-    def of(cls, rows: np.ndarray) -> Self:
+    def of(cls, rows: "np.ndarray | Tokens") -> Self:
         """Return the tokens of rows (N, *), or of a column of sequences, concatenated, with the length of each row."""
+        if isinstance(rows, Tokens):
+            return cls(rows.values, rows.lengths)
         if is_ragged(rows):
             return cls(np.concatenate(list(rows)), np.fromiter(map(len, rows), np.int64, len(rows)))
         width = rows.size // max(1, len(rows))
@@ -92,6 +94,10 @@ class Tokens:
         return out
 
 
+Counted = tuple[Sequence[Any], Tokens, np.ndarray | None]
+"""Distinct tokens of a part of a column, its rows as indices among them, and how often each row occurs (None: once)."""
+
+
 @dataclass(slots=True)
 class TokenCounts:
     """Token counts over rows: occurrences, and document frequencies (the number of rows with a token)."""
@@ -101,9 +107,8 @@ class TokenCounts:
     rows: int = 0
 
     @classmethod
-    def of(cls, parts: Iterable[tuple[Sequence[Any], Tokens, np.ndarray | None]], *, documents: bool) -> Self:
-        """Count the tokens in `parts` of a column: (distinct tokens, rows of indices among them, how often each row
-        occurs; None: once), and with `documents` their document frequencies."""
+    def of(cls, parts: Iterable[Counted], *, documents: bool) -> Self:
+        """Count the tokens in `parts` of a column, and with `documents` their document frequencies."""
         counts = cls()
         for distinct, codes, times in parts:
             counts.rows += len(codes) if times is None else int(times.sum())

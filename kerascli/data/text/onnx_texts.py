@@ -20,28 +20,24 @@ def mapped(x: Tensor, table: Mapping[Any, Any], default: Any) -> Tensor:  # (N, 
     key, value = _KINDS[type(next(iter(table)))], _KINDS[type(default)]
     attributes = {f"keys_{key}s": list(table), f"values_{value}s": list(table.values()), f"default_{value}": default}
     encoded = {_TABLE: json.dumps(attributes)}
-    return _operation("ai.onnx.ml::LabelEncoder", (x,), torch.int64, x.shape, encoded, version=ML_VERSION)
+    name = "ai.onnx.ml::LabelEncoder"
+    return _operation(name, (x,), encoded, ML_VERSION, dtype=torch.int64, shape=x.shape)
 
 
 def filled(x: Tensor, fill: Sequence[str]) -> Tensor:  # (N, *) -> (N, *)
     """Replace empty texts by those of `fill` (one, or one for each index of the last axis), in an ONNX graph."""
-    is_empty = _operation("Equal", (x, _constant([""])), torch.bool, x.shape)
-    return _operation("Where", (is_empty, _constant(fill), x), torch.int64, x.shape)
+    is_empty = _operation("Equal", (x, _constant([""])), dtype=torch.bool, shape=x.shape)
+    return _operation("Where", (is_empty, _constant(fill), x), dtype=torch.int64, shape=x.shape)
 
 
 def _constant(texts: Sequence[str]) -> Tensor:
-    return _operation("Constant", (), torch.int64, (len(texts),), {"value_strings": list(texts)})
+    return _operation("Constant", (), {"value_strings": list(texts)}, dtype=torch.int64, shape=(len(texts),))
 
 
 def _operation(
-    name: str,
-    inputs: Sequence[Tensor],
-    dtype: torch.dtype,
-    shape: Sequence[int],
-    attributes: Any = None,
-    version: int = VERSION,
+    name: str, inputs: Sequence[Tensor], attributes: Any = None, version: int = VERSION, **made: Any
 ) -> Tensor:
-    return torch.onnx.ops.symbolic(name, inputs, attributes, dtype=dtype, shape=shape, version=version)
+    return torch.onnx.ops.symbolic(name, inputs, attributes, version=version, **made)
 
 
 def with_texts(model: Any, texts: Collection[str]) -> Any:

@@ -14,13 +14,12 @@ _LEAST_SHARE = 0.1
 
 
 class Vocabulary(NamedTuple):
-    """Vocabulary in which a transform looks up the values of a column."""
+    """Vocabulary in which a transform looks up values."""
 
-    column: str
-    transform: str
     noun: str
-    """Plural noun for the column's values: `words`, `values`."""
+    """Plural noun for the values: `words`, `values`."""
     entries: int
+    """Number of entries."""
     in_training: float
     """Share of OOV values in the training rows, from a vocabulary that `max_tokens` has limited."""
 
@@ -29,25 +28,26 @@ class OovCounts:
     """Numbers of values that were looked up in each vocabulary, without masked ones, and of OOV values among them."""
 
     def __init__(self) -> None:
-        self._counts: dict[Vocabulary, tuple[int, int]] = {}
+        self._counts: dict[tuple[str, str, Vocabulary], tuple[int, int]] = {}
         self._lock = Lock()  # threads read the batches of rows on disk
 
-    def count(self, vocabulary: Vocabulary, values: int, oov: int) -> None:
-        """Add numbers of values that were looked up in a vocabulary, and of OOV ones among them."""
+    def count(self, where: tuple[str, str, Vocabulary], values: int, oov: int) -> None:
+        """Add numbers of values of a column that a transform looked up in its vocabulary, and of OOV ones among them;
+        `where` names the column and the transform."""
         with self._lock:
-            before = self._counts.get(vocabulary, (0, 0))
-            self._counts[vocabulary] = before[0] + values, before[1] + oov
+            before = self._counts.get(where, (0, 0))
+            self._counts[where] = before[0] + values, before[1] + oov
 
     def add(self, other: "OovCounts") -> None:
         """Add the counts of other rows."""
-        for vocabulary, numbers in other._counts.items():
-            self.count(vocabulary, *numbers)
+        for where, numbers in other._counts.items():
+            self.count(where, *numbers)
 
     def warnings(self) -> list[Fault]:
         """Return a warning for each column of which a tenth or more of the values are OOV, beyond the share of the
         training rows."""
         faults: list[Fault] = []
-        for (column, transform, noun, entries, in_training), (values, oov) in self._counts.items():
+        for (column, transform, (noun, entries, in_training)), (values, oov) in self._counts.items():
             if values and oov >= min(in_training + _LEAST_SHARE, 1) * values:
                 share = f"{oov / values:.0%} of the {noun} in column '{safe_text(column, 60)}'"
                 size = f"{transform}, {entries:,} {'tokens' if noun == 'words' else noun}"
@@ -63,12 +63,7 @@ class LookedUp(NamedTuple):
 
     masked: Tensor
     oov: Tensor
-    noun: str
-    """Plural noun for the values: `words`, `values`."""
-    entries: int
-    """Number of entries of the vocabulary."""
-    in_training: float
-    """Share of OOV values in the training rows, from a vocabulary that `max_tokens` has limited."""
+    vocabulary: Vocabulary
 
 
 class Counting(NamedTuple):
@@ -91,4 +86,4 @@ class Counting(NamedTuple):
         flags = ((~values.masked).reshape(-1, len(columns)), values.oov.reshape(-1, len(columns)))
         present, oov = ((each * weights).sum(0).tolist() for each in flags)
         for column, *numbers in zip(columns, present, oov, strict=True):
-            self.counts.count(Vocabulary(column, self.transform, *values[2:]), *numbers)
+            self.counts.count((column, self.transform, values.vocabulary), *numbers)

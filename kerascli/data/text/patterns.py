@@ -79,8 +79,7 @@ def _all_characters() -> str:
     return "".join(map(chr, range(0x110000)))
 
 
-@dataclass(frozen=True)
-class Fragment:
+class Fragment(NamedTuple):
     """Translated stretch of a pattern, and the lengths of texts that it matches."""
 
     parts: Sequence[str | CharacterSet]

@@ -34,7 +34,9 @@ class Replacement:
         self._pattern = pattern
         self._words = 0 in pattern.word_flags
         self._lines = pattern.has_end
-        self._rewrite = self._translated(_expanded(pattern, rewrite))
+        rewrite = _expanded(pattern, rewrite)
+        rewrite = rewrite.replace(_WORD, _LETTER) if self._words else rewrite
+        self._rewrite = rewrite.replace("\n", _LINE_FEED) if self._lines else rewrite
 
     def __call__(self, texts: "pa.Array") -> "pa.Array":
         """Return texts with the matches replaced. Raises BadRow, and ValueError for a pattern too large for RE2."""
@@ -50,10 +52,6 @@ class Replacement:
     def _in_re2(self) -> str:
         return "".join(part if isinstance(part, str) else self._rendered(part) for part in self._pattern.parts)
 
-    def _translated(self, rewrite: str) -> str:
-        rewrite = rewrite.replace(_WORD, _LETTER) if self._words else rewrite
-        return rewrite.replace("\n", _LINE_FEED) if self._lines else rewrite
-
     def _encoded(self, texts: "pa.Array") -> "pa.Array":
         if self._words or self._lines:
             used = pc.match_substring_regex(texts, pattern=f"[{_LETTER}{_LINE_FEED}]")
@@ -62,9 +60,8 @@ class Replacement:
                 raise BadRow(row, text, setting="pattern")
         if self._words:
             texts = pc.replace_substring(texts, pattern=_WORD, replacement=_LETTER)
-            texts = pc.replace_substring_regex(
-                texts, pattern=_in_brackets(_letters()), replacement=rf"{_WORD}\0{_WORD}"
-            )
+            letters = _in_brackets(_letters())
+            texts = pc.replace_substring_regex(texts, pattern=letters, replacement=rf"{_WORD}\0{_WORD}")
         if self._lines:
             texts = pc.replace_substring(texts, pattern="\n", replacement=_LINE_FEED)
             texts = pc.replace_substring_regex(texts, pattern=rf"{_LINE_FEED}\z", replacement="\n")
@@ -107,10 +104,8 @@ def _expanded(pattern: Pattern, rewrite: str) -> str:
     r"""Return a replacement with its groups as RE2 writes them (\0, \1), its other characters as they are."""
     marks = [chr(0xD800 + min(group, _MAX_GROUP + 1)) for group in range(1 + pattern.groups)]  # no text has these
     names = {group: f"?P<{name}>" for group, name in pattern.names.items()}
-    match = re.match(
-        "".join(f"({names.get(group, '')}{mark})" if group else mark for group, mark in enumerate(marks)),
-        "".join(marks),
-    )
+    groups = (f"({names.get(group, '')}{mark})" if group else mark for group, mark in enumerate(marks))
+    match = re.match("".join(groups), "".join(marks))
     assert match is not None
     try:
         text = match.expand(rewrite)

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from kerascli.data.base import Field, FittedState, NotExportable, Refusal, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.column import Texts, is_number, pa
-from kerascli.data.storage.convert import as_tensor, converted, not_in
+from kerascli.data.storage.convert import as_tensor, not_in
 from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact, numbers_of
 from kerascli.data.storage.table import BadRow
-from kerascli.data.transforms.input_checks import need_integers, need_numbers
+from kerascli.data.transforms.input_checks import check_value, need_integers, need_numbers
 from kerascli.foundation.errors import safe_text
 from kerascli.foundation.shapes import PositiveInt, TargetShape, show_shape
 from kerascli.preprocessing.categories import Encoded
@@ -180,10 +180,7 @@ class Shift(Transform):
         return field
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
-        try:
-            converted(np.array([self.value]), np.dtype(field.dtype))
-        except BadRow as bad:
-            raise ValueError(f"value: {bad.text}") from None
+        check_value(self.value, field.dtype)
         return Function(self._shifted)
 
     def _shifted(self, x: Tensor) -> Tensor:  # (N, T, *) -> (N, T, *)

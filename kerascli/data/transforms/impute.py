@@ -44,20 +44,21 @@ class Impute(Transform):
         if field.is_text and self.strategy in {"mean", "median"}:
             raise ValueError(f"text has no {self.strategy}; use most_frequent, or constant with fill_value")
         need_like(field, "fill_value", self.fill_value)
-        return field if field.is_text or self._fills_alike() else replace(field, dtype=float_dtype(field))
+        fill, frequent = self.fill_value, self.strategy == "most_frequent"
+        fits_integers = fill.is_integer() if isinstance(fill, float) else frequent  # an integer, or an existing value
+        return field if field.is_text or fits_integers else replace(field, dtype=float_dtype(field))
 
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         features = (field.shape[-1] or 0) if field.shape else 1
-        fill = [self.fill_value] * features if self.fill_value is not None else self._statistics(rows, field)
+        if self.fill_value is not None:
+            fill: list[Any] = [self.fill_value] * features
+        elif field.is_text:
+            fill = _most_frequent_texts(rows)
+        else:
+            fill = _STATISTICS[self.strategy](Blocks(lambda: map(_columns, rows)))
         if None in fill:
             raise ValueError("a column has only missing values; there is nothing to learn from")
         return FittedState({"fill": fill}, {}) if field.is_text else FittedState({}, {"fill": np.array(fill, float)})
-
-    def _statistics(self, rows: Blocks, field: Field) -> list[Any]:
-        """Compute each feature's fill value from the training rows; None for a feature without values."""
-        if field.is_text:
-            return _most_frequent_texts(rows)
-        return _STATISTICS[self.strategy](Blocks(lambda: map(_columns, rows)))
 
     def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         return () if x.is_floating_point() else not_in(self.infer(field, state, target=target).dtype, x)
@@ -81,12 +82,6 @@ class Impute(Transform):
         None for a target of text."""
         return None if field.is_text else nn.Identity()
 
-    def _fills_alike(self) -> bool:
-        """Return True if integer columns keep their dtype, as the fill value is an integer or an existing value."""
-        if isinstance(self.fill_value, float):
-            return self.fill_value.is_integer()
-        return self.strategy == "most_frequent"
-
 
 def _without_gaps(x: Tensor, fill: Sequence[float], dtype: torch.dtype) -> Tensor:  # (N, *) -> (N, *)
     """Replace nan by a value for each feature of the last axis, and convert to a dtype."""
@@ -106,9 +101,7 @@ def _present(column: np.ndarray) -> np.ndarray:
 
 
 def _means(columns: Blocks) -> list[Any]:
-    sums = [
-        [(column.sum(dtype=np.float64), len(column)) for column in map(_present, part.T)] for part in columns.parts()
-    ]
+    sums = [[(x.sum(dtype=np.float64), len(x)) for x in map(_present, part.T)] for part in columns.parts()]
     totals = np.sum(sums, axis=0)  # (F, 2): sum and number of values of each feature
     return [total / rows if rows else None for total, rows in totals.tolist()]
 
@@ -142,3 +135,4 @@ def _most_frequent_texts(rows: Blocks) -> list[Any]:
 
 
 _STATISTICS = {"mean": _means, "median": _medians, "most_frequent": _most_frequent}
+"""Functions of the training rows, by strategy, to the fill value of each feature; None for one without values."""

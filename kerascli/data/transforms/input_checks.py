@@ -9,6 +9,7 @@ from torch import Tensor
 from kerascli.data.base import EXACT_IN_FLOAT32, Field, Refusal
 from kerascli.data.pipeline.columns import IMPUTE
 from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, first_wrong
 from kerascli.data.storage.tokens import Tokens
 
@@ -30,6 +31,14 @@ def need_like(field: Field, setting: str, value: object) -> None:
     """Raise ValueError if a setting's value is text for a column of numbers, or a number for one of text."""
     if value is not None and field.dtype != "unknown" and isinstance(value, str) != field.is_text:
         raise ValueError(f"{setting} {value!r} does not match dtype {field.dtype}")
+
+
+def check_value(value: float, dtype: str) -> None:
+    """Raise ValueError for a setting `value` that a dtype cannot represent."""
+    try:
+        converted(np.array([value]), np.dtype(dtype))
+    except BadRow as bad:
+        raise ValueError(f"value: {bad.text}") from None
 
 
 def float_dtype(field: Field) -> str:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from kerascli.data.base import Field, FittedState, NotExportable, Refusal, Transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.column import Texts
-from kerascli.data.storage.tokens import TokenCounts, Tokens
+from kerascli.data.storage.tokens import Counted, TokenCounts, Tokens
 from kerascli.data.text.files import read_vocabulary
 from kerascli.data.text.onnx_texts import mapped
-from kerascli.data.text.oov import LookedUp
+from kerascli.data.text.oov import LookedUp, Vocabulary
 from kerascli.data.transforms.input_checks import need_integers, tally
 from kerascli.preprocessing.categories import DROPPED, UNKNOWN, Encoded, LookupSettings, encoded_shape, vector_dtype
 
@@ -46,7 +46,9 @@ class Lookup(LookupSettings, Transform):
         self._check(field)
         if self.output_mode == "tf_idf" and len(field.shape) > 1:
             raise ValueError(f"tf_idf needs rows with one axis, got shape {field.shape}")
-        vocabulary = self._vocabulary(state)
+        vocabulary: Sequence[Any] | None = None if state is None else state.facts["vocabulary"]
+        if isinstance(self.vocabulary, tuple):
+            vocabulary = self.entries(self.vocabulary)
         size = None if vocabulary is None else len(vocabulary) + self.first(target=target)
         classes = tuple(map(str, vocabulary)) if target and vocabulary is not None else None
         words = None if vocabulary is None else ("",) * self.first(target=target) + tuple(map(str, vocabulary))
@@ -65,11 +67,8 @@ class Lookup(LookupSettings, Transform):
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         return self.fit_tokens(map(_counted, rows), target=target)
 
-    def fit_tokens(
-        self, parts: Iterable[tuple[Sequence[Any], Tokens, np.ndarray | None]], *, target: bool
-    ) -> FittedState:
-        """Learn the vocabulary from `parts` of a column, as `TokenCounts.of` counts them. Raises ValueError,
-        DataError."""
+    def fit_tokens(self, parts: Iterable[Counted], *, target: bool) -> FittedState:
+        """Learn the vocabulary from `parts` of a column. Raises ValueError, DataError."""
         if self.vocabulary is not None:
             return self._given(target)
         counts = TokenCounts.of(parts, documents=self.output_mode == "tf_idf")
@@ -177,19 +176,14 @@ class Lookup(LookupSettings, Transform):
             return None
         first, masks = self.first(target=target), self.masks()
         masked = (codes == DROPPED) | ((codes == 0) & bool(masks))
-        share = state.facts.get("oov_share", 0.0)
-        return LookedUp(masked, (codes >= masks) & (codes < first), "values", len(state.facts["vocabulary"]), share)
+        vocabulary = Vocabulary("values", len(state.facts["vocabulary"]), state.facts.get("oov_share", 0.0))
+        return LookedUp(masked, (codes >= masks) & (codes < first), vocabulary)
 
     def width(self, state: FittedState, *, target: bool = False) -> int:
         """Return the length of the vectors that encode rows."""
         if self.pad_to_max_tokens and self.max_tokens is not None:
             return self.max_tokens
         return len(state.facts["vocabulary"]) + self.first(target=target)
-
-    def _vocabulary(self, state: FittedState | None) -> Sequence[Any] | None:
-        if isinstance(self.vocabulary, tuple):
-            return self.entries(self.vocabulary)
-        return None if state is None else state.facts["vocabulary"]
 
 
 def _integer(line: str) -> int:
@@ -199,9 +193,8 @@ def _integer(line: str) -> int:
         raise ValueError("expected an integer") from None
 
 
-def _counted(block: np.ndarray | Texts) -> tuple[Sequence[Any], Tokens, np.ndarray | None]:
-    """Return the distinct values of rows, the rows as indices among them, and how often each row occurs (None: once);
-    equal rows of one text are there once."""
+def _counted(block: np.ndarray | Texts) -> Counted:
+    """Return rows by their distinct values, to be counted; equal rows of one text are there once."""
     if not isinstance(block, Texts):
         distinct, codes = np.unique(block, return_inverse=True)
         return distinct.tolist(), Tokens.of(codes.reshape(block.shape)), None

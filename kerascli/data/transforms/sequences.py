@@ -18,7 +18,7 @@ from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow
 from kerascli.data.storage.tokens import End, Tokens
-from kerascli.data.transforms.input_checks import need_integers
+from kerascli.data.transforms.input_checks import check_value, need_integers
 from kerascli.foundation.disk.files import open_regular
 from kerascli.foundation.errors import DataError, Place
 from kerascli.foundation.shapes import PositiveInt
@@ -30,11 +30,6 @@ def _need_sequences(field: Field) -> None:
         need_integers(field)
         if len(field.shape) != 1:
             raise ValueError(f"needs sequences (rows with one axis), got {len(field.shape)} axes")
-
-
-def _tokens_of(rows: np.ndarray | Tokens) -> Tokens:
-    """Return rows of integers, of one length or of several, as sequences."""
-    return rows if isinstance(rows, Tokens) else Tokens.of(rows)
 
 
 @transform()
@@ -56,10 +51,7 @@ class PadSequences(Transform):
 
     @model_validator(mode="after")
     def _value_fits(self) -> Self:
-        try:
-            converted(np.array([self.value]), np.dtype(self.dtype))
-        except BadRow as bad:
-            raise ValueError(f"value: {bad.text}") from None
+        check_value(self.value, self.dtype)
         return self
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
@@ -68,7 +60,7 @@ class PadSequences(Transform):
         return replace(field, shape=(length,), dtype=self.dtype, max_length=length)
 
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
-        return FittedState({"max_length": max(_tokens_of(block).longest() for block in rows)}, {})
+        return FittedState({"max_length": max(Tokens.of(block).longest() for block in rows)}, {})
 
     def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tensor:
         width = self._length(state)
@@ -104,13 +96,13 @@ class Ngrams(Transform):
         return replace(field, shape=(None,), dtype="sequence", vocabulary_size=size, words=None, max_length=None)
 
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
-        words = field.vocabulary_size or 1 + max(int(_tokens_of(block).values.max(initial=0)) for block in rows)
+        words = field.vocabulary_size or 1 + max(int(Tokens.of(block).values.max(initial=0)) for block in rows)
         if words**self.n > 2**62:
             text = f"a vocabulary of {words:,} is too large for n-grams of {self.n}"
             raise ValueError(f"{text}; expected a smaller vocabulary or n")
         arrays: dict[str, np.ndarray] = {}
         for width in range(2, self.n + 1):
-            codes = (_codes(_tokens_of(block), width, words)[0] for block in rows)
+            codes = (_codes(Tokens.of(block), width, words)[0] for block in rows)
             arrays[str(width)] = reduce(np.union1d, codes, np.empty(0, np.int64))
         size = words + sum(len(codes) for codes in arrays.values())
         return FittedState({"words": words, "vocabulary_size": size}, arrays)

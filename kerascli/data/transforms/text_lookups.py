@@ -9,19 +9,18 @@ from typing import Annotated, Literal, Self
 import numpy as np
 import torch
 from pydantic import BeforeValidator, model_validator
-from pydantic import Field as Setting
 from torch import Tensor
 
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.column import Texts, pa
-from kerascli.data.storage.tokens import Tokens
+from kerascli.data.storage.tokens import Counted, Tokens
 from kerascli.data.text.oov import LookedUp
 from kerascli.data.text.splitting import coded_words, split_texts
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.shapes import Floats, PositiveInt, Words, to_tuple
-from kerascli.preprocessing.categories import UNKNOWN, Dense
+from kerascli.preprocessing.categories import UNKNOWN, Dense, MostTokens
 from kerascli.preprocessing.hashing import Salt, buckets
 
 
@@ -82,7 +81,7 @@ class TextVectorization(Transform):
     paths = ("vocabulary",)
     not_in_onnx = "to replace characters: StringNormalizer's lower case is not ASCII's, and it keeps punctuation"
 
-    max_tokens: Annotated[int, Setting(ge=2, le=2**53)] | None = None
+    max_tokens: MostTokens | None = None
     """Maximum size of the vocabulary, including the ids of padding and out-of-vocabulary tokens; null: no limit."""
     standardize: Literal["lower_and_strip_punctuation", "lower", "strip_punctuation"] | None = (
         "lower_and_strip_punctuation"
@@ -146,7 +145,7 @@ class TextVectorization(Transform):
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         lengths: list[int] = []
 
-        def parts() -> Iterator[tuple[Sequence[str], Tokens, np.ndarray | None]]:
+        def parts() -> Iterator[Counted]:
             for texts in rows:
                 words, tokens = coded_words(self.tokens(texts.word_list()))
                 times = texts.counts() if texts.codes.ndim == 1 else None
@@ -168,7 +167,7 @@ class TextVectorization(Transform):
 
     def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> LookedUp | None:
         counted = self.lookup.looked_up(codes, state, target=False)
-        return counted and counted._replace(noun="words")
+        return counted and counted._replace(vocabulary=counted.vocabulary._replace(noun="words"))
 
     def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tensor | Tokens:
         if self.output_mode != "int":

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Annotated, Self
+from typing import Annotated
 
 import numpy as np
 from pydantic import AfterValidator, ValidationInfo, field_validator
@@ -49,10 +49,6 @@ class Enclose(Rewriting):
     def words(self, words: "pa.Array") -> list[str]:
         return [self.start + word + self.end for word in words.to_pylist()]
 
-    def opened(self) -> Self:
-        """Return a copy of this transform that adds no `end` text, for texts that are to be continued."""
-        return self.model_copy(update={"end": ""})
-
 
 def _checked(pattern: str) -> str:
     Pattern(pattern)
@@ -75,9 +71,8 @@ class RegexReplace(Rewriting):
     @field_validator("rewrite")
     @classmethod
     def _fits_the_pattern(cls, rewrite: str, info: ValidationInfo) -> str:
-        if "pattern" not in info.data:
-            return rewrite
-        Replacement(Pattern(info.data["pattern"]), rewrite)
+        if "pattern" in info.data:
+            Replacement(Pattern(info.data["pattern"]), rewrite)
         return rewrite
 
     def words(self, words: "pa.Array") -> "pa.Array":

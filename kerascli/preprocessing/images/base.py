@@ -9,12 +9,11 @@ from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
 from kerascli.foundation import draws
-from kerascli.foundation.shapes import DataFormat, Seed, Shape, ValueRange, show_shape, to_tuple
+from kerascli.foundation.shapes import DataFormat, Fraction, Seed, Shape, ValueRange, show_shape, to_tuple
 from kerascli.language.component import Component
 
-_Share = Annotated[float, Field(ge=0, le=1)]
 _Signed = Annotated[float, Field(ge=-1, le=1)]
-Factor = _Share | Annotated[tuple[_Share, _Share], BeforeValidator(to_tuple)]
+Factor = Fraction | Annotated[tuple[Fraction, Fraction], BeforeValidator(to_tuple)]
 """Type of a setting from 0 to 1: a number, or [lowest, highest] to draw from."""
 SignedFactor = _Signed | Annotated[tuple[_Signed, _Signed], BeforeValidator(to_tuple)]
 """Type of a setting from -1 to 1: a number, or [lowest, highest] to draw from."""
@@ -149,6 +148,11 @@ def uniform(x: Tensor, between: float | Span, *shape: int) -> Tensor:
     like = x.new_empty((x.shape[0], *(shape or (1, 1, 1))))
     low, high = span(between)
     return draws.uniform(like, low, high) if low < high else like.fill_(low)
+
+
+def integers(x: Tensor, low: int, last: int, *shape: int) -> Tensor:
+    """Draw integers from `low` to `last` for each image of the batch x, in its dtype; by default one, (N, 1, 1, 1)."""
+    return uniform(x, (low, last + 1), *shape).floor().clamp(max=last)
 
 
 REGISTERED: list[type[ImageOperation]] = []

@@ -1,16 +1,16 @@
 """Random elastic transforms, perspectives and erased rectangles."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import BeforeValidator
 from torch import Tensor
 
 from kerascli.foundation import draws
-from kerascli.foundation.shapes import DataFormat, Fraction, Seed, ValueRange, to_tuple
+from kerascli.foundation.shapes import DataFormat, Fraction, Seed, Shape, ValueRange, to_tuple
 from kerascli.preprocessing.images.base import Factor, ImageOperation, operation, span, uniform
 from kerascli.preprocessing.images.filters import blur, gaussian_taps
-from kerascli.preprocessing.resampling import FillMode, Interpolation, pixels, warp
+from kerascli.preprocessing.resampling import AnyFillMode, Interpolation, pixels, warp
 
 
 @operation({})
@@ -26,7 +26,7 @@ class RandomElasticTransform(ImageOperation):
     """Strength of the distortion, drawn for each image from 0 to this value, or from [lowest, highest]."""
     interpolation: Interpolation = "bilinear"
     """Interpolation between pixels."""
-    fill_mode: FillMode | Literal["mirror"] = "reflect"
+    fill_mode: AnyFillMode = "reflect"
     """Fill outside of the image: reflection (mirror: without border), wrapped copies, fill_value, or border pixels."""
     fill_value: float = 0.0
     """Value outside of the image with fill_mode constant."""
@@ -137,7 +137,7 @@ class RandomErasing(ImageOperation):
     seed: Seed = None
     data_format: DataFormat = "channels_last"
 
-    def shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def shape(self, shape: Shape) -> Shape:
         shape = super().shape(shape)
         count = shape[-1] if self.data_format == "channels_last" else shape[0]
         if isinstance(self.fill_value, tuple) and count not in (None, 3):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kerascli.foundation import draws
 from kerascli.foundation.shapes import DataFormat, PositiveFloat, PositiveInt, Seed, ValueRange
-from kerascli.preprocessing.images.base import Factor, ImageOperation, Span, operation, span, uniform
+from kerascli.preprocessing.images.base import Factor, ImageOperation, integers, operation, span
 from kerascli.preprocessing.images.colors import RandomBrightness, RandomColorDegeneration, RandomContrast
 from kerascli.preprocessing.images.filters import RandomSharpness
 from kerascli.preprocessing.images.tones import AutoContrast, Equalization, RandomPosterization, Solarization
@@ -65,15 +65,16 @@ class RandAugment(ImageOperation):
 
     def draw(self, x: Tensor) -> Chain:
         """Draw, `num_ops` times, each image's operation index (N, 1, 1, 1) and the parameters of all operations."""
-        parts = augmentations(span(self.factor), self.value_range, self.interpolation)
+        parts = augmentations(self)
         return draw_chain(x, parts, self.num_ops, len(parts))
 
     def change(self, x: Tensor, drawn: Chain) -> Tensor:
-        return changed_by(augmentations(span(self.factor), self.value_range, self.interpolation), x, drawn)
+        return changed_by(augmentations(self), x, drawn)
 
 
-def augmentations(factor: Span, value_range: Span, interpolation: Interpolation) -> list[ImageOperation]:
+def augmentations(of: "RandAugment | AugMix") -> list[ImageOperation]:
     """Return Keras's eleven image operations: first those that change positions and shades, last those for colours."""
+    factor, value_range, interpolation = span(of.factor), of.value_range, of.interpolation
     return [
         RandomShear(x_factor=factor, y_factor=factor, interpolation=interpolation),
         RandomTranslation(height_factor=factor, width_factor=factor, interpolation=interpolation),
@@ -92,8 +93,7 @@ def augmentations(factor: Span, value_range: Span, interpolation: Interpolation)
 def draw_chain(x: Tensor, parts: list[ImageOperation], depth: int, choices: int) -> Chain:
     """Draw, `depth` times, an index from 0 to choices - 1 for each image of a batch (N, 1, 1, 1), and the parameters of
     all operations."""
-    last = choices - 1
-    return [(uniform(x, (0, choices)).floor().clamp(max=last), [part.draw(x) for part in parts]) for _ in range(depth)]
+    return [(integers(x, 0, choices - 1), [part.draw(x) for part in parts]) for _ in range(depth)]
 
 
 def changed_by(parts: list[ImageOperation], x: Tensor, chain: Chain) -> Tensor:
@@ -140,8 +140,7 @@ class AugMix(ImageOperation):
 
     def parts(self) -> list[ImageOperation]:
         """Return the image operations that the chains of AugMix are composed of."""
-        operations = augmentations(span(self.factor), self.value_range, self.interpolation)
-        return operations if self.all_ops else operations[:_WITHOUT_COLOURS]
+        return augmentations(self)[: None if self.all_ops else _WITHOUT_COLOURS]
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor, list[Chain]]:
         """Draw the weights of an image's augmented versions (N, chains) and of itself (N, 1, 1, 1), and the chains."""

@@ -8,7 +8,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from kerascli.foundation.shapes import DataFormat, PositiveInt, Seed
-from kerascli.preprocessing.images.base import ImageOperation, operation, uniform
+from kerascli.preprocessing.images.base import ImageOperation, integers, operation
 from kerascli.preprocessing.resampling import crop_to_aspect_ratio, pad_to_aspect_ratio, resampling_weights
 
 _TORCH_MODES = {"nearest": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic"}
@@ -57,15 +57,19 @@ class Resizing(SizedOperation):
         return self
 
     def change(self, x: Tensor, drawn: None) -> Tensor:
-        if self.crop_to_aspect_ratio:
-            x = crop_to_aspect_ratio(x, self.height, self.width)
-        elif self.pad_to_aspect_ratio:
-            x = pad_to_aspect_ratio(x, self.height, self.width, self.fill_value)
-        return resized(x, self.height, self.width, self.interpolation, self.antialias)
+        crop, padding = self.crop_to_aspect_ratio, self.fill_value if self.pad_to_aspect_ratio else None
+        return resized(x, self.height, self.width, self.interpolation, self.antialias, crop=crop, padding=padding)
 
 
-def resized(x: Tensor, height: int, width: int, interpolation: str, antialias: bool) -> Tensor:
-    """Resize images (N, C, H, W) to (N, C, height, width)."""
+def resized(
+    x: Tensor, height: int, width: int, interpolation: str, antialias: bool, *, crop: bool, padding: float | None
+) -> Tensor:
+    """Resize images (N, C, H, W) to (N, C, height, width), with `crop` cropped to that aspect ratio before, else padded
+    with the value `padding` (None: not padded)."""
+    if crop:
+        x = crop_to_aspect_ratio(x, height, width)
+    elif padding is not None:
+        x = pad_to_aspect_ratio(x, height, width, padding)
     if interpolation not in _TORCH_MODES:
         down = resampling_weights(x, x.shape[-2], height, interpolation, antialias=antialias)
         across = resampling_weights(x, x.shape[-1], width, interpolation, antialias=antialias)
@@ -131,5 +135,4 @@ class RandomCrop(SizedOperation):
 
 def _starts(x: Tensor, last: int) -> Tensor:
     """Draw one integer from 0 to `last` for each image (N, 1)."""
-    last = max(last, 0)
-    return uniform(x, (0, last + 1), 1).floor().clamp(max=last).long()
+    return integers(x, 0, max(last, 0), 1).long()

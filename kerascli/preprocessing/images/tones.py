@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import DataFormat, NonNegativeFloat, Seed, Size2D, ValueRange, to_tuple
-from kerascli.preprocessing.images.base import Factor, FactorOperation, ImageOperation, operation, uniform
+from kerascli.preprocessing.images.base import Factor, FactorOperation, ImageOperation, integers, operation, uniform
 from kerascli.preprocessing.images.colors import rescaled
 
 
@@ -45,9 +45,7 @@ class RandomPosterization(FactorOperation):
     def draw(self, x: Tensor) -> Tensor:
         """Draw the distance between neighbouring shades that are kept: a power of 2."""
         low, high = sorted(self.factor) if isinstance(self.factor, tuple) else (1, self.factor)
-        last = max(low, high - 1)
-        bits = uniform(x, (low, last + 1)).floor().clamp(max=last)
-        return 2 ** (8 - bits)
+        return 2 ** (8 - integers(x, low, max(low, high - 1)))
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         shades = rescaled(x, self.value_range, (0, 255)).clamp(0, 255).floor()

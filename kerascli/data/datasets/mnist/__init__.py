@@ -4,13 +4,12 @@ import functools
 import lzma
 import math
 import struct
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.base import Context, Field, Source, source
+from kerascli.data.base import Context, Field, Fields, Source, Tables, source
 from kerascli.data.storage.table import Table, table_of
 from kerascli.foundation.errors import DataError
 
@@ -43,20 +42,18 @@ class Mnist(Source):
     `x` (28, 28) uint8 in 0..255, `y` 0..9. Shipped in the package; nothing is downloaded.
     """
 
-    def facts(self, context: Context) -> Mapping[str, Field]:
+    def facts(self, context: Context) -> Fields:
         return {"x": Field((28, 28), "uint8"), "y": Field((), "uint8", num_classes=10)}
 
     def begin(self) -> None:
         _arrays()
 
-    def load(self, context: Context) -> Mapping[str, Table]:
-        def column(prefix: str, kind: str) -> np.ndarray:
-            return _arrays()[f"{prefix}-{kind}"].result()
-
-        return {
-            split: table_of({"x": column(prefix, _IMAGES), "y": column(prefix, _LABELS)}, f"mnist {split}")
-            for split, prefix in _PREFIXES.items()
-        }
+    def load(self, context: Context) -> Tables:
+        tables: dict[str, Table] = {}
+        for split, prefix in _PREFIXES.items():
+            x, y = (_arrays()[f"{prefix}-{kind}"].result() for kind in (_IMAGES, _LABELS))
+            tables[split] = table_of({"x": x, "y": y}, f"mnist {split}")
+        return tables
 
     def data_files(self, context: Context) -> list[Path]:
         return sorted(_FOLDER.glob("*.xz"))
@@ -70,13 +67,9 @@ def _arrays() -> dict[str, Future[np.ndarray]]:
     """
     thread = ThreadPoolExecutor(1, "mnist")
     names = [f"{prefix}-{kind}" for prefix in _PREFIXES.values() for kind in (_IMAGES, _LABELS)]
-    arrays = {name: thread.submit(_array, name) for name in names}
+    arrays = {name: thread.submit(lambda name=name: parse_idx(idx_bytes(name), name)) for name in names}
     thread.shutdown(wait=False)
     return arrays
-
-
-def _array(name: str) -> np.ndarray:
-    return parse_idx(idx_bytes(name), name)
 
 
 def idx_bytes(name: str) -> bytearray:

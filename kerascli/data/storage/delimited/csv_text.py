@@ -33,11 +33,7 @@ Fields = Mapping[str, "pa.ChunkedArray[Any]"]
 
 
 def read_csv(
-    data: bytes,
-    name: str,
-    form: TextFormat = DEFAULT,
-    columns: frozenset[str] | None = None,
-    packed: int | None = None,
+    data: bytes, name: str, form: TextFormat = DEFAULT, columns: frozenset[str] | None = None, packed: int | None = None
 ) -> Table:
     """Parse delimited text to a table. Raises DataError with the line of the first error, FileRefused.
 
@@ -49,7 +45,9 @@ def read_csv(
     for _ in range(form.skip_rows):
         start = text.find(b"\n", start) + 1 or len(text)
     text = text[start:]
-    _refuse_too_large(text, form, packed, name)
+    header = text.find(b"\n") + 1
+    field_bytes = _FIELD_BYTES + header // 2**13 + _COLUMN_BYTES * header // max(1, len(text))
+    refuse_text(text, {"\n": _LINE_BYTES, form.delimiter: field_bytes}, packed, name)
     table = _read(text, name, form, columns)
     if table is None:
         names, rows, lines, wrong = read_rows(text, name, form, packed)
@@ -81,13 +79,6 @@ def _column(name: str, fields: "pa.ChunkedArray[Any]", form: TextFormat) -> Colu
     return column
 
 
-def _refuse_too_large(text: bytes, form: TextFormat, packed: int, name: str) -> None:
-    """Raise FileRefused if a table is estimated to take too much memory."""
-    header = text.find(b"\n") + 1
-    field_bytes = _FIELD_BYTES + header // 2**13 + _COLUMN_BYTES * header // max(1, len(text))
-    refuse_text(text, {"\n": _LINE_BYTES, form.delimiter: field_bytes}, packed, name)
-
-
 def _read(text: bytes, name: str, form: TextFormat, columns: frozenset[str] | None) -> Table | None:
     """Parse delimited text with pyarrow; return None if Python's csv module has to read it, or to find its error."""
     layout = Layout.of(text, form)
@@ -100,12 +91,10 @@ def _read(text: bytes, name: str, form: TextFormat, columns: frozenset[str] | No
     except pa.ArrowInvalid:
         return None
     rows, header = len(fields[used[0]]), 0 if form.names else 1
-    lines = layout.numbers(rows + header)[header:] + form.skip_rows
+    lines = layout.lines[header:] + form.skip_rows
     if not 0 < rows == len(lines):
         return None
-    found = {
-        each: on_access(lambda each=each: _typed(read([each]), form)[each]) for each in names if each not in fields
-    }
+    found = {n: on_access(lambda n=n: _typed(read([n]), form)[n]) for n in names if n not in fields}
     found |= _typed(fields, form)
     return Table({each: found[each] for each in names}, rows, name=name, lines=lines)
 
@@ -116,9 +105,8 @@ def _parsed(layout: Layout, names: Sequence[str], form: TextFormat, chosen: Sequ
 
     string = pa.string()
     read = arrow_csv.ReadOptions(column_names=list(names), block_size=4 * MAX_FIELD)
-    parse = arrow_csv.ParseOptions(
-        delimiter=form.delimiter, quote_char='"' if form.quotes else False, newlines_in_values=layout.has_quoted_ends
-    )
+    quote, has_quoted_ends = '"' if form.quotes else False, layout.has_quoted_ends
+    parse = arrow_csv.ParseOptions(delimiter=form.delimiter, quote_char=quote, newlines_in_values=has_quoted_ends)
     convert = arrow_csv.ConvertOptions(
         check_utf8=False, include_columns=chosen, column_types=dict.fromkeys(chosen, string),
         null_values=["", *form.na_values], strings_can_be_null=True,

@@ -7,14 +7,13 @@ is returned.
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from kerascli.data.storage.delimited.text_format import MAX_FIELD, TextFormat
 from kerascli.data.storage.table import COMMENT
-from kerascli.foundation.disk.files import OBJECT_BYTES, count_byte, refuse_text
+from kerascli.foundation.disk.files import OBJECT_BYTES, refuse_text
 from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
 
 _NEWLINE, _RETURN, _QUOTE = b'\n\r"'
@@ -23,14 +22,13 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Byte order mark, with which some texts in UTF-8 begin; elsewhere in a text it is a character."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """Rows of delimited text, header too: the text without comment lines, and the lines on which the rows begin."""
 
     text: bytes
-    lines: np.ndarray | None = None
-    """Number of the line on which each row begins, counted from 1; None if each line is a row, unless it is blank."""
-    has_quoted_ends: bool = False
+    lines: np.ndarray
+    """Number of the line on which each row begins, counted from 1; blank lines are no rows."""
+    has_quoted_ends: bool
     """True if a quoted field contains a line end."""
 
     @classmethod
@@ -39,47 +37,33 @@ class Layout:
         long row, or else what pyarrow does not read alike."""
         if _is_odd(text, form):
             return None
+        kept = None
         if form.comment:
-            comment = form.comment.encode()
-            rows = [(n, line) for n, line in enumerate(text.split(b"\n"), 1) if not line.startswith(comment)]
-            lines = np.array([number for number, line in rows if line.strip(b"\r")])
-            return cls(b"\n".join([line for _, line in rows]), lines)
-        quoted = text.rfind(b'"') + 1 if form.quotes else 0
+            comment, lines = form.comment.encode(), text.split(b"\n")
+            kept = np.array([number for number, line in enumerate(lines, 1) if not line.startswith(comment)], np.int64)
+            text = b"\n".join([lines[number - 1] for number in kept])
         data = np.frombuffer(text, np.uint8)
-        quotes = _positions(data[:quoted], _QUOTE)
-        if not _are_well_formed(data, quotes, ord(form.delimiter)):
+        quotes = _positions(data, _QUOTE) if form.quotes else np.empty(0, np.int64)
+        if not text or not _are_well_formed(data, quotes, ord(form.delimiter)):
             return None
-        return cls(text) if quoted <= text.find(b"\n") + 1 else cls._quoted(text, quotes)
-
-    @classmethod
-    def _quoted(cls, text: bytes, quotes: np.ndarray) -> Self | None:
-        """Return the layout of a text with quotes at the given offsets; None if a row is very long."""
-        newlines = _positions(np.frombuffer(text, np.uint8), _NEWLINE)
+        newlines = _positions(data, _NEWLINE)
         outside = np.searchsorted(quotes, newlines) % 2 == 0  # a line end within quotes ends no row
         ends = np.append(newlines[outside], len(text))
         sizes = np.diff(ends, prepend=-1) - 1
-        blank = (sizes == 0) | ((sizes == 1) & (np.frombuffer(text, np.uint8)[ends - 1] == _RETURN))
-        lines = np.flatnonzero(np.append(True, outside)) + 1
-        return None if sizes.max() > MAX_FIELD else cls(text, lines[~blank], not outside.all())
-
-    def numbers(self, rows: int) -> np.ndarray:
-        """Return the number of the line on which each row begins, by the number of rows that pyarrow reads."""
-        if self.lines is not None:
-            return self.lines
-        if count_byte(self.text, _NEWLINE) + (self.text[-1] != _NEWLINE) == rows:
-            return np.arange(1, rows + 1)
-        return np.array([n for n, line in enumerate(self.text.split(b"\n"), 1) if line.strip(b"\r")])
+        if sizes.max() > MAX_FIELD:
+            return None
+        blank = (sizes == 0) | ((sizes == 1) & (data[ends - 1] == _RETURN))
+        rows = np.flatnonzero(np.append(True, outside))[~blank]
+        return cls(text, rows + 1 if kept is None else kept[rows], not outside.all())
 
 
 def _is_odd(text: bytes, form: TextFormat) -> bool:
-    """Return True for a text that is empty, or has a second byte order mark, a CR without LF, quotes beside comments,
-    or a very long line, and for a delimiter beyond ASCII."""
-    if not text or text.startswith(BYTE_ORDER_MARK) or not form.delimiter.isascii() or form.delimiter in '\r\n"':
+    """Return True for a text with a second byte order mark, a CR without LF, or quotes beside comments, and for a
+    delimiter beyond ASCII."""
+    if text.startswith(BYTE_ORDER_MARK) or not form.delimiter.isascii() or form.delimiter in '\r\n"':
         return True
-    if (b"\r" in text and text.count(b"\r") != text.count(b"\r\n")) or (form.comment and form.quotes and b'"' in text):
-        return True
-    half = MAX_FIELD // 2  # a longer line has a piece of this size without an end
-    return any(text.find(b"\n", at, at + half) < 0 for at in range(0, len(text) - half + 1, half))
+    has_returns = b"\r" in text and text.count(b"\r") != text.count(b"\r\n")
+    return has_returns or bool(form.comment and form.quotes and b'"' in text)
 
 
 def _positions(data: np.ndarray, byte: int) -> np.ndarray:
@@ -148,9 +132,13 @@ def _line_at(data: bytes, at: int, name: str) -> Place:
     return Place(name, data.count(b"\n", 0, at) + 1)
 
 
+Wrong = tuple[Fault, list[int]]
+"""Error of rows, and the indices of all rows that have it."""
+
+
 def read_rows(
     text: bytes, name: str, form: TextFormat, packed: int
-) -> tuple[tuple[str, ...], list[list[str]], np.ndarray, tuple[Fault, list[int]] | None]:
+) -> tuple[tuple[str, ...], list[list[str]], np.ndarray, Wrong | None]:
     """Return the column names of delimited text in UTF-8, its rows, the lines on which they begin, and the error of
     rows that have too many or too few fields with their indices (None: there are none); they are empty.
 
@@ -215,9 +203,7 @@ def _check_names(names: tuple[str, ...], name: str, delimiter: str, line: int) -
         seen[column] = position
 
 
-def _wrong_widths(
-    rows: list[list[str]], lines: list[int], names: Sequence[str], name: str
-) -> tuple[Fault, list[int]] | None:
+def _wrong_widths(rows: list[list[str]], lines: list[int], names: Sequence[str], name: str) -> Wrong | None:
     """Empty the rows that have too many or too few fields; return the error of the first, and their indices."""
     wrong = [index for index, row in enumerate(rows) if len(row) != len(names)]
     if not wrong:

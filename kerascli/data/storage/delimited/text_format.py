@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from _csv import Reader
 
 
+Character = Annotated[str, Setting(min_length=1, max_length=1)]
 MAX_FIELD = 2**20
 """Maximum number of characters of a field of delimited text."""
 _SAMPLED_ROWS = 200
@@ -40,7 +41,7 @@ def known_encoding(encoding: str) -> str:
 class TextFormat(Component):
     """Settings of delimited text, those of the data source `csv`."""
 
-    delimiter: Annotated[str, Setting(min_length=1, max_length=1)] = ","
+    delimiter: Character = ","
     """Character that separates fields."""
     encoding: Annotated[str, AfterValidator(known_encoding)] = "utf-8"
     """Text encoding of the files, for example utf-8, latin-1 or cp1252."""
@@ -50,9 +51,9 @@ class TextFormat(Component):
     """Allow fields in double quotes; false: a double quote is an ordinary character."""
     na_values: Words = ()
     """Fields that are missing values, beside empty ones, for example [NA, "-"]."""
-    decimal: Annotated[str, Setting(min_length=1, max_length=1)] = "."
+    decimal: Character = "."
     """Decimal separator of numbers."""
-    thousands: Annotated[str, Setting(min_length=1, max_length=1)] | None = None
+    thousands: Character | None = None
     """Thousands separator of numbers; null: they have none."""
     skip_rows: NonNegativeInt = 0
     """Number of lines to skip at the start of a file, before the header."""
