@@ -11,7 +11,6 @@ from kerascli.config.data import config_facts, load_config_data, where_from
 from kerascli.config.describe import check_early, check_without_shapes, describe_config
 from kerascli.config.load import open_recorded
 from kerascli.config.run import RunSpec
-from kerascli.config.sections.init_from import InitFrom
 from kerascli.config.sections.phases import in_each
 from kerascli.config.sections.tune import parse_tune
 from kerascli.config.yaml.document import Document
@@ -67,10 +66,9 @@ def check(
     """
     config = open_config(source, sets=sets, flags=flags, progress=progress, fold=1)
     facts_by_key: dict[str, _FactsOfData] = {}
-    best = _facts_without_data if no_data else _best_facts
 
     def described(phase: Config) -> RunSpec | None:
-        facts = facts_by_key[phase.data_key] = facts_by_key.get(phase.data_key) or best(phase)
+        facts = facts_by_key[phase.data_key] = facts_by_key.get(phase.data_key) or _best_facts(phase, no_data=no_data)
         spec = _described(phase, *facts, no_data=no_data)
         if spec is not None and (faults := strategy_faults(spec, processes or 1)):
             raise phase.error(faults)
@@ -88,7 +86,8 @@ def check(
     missing = bool(unchecked) and not no_data
     is_sized = not spec.unknown and spec.inputs == facts_by_key[config.data_key][0].inputs  # no placeholders in it
     lines = [*_checked(config, spec, prepared, is_sized=is_sized), *strategy_lines(spec, processes or 1)]
-    warnings = _warnings(cases, prepared)
+    learned = () if prepared is None else dict.fromkeys(prepared.warnings)
+    warnings = [*advise(cases), *(Fault(text, level="warning") for text in learned)]
     if processes is not None and is_sized:
         memory, shortage = memory_lines(spec, prepared, processes)
         lines, warnings = lines + memory, warnings + shortage
@@ -114,17 +113,15 @@ def _absent(config: Config, spec: RunSpec) -> Iterator[str]:
     """Yield a text for each part that `validate` does not check (`model.init_from`) or the config lacks (data,
     compile)."""
     for path, begin in spec.weight_sources.items():
-        yield _unchecked_init_from(config, path, begin)
+        what = str(getattr(begin, begin.source)) if begin.application is None else begin.network[0].name
+        is_absent = begin.file is not None and not (config.init_folder(path) / begin.file).exists()
+        reason = "there is no file '{}'" if is_absent else "'{}' is read when a run starts"
+        yield f"the weights of {'.'.join(map(str, path))}: {reason.format(safe_text(what))}"
     yield from (f"there is no file '{safe_text(str(path))}'" for path in spec.initial_files if not path.is_file())
     if config.data is None:
         yield "there is no 'data' section"
     if spec.training is None:
         yield "there is no 'compile' section"
-
-
-def _warnings(cases: Sequence[Case], prepared: PreparedData | None) -> list[Fault]:
-    learned = {} if prepared is None else dict.fromkeys(prepared.warnings)
-    return [*advise(cases), *(Fault(text, level="warning") for text in learned)]
 
 
 def _described(
@@ -145,15 +142,6 @@ def _described(
     if prepared is not None:
         check_values(spec.graphs, spec.compared(), prepared.splits, prepared)
     return spec
-
-
-def _unchecked_init_from(config: Config, path: ConfigPath, begin: InitFrom) -> str:
-    """Return a text for the user with the reason why the weights of the section `init_from` at a config path are not
-    checked."""
-    what = str(getattr(begin, begin.source)) if begin.application is None else begin.network[0].name
-    absent = begin.file is not None and not (config.init_folder(path) / begin.file).exists()
-    reason = f"there is no file '{safe_text(what)}'" if absent else f"'{safe_text(what)}' is read when a run starts"
-    return f"the weights of {'.'.join(map(str, path))}: {reason}"
 
 
 def summary_of(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
@@ -186,10 +174,9 @@ def spec_of(
 def spec_of_run(record: RunRecord) -> RunSpec:
     """Return the RunSpec (parsed config) of a training run, read from its folder without its data."""
     config = open_recorded(record)
-    facts = (
-        config_facts(config) if config.data is None else stages(config.data, load_learned(record.preprocessing())).facts
-    )
-    return describe_config(config, facts)
+    if config.data is None:
+        return describe_config(config, config_facts(config))
+    return describe_config(config, stages(config.data, load_learned(record.preprocessing())).facts)
 
 
 def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
@@ -216,14 +203,16 @@ def _with_unchecked(unchecked: Sequence[str]) -> Iterator[None]:
         raise ConfigError([*error.faults, *missing]) from None
 
 
-def _best_facts(config: Config) -> _FactsOfData:
+def _best_facts(config: Config, *, no_data: bool = False) -> _FactsOfData:
     """Return (facts about a config's data (shapes ...), the data if it was loaded, texts on what is not checked).
 
-    The facts come from the source if it knows them, else from the loaded data.
+    The facts come from the source if it knows them, else from the loaded data; with `no_data` no file is read.
     """
-    facts = config_facts(config)
+    facts = config_facts(config, look=not no_data)
     if config.data is None:
         return facts, None, []
+    if no_data:
+        return facts, None, ["the data, and what depends on it: --no-data"]
     files = [("file", path) for path in config.data.source.data_files(config.context)]
     places = [*files, *(("folder", path) for path in config.data.source.folders(config.context))]
     absent = [f"there is no {kind} '{safe_text(str(path))}'" for kind, path in places if not path.exists()]
@@ -239,12 +228,6 @@ def _best_facts(config: Config) -> _FactsOfData:
         check_early(config)  # the config's own errors come first, as in training
         raise
     return prepared.facts, prepared, []
-
-
-def _facts_without_data(config: Config) -> _FactsOfData:
-    """Return (facts about a config's data that are known without reading files, None, texts on what is not checked)."""
-    text = "the data, and what depends on it: --no-data"
-    return config_facts(config, look=False), None, [] if config.data is None else [text]
 
 
 def _rows(prepared: PreparedData) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -43,7 +44,7 @@ class ModelContext:
         self._splits = splits
         self._targets = targets
         self._display_columns = display_columns
-        self._views: dict[str, Experiment] = {}
+        self._view = cache(experiment.view)
         self._facts = models_of(experiment.spec)
         data = experiment.spec.data
         self.inputs: dict[str, TextCodec] = {} if data is None else text_codecs(data, learned, "inputs")
@@ -58,7 +59,7 @@ class ModelContext:
             return draws.normal(like) if kind == "normal" else draws.uniform(like, -1.0, 1.0)
 
     def run(self, view: str | None, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        experiment = self._of(view)
+        experiment = self.experiment if view is None else self._view(view)
         update, device = experiment.module, experiment.device
         if update.states():
             raise ConfigError("a stateful model cannot make samples: it takes only full batches")
@@ -156,13 +157,6 @@ class ModelContext:
 
         return TextModel(predict, window, reads[0], writes)
 
-    def _of(self, view: str | None) -> Experiment:
-        if view is None:
-            return self.experiment
-        if view not in self._views:
-            self._views[view] = self.experiment.view(view)
-        return self._views[view]
-
 
 @contextmanager
 def _inference(module: nn.Module, numbers: draws.Draws) -> Iterator[None]:
@@ -183,10 +177,6 @@ def decode(
 
     `view` names a submodel to use, `length` is the maximum number of tokens, `sampling` how they are chosen.
     """
-    return decode_ids(_decoder(context, view, inputs), length, sampling)
-
-
-def _decoder(context: ModelContext, view: str | None, inputs: Mapping[str, Tensor]) -> Decoder:
     facts, data = context.facts(view), context.experiment.spec.data
     forcing = teacher_forcing(data) if data is not None else None
     assert forcing is not None
@@ -206,9 +196,8 @@ def _decoder(context: ModelContext, view: str | None, inputs: Mapping[str, Tenso
     def predict(numbers: Tensor) -> Tensor:
         return context.run(view, {**fixed, **context.staged({forcing.input: numbers})})[output]
 
-    rows = len(next(iter(fixed.values())))
-    places = facts.inputs[forcing.input].shape[0]
-    return Decoder(predict, begin, places or _MAX_TOKENS, rows, reads, writes)
+    rows, places = len(next(iter(fixed.values()))), facts.inputs[forcing.input].shape[0] or _MAX_TOKENS
+    return decode_ids(Decoder(predict, begin, places, rows, reads, writes), length, sampling)
 
 
 def sample_file(sampler: Sampler, context: SampleContext) -> tuple[bytes, str]:

@@ -74,8 +74,8 @@ def predict_in_parts(
     Raises KerasCliError.
     """
     selected = [what] if isinstance(what, str) else what
-    of_series = run.data is not None and isinstance(run.data.source, WrappedSource)
-    if skip and (run.takes_arrays or run.has_own_inputs or of_series or {*selected} & {*SPLITS}):
+    data = run.row_data
+    if skip and (data is None or isinstance(data.source, WrappedSource) or {*selected} & {*SPLITS}):
         raise ConfigError("--on-bad-rows skip: only rows of files are skipped, not those of splits, arrays or series")
     try:
         rows = rows_of(run, *selected, targets=False, texts=texts, keep=keep, skip=skip)
@@ -160,27 +160,19 @@ def _columns(
     columns: dict[str, np.ndarray] = {}
     arrays: dict[str, np.ndarray] = {}
     readings: dict[str, ClassReading] = {}
-    several = len(outputs) > 1
-    has_names = several or bool(renamed)
     for name, output in outputs.items():
         called, pair = renamed.get(name, name), pairs.get(name)
+        prefix = f"{called}." if len(outputs) > 1 else ""
         inverse = None if pair is None or form.raw else inverse_of(run, pair)
         values = arrays[called] = output.numpy() if inverse is None else inverse(output.numpy())
-        reading = None if pair is None or form.decode else run.reading(pair, output)
         if form.decode:
-            columns |= _decoded(f"{called}." * several, output)
-        elif reading is not None:
-            readings[f"{called}." * several] = reading
-            columns |= _class_columns(f"{called}." * several, reading, reading.probabilities(output))
+            columns |= _decoded(prefix, output)
+        elif pair is not None and (reading := run.reading(pair, output)) is not None:
+            readings[prefix] = reading
+            columns |= _class_columns(prefix, reading, reading.probabilities(output))
         else:
-            columns |= _plain_columns(called if pair is None or has_names else pair.target, values)
+            columns |= _plain_columns(called if pair is None or prefix or renamed else pair.target, values)
     return columns, arrays, readings
-
-
-def _non_finite_rows(arrays: Mapping[str, np.ndarray]) -> int:
-    """Return the number of rows with a value that is nan or infinite."""
-    finite = np.stack([np.isfinite(each).reshape(len(each), -1).all(1) for each in arrays.values()]).all(0)
-    return int((~finite).sum())
 
 
 def _class_columns(prefix: str, reading: ClassReading, probabilities: torch.Tensor) -> dict[str, np.ndarray]:

@@ -31,7 +31,7 @@ class Call:
 
     args: list[Any] = field(default_factory=list)
     kwargs: dict[str, Any] = field(default_factory=dict)
-    masks: list[Place] = field(default_factory=list)
+    masks: list[Place] = field(default_factory=list, compare=False)
     """Calls of the operations that compute this call's masks in an exported model; they affect the order of layers."""
 
     def parents(self) -> list[Place]:

@@ -81,7 +81,7 @@ class _Writer:
                 results = self._call(reading, layer, number)
                 reading.tensors.update({Ref(layer.name, number, i): name for i, name in enumerate(results)})
         owners = [owner for name in model.layers for owner in reading.owners[name]]
-        return [reading.tensors.get(ref, "_") for _, ref in model.outputs], owners
+        return reading.names(model.outputs), owners
 
     def _call(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
         """Write a call of a Keras layer, operation or model to the `model` section; return its outputs' names."""

@@ -84,8 +84,8 @@ class SeriesModel:
 
         Raises ConfigError or DataError if the model does not forecast a time series.
         """
-        data = run.data
-        if data is None or run.takes_arrays or run.has_own_inputs:
+        data = run.row_data
+        if data is None:
             raise ConfigError("a forecast needs a model whose inputs are columns of a series", hint=_HINT)
         if not isinstance(data.source, Timeseries):
             name = data.source.component_name

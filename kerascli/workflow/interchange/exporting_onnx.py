@@ -12,9 +12,10 @@ from kerascli.data.base import Field
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.pipeline import FittedPipeline, Undo
 from kerascli.data.pipeline.prepare import fitted_pipelines, fitted_preparer
+from kerascli.data.section import DataSpec
 from kerascli.data.storage.column import pa
 from kerascli.data.storage.table import table_of
-from kerascli.foundation.errors import ConfigError, DataError
+from kerascli.foundation.errors import DataError
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import open_size
@@ -31,18 +32,16 @@ _ROWS_COMPARED = 6
 Outputs = list[np.ndarray]
 
 
-def onnx_of_rows(run: LoadedRun) -> tuple[bytes, tuple[Outputs, Outputs] | None]:
+def onnx_of_rows(run: LoadedRun, data: DataSpec) -> tuple[bytes, tuple[Outputs, Outputs] | None]:
     """Return an ONNX file that computes the predictions of a run's model from raw columns of the data, and (outputs of
     the model, outputs of the file) for the same random rows, None if `predict` refuses the rows.
 
     Raises ConfigError for a transform that ONNX has no operations for.
     """
-    if run.data is None or run.takes_arrays or run.has_own_inputs:
-        raise ConfigError("--preprocessing: the model takes arrays of its own, not rows: there is nothing to include")
     torch_files.need_onnx()
     specs, own_outputs = torch_files.model_specs(run.experiment)
     columns = known_columns(run.learned)
-    fitted = [each for each in fitted_pipelines(run.data, run.learned) if each.named.section == "inputs"]
+    fitted = [each for each in fitted_pipelines(data, run.learned) if each.named.section == "inputs"]
     pipelines = {each.named.name: each for each in fitted if each.named.name in specs}
     inputs = raw_inputs(pipelines.values(), columns)
     answers, outputs, names, classes = [], {}, {}, {}
@@ -61,8 +60,8 @@ def onnx_of_rows(run: LoadedRun) -> tuple[bytes, tuple[Outputs, Outputs] | None]
     size = open_size(run.experiment.spec.model)
     example = [_example(spec, size) for spec in inputs.values()]
     texts = {"classes": json.dumps(classes), **threshold_texts(run)}
-    data = torch_files.onnx_bytes(module, example, inputs, outputs, texts)
-    return data, _compared(run, data, list(pipelines.values()), inputs, names)
+    file = torch_files.onnx_bytes(module, example, inputs, outputs, texts)
+    return file, _compared(run, data, file, list(pipelines.values()), inputs, names)
 
 
 def threshold_texts(run: LoadedRun) -> dict[str, str]:
@@ -102,16 +101,16 @@ def _specs(answer: Answer, made: TensorSpec) -> dict[str, TensorSpec]:
 
 def _compared(
     run: LoadedRun,
-    data: bytes,
+    data: DataSpec,
+    file: bytes,
     pipelines: Sequence[FittedPipeline],
     inputs: torch_files.Specs,
     names: Mapping[str, str],
 ) -> tuple[Outputs, Outputs] | None:
-    """Return (outputs of a run's model, outputs of the exported ONNX file `data`), both for the same random raw rows.
+    """Return (outputs of a run's model, outputs of the exported ONNX file `file`), both for the same random raw rows.
 
     None if `predict` refuses the rows. `inputs` are those of the file, `names` its outputs' names by the model's.
     """
-    assert run.data is not None
     fields, random = known_columns(run.learned), np.random.default_rng(0)
     rows: dict[str, np.ndarray] = {}
     arrays: dict[str, np.ndarray] = {}
@@ -129,11 +128,11 @@ def _compared(
             assert isinstance(codes, torch.Tensor)
             arrays[column] = codes.numpy().reshape(rows[column].shape)
     try:
-        split = fitted_preparer(run.data, run.learned, targets=False).split(table_of(rows, "example rows"))
+        split = fitted_preparer(data, run.learned, targets=False).split(table_of(rows, "example rows"))
         expected = predict_rows(run, split, Form()).outputs
     except DataError:
         return None
-    outputs = torch_files.run_onnx(data, arrays)
+    outputs = torch_files.run_onnx(file, arrays)
     return list(expected.values()), [outputs[names[name]] for name in expected]
 
 

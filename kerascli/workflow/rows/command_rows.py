@@ -85,8 +85,7 @@ def chosen_rows(
 ) -> tuple[str, Split, Mapping[str, Split]]:
     """Return (name, rows, all splits) of the split that a command's arguments select, without arguments the first of
     test, validation and train; of files and texts there are no splits. Errors are those of `rows_of`."""
-    has_splits = run.data is not None and not (run.takes_arrays or run.has_own_inputs)
-    if has_splits and not texts and (not what or (len(what) == 1 and what[0] in SPLITS)):
+    if run.row_data is not None and not texts and (not what or (len(what) == 1 and what[0] in SPLITS)):
         splits = load_again(run).splits
         name = what[0] if what else next(name for name in reversed(SPLITS) if name in splits)
         return name, _split(splits, name), splits
