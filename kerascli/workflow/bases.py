@@ -115,9 +115,8 @@ def _resolved(written: Mapping[str, Any], path: ConfigPath, folder: Path, runs_d
     if len(own.keys() & set(_SOURCES)) > 1:
         raise Invalid([Fault("a base has one source: 'application', 'run' or 'file'", path)])
     if base.application is not None:
-        section, whose, begin = _of_application(
-            base.application, {k: v for k, v in written.items() if k not in own}, path
-        )
+        arguments = {key: value for key, value in written.items() if key not in own}
+        section, whose, begin = _of_application(base.application, arguments, path)
     elif base.run is not None:
         record = run_named(base.run, folder, runs_dir)
         section, whose = _section_of(record), f"the run {quoted(record.path)}"

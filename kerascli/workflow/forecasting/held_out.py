@@ -15,6 +15,9 @@ from kerascli.workflow.forecasting.series import date_columns
 from kerascli.workflow.forecasting.series_model import SeriesModel
 from kerascli.workflow.rows.command_rows import load_again
 
+SeriesId = str | int | None
+"""Value of the column that identifies a series among several; None if it is the only one."""
+
 
 @dataclass(frozen=True, slots=True)
 class OwnSeries:
@@ -25,8 +28,7 @@ class OwnSeries:
     """Mapping from split to the indices of the table rows that its windows predict (each window's first), ascending."""
     end: Mapping[str, int]
     """Mapping from split to the index after the last table row that the split predicts."""
-    value: str | int | None
-    """Value of the column that identifies this series among several; None if it is the only one."""
+    value: SeriesId
 
     def first_held_out(self, split: str) -> int | None:
         """Return the index of the first row that a split predicts and that was no training target.
@@ -63,9 +65,7 @@ def own_series(model: SeriesModel, preferred: Sequence[str]) -> list[OwnSeries]:
     return series
 
 
-def _starts(
-    source: Timeseries, windows: Table, series: Mapping[str | int | None, np.ndarray]
-) -> dict[str | int | None, np.ndarray]:
+def _starts(source: Timeseries, windows: Table, series: Mapping[SeriesId, np.ndarray]) -> dict[SeriesId, np.ndarray]:
     """Return a mapping from each series to the first rows of a split's windows, counted within the series.
 
     `series` maps each series to its rows of the whole table.
@@ -80,7 +80,7 @@ def _starts(
 
 def _own(
     model: SeriesModel,
-    value: str | int | None,
+    value: SeriesId,
     tables: Mapping[str, Table],
     starts: Mapping[str, np.ndarray | None],
     preferred: Sequence[str],

@@ -81,9 +81,7 @@ def each_series(model: SeriesModel, history: Table, future: Table | None) -> lis
     return all_series
 
 
-def series_of(
-    model: SeriesModel, history: Table, future: Table | None, group: tuple[str, str | int] | None = None
-) -> Series:
+def series_of(model: SeriesModel, history: Table, future: Table | None, group: tuple[str, str | int] | None) -> Series:
     """Return a Series of the table `history` and, if it is given, the table `future` of the rows after it.
 
     `group` has the name and value of the column that identifies the series among several (None: it is the only one).

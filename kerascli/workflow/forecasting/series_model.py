@@ -31,13 +31,13 @@ class ForecastTarget:
     """Number of rows after a window that the output predicts."""
     shape: tuple[int, ...]
     """Shape of the preprocessed target, without the row axis."""
-    undo: Inverse | None
+    undo: Inverse | None = None
     """Function that inverts the target's preprocessing (result in the columns' units); None for classes."""
-    has_units: bool
+    has_units: bool = False
     """True if inverting the preprocessing by `undo` changes the numbers."""
-    reading: ClassReading | None
+    reading: ClassReading | None = None
     """Conversion of the output to classes; None if it predicts numbers."""
-    is_text: bool
+    is_text: bool = False
     """True if the predicted columns contain text: class names."""
 
     def values(self, output: Tensor) -> np.ndarray:
@@ -97,7 +97,11 @@ class SeriesModel:
         past = tuple(column for column in used if not column.endswith(NEXT))
         ahead = tuple(column.removesuffix(NEXT) for column in used if column.endswith(NEXT))
         model = cls(run, data, data.source, tuple(_targets(run, data, data.source)), past, ahead)
-        model._check_columns()
+        if both := [column for column in ahead if column in model.predicted]:
+            raise ConfigError(f"'{safe_text(both[0])}{NEXT}' is an input and what is predicted: nothing is to forecast")
+        if model.feeds_back and data.source.lead() < 1:
+            text = f"the target is not after the window: 'offset' is {data.source.first_ahead()}"
+            raise ConfigError(text, hint=f"a forecast needs at least {data.source.span(ahead=False) + 1}")
         return model
 
     @property
@@ -125,14 +129,6 @@ class SeriesModel:
         fields = known_columns(self.run.learned)
         return next(fields[name].is_text for name in (column, column + NEXT) if name in fields)
 
-    def _check_columns(self) -> None:
-        both = [column for column in self.ahead if column in self.predicted]
-        if both:
-            raise ConfigError(f"'{safe_text(both[0])}{NEXT}' is an input and what is predicted: nothing is to forecast")
-        if self.feeds_back and self.source.lead() < 1:
-            text = f"the target is not after the window: 'offset' is {self.source.first_ahead()}"
-            raise ConfigError(text, hint=f"a forecast needs at least {self.source.span(ahead=False) + 1}")
-
 
 _HINT = "data: {source: {timeseries: {source: {csv: {path: series.csv}}, sequence_length: 24}}, ...}"
 
@@ -153,8 +149,8 @@ def _targets(run: LoadedRun, data: DataSpec, source: Timeseries) -> Sequence[For
 
 def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarget) -> ForecastTarget:
     columns = tuple(column.removesuffix(NEXT) for column in data.targets[pair.target].columns)
-    first, field = safe_text(columns[0]), run.stages.facts.targets[pair.target]
-    shape = tuple(size for size in field.shape if size is not None)
+    first = safe_text(columns[0])
+    shape = tuple(size for size in run.stages.facts.targets[pair.target].shape if size is not None)
     built = run.experiment.spec.built.specs[pair.output].shape
     is_text = known_columns(run.learned)[data.targets[pair.target].columns[0]].is_text
     if is_classification_loss(pair.loss):
@@ -163,7 +159,7 @@ def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarg
         if reading is None or len(columns) > 1 or source.horizon > 1:
             text = f"the output '{safe_text(pair.output)}' predicts no single class of '{first}'"
             raise ConfigError(f"{text}: it cannot be continued")
-        return ForecastTarget(pair.output, columns, 1, shape, None, has_units=False, reading=reading, is_text=is_text)
+        return ForecastTarget(pair.output, columns, 1, shape, reading=reading, is_text=is_text)
     if math.prod(shape) != math.prod(size or 0 for size in built) or pair.loss is None:
         text = f"the output '{safe_text(pair.output)}' has shape {built}, its target '{safe_text(pair.target)}' {shape}"
         raise ConfigError(f"{text}: it predicts no values of '{first}'")
@@ -171,9 +167,7 @@ def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarg
         text = f"'{first}' has {math.prod(shape) // source.horizon} numbers a row"
         raise ConfigError(f"{text}: a forecast takes columns of one", hint="give each a column of its own")
     undo, has_units = target_inverse(data, run.learned, pair.target), pair.target in run.stages.inverses
-    return ForecastTarget(
-        pair.output, columns, source.horizon, shape, undo, has_units=has_units, reading=None, is_text=False
-    )
+    return ForecastTarget(pair.output, columns, source.horizon, shape, undo, has_units=has_units)
 
 
 _FLOATS = {"uint8": "float32", "int8": "float32", "uint16": "float32", "int16": "float32", "bool": "float32"}

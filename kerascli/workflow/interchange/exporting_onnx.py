@@ -21,7 +21,7 @@ from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import open_size
 from kerascli.interop.onnx_rows import Answer, Rows, fills_missing, raw_inputs, steps_of
 from kerascli.workflow.loaded import LoadedRun
-from kerascli.workflow.predict import Form, predict_rows
+from kerascli.workflow.predict import predict_rows
 from kerascli.workflow.units import inverse_of
 
 _ROWS_MADE = 3
@@ -61,7 +61,14 @@ def onnx_of_rows(run: LoadedRun, data: DataSpec) -> tuple[bytes, tuple[Outputs, 
     example = [_example(spec, size) for spec in inputs.values()]
     texts = {"classes": json.dumps(classes), **threshold_texts(run)}
     file = torch_files.onnx_bytes(module, example, inputs, outputs, texts)
-    return file, _compared(run, data, file, list(pipelines.values()), inputs, names)
+    rows, arrays = _example_rows(columns, list(pipelines.values()), inputs)
+    try:
+        split = fitted_preparer(data, run.learned, targets=False).split(table_of(rows, "example rows"))
+        expected = predict_rows(run, split).outputs
+    except DataError:
+        return file, None
+    got = torch_files.run_onnx(file, arrays)
+    return file, (list(expected.values()), [got[names[name]] for name in expected])
 
 
 def threshold_texts(run: LoadedRun) -> dict[str, str]:
@@ -99,19 +106,11 @@ def _specs(answer: Answer, made: TensorSpec) -> dict[str, TensorSpec]:
     return {"": made, "_class": TensorSpec((), "string"), "_probabilities": TensorSpec(shape)}
 
 
-def _compared(
-    run: LoadedRun,
-    data: DataSpec,
-    file: bytes,
-    pipelines: Sequence[FittedPipeline],
-    inputs: torch_files.Specs,
-    names: Mapping[str, str],
-) -> tuple[Outputs, Outputs] | None:
-    """Return (outputs of a run's model, outputs of the exported ONNX file `file`), both for the same random raw rows.
-
-    None if `predict` refuses the rows. `inputs` are those of the file, `names` its outputs' names by the model's.
-    """
-    fields, random = known_columns(run.learned), np.random.default_rng(0)
+def _example_rows(
+    fields: Mapping[str, Field], pipelines: Sequence[FittedPipeline], inputs: torch_files.Specs
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return random rows as (raw columns, arrays for the inputs of an ONNX file), by the names of the columns."""
+    random = np.random.default_rng(0)
     rows: dict[str, np.ndarray] = {}
     arrays: dict[str, np.ndarray] = {}
     for column, spec in inputs.items():
@@ -127,13 +126,7 @@ def _compared(
             codes = steps[0].transform.codes(texts, steps[0].state, target=False)
             assert isinstance(codes, torch.Tensor)
             arrays[column] = codes.numpy().reshape(rows[column].shape)
-    try:
-        split = fitted_preparer(data, run.learned, targets=False).split(table_of(rows, "example rows"))
-        expected = predict_rows(run, split, Form()).outputs
-    except DataError:
-        return None
-    outputs = torch_files.run_onnx(file, arrays)
-    return list(expected.values()), [outputs[names[name]] for name in expected]
+    return rows, arrays
 
 
 def _values(field: Field, words: list[Any] | None, random: np.random.Generator) -> np.ndarray:

@@ -24,9 +24,7 @@ from kerascli.training.build import Experiment
 from kerascli.workflow.rows.keras_names import accepted_names, candidates
 
 
-def raw_rows(
-    experiment: Experiment, path: Path, *, targets: bool, keras_names: KerasNames | None = None
-) -> MemorySplit:
+def raw_rows(experiment: Experiment, path: Path, *, targets: bool, keras_names: KerasNames | None) -> MemorySplit:
     """Return the rows of a file of arrays (npz, npy or csv), named like the model's inputs, without preprocessing.
 
     With `targets`, the arrays of the targets are read, too. An npz file has an array for each name, a csv file a column
