@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,7 @@ def open_config(
     cannot be read is an error, too.
     """
 
-    def bases(document: Document, values: Mapping[str, Flag]) -> Document:
-        return with_bases(document, values, runs_dir)
-
+    bases = partial(with_bases, runs_dir=runs_dir)
     return load.open_config(config, sets=sets, flags=flags, progress=progress, fold=fold, bases=bases)
 
 

@@ -212,9 +212,8 @@ def open_run(
         distribute = None  # a run whose settings FSDP refuses was trained on one process
     strategy = strategy_of(group, distribute)
     divide = strategy.divider(chosen)
-    experiment = build_experiment(
-        spec, prepared_stages, device=chosen, divide=divide, initialize=divide is not None
-    )  # the files of initializers need not be there any more
+    # the files of initializers need not be there any more
+    experiment = build_experiment(spec, prepared_stages, device=chosen, divide=divide, initialize=divide is not None)
     states = {weight.name for weight in experiment.weights if weight.spec.is_state}
     values = {name: value for name, value in weights.items() if name not in states}
     assign_weights(lasting(experiment.weights), values)
@@ -258,11 +257,8 @@ def _weights(record: RunRecord, checkpoint: str | None) -> tuple[dict[str, Tenso
             source, status = record.checkpoints.newest(), record.status()
             state = checkpoint_facts(source.facts)
             within = f"step {state.batch} of epoch {state.epoch + 1}" if state.batch else f"epoch {state.epoch}"
-            warnings = [
-                *source.warnings,
-                f"the training of '{safe_text(str(record.path))}' is not finished ({status}): these are the weights of "
-                f"its last checkpoint, after {within}",
-            ]
+            text = f"the training of '{safe_text(str(record.path))}' is not finished ({status})"
+            warnings = [*source.warnings, f"{text}: these are the weights of its last checkpoint, after {within}"]
         else:
             with record.weights_file() as file:
                 return mapped_tensors(file), warnings

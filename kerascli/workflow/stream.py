@@ -220,7 +220,7 @@ class _JsonRows(_Rows):
         return read_json_lines(b"".join(line for _, (line, _) in rows), STDIN_NAME, first=rows[0][0])
 
     def cells(self, rows: Sequence[Row], column: str) -> list[Any]:
-        values = [row.get(column) for _, (_, row) in rows]
+        values = (row.get(column) for _, (_, row) in rows)
         return [int(value) if isinstance(value, bool) else value for value in values]
 
 

@@ -208,8 +208,7 @@ def _members(runner: PhaseRunner) -> dict[str, Any]:
         return launch
     folder = runner.options.runs_dir / "run"
     complete = resolved_config(runner.phases[-1].config, [phase.spec for phase in runner.phases], folder)
-    members = checked_members(runner.group, dump_yaml(complete), data_digests(runner.phases))
-    return {"processes": members, **launch}
+    return {"processes": checked_members(runner.group, dump_yaml(complete), data_digests(runner.phases)), **launch}
 
 
 def _earlier_processes(recorded: Mapping[str, Any], size: int) -> dict[str, Any]:

@@ -124,8 +124,8 @@ def read_model(spec: Mapping[str, Any], name: str) -> KerasModel:
     if spec["class_name"] == "Sequential":
         model = _sequential(name, layers, config)
     else:
-        for layer, item in zip(layers, config["layers"], strict=True):
-            nodes = item.get("inbound_nodes", [])
+        for layer in layers:
+            nodes = layer.spec.get("inbound_nodes")
             layer.calls.extend(_call(node) for node in (nodes if isinstance(nodes, list) else []))
         ends = [list(_ends(config.get(key))) for key in ("input_layers", "output_layers")]
         model = _counted_from_0(KerasModel(name, by_name, ends[0], ends[1]))

@@ -178,8 +178,7 @@ class _Nesting:
         stem, _, number = own.rpartition("_")
         words = [details(first.layer), f"{len(nodes)} calls" if len(nodes) > 1 and len(way) == 1 else ""]
         name = "" if own == kind or (stem == kind and number.isdigit()) else own
-        role = "layer" if first.outputs else "figure"
-        return self._box(way, role, kind, name, words, nodes, family_of(first.layer))
+        return self._box(way, "layer" if first.outputs else "figure", kind, name, words, nodes, family_of(first.layer))
 
     def _box(
         self, way: Way, role: Role, kind: str, name: str, words: Iterable[str], nodes: Sequence[Node],

@@ -138,8 +138,7 @@ def _formulas(built: Built) -> Iterator[_Use]:
     """Yield the cross-entropies in the formulas of a model's layers `add_loss`, `add_metric` and `expr`."""
     for node in built.model.nodes:
         if isinstance(node.layer, ExpressionLayer):
-            names = dict(zip(node.layer.names(), node.inputs, strict=False))
-            yield from _calls(node.layer.value, node.path, names)
+            yield from _calls(node.layer.value, node.path, dict(zip(node.layer.names(), node.inputs, strict=False)))
 
 
 def _calls(text: str, path: Path, names: dict[str, str]) -> Iterator[_Use]:

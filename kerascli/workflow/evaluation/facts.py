@@ -110,10 +110,8 @@ def _of_values(run: LoadedRun, pair: OutputTarget, y_true: Tensor, y_pred: Tenso
     counts, edges = np.histogram(predicted - true, bins=_BINS)
     drawn = np.sort(_random(run).choice(len(true), min(_POINTS, len(true)), replace=False))
     points = np.stack([true[drawn], predicted[drawn]], axis=1)
-    facts: dict[str, Any] = {
-        "points": points.tolist(),
-        "residuals": {"edges": edges.tolist(), "counts": counts.tolist()},
-    }
+    residuals = {"edges": edges.tolist(), "counts": counts.tolist()}
+    facts: dict[str, Any] = {"points": points.tolist(), "residuals": residuals}
     if run.data is not None and isinstance(run.data.source, Timeseries):
         facts["forecast"] = _forecast(rows[0], rows[1], run.data.source.horizon)
     return facts

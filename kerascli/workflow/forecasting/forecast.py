@@ -69,13 +69,12 @@ def forecast(
     progress.run()
     columns: dict[str, np.ndarray] = {}
     outputs: dict[str, np.ndarray] = {}
-    finite = np.ones(horizon, bool)
     for target in model.targets:
         numbers = {column: progress.outputs[column] for column in target.columns}
         shown = {c: target.shown(progress.values[c], numbers[c], raw=raw) for c in target.columns}
         columns |= shown
         outputs[target.output] = np.stack(list((numbers if raw else shown).values()), axis=1)
-        finite &= np.stack([np.isfinite(each) for each in numbers.values()]).all(0)
+    finite = np.isfinite([*progress.outputs.values()]).all(0)
     return Predictions(_kept(series, keep, horizon), columns, outputs, horizon, int((~finite).sum()))
 
 
@@ -158,9 +157,7 @@ class _Forecast:
 
     def _set(self, name: str, at: slice, values: np.ndarray, numbers: np.ndarray) -> None:
         """Store predicted values of a column in future rows that have none yet, also in the column as a model input."""
-        empty = np.isnan(self.outputs[name][at])
-        count = min(len(values), len(empty))
-        chosen = np.flatnonzero(empty[:count])
+        chosen = np.flatnonzero(np.isnan(self.outputs[name][at][: len(values)]))
         self.outputs[name][at][chosen] = numbers[chosen]
         self.values[name][at][chosen] = values[chosen]
         if name not in self.model.past:

@@ -87,19 +87,13 @@ def _drawn(
         after = Dates.of(predictions.kept[main], series.dates[main].form)
         assert after is not None
         positions, axis = np.concatenate([series.dates[main].times[shown], after.times]), main
-    panels = [
-        ForecastPanel(
-            column,
-            _numbers(series.history, column)[shown],
-            _numbers(own.table, column)[begin : begin + min(held_out, steps)],
-            np.asarray(predictions.columns[column], float),
-            positions,
-            "" if series.group is None else f"{series.group[0]} {series.group[1]}",
-            left_out=shown.start,
-            held_out=held_out,
-        )
-        for column in model.predicted
-    ]
+    group = "" if series.group is None else f"{series.group[0]} {series.group[1]}"
+    panels: list[ForecastPanel] = []
+    for column, made in predictions.columns.items():
+        past = _numbers(series.history, column)[shown]
+        truth = _numbers(own.table, column)[begin : begin + min(held_out, steps)]
+        values = (past, truth, np.asarray(made, float), positions)
+        panels.append(ForecastPanel(column, *values, group, left_out=shown.start, held_out=held_out))
     return panels, axis, split
 
 

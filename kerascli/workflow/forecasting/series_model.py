@@ -135,16 +135,12 @@ _HINT = "data: {source: {timeseries: {source: {csv: {path: series.csv}}, sequenc
 
 def _targets(run: LoadedRun, data: DataSpec, source: Timeseries) -> Sequence[ForecastTarget]:
     pairs = run.experiment.spec.pairs
-    targets = [
-        _target(run, data, source, pair)
-        for pair in pairs
-        if all(column.endswith(NEXT) for column in data.targets[pair.target].columns)
-    ]
-    if not targets:
+    later = [pair for pair in pairs if all(name.endswith(NEXT) for name in data.targets[pair.target].columns)]
+    if not later:
         names = ", ".join(safe_text(pair.target) for pair in pairs) or "none"
         text = f"a forecast needs a target that follows the window, such as value{NEXT}; the targets are {names}"
         raise ConfigError(text, hint=f"data: {{targets: {{value{NEXT}: []}}}}")
-    return targets
+    return [_target(run, data, source, pair) for pair in later]
 
 
 def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarget) -> ForecastTarget:
@@ -154,8 +150,7 @@ def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarg
     built = run.experiment.spec.built.specs[pair.output].shape
     is_text = known_columns(run.learned)[data.targets[pair.target].columns[0]].is_text
     if is_classification_loss(pair.loss):
-        units = int(np.prod([size or 0 for size in built]))
-        reading = run.reading(pair, torch.empty(0, units))
+        reading = run.reading(pair, torch.empty(0, math.prod(size or 0 for size in built)))
         if reading is None or len(columns) > 1 or source.horizon > 1:
             text = f"the output '{safe_text(pair.output)}' predicts no single class of '{first}'"
             raise ConfigError(f"{text}: it cannot be continued")
