@@ -16,16 +16,7 @@ from kerascli.report.predictions import Predictions
 from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.forecasting.held_out import histories_of
-from kerascli.workflow.forecasting.series import (
-    Series,
-    each_series,
-    future_columns,
-    future_values,
-    main_dates,
-    read_future,
-    read_history,
-    whole_column,
-)
+from kerascli.workflow.forecasting.series import Series, each_series, read_future, read_history, whole_column
 from kerascli.workflow.forecasting.series_model import SeriesModel, with_floats
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
@@ -80,10 +71,10 @@ def forecast(
 
 def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarray]:
     """Return a mapping from column to future values, to show beside a forecast; default: the dates, if known."""
-    if not keep and (main := main_dates(series)) is not None:
+    if not keep and (main := series.main_dates) is not None:
         keep = [main] if main in (series.future or ()) or series.dates[main].step() is not None else []
     group = series.group_column(rows)
-    return {**group, **{name: future_values(series, name, rows) for name in keep if name not in group}}
+    return {**group, **{name: series.future_values(name, rows) for name in keep if name not in group}}
 
 
 class _Forecast:
@@ -180,7 +171,7 @@ def _input_columns(model: SeriesModel, series: Series, end: int) -> dict[str, np
     group = series.group_column(series.history.rows + most)
     columns = {name: values for name, values in group.items() if name in model.used}
     needed = {name: later[name] for name in model.exogenous if later[name] and name not in columns}
-    future = future_columns(model, series, needed)
+    future = series.future_columns(needed)
     rest = [name for name in model.used if name not in columns]
     return columns | {name: whole_column(model, series, name, future.get(name), most) for name in rest}
 

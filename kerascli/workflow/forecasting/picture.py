@@ -14,7 +14,7 @@ from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.report.forecast_plot import ForecastPanel
 from kerascli.workflow.forecasting.forecast import forecast
 from kerascli.workflow.forecasting.held_out import OwnSeries, own_series
-from kerascli.workflow.forecasting.series import each_series, main_dates, read_future
+from kerascli.workflow.forecasting.series import each_series, read_future
 from kerascli.workflow.forecasting.series_model import SeriesModel
 from kerascli.workflow.loaded import LoadedRun
 
@@ -80,7 +80,7 @@ def _drawn(
     later = own.table.take(slice(begin, own.table.rows)) if split is not None else future
     (series,) = each_series(model, own.table.take(slice(0, begin)), later)
     predictions = forecast(model, series, steps)
-    main = main_dates(series)
+    main = series.main_dates
     shown = slice(max(0, begin - max(steps, 2 * window, min(3 * steps, _HISTORY))), begin)
     positions, axis = np.arange(shown.start + 1, begin + steps + 1), "row"
     if main is not None and main in predictions.kept:
