@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from kerascli.data.base import SPLITS
-from kerascli.data.batches.rows import Split
+from kerascli.data.batches.rows import Arrays, Split
 from kerascli.data.sources.wrapped import WrappedSource
 from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import Skipped
@@ -149,7 +149,7 @@ def predict_mean(parts: Iterable[Iterable[Predictions]]) -> Predictions:
 
 def _columns(
     run: LoadedRun, outputs: Mapping[str, torch.Tensor], form: Form
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, ClassReading]]:
+) -> tuple[Arrays, Arrays, dict[str, ClassReading]]:
     """Return (predictions as columns by name, values of the model's outputs by name, readings by prefix of columns).
 
     Raises KerasCliError.
@@ -157,8 +157,8 @@ def _columns(
     spec = run.experiment.spec
     renamed = keras_output_names(run.record, spec.model.outputs) if form.keras_names else {}
     pairs = {pair.output: pair for pair in spec.pairs}
-    columns: dict[str, np.ndarray] = {}
-    arrays: dict[str, np.ndarray] = {}
+    columns: Arrays = {}
+    arrays: Arrays = {}
     readings: dict[str, ClassReading] = {}
     for name, output in outputs.items():
         called, pair = renamed.get(name, name), pairs.get(name)
@@ -175,7 +175,7 @@ def _columns(
     return columns, arrays, readings
 
 
-def _class_columns(prefix: str, reading: ClassReading, probabilities: torch.Tensor) -> dict[str, np.ndarray]:
+def _class_columns(prefix: str, reading: ClassReading, probabilities: torch.Tensor) -> Arrays:
     """Return a mapping from name to column for a classifier's predictions: class name, and probability of each
     class."""
     names = np.array(reading.names, dtype=object)
@@ -184,7 +184,7 @@ def _class_columns(prefix: str, reading: ClassReading, probabilities: torch.Tens
     }
 
 
-def _decoded(prefix: str, output: torch.Tensor) -> dict[str, np.ndarray]:
+def _decoded(prefix: str, output: torch.Tensor) -> Arrays:
     """Return the five most probable classes of ImageNet in each row, and their values, as columns by name.
 
     Raises ConfigError if the output has not the 1,000 classes of ImageNet.
@@ -200,7 +200,7 @@ def _decoded(prefix: str, output: torch.Tensor) -> dict[str, np.ndarray]:
     return {f"{prefix}{name}": column for name, column in sorted(pairs, key=lambda pair: pair[0].rpartition("_")[2])}
 
 
-def _plain_columns(name: str, output: np.ndarray) -> dict[str, np.ndarray]:
+def _plain_columns(name: str, output: np.ndarray) -> Arrays:
     """Return a mapping from name to column for an output of numbers: `name`, or `name[i]`, `name[i,j]` for several per
     row."""
     values = output.reshape(len(output), -1)

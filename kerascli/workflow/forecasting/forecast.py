@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.base import SPLITS
+from kerascli.data.batches.rows import Arrays
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.sources.timeseries import NEXT
 from kerascli.data.storage.table import Table
@@ -58,8 +59,8 @@ def forecast(
     """
     progress = _Forecast(model, series, horizon)
     progress.run()
-    columns: dict[str, np.ndarray] = {}
-    outputs: dict[str, np.ndarray] = {}
+    columns: Arrays = {}
+    outputs: Arrays = {}
     for target in model.targets:
         numbers = {column: progress.outputs[column] for column in target.columns}
         shown = {c: target.shown(progress.values[c], numbers[c], raw=raw) for c in target.columns}
@@ -69,7 +70,7 @@ def forecast(
     return Predictions(_kept(series, keep, horizon), columns, outputs, horizon, int((~finite).sum()))
 
 
-def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarray]:
+def _kept(series: Series, keep: Sequence[str], rows: int) -> Arrays:
     """Return a mapping from column to future values, to show beside a forecast; default: the dates, if known."""
     if not keep and (main := series.main_dates) is not None:
         keep = [main] if main in (series.future or ()) or series.dates[main].step() is not None else []
@@ -163,7 +164,7 @@ class _Forecast:
         later[chosen] = values[chosen]
 
 
-def _input_columns(model: SeriesModel, series: Series, end: int) -> dict[str, np.ndarray]:
+def _input_columns(model: SeriesModel, series: Series, end: int) -> Arrays:
     """Return the input columns over the series and the rows after it; `end` is the start of the last window, counted
     from the end of the series."""
     later = {name: max(0, end + model.source.span(ahead=name in model.ahead)) for name in model.used}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kerascli.data.batches.rows import Arrays
 from kerascli.data.command_input import CommandInput
 from kerascli.data.dates import ORDER, Dates, regular_times
 from kerascli.data.pipeline.columns import not_numbers
@@ -43,7 +44,7 @@ class Series:
         name = self.history.name or "the series"
         return name if self.group is None else f"{name} ({self.group[0]}: {self.group[1]})"
 
-    def group_column(self, rows: int) -> dict[str, np.ndarray]:
+    def group_column(self, rows: int) -> Arrays:
         """Return {name: values} of the column that identifies this series, with its value repeated `rows` times.
 
         The mapping is empty if this is the only series of its table.
@@ -81,7 +82,7 @@ class Series:
             raise DataError(f"{text}{dates.texts[row - 1]}, and what comes next is not known", place=place, hint=hint)
         return np.array(dates.written(step.after(dates.times[-1], rows)), object)
 
-    def future_columns(self, needed: Mapping[str, int]) -> dict[str, np.ndarray]:
+    def future_columns(self, needed: Mapping[str, int]) -> Arrays:
         """Return the future values of the columns of a time series that the model needs but does not predict.
 
         `needed` maps these columns to the numbers of rows to return. Raises DataError if values are missing.

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from kerascli.data.base import Field
+from kerascli.data.batches.rows import Arrays
 from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.pipeline import FittedPipeline, Undo
 from kerascli.data.pipeline.prepare import fitted_pipelines, fitted_preparer
@@ -108,11 +109,11 @@ def _specs(answer: Answer, made: TensorSpec) -> dict[str, TensorSpec]:
 
 def _example_rows(
     fields: Mapping[str, Field], pipelines: Sequence[FittedPipeline], inputs: torch_files.Specs
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+) -> tuple[Arrays, Arrays]:
     """Return random rows as (raw columns, arrays for the inputs of an ONNX file), by the names of the columns."""
     random = np.random.default_rng(0)
-    rows: dict[str, np.ndarray] = {}
-    arrays: dict[str, np.ndarray] = {}
+    rows: Arrays = {}
+    arrays: Arrays = {}
     for column, spec in inputs.items():
         readers = [each for each in pipelines if column in each.columns]
         steps = [step for each in readers for step in steps_of(each, column)]

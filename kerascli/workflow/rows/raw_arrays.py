@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.batches.rows import MemorySplit, Origin
+from kerascli.data.batches.rows import Arrays, MemorySplit, Origin
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.storage.array_files import read_arrays
 from kerascli.data.storage.compressed import read_text_file
@@ -50,7 +50,7 @@ def raw_rows(experiment: Experiment, path: Path, *, targets: bool, keras_names: 
     return MemorySplit(converted_inputs, {target: values[target] for target in output_of}, {}, rows, Origin(table, {}))
 
 
-def _read(path: Path, inputs: Mapping[str, TensorSpec]) -> tuple[Table, dict[str, np.ndarray]]:
+def _read(path: Path, inputs: Mapping[str, TensorSpec]) -> tuple[Table, Arrays]:
     """Return a file as a table, which is empty unless it is a csv file, and its arrays by name."""
     name = str(path)
     if path.suffix.lower() != ".csv":
@@ -60,7 +60,7 @@ def _read(path: Path, inputs: Mapping[str, TensorSpec]) -> tuple[Table, dict[str
     return table, _from_text(table, inputs)
 
 
-def _row_count(arrays: Mapping[str, np.ndarray], names: Mapping[str, str], table: Table) -> int:
+def _row_count(arrays: Arrays, names: Mapping[str, str], table: Table) -> int:
     """Return the number of rows of all arrays. Raises DataError if they differ, or if there are none."""
     first, rows = next((key, len(values)) for key, values in arrays.items())
     for key, values in arrays.items():
@@ -70,7 +70,7 @@ def _row_count(arrays: Mapping[str, np.ndarray], names: Mapping[str, str], table
     return rows
 
 
-def _arrays_of_file(path: Path, name: str) -> dict[str, np.ndarray]:
+def _arrays_of_file(path: Path, name: str) -> Arrays:
     try:
         return dict(read_arrays(path, name))
     except FileRefused as error:
@@ -80,7 +80,7 @@ def _arrays_of_file(path: Path, name: str) -> dict[str, np.ndarray]:
         raise FileRefused([replace(fault, hint=hint) for fault in error.faults]) from None
 
 
-def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
+def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> Arrays:
     """Return a mapping from name to array for a csv file: `x` is the column `x`, or the columns `x[0]`, `x[1]` ...
     together."""
     arrays = {column: table.array(column) for column in table}
@@ -99,7 +99,7 @@ def _name(
     choices: Sequence[str],
     key: str,
     accepted: Sequence[str],
-    arrays: Mapping[str, np.ndarray],
+    arrays: Arrays,
     table: Table,
     spec: TensorSpec | None,
 ) -> str:
@@ -120,7 +120,7 @@ def _name(
     raise DataError(text, place=table.name, hint=hint)
 
 
-def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarray:
+def _array(arrays: Arrays, key: str, table: Table) -> np.ndarray:
     values = np.asarray(arrays[key])
     if not values.ndim or values.dtype.kind not in "biuf":
         _refuse_words(table, arrays, [key])
@@ -144,7 +144,7 @@ def _columns(key: str, spec: TensorSpec) -> list[str]:
     return [f"{key}[{','.join(map(str, place))}]" for place in np.ndindex(*sizes)]
 
 
-def _refuse_words(table: Table, arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+def _refuse_words(table: Table, arrays: Arrays, names: Sequence[str]) -> None:
     """Raise DataError at the first value in the given columns of a csv file that is no number."""
     for name in names:
         if name in table and arrays[name].dtype == object:
