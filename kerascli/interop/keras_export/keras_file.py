@@ -93,7 +93,7 @@ def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: Optimize
             _write_variables(file, path, map(array, own))
         for path, values in idf_weights(graph.layers):
             file[path] = values
-        for path, variables in ({} if state is None else state).items():
+        for path, variables in (state or {}).items():
             _write_variables(file, path, variables)
     return out.getvalue()
 

@@ -36,7 +36,6 @@ class HiddenMasks:
         """Find the masks; `settings` converts a Keras layer to kerascli's, `masked` is True if the model's inputs may
         have masks. Keras before version 3 ignores none."""
         self._keras_3 = keras_3
-        self._model = model
         self._settings = settings
         self._states = {ref: _State(masked, masked) for _, ref in model.inputs}
         self.hidden: dict[Place, dict[str, bool]] = {}
