@@ -108,7 +108,33 @@ class ModelContext:
         return () if field is None or field.classes is None else field.classes
 
     def decoded(self, view: str | None, inputs: Mapping[str, Tensor]) -> np.ndarray:
-        return decode(self, view, inputs, _MAX_TOKENS, Sampling(0.0))
+        return self.decode(view, inputs, _MAX_TOKENS, Sampling(0.0))
+
+    def decode(self, view: str | None, inputs: Mapping[str, Tensor], length: int, sampling: Sampling) -> np.ndarray:
+        """Return token ids (rows, tokens) that a run's decoder generates for `inputs`, preprocessed tensors by name.
+
+        `view` names a submodel to use, `length` is the maximum number of tokens, `sampling` how they are chosen.
+        """
+        facts, data = self.facts(view), self.experiment.spec.data
+        forcing = teacher_forcing(data) if data is not None else None
+        assert forcing is not None
+        reads, writes = self.inputs[forcing.input], self.outputs[forcing.target]
+        begin = forcing.begin(reads)
+        if not begin:
+            text = f"the model cannot generate text: the start token of '{forcing.input}' is unknown"
+            raise ConfigError(text, hint="put enclose before text_vectorization, or {shift: -1} after it")
+        output = forcing.target if forcing.target in facts.outputs else next(iter(facts.outputs))
+        spec = facts.outputs[output]
+        if spec.rank != 2 or spec.shape[-1] is None or spec.shape[-1] < len(writes.words):
+            text = f"the model cannot generate text: '{output}' {spec} is not a probability"
+            raise ConfigError(f"{text} for each of {counted(len(writes.words), 'word')} at every step")
+        fixed = {name: inputs[name] for name in facts.inputs if name != forcing.input}
+
+        def predict(numbers: Tensor) -> Tensor:
+            return self.run(view, {**fixed, **self.staged({forcing.input: numbers})})[output]
+
+        rows, places = len(next(iter(fixed.values()))), facts.inputs[forcing.input].shape[0] or _MAX_TOKENS
+        return decode_ids(Decoder(predict, begin, places, rows, reads, writes), length, sampling)
 
     def continued(self, view: str | None, prompt: str | None, length: int, temperature: float, seed: int) -> str:
         model, numbers, prompt = self.writing(view, prompt, seed)
@@ -168,36 +194,6 @@ def _inference(module: nn.Module, numbers: draws.Draws) -> Iterator[None]:
             yield
     finally:
         module.train(was_training)
-
-
-def decode(
-    context: ModelContext, view: str | None, inputs: Mapping[str, Tensor], length: int, sampling: Sampling
-) -> np.ndarray:
-    """Return token ids (rows, tokens) that a run's decoder generates for `inputs`, preprocessed tensors by input name.
-
-    `view` names a submodel to use, `length` is the maximum number of tokens, `sampling` how they are chosen.
-    """
-    facts, data = context.facts(view), context.experiment.spec.data
-    forcing = teacher_forcing(data) if data is not None else None
-    assert forcing is not None
-    reads, writes = context.inputs[forcing.input], context.outputs[forcing.target]
-    begin = forcing.begin(reads)
-    if not begin:
-        hint = "put enclose before text_vectorization, or {shift: -1} after it"
-        raise ConfigError(f"the model cannot generate text: the start token of '{forcing.input}' is unknown", hint=hint)
-    output = forcing.target if forcing.target in facts.outputs else next(iter(facts.outputs))
-    spec = facts.outputs[output]
-    if spec.rank != 2 or spec.shape[-1] is None or spec.shape[-1] < len(writes.words):
-        text = f"'{output}' {spec} is not a probability for each of {counted(len(writes.words), 'word')} at every step"
-        raise ConfigError(f"the model cannot generate text: {text}")
-
-    fixed = {name: inputs[name] for name in facts.inputs if name != forcing.input}
-
-    def predict(numbers: Tensor) -> Tensor:
-        return context.run(view, {**fixed, **context.staged({forcing.input: numbers})})[output]
-
-    rows, places = len(next(iter(fixed.values()))), facts.inputs[forcing.input].shape[0] or _MAX_TOKENS
-    return decode_ids(Decoder(predict, begin, places, rows, reads, writes), length, sampling)
 
 
 def sample_file(sampler: Sampler, context: SampleContext) -> tuple[bytes, str]:
