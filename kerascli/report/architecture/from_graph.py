@@ -89,7 +89,7 @@ class _Nesting:
         self.weights = graph.weights_by_node()
         ways: dict[str, Way] = {}
         for node in graph.model.nodes:
-            frames, name = _frames(node, shared_once=shared_once), node.weights_name if shared_once else node.name
+            frames, name = [*_frames(node, shared_once=shared_once)], node.weights_name if shared_once else node.name
             way = ways[node.name] = (*(key for key, _ in frames), f"node {name}")
             self.parts |= {way[:depth]: use for depth, (_, use) in enumerate(frames, 1)}
             self.nodes.setdefault(way, []).append(node)
@@ -194,17 +194,15 @@ class _Nesting:
         return [node for other, nodes in self.nodes.items() if other[: len(way)] == way for node in nodes]
 
 
-def _frames(node: Node, *, shared_once: bool) -> list[tuple[str, Use]]:
-    """Return the uses of blocks and calls of shared models that are drawn as boxes or frames around a node, outermost
+def _frames(node: Node, *, shared_once: bool) -> Iterator[tuple[str, Use]]:
+    """Yield the uses of blocks and calls of shared models that are drawn as boxes or frames around a node, outermost
     first, each with the key of its box; with `shared_once`, all calls of a shared model have the same key."""
-    frames: list[tuple[str, Use]] = []
     calls = iter(node.name.split("."))  # `a.b.dense` is in the call `b` in the call `a`
     for use in node.uses:
         if use.of == "block":
-            frames.append((f"part {'.'.join(map(str, use.path))} {use.start}", use))
+            yield f"part {'.'.join(map(str, use.path))} {use.start}", use
         elif use.of == "model":
-            frames.append((f"part {use.path[-1]}{'' if shared_once else f' {next(calls)}'}", use))
-    return frames
+            yield f"part {use.path[-1]}{'' if shared_once else f' {next(calls)}'}", use
 
 
 def _call_names(nodes: Iterable[Node]) -> list[str]:
