@@ -195,9 +195,10 @@ def _decoded(prefix: str, output: torch.Tensor) -> Arrays:
         raise ConfigError(f"--decode imagenet: expected an output of {len(names):,} units, got one of shape {shape}")
     values, indices = output.topk(_DECODED, dim=-1)
     classes = np.array(names, object)[indices.numpy()]
-    pairs = [(f"class_{i + 1}", classes[:, i]) for i in range(_DECODED)]
-    pairs += [(f"p_{i + 1}", values[:, i].numpy()) for i in range(_DECODED)]
-    return {f"{prefix}{name}": column for name, column in sorted(pairs, key=lambda pair: pair[0].rpartition("_")[2])}
+    columns: Arrays = {}
+    for i in range(_DECODED):
+        columns |= {f"{prefix}class_{i + 1}": classes[:, i], f"{prefix}p_{i + 1}": values[:, i].numpy()}
+    return columns
 
 
 def _plain_columns(name: str, output: np.ndarray) -> Arrays:

@@ -159,8 +159,7 @@ class _Writer(Reading):
         kept = used_inputs(model)
         model, tensors = model.with_inputs(kept), [tensors[index] for index in kept]
         if self.calls(layer) == 1:
-            writer = _Writer(model, path, place, self.common, self.section)
-            results, self.owners[layer.name] = writer.write(tensors)
+            results, self.owners[layer.name] = _Writer(model, path, place, self.common, self.section).write(tensors)
             return _in_place(results, used, count)
         if layer.name not in self.shared_names:
             self._shared(layer, model, self.full(layer), place)

@@ -128,8 +128,7 @@ def _uses_of(loss: Loss, tensor: str, path: Path) -> Iterator[_Use]:
     if isinstance(loss, LossFormula):
         yield from (use for use in _calls(loss.value, path, {"y_pred": tensor}) if use.tensor == tensor)
     elif from_logits is not None or name in _PROBABILITIES or name in _LOGITS:
-        logits = from_logits is True or name in _LOGITS
-        yield _Use(name, logits, tensor, path, settable=from_logits is not None)
+        yield _Use(name, from_logits is True or name in _LOGITS, tensor, path, settable=from_logits is not None)
     elif name in _UNFIT:
         yield _Use(name, None, tensor, path, settable=False)
 

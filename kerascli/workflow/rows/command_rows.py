@@ -194,8 +194,7 @@ def _shown(
         raise DataError(f"--keep {safe_text(name)}: expected numbers or words, got arrays of {values.shape[1:]}")
     if values.dtype.kind not in "biuf":
         return table.text(name)
-    shown = (named_classes(field, values), whole_numbers(values))
-    return next((each for each in shown if each is not None), values)
+    return next((each for each in (named_classes(field, values), whole_numbers(values)) if each is not None), values)
 
 
 def named_classes(field: Field | None, values: np.ndarray) -> np.ndarray | None:
