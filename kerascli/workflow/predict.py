@@ -111,7 +111,7 @@ def _parts(run: LoadedRun, rows: Split, form: Form, keep: Sequence[str]) -> Iter
     spec = run.experiment.spec
     if keep and not spec.model.inputs:
         raise ConfigError("--keep: the view is of weights alone, which belong to no row")
-    kept = kept_columns(run.data and run.data.source, run.raw_fields, rows, keep)
+    kept = kept_columns(run, rows, keep)
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
     first, total = 0, rows.rows if spec.model.inputs else None
     with memory_for_batches(), run.sharing(rows):
