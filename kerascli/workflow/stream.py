@@ -14,7 +14,6 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from kerascli.data.command_input import STDIN_NAME, CommandInput
-from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.sources.file_source import Csv
 from kerascli.data.sources.wrapped import WrappedSource
@@ -74,8 +73,8 @@ def predict_stream(
         raise ConfigError("--stream: the model takes arrays of its own, not rows")
     if isinstance(data.source, WrappedSource):
         raise ConfigError(f"--stream: a row of {data.source.component_name} is made of several lines")
-    columns, folder = known_columns(run.learned), run.config.context.folder
-    command_input = CommandInput(data, columns, folder, targets=False, keep=frozenset(keep))
+    folder = run.config.context.folder
+    command_input = CommandInput(data, run.raw_fields, folder, targets=False, keep=frozenset(keep))
     preparer = fitted_preparer(data, run.learned, targets=False)
 
     lines, oov = _Arrivals(arrivals), OovCounts()

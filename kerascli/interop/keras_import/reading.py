@@ -46,7 +46,7 @@ class Reading:
         self.refusals = common.refusals
         self._settings: dict[str, BaseLayer | None] = {}
         self.masks = HiddenMasks(model, self.settings, masked=bool(path), keras_3=common.file.keras_3)
-        self._implied = ImpliedMasks(model, self.masks.has_masked_input)
+        self._implied = ImpliedMasks(model, self.masks)
         self.needed: Set[Place] = self._implied.needed()
         calls = [self.call(model.layers[name], number) for name, number in self.needed]
         self.used = set(refs([calls, model.outputs]))

@@ -10,7 +10,6 @@ from kerascli.data.batches.rows import Arrays
 from kerascli.data.command_input import CommandInput
 from kerascli.data.dates import ORDER, Dates, regular_times
 from kerascli.data.pipeline.columns import not_numbers
-from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.read import joined
 from kerascli.data.series_gaps import readable
 from kerascli.data.sources.timeseries import NEXT
@@ -180,8 +179,8 @@ def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: 
     have them all. The settings of the run's data source apply.
     """
     needed = list(dict.fromkeys([*needed, *([] if model.source.group is None else [model.source.group])]))
-    raw, columns = model.data.of_rows(model.source.source, needed), known_columns(model.run.learned)
-    return CommandInput(raw, columns, model.run.config.context.folder, False, keep | {*needed}).read([what])
+    raw, run = model.data.of_rows(model.source.source, needed), model.run
+    return CommandInput(raw, run.raw_fields, run.config.context.folder, False, keep | {*needed}).read([what])
 
 
 def _check_future(future: Table, column: str, dates: Dates) -> None:

@@ -97,11 +97,7 @@ class SeriesModel:
         past = tuple(column for column in used if not column.endswith(NEXT))
         ahead = tuple(column.removesuffix(NEXT) for column in used if column.endswith(NEXT))
         model = cls(run, data, data.source, tuple(_targets(run, data, data.source)), past, ahead)
-        if both := [column for column in ahead if column in model.predicted]:
-            raise ConfigError(f"'{safe_text(both[0])}{NEXT}' is an input and what is predicted: nothing is to forecast")
-        if model.feeds_back and data.source.lead() < 1:
-            text = f"the target is not after the window: 'offset' is {data.source.first_ahead()}"
-            raise ConfigError(text, hint=f"a forecast needs at least {data.source.span(ahead=False) + 1}")
+        model._check_columns()
         return model
 
     @property
@@ -124,9 +120,16 @@ class SeriesModel:
         """True if predicted columns are also inputs, so that a forecast is made in steps from earlier predictions."""
         return any(column in self.past for column in self.predicted)
 
+    def _check_columns(self) -> None:
+        if both := [column for column in self.ahead if column in self.predicted]:
+            raise ConfigError(f"'{safe_text(both[0])}{NEXT}' is an input and what is predicted: nothing is to forecast")
+        if self.feeds_back and self.source.lead() < 1:
+            text = f"the target is not after the window: 'offset' is {self.source.first_ahead()}"
+            raise ConfigError(text, hint=f"a forecast needs at least {self.source.span(ahead=False) + 1}")
+
     def is_text(self, column: str) -> bool:
         """Return True if the input column named `column` held text in training."""
-        fields = known_columns(self.run.learned)
+        fields = self.run.raw_fields
         return next(fields[name].is_text for name in (column, column + NEXT) if name in fields)
 
 
@@ -148,7 +151,7 @@ def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarg
     first = safe_text(columns[0])
     shape = tuple(size for size in run.stages.facts.targets[pair.target].shape if size is not None)
     built = run.experiment.spec.built.specs[pair.output].shape
-    is_text = known_columns(run.learned)[data.targets[pair.target].columns[0]].is_text
+    is_text = run.raw_fields[data.targets[pair.target].columns[0]].is_text
     if is_classification_loss(pair.loss):
         reading = run.reading(pair, torch.empty(0, math.prod(size or 0 for size in built)))
         if reading is None or len(columns) > 1 or source.horizon > 1:

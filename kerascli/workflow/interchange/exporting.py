@@ -81,11 +81,9 @@ def export_run(
     run = run if view is None else run.view(view)
     run.experiment = with_merged_lora(run.experiment)
     run.experiment.module.eval()
-    _refuse_model(run.experiment, kind)
+    _refuse_model(run, kind, preprocessing=preprocessing)
     notes = [f"warning: {fault.text}" for fault in run.warnings]
     data = run.row_data if preprocessing else None
-    if preprocessing and data is None:
-        raise ConfigError("--preprocessing: the model takes arrays of its own, not rows: there is nothing to include")
     if data is not None and kind == "onnx":
         made = _onnx_of_rows(run, data)
     elif kind in {"keras", "h5"}:
@@ -100,8 +98,9 @@ def export_run(
     return made._replace(notes=(*notes, *made.notes))
 
 
-def _refuse_model(experiment: Experiment, kind: str) -> None:
-    """Raise ConfigError for a model that files of the format `kind` cannot hold."""
+def _refuse_model(run: LoadedRun, kind: str, *, preprocessing: bool) -> None:
+    """Raise ConfigError for a model that files of the format `kind` cannot hold, or whose preprocessing they cannot."""
+    experiment = run.experiment
     if kind in {"safetensors", "state_dict"}:
         return
     if kind in {"onnx", "torch_export"} and _is_stateful(experiment):
@@ -113,6 +112,8 @@ def _refuse_model(experiment: Experiment, kind: str) -> None:
     if what:
         hint = "export a view without it, or take --format safetensors for its weights"
         raise ConfigError(f"a model {what} cannot be exported as {kind}", hint=hint)
+    if preprocessing and run.row_data is None:
+        raise ConfigError("--preprocessing: the model takes arrays of its own, not rows: there is nothing to include")
 
 
 def _onnx_of_rows(run: LoadedRun, data: DataSpec) -> Exported:

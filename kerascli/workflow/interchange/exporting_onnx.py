@@ -10,7 +10,6 @@ from torch import nn
 
 from kerascli.data.base import Field
 from kerascli.data.batches.rows import Arrays
-from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.pipeline import FittedPipeline, Undo
 from kerascli.data.pipeline.prepare import fitted_pipelines, fitted_preparer
 from kerascli.data.section import DataSpec
@@ -41,10 +40,9 @@ def onnx_of_rows(run: LoadedRun, data: DataSpec) -> tuple[bytes, tuple[Outputs, 
     """
     torch_files.need_onnx()
     specs, own_outputs = torch_files.model_specs(run.experiment)
-    columns = known_columns(run.learned)
     fitted = [each for each in fitted_pipelines(data, run.learned) if each.named.section == "inputs"]
     pipelines = {each.named.name: each for each in fitted if each.named.name in specs}
-    inputs = raw_inputs(pipelines.values(), columns)
+    inputs = raw_inputs(pipelines.values(), run.raw_fields)
     answers, outputs, names, classes = [], {}, {}, {}
     for name, spec in own_outputs.items():
         answers.append(_answer(run, name))
@@ -62,7 +60,7 @@ def onnx_of_rows(run: LoadedRun, data: DataSpec) -> tuple[bytes, tuple[Outputs, 
     example = [_example(spec, size) for spec in inputs.values()]
     texts = {"classes": json.dumps(classes), **threshold_texts(run)}
     file = torch_files.onnx_bytes(module, example, inputs, outputs, texts)
-    rows, arrays = _example_rows(columns, list(pipelines.values()), inputs)
+    rows, arrays = _example_rows(run.raw_fields, list(pipelines.values()), inputs)
     try:
         split = fitted_preparer(data, run.learned, targets=False).split(table_of(rows, "example rows"))
         expected = predict_rows(run, split).outputs

@@ -14,7 +14,6 @@ from kerascli.config.data import load_config_data
 from kerascli.data.base import SPLITS, Field, Source
 from kerascli.data.batches.rows import Arrays, Split
 from kerascli.data.command_input import STDIN, CommandInput
-from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import PreparedData, fitted_preparer
 from kerascli.data.read import joined
 from kerascli.data.sources.timeseries import Timeseries
@@ -23,7 +22,6 @@ from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.foundation.disk.files import missing_file
 from kerascli.foundation.errors import ConfigError, DataError, DataMissing, Fault, safe_text, suggestion
 from kerascli.workflow.loaded import LoadedRun
-from kerascli.workflow.rows.keras_names import recorded_names
 from kerascli.workflow.rows.raw_arrays import raw_rows
 
 _MOVED = (
@@ -129,8 +127,7 @@ def _of_files(
         if not Path(each).exists() and each != STDIN and not set("*?[/.") & set(each):
             text = f"there is no file and no split '{safe_text(each)}'{suggestion(each, SPLITS)}"
             raise ConfigError(text, hint=f"splits: {', '.join(SPLITS)}")
-    columns, folder = known_columns(run.learned), run.config.context.folder
-    command_input = CommandInput(run.data, columns, folder, targets, frozenset(keep))
+    command_input = CommandInput(run.data, run.raw_fields, run.config.context.folder, targets, frozenset(keep))
     preparer = fitted_preparer(run.data, run.learned, targets=targets)
 
     def prepare(tables: Sequence[Table]) -> Split:
@@ -157,7 +154,7 @@ def _arrays(run: LoadedRun, what: Sequence[str], texts: Sequence[str], keep: Seq
             raise missing_file(path, what[0])
         hint = "give a .npz file with an array for each input (and for evaluate each output), under its name"
         raise ConfigError(f"the {why}, and so no split '{safe_text(what[0])}'", hint=hint)
-    return raw_rows(run.experiment, path, targets=targets, keras_names=recorded_names(run.record))
+    return raw_rows(run, path, targets=targets)
 
 
 def kept_columns(run: LoadedRun, rows: Split, keep: Sequence[str]) -> Arrays:

@@ -18,23 +18,23 @@ from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import BadRow, Table, first_wrong
 from kerascli.foundation.errors import DataError, FileRefused, safe_text, suggestion
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.interop.keras.names import KerasNames
 from kerascli.metrics.comparisons import OutputTarget
-from kerascli.training.build import Experiment
-from kerascli.workflow.rows.keras_names import accepted_names, candidates
+from kerascli.workflow.loaded import LoadedRun
+from kerascli.workflow.rows.keras_names import accepted_names, candidates, recorded_names
 
 
-def raw_rows(experiment: Experiment, path: Path, *, targets: bool, keras_names: KerasNames | None) -> MemorySplit:
+def raw_rows(run: LoadedRun, path: Path, *, targets: bool) -> MemorySplit:
     """Return the rows of a file of arrays (npz, npy or csv), named like the model's inputs, without preprocessing.
 
     With `targets`, the arrays of the targets are read, too. An npz file has an array for each name, a csv file a column
-    for each name; an npy file is one array. If the model was imported from a Keras file, `keras_names` has the names of
-    its inputs and outputs in Keras, which are accepted, too (None: any other model). Raises DataError, FileRefused.
+    for each name; an npy file is one array. If the model was imported from a Keras file, the names of its inputs and
+    outputs in Keras are accepted, too. Raises DataError, FileRefused.
     """
+    experiment = run.experiment
     model, compiled = experiment.spec.model, experiment.spec.compile
     inputs = {each.name: each.spec for each in model.inputs}
     all_targets = {pair.target: pair.output for pair in compiled.pairs} if compiled else {n: n for n in model.outputs}
-    accepted = accepted_names(keras_names, inputs, all_targets)
+    accepted = accepted_names(recorded_names(run.record), inputs, all_targets)
     table, arrays = _read(path, {name: spec for key, spec in inputs.items() for name in accepted[key]} | inputs)
     if len(arrays) == 1 and len(inputs) == 1 and path.suffix == ".npy" and not targets:
         arrays = dict(zip(inputs, arrays.values(), strict=True))
