@@ -85,7 +85,7 @@ def _checked(document: "Document", flags: Sequence[str]) -> Sequence[str]:
     result = check(document, sets=(), flags=flags, progress=options.download_bar())
     options.warn(result.warnings)
     if document.at(("model", "init_from")) or document.at(("model", "shared")):
-        fetch_published(spec_of(document, sets=(), flags=flags), options.download_bar())
+        fetch_published(spec_of(document, flags=flags), options.download_bar())
     return result.directions
 
 

@@ -155,19 +155,14 @@ def summary_of(spec: RunSpec, *, expand: bool = False, view: str | None = None) 
 
 
 def spec_of(
-    source: Path | Document,
-    *,
-    sets: Sequence[str],
-    flags: Sequence[str],
-    progress: Progress | None = None,
-    runs_dir: Path = Path("runs"),
+    source: Path | Document, flags: Sequence[str] = (), progress: Progress | None = None, runs_dir: Path = Path("runs")
 ) -> RunSpec:
     """Return the RunSpec (parsed config) of a config, without its `compile` section, even if data is missing.
 
-    `sets` and `flags` are arguments of `--set path=value` and `--flag name=value`; `progress` is called in downloads;
-    `runs_dir` is the folder of runs that are bases.
+    `flags` are arguments of `--flag name=value`; `progress` is called in downloads; `runs_dir` is the folder of runs
+    that are bases.
     """
-    config = open_config(source, sets=sets, flags=flags, progress=progress, runs_dir=runs_dir)
+    config = open_config(source, flags=flags, progress=progress, runs_dir=runs_dir)
     document = replace(config.document, data={k: v for k, v in config.document.data.items() if k != "compile"})
     config = replace(config, document=document)
     facts, _, unchecked = _best_facts(config)

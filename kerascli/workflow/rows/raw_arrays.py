@@ -96,12 +96,7 @@ def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> Arrays:
 
 
 def _name(
-    choices: Sequence[str],
-    key: str,
-    accepted: Sequence[str],
-    arrays: Arrays,
-    table: Table,
-    spec: TensorSpec | None,
+    choices: Sequence[str], key: str, accepted: Sequence[str], arrays: Arrays, table: Table, spec: TensorSpec | None
 ) -> str:
     """Return the name of the array in a file for an input or target. Raises DataError unless exactly one name fits."""
     if len(choices) == 1:
