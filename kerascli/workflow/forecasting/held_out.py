@@ -7,6 +7,7 @@ from itertools import chain
 import numpy as np
 
 from kerascli.data.base import SPLITS
+from kerascli.data.batches.rows import Arrays
 from kerascli.data.read import joined
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.table import Table
@@ -61,7 +62,8 @@ def own_series(model: SeriesModel, preferred: Sequence[str]) -> list[OwnSeries]:
     series: list[OwnSeries] = []
     for value in dict.fromkeys(chain.from_iterable(parts.values())):
         own = {name: tables[name].take(rows[value]) for name, rows in parts.items() if value in rows}
-        series.append(_own(model, value, own, {name: each.get(value) for name, each in starts.items()}, preferred))
+        firsts = {name: each[value] for name, each in starts.items() if value in each}
+        series.append(_own(model, value, own, firsts, preferred))
     return series
 
 
@@ -79,11 +81,7 @@ def _starts(source: Timeseries, windows: Table, series: Mapping[SeriesId, np.nda
 
 
 def _own(
-    model: SeriesModel,
-    value: SeriesId,
-    tables: Mapping[str, Table],
-    starts: Mapping[str, np.ndarray | None],
-    preferred: Sequence[str],
+    model: SeriesModel, value: SeriesId, tables: Mapping[str, Table], starts: Arrays, preferred: Sequence[str]
 ) -> OwnSeries:
     """Return one series of a run, from its rows in each table and the first row of its windows in each split."""
     source, names = model.source, list(tables)
@@ -93,11 +91,11 @@ def _own(
         names = [next((name for name in preferred if name in tables), names[0])]
         whole = tables[names[0]]
     begins = dict(zip(names, np.cumsum([0, *(tables[name].rows for name in names)]).tolist(), strict=False))
-    rows: dict[str, np.ndarray] = {}
+    rows: Arrays = {}
     end: dict[str, int] = {}
     for name, first in starts.items():
         part = name if name in tables else "train"
-        if part in begins and first is not None and len(first):
+        if part in begins and len(first):
             rows[name] = begins[part] + first + source.first_ahead()
             end[name] = int(rows[name][-1]) + (source.horizon - 1) * source.sampling_rate + 1
     return OwnSeries(whole, rows, end, value)
