@@ -111,10 +111,10 @@ class _Writer(Reading):
                 self.shared_names[layer.name] = self.book.give(self.full(layer))
             prefix = self.shared_names[layer.name]
             self.section.shared[prefix] = written(settings)
-            names = self._new_names(layer, number, range(results), f"{prefix}_{number + 1}", None)
+            names = self._names(layer, number, range(results), f"{prefix}_{number + 1}", None)
             self.section.add(prefix, {}, node, names)
         else:
-            names = self._new_names(layer, number, range(results), self.full(layer), own)
+            names = self._names(layer, number, range(results), self.full(layer), own)
             prefix = names[0]
             self.section.add(own, changed_settings(settings), node, names, settings)
         if not adapted:
@@ -139,7 +139,7 @@ class _Writer(Reading):
         count = self.results(layer, number)
         if has_several(text.partition("(")[0]):
             text = f"{text}[0]" if count == 1 else f"{text}[:{count}]"
-        names = self._new_names(layer, number, range(count), self.full(layer), None)
+        names = self._names(layer, number, range(count), self.full(layer), None)
         return self.section.add("expr", {"value": text}, {}, names)
 
     def _nested(self, layer: KerasLayer, number: int) -> list[str]:
@@ -164,7 +164,7 @@ class _Writer(Reading):
         if layer.name not in self.shared_names:
             self._shared(layer, model, self.full(layer), place)
         shared = self.shared_names[layer.name]
-        names = self._new_names(layer, number, used, f"{shared}_{number + 1}", None)
+        names = self._names(layer, number, used, f"{shared}_{number + 1}", None)
         return _in_place(self.section.add(shared, {}, {"inputs": tensors}, names), used, count)
 
     def _shared(self, layer: KerasLayer, model: KerasModel, name: str, place: str) -> None:
@@ -183,12 +183,10 @@ class _Writer(Reading):
             self._shared(layer, model, name, place)
         node = read_call(TimeDistributed, layer, self.call(layer, number), self)
         own = TimeDistributed.component_name
-        names = self._new_names(layer, number, range(len(model.outputs)), self.full(layer), own)
+        names = self._names(layer, number, range(len(model.outputs)), self.full(layer), own)
         return self.section.add(own, {"layer": self.shared_names[layer.name]}, node, names)
 
-    def _new_names(
-        self, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None
-    ) -> list[str]:
+    def _names(self, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None) -> list[str]:
         """Return new config names for the outputs of a Keras call: the node's name first, `_` for unused outputs."""
         here, *rest = (Ref(layer.name, number, index) for index in indices)
         first = self.book.give(self.preferred.get(here, name), class_name=layer.class_name, own=own)

@@ -33,11 +33,7 @@ _RESAMPLES, _BLOCKS = 200, 200
 
 @torch.inference_mode()
 def evaluation_facts(
-    run: LoadedRun,
-    rows: Split,
-    evaluation: Evaluation,
-    groups: Mapping[str, Sequence[Group]],
-    checkpoint: str | None = None,
+    run: LoadedRun, rows: Split, evaluation: Evaluation, groups: dict[str, list[Group]], checkpoint: str | None = None
 ) -> dict[str, Any]:
     """Return the results of an evaluation of rows as JSON data.
 
