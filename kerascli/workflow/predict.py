@@ -175,6 +175,12 @@ def _columns(
     return columns, arrays, readings
 
 
+def _non_finite_rows(arrays: Arrays) -> int:
+    """Return the number of rows with a value that is nan or infinite."""
+    finite = np.stack([np.isfinite(each).reshape(len(each), -1).all(1) for each in arrays.values()]).all(0)
+    return int((~finite).sum())
+
+
 def _class_columns(prefix: str, reading: ClassReading, probabilities: torch.Tensor) -> Arrays:
     """Return a mapping from name to column for a classifier's predictions: class name, and probability of each
     class."""
