@@ -17,7 +17,6 @@ from kerascli.config.yaml.document import Document
 from kerascli.data.pipeline.learned_state import load_learned
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, stages
 from kerascli.foundation.errors import ConfigError, DataError, Fault, counted, safe_text
-from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
