@@ -216,4 +216,4 @@ def test_the_models_of_keras_examples_have_their_number_of_parameters(
 ) -> None:
     """The numbers are those of Keras's own summaries."""
     [path] = (shipped / "configs").rglob(f"{name}.yaml")
-    assert summary_of(spec_of(path, sets=[], flags=[])).total == parameters
+    assert summary_of(spec_of(path)).total == parameters

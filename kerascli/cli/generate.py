@@ -72,17 +72,16 @@ def generate(
 def _answers(context: "ModelContext", view: str | None, prompt: str | None, length: int, sampling: "Sampling") -> Texts:
     """Generate texts with a decoder model: for the prompt or, without one, for some rows of the data."""
     from kerascli.callbacks.decode_examples import examples
-    from kerascli.workflow.generation import decode
     from kerascli.workflow.prompts import prompt_inputs
 
     decodes = context.facts(view).decodes
     assert decodes is not None
     if prompt is not None:
-        [numbers] = decode(context, view, prompt_inputs(context, view, prompt), length, sampling)
+        [numbers] = context.decode(view, prompt_inputs(context, view, prompt), length, sampling)
         text = context.text(decodes[1], numbers)
         return lambda: {"prompt": prompt, "text": text}, [f"{text}"]
     rows = context.rows(_EXAMPLES, seed=sampling.seed)
-    answers = examples(context, view, rows, decodes[1], decode(context, view, rows.inputs, length, sampling))
+    answers = examples(context, view, rows, decodes[1], context.decode(view, rows.inputs, length, sampling))
     shown = [{**each.inputs, "truth": each.truth, "text": each.predicted} for each in answers]
     return lambda: {"rows": shown}, ["\n\n".join("\n".join(each.lines()) for each in answers)]
 

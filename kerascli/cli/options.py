@@ -277,7 +277,7 @@ def model_spec(source: "Document | RunRecord", flags: Sequence[str], runs_dir: P
     from kerascli.workflow.check import spec_of, spec_of_run
 
     if isinstance(source, Document):
-        return spec_of(source, sets=(), flags=flags, progress=download_bar(), runs_dir=runs_dir)
+        return spec_of(source, flags=flags, progress=download_bar(), runs_dir=runs_dir)
     return spec_of_run(source)
 
 

@@ -91,8 +91,7 @@ def refuse_flattened(built: Built, weights: Iterable[Weight], taken: Container[s
         if flat is None or (_channels_first(before[flat + 1 :]) and not _channels_first(before[flat : flat + 1])):
             continue
         text = f"init_from: the kernel of '{node.name}' needs channels first, '{before[flat].name}' flattens them last"
-        hint = f"put permute: [3, 1, 2] before '{before[flat].name}'"
-        raise ConfigError([Fault(text, node.path, "key", hint=hint)])
+        raise ConfigError([Fault(text, node.path, "key", hint=f"put permute: [3, 1, 2] before '{before[flat].name}'")])
 
 
 def _before(node: Node, makers: Mapping[str, Node], weighted: Container[str]) -> Iterator[Node]:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,7 @@ def open_config(
     cannot be read is an error, too.
     """
 
-    def bases(document: Document, values: Mapping[str, Flag]) -> Document:
-        return with_bases(document, values, runs_dir)
-
+    bases = partial(with_bases, runs_dir=runs_dir)
     return load.open_config(config, sets=sets, flags=flags, progress=progress, fold=fold, bases=bases)
 
 
@@ -115,9 +114,8 @@ def _resolved(written: Mapping[str, Any], path: ConfigPath, folder: Path, runs_d
     if len(own.keys() & set(_SOURCES)) > 1:
         raise Invalid([Fault("a base has one source: 'application', 'run' or 'file'", path)])
     if base.application is not None:
-        section, whose, begin = _of_application(
-            base.application, {k: v for k, v in written.items() if k not in own}, path
-        )
+        arguments = {key: value for key, value in written.items() if key not in own}
+        section, whose, begin = _of_application(base.application, arguments, path)
     elif base.run is not None:
         record = run_named(base.run, folder, runs_dir)
         section, whose = _section_of(record), f"the run {quoted(record.path)}"

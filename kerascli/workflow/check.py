@@ -11,14 +11,12 @@ from kerascli.config.data import config_facts, load_config_data, where_from
 from kerascli.config.describe import check_early, check_without_shapes, describe_config
 from kerascli.config.load import open_recorded
 from kerascli.config.run import RunSpec
-from kerascli.config.sections.init_from import InitFrom
 from kerascli.config.sections.phases import in_each
 from kerascli.config.sections.tune import parse_tune
 from kerascli.config.yaml.document import Document
 from kerascli.data.pipeline.learned_state import load_learned
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, stages
 from kerascli.foundation.errors import ConfigError, DataError, Fault, counted, safe_text
-from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.summary import Summary, summarize
 from kerascli.runs.record import RunRecord
@@ -67,10 +65,9 @@ def check(
     """
     config = open_config(source, sets=sets, flags=flags, progress=progress, fold=1)
     facts_by_key: dict[str, _FactsOfData] = {}
-    best = _facts_without_data if no_data else _best_facts
 
     def described(phase: Config) -> RunSpec | None:
-        facts = facts_by_key[phase.data_key] = facts_by_key.get(phase.data_key) or best(phase)
+        facts = facts_by_key[phase.data_key] = facts_by_key.get(phase.data_key) or _best_facts(phase, no_data=no_data)
         spec = _described(phase, *facts, no_data=no_data)
         if spec is not None and (faults := strategy_faults(spec, processes or 1)):
             raise phase.error(faults)
@@ -114,7 +111,10 @@ def _absent(config: Config, spec: RunSpec) -> Iterator[str]:
     """Yield a text for each part that `validate` does not check (`model.init_from`) or the config lacks (data,
     compile)."""
     for path, begin in spec.weight_sources.items():
-        yield _unchecked_init_from(config, path, begin)
+        what = str(getattr(begin, begin.source)) if begin.application is None else begin.network[0].name
+        is_absent = begin.file is not None and not (config.init_folder(path) / begin.file).exists()
+        reason = "there is no file '{}'" if is_absent else "'{}' is read when a run starts"
+        yield f"the weights of {'.'.join(map(str, path))}: {reason.format(safe_text(what))}"
     yield from (f"there is no file '{safe_text(str(path))}'" for path in spec.initial_files if not path.is_file())
     if config.data is None:
         yield "there is no 'data' section"
@@ -123,7 +123,7 @@ def _absent(config: Config, spec: RunSpec) -> Iterator[str]:
 
 
 def _warnings(cases: Sequence[Case], prepared: PreparedData | None) -> list[Fault]:
-    learned = {} if prepared is None else dict.fromkeys(prepared.warnings)
+    learned = () if prepared is None else dict.fromkeys(prepared.warnings)
     return [*advise(cases), *(Fault(text, level="warning") for text in learned)]
 
 
@@ -147,15 +147,6 @@ def _described(
     return spec
 
 
-def _unchecked_init_from(config: Config, path: ConfigPath, begin: InitFrom) -> str:
-    """Return a text for the user with the reason why the weights of the section `init_from` at a config path are not
-    checked."""
-    what = str(getattr(begin, begin.source)) if begin.application is None else begin.network[0].name
-    absent = begin.file is not None and not (config.init_folder(path) / begin.file).exists()
-    reason = f"there is no file '{safe_text(what)}'" if absent else f"'{safe_text(what)}' is read when a run starts"
-    return f"the weights of {'.'.join(map(str, path))}: {reason}"
-
-
 def summary_of(spec: RunSpec, *, expand: bool = False, view: str | None = None) -> Summary:
     """Return the summary of a model, or of its view (submodel) `view`; with `expand`, with layers in shared models."""
     title, graph, updates = graphs_of(spec, view)
@@ -163,19 +154,14 @@ def summary_of(spec: RunSpec, *, expand: bool = False, view: str | None = None) 
 
 
 def spec_of(
-    source: Path | Document,
-    *,
-    sets: Sequence[str],
-    flags: Sequence[str],
-    progress: Progress | None = None,
-    runs_dir: Path = Path("runs"),
+    source: Path | Document, flags: Sequence[str] = (), progress: Progress | None = None, runs_dir: Path = Path("runs")
 ) -> RunSpec:
     """Return the RunSpec (parsed config) of a config, without its `compile` section, even if data is missing.
 
-    `sets` and `flags` are arguments of `--set path=value` and `--flag name=value`; `progress` is called in downloads;
-    `runs_dir` is the folder of runs that are bases.
+    `flags` are arguments of `--flag name=value`; `progress` is called in downloads; `runs_dir` is the folder of runs
+    that are bases.
     """
-    config = open_config(source, sets=sets, flags=flags, progress=progress, runs_dir=runs_dir)
+    config = open_config(source, flags=flags, progress=progress, runs_dir=runs_dir)
     document = replace(config.document, data={k: v for k, v in config.document.data.items() if k != "compile"})
     config = replace(config, document=document)
     facts, _, unchecked = _best_facts(config)
@@ -186,10 +172,9 @@ def spec_of(
 def spec_of_run(record: RunRecord) -> RunSpec:
     """Return the RunSpec (parsed config) of a training run, read from its folder without its data."""
     config = open_recorded(record)
-    facts = (
-        config_facts(config) if config.data is None else stages(config.data, load_learned(record.preprocessing())).facts
-    )
-    return describe_config(config, facts)
+    if config.data is None:
+        return describe_config(config, config_facts(config))
+    return describe_config(config, stages(config.data, load_learned(record.preprocessing())).facts)
 
 
 def graphs_of(spec: RunSpec, view: str | None = None) -> tuple[str, Graph, list[Graph]]:
@@ -216,14 +201,16 @@ def _with_unchecked(unchecked: Sequence[str]) -> Iterator[None]:
         raise ConfigError([*error.faults, *missing]) from None
 
 
-def _best_facts(config: Config) -> _FactsOfData:
+def _best_facts(config: Config, *, no_data: bool = False) -> _FactsOfData:
     """Return (facts about a config's data (shapes ...), the data if it was loaded, texts on what is not checked).
 
-    The facts come from the source if it knows them, else from the loaded data.
+    The facts come from the source if it knows them, else from the loaded data; with `no_data` no file is read.
     """
-    facts = config_facts(config)
+    facts = config_facts(config, look=not no_data)
     if config.data is None:
         return facts, None, []
+    if no_data:
+        return facts, None, ["the data, and what depends on it: --no-data"]
     files = [("file", path) for path in config.data.source.data_files(config.context)]
     places = [*files, *(("folder", path) for path in config.data.source.folders(config.context))]
     absent = [f"there is no {kind} '{safe_text(str(path))}'" for kind, path in places if not path.exists()]
@@ -239,12 +226,6 @@ def _best_facts(config: Config) -> _FactsOfData:
         check_early(config)  # the config's own errors come first, as in training
         raise
     return prepared.facts, prepared, []
-
-
-def _facts_without_data(config: Config) -> _FactsOfData:
-    """Return (facts about a config's data that are known without reading files, None, texts on what is not checked)."""
-    text = "the data, and what depends on it: --no-data"
-    return config_facts(config, look=False), None, [] if config.data is None else [text]
 
 
 def _rows(prepared: PreparedData) -> dict[str, int]:

@@ -76,8 +76,7 @@ def evaluate_rows(run: LoadedRun, rows: Split, name: str) -> Evaluation:
         if spec.training is None:
             raise ConfigError("the run has no 'compile' section: there is no loss to evaluate")
         check_values(spec.graphs, spec.compared(), {name: rows}, run.stages)
-        means = run.record.facts().get("target_means", {})
-        return finished(evaluating(run, rows, name, means, run.shared_batches))
+        return finished(evaluating(run, rows, name, run.record.facts().get("target_means", {}), run.shared_batches))
 
 
 def evaluating(

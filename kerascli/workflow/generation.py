@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -43,7 +44,7 @@ class ModelContext:
         self._splits = splits
         self._targets = targets
         self._display_columns = display_columns
-        self._views: dict[str, Experiment] = {}
+        self._view = cache(experiment.view)
         self._facts = models_of(experiment.spec)
         data = experiment.spec.data
         self.inputs: dict[str, TextCodec] = {} if data is None else text_codecs(data, learned, "inputs")
@@ -58,7 +59,7 @@ class ModelContext:
             return draws.normal(like) if kind == "normal" else draws.uniform(like, -1.0, 1.0)
 
     def run(self, view: str | None, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        experiment = self._of(view)
+        experiment = self.experiment if view is None else self._view(view)
         update, device = experiment.module, experiment.device
         if update.states():
             raise ConfigError("a stateful model cannot make samples: it takes only full batches")
@@ -107,7 +108,33 @@ class ModelContext:
         return () if field is None or field.classes is None else field.classes
 
     def decoded(self, view: str | None, inputs: Mapping[str, Tensor]) -> np.ndarray:
-        return decode(self, view, inputs, _MAX_TOKENS, Sampling(0.0))
+        return self.decode(view, inputs, _MAX_TOKENS, Sampling(0.0))
+
+    def decode(self, view: str | None, inputs: Mapping[str, Tensor], length: int, sampling: Sampling) -> np.ndarray:
+        """Return token ids (rows, tokens) that a run's decoder generates for `inputs`, preprocessed tensors by name.
+
+        `view` names a submodel to use, `length` is the maximum number of tokens, `sampling` how they are chosen.
+        """
+        facts, data = self.facts(view), self.experiment.spec.data
+        forcing = teacher_forcing(data) if data is not None else None
+        assert forcing is not None
+        reads, writes = self.inputs[forcing.input], self.outputs[forcing.target]
+        begin = forcing.begin(reads)
+        if not begin:
+            text = f"the model cannot generate text: the start token of '{forcing.input}' is unknown"
+            raise ConfigError(text, hint="put enclose before text_vectorization, or {shift: -1} after it")
+        output = forcing.target if forcing.target in facts.outputs else next(iter(facts.outputs))
+        spec = facts.outputs[output]
+        if spec.rank != 2 or spec.shape[-1] is None or spec.shape[-1] < len(writes.words):
+            text = f"the model cannot generate text: '{output}' {spec} is not a probability"
+            raise ConfigError(f"{text} for each of {counted(len(writes.words), 'word')} at every step")
+        fixed = {name: inputs[name] for name in facts.inputs if name != forcing.input}
+
+        def predict(numbers: Tensor) -> Tensor:
+            return self.run(view, {**fixed, **self.staged({forcing.input: numbers})})[output]
+
+        rows, places = len(next(iter(fixed.values()))), facts.inputs[forcing.input].shape[0] or _MAX_TOKENS
+        return decode_ids(Decoder(predict, begin, places, rows, reads, writes), length, sampling)
 
     def continued(self, view: str | None, prompt: str | None, length: int, temperature: float, seed: int) -> str:
         model, numbers, prompt = self.writing(view, prompt, seed)
@@ -156,13 +183,6 @@ class ModelContext:
 
         return TextModel(predict, window, reads[0], writes)
 
-    def _of(self, view: str | None) -> Experiment:
-        if view is None:
-            return self.experiment
-        if view not in self._views:
-            self._views[view] = self.experiment.view(view)
-        return self._views[view]
-
 
 @contextmanager
 def _inference(module: nn.Module, numbers: draws.Draws) -> Iterator[None]:
@@ -174,41 +194,6 @@ def _inference(module: nn.Module, numbers: draws.Draws) -> Iterator[None]:
             yield
     finally:
         module.train(was_training)
-
-
-def decode(
-    context: ModelContext, view: str | None, inputs: Mapping[str, Tensor], length: int, sampling: Sampling
-) -> np.ndarray:
-    """Return token ids (rows, tokens) that a run's decoder generates for `inputs`, preprocessed tensors by input name.
-
-    `view` names a submodel to use, `length` is the maximum number of tokens, `sampling` how they are chosen.
-    """
-    return decode_ids(_decoder(context, view, inputs), length, sampling)
-
-
-def _decoder(context: ModelContext, view: str | None, inputs: Mapping[str, Tensor]) -> Decoder:
-    facts, data = context.facts(view), context.experiment.spec.data
-    forcing = teacher_forcing(data) if data is not None else None
-    assert forcing is not None
-    reads, writes = context.inputs[forcing.input], context.outputs[forcing.target]
-    begin = forcing.begin(reads)
-    if not begin:
-        hint = "put enclose before text_vectorization, or {shift: -1} after it"
-        raise ConfigError(f"the model cannot generate text: the start token of '{forcing.input}' is unknown", hint=hint)
-    output = forcing.target if forcing.target in facts.outputs else next(iter(facts.outputs))
-    spec = facts.outputs[output]
-    if spec.rank != 2 or spec.shape[-1] is None or spec.shape[-1] < len(writes.words):
-        text = f"'{output}' {spec} is not a probability for each of {counted(len(writes.words), 'word')} at every step"
-        raise ConfigError(f"the model cannot generate text: {text}")
-
-    fixed = {name: inputs[name] for name in facts.inputs if name != forcing.input}
-
-    def predict(numbers: Tensor) -> Tensor:
-        return context.run(view, {**fixed, **context.staged({forcing.input: numbers})})[output]
-
-    rows = len(next(iter(fixed.values())))
-    places = facts.inputs[forcing.input].shape[0]
-    return Decoder(predict, begin, places or _MAX_TOKENS, rows, reads, writes)
 
 
 def sample_file(sampler: Sampler, context: SampleContext) -> tuple[bytes, str]:

@@ -74,6 +74,11 @@ class LoadedRun:
         return self.data is not None and any(i.name not in self.data.inputs for i in self.experiment.spec.model.inputs)
 
     @property
+    def row_data(self) -> DataSpec | None:
+        """Section `data` of the run's config if the model takes its rows; None if the model takes arrays of its own."""
+        return None if self.takes_arrays or self.has_own_inputs else self.data
+
+    @property
     def raw_fields(self) -> dict[str, Field]:
         """Mapping from raw column of the training data to its field (shape, classes ...); empty without `data`."""
         return {} if self.data is None else known_columns(self.learned)
@@ -93,8 +98,8 @@ class LoadedRun:
         Outputs whose threshold an option of the command replaces are left out. Raises FileRefused if a threshold was
         chosen with other weights.
         """
-        each_output = ((name, self.thresholds.get(name)) for name in self.experiment.spec.model.outputs)
-        kept = {name: each for name, each in each_output if isinstance(each, KeptThreshold)}
+        outputs = self.experiment.spec.model.outputs
+        kept = {name: each for name in outputs if isinstance(each := self.thresholds.get(name), KeptThreshold)}
         for name in (name for name, each in kept.items() if each.weights_sha256 != self.weights_digest):
             text = f"{quoted(self.record.path / THRESHOLDS)}: the threshold of '{safe_text(name)}' is of other weights"
             raise FileRefused(text, hint=f"choose it again ({CHOOSE}), or remove the file; predict takes --threshold P")
@@ -125,8 +130,8 @@ class LoadedRun:
     @property
     def binary_outputs(self) -> list[str]:
         """Names of the outputs that predict one of two classes. Raises FileRefused as `reading`."""
-        readings = {pair.output: self.reading(pair) for pair in self.experiment.spec.pairs}
-        return [name for name, reading in readings.items() if reading is not None and len(reading.names) == 2]
+        pairs = self.experiment.spec.pairs
+        return [pair.output for pair in pairs if (reading := self.reading(pair)) and len(reading.names) == 2]
 
     def shared_batches(self, source: BatchSource) -> EvaluatedBatches:
         """Return those batches of a source that this process evaluates or predicts: all, if it is the only process."""
@@ -207,9 +212,8 @@ def open_run(
         distribute = None  # a run whose settings FSDP refuses was trained on one process
     strategy = strategy_of(group, distribute)
     divide = strategy.divider(chosen)
-    experiment = build_experiment(
-        spec, prepared_stages, device=chosen, divide=divide, initialize=divide is not None
-    )  # the files of initializers need not be there any more
+    # the files of initializers need not be there any more
+    experiment = build_experiment(spec, prepared_stages, device=chosen, divide=divide, initialize=divide is not None)
     states = {weight.name for weight in experiment.weights if weight.spec.is_state}
     values = {name: value for name, value in weights.items() if name not in states}
     assign_weights(lasting(experiment.weights), values)
@@ -253,11 +257,8 @@ def _weights(record: RunRecord, checkpoint: str | None) -> tuple[dict[str, Tenso
             source, status = record.checkpoints.newest(), record.status()
             state = checkpoint_facts(source.facts)
             within = f"step {state.batch} of epoch {state.epoch + 1}" if state.batch else f"epoch {state.epoch}"
-            warnings = [
-                *source.warnings,
-                f"the training of '{safe_text(str(record.path))}' is not finished ({status}): these are the weights of "
-                f"its last checkpoint, after {within}",
-            ]
+            text = f"the training of '{safe_text(str(record.path))}' is not finished ({status})"
+            warnings = [*source.warnings, f"{text}: these are the weights of its last checkpoint, after {within}"]
         else:
             with record.weights_file() as file:
                 return mapped_tensors(file), warnings

@@ -41,8 +41,7 @@ def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
         return TrainingStopped(what, hint="look for indices out of range, and for singular matrices")
     if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and _CPU_WORDS not in str(error):
         raise error
-    lines = str(error).splitlines()
-    return TrainingStopped(": ".join(["the device is out of memory", *lines[:1]]), hint=hint)
+    return TrainingStopped(": ".join(["the device is out of memory", *str(error).splitlines()[:1]]), hint=hint)
 
 
 @contextmanager

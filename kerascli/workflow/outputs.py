@@ -4,17 +4,15 @@ No flag turns the check off. An existing file of the kind that is written is rep
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-from kerascli.foundation.disk.files import file_digest, load_json, open_regular, read_bytes
+from kerascli.foundation.disk.files import file_digest, open_regular
 from kerascli.foundation.disk.storage import output_file
-from kerascli.foundation.errors import ConfigError, KerasCliError, StorageError, safe_text
+from kerascli.foundation.errors import ConfigError, KerasCliError, StorageError, leaves, safe_text
 from kerascli.runs.record import RunRecord, run_around
 
 _HEAD_BYTES = 4096
-_MAX_SCHEMA_BYTES = 64 * 2**20
 _BEGINNINGS = {
     ".png": b"\x89PNG\r\n\x1a\n", ".pdf": b"%PDF-", ".npy": b"\x93NUMPY", ".npz": b"PK", ".parquet": b"PAR1",
     ".keras": b"PK", ".h5": b"\x89HDF", ".hdf5": b"\x89HDF", ".pt": b"PK", ".pt2": b"PK", ".onnx": b"\x08",
@@ -45,7 +43,7 @@ def writable(path: Path, kind: str, *, run: RunRecord | None = None, reads: Iter
     if run is not None and file_digest(file) in _digests(run):
         raise ConfigError(f"the run was made from '{shown}', which is not replaced", hint="name another file")
     if not _is_of_kind(file, kind):
-        what = kind if kind in _CHECKED else f"a {kind} file"
+        what = kind if kind in {CONFIG, SCHEMA} else f"a {kind} file"
         raise ConfigError(f"'{shown}' is not {what} and is not replaced", hint="name another file")
     return file
 
@@ -76,23 +74,10 @@ def _read_by(run: RunRecord) -> Iterator[Path]:
         resolved = parse_document(run.resolved(), str(run.resolved_path)).data
     except KerasCliError:  # the command itself refuses a damaged run
         return
-    model = resolved.get("model")
-    model = model if isinstance(model, dict) else {}
-    shared = model.get("shared")
-    parts = [model, *(shared.values() if isinstance(shared, dict) else ())]
-    begun = [part.get("init_from") for part in parts if isinstance(part, dict)]
-    for text in _texts([resolved.get("data"), begun]):
-        path = run.path / text
-        if text.strip("./") and len(text) < 4096 and "\0" not in text and os.path.exists(path):
-            yield path
-
-
-def _texts(data: Any) -> Iterator[str]:
-    if isinstance(data, str):
-        yield data
-    elif isinstance(data, dict | list):
-        for item in data.values() if isinstance(data, dict) else data:
-            yield from _texts(item)
+    for place, text in leaves(resolved, bool):
+        names_file = isinstance(text, str) and text.strip("./") and (place[0] == "data" or "init_from" in place)
+        if names_file and os.path.exists(run.path / text):
+            yield run.path / text
 
 
 def _digests(run: RunRecord) -> set[str]:
@@ -101,14 +86,13 @@ def _digests(run: RunRecord) -> set[str]:
         facts = run.facts()
     except KerasCliError:
         return set()
-    files = [each for each in (facts.get("data"), facts.get("imported")) if isinstance(each, dict)]
+    files = [facts.get("data") or {}, facts.get("imported") or {}]
     return {digest for each in files for digest in each.values() if isinstance(digest, str)}
 
 
 def _is_of_kind(file: Path, kind: str) -> bool:
-    check = _CHECKED.get(kind)
-    if check is not None:
-        return check(file)
+    if kind == CONFIG:
+        return _is_config(file)
     with open_regular(file) as stream:
         head = stream.read(_HEAD_BYTES)
     if kind in {".csv", ".txt", ".jsonl"}:
@@ -116,6 +100,7 @@ def _is_of_kind(file: Path, kind: str) -> bool:
     return (
         (kind == ".svg" and b"<svg" in head)
         or (kind == ".safetensors" and head[8:9] == b"{")
+        or (kind == SCHEMA and head[:1] == b"{" and b'"$schema"' in head)
         or (kind in _BEGINNINGS and head.startswith(_BEGINNINGS[kind]))
     )
 
@@ -130,18 +115,3 @@ def _is_config(file: Path) -> bool:
         return False
     usual = {"extends", "data", "model", "compile", "fit"}
     return keys <= ConfigSection.model_fields.keys() and not keys.isdisjoint(usual)
-
-
-def _object(file: Path, limit: int) -> dict[str, Any]:
-    """Return the contents of a JSON file as a dict; empty if the file is unreadable or contains no JSON object."""
-    try:
-        data = load_json(read_bytes(file, limit), file.name)
-    except KerasCliError:
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-_CHECKED: dict[str, Callable[[Path], bool]] = {
-    CONFIG: _is_config,
-    SCHEMA: lambda file: "$schema" in _object(file, _MAX_SCHEMA_BYTES),
-}

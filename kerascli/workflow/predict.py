@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from kerascli.data.base import SPLITS
-from kerascli.data.batches.rows import Split
+from kerascli.data.batches.rows import Arrays, Split
 from kerascli.data.sources.wrapped import WrappedSource
 from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import Skipped
@@ -74,8 +74,8 @@ def predict_in_parts(
     Raises KerasCliError.
     """
     selected = [what] if isinstance(what, str) else what
-    of_series = run.data is not None and isinstance(run.data.source, WrappedSource)
-    if skip and (run.takes_arrays or run.has_own_inputs or of_series or {*selected} & {*SPLITS}):
+    data = run.row_data
+    if skip and (data is None or isinstance(data.source, WrappedSource) or {*selected} & {*SPLITS}):
         raise ConfigError("--on-bad-rows skip: only rows of files are skipped, not those of splits, arrays or series")
     try:
         rows = rows_of(run, *selected, targets=False, texts=texts, keep=keep, skip=skip)
@@ -111,7 +111,7 @@ def _parts(run: LoadedRun, rows: Split, form: Form, keep: Sequence[str]) -> Iter
     spec = run.experiment.spec
     if keep and not spec.model.inputs:
         raise ConfigError("--keep: the view is of weights alone, which belong to no row")
-    kept = kept_columns(run.data and run.data.source, run.raw_fields, rows, keep)
+    kept = kept_columns(run, rows, keep)
     check_values(spec.graphs, spec.compared(), {"data": rows}, run.stages)
     first, total = 0, rows.rows if spec.model.inputs else None
     with memory_for_batches(), run.sharing(rows):
@@ -149,7 +149,7 @@ def predict_mean(parts: Iterable[Iterable[Predictions]]) -> Predictions:
 
 def _columns(
     run: LoadedRun, outputs: Mapping[str, torch.Tensor], form: Form
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, ClassReading]]:
+) -> tuple[Arrays, Arrays, dict[str, ClassReading]]:
     """Return (predictions as columns by name, values of the model's outputs by name, readings by prefix of columns).
 
     Raises KerasCliError.
@@ -157,33 +157,31 @@ def _columns(
     spec = run.experiment.spec
     renamed = keras_output_names(run.record, spec.model.outputs) if form.keras_names else {}
     pairs = {pair.output: pair for pair in spec.pairs}
-    columns: dict[str, np.ndarray] = {}
-    arrays: dict[str, np.ndarray] = {}
+    columns: Arrays = {}
+    arrays: Arrays = {}
     readings: dict[str, ClassReading] = {}
-    several = len(outputs) > 1
-    has_names = several or bool(renamed)
     for name, output in outputs.items():
         called, pair = renamed.get(name, name), pairs.get(name)
+        prefix = f"{called}." if len(outputs) > 1 else ""
         inverse = None if pair is None or form.raw else inverse_of(run, pair)
         values = arrays[called] = output.numpy() if inverse is None else inverse(output.numpy())
-        reading = None if pair is None or form.decode else run.reading(pair, output)
         if form.decode:
-            columns |= _decoded(f"{called}." * several, output)
-        elif reading is not None:
-            readings[f"{called}." * several] = reading
-            columns |= _class_columns(f"{called}." * several, reading, reading.probabilities(output))
+            columns |= _decoded(prefix, output)
+        elif pair is not None and (reading := run.reading(pair, output)) is not None:
+            readings[prefix] = reading
+            columns |= _class_columns(prefix, reading, reading.probabilities(output))
         else:
-            columns |= _plain_columns(called if pair is None or has_names else pair.target, values)
+            columns |= _plain_columns(called if pair is None or prefix or renamed else pair.target, values)
     return columns, arrays, readings
 
 
-def _non_finite_rows(arrays: Mapping[str, np.ndarray]) -> int:
+def _non_finite_rows(arrays: Arrays) -> int:
     """Return the number of rows with a value that is nan or infinite."""
     finite = np.stack([np.isfinite(each).reshape(len(each), -1).all(1) for each in arrays.values()]).all(0)
     return int((~finite).sum())
 
 
-def _class_columns(prefix: str, reading: ClassReading, probabilities: torch.Tensor) -> dict[str, np.ndarray]:
+def _class_columns(prefix: str, reading: ClassReading, probabilities: torch.Tensor) -> Arrays:
     """Return a mapping from name to column for a classifier's predictions: class name, and probability of each
     class."""
     names = np.array(reading.names, dtype=object)
@@ -192,7 +190,7 @@ def _class_columns(prefix: str, reading: ClassReading, probabilities: torch.Tens
     }
 
 
-def _decoded(prefix: str, output: torch.Tensor) -> dict[str, np.ndarray]:
+def _decoded(prefix: str, output: torch.Tensor) -> Arrays:
     """Return the five most probable classes of ImageNet in each row, and their values, as columns by name.
 
     Raises ConfigError if the output has not the 1,000 classes of ImageNet.
@@ -203,12 +201,13 @@ def _decoded(prefix: str, output: torch.Tensor) -> dict[str, np.ndarray]:
         raise ConfigError(f"--decode imagenet: expected an output of {len(names):,} units, got one of shape {shape}")
     values, indices = output.topk(_DECODED, dim=-1)
     classes = np.array(names, object)[indices.numpy()]
-    pairs = [(f"class_{i + 1}", classes[:, i]) for i in range(_DECODED)]
-    pairs += [(f"p_{i + 1}", values[:, i].numpy()) for i in range(_DECODED)]
-    return {f"{prefix}{name}": column for name, column in sorted(pairs, key=lambda pair: pair[0].rpartition("_")[2])}
+    columns: Arrays = {}
+    for i in range(_DECODED):
+        columns |= {f"{prefix}class_{i + 1}": classes[:, i], f"{prefix}p_{i + 1}": values[:, i].numpy()}
+    return columns
 
 
-def _plain_columns(name: str, output: np.ndarray) -> dict[str, np.ndarray]:
+def _plain_columns(name: str, output: np.ndarray) -> Arrays:
     """Return a mapping from name to column for an output of numbers: `name`, or `name[i]`, `name[i,j]` for several per
     row."""
     values = output.reshape(len(output), -1)

@@ -40,10 +40,8 @@ def _check_prompt(prompt: str, name: str, codec: TextCodec, longest: int | None)
         raise ConfigError("the prompt has no words", hint="give a text to answer")
     if unknown and codec.is_whole:
         near = nearest(unknown[0], codec.words)
-        raise ConfigError(
-            f"--prompt: '{safe_text(unknown[0])}' is not in the vocabulary of '{name}'",
-            hint=f"did you mean '{safe_text(near)}'?" if near else "the model has not seen it in training",
-        )
+        hint = f"did you mean '{safe_text(near)}'?" if near else "the model has not seen it in training"
+        raise ConfigError(f"--prompt: '{safe_text(unknown[0])}' is not in the vocabulary of '{name}'", hint=hint)
     if longest is not None and len(words) > longest:
         marks = ", with its start and end tokens," if codec.stop is not None else ""
         what = "characters" if not codec.joint else "words"

@@ -100,17 +100,13 @@ def _fit(events: Iterator[Event]) -> Iterator[str]:
                 pass
 
 
-def _made(run: LoadedRun) -> MemorySplit:
-    """Return random arrays for a model with inputs that the config's `data` section does not provide."""
-    made = sample_inputs(run.experiment.spec.model, _STEPS)
-    return MemorySplit({name: values.numpy() for name, values in made.items()}, {}, {}, _STEPS)
-
-
 def _use(run: LoadedRun) -> Iterator[str]:
     rows = rows_of(run, "train", targets=True).read(slice(0, _STEPS * run.experiment.spec.fit.batch_size))
     evaluate_rows(run, rows, "train")
     yield f"evaluate: {rows.rows:,} rows"
-    yield f"predict: {predict_rows(run, _made(run) if run.has_own_inputs else rows).rows:,} rows"
-    record = run.record
-    save(plot_history([(record.name, record.history())]), record.plot_path("history.png"))
+    if run.has_own_inputs:  # which the `data` section does not provide
+        made = sample_inputs(run.experiment.spec.model, _STEPS)
+        rows = MemorySplit({name: values.numpy() for name, values in made.items()}, {}, {}, _STEPS)
+    yield f"predict: {predict_rows(run, rows).rows:,} rows"
+    save(plot_history([(run.record.name, run.record.history())]), run.record.plot_path("history.png"))
     yield "plot: history.png"

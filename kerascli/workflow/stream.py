@@ -14,7 +14,6 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from kerascli.data.command_input import STDIN_NAME, CommandInput
-from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.sources.file_source import Csv
 from kerascli.data.sources.wrapped import WrappedSource
@@ -70,41 +69,30 @@ def predict_stream(
     Raises DataError if no more rows can be read, and ConfigError if the model takes no rows from a stream or an option
     does not fit it.
     """
-    if run.data is None or run.takes_arrays or run.has_own_inputs:
+    if (data := run.row_data) is None:
         raise ConfigError("--stream: the model takes arrays of its own, not rows")
-    if isinstance(run.data.source, WrappedSource):
-        raise ConfigError(f"--stream: a row of {run.data.source.component_name} is made of several lines")
-    columns, folder = known_columns(run.learned), run.config.context.folder
-    command_input = CommandInput(run.data, columns, folder, targets=False, keep=frozenset(keep))
-    preparer = fitted_preparer(run.data, run.learned, targets=False)
+    if isinstance(data.source, WrappedSource):
+        raise ConfigError(f"--stream: a row of {data.source.component_name} is made of several lines")
+    folder = run.config.context.folder
+    command_input = CommandInput(data, run.raw_fields, folder, targets=False, keep=frozenset(keep))
+    preparer = fitted_preparer(data, run.learned, targets=False)
 
     lines, oov = _Arrivals(arrivals), OovCounts()
-    first = lines.first()
-    reader = _reader(command_input, first, lines)
+    reader = _reader(command_input, lines)
 
-    def predicted(rows: Sequence[Row]) -> Predictions:
-        split = preparer.split(_checked(command_input, reader.table(rows)))
-        predictions = predict_rows(run, split, form, keep)
+    def predicted(rows: Sequence[Row]) -> Iterator[Predictions | DataError]:
+        try:
+            split = preparer.split(_checked(command_input, reader.table(rows)))
+            predictions = predict_rows(run, split, form, keep)
+        except DataError as error:
+            yield from [error] if len(rows) == 1 else (each for row in rows for each in predicted([row]))
+            return
         oov.add(split.oov)
-        return replace(
-            predictions, kept={name: np.array(reader.cells(rows, name), object) for name in predictions.kept}
-        )
+        kept = {name: np.array(reader.cells(rows, name), object) for name in predictions.kept}
+        yield replace(predictions, kept=kept)
 
     for rows in reader.batches():
-        if isinstance(rows, DataError):
-            yield rows
-            continue
-        try:
-            yield predicted(rows)
-        except DataError as error:
-            if len(rows) == 1:
-                yield error
-                continue
-            for row in rows:
-                try:
-                    yield predicted([row])
-                except DataError as own:
-                    yield own
+        yield from [rows] if isinstance(rows, DataError) else predicted(rows)
     run.warnings += oov.warnings()
 
 
@@ -206,8 +194,9 @@ class _Rows(ABC):
             raise
 
 
-def _reader(command_input: CommandInput, first: bytes, lines: _Arrivals) -> _Rows:
+def _reader(command_input: CommandInput, lines: _Arrivals) -> _Rows:
     """Return the reader for a stream, chosen by its first line: JSON Lines, lines of text, or delimited text."""
+    first = lines.first()
     if first.lstrip()[:1] == b"{":
         return _JsonRows(lines)
     column = command_input.column_of_lines(first)
@@ -230,7 +219,7 @@ class _JsonRows(_Rows):
         return read_json_lines(b"".join(line for _, (line, _) in rows), STDIN_NAME, first=rows[0][0])
 
     def cells(self, rows: Sequence[Row], column: str) -> list[Any]:
-        values = [row.get(column) for _, (_, row) in rows]
+        values = (row.get(column) for _, (_, row) in rows)
         return [int(value) if isinstance(value, bool) else value for value in values]
 
 

@@ -106,7 +106,7 @@ def start(config: Config, options: Options, record: RunRecord | None = None) -> 
                 "warnings": [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in warnings],
                 **begun.facts, **options.facts,
             }  # fmt: skip
-            _write_start(record, phases, runner.state.experiment, device, options, facts)
+            _write_start(record, runner, device, facts)
             record.open_history(history_columns(phases), Prefix())
             record.history_writer.cut()
             yield from _start_notes(runner, record, (device, threads), stages, members)
@@ -157,9 +157,8 @@ def resume(
         device = choose_device(options.device, recorded=recorded.get("device"))
         threads = use_threads(options.threads, recorded=recorded.get("threads"))
         stages.end("data and checks")
-        runner, notes, history = _restored(
-            record, phases, device, options, recorded.get("execution_mode", recorded.get("tier"))
-        )
+        mode = recorded.get("execution_mode", recorded.get("tier"))
+        runner, notes, history = _restored(record, phases, device, options, mode)
         stages.end("model, execution mode and checkpoint")
         with deferred() as stop:
             runner.group.notices.signals = stop
@@ -209,8 +208,7 @@ def _members(runner: PhaseRunner) -> dict[str, Any]:
         return launch
     folder = runner.options.runs_dir / "run"
     complete = resolved_config(runner.phases[-1].config, [phase.spec for phase in runner.phases], folder)
-    members = checked_members(runner.group, dump_yaml(complete), data_digests(runner.phases))
-    return {"processes": members, **launch}
+    return {"processes": checked_members(runner.group, dump_yaml(complete), data_digests(runner.phases)), **launch}
 
 
 def _earlier_processes(recorded: Mapping[str, Any], size: int) -> dict[str, Any]:
@@ -277,11 +275,8 @@ def _refuse_format_1(record: RunRecord) -> None:
     if facts["format"] == 1:
         versions = facts.get("versions")
         version = versions.get("kerascli", "unknown") if isinstance(versions, dict) else "unknown"
-        raise FileRefused(
-            f"the run {quoted(record.path)} was made by kerascli {safe_text(str(version))}, without the checksums "
-            "that resuming relies on",
-            hint=_INSTEAD_OF_RESUMING,
-        )
+        text = f"the run {quoted(record.path)} was made by kerascli {safe_text(str(version))}"
+        raise FileRefused(f"{text}, without the checksums that resuming relies on", hint=_INSTEAD_OF_RESUMING)
 
 
 def _refuse_divided_state(record: RunRecord, config: Config) -> None:
@@ -290,16 +285,10 @@ def _refuse_divided_state(record: RunRecord, config: Config) -> None:
         raise FileRefused(text, hint=_INSTEAD_OF_RESUMING)
 
 
-def _write_start(
-    record: RunRecord,
-    phases: list[Phase],
-    experiment: Experiment,
-    device: Choice,
-    options: Options,
-    facts: Mapping[str, Any],
-) -> None:
+def _write_start(record: RunRecord, runner: PhaseRunner, device: Choice, facts: Mapping[str, Any]) -> None:
     """Write the files of a run that are known before its first training step; run.json comes last and marks the run as
     begun."""
+    phases, experiment = runner.phases, runner.state.experiment
     spec, config = experiment.spec, phases[-1].config
     plugins = [record.write_plugin(code) for code in config.plugins]
     record.write_config(config.text)
@@ -310,7 +299,7 @@ def _write_start(
     for name, data in save_learned(phases[-1].prepared.learned).items():
         record.write_preprocessing(name, data)
     record.begin({
-        **run_facts(), "command": shlex.join(["kerascli", *options.command]),
+        **run_facts(), "command": shlex.join(["kerascli", *runner.options.command]),
         "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
         "device": device.value, "device_reason": device.reason,
         "precision": spec.training.compute.precision if spec.training else "float32",
@@ -364,10 +353,8 @@ def _refuse_other_settings(sets: Sequence[str]) -> None:
     """Raise ConfigError if `sets` (the option --set) change settings other than `fit.epochs` of a run to resume."""
     refused = [text for text in sets if text.partition("=")[0].strip() != "fit.epochs"]
     if refused:
-        raise ConfigError(
-            f"--set {refused[0]}: a resumed run keeps its settings; only fit.epochs may change",
-            hint="start a new run for other settings",
-        )
+        text = f"--set {refused[0]}: a resumed run keeps its settings; only fit.epochs may change"
+        raise ConfigError(text, hint="start a new run for other settings")
 
 
 def _refuse_other_data(recorded: Mapping[str, str], digests: Mapping[str, str]) -> None:

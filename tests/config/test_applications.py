@@ -102,7 +102,7 @@ def test_the_family_on_the_page_is_one(own: Path) -> None:
     for name in ("tiny_8", "tiny_16"):
         config = application_config(name, ["width=1"], None)
         assert config is not None
-        assert summary_of(spec_of(config, sets=(), flags=())).total == find_application(name).network.parameters
+        assert summary_of(spec_of(config)).total == find_application(name).network.parameters
 
 
 def test_the_table_of_the_page_has_the_facts_of_the_files() -> None:

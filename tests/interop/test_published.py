@@ -62,7 +62,7 @@ def test_layers_have_the_names_and_the_order_of_keras(name: str) -> None:
     keras.backend.clear_session()
     side = least_side(keras_name(network))
     theirs: Any = builder(keras_name(network))(weights=None, input_shape=(side, side, 3))
-    spec = spec_of(alone(name, side), sets=(), flags=())
+    spec = spec_of(alone(name, side))
     layers = own_layers(spec.model, spec.built.specs, lasting(Graph(spec.built).weights()))
     own = list(dict.fromkeys(layer.path[0] for layer in layers))  # a layer of layers is one of Keras's
     expected = [layer.name for layer in theirs.layers if layer.weights]
@@ -78,7 +78,7 @@ def test_layers_have_the_names_and_the_order_of_keras(name: str) -> None:
 @pytest.mark.parametrize("name", applications())
 def test_the_table_has_the_number_of_parameters(name: str) -> None:
     network = find_application(name)
-    assert summary_of(spec_of(alone(name, network.network.size), sets=(), flags=())).total == network.network.parameters
+    assert summary_of(spec_of(alone(name, network.network.size))).total == network.network.parameters
 
 
 def alone(name: str, side: int) -> Document:

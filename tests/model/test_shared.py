@@ -106,12 +106,12 @@ def test_a_shared_model_trains_as_its_shared_layers(jit: str, data: Arrays, tmp_
 def test_a_shared_model_has_one_row_however_often_it_is_called(data: Arrays, tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", allow_pickle=False, **data)  # type: ignore[arg-type]
     path = write(tmp_path, AS_MODEL)
-    found = summary_of(spec_of(path, sets=[], flags=[]))
+    found = summary_of(spec_of(path))
     assert [(row.name, row.kind, row.parameters, row.connected_to) for row in found.rows][2] == (
         "tower: na, nb", "model", 4 * 6 + 6 + 4 * 6, ("left", "right"),
     )  # fmt: skip
     assert found.total == sum(row.parameters for row in found.rows)
-    expanded = summary_of(spec_of(path, sets=[], flags=[]), expand=True)
+    expanded = summary_of(spec_of(path), expand=True)
     assert [(row.name, row.parameters) for row in expanded.rows if row.inside] == [("na.encoder", 30), ("na.norm", 24)]
     assert expanded.total == found.total
     assert "  na.encoder (dense)" in render(expanded)

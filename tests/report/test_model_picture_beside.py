@@ -87,7 +87,7 @@ def test_what_updates_call_stands_beside_the_model_each_in_a_frame(
     tmp_path: Path, model: str, first: list[str], expand: bool
 ) -> None:
     config = write(tmp_path, TWO_UPDATES.replace("MODEL", model))
-    _, graph, beside = graphs_of(spec_of(config, sets=[], flags=[]))
+    _, graph, beside = graphs_of(spec_of(config))
     diagram = whole_diagram(graph, beside, expand=expand)
     check_picture(diagram, picture_of(diagram))
     inside = {
@@ -114,7 +114,7 @@ def test_a_view_is_drawn_in_place_of_the_model(tmp_path: Path) -> None:
       layers: [{dense: {units: 2, name: code}}, decoder]
       views: {decode: {inputs: {z: [2]}, layers: [{decoder: z}]}}
     """
-    spec = spec_of(write(tmp_path, text), sets=[], flags=[])
+    spec = spec_of(write(tmp_path, text))
     title, graph, beside = graphs_of(spec, "decode")
     assert title.endswith(": decode")
     assert said(whole_diagram(graph, beside)) == ["input z", "decoder", "output decoder"]

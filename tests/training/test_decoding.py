@@ -19,7 +19,6 @@ from kerascli.data.text_codec import TextCodec, teacher_forcing
 from kerascli.foundation.errors import KerasCliError
 from kerascli.runs.record import RunRecord
 from kerascli.training.generation import Decoder, Sampling, decode_ids
-from kerascli.workflow.generation import decode
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.make_samples import context_of
 from tests.support.runs_harness import train, write
@@ -231,7 +230,7 @@ def test_what_is_written_is_what_teacher_forcing_predicts_step_by_step(run: RunR
         weight.data += 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(3))
     rows = context.rows(6)
     reads, ends = context.inputs["so_far"], context.outputs["dutch"].stop or 0
-    written = decode(context, None, rows.inputs, 99, GREEDY)
+    written = context.decode(None, rows.inputs, 99, GREEDY)
     first = reads.start or (0,)
     length = context.facts(None).inputs["so_far"].shape[0]
     assert length is not None

@@ -186,7 +186,7 @@ def test_nothing_else_downloads_and_random_weights_are_reported(home: Path, serv
     assert any(
         "base.init_from: 'tiny' is read when a run starts" in line for line in check(path, sets=[], flags=[]).lines
     )
-    spec_of(path, sets=[], flags=[])
+    spec_of(path)
     lines = list(smoke(path, flags=[]))
     assert any("random weights: Keras's tiny_top.h5 is not here" in line for line in lines)
     assert server.asked == []

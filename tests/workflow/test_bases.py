@@ -132,10 +132,8 @@ def test_nodes_of_blocks_and_several_nodes_can_be_the_end(folder: Path) -> None:
         "- base: {training: false}",
         "- base: {outputs: [large, small]}\n    - expr: mean(large) + mean(small, axis=[1, 2])",
     )
-    spec = spec_of(
-        student(folder, "{run: teacher, until: [relu_1, pool]}", text=text), sets=[], flags=[],
-        runs_dir=folder / "runs",
-    )  # fmt: skip
+    path = student(folder, "{run: teacher, until: [relu_1, pool]}", text=text)
+    spec = spec_of(path, runs_dir=folder / "runs")
     assert spec.built.specs["small"].shape == (4, 4, 4)
     (base,) = spec.model.shared
     assert len(base.outputs) == 2
@@ -247,7 +245,7 @@ def test_what_cannot_be_a_base_is_an_error_at_its_place(
 ) -> None:
     path = student(folder, base)
     with pytest.raises(error, match=re.escape(text)) as refused:
-        spec_of(path, sets=[], flags=[], runs_dir=folder / "runs")
+        spec_of(path, runs_dir=folder / "runs")
     places = [fault.place for fault in refused.value.faults]
     assert all(place is not None and place.line == 10 for place in places), places
 

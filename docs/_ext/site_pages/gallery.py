@@ -75,6 +75,6 @@ def model_drawings() -> Iterator[tuple[str, bytes]]:
 
     for name, chosen in pictures().items():
         if chosen == "model":
-            called, graph, beside = graphs_of(spec_of(CONFIGS / f"{name}.yaml", sets=(), flags=()), None)
+            called, graph, beside = graphs_of(spec_of(CONFIGS / f"{name}.yaml"), None)
             contents = encoded_model(graph, called, ".svg", updates=beside)
             yield f"gallery/models/{Path(name).name}.svg", contents

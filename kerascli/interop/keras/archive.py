@@ -3,6 +3,7 @@ extracted to named files."""
 
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -65,9 +66,9 @@ def _read_archive(file: BufferedReader, name: str) -> Archive:
     try:
         with zipfile.ZipFile(file) as archive:
             members = _members(archive, name)
-            config = load_config(_read(archive, members[_CONFIG], MAX_CONFIG_BYTES, name), f"{_CONFIG} in '{name}'")
-            metadata = load_config(
-                _read(archive, members[_METADATA], MAX_CONFIG_BYTES, name), f"{_METADATA} in '{name}'"
+            config, metadata = (
+                load_config(_read(archive, members[each], MAX_CONFIG_BYTES, name), f"{each} in '{name}'")
+                for each in (_CONFIG, _METADATA)
             )
             weights = _weights_range(archive, members[_WEIGHTS], file, name)
             vocabularies = _vocabularies(archive, members, name)
@@ -150,8 +151,7 @@ def _weights_range(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Buffer
             pass
     file.seek(info.header_offset)
     header = file.read(30)
-    start = info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-    return file, start, info.file_size
+    return file, info.header_offset + len(header) + sum(struct.unpack("<2H", header[26:])), info.file_size
 
 
 def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> ByteRange:

@@ -10,6 +10,8 @@ from kerascli.model.ir.nodes import Node
 T = TypeVar("T")
 Place = tuple[str, int]
 """Type of a pair (name of a layer, number of one of its calls), which identifies the call."""
+Parents = Mapping[Place, Sequence[Place]]
+"""Type of a mapping from calls to those whose outputs they take, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Call:
 
     args: list[Any] = field(default_factory=list)
     kwargs: dict[str, Any] = field(default_factory=dict)
-    masks: list[Place] = field(default_factory=list)
+    masks: list[Place] = field(default_factory=list, compare=False)
     """Calls of the operations that compute this call's masks in an exported model; they affect the order of layers."""
 
     def parents(self) -> list[Place]:
@@ -79,7 +81,7 @@ def ancestors(ends: Iterable[T], parents: Callable[[T], Iterable[T]]) -> set[T]:
     return seen
 
 
-def keras_order(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[list[str], list[Place]]:
+def keras_order(parents: Parents, ends: Sequence[Place]) -> tuple[list[str], list[Place]]:
     """Return (layers in Keras's order, calls of layers) that the model outputs `ends` depend on.
 
     Layers farther from an output come first, then those that a depth-first search finds first; a layer that is called
@@ -90,16 +92,14 @@ def keras_order(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place])
     return sorted(far, key=lambda name: (-far[name], met[name])), finished
 
 
-def keras_runs(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> list[Place]:
+def keras_runs(parents: Parents, ends: Sequence[Place]) -> list[Place]:
     """Return the calls that the outputs `ends` depend on, in the order in which Keras runs them: the farthest from an
     output first."""
     _, depths = _depths(parents, _depth_first(parents, ends)[1])
     return sorted(depths, key=lambda place: -depths[place])
 
 
-def _depths(
-    parents: Mapping[Place, Sequence[Place]], finished: Sequence[Place]
-) -> tuple[dict[str, int], dict[Place, int]]:
+def _depths(parents: Parents, finished: Sequence[Place]) -> tuple[dict[str, int], dict[Place, int]]:
     """Return the depth (largest distance to an output) of each layer and of each call, as mappings in Keras's order."""
     far: dict[str, int] = {}
     depths: dict[Place, int] = {}
@@ -110,7 +110,7 @@ def _depths(
     return far, depths
 
 
-def _depth_first(parents: Mapping[Place, Sequence[Place]], ends: Sequence[Place]) -> tuple[dict[str, int], list[Place]]:
+def _depth_first(parents: Parents, ends: Sequence[Place]) -> tuple[dict[str, int], list[Place]]:
     """Search depth first from the outputs; return (number of each layer in order of discovery, calls in the order in
     which they are finished)."""
     seen: dict[Place, None] = {}

@@ -204,10 +204,7 @@ def _limit(more: int, size: int) -> None:
     """
     global _read
     _read += size
-    for kind, value in (
-        ("RLIMIT_AS", _AT_START + MEMORY_BYTES + more),
-        ("RLIMIT_CPU", CPU_SECONDS + _read // 2**20),
-    ):
+    for kind, value in (("RLIMIT_AS", _AT_START + MEMORY_BYTES + more), ("RLIMIT_CPU", CPU_SECONDS + _read // 2**20)):
         with contextlib.suppress(ImportError, ValueError, OSError):
             import resource
 

@@ -20,6 +20,10 @@ _MAX_LAYERS = 3_000
 _NO_FAULTS = 20
 
 
+Serialized = Mapping[str, Any]
+"""Type of an object of a Keras file (a model, layer, loss ...) or of its config, as JSON."""
+
+
 class Refusals:
     """Collector of everything in a Keras file that cannot be imported, to report it at once."""
 
@@ -80,7 +84,7 @@ def is_object(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("class_name"), str) and "config" in value
 
 
-def own_name(value: Mapping[str, Any]) -> str | None:
+def own_name(value: Serialized) -> str | None:
     """Return the class name of a serialized object, if the class is Keras's own; None for a custom class."""
     name, module, registered = value["class_name"], value.get("module"), value.get("registered_name")
     if isinstance(module, str) and module.split(".")[0] not in _ROOTS:
@@ -90,7 +94,7 @@ def own_name(value: Mapping[str, Any]) -> str | None:
     return name.removeprefix("Custom>")
 
 
-def full_name(value: Mapping[str, Any]) -> str:
+def full_name(value: Serialized) -> str:
     """Return the class name of an object serialized by Keras, for messages, with its module if that is not Keras's."""
     module = value.get("module")
     is_of_keras = not isinstance(module, str) or module.split(".")[0] in _ROOTS
@@ -101,7 +105,7 @@ _SAME = Difference()
 
 
 def component(
-    registry: Registry[Any], value: Mapping[str, Any], where: str, refusals: Refusals, difference: Difference = _SAME
+    registry: Registry[Any], value: Serialized, where: str, refusals: Refusals, difference: Difference = _SAME
 ) -> Component | None:
     """Convert an object serialized by Keras to a component (layer, loss ...) of `registry`; return None if it cannot be
     imported, which `refusals` records."""
@@ -122,7 +126,7 @@ def component(
 
 
 def _settings(
-    cls: type[Component], config: Mapping[str, Any], where: str, refusals: Refusals, difference: Difference
+    cls: type[Component], config: Serialized, where: str, refusals: Refusals, difference: Difference
 ) -> dict[str, Any]:
     """Convert the config of an object serialized by Keras to arguments of kerascli's component (layer, loss ...) `cls`.
 
@@ -184,7 +188,7 @@ def from_keras(value: Any, where: str, refusals: Refusals, within: str = "") -> 
     return None
 
 
-def _as_pipeline(value: Mapping[str, Any]) -> Mapping[str, Any]:
+def _as_pipeline(value: Serialized) -> Serialized:
     """Convert a serialized Sequential that is an argument of another object to a serialized `pipeline` layer."""
     config = value["config"] if isinstance(value["config"], dict) else {}
     layers = config.get("layers")
@@ -221,7 +225,7 @@ def short_number(value: Any) -> Any:
     return {key: short_number(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-def around_function(value: Mapping[str, Any]) -> Mapping[str, Any]:
+def around_function(value: Serialized) -> Serialized:
     """Return a serialized Keras wrapper of a metric or loss function with the function's name as its class name."""
     config = value["config"]
     if value["class_name"] not in NAMED_FUNCTIONS or not isinstance(config, dict):

@@ -140,10 +140,8 @@ def state_from(
     if variables[-1].name == _PRODUCT:
         product, expected = float(arrays[-1]), variables[-1].value(updates)
         if not abs(product - expected) <= _PRODUCT_TOLERANCE:
-            notes.append(
-                f"nadam: the file's product of momenta is {product:.4g}, after {updates} updates it is "
-                f"{expected:.4g}, which training continues with"
-            )
+            text = f"nadam: the file's product of momenta is {product:.4g}, after {updates} updates it is"
+            notes.append(f"{text} {expected:.4g}, which training continues with")
     return state, tuple(notes)
 
 
@@ -177,15 +175,11 @@ def _updates(rule: Optimizer, state: Mapping[str, Tensor]) -> int:
 def _notes(settings: BaseOptimizer, updates: int) -> Iterator[str]:
     """Yield notes on how training continued from an exported state differs between Keras and kerascli."""
     if isinstance(settings.rule, ScheduleFreeAdamW):
-        yield (
-            "schedule_free_adam_w: Keras's updates on torch differ from those on JAX and TensorFlow, "
-            "which kerascli's are (on torch the old momentum is overwritten before it is used)"
-        )
+        text = "schedule_free_adam_w: Keras's updates on torch differ from those on JAX and TensorFlow"
+        yield f"{text}, which kerascli's are (on torch the old momentum is overwritten before it is used)"
     if updates and isinstance(settings, LossScaleOptimizer) and isinstance(settings.rule, Nadam):
-        yield (
-            "nadam in a loss_scale_optimizer: Keras's files lack its product of momenta, "
-            "which Keras resets on loading and kerascli continues"
-        )
+        text = "nadam in a loss_scale_optimizer: Keras's files lack its product of momenta"
+        yield f"{text}, which Keras resets on loading and kerascli continues"
 
 
 def notes_on_names(
@@ -206,7 +200,5 @@ def notes_on_names(
         is_adam_s = rule.slot_shape("velocity", weight.name, shape) is not None
         if other := [name for name in names if (rule.slot_shape("velocity", name, shape) is not None) != is_adam_s]:
             change = "Muon's update" if is_adam_s else "Adam's update"
-            yield (
-                f"muon: '{safe_text(weight.name)}' may be '{safe_text(other[0])}' to Keras, which exclude_layers and "
-                f"exclude_embeddings would give {change} there, but not here"
-            )
+            text = f"muon: '{safe_text(weight.name)}' may be '{safe_text(other[0])}' to Keras"
+            yield f"{text}, which exclude_layers and exclude_embeddings would give {change} there, but not here"

@@ -4,7 +4,6 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -57,7 +56,8 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
     need_h5py("writing")
     import h5py
 
-    _refuse_what_it_cannot_hold(graph)
+    if texts := list(_unreadable(graph.description)):
+        raise ConfigError([Fault(text, hint="--format keras") for text in texts[:20]])
     out = io.BytesIO()
     with h5py.File(out, "w") as file:
         file.attrs.update(graph.metadata)
@@ -93,7 +93,7 @@ def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: Optimize
             _write_variables(file, path, map(array, own))
         for path, values in idf_weights(graph.layers):
             file[path] = values
-        for path, variables in ({} if state is None else state).items():
+        for path, variables in (state or {}).items():
             _write_variables(file, path, variables)
     return out.getvalue()
 
@@ -128,27 +128,16 @@ def _without_modules(value: Any) -> Any:
     return {**plain, "config": {**value["config"], "layers": layers}}
 
 
-def _refuse_what_it_cannot_hold(graph: KerasGraph) -> None:
-    """Raise ConfigError if the model has layers that Keras does not read, or reads wrongly, from `.h5` files."""
-    faults: list[Fault] = []
-    for described in _layers(graph.description):
-        name, config = described["config"]["name"], described["config"]
-        axis = config.get("axis")
-        if ".ops." in described["module"]:
-            faults.append(Fault(f"'{name}' is an operation: .h5 files can store layers only"))
+def _unreadable(model: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a text on each layer of a serialized model that Keras does not read, or reads wrongly, from `.h5` files."""
+    for layer in model["config"]["layers"]:
+        config, kind, module = layer["config"], layer["class_name"], layer["module"]
+        name, axis = config["name"], config.get("axis")
+        if kind in MODELS:
+            yield from _unreadable(layer)
+        elif ".ops." in module:
+            yield f"'{name}' is an operation: .h5 files can store layers only"
         elif isinstance(axis, list) and len(axis) > 1:
-            faults.append(Fault(f"'{name}': of the axes {axis}, Keras reads only the first from .h5 files"))
-        elif (
-            described["class_name"] == "GroupQueryAttention"
-            or config.get("score_mode") == "dot"
-            or described["module"] in OF_NETWORKS.values()
-        ):
-            faults.append(Fault(f"'{name}': Keras cannot read {described['class_name']} from .h5 files"))
-    if faults:
-        raise ConfigError([replace(fault, hint="--format keras") for fault in faults[:20]])
-
-
-def _layers(description: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the serialized layers of a serialized Keras model, including those of its nested models."""
-    for layer in description["config"]["layers"]:
-        yield from _layers(layer) if layer["class_name"] in MODELS else [layer]
+            yield f"'{name}': of the axes {axis}, Keras reads only the first from .h5 files"
+        elif kind == "GroupQueryAttention" or config.get("score_mode") == "dot" or module in OF_NETWORKS.values():
+            yield f"'{name}': Keras cannot read {kind} from .h5 files"

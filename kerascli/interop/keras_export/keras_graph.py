@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -95,13 +96,12 @@ class _Writer:
             given = spec if text is None else TensorSpec(text.shape, "string")
             shape = [self._common.batch_size, *given.shape]
             config = {"batch_shape": shape, "dtype": given.dtype, "sparse": False, "name": name}
-            self._nodes[name] = KerasNode(name, serialized("keras.layers", "InputLayer", config), [graph.Call()])
-            self._tensors[tensor] = Ref(name)
+            made = serialized("keras.layers", "InputLayer", config)
+            self._tensors[tensor] = self._add(KerasNode(name, made, [graph.Call()]))
             if text is not None:
                 lookup = text.node(self._unique(text.transform.component_name), self.problems)
                 lookup.calls.append(graph.Call([Ref(name)]))
-                self._nodes[lookup.name] = lookup
-                self._tensors[tensor] = Ref(lookup.name)
+                self._tensors[tensor] = self._add(lookup)
         for entry in self._scope.entries:
             if isinstance(entry, Call) and entry.of.layer is not None:
                 self._layer(entry.nodes[0], self._shared_name(entry.of))
@@ -126,7 +126,7 @@ class _Writer:
             return
         if name not in self._nodes:
             made = layer_object(node.layer, name, self._common.precision, self.problems)
-            self._nodes[name] = KerasNode(name, made, [], node.layer, node.weights_name)
+            self._add(KerasNode(name, made, [], node.layer, node.weights_name))
         inputs = [self._of(tensor) for tensor in node.inputs]
         apart = node.layer.component_name in TENSORS_BY_NAME
         args: list[Any] = [inputs] if node.layer.call_form == "several" and not apart else inputs
@@ -134,10 +134,9 @@ class _Writer:
         kwargs = {key: self._argument(node, key, value) for key, value in node.call.items() if key not in left_out}
         self._training(node.name, node.call)
         calls = self._nodes[name].calls
-        calls.append(graph.Call(args, kwargs))
-        results = [(tensor, Ref(name, len(calls) - 1, i)) for i, tensor in enumerate(node.outputs)]
-        self._tensors.update({tensor: result for tensor, result in results if tensor != "_"})
-        calls[-1].masks = self._masks.add(node, (name, len(calls) - 1), inputs[0].place)
+        place = name, len(calls)
+        calls.append(graph.Call(args, kwargs, self._masks.add(node, place, inputs[0].place)))
+        self._tensors.update({tensor: Ref(*place, i) for i, tensor in enumerate(node.outputs) if tensor != "_"})
 
     def _training(self, name: str, call: Mapping[str, CallValue]) -> None:
         if call.get("training") is True:
@@ -155,15 +154,13 @@ class _Writer:
             inner = _Writer(scope, {}, self._common, {})
             inner.write()
             description, layers, _ = ({}, (), {}) if self.problems else inner.described(name)
-            self._nodes[name] = KerasNode(name, description, [], None, call.of.weights, layers)
+            self._add(KerasNode(name, description, [], None, call.of.weights, layers))
         self._training(call.name, call.call)
         inputs = [self._of(tensor) for tensor in call.inputs]
         calls = self._nodes[name].calls
         calls.append(graph.Call(inputs if len(inputs) == 1 else [inputs], masks=self._masks.of(call.inputs)))
-        outer = dict(meanings(call))
-        for index, tensor in enumerate(scope.outputs):
-            if tensor in outer:
-                self._tensors[outer[tensor]] = Ref(name, len(calls) - 1, index)
+        outer, number = dict(meanings(call)), len(calls) - 1
+        self._tensors.update({outer[t]: Ref(name, number, i) for i, t in enumerate(scope.outputs) if t in outer})
         if scope.outputs[0] in outer:
             self._masks.propagate(call.inputs[0], outer[scope.outputs[0]])
 
@@ -205,10 +202,8 @@ class _Writer:
         last = self._nodes.get(value.layer) if isinstance(value, Ref) else None
         if last is not None and last.is_operation and last.ours == node.name and len(node.outputs) == 1:
             del self._nodes[last.name]
-            last.name = name
-            last.description["config"]["name"] = name
-            self._nodes[name] = last
-            return Ref(name, index=value.index)
+            last.name = last.description["config"]["name"] = name
+            return replace(self._add(last), index=value.index)
         if not isinstance(value, Ref):
             self.problems.append(Fault(f"'{node.name}': its value does not depend on the model's inputs"))
         return self._identity(name, value)
@@ -218,8 +213,7 @@ class _Writer:
         position, by name); return the operation's name."""
         name = self._unique(f"{node.name}_{class_name.lower()}")
         made = serialized(f"keras.src.ops.{module}", class_name, {"name": name, **settings}, registered=True)
-        self._nodes[name] = KerasNode(name, made, [graph.Call(*call)], None, node.name)
-        return name
+        return self._add(KerasNode(name, made, [graph.Call(*call)], None, node.name)).layer
 
     def _unique(self, base: str) -> str:
         name, number = base, 1
@@ -268,8 +262,12 @@ class _Writer:
 
     def _identity(self, name: str, value: Any) -> Ref:
         made = serialized("keras.layers", "Identity", {"name": name, "dtype": dtype_policy(self._common.precision)})
-        self._nodes[name] = KerasNode(name, made, [graph.Call([value])])
-        return Ref(name)
+        return self._add(KerasNode(name, made, [graph.Call([value])]))
+
+    def _add(self, node: KerasNode) -> Ref:
+        """Add a node; return its first output."""
+        self._nodes[node.name] = node
+        return Ref(node.name)
 
 
 def _fault(node: Node) -> Fault | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from kerascli.foundation.shapes import TensorSpec
@@ -59,13 +60,8 @@ def reached(nodes: Sequence[KerasNode], order: Sequence[Place]) -> tuple[list[Ke
 
 def sequential(name: str, nodes: Sequence[KerasNode], end: Ref) -> dict[str, Any] | None:
     """Return a Keras graph serialized as a Sequential model; None if it is not a plain stack of layers."""
-    before, *rest = nodes
-    for node in rest:
-        plain = len(node.calls) == 1 and node.calls[0].args == [Ref(before.name)] and not node.calls[0].kwargs
-        if not plain or node.is_operation:
-            return None
-        before = node
-    if end != Ref(before.name) or not rest:
+    is_stack = all(b.calls == [Call([Ref(a.name)])] and not b.is_operation for a, b in pairwise(nodes))
+    if not is_stack or end != Ref(nodes[-1].name) or len(nodes) < 2:
         return None
     shape = nodes[0].description["config"]["batch_shape"]
     config = {

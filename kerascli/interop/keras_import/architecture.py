@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 from kerascli.features.normalization import Normalization
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.graph import Ref, refs
-from kerascli.interop.keras.names import KerasNames, NameBook
+from kerascli.interop.keras.names import KerasNames
 from kerascli.interop.keras.objects import Refusals, changed_settings, written
 from kerascli.interop.keras.operation_nodes import has_several
 from kerascli.interop.keras.places import Owner
 from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, read_model, used_inputs, wrapped_model
 from kerascli.interop.keras_import.model_file import ModelFile
-from kerascli.interop.keras_import.model_section import ModelSection, written_input
+from kerascli.interop.keras_import.model_section import ModelSection
 from kerascli.interop.keras_import.operations import NoOperation, expression
 from kerascli.interop.keras_import.policies import Policies
 from kerascli.interop.keras_import.reading import Common, Reading, layer_places, read_call
@@ -45,89 +45,87 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     model, texts = with_text_inputs(whole.with_inputs(kept), layer_places(whole, ""), file, refusals)
     refusals.check()
     common = Common(refusals, file, Policies(refusals), {})
-    writer = _Writer(common, model)
-    results, owners = writer.write(model, list(writer.section.inputs), (), "")
+    section = ModelSection(model)
+    results, owners = _Writer(model, (), "", common, section).write(list(section.inputs))
     if not len(refusals):
         refuse_other_layers(file, common.layers)
-    section, ends = writer.section.end(results)
+    written_section, ends = section.end(results)
     inputs, outputs = ([key or ref.layer for key, ref in tensors] for tensors in (model.inputs, model.outputs))
-    tensor_names = dict(zip(writer.section.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
+    tensor_names = dict(zip(section.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
     precision, notes = common.policies.end()
     left = [key or ref.layer for index, (key, ref) in enumerate(whole.inputs) if index not in kept]
     notes += tuple(f"input '{name}' is not imported: no output depends on it" for name in left)
-    of_texts = {name: text for name, text in zip(writer.section.inputs, texts, strict=True) if text is not None}
-    return Architecture(section, KerasNames(writer.book.changed, *tensor_names), owners, precision, of_texts, notes)
+    of_texts = {name: text for name, text in zip(section.inputs, texts, strict=True) if text is not None}
+    names = KerasNames(section.book.changed, *tensor_names)
+    return Architecture(written_section, names, owners, precision, of_texts, notes)
 
 
-class _Writer:
-    """Writer of a `model` section from a Keras model, including the layers of nested models that are called only
-    once."""
+class _Writer(Reading):
+    """Writer of the layers of a Keras model to a `model` section: its own, or that of the model in which it is called
+    only once."""
 
-    def __init__(self, common: Common, model: KerasModel) -> None:
-        self.common = common
-        self.book = NameBook()
-        inputs = {self.book.give(key or ref.layer): model.layers[ref.layer] for key, ref in model.inputs}
-        self.section = ModelSection({name: written_input(layer) for name, layer in inputs.items()}, self.book)
+    def __init__(
+        self, model: KerasModel, path: tuple[str, ...], place: str, common: Common, section: ModelSection
+    ) -> None:
+        super().__init__(model, path, place, common)
+        self.section, self.book = section, section.book
 
-    def write(
-        self, model: KerasModel, tensors: Sequence[str], path: tuple[str, ...], place: str
-    ) -> tuple[list[str], list[Owner]]:
-        """Write the layers of a Keras model, called on the tensors `given`; return (names of its outputs, owners of
-        weights)."""
-        reading = Reading(model, path, place, self.common)
-        reading.tensors.update({ref: name for (_, ref), name in zip(model.inputs, tensors, strict=True)})
-        for layer, number in model.ordered():
-            if (layer.name, number) in reading.needed:
-                results = self._call(reading, layer, number)
-                reading.tensors.update({Ref(layer.name, number, i): name for i, name in enumerate(results)})
-        owners = [owner for name in model.layers for owner in reading.owners[name]]
-        return [reading.tensors.get(ref, "_") for _, ref in model.outputs], owners
+    def write(self, tensors: Sequence[str]) -> tuple[list[str], list[Owner]]:
+        """Write the layers of the model, called on `tensors`; return (names of its outputs, owners of weights)."""
+        self.tensors.update({ref: name for (_, ref), name in zip(self.model.inputs, tensors, strict=True)})
+        for layer, number in self.model.ordered():
+            if (layer.name, number) in self.needed:
+                results = self._call(layer, number)
+                self.tensors.update({Ref(layer.name, number, i): name for i, name in enumerate(results)})
+        owners = [owner for name in self.model.layers for owner in self.owners[name]]
+        return self.names(self.model.outputs), owners
 
-    def _call(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
+    def _call(self, layer: KerasLayer, number: int) -> list[str]:
         """Write a call of a Keras layer, operation or model to the `model` section; return its outputs' names."""
         if layer.is_operation:
-            return self._operation(reading, layer, number)
+            return self._operation(layer, number)
         if layer.is_model:
-            return self._nested(reading, layer, number)
+            return self._nested(layer, number)
         self.common.policies.note(layer)
         if (model := wrapped_model(layer)) is not None:
-            return self._time_distributed(reading, layer, number, model)
-        return self._layer(reading, layer, number)
+            return self._time_distributed(layer, number, model)
+        return self._layer(layer, number)
 
-    def _layer(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
-        settings = reading.settings(layer)
+    def _layer(self, layer: KerasLayer, number: int) -> list[str]:
+        settings = self.settings(layer)
         if settings is None:
             return []
         adapted = isinstance(settings, Normalization) and settings.mean is None  # weights in the file, not settings
         if adapted:
-            settings = with_statistics(reading.owner(layer, "", settings), self.common.file)
+            settings = with_statistics(self.owner(layer, "", settings), self.common.file)
         own = settings.component_name
-        node = read_call(type(settings), layer, reading.call(layer, number), reading)
-        for index in reading.masks.cut.get((layer.name, number), ()):
+        node = read_call(type(settings), layer, self.call(layer, number), self)
+        for index in self.masks.cut.get((layer.name, number), ()):
             tensor = node["inputs"][index]  # copied without its mask: `expr` propagates none
             copy = [self.book.give(f"{tensor}_alone")]
             [node["inputs"][index]] = self.section.add("expr", {"value": tensor}, {}, copy)
-        node |= reading.masks.hidden.get((layer.name, number), {})
-        results = max(settings.result_count() or 1, reading.results(layer, number))
-        if reading.calls(layer) > 1:
-            first = layer.name not in reading.shared_names
-            shared = reading.shared_names.setdefault(layer.name, self.book.give(reading.full(layer)) if first else "")
-            if first:
-                self.section.shared[shared] = written(settings)
-            if first and not adapted:
-                reading.own(layer, shared, settings)
-            names = self._names(reading, layer, number, range(results), f"{shared}_{number + 1}", None)
-            return self.section.add(shared, {}, node, names)
-        names = self._names(reading, layer, number, range(results), reading.full(layer), own)
+        node |= self.masks.hidden.get((layer.name, number), {})
+        results = max(settings.result_count() or 1, self.results(layer, number))
+        if self.calls(layer) > 1:
+            if layer.name not in self.shared_names:
+                self.shared_names[layer.name] = self.book.give(self.full(layer))
+            prefix = self.shared_names[layer.name]
+            self.section.shared[prefix] = written(settings)
+            names = self._names(layer, number, range(results), f"{prefix}_{number + 1}", None)
+            self.section.add(prefix, {}, node, names)
+        else:
+            names = self._names(layer, number, range(results), self.full(layer), own)
+            prefix = names[0]
+            self.section.add(own, changed_settings(settings), node, names, settings)
         if not adapted:
-            reading.own(layer, names[0], settings)
-        return self.section.add(own, changed_settings(settings), node, names, settings)
+            self.owners[layer.name] = [self.owner(layer, prefix, settings)]
+        return names
 
-    def _operation(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
+    def _operation(self, layer: KerasLayer, number: int) -> list[str]:
         """Write an operation of keras.ops to the `model` section, as an `expr` node; return its outputs' names."""
-        refusals, what = self.common.refusals, f"{layer.class_name} of keras.ops"
+        refusals, what = self.refusals, f"{layer.class_name} of keras.ops"
         try:
-            text = expression(layer, reading.call(layer, number), lambda ref: reading.tensors.get(ref, "_"))
+            text = expression(layer, self.call(layer, number), lambda ref: self.tensors.get(ref, "_"))
         except NoOperation as error:
             if reason := str(error):
                 refusals.add(f"{layer.name}: {what} is not supported: {reason}")
@@ -138,64 +136,62 @@ class _Writer:
             hint = "make it a weight of a layer, and save the model again"
             refusals.add(f"{layer.name}: {what} has a constant that is too long", hint)
             return []
-        count = reading.results(layer, number)
+        count = self.results(layer, number)
         if has_several(text.partition("(")[0]):
             text = f"{text}[0]" if count == 1 else f"{text}[:{count}]"
-        names = self._names(reading, layer, number, range(count), reading.full(layer), None)
+        names = self._names(layer, number, range(count), self.full(layer), None)
         return self.section.add("expr", {"value": text}, {}, names)
 
-    def _nested(self, reading: Reading, layer: KerasLayer, number: int) -> list[str]:
+    def _nested(self, layer: KerasLayer, number: int) -> list[str]:
         """Write a call of a nested model: its layers if this is its only call, else a call of a shared model."""
-        call = reading.call(layer, number)
-        tensors = reading.names(call.args)
+        call = self.call(layer, number)
+        tensors = self.names(call.args)
         for key, value in call.kwargs.items():
             if list(refs(value)):
-                self.common.refusals.add(f"{layer.name}: a model is called with '{key}', which is not supported")
-        path, place = (*reading.path, layer.name), reading.places[layer.name]
+                self.refusals.add(f"{layer.name}: a model is called with '{key}', which is not supported")
+        path, place = (*self.path, layer.name), self.places[layer.name]
         model = read_model(layer.spec, layer.name)
-        count, used_anywhere = len(model.outputs), {ref.index for ref in reading.used if ref.layer == layer.name}
+        count, used_anywhere = len(model.outputs), {ref.index for ref in self.used if ref.layer == layer.name}
         used = [index for index in range(count) if index in used_anywhere] or [0]
         model = model.with_results(set(used))
         if len(tensors) != len(model.inputs):
             raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs, got {len(tensors)}")
         kept = used_inputs(model)
         model, tensors = model.with_inputs(kept), [tensors[index] for index in kept]
-        if reading.calls(layer) == 1:
-            results, reading.owners[layer.name] = self.write(model, tensors, path, place)
+        if self.calls(layer) == 1:
+            results, self.owners[layer.name] = _Writer(model, path, place, self.common, self.section).write(tensors)
             return _in_place(results, used, count)
-        if layer.name not in reading.shared_names:
-            self._shared(reading, layer, model, reading.full(layer), place)
-        shared = reading.shared_names[layer.name]
-        names = self._names(reading, layer, number, used, f"{shared}_{number + 1}", None)
+        if layer.name not in self.shared_names:
+            self._shared(layer, model, self.full(layer), place)
+        shared = self.shared_names[layer.name]
+        names = self._names(layer, number, used, f"{shared}_{number + 1}", None)
         return _in_place(self.section.add(shared, {}, {"inputs": tensors}, names), used, count)
 
-    def _shared(self, reading: Reading, layer: KerasLayer, model: KerasModel, name: str, place: str) -> None:
+    def _shared(self, layer: KerasLayer, model: KerasModel, name: str, place: str) -> None:
         """Write the model that a layer is, or wraps, to `shared`."""
-        shared = reading.shared_names[layer.name] = self.book.give(name)
-        inner = _Writer(self.common, model)
-        results, owners = inner.write(model, list(inner.section.inputs), (*reading.path, layer.name), place)
-        self.section.shared[shared], _ = inner.section.end(results)
-        reading.owners[layer.name] = [owner._replace(prefix=f"{shared}/{owner.prefix}") for owner in owners]
+        shared = self.shared_names[layer.name] = self.book.give(name)
+        section = ModelSection(model)
+        writer = _Writer(model, (*self.path, layer.name), place, self.common, section)
+        results, owners = writer.write(list(section.inputs))
+        self.section.shared[shared], _ = section.end(results)
+        self.owners[layer.name] = [owner._replace(prefix=f"{shared}/{owner.prefix}") for owner in owners]
 
-    def _time_distributed(self, reading: Reading, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
+    def _time_distributed(self, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
         """Write a Keras TimeDistributed that wraps a model, as a `time_distributed` node that calls a shared model."""
-        if layer.name not in reading.shared_names:
-            name, place = "_".join([*reading.path, model.name]), f"{reading.places[layer.name]}/layer"
-            self._shared(reading, layer, model, name, place)
-        node = read_call(TimeDistributed, layer, reading.call(layer, number), reading)
+        if layer.name not in self.shared_names:
+            name, place = "_".join([*self.path, model.name]), f"{self.places[layer.name]}/layer"
+            self._shared(layer, model, name, place)
+        node = read_call(TimeDistributed, layer, self.call(layer, number), self)
         own = TimeDistributed.component_name
-        names = self._names(reading, layer, number, range(len(model.outputs)), reading.full(layer), own)
-        return self.section.add(own, {"layer": reading.shared_names[layer.name]}, node, names)
+        names = self._names(layer, number, range(len(model.outputs)), self.full(layer), own)
+        return self.section.add(own, {"layer": self.shared_names[layer.name]}, node, names)
 
-    def _names(
-        self, reading: Reading, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None
-    ) -> list[str]:
+    def _names(self, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None) -> list[str]:
         """Return new config names for the outputs of a Keras call: the node's name first, `_` for unused outputs."""
         here, *rest = (Ref(layer.name, number, index) for index in indices)
-        first = self.book.give(reading.preferred.get(here, name), class_name=layer.class_name, own=own)
+        first = self.book.give(self.preferred.get(here, name), class_name=layer.class_name, own=own)
         further = [
-            self.book.give(reading.preferred.get(ref, f"{first}_{ref.index}")) if ref in reading.used else "_"
-            for ref in rest
+            self.book.give(self.preferred.get(ref, f"{first}_{ref.index}")) if ref in self.used else "_" for ref in rest
         ]
         return [first, *further]
 

@@ -5,7 +5,7 @@ Inputs on which no output depends, which Keras allows and requires arrays for, a
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.graph import Call, Ref, ancestors, refs, with_refs
 from kerascli.interop.keras.names import op_of
-from kerascli.interop.keras.objects import is_object, own_name
+from kerascli.interop.keras.objects import Serialized, is_object, own_name
 from kerascli.layers.base import LAYERS
 
 MODELS = frozenset({"Functional", "Model", "Sequential"})
@@ -25,7 +25,7 @@ _MAX_NAME = 200
 @dataclass(frozen=True, slots=True)
 class KerasLayer:
     name: str
-    spec: Mapping[str, Any]
+    spec: Serialized
     """Keras's serialized form of the layer: {class_name, config, ...}."""
     calls: list[Call] = field(default_factory=list)
 
@@ -110,7 +110,7 @@ class KerasModel(NamedTuple):
         return ordered
 
 
-def read_model(spec: Mapping[str, Any], name: str) -> KerasModel:
+def read_model(spec: Serialized, name: str) -> KerasModel:
     """Read the layers, calls, inputs and outputs of a serialized Keras model. Raises FileRefused."""
     config = spec["config"]
     if isinstance(config, list):  # Keras 1 and early 2 wrote a Sequential as a bare list
@@ -124,8 +124,8 @@ def read_model(spec: Mapping[str, Any], name: str) -> KerasModel:
     if spec["class_name"] == "Sequential":
         model = _sequential(name, layers, config)
     else:
-        for layer, item in zip(layers, config["layers"], strict=True):
-            nodes = item.get("inbound_nodes", [])
+        for layer in layers:
+            nodes = layer.spec.get("inbound_nodes")
             layer.calls.extend(_call(node) for node in (nodes if isinstance(nodes, list) else []))
         ends = [list(_ends(config.get(key))) for key in ("input_layers", "output_layers")]
         model = _counted_from_0(KerasModel(name, by_name, ends[0], ends[1]))
@@ -158,7 +158,7 @@ def _is_valid_name(name: str) -> bool:
     return 0 < len(name) <= _MAX_NAME and safe_text(name) == name and ".." not in parts and "\\" not in name
 
 
-def _sequential(name: str, layers: list[KerasLayer], config: Mapping[str, Any]) -> KerasModel:
+def _sequential(name: str, layers: list[KerasLayer], config: Serialized) -> KerasModel:
     """Return a Sequential as a KerasModel; without an InputLayer, the input shape is the first layer's, or
     `build_input_shape` in the config."""
     if not layers:

@@ -36,7 +36,6 @@ class HiddenMasks:
         """Find the masks; `settings` converts a Keras layer to kerascli's, `masked` is True if the model's inputs may
         have masks. Keras before version 3 ignores none."""
         self._keras_3 = keras_3
-        self._model = model
         self._settings = settings
         self._states = {ref: _State(masked, masked) for _, ref in model.inputs}
         self.hidden: dict[Place, dict[str, bool]] = {}
@@ -130,9 +129,8 @@ _FILLED = frozenset({"OnesLike", "ZerosLike"})
 class ImpliedMasks:
     """Finder of masks in a Keras model that embedding and masking layers compute, as opposed to explicit masks."""
 
-    def __init__(self, model: KerasModel, has_masked_input: Callable[[KerasLayer, Call], bool]) -> None:
-        self._model = model
-        self._has_masked_input = has_masked_input
+    def __init__(self, model: KerasModel, masks: HiddenMasks) -> None:
+        self._model, self._masks = model, masks
         self._known: dict[Ref, bool] = {}
         self._made: list[tuple[Ref, Any]] = []
         """Pairs of an input of an embedding or masking layer that computes a mask, and the value that means padding."""
@@ -145,7 +143,7 @@ class ImpliedMasks:
         """Return a layer's call without the mask arguments that its inputs imply; the call of an operation is returned
         unchanged."""
         call = layer.calls[number]
-        if layer.is_operation or not self._has_masked_input(layer, call):
+        if layer.is_operation or not self._masks.has_masked_input(layer, call):
             return call
         kept = {key: value for key, value in call.kwargs.items() if not (_is_mask(key) and self._all(value))}
         return Call(call.args, kept)

@@ -10,7 +10,7 @@ from kerascli.foundation.disk.files import file_digest
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras import archive
 from kerascli.interop.keras.hdf5 import Hdf5
-from kerascli.interop.keras.objects import full_name, is_object, own_name, refuse_code
+from kerascli.interop.keras.objects import Serialized, full_name, is_object, own_name, refuse_code
 from kerascli.interop.keras_import.calls import MODELS
 
 
@@ -20,8 +20,8 @@ class ModelFile(NamedTuple):
     name: str
     digest: str
     version: str
-    model: Mapping[str, Any]
-    compile: Mapping[str, Any] | None
+    model: Serialized
+    compile: Serialized | None
     arrays: Hdf5 | None
     legacy: str | None
     """Path of the HDF5 group with the weights if the file has Keras 2's layout; None for Keras 3's layout."""
@@ -74,7 +74,7 @@ def _json(file: BufferedReader, name: str) -> Any:
     return archive.load_config(data, f"the text of '{name}'")
 
 
-def _model(config: Any, name: str) -> Mapping[str, Any]:
+def _model(config: Any, name: str) -> Serialized:
     """Return the model config of a Keras file. Raises FileRefused if it is no Sequential or functional model."""
     refuse_code(config, name)
     if not is_object(config):

@@ -7,7 +7,7 @@ from typing import Any
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.interop.keras.names import NameBook
 from kerascli.interop.keras.objects import shortest_form
-from kerascli.interop.keras_import.calls import KerasLayer
+from kerascli.interop.keras_import.calls import KerasLayer, KerasModel
 from kerascli.interop.keras_import.policies import FLOATS
 from kerascli.layers.base import BaseLayer
 
@@ -16,15 +16,17 @@ class ModelSection:
     """Writer of a `model` section, or of a shared model in it; a node's `inputs` are omitted if they are just the
     previous node."""
 
-    def __init__(self, inputs: dict[str, Any], book: NameBook) -> None:
-        self.inputs = inputs
+    def __init__(self, model: KerasModel) -> None:
+        """Begin a section with the inputs of a Keras model. Raises FileRefused if one is not supported."""
+        self.book = NameBook()
+        inputs = {self.book.give(key or ref.layer): model.layers[ref.layer] for key, ref in model.inputs}
+        self.inputs = {name: _written_input(layer) for name, layer in inputs.items()}
         self.shared: dict[str, Any] = {}
         self.entries: list[Any] = []
         self._made: set[str] = set()
         self._previous = next(iter(inputs)) if len(inputs) == 1 else None
         self._counts: Counter[str] = Counter()
         """Number of nodes of each kind that have the names which a config gives by default: dense, dense_1 ..."""
-        self._book = book
 
     def add(
         self,
@@ -56,8 +58,14 @@ class ModelSection:
 
     def end(self, results: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         """Return (finished section, names of its outputs); `results` are the names of the tensors that the model
-        returns."""
-        ends = self._distinct(results)
+        returns. A result that is an input or is repeated is copied by an `identity` node."""
+        ends: list[str] = []
+        for name in results:
+            if name in ends or (name not in self._made and name != "_"):  # each output has a name of its own
+                copy = self.book.give(f"{name}_output")
+                self.entries.append({"identity": {"inputs": name, "name": copy}})
+                self._previous = name = copy
+            ends.append(name)
         section: dict[str, Any] = {"inputs": self.inputs}
         if self.shared:
             section["shared"] = self.shared
@@ -65,18 +73,6 @@ class ModelSection:
         if ends != [self._previous]:
             section["outputs"] = ends[0] if len(ends) == 1 else ends
         return section, ends
-
-    def _distinct(self, results: Sequence[str]) -> list[str]:
-        """Return a distinct name for each output; an output that is an input or is repeated is copied by an `identity`
-        node."""
-        ends: list[str] = []
-        for name in results:
-            if name in ends or (name not in self._made and name != "_"):
-                copy = self._book.give(f"{name}_output")
-                self.entries.append({"identity": {"inputs": name, "name": copy}})
-                self._previous = name = copy
-            ends.append(name)
-        return ends
 
 
 def _entry(kind: str, arguments: dict[str, Any], keys: dict[str, Any], settings: BaseLayer | None) -> Any:
@@ -88,7 +84,7 @@ def _entry(kind: str, arguments: dict[str, Any], keys: dict[str, Any], settings:
     return shortest_form(kind, arguments, None if settings is None else settings.first_argument())
 
 
-def written_input(layer: KerasLayer) -> Any:
+def _written_input(layer: KerasLayer) -> Any:
     """Return Keras's InputLayer in the form of an entry of `model.inputs` in a config. Raises FileRefused."""
     shape = layer.batch_shape
     if layer.class_name != "InputLayer" or shape is None:

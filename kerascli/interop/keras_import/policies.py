@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kerascli.interop.keras.differences import GIVE_WHOLE_NUMBERS, IN_TRAINING, MERGED
-from kerascli.interop.keras.objects import Refusals, walk
+from kerascli.interop.keras.objects import Refusals, Serialized, walk
 from kerascli.interop.keras_import.calls import KerasLayer
 from kerascli.language.wording import snake_case
 
@@ -67,7 +67,7 @@ def _policy(value: Any) -> str:
     return value if isinstance(value, str) else "float32"
 
 
-def _quantization(config: Mapping[str, Any]) -> str | None:
+def _quantization(config: Serialized) -> str | None:
     """Return how a layer in a Keras config, or a layer inside it, is quantized (such as int8); None if it is not."""
     for item in walk(config):
         policy = item.get("dtype")

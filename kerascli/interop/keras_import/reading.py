@@ -42,12 +42,11 @@ class Reading:
         self.shared_names: dict[str, str] = {}
         """Mapping from Keras's name of a layer or model with several calls to its name in the config's `shared`."""
         self.preferred = {ref: key for key, ref in model.outputs if key is not None and not path}
+        self.common = common
         self.refusals = common.refusals
-        self._file = common.file
         self._settings: dict[str, BaseLayer | None] = {}
         self.masks = HiddenMasks(model, self.settings, masked=bool(path), keras_3=common.file.keras_3)
-        self.keras_3 = common.file.keras_3
-        self._implied = ImpliedMasks(model, self.masks.has_masked_input)
+        self._implied = ImpliedMasks(model, self.masks)
         self.needed: Set[Place] = self._implied.needed()
         calls = [self.call(model.layers[name], number) for name, number in self.needed]
         self.used = set(refs([calls, model.outputs]))
@@ -73,18 +72,15 @@ class Reading:
         tower."""
         return "_".join([*self.path, layer.name])
 
-    def own(self, layer: KerasLayer, prefix: str, settings: BaseLayer) -> None:
-        """Record a layer as owner of the weights whose names begin with `prefix`."""
-        self.owners[layer.name] = [self.owner(layer, prefix, settings)]
-
     def owner(self, layer: KerasLayer, prefix: str, settings: BaseLayer) -> Owner:
+        """Return a layer as owner of the weights whose names begin with `prefix`."""
         return Owner((*self.path, layer.name), self.places[layer.name], prefix, settings)
 
     def settings(self, layer: KerasLayer) -> BaseLayer | None:
         """Convert a Keras layer to a layer of kerascli (an object with its arguments), only once: later calls return
         the same object. Return None if it cannot be imported."""
         if layer.name not in self._settings:
-            spec = with_vocabulary(layer, self.places[layer.name], self._file)
+            spec = with_vocabulary(layer, self.places[layer.name], self.common.file)
             if layer.class_name in TEXT_LOOKUPS:
                 self.refusals.add(f"{layer.name} ({layer.class_name}) takes texts inside the model", AT_INPUTS)
                 self._settings[layer.name] = None
@@ -130,7 +126,7 @@ def read_call(cls: type[BaseLayer], layer: KerasLayer, call: Call, reading: Read
 def _by_name(cls: type[BaseLayer], layer: KerasLayer, kwargs: dict[str, Any], reading: Reading) -> dict[str, Any]:
     """Convert those arguments of a Keras layer's call that a node has by name."""
     arguments: dict[str, Any] = {}
-    if kwargs.pop("training", None) is True and not reading.keras_3:
+    if kwargs.pop("training", None) is True and not reading.common.file.keras_3:
         arguments["training"] = True  # Keras 3 writes it, too, but runs layers in the model's mode
     for key, value in kwargs.items():
         argument = _argument(value, reading.names(value), call_arguments(cls).get(key))

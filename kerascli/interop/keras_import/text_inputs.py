@@ -9,7 +9,7 @@ from kerascli.data.base import TRANSFORMS, Field, Transform
 from kerascli.foundation.errors import FileRefused, safe_text
 from kerascli.foundation.shapes import Shape
 from kerascli.interop.keras.graph import Call, Ref, refs, with_refs
-from kerascli.interop.keras.objects import Refusals, component, short_number
+from kerascli.interop.keras.objects import Refusals, Serialized, component, short_number
 from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, used_inputs
 from kerascli.interop.keras_import.model_file import ModelFile
 
@@ -73,7 +73,7 @@ def with_text_inputs(
 
 
 def _text_input(
-    source: KerasLayer, column: str, layer: KerasLayer, call: Call, spec: Mapping[str, Any], refusals: Refusals
+    source: KerasLayer, column: str, layer: KerasLayer, call: Call, spec: Serialized, refusals: Refusals
 ) -> TextInput | None:
     """Return the text input that a call of a layer on an input layer makes; None if it cannot be imported.
 
@@ -100,7 +100,7 @@ def _text_input(
     return TextInput(column, tuple(shape[1:]), transform, field)
 
 
-def with_vocabulary(layer: KerasLayer, place: str, file: ModelFile) -> Mapping[str, Any]:
+def with_vocabulary(layer: KerasLayer, place: str, file: ModelFile) -> Serialized:
     """Return a layer's serialized form, that of a lookup with the vocabulary in its config. Raises FileRefused.
 
     `place` is the layer's place in a `.keras` file: `layers/integer_lookup`.
@@ -129,7 +129,7 @@ def with_vocabulary(layer: KerasLayer, place: str, file: ModelFile) -> Mapping[s
     return {**layer.spec, "config": {**config, **learned}}
 
 
-def _with_weights(entries: list[Any], config: Mapping[str, Any], path: str, file: ModelFile) -> dict[str, Any]:
+def _with_weights(entries: list[Any], config: Serialized, path: str, file: ModelFile) -> dict[str, Any]:
     """Return the vocabulary without its first tokens, which stand for OOV values, and the IDF weight of each entry."""
     if file.arrays is None or path not in file.arrays.datasets():
         raise FileRefused(f"the file has no IDF weights '{safe_text(path)}'")

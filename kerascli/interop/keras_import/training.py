@@ -54,8 +54,7 @@ def _losses_or_metrics(value: Any, key: str, outputs: Mapping[str, str], refusal
     if not isinstance(value, dict):
         return value
     if not is_object(value):
-        items = {name: _losses_or_metrics(item, key, outputs, refusals) for name, item in value.items()}
-        return {outputs.get(name, name): item for name, item in items.items()}
+        return {outputs.get(name, name): _losses_or_metrics(v, key, outputs, refusals) for name, v in value.items()}
     if value["class_name"] == "function" and isinstance(value["config"], str):
         value = {"class_name": value["config"], "config": {}}
     made = component(LOSSES if key == "loss" else METRICS, around_function(value), key, refusals, LOSS)

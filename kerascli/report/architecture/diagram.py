@@ -149,9 +149,7 @@ def _repetition(boxes: Sequence[Box], labels: Sequence[str]) -> tuple[int, int]:
     repetition."""
     for period in range(1, min(_LONGEST_PERIOD, len(boxes) // 2) + 1):
         same = period
-        while same < len(boxes) and boxes[same].is_like(boxes[same - period]):
-            if labels[same] != labels[same - period]:
-                break
+        while same < len(boxes) and boxes[same].is_like(boxes[same - period]) and labels[same] == labels[same - period]:
             same += 1
         times = same // period
         if times >= (2 if period == 1 and boxes[0].role != "layer" else 3):

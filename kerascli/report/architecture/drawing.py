@@ -60,9 +60,7 @@ def encoded_model(
     return plots.encoded(draw(titled, FigureCanvas).figure, suffix)
 
 
-def titled_diagram(
-    graph: "Graph", name: str, updates: Sequence["Graph"] = (), *, expand: bool = False
-) -> TitledDiagram:
+def titled_diagram(graph: "Graph", name: str, updates: Sequence["Graph"], *, expand: bool = False) -> TitledDiagram:
     """Return the diagram of a model, and of the graphs `updates` (of `fit.train_step`), with the name as its title."""
     from kerascli.model.runtime.summary import summarize
     from kerascli.report.architecture.from_graph import whole_diagram
@@ -121,18 +119,17 @@ def _box(canvas: Canvas, placed: Placed) -> None:
     x = placed.middle - title_width(box) / 2
     back, words = "#ffffff" if box.frozen else None, box.description
     if not words:
-        _title(canvas, placed, x, placed.y + placed.height / 2, light=box.role == "output")
+        _title(canvas, placed, x, placed.y + placed.height / 2)
         return
-    _title(canvas, placed, x, placed.y + 13.0, back=back)
+    _title(canvas, placed, x, placed.y + 13.0, back)
     _text(canvas, placed.middle - text_width(words, DETAIL, False) / 2, placed.y + 29.5, words, DETAIL, back=back)
 
 
-def _title(
-    canvas: Canvas, placed: Placed, x: float, y: float, *, light: bool = False, back: str | None = None
-) -> float:
+def _title(canvas: Canvas, placed: Placed, x: float, y: float, back: str | None = None) -> float:
     """Draw the kind (bold) and name of a diagram's box, starting at `x`; return the x at which they end."""
-    end = _text(canvas, x, y, placed.box.title, TITLE, color="#ffffff" if light else _INK, bold=True, back=back)
-    return _text(canvas, end, y, placed.box.second_title, TITLE, color="#ffffff" if light else _GREY, back=back)
+    ink, grey = ("#ffffff", "#ffffff") if placed.box.role == "output" else (_INK, _GREY)
+    end = _text(canvas, x, y, placed.box.title, TITLE, color=ink, bold=True, back=back)
+    return _text(canvas, end, y, placed.box.second_title, TITLE, color=grey, back=back)
 
 
 def _rounded(

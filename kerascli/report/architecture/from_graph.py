@@ -89,7 +89,7 @@ class _Nesting:
         self.weights = graph.weights_by_node()
         ways: dict[str, Way] = {}
         for node in graph.model.nodes:
-            frames, name = _frames(node, shared_once=shared_once), node.weights_name if shared_once else node.name
+            frames, name = [*_frames(node, shared_once=shared_once)], node.weights_name if shared_once else node.name
             way = ways[node.name] = (*(key for key, _ in frames), f"node {name}")
             self.parts |= {way[:depth]: use for depth, (_, use) in enumerate(frames, 1)}
             self.nodes.setdefault(way, []).append(node)
@@ -178,8 +178,7 @@ class _Nesting:
         stem, _, number = own.rpartition("_")
         words = [details(first.layer), f"{len(nodes)} calls" if len(nodes) > 1 and len(way) == 1 else ""]
         name = "" if own == kind or (stem == kind and number.isdigit()) else own
-        role = "layer" if first.outputs else "figure"
-        return self._box(way, role, kind, name, words, nodes, family_of(first.layer))
+        return self._box(way, "layer" if first.outputs else "figure", kind, name, words, nodes, family_of(first.layer))
 
     def _box(
         self, way: Way, role: Role, kind: str, name: str, words: Iterable[str], nodes: Sequence[Node],
@@ -195,17 +194,15 @@ class _Nesting:
         return [node for other, nodes in self.nodes.items() if other[: len(way)] == way for node in nodes]
 
 
-def _frames(node: Node, *, shared_once: bool) -> list[tuple[str, Use]]:
-    """Return the uses of blocks and calls of shared models that are drawn as boxes or frames around a node, outermost
+def _frames(node: Node, *, shared_once: bool) -> Iterator[tuple[str, Use]]:
+    """Yield the uses of blocks and calls of shared models that are drawn as boxes or frames around a node, outermost
     first, each with the key of its box; with `shared_once`, all calls of a shared model have the same key."""
-    frames: list[tuple[str, Use]] = []
     calls = iter(node.name.split("."))  # `a.b.dense` is in the call `b` in the call `a`
     for use in node.uses:
         if use.of == "block":
-            frames.append((f"part {'.'.join(map(str, use.path))} {use.start}", use))
+            yield f"part {'.'.join(map(str, use.path))} {use.start}", use
         elif use.of == "model":
-            frames.append((f"part {use.path[-1]}{'' if shared_once else f' {next(calls)}'}", use))
-    return frames
+            yield f"part {use.path[-1]}{'' if shared_once else f' {next(calls)}'}", use
 
 
 def _call_names(nodes: Iterable[Node]) -> list[str]:

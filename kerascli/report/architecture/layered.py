@@ -56,8 +56,8 @@ def arrange(
     ranks = Ranks(rows, rank, {}, [])
     for number, (source, target) in enumerate(edges):
         passing: list[Key] = [(number, between) for between in range(rank[source] + 1, rank[target])]
-        for stand_in, row in zip(passing, rows[rank[source] + 1 : rank[target]], strict=True):
-            row.append(stand_in)
+        for between, stand_in in enumerate(passing, rank[source] + 1):
+            rows[between].append(stand_in)
         ranks.paths.append([source, *passing, target])
     above, below = _neighbours(ranks.paths, ports or [(0.0, 0.0)] * len(edges))
     _order(rows, above, below)

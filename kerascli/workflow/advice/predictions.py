@@ -9,7 +9,6 @@ from kerascli.language.expressions.tree import Call, Literal, Name
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.losses.base import Loss
 from kerascli.losses.expr import Expr as LossFormula
-from kerascli.model.ir.nodes import Node
 from kerascli.model.runtime.built import Built
 from kerascli.ops.expression import expression
 from kerascli.workflow.advice.case import Case, warning
@@ -62,22 +61,21 @@ def logits(case: Case) -> Iterator[Fault]:
 
     Losses whose predictions need another range, such as `poisson`, are checked, too.
     """
-    built = case.spec.built
-    yield from _unsuited(_uses_of_compile(case), Tracer(built.model.nodes), built)
-    yield from _unsuited(_formulas(built.model.nodes), Tracer(built.model.nodes), built)
+    yield from _unsuited(_uses_of_compile(case), case.spec.built)
+    yield from _unsuited(_formulas(case.spec.built), case.spec.built)
     train_step, number = case.spec.train_step, 0
     for each in train_step.passes if train_step is not None else ():
-        tracer = Tracer(each.built.model.nodes)
-        yield from _unsuited(_formulas(each.built.model.nodes), tracer, each.built)
+        yield from _unsuited(_formulas(each.built), each.built)
         for update in each.updates:
             for term in update.terms:
                 path = ("fit", "train_step", number, "loss", term.name, "loss")
                 if term.loss is not None and term.of is not None:
-                    yield from _unsuited(_uses_of(term.loss, term.of.y_pred, path), tracer, each.built)
+                    yield from _unsuited(_uses_of(term.loss, term.of.y_pred, path), each.built)
             number += 1
 
 
-def _unsuited(uses: Iterator[_Use], tracer: Tracer, built: Built) -> Iterator[Fault]:
+def _unsuited(uses: Iterator[_Use], built: Built) -> Iterator[Fault]:
+    tracer = Tracer(built.model.nodes)
     for use in uses:
         made = tracer.of(use.tensor)
         if made is None:
@@ -130,18 +128,16 @@ def _uses_of(loss: Loss, tensor: str, path: Path) -> Iterator[_Use]:
     if isinstance(loss, LossFormula):
         yield from (use for use in _calls(loss.value, path, {"y_pred": tensor}) if use.tensor == tensor)
     elif from_logits is not None or name in _PROBABILITIES or name in _LOGITS:
-        logits = from_logits is True or name in _LOGITS
-        yield _Use(name, logits, tensor, path, settable=from_logits is not None)
+        yield _Use(name, from_logits is True or name in _LOGITS, tensor, path, settable=from_logits is not None)
     elif name in _UNFIT:
         yield _Use(name, None, tensor, path, settable=False)
 
 
-def _formulas(nodes: tuple[Node, ...]) -> Iterator[_Use]:
+def _formulas(built: Built) -> Iterator[_Use]:
     """Yield the cross-entropies in the formulas of a model's layers `add_loss`, `add_metric` and `expr`."""
-    for node in nodes:
+    for node in built.model.nodes:
         if isinstance(node.layer, ExpressionLayer):
-            names = dict(zip(node.layer.names(), node.inputs, strict=False))
-            yield from _calls(node.layer.value, node.path, names)
+            yield from _calls(node.layer.value, node.path, dict(zip(node.layer.names(), node.inputs, strict=False)))
 
 
 def _calls(text: str, path: Path, names: dict[str, str]) -> Iterator[_Use]:

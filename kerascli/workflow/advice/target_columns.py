@@ -111,14 +111,15 @@ def sorted_labels(case: Case) -> Iterator[Fault]:
 
 def _difference_of_classes(column: str, head: Table, tail: Table) -> str:
     most = min(max(20, head.rows // 10), _MOST_CLASSES)
-    classes, validated = (set(unique_inverse(each.column(column))[0].tolist()) for each in (head, tail))
+    values = [each.column(column) for each in (head, tail)]
+    classes, validated = (set(unique_inverse(each)[0].tolist()) for each in values)
     if len(classes | validated) > most:
         return ""
     new = sorted(validated - classes)
     if new:
         text = f"and they have classes of '{column}' that the training rows lack: {_quoted(new)}"
         return f"{text}{', ...' if len(new) > 5 else ''}; the rows seem to be sorted"
-    if len(classes) > 1 and head.rows + tail.rows >= _FEWEST_ROWS and _is_sorted(head.column(column), tail, column):
+    if len(classes) > 1 and head.rows + tail.rows >= _FEWEST_ROWS and _is_sorted(*values):
         return f"and the rows are sorted by '{column}': the validation rows are all of {_quoted(sorted(validated))}"
     return ""
 
@@ -137,9 +138,8 @@ def _has_classes(values: Values) -> bool:
     return isinstance(values, np.ndarray) and bool((values == np.floor(values)).all())
 
 
-def _is_sorted(head: Values, tail: Table, column: str) -> bool:
-    rest = tail.column(column)
-    if not isinstance(head, np.ndarray) or not isinstance(rest, np.ndarray):
+def _is_sorted(head: Values, tail: Values) -> bool:
+    if not isinstance(head, np.ndarray) or not isinstance(tail, np.ndarray):
         return False
-    values = np.concatenate([head, rest])
+    values = np.concatenate([head, tail])
     return bool((values[1:] >= values[:-1]).all() or (values[1:] <= values[:-1]).all())

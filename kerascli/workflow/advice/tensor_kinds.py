@@ -102,7 +102,8 @@ class Tracer:
             return self._layer(node, settings.layer)
         if name.startswith(_HANDED_ON) or name in _ALIKE or (name == "activation" and _is_linear(layer)):
             return self._inputs(node)
-        return TensorKind("other", name, node) if name in _NORMALIZED else _by_own_activation(node, name, settings)
+        normalized = TensorKind("other", name, node) if name in _NORMALIZED else None
+        return normalized or _named(_own_activation(name, settings), node)
 
     def _inputs(self, node: Node) -> TensorKind | None:
         """Return the kind of values (probabilities or others) that all inputs of a node have; None if they differ."""
@@ -112,31 +113,29 @@ class Tracer:
         return first if same else None
 
 
-def _by_own_activation(node: Node, name: str, layer: Any) -> TensorKind | None:
-    """Return the kind of values (probabilities or others) of a layer whose output is the result of its activation."""
+def _own_activation(name: str, layer: Any) -> str:
+    """Return the name of the activation whose result is a layer's output; empty if there is none."""
     if name == "relu":
-        return _activated(layer, node)
+        return _activated(layer)
     if name in _ACTIVATIONS:
-        return _named("leaky_relu" if name == "prelu" else name, node)
+        return "leaky_relu" if name == "prelu" else name
     if name.startswith(("lstm", "gru", "conv_lstm_")):  # gates times an activation
-        kind = _activated(layer.activation, node)
-        return kind if kind is not None and kind.word == "tanh" else None
-    if not name.startswith(_ACTIVATED):
-        return None
+        return "tanh" if _activated(layer.activation) == "tanh" else ""
     constrained = getattr(layer, "kernel_constraint", None) is not None
-    return None if constrained and _is_linear(layer) else _activated(layer.activation, node)
+    is_result = name.startswith(_ACTIVATED) and not (constrained and _is_linear(layer))
+    return _activated(layer.activation) if is_result else ""
 
 
 def _is_linear(layer: BaseLayer) -> bool:
     return isinstance(getattr(layer, "activation", None), Linear | None)
 
 
-def _activated(activation: Activation | BaseLayer | None, node: Node) -> TensorKind | None:
-    """Return the kind of values (probabilities or others) that an activation returns; None if it may return both."""
-    ceiling = getattr(activation, "max_value", None)
-    if activation is not None and activation.component_name == ReLU.component_name and ceiling is not None:
-        return None if ceiling <= 1 else _named("relu", node)
-    return _named("linear" if activation is None else activation.component_name, node)
+def _activated(activation: Activation | BaseLayer | None) -> str:
+    """Return the name of an activation; empty if it may return probabilities and other numbers."""
+    if activation is None:
+        return "linear"
+    ceiling, name = getattr(activation, "max_value", None), activation.component_name
+    return "" if name == ReLU.component_name and ceiling is not None and ceiling <= 1 else name
 
 
 def _named(word: str, node: Node) -> TensorKind | None:

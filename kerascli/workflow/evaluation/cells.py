@@ -27,14 +27,13 @@ def add_cells(
     Raises ConfigError if the rows have no columns.
     """
     part = rows.read(np.array([row["row"] - 1 for row in worst], np.int64))
-    source, table = (None if run.data is None else run.data.source), raw_table(part, "--cells")
-    files: dict[str, bytes] = {}
+    table, files = raw_table(part, "--cells"), dict[str, bytes]()
     for row in worst:
         row |= {"cells": {}, "pictures": {}}
     for name in names or list(table)[:_MOST_COLUMNS]:
         values = np.empty((0,)) if table.streams([name]) else in_memory(table[name])
         if values.ndim == 1 or name in table.files:
-            shown = kept_columns(source, run.raw_fields, part, [name]).get(name, values)
+            shown = kept_columns(run, part, [name]).get(name, values)
         else:
             shown = values.reshape(len(values), -1) if values.ndim == 2 or values.shape[2:] == (1,) else values[:0]
         for row, value in zip(worst, shown.tolist(), strict=False):

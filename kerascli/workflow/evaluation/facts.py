@@ -33,11 +33,7 @@ _RESAMPLES, _BLOCKS = 200, 200
 
 @torch.inference_mode()
 def evaluation_facts(
-    run: LoadedRun,
-    rows: Split,
-    evaluation: Evaluation,
-    groups: Mapping[str, Sequence[Group]],
-    checkpoint: str | None = None,
+    run: LoadedRun, rows: Split, evaluation: Evaluation, groups: dict[str, list[Group]], checkpoint: str | None = None
 ) -> dict[str, Any]:
     """Return the results of an evaluation of rows as JSON data.
 
@@ -110,10 +106,8 @@ def _of_values(run: LoadedRun, pair: OutputTarget, y_true: Tensor, y_pred: Tenso
     counts, edges = np.histogram(predicted - true, bins=_BINS)
     drawn = np.sort(_random(run).choice(len(true), min(_POINTS, len(true)), replace=False))
     points = np.stack([true[drawn], predicted[drawn]], axis=1)
-    facts: dict[str, Any] = {
-        "points": points.tolist(),
-        "residuals": {"edges": edges.tolist(), "counts": counts.tolist()},
-    }
+    residuals = {"edges": edges.tolist(), "counts": counts.tolist()}
+    facts: dict[str, Any] = {"points": points.tolist(), "residuals": residuals}
     if run.data is not None and isinstance(run.data.source, Timeseries):
         facts["forecast"] = _forecast(rows[0], rows[1], run.data.source.horizon)
     return facts

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kerascli.data.base import SPLITS
+from kerascli.data.batches.rows import Arrays
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.sources.timeseries import NEXT
 from kerascli.data.storage.table import Table
@@ -16,16 +17,7 @@ from kerascli.report.predictions import Predictions
 from kerascli.training.evaluate import predict
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.forecasting.held_out import histories_of
-from kerascli.workflow.forecasting.series import (
-    Series,
-    each_series,
-    future_columns,
-    future_values,
-    main_dates,
-    read_future,
-    read_history,
-    whole_column,
-)
+from kerascli.workflow.forecasting.series import Series, each_series, read_future, read_history, whole_column
 from kerascli.workflow.forecasting.series_model import SeriesModel, with_floats
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
@@ -67,24 +59,23 @@ def forecast(
     """
     progress = _Forecast(model, series, horizon)
     progress.run()
-    columns: dict[str, np.ndarray] = {}
-    outputs: dict[str, np.ndarray] = {}
-    finite = np.ones(horizon, bool)
+    columns: Arrays = {}
+    outputs: Arrays = {}
     for target in model.targets:
         numbers = {column: progress.outputs[column] for column in target.columns}
         shown = {c: target.shown(progress.values[c], numbers[c], raw=raw) for c in target.columns}
         columns |= shown
         outputs[target.output] = np.stack(list((numbers if raw else shown).values()), axis=1)
-        finite &= np.stack([np.isfinite(each) for each in numbers.values()]).all(0)
+    finite = np.isfinite([*progress.outputs.values()]).all(0)
     return Predictions(_kept(series, keep, horizon), columns, outputs, horizon, int((~finite).sum()))
 
 
-def _kept(series: Series, keep: Sequence[str], rows: int) -> dict[str, np.ndarray]:
+def _kept(series: Series, keep: Sequence[str], rows: int) -> Arrays:
     """Return a mapping from column to future values, to show beside a forecast; default: the dates, if known."""
-    if not keep and (main := main_dates(series)) is not None:
+    if not keep and (main := series.main_dates) is not None:
         keep = [main] if main in (series.future or ()) or series.dates[main].step() is not None else []
     group = series.group_column(rows)
-    return {**group, **{name: future_values(series, name, rows) for name in keep if name not in group}}
+    return {**group, **{name: series.future_values(name, rows) for name in keep if name not in group}}
 
 
 class _Forecast:
@@ -158,9 +149,7 @@ class _Forecast:
 
     def _set(self, name: str, at: slice, values: np.ndarray, numbers: np.ndarray) -> None:
         """Store predicted values of a column in future rows that have none yet, also in the column as a model input."""
-        empty = np.isnan(self.outputs[name][at])
-        count = min(len(values), len(empty))
-        chosen = np.flatnonzero(empty[:count])
+        chosen = np.flatnonzero(np.isnan(self.outputs[name][at][: len(values)]))
         self.outputs[name][at][chosen] = numbers[chosen]
         self.values[name][at][chosen] = values[chosen]
         if name not in self.model.past:
@@ -175,7 +164,7 @@ class _Forecast:
         later[chosen] = values[chosen]
 
 
-def _input_columns(model: SeriesModel, series: Series, end: int) -> dict[str, np.ndarray]:
+def _input_columns(model: SeriesModel, series: Series, end: int) -> Arrays:
     """Return the input columns over the series and the rows after it; `end` is the start of the last window, counted
     from the end of the series."""
     later = {name: max(0, end + model.source.span(ahead=name in model.ahead)) for name in model.used}
@@ -183,7 +172,7 @@ def _input_columns(model: SeriesModel, series: Series, end: int) -> dict[str, np
     group = series.group_column(series.history.rows + most)
     columns = {name: values for name, values in group.items() if name in model.used}
     needed = {name: later[name] for name in model.exogenous if later[name] and name not in columns}
-    future = future_columns(model, series, needed)
+    future = series.future_columns(needed)
     rest = [name for name in model.used if name not in columns]
     return columns | {name: whole_column(model, series, name, future.get(name), most) for name in rest}
 

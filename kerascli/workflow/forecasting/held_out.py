@@ -7,6 +7,7 @@ from itertools import chain
 import numpy as np
 
 from kerascli.data.base import SPLITS
+from kerascli.data.batches.rows import Arrays
 from kerascli.data.read import joined
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.table import Table
@@ -14,6 +15,9 @@ from kerascli.foundation.errors import DataError
 from kerascli.workflow.forecasting.series import date_columns
 from kerascli.workflow.forecasting.series_model import SeriesModel
 from kerascli.workflow.rows.command_rows import load_again
+
+SeriesId = str | int | None
+"""Value of the column that identifies a series among several; None if it is the only one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,7 @@ class OwnSeries:
     """Mapping from split to the indices of the table rows that its windows predict (each window's first), ascending."""
     end: Mapping[str, int]
     """Mapping from split to the index after the last table row that the split predicts."""
-    value: str | int | None
-    """Value of the column that identifies this series among several; None if it is the only one."""
+    value: SeriesId
 
     def first_held_out(self, split: str) -> int | None:
         """Return the index of the first row that a split predicts and that was no training target.
@@ -59,13 +62,12 @@ def own_series(model: SeriesModel, preferred: Sequence[str]) -> list[OwnSeries]:
     series: list[OwnSeries] = []
     for value in dict.fromkeys(chain.from_iterable(parts.values())):
         own = {name: tables[name].take(rows[value]) for name, rows in parts.items() if value in rows}
-        series.append(_own(model, value, own, {name: each.get(value) for name, each in starts.items()}, preferred))
+        firsts = {name: each[value] for name, each in starts.items() if value in each}
+        series.append(_own(model, value, own, firsts, preferred))
     return series
 
 
-def _starts(
-    source: Timeseries, windows: Table, series: Mapping[str | int | None, np.ndarray]
-) -> dict[str | int | None, np.ndarray]:
+def _starts(source: Timeseries, windows: Table, series: Mapping[SeriesId, np.ndarray]) -> dict[SeriesId, np.ndarray]:
     """Return a mapping from each series to the first rows of a split's windows, counted within the series.
 
     `series` maps each series to its rows of the whole table.
@@ -79,11 +81,7 @@ def _starts(
 
 
 def _own(
-    model: SeriesModel,
-    value: str | int | None,
-    tables: Mapping[str, Table],
-    starts: Mapping[str, np.ndarray | None],
-    preferred: Sequence[str],
+    model: SeriesModel, value: SeriesId, tables: Mapping[str, Table], starts: Arrays, preferred: Sequence[str]
 ) -> OwnSeries:
     """Return one series of a run, from its rows in each table and the first row of its windows in each split."""
     source, names = model.source, list(tables)
@@ -93,11 +91,11 @@ def _own(
         names = [next((name for name in preferred if name in tables), names[0])]
         whole = tables[names[0]]
     begins = dict(zip(names, np.cumsum([0, *(tables[name].rows for name in names)]).tolist(), strict=False))
-    rows: dict[str, np.ndarray] = {}
+    rows: Arrays = {}
     end: dict[str, int] = {}
     for name, first in starts.items():
         part = name if name in tables else "train"
-        if part in begins and first is not None and len(first):
+        if part in begins and len(first):
             rows[name] = begins[part] + first + source.first_ahead()
             end[name] = int(rows[name][-1]) + (source.horizon - 1) * source.sampling_rate + 1
     return OwnSeries(whole, rows, end, value)

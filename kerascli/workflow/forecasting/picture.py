@@ -14,7 +14,7 @@ from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.report.forecast_plot import ForecastPanel
 from kerascli.workflow.forecasting.forecast import forecast
 from kerascli.workflow.forecasting.held_out import OwnSeries, own_series
-from kerascli.workflow.forecasting.series import each_series, main_dates, read_future
+from kerascli.workflow.forecasting.series import each_series, read_future
 from kerascli.workflow.forecasting.series_model import SeriesModel
 from kerascli.workflow.loaded import LoadedRun
 
@@ -80,26 +80,20 @@ def _drawn(
     later = own.table.take(slice(begin, own.table.rows)) if split is not None else future
     (series,) = each_series(model, own.table.take(slice(0, begin)), later)
     predictions = forecast(model, series, steps)
-    main = main_dates(series)
+    main = series.main_dates
     shown = slice(max(0, begin - max(steps, 2 * window, min(3 * steps, _HISTORY))), begin)
     positions, axis = np.arange(shown.start + 1, begin + steps + 1), "row"
     if main is not None and main in predictions.kept:
         after = Dates.of(predictions.kept[main], series.dates[main].form)
         assert after is not None
         positions, axis = np.concatenate([series.dates[main].times[shown], after.times]), main
-    panels = [
-        ForecastPanel(
-            column,
-            _numbers(series.history, column)[shown],
-            _numbers(own.table, column)[begin : begin + min(held_out, steps)],
-            np.asarray(predictions.columns[column], float),
-            positions,
-            "" if series.group is None else f"{series.group[0]} {series.group[1]}",
-            left_out=shown.start,
-            held_out=held_out,
-        )
-        for column in model.predicted
-    ]
+    group = "" if series.group is None else f"{series.group[0]} {series.group[1]}"
+    panels: list[ForecastPanel] = []
+    for column, made in predictions.columns.items():
+        past = _numbers(series.history, column)[shown]
+        truth = _numbers(own.table, column)[begin : begin + min(held_out, steps)]
+        values = (past, truth, np.asarray(made, float), positions)
+        panels.append(ForecastPanel(column, *values, group, left_out=shown.start, held_out=held_out))
     return panels, axis, split
 
 

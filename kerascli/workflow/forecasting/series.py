@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from kerascli.data.batches.rows import Arrays
 from kerascli.data.command_input import CommandInput
 from kerascli.data.dates import ORDER, Dates, regular_times
 from kerascli.data.pipeline.columns import not_numbers
-from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.read import joined
 from kerascli.data.series_gaps import readable
 from kerascli.data.sources.timeseries import NEXT
@@ -34,11 +34,16 @@ class Series:
     """Name and value of the column that identifies this series among those of one table; None if it is the only one."""
 
     @property
+    def main_dates(self) -> str | None:
+        """Name of the date column that orders the rows of the series; None unless there is exactly one."""
+        return next(iter(self.dates)) if len(self.dates) == 1 else None
+
+    @property
     def name(self) -> str:
         name = self.history.name or "the series"
         return name if self.group is None else f"{name} ({self.group[0]}: {self.group[1]})"
 
-    def group_column(self, rows: int) -> dict[str, np.ndarray]:
+    def group_column(self, rows: int) -> Arrays:
         """Return {name: values} of the column that identifies this series, with its value repeated `rows` times.
 
         The mapping is empty if this is the only series of its table.
@@ -47,6 +52,53 @@ class Series:
             return {}
         name, value = self.group
         return {name: np.full(rows, value, object if isinstance(value, str) else None)}
+
+    def future_values(self, column: str, rows: int) -> np.ndarray:
+        """Return the values of a column in the first `rows` rows after a time series.
+
+        The values come from the file of future columns or, for a column of dates with a constant step, continue the
+        dates. Raises DataError for any other column, and for a file of fewer rows.
+        """
+        if (future := self.future) is not None and column in future:
+            if future.rows < rows:
+                text = f"'{safe_text(column)}' has {counted(future.rows, 'row')} of the future, the forecast {rows:,}"
+                raise DataError(text, place=future.name)
+            return in_memory(future.column(column))[:rows]
+        dates = self.dates.get(column)
+        if dates is None:
+            self.history.column(column)  # raises DataError with the most similar name
+            raise DataError(f"the future of '{safe_text(column)}' is not known", hint=f"give it in a file: {_FUTURE}")
+        step = dates.step()
+        if step is None:
+            hint = f"give the next dates in a file: {_FUTURE}"
+            if regular_times(dates.times) is not None:
+                hint = f"train with 'fill: forward' of timeseries, which adds missing dates; or {hint}"
+            if len(dates.texts) < 2:
+                raise DataError(f"the step of '{safe_text(column)}' is not known from one date", hint=hint)
+            row = dates.first_gap()
+            text = f"the dates of '{safe_text(column)}' have no constant step: {dates.texts[row]} follows "
+            place = self.history.place(row, column)
+            raise DataError(f"{text}{dates.texts[row - 1]}, and what comes next is not known", place=place, hint=hint)
+        return np.array(dates.written(step.after(dates.times[-1], rows)), object)
+
+    def future_columns(self, needed: Mapping[str, int]) -> Arrays:
+        """Return the future values of the columns of a time series that the model needs but does not predict.
+
+        `needed` maps these columns to the numbers of rows to return. Raises DataError if values are missing.
+        """
+        rows = max(needed.values(), default=0)
+        if self.future is not None and self.future.rows < rows:
+            text = f"the future has {counted(self.future.rows, 'row')}; the forecast needs {rows:,}"
+            raise DataError(text, place=self.future.name, hint="give more rows, or a smaller --horizon")
+        unknown = [column for column in needed if self.future is None and column not in self.dates]
+        if unknown:
+            names = one_of([f"'{safe_text(column, 40)}'" for column in unknown])
+            them = "them" if len(unknown) > 1 else "it"
+            text = f"the model does not predict {names}, and needs {them} after the last row"
+            listed = safe_text(", ".join(dict.fromkeys([*self.dates, *unknown])))
+            hint = f"give {counted(max(needed[column] for column in unknown), 'row')} of {listed} in a file: {_FUTURE}"
+            raise DataError(text, place=self.name, hint=hint)
+        return {column: self.future_values(column, count) for column, count in needed.items()}
 
 
 def read_history(model: SeriesModel, what: str, keep: frozenset[str] = frozenset()) -> Table:
@@ -81,9 +133,7 @@ def each_series(model: SeriesModel, history: Table, future: Table | None) -> lis
     return all_series
 
 
-def series_of(
-    model: SeriesModel, history: Table, future: Table | None, group: tuple[str, str | int] | None = None
-) -> Series:
+def series_of(model: SeriesModel, history: Table, future: Table | None, group: tuple[str, str | int] | None) -> Series:
     """Return a Series of the table `history` and, if it is given, the table `future` of the rows after it.
 
     `group` has the name and value of the column that identifies the series among several (None: it is the only one).
@@ -98,7 +148,7 @@ def series_of(
             names = ", ".join(f"'{safe_text(column, 40)}'" for column in missing)
             text = f"the model needs {names} of the future, and this file has no such column"
             raise DataError(text, place=future.name, hint=f"it has {', '.join(list(future)[:20])}")
-    if (main := main_dates(series)) is not None:
+    if (main := series.main_dates) is not None:
         dates = series.dates[main]
         if (row := dates.first_disorder()) is not None:
             raise DataError(dates.out_of_order(row), place=history.place(row, main), hint=ORDER)
@@ -115,11 +165,6 @@ def _filled_after(model: SeriesModel, history: Table, future: Table) -> Table:
     return both.take(slice(1, both.rows))
 
 
-def main_dates(series: Series) -> str | None:
-    """Return the name of the date column that orders the rows of a series; None unless there is exactly one."""
-    return next(iter(series.dates)) if len(series.dates) == 1 else None
-
-
 def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
     """Return a mapping from column name to dates, for the columns of a table that have a date in every row."""
     formats = {name.removesuffix(NEXT): form for name, form in date_formats(model.data.inputs.values()).items()}
@@ -134,8 +179,8 @@ def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: 
     have them all. The settings of the run's data source apply.
     """
     needed = list(dict.fromkeys([*needed, *([] if model.source.group is None else [model.source.group])]))
-    raw, columns = model.data.of_rows(model.source.source, needed), known_columns(model.run.learned)
-    return CommandInput(raw, columns, model.run.config.context.folder, False, keep | {*needed}).read([what])
+    raw, run = model.data.of_rows(model.source.source, needed), model.run
+    return CommandInput(raw, run.raw_fields, run.config.context.folder, False, keep | {*needed}).read([what])
 
 
 def _check_future(future: Table, column: str, dates: Dates) -> None:
@@ -157,55 +202,6 @@ def _check_future(future: Table, column: str, dates: Dates) -> None:
         if due is not None:
             text += f": expected {dates.written(due[row : row + 1])[0]}, the series has a step of {step}"
         raise DataError(text, place=future.place(row, column))
-
-
-def future_values(series: Series, column: str, rows: int) -> np.ndarray:
-    """Return the values of a column in the first `rows` rows after a time series.
-
-    The values come from the file of future columns or, for a column of dates with a constant step, continue the dates.
-    Raises DataError for any other column, and for a file of fewer rows.
-    """
-    if (future := series.future) is not None and column in future:
-        if future.rows < rows:
-            text = f"'{safe_text(column)}' has {counted(future.rows, 'row')} of the future, the forecast {rows:,}"
-            raise DataError(text, place=future.name)
-        return in_memory(future.column(column))[:rows]
-    dates = series.dates.get(column)
-    if dates is None:
-        series.history.column(column)  # raises DataError with the most similar name
-        raise DataError(f"the future of '{safe_text(column)}' is not known", hint=f"give it in a file: {_FUTURE}")
-    step = dates.step()
-    if step is None:
-        hint = f"give the next dates in a file: {_FUTURE}"
-        if regular_times(dates.times) is not None:
-            hint = f"train with 'fill: forward' of timeseries, which adds missing dates; or {hint}"
-        if len(dates.texts) < 2:
-            raise DataError(f"the step of '{safe_text(column)}' is not known from one date", hint=hint)
-        row = dates.first_gap()
-        text = f"the dates of '{safe_text(column)}' have no constant step: {dates.texts[row]} follows "
-        place = series.history.place(row, column)
-        raise DataError(f"{text}{dates.texts[row - 1]}, and what comes next is not known", place=place, hint=hint)
-    return np.array(dates.written(step.after(dates.times[-1], rows)), object)
-
-
-def future_columns(model: SeriesModel, series: Series, needed: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Return the future values of the columns of a time series that the model needs but does not predict.
-
-    `needed` maps these columns to the numbers of rows to return. Raises DataError if values are missing.
-    """
-    rows = max(needed.values(), default=0)
-    if series.future is not None and series.future.rows < rows:
-        text = f"the future has {counted(series.future.rows, 'row')}; the forecast needs {rows:,}"
-        raise DataError(text, place=series.future.name, hint="give more rows, or a smaller --horizon")
-    unknown = [column for column in needed if series.future is None and column not in series.dates]
-    if unknown:
-        names = one_of([f"'{safe_text(column, 40)}'" for column in unknown])
-        them = "them" if len(unknown) > 1 else "it"
-        text = f"the model does not predict {names}, and needs {them} after the last row"
-        listed = safe_text(", ".join(dict.fromkeys([*series.dates, *unknown])))
-        hint = f"give {counted(max(needed[column] for column in unknown), 'row')} of {listed} in a file: {_FUTURE}"
-        raise DataError(text, place=series.name, hint=hint)
-    return {column: future_values(series, column, count) for column, count in needed.items()}
 
 
 def whole_column(model: SeriesModel, series: Series, column: str, future: np.ndarray | None, rows: int) -> np.ndarray:

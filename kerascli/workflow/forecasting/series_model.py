@@ -31,13 +31,13 @@ class ForecastTarget:
     """Number of rows after a window that the output predicts."""
     shape: tuple[int, ...]
     """Shape of the preprocessed target, without the row axis."""
-    undo: Inverse | None
+    undo: Inverse | None = None
     """Function that inverts the target's preprocessing (result in the columns' units); None for classes."""
-    has_units: bool
+    has_units: bool = False
     """True if inverting the preprocessing by `undo` changes the numbers."""
-    reading: ClassReading | None
+    reading: ClassReading | None = None
     """Conversion of the output to classes; None if it predicts numbers."""
-    is_text: bool
+    is_text: bool = False
     """True if the predicted columns contain text: class names."""
 
     def values(self, output: Tensor) -> np.ndarray:
@@ -84,8 +84,8 @@ class SeriesModel:
 
         Raises ConfigError or DataError if the model does not forecast a time series.
         """
-        data = run.data
-        if data is None or run.takes_arrays or run.has_own_inputs:
+        data = run.row_data
+        if data is None:
             raise ConfigError("a forecast needs a model whose inputs are columns of a series", hint=_HINT)
         if not isinstance(data.source, Timeseries):
             name = data.source.component_name
@@ -120,18 +120,17 @@ class SeriesModel:
         """True if predicted columns are also inputs, so that a forecast is made in steps from earlier predictions."""
         return any(column in self.past for column in self.predicted)
 
-    def is_text(self, column: str) -> bool:
-        """Return True if the input column named `column` held text in training."""
-        fields = known_columns(self.run.learned)
-        return next(fields[name].is_text for name in (column, column + NEXT) if name in fields)
-
     def _check_columns(self) -> None:
-        both = [column for column in self.ahead if column in self.predicted]
-        if both:
+        if both := [column for column in self.ahead if column in self.predicted]:
             raise ConfigError(f"'{safe_text(both[0])}{NEXT}' is an input and what is predicted: nothing is to forecast")
         if self.feeds_back and self.source.lead() < 1:
             text = f"the target is not after the window: 'offset' is {self.source.first_ahead()}"
             raise ConfigError(text, hint=f"a forecast needs at least {self.source.span(ahead=False) + 1}")
+
+    def is_text(self, column: str) -> bool:
+        """Return True if the input column named `column` held text in training."""
+        fields = self.run.raw_fields
+        return next(fields[name].is_text for name in (column, column + NEXT) if name in fields)
 
 
 _HINT = "data: {source: {timeseries: {source: {csv: {path: series.csv}}, sequence_length: 24}}, ...}"
@@ -139,31 +138,26 @@ _HINT = "data: {source: {timeseries: {source: {csv: {path: series.csv}}, sequenc
 
 def _targets(run: LoadedRun, data: DataSpec, source: Timeseries) -> Sequence[ForecastTarget]:
     pairs = run.experiment.spec.pairs
-    targets = [
-        _target(run, data, source, pair)
-        for pair in pairs
-        if all(column.endswith(NEXT) for column in data.targets[pair.target].columns)
-    ]
-    if not targets:
+    later = [pair for pair in pairs if all(name.endswith(NEXT) for name in data.targets[pair.target].columns)]
+    if not later:
         names = ", ".join(safe_text(pair.target) for pair in pairs) or "none"
         text = f"a forecast needs a target that follows the window, such as value{NEXT}; the targets are {names}"
         raise ConfigError(text, hint=f"data: {{targets: {{value{NEXT}: []}}}}")
-    return targets
+    return [_target(run, data, source, pair) for pair in later]
 
 
 def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarget) -> ForecastTarget:
     columns = tuple(column.removesuffix(NEXT) for column in data.targets[pair.target].columns)
-    first, field = safe_text(columns[0]), run.stages.facts.targets[pair.target]
-    shape = tuple(size for size in field.shape if size is not None)
+    first = safe_text(columns[0])
+    shape = tuple(size for size in run.stages.facts.targets[pair.target].shape if size is not None)
     built = run.experiment.spec.built.specs[pair.output].shape
-    is_text = known_columns(run.learned)[data.targets[pair.target].columns[0]].is_text
+    is_text = run.raw_fields[data.targets[pair.target].columns[0]].is_text
     if is_classification_loss(pair.loss):
-        units = int(np.prod([size or 0 for size in built]))
-        reading = run.reading(pair, torch.empty(0, units))
+        reading = run.reading(pair, torch.empty(0, math.prod(size or 0 for size in built)))
         if reading is None or len(columns) > 1 or source.horizon > 1:
             text = f"the output '{safe_text(pair.output)}' predicts no single class of '{first}'"
             raise ConfigError(f"{text}: it cannot be continued")
-        return ForecastTarget(pair.output, columns, 1, shape, None, has_units=False, reading=reading, is_text=is_text)
+        return ForecastTarget(pair.output, columns, 1, shape, reading=reading, is_text=is_text)
     if math.prod(shape) != math.prod(size or 0 for size in built) or pair.loss is None:
         text = f"the output '{safe_text(pair.output)}' has shape {built}, its target '{safe_text(pair.target)}' {shape}"
         raise ConfigError(f"{text}: it predicts no values of '{first}'")
@@ -171,9 +165,7 @@ def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarg
         text = f"'{first}' has {math.prod(shape) // source.horizon} numbers a row"
         raise ConfigError(f"{text}: a forecast takes columns of one", hint="give each a column of its own")
     undo, has_units = target_inverse(data, run.learned, pair.target), pair.target in run.stages.inverses
-    return ForecastTarget(
-        pair.output, columns, source.horizon, shape, undo, has_units=has_units, reading=None, is_text=False
-    )
+    return ForecastTarget(pair.output, columns, source.horizon, shape, undo, has_units=has_units)
 
 
 _FLOATS = {"uint8": "float32", "int8": "float32", "uint16": "float32", "int16": "float32", "bool": "float32"}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from kerascli.config.resolved import dump_model
+from kerascli.data.section import DataSpec
 from kerascli.foundation.disk.storage import output_file, write_bytes
 from kerascli.foundation.errors import ConfigError, KerasCliError
 from kerascli.foundation.shapes import TensorSpec
@@ -80,12 +81,13 @@ def export_run(
     run = run if view is None else run.view(view)
     run.experiment = with_merged_lora(run.experiment)
     run.experiment.module.eval()
-    _refuse_model(run.experiment, kind)
+    _refuse_model(run, kind, preprocessing=preprocessing)
     notes = [f"warning: {fault.text}" for fault in run.warnings]
-    if preprocessing and kind == "onnx":
-        made = _onnx_of_rows(run)
+    data = run.row_data if preprocessing else None
+    if data is not None and kind == "onnx":
+        made = _onnx_of_rows(run, data)
     elif kind in {"keras", "h5"}:
-        made = _keras(run, kind, checkpoint, text_layers(run) if preprocessing else {})
+        made = _keras(run, kind, checkpoint, {} if data is None else text_layers(run, data))
     else:
         made = _weights(run, kind) if kind in {"safetensors", "state_dict"} else _graph(run, kind)
     notes += [] if preprocessing else _data_notes(run)
@@ -96,8 +98,9 @@ def export_run(
     return made._replace(notes=(*notes, *made.notes))
 
 
-def _refuse_model(experiment: Experiment, kind: str) -> None:
-    """Raise ConfigError for a model that files of the format `kind` cannot hold."""
+def _refuse_model(run: LoadedRun, kind: str, *, preprocessing: bool) -> None:
+    """Raise ConfigError for a model that files of the format `kind` cannot hold, or whose preprocessing they cannot."""
+    experiment = run.experiment
     if kind in {"safetensors", "state_dict"}:
         return
     if kind in {"onnx", "torch_export"} and _is_stateful(experiment):
@@ -109,16 +112,18 @@ def _refuse_model(experiment: Experiment, kind: str) -> None:
     if what:
         hint = "export a view without it, or take --format safetensors for its weights"
         raise ConfigError(f"a model {what} cannot be exported as {kind}", hint=hint)
+    if preprocessing and run.row_data is None:
+        raise ConfigError("--preprocessing: the model takes arrays of its own, not rows: there is nothing to include")
 
 
-def _onnx_of_rows(run: LoadedRun) -> Exported:
-    data, outputs = onnx_of_rows(run)
-    tensors = torch_files.onnx_tensors(data)
+def _onnx_of_rows(run: LoadedRun, data: DataSpec) -> Exported:
+    file, outputs = onnx_of_rows(run, data)
+    tensors = torch_files.onnx_tensors(file)
     if outputs is None:
         note = "not compared with the model: no example rows could be made up that predict takes"
-        return Exported(data, tensors, None, [note])
+        return Exported(file, tensors, None, [note])
     expected, got = ([torch.from_numpy(values) for values in arrays] for arrays in outputs)
-    return Exported(data, tensors, _difference(expected, got, run.experiment.module.precision))
+    return Exported(file, tensors, _difference(expected, got, run.experiment.module.precision))
 
 
 def _is_stateful(experiment: Experiment) -> bool:

@@ -9,18 +9,19 @@ import torch
 from torch import nn
 
 from kerascli.data.base import Field
-from kerascli.data.pipeline.learned_state import known_columns
+from kerascli.data.batches.rows import Arrays
 from kerascli.data.pipeline.pipeline import FittedPipeline, Undo
 from kerascli.data.pipeline.prepare import fitted_pipelines, fitted_preparer
+from kerascli.data.section import DataSpec
 from kerascli.data.storage.column import pa
 from kerascli.data.storage.table import table_of
-from kerascli.foundation.errors import ConfigError, DataError
+from kerascli.foundation.errors import DataError
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import open_size
 from kerascli.interop.onnx_rows import Answer, Rows, fills_missing, raw_inputs, steps_of
 from kerascli.workflow.loaded import LoadedRun
-from kerascli.workflow.predict import Form, predict_rows
+from kerascli.workflow.predict import predict_rows
 from kerascli.workflow.units import inverse_of
 
 _ROWS_MADE = 3
@@ -31,20 +32,17 @@ _ROWS_COMPARED = 6
 Outputs = list[np.ndarray]
 
 
-def onnx_of_rows(run: LoadedRun) -> tuple[bytes, tuple[Outputs, Outputs] | None]:
+def onnx_of_rows(run: LoadedRun, data: DataSpec) -> tuple[bytes, tuple[Outputs, Outputs] | None]:
     """Return an ONNX file that computes the predictions of a run's model from raw columns of the data, and (outputs of
     the model, outputs of the file) for the same random rows, None if `predict` refuses the rows.
 
     Raises ConfigError for a transform that ONNX has no operations for.
     """
-    if run.data is None or run.takes_arrays or run.has_own_inputs:
-        raise ConfigError("--preprocessing: the model takes arrays of its own, not rows: there is nothing to include")
     torch_files.need_onnx()
     specs, own_outputs = torch_files.model_specs(run.experiment)
-    columns = known_columns(run.learned)
-    fitted = [each for each in fitted_pipelines(run.data, run.learned) if each.named.section == "inputs"]
+    fitted = [each for each in fitted_pipelines(data, run.learned) if each.named.section == "inputs"]
     pipelines = {each.named.name: each for each in fitted if each.named.name in specs}
-    inputs = raw_inputs(pipelines.values(), columns)
+    inputs = raw_inputs(pipelines.values(), run.raw_fields)
     answers, outputs, names, classes = [], {}, {}, {}
     for name, spec in own_outputs.items():
         answers.append(_answer(run, name))
@@ -61,8 +59,15 @@ def onnx_of_rows(run: LoadedRun) -> tuple[bytes, tuple[Outputs, Outputs] | None]
     size = open_size(run.experiment.spec.model)
     example = [_example(spec, size) for spec in inputs.values()]
     texts = {"classes": json.dumps(classes), **threshold_texts(run)}
-    data = torch_files.onnx_bytes(module, example, inputs, outputs, texts)
-    return data, _compared(run, data, list(pipelines.values()), inputs, names)
+    file = torch_files.onnx_bytes(module, example, inputs, outputs, texts)
+    rows, arrays = _example_rows(run.raw_fields, list(pipelines.values()), inputs)
+    try:
+        split = fitted_preparer(data, run.learned, targets=False).split(table_of(rows, "example rows"))
+        expected = predict_rows(run, split).outputs
+    except DataError:
+        return file, None
+    got = torch_files.run_onnx(file, arrays)
+    return file, (list(expected.values()), [got[names[name]] for name in expected])
 
 
 def threshold_texts(run: LoadedRun) -> dict[str, str]:
@@ -100,21 +105,13 @@ def _specs(answer: Answer, made: TensorSpec) -> dict[str, TensorSpec]:
     return {"": made, "_class": TensorSpec((), "string"), "_probabilities": TensorSpec(shape)}
 
 
-def _compared(
-    run: LoadedRun,
-    data: bytes,
-    pipelines: Sequence[FittedPipeline],
-    inputs: torch_files.Specs,
-    names: Mapping[str, str],
-) -> tuple[Outputs, Outputs] | None:
-    """Return (outputs of a run's model, outputs of the exported ONNX file `data`), both for the same random raw rows.
-
-    None if `predict` refuses the rows. `inputs` are those of the file, `names` its outputs' names by the model's.
-    """
-    assert run.data is not None
-    fields, random = known_columns(run.learned), np.random.default_rng(0)
-    rows: dict[str, np.ndarray] = {}
-    arrays: dict[str, np.ndarray] = {}
+def _example_rows(
+    fields: Mapping[str, Field], pipelines: Sequence[FittedPipeline], inputs: torch_files.Specs
+) -> tuple[Arrays, Arrays]:
+    """Return random rows as (raw columns, arrays for the inputs of an ONNX file), by the names of the columns."""
+    random = np.random.default_rng(0)
+    rows: Arrays = {}
+    arrays: Arrays = {}
     for column, spec in inputs.items():
         readers = [each for each in pipelines if column in each.columns]
         steps = [step for each in readers for step in steps_of(each, column)]
@@ -128,13 +125,7 @@ def _compared(
             codes = steps[0].transform.codes(texts, steps[0].state, target=False)
             assert isinstance(codes, torch.Tensor)
             arrays[column] = codes.numpy().reshape(rows[column].shape)
-    try:
-        split = fitted_preparer(run.data, run.learned, targets=False).split(table_of(rows, "example rows"))
-        expected = predict_rows(run, split, Form()).outputs
-    except DataError:
-        return None
-    outputs = torch_files.run_onnx(data, arrays)
-    return list(expected.values()), [outputs[names[name]] for name in expected]
+    return rows, arrays
 
 
 def _values(field: Field, words: list[Any] | None, random: np.random.Generator) -> np.ndarray:

@@ -187,17 +187,13 @@ def write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: S
 
 
 def _write(
-    record: RunRecord,
-    experiment: Experiment,
-    state: Mapping[str, Tensor] | None,
-    complete: Mapping[str, Any],
-    learned: States,
+    record: RunRecord, experiment: Experiment, state: dict[str, Tensor] | None, config: dict[str, Any], learned: States
 ) -> None:
     """Write the files of an imported run: config, summary, preprocessing, final weights, and a checkpoint to train on.
 
     `state` is the optimizer's state; None: it begins anew.
     """
-    record.write_resolved(dump_yaml(escape_references(complete)))
+    record.write_resolved(dump_yaml(escape_references(config)))
     record.write_summary(render(summarize(experiment.graph, experiment.spec.name)))
     record.write_diagram(diagram_json(experiment.graph, experiment.spec.name))
     for item, content in save_learned(learned).items() if learned else ():

@@ -61,8 +61,8 @@ class InitWeights:
                 continue
             with at_place(place):
                 source, facts = _source(section, base, experiment, config, config.init_folder(path), runs_dir)
-            own = {each.name.removeprefix(f"{base}/"): each for each in lasting(experiment.weights)}
-            own = own if not base else {name: each for name, each in own.items() if each.name != name}
+            prefix, weights = f"{base}/" if base else "", lasting(experiment.weights)
+            own = {each.name.removeprefix(prefix): each for each in weights if each.name.startswith(prefix)}
             with config.faults():
                 taken = _taken(section, experiment, own, source, path)
                 if not taken.values:

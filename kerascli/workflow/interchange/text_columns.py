@@ -10,7 +10,7 @@ from kerascli.config.describe import describe
 from kerascli.data.base import NO_STATE, Field, States
 from kerascli.data.pipeline.learned_state import learn
 from kerascli.data.pipeline.prepare import named_pipelines_of, stages
-from kerascli.data.section import parse_data
+from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.shapes import Shape
@@ -76,16 +76,14 @@ def with_section(
     return loaded._replace(sections=sections, experiment=replace(loaded.experiment, spec=described)), learned
 
 
-def text_layers(run: LoadedRun) -> dict[str, TextLayer]:
+def text_layers(run: LoadedRun, data: DataSpec) -> dict[str, TextLayer]:
     """Return a mapping from each text input of a run's model to the Keras layer (`TextVectorization` ...) for it.
 
     Raises ConfigError for an input that other transforms make.
     """
-    if run.data is None or run.takes_arrays or run.has_own_inputs:
-        raise ConfigError("--preprocessing: the model takes arrays of its own, not rows: there is nothing to include")
     layers: dict[str, TextLayer] = {}
     inputs = {each.name for each in run.experiment.spec.model.inputs}
-    for named in named_pipelines_of(run.data):
+    for named in named_pipelines_of(data):
         steps = named.pipeline.steps
         if named.section != "inputs" or named.name not in inputs or not steps:
             continue

@@ -3,7 +3,7 @@
 A split is loaded again, with a warning for each data file that has changed since training.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,19 +12,16 @@ import numpy as np
 
 from kerascli.config.data import load_config_data
 from kerascli.data.base import SPLITS, Field, Source
-from kerascli.data.batches.rows import Split
+from kerascli.data.batches.rows import Arrays, Split
 from kerascli.data.command_input import STDIN, CommandInput
-from kerascli.data.pipeline.learned_state import known_columns
 from kerascli.data.pipeline.prepare import PreparedData, fitted_preparer
 from kerascli.data.read import joined
 from kerascli.data.sources.timeseries import Timeseries
-from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.row_errors import skipping
 from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.foundation.disk.files import missing_file
 from kerascli.foundation.errors import ConfigError, DataError, DataMissing, Fault, safe_text, suggestion
 from kerascli.workflow.loaded import LoadedRun
-from kerascli.workflow.rows.keras_names import recorded_names
 from kerascli.workflow.rows.raw_arrays import raw_rows
 
 _MOVED = (
@@ -85,8 +82,7 @@ def chosen_rows(
 ) -> tuple[str, Split, Mapping[str, Split]]:
     """Return (name, rows, all splits) of the split that a command's arguments select, without arguments the first of
     test, validation and train; of files and texts there are no splits. Errors are those of `rows_of`."""
-    has_splits = run.data is not None and not (run.takes_arrays or run.has_own_inputs)
-    if has_splits and not texts and (not what or (len(what) == 1 and what[0] in SPLITS)):
+    if run.row_data is not None and not texts and (not what or (len(what) == 1 and what[0] in SPLITS)):
         splits = load_again(run).splits
         name = what[0] if what else next(name for name in reversed(SPLITS) if name in splits)
         return name, _split(splits, name), splits
@@ -131,8 +127,7 @@ def _of_files(
         if not Path(each).exists() and each != STDIN and not set("*?[/.") & set(each):
             text = f"there is no file and no split '{safe_text(each)}'{suggestion(each, SPLITS)}"
             raise ConfigError(text, hint=f"splits: {', '.join(SPLITS)}")
-    columns, folder = known_columns(run.learned), run.config.context.folder
-    command_input = CommandInput(run.data, columns, folder, targets, frozenset(keep))
+    command_input = CommandInput(run.data, run.raw_fields, run.config.context.folder, targets, frozenset(keep))
     preparer = fitted_preparer(run.data, run.learned, targets=targets)
 
     def prepare(tables: Sequence[Table]) -> Split:
@@ -159,44 +154,39 @@ def _arrays(run: LoadedRun, what: Sequence[str], texts: Sequence[str], keep: Seq
             raise missing_file(path, what[0])
         hint = "give a .npz file with an array for each input (and for evaluate each output), under its name"
         raise ConfigError(f"the {why}, and so no split '{safe_text(what[0])}'", hint=hint)
-    return raw_rows(run.experiment, path, targets=targets, keras_names=recorded_names(run.record))
+    return raw_rows(run, path, targets=targets)
 
 
-def kept_columns(
-    source: Source | None, fields: Mapping[str, Field], rows: Split, keep: Sequence[str]
-) -> dict[str, np.ndarray]:
+def kept_columns(run: LoadedRun, rows: Split, keep: Sequence[str]) -> Arrays:
     """Return the raw columns to show with predictions, by name: those in `keep`, and the one that identifies a series.
 
-    The column that identifies a series is included if the data, read by `source`, has several series. If each row is a
-    file, the file names are included, unless there are other columns to show. `fields` maps raw columns to their fields
-    (shape, classes ...). For windows over a series, a column has the value in the last row of each window. Classes are
-    shown by their names, integers with missing values as integers and None. Raises DataError.
+    The column that identifies a series is included if the run's data has several series. If each row is a file, the
+    file names are included, unless there are other columns to show. For windows over a series, a column has the value
+    in the last row of each window. Classes are shown by their names, integers with missing values as integers and None.
+    Raises DataError.
     """
+    source = None if run.data is None else run.data.source
     table = rows.origin.table if rows.origin is not None else None
     if table is None:
         return {}
     series = None if source is None else source.series_column()
     names_files = FILES in table.name.split(", ") or (source is not None and bool(source.suffixes))
     first = [series] if series is not None else [FILE] if names_files and FILE in table and not keep else []
-    last = source.values_at if isinstance(source, Timeseries) else None
-    return {name: _shown(table, name, fields.get(name), last) for name in dict.fromkeys([*first, *keep])}
+    return {name: _shown(table, name, run.raw_fields.get(name), source) for name in dict.fromkeys([*first, *keep])}
 
 
-def _shown(
-    table: Table, name: str, field: Field | None, last: Callable[[Values], np.ndarray | None] | None
-) -> np.ndarray:
-    """Return a raw column as it is shown; `last` returns the last value of each window. Raises DataError."""
+def _shown(table: Table, name: str, field: Field | None, source: Source | None) -> np.ndarray:
+    """Return a raw column of the table that `source` has read, as it is shown. Raises DataError."""
     if name in table.files:
         return table.text(name)
     values = table.column(name)
-    if last is not None and (ends := last(values)) is not None:
+    if isinstance(source, Timeseries) and (ends := source.values_at(values)) is not None:
         return ends if ends.dtype.kind in "biuf" else ends.astype(str).astype(object)
     if len(values.shape) != 1 or not isinstance(values, np.ndarray):
         raise DataError(f"--keep {safe_text(name)}: expected numbers or words, got arrays of {values.shape[1:]}")
     if values.dtype.kind not in "biuf":
         return table.text(name)
-    shown = (named_classes(field, values), whole_numbers(values))
-    return next((each for each in shown if each is not None), values)
+    return next((each for each in (named_classes(field, values), whole_numbers(values)) if each is not None), values)
 
 
 def named_classes(field: Field | None, values: np.ndarray) -> np.ndarray | None:

@@ -29,8 +29,7 @@ def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, s
         raise ConfigError(f"--keras-names: {text}", hint="import the file again")
     if recorded is None:
         text = f"--keras-names: the model of the run {quoted(record.path)} was not imported from a Keras file"
-        hint = "its outputs have the names that its config gives them: leave --keras-names out"
-        raise ConfigError(text, hint=hint)
+        raise ConfigError(text, hint="its outputs have the names that its config gives them: leave --keras-names out")
     names = {name: recorded.output(name) for name in outputs}
     for keras_name in names.values():
         same = [other for other in outputs if names[other] == keras_name]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.batches.rows import MemorySplit, Origin
+from kerascli.data.batches.rows import Arrays, MemorySplit, Origin
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.storage.array_files import read_arrays
 from kerascli.data.storage.compressed import read_text_file
@@ -18,25 +18,23 @@ from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import BadRow, Table, first_wrong
 from kerascli.foundation.errors import DataError, FileRefused, safe_text, suggestion
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.interop.keras.names import KerasNames
 from kerascli.metrics.comparisons import OutputTarget
-from kerascli.training.build import Experiment
-from kerascli.workflow.rows.keras_names import accepted_names, candidates
+from kerascli.workflow.loaded import LoadedRun
+from kerascli.workflow.rows.keras_names import accepted_names, candidates, recorded_names
 
 
-def raw_rows(
-    experiment: Experiment, path: Path, *, targets: bool, keras_names: KerasNames | None = None
-) -> MemorySplit:
+def raw_rows(run: LoadedRun, path: Path, *, targets: bool) -> MemorySplit:
     """Return the rows of a file of arrays (npz, npy or csv), named like the model's inputs, without preprocessing.
 
     With `targets`, the arrays of the targets are read, too. An npz file has an array for each name, a csv file a column
-    for each name; an npy file is one array. If the model was imported from a Keras file, `keras_names` has the names of
-    its inputs and outputs in Keras, which are accepted, too (None: any other model). Raises DataError, FileRefused.
+    for each name; an npy file is one array. If the model was imported from a Keras file, the names of its inputs and
+    outputs in Keras are accepted, too. Raises DataError, FileRefused.
     """
+    experiment = run.experiment
     model, compiled = experiment.spec.model, experiment.spec.compile
     inputs = {each.name: each.spec for each in model.inputs}
     all_targets = {pair.target: pair.output for pair in compiled.pairs} if compiled else {n: n for n in model.outputs}
-    accepted = accepted_names(keras_names, inputs, all_targets)
+    accepted = accepted_names(recorded_names(run.record), inputs, all_targets)
     table, arrays = _read(path, {name: spec for key, spec in inputs.items() for name in accepted[key]} | inputs)
     if len(arrays) == 1 and len(inputs) == 1 and path.suffix == ".npy" and not targets:
         arrays = dict(zip(inputs, arrays.values(), strict=True))
@@ -52,7 +50,7 @@ def raw_rows(
     return MemorySplit(converted_inputs, {target: values[target] for target in output_of}, {}, rows, Origin(table, {}))
 
 
-def _read(path: Path, inputs: Mapping[str, TensorSpec]) -> tuple[Table, dict[str, np.ndarray]]:
+def _read(path: Path, inputs: Mapping[str, TensorSpec]) -> tuple[Table, Arrays]:
     """Return a file as a table, which is empty unless it is a csv file, and its arrays by name."""
     name = str(path)
     if path.suffix.lower() != ".csv":
@@ -62,7 +60,7 @@ def _read(path: Path, inputs: Mapping[str, TensorSpec]) -> tuple[Table, dict[str
     return table, _from_text(table, inputs)
 
 
-def _row_count(arrays: Mapping[str, np.ndarray], names: Mapping[str, str], table: Table) -> int:
+def _row_count(arrays: Arrays, names: Mapping[str, str], table: Table) -> int:
     """Return the number of rows of all arrays. Raises DataError if they differ, or if there are none."""
     first, rows = next((key, len(values)) for key, values in arrays.items())
     for key, values in arrays.items():
@@ -72,7 +70,7 @@ def _row_count(arrays: Mapping[str, np.ndarray], names: Mapping[str, str], table
     return rows
 
 
-def _arrays_of_file(path: Path, name: str) -> dict[str, np.ndarray]:
+def _arrays_of_file(path: Path, name: str) -> Arrays:
     try:
         return dict(read_arrays(path, name))
     except FileRefused as error:
@@ -82,7 +80,7 @@ def _arrays_of_file(path: Path, name: str) -> dict[str, np.ndarray]:
         raise FileRefused([replace(fault, hint=hint) for fault in error.faults]) from None
 
 
-def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
+def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> Arrays:
     """Return a mapping from name to array for a csv file: `x` is the column `x`, or the columns `x[0]`, `x[1]` ...
     together."""
     arrays = {column: table.array(column) for column in table}
@@ -98,12 +96,7 @@ def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> dict[str, np.n
 
 
 def _name(
-    choices: Sequence[str],
-    key: str,
-    accepted: Sequence[str],
-    arrays: Mapping[str, np.ndarray],
-    table: Table,
-    spec: TensorSpec | None,
+    choices: Sequence[str], key: str, accepted: Sequence[str], arrays: Arrays, table: Table, spec: TensorSpec | None
 ) -> str:
     """Return the name of the array in a file for an input or target. Raises DataError unless exactly one name fits."""
     if len(choices) == 1:
@@ -122,7 +115,7 @@ def _name(
     raise DataError(text, place=table.name, hint=hint)
 
 
-def _array(arrays: Mapping[str, np.ndarray], key: str, table: Table) -> np.ndarray:
+def _array(arrays: Arrays, key: str, table: Table) -> np.ndarray:
     values = np.asarray(arrays[key])
     if not values.ndim or values.dtype.kind not in "biuf":
         _refuse_words(table, arrays, [key])
@@ -146,7 +139,7 @@ def _columns(key: str, spec: TensorSpec) -> list[str]:
     return [f"{key}[{','.join(map(str, place))}]" for place in np.ndindex(*sizes)]
 
 
-def _refuse_words(table: Table, arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+def _refuse_words(table: Table, arrays: Arrays, names: Sequence[str]) -> None:
     """Raise DataError at the first value in the given columns of a csv file that is no number."""
     for name in names:
         if name in table and arrays[name].dtype == object:

@@ -117,10 +117,8 @@ class Sender:
     def _send_metrics(self, rows: Sequence[Row], facts: Mapping[str, Any]) -> tuple[int, int]:
         """Send the epochs that were not sent, timed by the run's start and the durations of epochs; and results."""
         start, before = _milliseconds(facts["started"]), self._sent.epoch
-        seconds = accumulate(row.get("epoch_seconds", 0.0) for row in rows)
-        timed = [
-            (row, start + int(1000 * end)) for row, end in zip(rows, seconds, strict=True) if row["epoch"] > before
-        ]
+        ends = accumulate(row.get("epoch_seconds", 0.0) for row in rows)
+        timed = [(row, start + int(1000 * end)) for row, end in zip(rows, ends, strict=True) if row["epoch"] > before]
         metrics = [
             _metric(name, value, time, int(row["epoch"]))
             for row, time in timed
