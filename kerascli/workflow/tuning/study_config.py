@@ -59,7 +59,7 @@ def new_study(
     if tune.sampler == "tpe":
         optuna()
     if document.at(("model", "init_from")) or document.at(("model", "shared")):
-        fetch_published(spec_of(document, sets=(), flags=flags), progress)
+        fetch_published(spec_of(document, flags=flags), progress)
     mode = "compiled" if document.at(("compile", "jit_compile")) is True else "traced"
     own = {"mode": None if "compile.jit_compile" in tune.space.sets else mode, "trials": 0,
            "directions": [*checked.directions], "tune": document.data["tune"]}  # fmt: skip
