@@ -79,11 +79,8 @@ class FlatGroup:
         end = 0
         for name, parameter, layout in named:
             self.slices.append(Slice(name, parameter, layout, end, end + parameter.numel()))
-            end += aligned(parameter.numel(), line)
-        if vector is None:
-            self.weights = torch.zeros(end, dtype=first.dtype, device=first.device)
-        else:
-            self.weights = vector
+            end += -(-parameter.numel() // line) * line  # where the next one starts aligned
+        self.weights = first.new_zeros(end) if vector is None else vector
         self.gradient = torch.zeros_like(self.weights) if own_gradient else None
         self.slots: dict[str, Tensor] = {}
         """Mapping from the name of an optimizer state (`momentum` ...) to its flat vector for the group."""
@@ -173,11 +170,6 @@ class FlatGroup:
             slots = {slot: vector[start:stop] for slot, vector in self.slots.items()}
             self._views[start, stop] = (self.weights[start:stop], slots)
         return self._views[start, stop]
-
-
-def aligned(elements: int, line: int) -> int:
-    """Return the elements that a weight takes in a flat vector: a multiple of `line`, to which its start is aligned."""
-    return -(-elements // line) * line
 
 
 def grouped(named: Sequence[NamedWeight]) -> list[list[int]]:

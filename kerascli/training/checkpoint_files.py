@@ -131,7 +131,8 @@ def _joined(name: str, pieces: list[tuple[Range, Tensor]], target: Range | None)
     end = 0 if target is None else target.start
     ends = {piece.size if target is None else target.stop for piece, _ in pieces}
     kinds: set[object] = set()
-    for piece, tensor in sorted(pieces, key=lambda each: each[0].start):
+    pieces = sorted(pieces, key=lambda each: each[0].start)
+    for piece, tensor in pieces:
         other_sizes = (*tensor.shape[: piece.axis], *tensor.shape[piece.axis + 1 :])
         kinds.add((piece.axis, piece.size, other_sizes, tensor.dtype))
         if piece.start == end:
@@ -142,7 +143,7 @@ def _joined(name: str, pieces: list[tuple[Range, Tensor]], target: Range | None)
         raise FileRefused(f"the checkpoint is damaged: a part of '{safe_text(name)}' is missing")
     if len(kinds) != 1:
         raise _misfit(name)
-    return torch.cat([tensor for _, tensor in sorted(pieces, key=lambda each: each[0].start)], pieces[0][0].axis)
+    return torch.cat([tensor for _, tensor in pieces], pieces[0][0].axis)
 
 
 def _misfit(name: str) -> FileRefused:

@@ -25,8 +25,9 @@ from kerascli.foundation.spans import span
 from kerascli.language.component import Component
 from kerascli.layers.base import BaseLayer
 from kerascli.optimizers.rule import Written
-from kerascli.training.forward_pass import Eager, ForwardPass, Layout, Runner, largest_difference
+from kerascli.training.forward_pass import Eager, ForwardPass, Runner, largest_difference
 from kerascli.training.graph_runner import GraphRunner, batch_like, leaves_of
+from kerascli.training.objectives.outcome import Layout
 
 _TOLERANCE = 1e-2
 """Maximum difference between the results of a graph and of the module, relative to the largest value of a tensor.

@@ -25,6 +25,8 @@ from kerascli.ops.expression import expression, value_of_pair
 
 _ROWS = 4
 _UNKNOWN = 6
+_FAILURES = (ExpressionError, RuntimeError, IndexError, ValueError, TypeError)
+"""Exceptions of a formula that cannot be evaluated on the test values."""
 
 Formula = Callable[[list[Tensor]], Any]
 
@@ -79,7 +81,7 @@ def is_mean_of_parts(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
     ]
     try:
         parts = [_parts(formula, each) for each in (numbers, *halves)]
-    except (ExpressionError, RuntimeError, IndexError, ValueError, TypeError):
+    except _FAILURES:
         return False
     return all(torch.allclose(whole, (a + b) / 2, rtol=_ROUNDING) for whole, a, b in zip(*parts, strict=True))
 
@@ -118,7 +120,7 @@ def _rows_stay_apart(formula: Formula, xs: list[TensorSpec]) -> bool:
             rest = [row for row in range(_ROWS) if row != changed]
             if not all(torch.equal(one[rest], other[rest]) for one, other in zip(before, after, strict=True)):
                 return False
-    except (ExpressionError, RuntimeError, IndexError, ValueError, TypeError):
+    except _FAILURES:
         return False
     return True
 

@@ -1,7 +1,6 @@
 """Modules that compute the loss to minimize and the metrics, as states that can be summed over batches."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
@@ -15,17 +14,7 @@ from kerascli.metrics.comparisons import Comparison, LossTerm, UpdateMetric
 from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.model.runtime.weights import Weight
 from kerascli.training.classes import class_numbers
-
-
-@dataclass(slots=True)
-class LossOutput:
-    """Losses to minimize for a batch, and states (sums over rows) from which logged losses and metrics are computed."""
-
-    totals: list[Tensor]
-    """Total losses, as scalar tensors: one, or one per parameter update if several share a forward pass."""
-    states: list[Tensor]
-    """States of the logged losses and metrics, one tensor each."""
-
+from kerascli.training.objectives.outcome import StepOutcome
 
 Reduction = Literal["mean", "sum"]
 """Reduction of a logged value over batches: `mean` (weighted by rows) or `sum`."""
@@ -109,7 +98,7 @@ class Objective(BaseObjective):
         sample_weight: Mapping[str, Tensor],
         rows: int,
         added: Sequence[Tensor] | None = None,
-    ) -> LossOutput:
+    ) -> StepOutcome:
         """Return a batch's total loss and the states of its logged values, from the `outcome` of a forward pass.
 
         `targets` and `sample_weight` are tensors by target name (targets without sample weights are left out of the
@@ -137,7 +126,7 @@ class Objective(BaseObjective):
         total = _summed([*parts, *map(_penalty, self._penalized)])
         logged = [total, *values[: self._logged_terms], *(outcome.metrics[name] for name in self._logged)]
         plain = [logged_state(value, rows, how) for value, how in zip(logged, self.metrics, strict=False)]
-        return LossOutput([total], [*plain, *states])
+        return StepOutcome([total], [*plain, *states])
 
     def _operands(
         self, of: Comparison, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor]
@@ -183,9 +172,9 @@ class PassObjective(JoinedObjective):
 
     def forward(
         self, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor], rows: int
-    ) -> LossOutput:
+    ) -> StepOutcome:
         """Return the total loss of each parameter update and all metric states; see `Objective.forward`."""
-        loss = LossOutput([], [])
+        loss = StepOutcome([], [])
         added = [value for name, value in outcome.losses.items() if name not in self._formulas]
         for update in self.updates:
             own = update(outcome, targets, sample_weight, rows, added)

@@ -17,7 +17,8 @@ from kerascli.foundation import draws, local_batch
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import DataError, counted
 from kerascli.foundation.local_batch import LocalBatch
-from kerascli.training.forward_pass import Eager, Runner, StepOutcome
+from kerascli.training.forward_pass import Eager, Runner
+from kerascli.training.objectives.outcome import StepOutcome
 from kerascli.training.strategies.base import Strategy
 from kerascli.training.strategies.flat_step_result import FlatStepResult, StepExchange, sum_of_shards
 from kerascli.training.strategies.group import Group

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation.spans import span
-from kerascli.training.forward_pass import Layout, StepOutcome
+from kerascli.training.objectives.outcome import Layout, StepOutcome
 from kerascli.training.strategies.group import Group
 
 
@@ -33,9 +33,8 @@ class FlatStepResult:
         """Initialize; the vector `added` ends with an element for the signal or request of each of the `processes`."""
         self.slots = slots
         """Slots (positions in the vectors) of the StepOutcome's tensors, in order; None for a tensor that is None."""
+        self.vectors = [averaged, added]
         self._processes = processes
-        self._averaged = averaged
-        self._added = added
 
     @classmethod
     def like(cls, flat: Sequence[Tensor | None], layout: Layout, processes: int) -> "FlatStepResult":
@@ -56,18 +55,8 @@ class FlatStepResult:
             ends[exact] += tensor.numel()
             slots.append(Slot(exact, is_state, start, ends[exact], tensor.shape, tensor.dtype))
         device = next(tensor.device for tensor in flat if tensor is not None)
-        averaged = torch.zeros(ends[0], device=device)
         added = torch.zeros(ends[1] + processes, dtype=torch.float64, device=device)
-        return cls(slots, averaged, added, processes)
-
-    @property
-    def vectors(self) -> list[Tensor]:
-        """Vectors [averaged, added] that hold the elements of all tensors of a StepOutcome (losses, gradients ...).
-
-        `averaged` (float32) holds losses, gradients and new weights. `added` (float64) holds metric states, integers
-        and float64 values, then one element per process for its signal or request to save.
-        """
-        return [self._averaged, self._added]
+        return cls(slots, torch.zeros(ends[0], device=device), added, processes)
 
     def with_notices(self, numbers: Sequence[float]) -> Tensor:
         """Write a number for each process (its signal, or request to save) to the end of `added`; return this part.
@@ -75,7 +64,7 @@ class FlatStepResult:
         The numbers encode notices, messages that processes exchange. The returned tensor (processes,) shares memory
         with `added`.
         """
-        place = self._added[-self._processes :]
+        place = self.vectors[1][-self._processes :]
         for rank, number in enumerate(numbers):
             if number:
                 place[rank].fill_(number)  # a copy of a tensor would wait for a GPU
@@ -83,7 +72,7 @@ class FlatStepResult:
 
     def zeros(self) -> "FlatStepResult":
         """Return the result of a shard (part of a batch) without rows: zeros, with the same tensor positions."""
-        return self._new(torch.zeros_like(self._averaged))
+        return FlatStepResult(self.slots, *map(torch.zeros_like, self.vectors), self._processes)
 
     def without_states(self) -> "FlatStepResult":
         """Set the vector `added` (metric states, integers ...) to zero, in place, and return this object.
@@ -91,7 +80,7 @@ class FlatStepResult:
         A part of a batch without rows then adds nothing to the sums. Losses and new values of weights in `averaged` are
         unchanged: they have the weight 0, but a NaN among them must reach all processes.
         """
-        self._added.zero_()
+        self.vectors[1].zero_()
         return self
 
     def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "FlatStepResult":
@@ -101,34 +90,26 @@ class FlatStepResult:
         rows. Integers are taken only from the first shard that has rows, for which `first` is true; for other shards
         they are 0.
         """
-        new = self._new(torch.empty_like(self._averaged))
+        averaged, added = torch.empty_like(self.vectors[0]), torch.zeros_like(self.vectors[1])
         places, values = [], []
         for slot, tensor in zip(self.slots, flat, strict=True):
             if slot is None or tensor is None:
                 assert slot is tensor, "which weights have a gradient does not depend on the rows"
-                continue
-            if slot.exact:
-                part = new._added[slot.start : slot.stop]
+            elif slot.exact:
+                part = added[slot.start : slot.stop]
                 part.copy_(tensor.reshape(-1))
                 if not slot.is_state:
                     part.mul_(share if tensor.is_floating_point() else float(first))
             else:
-                places.append(new._averaged[slot.start : slot.stop].view(slot.shape))
+                places.append(averaged[slot.start : slot.stop].view(slot.shape))
                 values.append(tensor)
         torch._foreach_copy_(places, values)  # pyright: ignore[reportPrivateImportUsage]
-        new._averaged.mul_(share)
-        return new
-
-    def _new(self, averaged: Tensor) -> "FlatStepResult":
-        return FlatStepResult(self.slots, averaged, torch.zeros_like(self._added), self._processes)
+        return FlatStepResult(self.slots, averaged.mul_(share), added, self._processes)
 
     def plus(self, other: "FlatStepResult") -> "FlatStepResult":
-        """Add the result of other shards (parts of a batch) to this one, in place, and return this object.
-
-        The vectors `averaged` and `added` of both results are added elementwise.
-        """
-        self._averaged += other._averaged
-        self._added += other._added
+        """Add the vectors of other shards' (parts of a batch) result to this one's, in place; return this object."""
+        for own, others in zip(self.vectors, other.vectors, strict=True):
+            own += others
         return self
 
     def values(self) -> list[Tensor | None]:
@@ -138,10 +119,9 @@ class FlatStepResult:
         else copies. An element is None where the StepOutcome has None: the gradient of a weight on which the loss does
         not depend.
         """
-        return [None if slot is None else self._value(slot) for slot in self.slots]
-
-    def _value(self, slot: "Slot") -> Tensor:
-        return self.vectors[slot.exact][slot.start : slot.stop].view(slot.shape).to(slot.dtype)
+        return [
+            None if s is None else self.vectors[s.exact][s.start : s.stop].view(s.shape).to(s.dtype) for s in self.slots
+        ]
 
 
 @dataclass(frozen=True, slots=True)
