@@ -1,12 +1,11 @@
 """Base class and registry of callbacks: from an epoch's logs they return decisions, which the training executes."""
 
 import re
-from abc import abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from kerascli.foundation.errors import suggestion
 from kerascli.foundation.events import Record
@@ -107,8 +106,15 @@ UpdateName = str | None
 Decision = SetLearningRate | Stop | SaveSlot | RestoreSlot | PrintMessage | Record
 
 
-PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""Pattern of the names of files and folders that a config may give, without a path."""
+def plain_name(what: str, pattern: str = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}") -> AfterValidator:
+    """Return the validator of a name of a file or folder that a config may give, without a path."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"expected a plain {what}, got '{value}'")
+        return value
+
+    return AfterValidator(check)
 
 
 def if_verbose(verbose: int, text: str) -> list[Decision]:
@@ -158,9 +164,9 @@ class Callback(Component):
         """Return the callback's state before the first epoch."""
         return {}
 
-    @abstractmethod
     def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
         """Return the callback's decisions and its new state after an epoch and its validation."""
+        return [], state
 
     def batch_period(self) -> int | None:
         """Return the number of training steps between calls of `batch_end`, which sync with the device; None: never."""

@@ -33,19 +33,18 @@ class DecodeExamples(ShowsRows):
         """Return the name of the target in the data with which the model's output is compared."""
         if model.decodes is not None:
             return model.decodes[1]
-        name = self.output or next(iter(model.outputs))
+        name = self.chosen_name(model.outputs)
         return name if name in model.targets else next(iter(model.targets), None)
 
     def sample(self, context: SampleContext) -> Text:
         rows = context.rows(self.count, self.split)
         facts = context.facts(self.view)
-        inputs = {name: rows.inputs[name] for name in facts.inputs}
         target = self._target(facts)
         assert target is not None
         if facts.decodes is not None:
-            predicted = context.decoded(self.view, inputs)
+            predicted = context.decoded(self.view, {name: rows.inputs[name] for name in facts.inputs})
         else:
-            predicted = self.chosen(context.run(self.view, inputs)).argmax(-1).numpy()
+            predicted = self.chosen(self.outputs_for(context, rows.inputs)).argmax(-1).numpy()
         decoded = examples(context, self.view, rows, target, predicted)
         lines = [line for example in decoded for line in [*example.lines(), ""]]
         return Text("\n".join([*lines, f"{sum(example.right for example in decoded)} of {rows.rows} right", ""]))

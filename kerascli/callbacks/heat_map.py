@@ -42,9 +42,8 @@ class HeatMap(ShowsRows):
     def sample(self, context: SampleContext) -> Heat:
         rows = context.rows(self.row + 1, self.split)
         index = min(self.row, rows.rows - 1)
-        inputs = {name: rows.inputs[name][index : index + 1] for name in context.facts(self.view).inputs}
-        outputs = context.run(self.view, inputs)
-        name = self.output or next(iter(outputs))
+        outputs = self.outputs_for(context, {name: x[index : index + 1] for name, x in rows.inputs.items()})
+        name = self.chosen_name(outputs)
         values = outputs[name][0].float().numpy()
         values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1) if self.channels_last else values
         names = []

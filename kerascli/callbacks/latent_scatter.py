@@ -32,9 +32,8 @@ class LatentScatter(ShowsRows):
 
     def sample(self, context: SampleContext) -> Points:
         rows = context.rows(self.count, self.split)
-        inputs = {name: rows.inputs[name] for name in context.facts(self.view).inputs}
-        outputs = context.run(self.view, inputs)
-        name = self.output or next(iter(outputs))
+        outputs = self.outputs_for(context, rows.inputs)
+        name = self.chosen_name(outputs)
         classes, names = self._classes(context, rows)
         return Points(outputs[name].numpy(), f"{rows.rows:,} rows", (f"{name}[0]", f"{name}[1]"), classes, names)
 

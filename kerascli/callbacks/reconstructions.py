@@ -40,12 +40,11 @@ class Reconstructions(ShowsRows, ShowsImages):
 
     def sample(self, context: SampleContext) -> Images:
         rows = context.rows(self.count, self.split)
-        names = list(context.facts(self.view).inputs)
-        outputs = context.run(self.view, {name: rows.inputs[name] for name in names})
+        outputs = self.outputs_for(context, rows.inputs)
         if self.outputs:
             shown = np.stack([self.pixels(outputs[name]) for name in self.outputs])
             return Images(shown, f"outputs for {rows.split} images", self.outputs)
-        original = self.pixels(rows.inputs[names[0]])
+        original = self.pixels(rows.inputs[next(iter(context.facts(self.view).inputs))])
         made = self.pixels(self.chosen(outputs))
         channels = max(original.shape[-1], made.shape[-1])
         pair = [np.repeat(each, channels, -1) if each.shape[-1] < channels else each for each in (original, made)]

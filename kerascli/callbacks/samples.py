@@ -1,20 +1,21 @@
 """Base classes of callbacks that save samples of a model's outputs, and types of samples (images, points, text)."""
 
 import math
-import re
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
-from kerascli.callbacks.base import Callback, Decision, EpochFacts, State
+from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, plain_name
 from kerascli.foundation.errors import suggestion, there_are
 from kerascli.foundation.events import WriteSample
 from kerascli.foundation.shapes import AnyShape, PositiveInt, Shape, TensorSpec, ValueRange, show_shape
+
+_FILE = r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +138,8 @@ class Sampler(Callback):
     """Number of epochs between samples; there is always one after the last epoch."""
     seed: int = Field(default=0, ge=0, le=2**53)
     """Seed of the sampler's random numbers, which are the same in every epoch."""
-    file: str | None = None
+    file: Annotated[str, plain_name("name such as digits (it goes into samples/)", _FILE)] | None = None
     """Name of the files with the samples; null: the callback's name."""
-
-    @field_validator("file")
-    @classmethod
-    def _is_a_plain_name(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}", value):
-            raise ValueError(f"expected a plain name such as digits (it goes into samples/), got '{value}'")
-        return value
 
     @property
     def sample_name(self) -> str:
@@ -196,7 +190,10 @@ class WithOutput(Sampler):
         return None
 
     def chosen(self, outputs: Mapping[str, Any]) -> Any:
-        return outputs[self.output] if self.output is not None else next(iter(outputs.values()))
+        return outputs[self.chosen_name(outputs)]
+
+    def chosen_name(self, outputs: Mapping[str, Any]) -> str:
+        return next(iter(outputs)) if self.output is None else self.output
 
 
 class ShowsRows(WithOutput):
@@ -211,6 +208,10 @@ class ShowsRows(WithOutput):
             whose = "the model" if self.view is None else "the view"
             return "view", f"{whose} has its own inputs and cannot be run on rows of the data"
         return fault
+
+    def outputs_for(self, context: SampleContext, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the outputs of the model by name; of `inputs`, by name, it takes its own."""
+        return context.run(self.view, {name: inputs[name] for name in context.facts(self.view).inputs})
 
 
 class ShowsImages(WithOutput):
@@ -243,10 +244,9 @@ def image_shape(shape: Shape, expected: Shape | None) -> tuple[int, int, int] | 
 
     `expected` is their shape; None: that of the output, or square.
     """
-    sizes = [size for size in shape if size is not None]
-    if len(sizes) < len(shape):
+    if None in shape:
         return None
-    total = math.prod(sizes)
+    total = math.prod(size or 0 for size in shape)
     if expected is None and len(shape) == 1:
         for channels in (1, 3):
             side = int((total / channels) ** 0.5 + 0.5)

@@ -72,7 +72,8 @@ class FlatStepResult:
 
     def zeros(self) -> "FlatStepResult":
         """Return the result of a shard (part of a batch) without rows: zeros, with the same tensor positions."""
-        return FlatStepResult(self.slots, *map(torch.zeros_like, self.vectors), self._processes)
+        averaged, added = map(torch.zeros_like, self.vectors)
+        return FlatStepResult(self.slots, averaged, added, self._processes)
 
     def without_states(self) -> "FlatStepResult":
         """Set the vector `added` (metric states, integers ...) to zero, in place, and return this object.
