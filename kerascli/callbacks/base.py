@@ -104,6 +104,8 @@ UpdateName = str | None
 """Type of the name of an update in `train_step` whose learning rate a callback sets; None: of all updates."""
 
 Decision = SetLearningRate | Stop | SaveSlot | RestoreSlot | PrintMessage | Record
+Response = tuple[list[Decision], State]
+"""Type of a callback's response: its decisions, and its new state."""
 
 
 def plain_name(what: str, pattern: str = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}") -> AfterValidator:
@@ -164,7 +166,7 @@ class Callback(Component):
         """Return the callback's state before the first epoch."""
         return {}
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         """Return the callback's decisions and its new state after an epoch and its validation."""
         return [], state
 
@@ -172,7 +174,7 @@ class Callback(Component):
         """Return the number of training steps between calls of `batch_end`, which sync with the device; None: never."""
         return None
 
-    def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def batch_end(self, facts: EpochFacts, state: State) -> Response:
         """Return the callback's decisions and new state after a batch, from the logs of the epoch so far.
 
         Only decisions to save, write or print are allowed.

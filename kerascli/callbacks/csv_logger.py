@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, callback, plain_name
+from kerascli.callbacks.base import Callback, EpochFacts, Response, State, callback, plain_name
 from kerascli.foundation.events import AppendRow
 
 
@@ -25,6 +25,6 @@ class CSVLogger(Callback):
     def claims(self) -> tuple[str, ...]:
         return (f"the file '{self.filename}'",)
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         row = {"epoch": facts.epoch - 1, **{name: facts.logs[name] for name in sorted(facts.logs)}}
         return [AppendRow(self.filename, row, self.separator)], state

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import ModelFacts, Rows, SampleContext, ShowsRows, Text
+from kerascli.callbacks.samples import Mismatch, ModelFacts, Rows, SampleContext, ShowsRows, Text
 from kerascli.foundation.shapes import PositiveInt
 
 
@@ -19,7 +19,7 @@ class DecodeExamples(ShowsRows):
     count: PositiveInt = 10
     """Number of data rows to write as text."""
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         if fault := super().mismatch(model):
             return fault
         shape = self.chosen(model.outputs).shape

@@ -3,6 +3,7 @@
 from kerascli.callbacks.base import (
     Decision,
     EpochFacts,
+    Response,
     RestoreSlot,
     SaveSlot,
     State,
@@ -40,7 +41,7 @@ class EarlyStopping(Monitor):
     def start(self) -> State:
         return {"wait": 0, "best": None, "best_epoch": None}
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         current = self.monitored_value(facts)
         if current is None:
             return [self.missing(facts)], state

@@ -1,7 +1,7 @@
 """HeatMap: draws an output for one data row as heat maps, such as attention weights, memory accesses, activations."""
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import Heat, ModelFacts, Rows, SampleContext, ShowsRows
+from kerascli.callbacks.samples import Heat, Mismatch, ModelFacts, Rows, SampleContext, ShowsRows
 from kerascli.foundation.errors import suggestion
 from kerascli.foundation.shapes import NonNegativeInt, show_shape
 
@@ -28,7 +28,7 @@ class HeatMap(ShowsRows):
     panels: str | None = None
     """Text input or target whose tokens label the panels; padding after the tokens is cut off."""
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         if fault := super().mismatch(model):
             return fault
         for setting in _AXES:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import ModelFacts, Points, Rows, SampleContext, ShowsRows
+from kerascli.callbacks.samples import Mismatch, ModelFacts, Points, Rows, SampleContext, ShowsRows
 from kerascli.foundation.shapes import PositiveInt, show_shape
 
 
@@ -24,7 +24,7 @@ class LatentScatter(ShowsRows):
     def shown(self) -> dict[str, str]:
         return {} if self.colour is None else {"colour": self.colour}
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         if fault := super().mismatch(model):
             return fault
         shape = self.chosen(model.outputs).shape

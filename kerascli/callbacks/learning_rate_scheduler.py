@@ -9,6 +9,7 @@ from kerascli.callbacks.base import (
     Callback,
     Decision,
     EpochFacts,
+    Response,
     SetLearningRate,
     State,
     UpdateName,
@@ -86,7 +87,7 @@ class LearningRateScheduler(Callback):
             return next((r for start, r in reversed(self.schedule) if start <= epoch), rate)
         return self.schedule(epoch)
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         return if_verbose(self.verbose, rates_text(facts.rates(self.update))), state
 
 

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from kerascli.callbacks.base import Decision, EpochFacts, SaveSlot, State, Verbose, callback, if_verbose
+from kerascli.callbacks.base import EpochFacts, Response, SaveSlot, State, Verbose, callback, if_verbose
 from kerascli.callbacks.monitor import Monitor, from_json, to_json
 from kerascli.foundation.shapes import PositiveInt
 
@@ -57,13 +57,13 @@ class ModelCheckpoint(Monitor):
     def batch_period(self) -> int | None:
         return None if self.save_freq == "epoch" else self.save_freq
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         return self._save(f"epoch-{facts.epoch:04d}", facts, state) if self.save_freq == "epoch" else ([], state)
 
-    def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def batch_end(self, facts: EpochFacts, state: State) -> Response:
         return self._save(f"batch-{facts.step:08d}", facts, state)
 
-    def _save(self, slot: str, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def _save(self, slot: str, facts: EpochFacts, state: State) -> Response:
         if not self.save_best_only:
             return [*if_verbose(self.verbose, "saved"), SaveSlot(slot, to_disk=True)], state
         current, best = self.monitored_value(facts), from_json(state["best"])

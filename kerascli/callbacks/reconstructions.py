@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import Images, ModelFacts, SampleContext, ShowsImages, ShowsRows, image_shape
+from kerascli.callbacks.samples import Images, Mismatch, ModelFacts, SampleContext, ShowsImages, ShowsRows, image_shape
 from kerascli.foundation.shapes import PositiveInt, Words, show_shape
 
 
@@ -18,7 +18,7 @@ class Reconstructions(ShowsRows, ShowsImages):
     outputs: Words = ()
     """Names of outputs to draw, a row of images for each; empty: a row of inputs and a row of the model's output."""
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         if self.outputs and self.output is not None:
             return "outputs", "give 'outputs' or 'output', not both"
         for each in self._each():
@@ -58,7 +58,7 @@ class Reconstructions(ShowsRows, ShowsImages):
         return [self.model_copy(update={"output": name}) for name in self.outputs] or [self]
 
 
-def _unlike(outputs: Sequence[str], model: ModelFacts) -> tuple[str, str] | None:
+def _unlike(outputs: Sequence[str], model: ModelFacts) -> Mismatch | None:
     """Return (argument's name, error message) if outputs drawn in one grid differ in shape; else None."""
     shapes = {name: model.outputs[name].shape for name in outputs}
     if len(set(shapes.values())) == 1:

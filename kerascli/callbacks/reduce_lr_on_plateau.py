@@ -6,8 +6,8 @@ import numpy as np
 from pydantic import Field
 
 from kerascli.callbacks.base import (
-    Decision,
     EpochFacts,
+    Response,
     SetLearningRate,
     State,
     UpdateName,
@@ -46,7 +46,7 @@ class ReduceLROnPlateau(Monitor):
     def start(self) -> State:
         return {"wait": 0, "best": None, "cooldown": 0}
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         current = self.monitored_value(facts)
         if current is None:
             return [self.missing(facts)], state

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, plain_name
+from kerascli.callbacks.base import Callback, EpochFacts, Response, State, plain_name
 from kerascli.foundation.errors import suggestion, there_are
 from kerascli.foundation.events import WriteSample
 from kerascli.foundation.shapes import AnyShape, PositiveInt, Shape, TensorSpec, ValueRange, show_shape
@@ -95,6 +95,10 @@ class Rows:
     rows: int
 
 
+Mismatch = tuple[str, str]
+"""Type of what does not fit a model: the name of an argument of a callback, and an error message."""
+
+
 class SampleContext(Protocol):
     """Protocol by which callbacks that save samples use the model, rows of the data, and random numbers."""
 
@@ -153,11 +157,11 @@ class Sampler(Callback):
         outputs."""
         return {}
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         is_due = facts.epoch % self.every == 0 or facts.epoch == facts.epochs
         return [WriteSample(self.sample_name, facts.epoch)] if is_due else [], state
 
-    def check_model(self, models: Mapping[str | None, ModelFacts]) -> tuple[str, str] | None:
+    def check_model(self, models: Mapping[str | None, ModelFacts]) -> Mismatch | None:
         """Return (argument of the callback that does not fit the model, error message), or None if all fit."""
         if self.view not in models:
             views = [name for name in models if name is not None]
@@ -166,7 +170,7 @@ class Sampler(Callback):
         return self.mismatch(models[self.view])
 
     @abstractmethod
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         """Return (argument that does not fit the model, or the view (submodel) that is run; error message), or None if
         all fit."""
 
@@ -181,7 +185,7 @@ class WithOutput(Sampler):
     output: str | None = None
     """Name of the output to display; required if the model has several."""
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         if self.output is not None and self.output not in model.outputs:
             near = suggestion(self.output, model.outputs) or f"; {there_are(model.outputs)}"
             return "output", f"there is no output '{self.output}'{near}"
@@ -202,7 +206,7 @@ class ShowsRows(WithOutput):
     split: Literal["train", "validation", "test"] | None = None
     """Split of the data that the rows are from; null: the first existing one of validation, test and train."""
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         fault = super().mismatch(model)
         if fault is None and not model.reads_data:
             whose = "the model" if self.view is None else "the view"
@@ -222,7 +226,7 @@ class ShowsImages(WithOutput):
     image_shape: AnyShape | None = None
     """Shape [height, width, channels] of the images in a flat output; null: square images."""
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         if fault := super().mismatch(model):
             return fault
         shape = self.chosen(model.outputs).shape

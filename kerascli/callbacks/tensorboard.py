@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, model_validator
 
-from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, callback, plain_name, rate_columns
+from kerascli.callbacks.base import Callback, Decision, EpochFacts, Response, State, callback, plain_name, rate_columns
 from kerascli.foundation.events import WriteEmbeddings, WriteHistograms, WriteScalars
 from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
 
@@ -59,7 +59,7 @@ class TensorBoard(Callback):
     def batch_period(self) -> int | None:
         return None if self.update_freq == "epoch" else self.update_freq
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         epoch, train = facts.epoch - 1, f"{self.log_dir}/train"
         metrics = {f"epoch_{name}": value for name, value in facts.logs.items() if not name.startswith("val_")}
         metrics |= {f"epoch_{name}": rate for name, rate in rate_columns(facts.learning_rates).items()}
@@ -75,6 +75,6 @@ class TensorBoard(Callback):
             decisions.append(WriteEmbeddings(train, self.embeddings_view))
         return decisions, state
 
-    def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def batch_end(self, facts: EpochFacts, state: State) -> Response:
         metrics = {f"batch_{name}": value for name, value in facts.logs.items()}
         return [WriteScalars(f"{self.log_dir}/train", facts.step, metrics)], state

@@ -59,6 +59,10 @@ class UpdateContext:
     learning_rate: float
 
 
+State = Mapping[str, Tensor]
+"""Type of an optimizer's states of a weight, by name (`momentum` ...)."""
+
+
 class BaseOptimizer(Component):
     """Base class of optimizers: those with an update rule of their own, and wrappers around such an optimizer."""
 
@@ -138,12 +142,12 @@ class Optimizer(BaseOptimizer):
         """
         return shape
 
-    def decay(self, state: Mapping[str, Tensor]) -> float | None:
+    def decay(self, state: State) -> float | None:
         """Return the decoupled weight decay of a weight, which may depend on its state vectors; None: no decay."""
         return self.weight_decay
 
     @abstractmethod
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         """Apply one update to `weight` and `state` in place, but leave `gradient`, which weights can share, unchanged.
 
         The caller does clipping, weight decay and averaging. `state` may contain more than the optimizer's slots.

@@ -1,13 +1,12 @@
 """Schedule-free AdamW optimizer (Defazio et al., 2024)."""
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import NonNegativeInt
-from kerascli.optimizers.base import Beta2, Epsilon, LearningRate, Optimizer, UpdateContext, optimizer
+from kerascli.optimizers.base import Beta2, Epsilon, LearningRate, Optimizer, State, UpdateContext, optimizer
 
 
 @optimizer()
@@ -32,7 +31,7 @@ class ScheduleFreeAdamW(Optimizer):
     def slot_start(self, slot: str) -> float | None:
         return None if slot == "momentum" else 0.0
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         own, rate = state["momentum"], context.learning_rate
         if self.warmup_steps:
             rate *= min(context.step / self.warmup_steps, 1.0)
