@@ -45,11 +45,6 @@ class MultiHeadLayer(AttentionLayer):
         **CALL,
     }
 
-    def check_flash(self, flash: bool | None, rate: float) -> None:
-        """Raise ValueError if flash_attention is true and torch's fused kernel cannot be used, because of dropout."""
-        if flash and rate:
-            raise ValueError("flash_attention: true needs dropout 0: its kernel has no dropout")
-
 
 class MultiHeadModule(nn.Module):
     """Module of multi-head attention: projects features to heads, attends along `axes` in each head, projects back.
