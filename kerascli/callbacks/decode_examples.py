@@ -1,6 +1,6 @@
 """DecodeExamples: callback that writes input, target and prediction of data rows as text."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -50,8 +50,7 @@ class DecodeExamples(ShowsRows):
         return Text("\n".join([*lines, f"{sum(example.right for example in decoded)} of {rows.rows} right", ""]))
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(NamedTuple):
     """A data row as text, for display: its inputs, its target and the model's prediction."""
 
     inputs: dict[str, str]

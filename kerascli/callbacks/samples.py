@@ -3,8 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -18,8 +17,7 @@ from kerascli.foundation.shapes import AnyShape, PositiveInt, Shape, TensorSpec,
 _FILE = r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}"
 
 
-@dataclass(frozen=True, slots=True)
-class Images:
+class Images(NamedTuple):
     """Sample of the model's outputs: a grid of images (rows, columns, height, width, channels), values from 0 to 1."""
 
     values: np.ndarray
@@ -31,8 +29,7 @@ class Images:
     """Coordinate of each row of the grid of images."""
 
 
-@dataclass(frozen=True, slots=True)
-class Points:
+class Points(NamedTuple):
     """Sample of the model's outputs: a scatter plot of points (rows, 2), optionally with classes."""
 
     values: np.ndarray
@@ -42,8 +39,7 @@ class Points:
     class_names: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Heat:
+class Heat(NamedTuple):
     """Sample of the model's outputs: heat maps of matrices, as an array (panels, rows, columns)."""
 
     values: np.ndarray
@@ -53,8 +49,7 @@ class Heat:
     """Labels of a heat map, as (panels, rows, columns); where they are empty, numbers are shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """Sample of the model's outputs: a text."""
 
     text: str
@@ -63,8 +58,7 @@ class Text:
 Sample = Images | Points | Heat | Text
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
+class ModelFacts(NamedTuple):
     """Inputs and outputs of a model or of a view (its submodel with shared layers), known without weights, for checks
     of callbacks."""
 
@@ -83,8 +77,7 @@ class ModelFacts:
     """Names of the targets in the config's `data` section."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """Rows from a split of the data, as preprocessed inputs and targets, for callbacks that save samples."""
 
     split: str

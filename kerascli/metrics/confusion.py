@@ -1,7 +1,7 @@
 """Counts of true and false positives and negatives at thresholds, from which metrics such as AUC are computed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,8 +10,7 @@ from kerascli.losses.ranks import spread
 from kerascli.metrics.base import count_dtype, ratio
 
 
-@dataclass(frozen=True, slots=True)
-class Confusion:
+class Confusion(NamedTuple):
     """Sums of weights of true and false positives and negatives at T thresholds: shape (T,), or (T, L) for L labels."""
 
     true_positives: Tensor

@@ -3,8 +3,7 @@
 import re
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
@@ -48,8 +47,7 @@ Beta2 = Annotated[
 _CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateContext:
+class UpdateContext(NamedTuple):
     """Number of a parameter update (`step`, from 1) and its learning rate, as passed to the optimizer's update rule.
 
     While a rule is compiled, both are scalar tensors.

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -36,8 +35,7 @@ SlotShape = Callable[[str, tuple[int, ...]], tuple[int, ...] | None]
 """Type of a function (weight's name, Keras shape) -> shape of one of its optimizer states, or None if it has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(NamedTuple):
     """Position of one weight in the flat vectors of its group (all weights of the same dtype and device)."""
 
     name: str
@@ -55,8 +53,7 @@ class Slice:
         return self.layout.to_keras(self.of(vector))
 
 
-@dataclass(frozen=True, slots=True)
-class VectorRange:
+class VectorRange(NamedTuple):
     """Range of a weight group's flat vectors (weights, optimizer states, gradient), for one call of the update rule."""
 
     weights: Tensor

@@ -1,8 +1,7 @@
 """Compilation of an optimizer's update rule into a single pass over memory, and operations for such rules."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -13,8 +12,7 @@ Rule = Callable[[Tensor, Tensor, State, UpdateContext], None]
 """Type of an optimizer's update function: (weight, gradient, state, context); it changes weight and state in place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """Update rule of an optimizer as a function of tensors only; step number and learning rate are tensors, too.
 
     Some of the tensors are changed in place.

@@ -6,7 +6,7 @@ indices 64 to 127 of the 256 along axis 1. So a checkpoint can be read with any 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,8 +20,7 @@ _NAME = re.compile(r"(.+)@(\d{1,9}),(\d{1,18}),(\d{1,18}),(\d{1,18})", re.DOTALL
 _FILE = re.compile(r"part-(\d+)-of-(\d+)\.safetensors")
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """Index range from `start` to `stop` (exclusive) along an axis of length `size` of a tensor in Keras's layout."""
 
     axis: int

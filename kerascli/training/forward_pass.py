@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,8 +19,7 @@ from kerascli.training.objectives.train_step import TrainStepModule
 M = TypeVar("M", bound=TrainStepModule, covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterUpdate:
+class ParameterUpdate(NamedTuple):
     """Optimizer and the weights that it updates by the gradients of one loss."""
 
     name: str

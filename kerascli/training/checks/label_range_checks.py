@@ -4,8 +4,8 @@ The checks run before training; rows that stay on disk are checked when they are
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,8 +29,7 @@ _ROUNDED_FROM = 2**24
 """Largest magnitude up to which float32 represents all integers."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Requirements:
+class _Requirements(NamedTuple):
     """Requirements of a run's model, losses and metrics on the values of inputs and targets in its data."""
 
     lookups: Mapping[str, Mapping[str, int]]

@@ -5,10 +5,10 @@ The results of all shards are added, weighted by their rows.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from kerascli.training.execution_mode import Request
 
 
-@dataclass(frozen=True, slots=True)
-class Sharding:
+class Sharding(NamedTuple):
     """Division of each batch into `shards` parts of consecutive rows, and the parts of process `rank` of `size`.
 
     All processes have equally many shards. Without the config's `fit.shards` there is one shard for each process.

@@ -1,7 +1,7 @@
 """Result of a forward and backward pass as two vectors, so that all its tensors are summed over processes at once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -125,8 +125,7 @@ class FlatStepResult:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """Position of a tensor (a loss, a gradient ...) in a FlatStepResult: elements `start` to `stop` of a vector."""
 
     exact: bool

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,8 +55,7 @@ class Phase:
         return replace(self, spec=replace(self.spec, built=replace(self.spec.built, modules={}, owners={}, views={})))
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseState:
+class PhaseState(NamedTuple):
     """Objects in memory while one phase is trained: model, plan, trainer, execution mode, profiler, strategy."""
 
     experiment: Experiment
