@@ -100,9 +100,6 @@ def rates_text(rates: Mapping[str, float], verb: str = "") -> str:
     return ", ".join(f"{name + ' ' if name else ''}learning rate {verb}{rate:g}" for name, rate in rates.items())
 
 
-UpdateName = str | None
-"""Type of the name of an update in `train_step` whose learning rate a callback sets; None: of all updates."""
-
 Decision = SetLearningRate | Stop | SaveSlot | RestoreSlot | PrintMessage | Record
 Response = tuple[list[Decision], State]
 """Type of a callback's response: its decisions, and its new state."""

@@ -12,7 +12,7 @@ from kerascli.callbacks.base import (
     callback,
     if_verbose,
 )
-from kerascli.callbacks.monitor import Monitor, from_json, to_json
+from kerascli.callbacks.monitor import Monitor, to_json
 from kerascli.foundation.shapes import NonNegativeInt
 
 
@@ -48,7 +48,7 @@ class EarlyStopping(Monitor):
         if facts.epoch - 1 < self.start_from_epoch:
             return [], state
         wait, margin = state["wait"] + 1, abs(self.min_delta)
-        if self.improves(current, from_json(state["best"]), facts, by=margin):
+        if self.improves(current, state["best"], facts, by=margin):
             beats_baseline = self.baseline is None or self.improves(current, self.baseline, facts, by=margin)
             saves: list[Decision] = [SaveSlot(self._slot)] if self.restore_best_weights else []
             best = {"best": to_json(current), "best_epoch": facts.epoch}

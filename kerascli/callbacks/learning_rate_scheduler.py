@@ -12,7 +12,6 @@ from kerascli.callbacks.base import (
     Response,
     SetLearningRate,
     State,
-    UpdateName,
     Verbose,
     callback,
     if_verbose,
@@ -58,7 +57,7 @@ class LearningRateScheduler(Callback):
     The steps of a schedule (`{exponential_decay: ...}`) are epochs.
     """
     verbose: Verbose = 0
-    update: UpdateName = None
+    update: str | None = None
     """Name of the update (an item of `fit.train_step`) whose learning rate is set; null: all updates."""
 
     @field_validator("schedule")

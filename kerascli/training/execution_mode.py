@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kerascli.compiler.compiling import compiled_function, is_compiled_function, reason_not_to_compile
 from kerascli.compiler.graph_costs import costly_operations, has_convolutions
-from kerascli.compiler.program import Program, trace_program
+from kerascli.compiler.program import FlatRunner, Program, trace_program
 from kerascli.compiler.verdicts import Verdict
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
@@ -85,13 +85,11 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
     if mode.value == "compiled":
         with span("compiling"):
             try:
-                run = program.compiled(leaves_of(first))
-                return _verified(request, GraphRunner(run, first, layout, module), module), mode
+                return _verified(request, program.compiled(leaves_of(first)), layout, module), mode
             except Exception as error:
                 mode = Choice("traced", _failure("compiling", error))
     try:
-        run = program.simplified(leaves_of(first))
-        return _verified(request, GraphRunner(run, first, layout, module), module), mode
+        return _verified(request, program.simplified(leaves_of(first)), layout, module), mode
     except Exception as error:
         return module, Choice("eager", _failure("the traced graph", error))
 
@@ -173,10 +171,11 @@ def compile_rule(rule: Written) -> Callable[..., object]:
     return compiled_function(rule.function, rule.examples)
 
 
-def _verified(request: Request, runner: Runner, module: Runner) -> Runner:
-    """Return `runner` (a traced graph) if its results for a batch agree with those of `module`. Raises ValueError
-    otherwise."""
+def _verified(request: Request, run: FlatRunner, layout: Layout, module: Runner) -> Runner:
+    """Return the runner of a traced graph `run` if its results for a batch agree with those of `module`. Raises
+    ValueError otherwise."""
     first = request.batches[0]
+    runner = GraphRunner(run, first, layout, module)
     batch = next(each for each in reversed(request.batches) if (each.rows, each.whole) == (first.rows, first.whole))
     results, expected = (each(batch, draws.Draws(0, "try", 0)) for each in (runner, module))
     apart = largest_difference(results, expected)

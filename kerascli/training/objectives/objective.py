@@ -1,6 +1,7 @@
 """Modules that compute the loss to minimize and the metrics, as states that can be summed over batches."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from itertools import chain
 from typing import Literal
 
@@ -105,7 +106,11 @@ class Objective(BaseObjective):
         latter), `rows` is the batch's number of rows, which weights its losses in the means of an epoch. The total
         includes `added`, losses added by layers; None: all losses that layers added in the forward pass.
         """
-        operands: dict[Comparison, _Operands] = {}
+
+        @cache
+        def operands(of: Comparison) -> _Operands:
+            return self._operands(of, outcome, targets, sample_weight)
+
         values: list[Tensor] = []
         parts: list[Tensor] = []
         for term in self._terms:
@@ -113,14 +118,12 @@ class Objective(BaseObjective):
                 values.append(outcome.metrics[term.node])
                 parts.append(outcome.losses[term.node])
                 continue
-            operands[term.of] = y_true, y_pred, weight, mask = self._operands(term.of, outcome, targets, sample_weight)
+            y_true, y_pred, weight, mask = operands(term.of)
             values.append(term.loss(y_true, y_pred, sample_weight=weight, mask=mask))
             parts.append(values[-1] if term.weight == 1.0 else values[-1] * term.weight)
         states: list[Tensor] = []
         for each in self._metrics:
-            if each.of not in operands:
-                operands[each.of] = self._operands(each.of, outcome, targets, sample_weight)
-            y_true, y_pred, weight, mask = operands[each.of]
+            y_true, y_pred, weight, mask = operands(each.of)
             states.append(measured(each.metric, y_true, y_pred, weight if each.weighted else None, mask))
         parts = [*parts, *outcome.losses.values()] if added is None else [*added, *parts]
         total = _summed([*parts, *map(_penalty, self._penalized)])
