@@ -55,7 +55,7 @@ class FlatOptimizer:
         self._iterations = 0
         self._rate: float | Schedule = optimizer.learning_rate
         self._across = across
-        self._norms = torch.zeros(len(weights), device=device)
+
         own_gradient = self._needs_own_gradient(weights, divided=across is not None) or scaled
         self._positions = grouped(weights) if across is None else [[i] for i in range(len(weights))]
         self._groups: list[FlatGroup] = []
@@ -281,13 +281,8 @@ class FlatOptimizer:
         optimizer = self.optimizer
         limit = optimizer.clipnorm or optimizer.global_clipnorm
         if limit is not None and self._across is not None:
-            placed = zip(self._positions, self._own_gradients(), strict=True)
-            parts = {
-                i: s.of(gradient)
-                for positions, (group, gradient) in placed
-                for i, s in zip(positions, group.slices, strict=True)
-            }
-            clip_divided(parts, self._across, self._norms, limit, together=optimizer.clipnorm is None)
+            parts = [gradient for _, gradient in self._own_gradients()]  # each part of a weight is a group of its own
+            clip_divided(parts, self._across, limit, together=optimizer.clipnorm is None)
             return
         if optimizer.clipnorm is not None:
             for group, gradient in self._own_gradients():

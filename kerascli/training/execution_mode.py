@@ -5,7 +5,7 @@ and the cache: on code that was compiled before, and on times that were measured
 nothing depends on the clock. All modes draw the same random numbers; a smaller last batch always runs as the module.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,9 +22,9 @@ from kerascli.foundation import draws
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import first_line
 from kerascli.foundation.spans import span
-from kerascli.language.component import Component
 from kerascli.layers.base import BaseLayer
 from kerascli.optimizers.rule import Written
+from kerascli.training.checks.row_independence import components_in
 from kerascli.training.forward_pass import Eager, ForwardPass, Runner, largest_difference
 from kerascli.training.graph_runner import GraphRunner, batch_like, leaves_of
 from kerascli.training.objectives.outcome import Layout
@@ -194,7 +194,7 @@ def reason_not_to_trace(request: Request, recorded: str | None = None) -> str | 
     `recorded` is the execution mode of a run that is resumed.
     """
     is_short = recorded is None and request.device.type == "cpu" and request.steps < _STEPS_TO_UNROLL
-    for component in _with_inner(request.forward_pass.module.components()):
+    for component in components_in(request.forward_pass.module.components()):
         if not type(component).__module__.startswith("kerascli."):
             return f"'{component.component_name}' is a custom component: its Python code is not traced"
     if is_short and (name := _loop(request)):
@@ -204,23 +204,5 @@ def reason_not_to_trace(request: Request, recorded: str | None = None) -> str | 
 
 def _loop(request: Request) -> str | None:
     """Return the name of a layer of the forward pass that loops over time steps; None if there is none."""
-    components = _with_inner(request.forward_pass.module.components())
+    components = components_in(request.forward_pass.module.components())
     return next((each.component_name for each in components if isinstance(each, BaseLayer) and each.loops), None)
-
-
-def _with_inner(components: Sequence[Component]) -> Iterator[Component]:
-    """Yield the given layers, losses and metrics, and the components in their arguments, however deeply nested."""
-    for component in components:
-        yield component
-        inner = [value for name in type(component).model_fields for value in _flat(getattr(component, name))]
-        yield from _with_inner([value for value in inner if isinstance(value, Component)])
-
-
-def _flat(value: object) -> Iterator[object]:
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _flat(item)
-    elif isinstance(value, dict):
-        yield from _flat(list(value.values()))
-    else:
-        yield value

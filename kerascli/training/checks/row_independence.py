@@ -4,7 +4,7 @@ If all formulas of a model treat rows separately, evaluation and prediction may 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kerascli.foundation import draws
 from kerascli.foundation.shapes import Shape, TensorSpec
+from kerascli.language.component import Component
 from kerascli.language.expressions import ExpressionError
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.losses.expr import Expr as LossExpr
@@ -29,6 +30,17 @@ _FAILURES = (ExpressionError, RuntimeError, IndexError, ValueError, TypeError)
 """Exceptions of a formula that cannot be evaluated on the test values."""
 
 Formula = Callable[[list[Tensor]], Any]
+
+
+def components_in(value: object) -> Iterator[Component]:
+    """Yield the components (layers, losses ...) in a value, and those in their arguments, however deeply nested."""
+    if isinstance(value, Component):
+        yield value
+        value = [getattr(value, name) for name in type(value).model_fields]
+    elif isinstance(value, dict):
+        value = list(value.values())
+    for inner in value if isinstance(value, (list, tuple)) else ():
+        yield from components_in(inner)
 
 
 def with_inner_nodes(built: Built, nodes: Iterable[Node] | None = None) -> list[InnerNode]:

@@ -162,9 +162,7 @@ class Group:
 
 
 def _refuse_environment(world: World, device: str) -> None:
-    """Raise ConfigError if torch, or the launcher's environment variables, do not allow several processes."""
-    if not dist.is_available():
-        raise ConfigError("this torch is built without torch.distributed: it cannot run on several processes")
+    """Raise ConfigError if torch, or the launcher's environment variables, do not allow several GPUs or processes."""
     if device.startswith("cuda") and not dist.is_nccl_available():
         raise ConfigError("this torch is built without NCCL: it cannot run on several GPUs", hint="--device cpu")
     for name in ("MASTER_ADDR", "MASTER_PORT"):
