@@ -68,7 +68,7 @@ def test_a_state_of_another_optimizer_or_model_is_refused() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_step_that_is_not_finite_changes_nothing_nor_do_those_after_it(where: str, value: float, waits: bool) -> None:
     ours = Ours({"adam": {"use_ema": True}})
-    ours.optimizer._guard.waits = waits
+    ours.optimizer.guard.waits = waits
     for step in range(3):
         ours.step(gradients_of(ours.weights(), step))
     weights, state = ours.weights(), deepcopy(ours.optimizer.state())

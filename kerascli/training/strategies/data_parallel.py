@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 from torch import Tensor
 
 from kerascli.data.batches.loader import Batch, Portion
@@ -20,7 +21,7 @@ from kerascli.foundation.local_batch import LocalBatch
 from kerascli.training.forward_pass import Eager, Runner
 from kerascli.training.objectives.outcome import StepOutcome
 from kerascli.training.strategies.base import Strategy
-from kerascli.training.strategies.flat_step_result import FlatStepResult, StepExchange, sum_of_shards
+from kerascli.training.strategies.flat_step_result import StepExchange, Vectors, sum_of_shards
 from kerascli.training.strategies.group import Group
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ class ShardedRunner:
         sharding = self._strategy.sharding
         there = dict(sharding.parts(batch))
 
-        def of_shard(number: int) -> FlatStepResult:
+        def of_shard(number: int) -> Vectors:
             rows = there.get(number)
             if rows is None:
                 return self._nothing()
@@ -193,9 +194,10 @@ class ShardedRunner:
 
         return self._exchange.summed(sum_of_shards(of_shard, sharding.first, sharding.stop))
 
-    def _nothing(self) -> FlatStepResult:
+    def _nothing(self) -> Vectors:
         """Return zeros for a shard without rows; example rows are run, since other processes may wait for sums."""
         rows = self._strategy.example(self._example)
         with self._strategy.part(rows, counts=False):
             outcome = self._module(rows, draws.Draws(0, "example", 0))
-        return self._exchange.flat(outcome, 0.0, first=False).zeros()
+        averaged, added = self._exchange.flat(outcome, 0.0, first=False)
+        return torch.zeros_like(averaged), torch.zeros_like(added)

@@ -48,8 +48,10 @@ class FSDPRunner:
         gradients = self._gradients()
         outcome = replace(output, totals=[_checked(total.detach(), gradients)])
         first = share > 0 and self._strategy.sharding.is_first(number, batch)
-        result = self._exchange.flat(outcome, share, first=first)
-        summed = self._exchange.summed(result if share else result.without_states())
+        averaged, added = self._exchange.flat(outcome, share, first=first)
+        if not share:  # the rest of the example has the weight 0 already, but a NaN in it must reach all processes
+            added.zero_()
+        summed = self._exchange.summed((averaged, added))
         return replace(summed, gradients=gradients)
 
     def _part(self, batch: Batch) -> tuple[int, Batch, float]:
