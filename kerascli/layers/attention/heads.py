@@ -1,5 +1,6 @@
 """Base classes of multi_head_attention and group_query_attention: attention in several heads."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,7 +16,6 @@ from kerascli.layers.attention.base import (
     combined_mask,
     feature_count,
     fused_attention,
-    inverse_root,
     masked_softmax,
     window_mask,
 )
@@ -73,7 +73,7 @@ class MultiHeadModule(nn.Module):
         self.value = Projection(settings, (value,), values)
         self.attention_output = Projection(settings, attended, results)
         self.settings = settings
-        self.scale = inverse_root(heads[1])
+        self.scale = 1 / math.sqrt(heads[1])
         self.axes = axes
 
     def forward(
