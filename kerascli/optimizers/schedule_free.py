@@ -6,11 +6,11 @@ from pydantic import Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import NonNegativeInt
-from kerascli.optimizers.base import Beta2, Epsilon, LearningRate, Optimizer, State, UpdateContext, optimizer
+from kerascli.optimizers.base import AdamLike, Epsilon, LearningRate, State, UpdateContext, optimizer
 
 
 @optimizer()
-class ScheduleFreeAdamW(Optimizer):
+class ScheduleFreeAdamW(AdamLike):
     """Schedule-free AdamW (Defazio et al., 2024): averaging of the iterates in place of a learning rate schedule.
 
     Adam steps update a sequence z (the state `momentum`); x is its running mean. Gradients are computed at the model's
@@ -20,13 +20,9 @@ class ScheduleFreeAdamW(Optimizer):
     learning_rate: LearningRate = 0.0025
     beta_1: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Interpolation factor of the point where gradients are computed: from the updated sequence (0) to its mean (1)."""
-    beta_2: Beta2 = 0.999
     epsilon: Epsilon = 1e-8
     warmup_steps: NonNegativeInt = 0
     """Number of updates over which the learning rate increases linearly from 0."""
-
-    def slots(self) -> tuple[str, ...]:
-        return ("momentum", "velocity")
 
     def slot_start(self, slot: str) -> float | None:
         return None if slot == "momentum" else 0.0
