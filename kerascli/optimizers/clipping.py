@@ -34,7 +34,7 @@ def clip_global_norm(vectors: Sequence[Tensor], limit: float) -> None:
 def clip_divided(parts: Sequence[Tensor], across: Callable[[Tensor], Tensor], limit: float, *, together: bool) -> None:
     """Clip gradients in place of which this process has parts: each by its own norm, or `together` by the global norm.
 
-    `across` returns the sum over all processes of a tensor with a number for each weight.
+    `across` returns the sum over all parts of a tensor with a number for each weight.
     """
     squares = across(torch.stack([torch.linalg.vector_norm(part).square().float() for part in parts]))
     norms = (squares.sum().expand_as(squares) if together else squares).sqrt()

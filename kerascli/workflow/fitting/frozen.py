@@ -48,11 +48,11 @@ def without_frozen(
     or its outputs cannot be kept.
     """
     fit, whole = experiment.spec.fit, experiment.spec.model
-    is_augmented = prepared.mixing is not None and len(prepared.mixing.steps) > 0
-    reuses_rows = fit.epochs > 1 and not fit.steps_per_epoch and not is_augmented
-    if strategy.is_divided or experiment.spec.train_step is not None or not reuses_rows:
-        return None
-    if not _has_frozen_weights(experiment, whole.nodes):
+    if (
+        strategy.is_divided
+        or not _reuses_rows(experiment, prepared)
+        or not _has_frozen_weights(experiment, whole.nodes)
+    ):
         return None
     first, rest, kept = _divided(experiment, prepared.splits["train"])
     if not _has_frozen_weights(experiment, first):
@@ -69,6 +69,13 @@ def without_frozen(
     text = f"frozen: the outputs of {counted(len(first), 'layer')} are kept {where} for {counted(rows, 'row')}"
     short = replace(prepared, splits={**prepared.splits, **splits})
     return _with_model(experiment, built), short, Note(f"{text}, {size_text(size)}")
+
+
+def _reuses_rows(experiment: Experiment, prepared: PreparedData) -> bool:
+    """Return True if a training takes the same rows in each of several epochs, in one forward pass a step."""
+    fit = experiment.spec.fit
+    augmented = prepared.mixing is not None and len(prepared.mixing.steps) > 0
+    return experiment.spec.train_step is None and not augmented and fit.epochs > 1 and not fit.steps_per_epoch
 
 
 def _has_frozen_weights(experiment: Experiment, nodes: Iterable[object]) -> bool:
