@@ -263,7 +263,6 @@ PRIVATE_OF_TORCH = {
     "optimizers/adam.py": {"torch._fused_adam_"},
     "optimizers/clipping.py": {"torch._foreach_norm", "torch._foreach_mul_"},
     "optimizers/flat.py": {"torch._foreach_copy_"},
-    "training/strategies/flat_step_result.py": {"torch._foreach_copy_"},
 }
 """The file for private names of torch, and those that earlier packages use."""
 

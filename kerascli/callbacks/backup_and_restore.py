@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from kerascli.callbacks.base import Callback, Decision, EpochFacts, SaveSlot, State, callback
+from kerascli.callbacks.base import Callback, EpochFacts, Response, SaveSlot, State, callback
 from kerascli.foundation.shapes import PositiveInt
 
 _SLOT = "backup"
@@ -32,8 +32,8 @@ class BackupAndRestore(Callback):
     def batch_period(self) -> int | None:
         return None if self.save_freq == "epoch" else self.save_freq
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         return [SaveSlot(_SLOT, to_disk=True)] if self.save_freq == "epoch" else [], state
 
-    def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def batch_end(self, facts: EpochFacts, state: State) -> Response:
         return [SaveSlot(_SLOT, to_disk=True)], state

@@ -1,12 +1,11 @@
 """Base class and registry of callbacks: from an epoch's logs they return decisions, which the training executes."""
 
 import re
-from abc import abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from kerascli.foundation.errors import suggestion
 from kerascli.foundation.events import Record
@@ -101,14 +100,20 @@ def rates_text(rates: Mapping[str, float], verb: str = "") -> str:
     return ", ".join(f"{name + ' ' if name else ''}learning rate {verb}{rate:g}" for name, rate in rates.items())
 
 
-UpdateName = str | None
-"""Type of the name of an update in `train_step` whose learning rate a callback sets; None: of all updates."""
-
 Decision = SetLearningRate | Stop | SaveSlot | RestoreSlot | PrintMessage | Record
+Response = tuple[list[Decision], State]
+"""Type of a callback's response: its decisions, and its new state."""
 
 
-PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""Pattern of the names of files and folders that a config may give, without a path."""
+def plain_name(what: str, pattern: str = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}") -> AfterValidator:
+    """Return the validator of a name of a file or folder that a config may give, without a path."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"expected a plain {what}, got '{value}'")
+        return value
+
+    return AfterValidator(check)
 
 
 def if_verbose(verbose: int, text: str) -> list[Decision]:
@@ -158,15 +163,15 @@ class Callback(Component):
         """Return the callback's state before the first epoch."""
         return {}
 
-    @abstractmethod
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         """Return the callback's decisions and its new state after an epoch and its validation."""
+        return [], state
 
     def batch_period(self) -> int | None:
         """Return the number of training steps between calls of `batch_end`, which sync with the device; None: never."""
         return None
 
-    def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def batch_end(self, facts: EpochFacts, state: State) -> Response:
         """Return the callback's decisions and new state after a batch, from the logs of the epoch so far.
 
         Only decisions to save, write or print are allowed.

@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from kerascli.callbacks.base import PLAIN_NAME, Callback, Decision, EpochFacts, State, callback
+from kerascli.callbacks.base import Callback, EpochFacts, Response, State, callback, plain_name
 from kerascli.foundation.events import AppendRow
 
 
@@ -15,23 +15,16 @@ class CSVLogger(Callback):
     Epochs are numbered from 0, as in Keras. Every run also writes history.csv.
     """
 
-    filename: str
+    filename: Annotated[str, plain_name("file name such as training.csv (it goes into logs/)")]
     """Name of the file, such as training.csv, in logs/ of the run folder."""
     separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
     """Separator of the columns in the CSV file, one character."""
     append: bool = False
     """No effect: every run has its own file, to which a resumed run appends."""
 
-    @field_validator("filename")
-    @classmethod
-    def _is_a_plain_name(cls, value: str) -> str:
-        if not PLAIN_NAME.fullmatch(value):
-            raise ValueError(f"expected a plain file name such as training.csv (it goes into logs/), got '{value}'")
-        return value
-
     def claims(self) -> tuple[str, ...]:
         return (f"the file '{self.filename}'",)
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         row = {"epoch": facts.epoch - 1, **{name: facts.logs[name] for name in sorted(facts.logs)}}
         return [AppendRow(self.filename, row, self.separator)], state

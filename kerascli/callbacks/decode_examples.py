@@ -1,11 +1,11 @@
 """DecodeExamples: callback that writes input, target and prediction of data rows as text."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import ModelFacts, Rows, SampleContext, ShowsRows, Text
+from kerascli.callbacks.samples import Mismatch, ModelFacts, Rows, SampleContext, ShowsRows, Text
 from kerascli.foundation.shapes import PositiveInt
 
 
@@ -19,7 +19,7 @@ class DecodeExamples(ShowsRows):
     count: PositiveInt = 10
     """Number of data rows to write as text."""
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         if fault := super().mismatch(model):
             return fault
         shape = self.chosen(model.outputs).shape
@@ -33,26 +33,24 @@ class DecodeExamples(ShowsRows):
         """Return the name of the target in the data with which the model's output is compared."""
         if model.decodes is not None:
             return model.decodes[1]
-        name = self.output or next(iter(model.outputs))
+        name = self.chosen_name(model.outputs)
         return name if name in model.targets else next(iter(model.targets), None)
 
     def sample(self, context: SampleContext) -> Text:
         rows = context.rows(self.count, self.split)
         facts = context.facts(self.view)
-        inputs = {name: rows.inputs[name] for name in facts.inputs}
         target = self._target(facts)
         assert target is not None
         if facts.decodes is not None:
-            predicted = context.decoded(self.view, inputs)
+            predicted = context.decoded(self.view, {name: rows.inputs[name] for name in facts.inputs})
         else:
-            predicted = self.chosen(context.run(self.view, inputs)).argmax(-1).numpy()
+            predicted = self.chosen(self.outputs_for(context, rows.inputs)).argmax(-1).numpy()
         decoded = examples(context, self.view, rows, target, predicted)
         lines = [line for example in decoded for line in [*example.lines(), ""]]
         return Text("\n".join([*lines, f"{sum(example.right for example in decoded)} of {rows.rows} right", ""]))
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(NamedTuple):
     """A data row as text, for display: its inputs, its target and the model's prediction."""
 
     inputs: dict[str, str]

@@ -3,6 +3,7 @@
 from kerascli.callbacks.base import (
     Decision,
     EpochFacts,
+    Response,
     RestoreSlot,
     SaveSlot,
     State,
@@ -11,7 +12,7 @@ from kerascli.callbacks.base import (
     callback,
     if_verbose,
 )
-from kerascli.callbacks.monitor import Monitor, from_json, to_json
+from kerascli.callbacks.monitor import Monitor, to_json
 from kerascli.foundation.shapes import NonNegativeInt
 
 
@@ -40,14 +41,14 @@ class EarlyStopping(Monitor):
     def start(self) -> State:
         return {"wait": 0, "best": None, "best_epoch": None}
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         current = self.monitored_value(facts)
         if current is None:
             return [self.missing(facts)], state
         if facts.epoch - 1 < self.start_from_epoch:
             return [], state
         wait, margin = state["wait"] + 1, abs(self.min_delta)
-        if self.improves(current, from_json(state["best"]), facts, by=margin):
+        if self.improves(current, state["best"], facts, by=margin):
             beats_baseline = self.baseline is None or self.improves(current, self.baseline, facts, by=margin)
             saves: list[Decision] = [SaveSlot(self._slot)] if self.restore_best_weights else []
             best = {"best": to_json(current), "best_epoch": facts.epoch}

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import ModelFacts, SampleContext, Sampler, Text
+from kerascli.callbacks.samples import Mismatch, ModelFacts, SampleContext, Sampler, Text
 from kerascli.foundation.shapes import PositiveFloat, PositiveInt
 
 Temperatures = Annotated[
@@ -29,7 +29,7 @@ class GenerateText(Sampler):
     Below 1 likely tokens become likelier, above 1 less likely.
     """
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         if model.decodes is not None:
             return "view", "needs a language model; use decode_examples for a decoder"
         if len(model.inputs) != 1 or not set(model.inputs) & set(model.texts):

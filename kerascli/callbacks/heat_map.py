@@ -1,7 +1,7 @@
 """HeatMap: draws an output for one data row as heat maps, such as attention weights, memory accesses, activations."""
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import Heat, ModelFacts, Rows, SampleContext, ShowsRows
+from kerascli.callbacks.samples import Heat, Mismatch, ModelFacts, Rows, SampleContext, ShowsRows
 from kerascli.foundation.errors import suggestion
 from kerascli.foundation.shapes import NonNegativeInt, show_shape
 
@@ -28,7 +28,7 @@ class HeatMap(ShowsRows):
     panels: str | None = None
     """Text input or target whose tokens label the panels; padding after the tokens is cut off."""
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         if fault := super().mismatch(model):
             return fault
         for setting in _AXES:
@@ -42,9 +42,8 @@ class HeatMap(ShowsRows):
     def sample(self, context: SampleContext) -> Heat:
         rows = context.rows(self.row + 1, self.split)
         index = min(self.row, rows.rows - 1)
-        inputs = {name: rows.inputs[name][index : index + 1] for name in context.facts(self.view).inputs}
-        outputs = context.run(self.view, inputs)
-        name = self.output or next(iter(outputs))
+        outputs = self.outputs_for(context, {name: x[index : index + 1] for name, x in rows.inputs.items()})
+        name = self.chosen_name(outputs)
         values = outputs[name][0].float().numpy()
         values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1) if self.channels_last else values
         names = []

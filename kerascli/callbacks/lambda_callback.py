@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from kerascli.callbacks.base import Callback, Decision, EpochFacts, PrintMessage, State, Stop, callback
+from kerascli.callbacks.base import Callback, Decision, EpochFacts, PrintMessage, Response, State, Stop, callback
 from kerascli.foundation.errors import ConfigError
 from kerascli.language.expressions import ExpressionError, Value, check, evaluate, names_in, parse
 
@@ -47,7 +47,7 @@ class LambdaCallback(Callback):
     def argument_that_names(self, metric: str) -> str:
         return "stop" if self.stop is not None and metric in names_in(parse(self.stop)) else "show"
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         values: dict[str, Value] = {**facts.logs, "epoch": facts.epoch - 1, "lr": facts.learning_rate}
         if any(name not in values for name in self.watched()):
             return [], state  # an epoch without validation

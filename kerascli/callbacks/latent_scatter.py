@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import ModelFacts, Points, Rows, SampleContext, ShowsRows
+from kerascli.callbacks.samples import Mismatch, ModelFacts, Points, Rows, SampleContext, ShowsRows
 from kerascli.foundation.shapes import PositiveInt, show_shape
 
 
@@ -24,7 +24,7 @@ class LatentScatter(ShowsRows):
     def shown(self) -> dict[str, str]:
         return {} if self.colour is None else {"colour": self.colour}
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         if fault := super().mismatch(model):
             return fault
         shape = self.chosen(model.outputs).shape
@@ -32,9 +32,8 @@ class LatentScatter(ShowsRows):
 
     def sample(self, context: SampleContext) -> Points:
         rows = context.rows(self.count, self.split)
-        inputs = {name: rows.inputs[name] for name in context.facts(self.view).inputs}
-        outputs = context.run(self.view, inputs)
-        name = self.output or next(iter(outputs))
+        outputs = self.outputs_for(context, rows.inputs)
+        name = self.chosen_name(outputs)
         classes, names = self._classes(context, rows)
         return Points(outputs[name].numpy(), f"{rows.rows:,} rows", (f"{name}[0]", f"{name}[1]"), classes, names)
 

@@ -9,9 +9,9 @@ from kerascli.callbacks.base import (
     Callback,
     Decision,
     EpochFacts,
+    Response,
     SetLearningRate,
     State,
-    UpdateName,
     Verbose,
     callback,
     if_verbose,
@@ -57,7 +57,7 @@ class LearningRateScheduler(Callback):
     The steps of a schedule (`{exponential_decay: ...}`) are epochs.
     """
     verbose: Verbose = 0
-    update: UpdateName = None
+    update: str | None = None
     """Name of the update (an item of `fit.train_step`) whose learning rate is set; null: all updates."""
 
     @field_validator("schedule")
@@ -86,7 +86,7 @@ class LearningRateScheduler(Callback):
             return next((r for start, r in reversed(self.schedule) if start <= epoch), rate)
         return self.schedule(epoch)
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         return if_verbose(self.verbose, rates_text(facts.rates(self.update))), state
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import Images, ModelFacts, SampleContext, ShowsImages
+from kerascli.callbacks.samples import Images, Mismatch, ModelFacts, SampleContext, ShowsImages
 from kerascli.foundation.shapes import PositiveFloat, PositiveInt, show_shape
 
 
@@ -23,7 +23,7 @@ class ManifoldGrid(ShowsImages):
     extent: PositiveFloat | None = None
     """Extent e of the grid, which is evenly spaced from -e to e; null: quantiles of the normal distribution."""
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         shapes = [spec.shape for spec in model.inputs.values()]
         if shapes != [(2,)]:
             words = ", ".join(show_shape((None, *shape)) for shape in shapes)

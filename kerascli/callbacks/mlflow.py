@@ -1,6 +1,6 @@
 """MLflow: a run's parameters, metrics and status on a tracking server, while it trains."""
 
-from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, callback
+from kerascli.callbacks.base import Callback, callback
 
 
 @callback(name="mlflow")
@@ -17,7 +17,4 @@ class MLflow(Callback):
     """Also send the run's files (configs, weights, preprocessing, history) at the end of training."""
 
     def claims(self) -> tuple[str, ...]:
-        return ("the run on the MLflow server",)
-
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        return [], state  # the run's folder has all that is sent
+        return ("the run on the MLflow server",)  # its folder has all that is sent

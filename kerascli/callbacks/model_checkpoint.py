@@ -4,8 +4,8 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from kerascli.callbacks.base import Decision, EpochFacts, SaveSlot, State, Verbose, callback, if_verbose
-from kerascli.callbacks.monitor import Monitor, from_json, to_json
+from kerascli.callbacks.base import EpochFacts, Response, SaveSlot, State, Verbose, callback, if_verbose
+from kerascli.callbacks.monitor import Monitor, to_json
 from kerascli.foundation.shapes import PositiveInt
 
 
@@ -57,20 +57,20 @@ class ModelCheckpoint(Monitor):
     def batch_period(self) -> int | None:
         return None if self.save_freq == "epoch" else self.save_freq
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         return self._save(f"epoch-{facts.epoch:04d}", facts, state) if self.save_freq == "epoch" else ([], state)
 
-    def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def batch_end(self, facts: EpochFacts, state: State) -> Response:
         return self._save(f"batch-{facts.step:08d}", facts, state)
 
-    def _save(self, slot: str, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def _save(self, slot: str, facts: EpochFacts, state: State) -> Response:
         if not self.save_best_only:
             return [*if_verbose(self.verbose, "saved"), SaveSlot(slot, to_disk=True)], state
-        current, best = self.monitored_value(facts), from_json(state["best"])
+        current, best = self.monitored_value(facts), state["best"]
         if current is None:  # Keras would overwrite the best checkpoint in this case
             return [self.missing(facts)], state
         if not self.improves(current, best, facts):
-            return if_verbose(self.verbose, f"'{self.monitor}' did not improve from {best:.5f}"), state
-        before = "" if best is None else f" from {best:.5f}"
+            return if_verbose(self.verbose, f"'{self.monitor}' did not improve from {float(best):.5f}"), state
+        before = "" if best is None else f" from {float(best):.5f}"
         messages = if_verbose(self.verbose, f"'{self.monitor}' improved{before} to {current:.5f}; saved as 'best'")
         return [*messages, SaveSlot("best", to_disk=True)], {"best": to_json(current)}

@@ -32,9 +32,9 @@ class Monitor(Callback):
             f"{self.component_name}: '{self.monitor}' is not in the logs of epoch {facts.epoch}, which is ignored"
         )
 
-    def improves(self, value: float, best: float | None, facts: EpochFacts, *, by: float = 0.0) -> bool:
-        """Return True if a metric's value is better than its value `best` by more than `by`; any value is better than
-        None.
+    def improves(self, value: float, best: float | str | None, facts: EpochFacts, *, by: float = 0.0) -> bool:
+        """Return True if a metric's value is better than its value `best`, which may come from `to_json`, by more than
+        `by`; any value is better than None.
 
         The comparison is in float32, as in Keras, where 0.8 - 0.1 is not more than 0.7.
         """
@@ -42,8 +42,8 @@ class Monitor(Callback):
             return True
         with np.errstate(over="ignore"):
             if self._direction(facts) == "min":
-                return bool(np.float32(value + by) < np.float32(best))
-            return bool(np.float32(value - by) > np.float32(best))
+                return bool(np.float32(value + by) < np.float32(float(best)))
+            return bool(np.float32(value - by) > np.float32(float(best)))
 
     def _direction(self, facts: EpochFacts) -> Literal["min", "max"]:
         if self.mode != "auto":
@@ -58,8 +58,3 @@ class Monitor(Callback):
 def to_json(value: float | None) -> Any:
     """Return a metric's value for a callback's state, which is saved as JSON: NaN and infinities become strings."""
     return value if value is None or math.isfinite(value) else str(value)
-
-
-def from_json(value: Any) -> float | None:
-    """Return as a float a metric's value from the JSON state of a callback, in which NaN and infinities are strings."""
-    return None if value is None else float(value)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import Images, ModelFacts, SampleContext, ShowsImages, ShowsRows, image_shape
+from kerascli.callbacks.samples import Images, Mismatch, ModelFacts, SampleContext, ShowsImages, ShowsRows, image_shape
 from kerascli.foundation.shapes import PositiveInt, Words, show_shape
 
 
@@ -18,7 +18,7 @@ class Reconstructions(ShowsRows, ShowsImages):
     outputs: Words = ()
     """Names of outputs to draw, a row of images for each; empty: a row of inputs and a row of the model's output."""
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         if self.outputs and self.output is not None:
             return "outputs", "give 'outputs' or 'output', not both"
         for each in self._each():
@@ -40,12 +40,11 @@ class Reconstructions(ShowsRows, ShowsImages):
 
     def sample(self, context: SampleContext) -> Images:
         rows = context.rows(self.count, self.split)
-        names = list(context.facts(self.view).inputs)
-        outputs = context.run(self.view, {name: rows.inputs[name] for name in names})
+        outputs = self.outputs_for(context, rows.inputs)
         if self.outputs:
             shown = np.stack([self.pixels(outputs[name]) for name in self.outputs])
             return Images(shown, f"outputs for {rows.split} images", self.outputs)
-        original = self.pixels(rows.inputs[names[0]])
+        original = self.pixels(rows.inputs[next(iter(context.facts(self.view).inputs))])
         made = self.pixels(self.chosen(outputs))
         channels = max(original.shape[-1], made.shape[-1])
         pair = [np.repeat(each, channels, -1) if each.shape[-1] < channels else each for each in (original, made)]
@@ -59,7 +58,7 @@ class Reconstructions(ShowsRows, ShowsImages):
         return [self.model_copy(update={"output": name}) for name in self.outputs] or [self]
 
 
-def _unlike(outputs: Sequence[str], model: ModelFacts) -> tuple[str, str] | None:
+def _unlike(outputs: Sequence[str], model: ModelFacts) -> Mismatch | None:
     """Return (argument's name, error message) if outputs drawn in one grid differ in shape; else None."""
     shapes = {name: model.outputs[name].shape for name in outputs}
     if len(set(shapes.values())) == 1:

@@ -6,17 +6,16 @@ import numpy as np
 from pydantic import Field
 
 from kerascli.callbacks.base import (
-    Decision,
     EpochFacts,
+    Response,
     SetLearningRate,
     State,
-    UpdateName,
     Verbose,
     callback,
     if_verbose,
     rates_text,
 )
-from kerascli.callbacks.monitor import Monitor, from_json, to_json
+from kerascli.callbacks.monitor import Monitor, to_json
 from kerascli.foundation.shapes import NonNegativeFloat, NonNegativeInt
 
 
@@ -40,20 +39,20 @@ class ReduceLROnPlateau(Monitor):
     """Number of epochs after a reduction before epochs without improvement are counted again."""
     min_lr: NonNegativeFloat = 0.0
     """Lower bound of the learning rate."""
-    update: UpdateName = None
+    update: str | None = None
     """Name of the update (an item of `fit.train_step`) whose learning rate is set; null: all updates."""
 
     def start(self) -> State:
         return {"wait": 0, "best": None, "cooldown": 0}
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         current = self.monitored_value(facts)
         if current is None:
             return [self.missing(facts)], state
         wait, cooldown = state["wait"], state["cooldown"]
         if cooldown > 0:
             cooldown, wait = cooldown - 1, 0
-        if self.improves(current, from_json(state["best"]), facts, by=abs(self.min_delta)):
+        if self.improves(current, state["best"], facts, by=abs(self.min_delta)):
             return [], {"wait": 0, "best": to_json(current), "cooldown": cooldown}
         wait = wait + 1 if cooldown == 0 else wait
         state = {"wait": wait, "best": state["best"], "cooldown": cooldown}

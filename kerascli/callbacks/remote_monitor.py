@@ -6,7 +6,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import field_validator
 
-from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, callback
+from kerascli.callbacks.base import Callback, EpochFacts, Response, State, callback
 from kerascli.foundation.events import Post
 
 
@@ -37,7 +37,7 @@ class RemoteMonitor(Callback):
             raise ValueError(f"expected an address such as http://localhost:9000, got '{value}'")
         return value
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         metrics = {name: value if math.isfinite(value) else None for name, value in facts.logs.items()}
         text = json.dumps({"epoch": facts.epoch - 1, **metrics})
         kind = "application/json" if self.send_as_json else "application/x-www-form-urlencoded"

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import Images, ModelFacts, SampleContext, ShowsImages
+from kerascli.callbacks.samples import Images, Mismatch, ModelFacts, SampleContext, ShowsImages
 from kerascli.foundation.shapes import PositiveInt
 
 
@@ -23,7 +23,7 @@ class SampleImages(ShowsImages):
     noise: Literal["normal", "uniform"] = "normal"
     """Distribution of the noise: normal (mean 0, standard deviation 1) or uniform (from -1 to 1)."""
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         for name, spec in model.inputs.items():
             if None in spec.shape:
                 return "view", f"its input '{name}' has no fixed size: {spec}"

@@ -1,24 +1,23 @@
 """Base classes of callbacks that save samples of a model's outputs, and types of samples (images, points, text)."""
 
 import math
-import re
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
-from kerascli.callbacks.base import Callback, Decision, EpochFacts, State
+from kerascli.callbacks.base import Callback, EpochFacts, Response, State, plain_name
 from kerascli.foundation.errors import suggestion, there_are
 from kerascli.foundation.events import WriteSample
 from kerascli.foundation.shapes import AnyShape, PositiveInt, Shape, TensorSpec, ValueRange, show_shape
 
+_FILE = r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}"
 
-@dataclass(frozen=True, slots=True)
-class Images:
+
+class Images(NamedTuple):
     """Sample of the model's outputs: a grid of images (rows, columns, height, width, channels), values from 0 to 1."""
 
     values: np.ndarray
@@ -30,8 +29,7 @@ class Images:
     """Coordinate of each row of the grid of images."""
 
 
-@dataclass(frozen=True, slots=True)
-class Points:
+class Points(NamedTuple):
     """Sample of the model's outputs: a scatter plot of points (rows, 2), optionally with classes."""
 
     values: np.ndarray
@@ -41,8 +39,7 @@ class Points:
     class_names: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Heat:
+class Heat(NamedTuple):
     """Sample of the model's outputs: heat maps of matrices, as an array (panels, rows, columns)."""
 
     values: np.ndarray
@@ -52,8 +49,7 @@ class Heat:
     """Labels of a heat map, as (panels, rows, columns); where they are empty, numbers are shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """Sample of the model's outputs: a text."""
 
     text: str
@@ -62,8 +58,7 @@ class Text:
 Sample = Images | Points | Heat | Text
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
+class ModelFacts(NamedTuple):
     """Inputs and outputs of a model or of a view (its submodel with shared layers), known without weights, for checks
     of callbacks."""
 
@@ -82,8 +77,7 @@ class ModelFacts:
     """Names of the targets in the config's `data` section."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """Rows from a split of the data, as preprocessed inputs and targets, for callbacks that save samples."""
 
     split: str
@@ -92,6 +86,10 @@ class Rows:
     aside: Mapping[str, tuple[np.ndarray, Sequence[str]]]
     """Mapping from a column that callbacks only display to (class label of each row, names of the classes)."""
     rows: int
+
+
+Mismatch = tuple[str, str]
+"""Type of what does not fit a model: the name of an argument of a callback, and an error message."""
 
 
 class SampleContext(Protocol):
@@ -137,15 +135,8 @@ class Sampler(Callback):
     """Number of epochs between samples; there is always one after the last epoch."""
     seed: int = Field(default=0, ge=0, le=2**53)
     """Seed of the sampler's random numbers, which are the same in every epoch."""
-    file: str | None = None
+    file: Annotated[str, plain_name("name such as digits (it goes into samples/)", _FILE)] | None = None
     """Name of the files with the samples; null: the callback's name."""
-
-    @field_validator("file")
-    @classmethod
-    def _is_a_plain_name(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}", value):
-            raise ValueError(f"expected a plain name such as digits (it goes into samples/), got '{value}'")
-        return value
 
     @property
     def sample_name(self) -> str:
@@ -159,11 +150,11 @@ class Sampler(Callback):
         outputs."""
         return {}
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         is_due = facts.epoch % self.every == 0 or facts.epoch == facts.epochs
         return [WriteSample(self.sample_name, facts.epoch)] if is_due else [], state
 
-    def check_model(self, models: Mapping[str | None, ModelFacts]) -> tuple[str, str] | None:
+    def check_model(self, models: Mapping[str | None, ModelFacts]) -> Mismatch | None:
         """Return (argument of the callback that does not fit the model, error message), or None if all fit."""
         if self.view not in models:
             views = [name for name in models if name is not None]
@@ -172,7 +163,7 @@ class Sampler(Callback):
         return self.mismatch(models[self.view])
 
     @abstractmethod
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         """Return (argument that does not fit the model, or the view (submodel) that is run; error message), or None if
         all fit."""
 
@@ -187,7 +178,7 @@ class WithOutput(Sampler):
     output: str | None = None
     """Name of the output to display; required if the model has several."""
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         if self.output is not None and self.output not in model.outputs:
             near = suggestion(self.output, model.outputs) or f"; {there_are(model.outputs)}"
             return "output", f"there is no output '{self.output}'{near}"
@@ -196,7 +187,10 @@ class WithOutput(Sampler):
         return None
 
     def chosen(self, outputs: Mapping[str, Any]) -> Any:
-        return outputs[self.output] if self.output is not None else next(iter(outputs.values()))
+        return outputs[self.chosen_name(outputs)]
+
+    def chosen_name(self, outputs: Mapping[str, Any]) -> str:
+        return next(iter(outputs)) if self.output is None else self.output
 
 
 class ShowsRows(WithOutput):
@@ -205,12 +199,16 @@ class ShowsRows(WithOutput):
     split: Literal["train", "validation", "test"] | None = None
     """Split of the data that the rows are from; null: the first existing one of validation, test and train."""
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         fault = super().mismatch(model)
         if fault is None and not model.reads_data:
             whose = "the model" if self.view is None else "the view"
             return "view", f"{whose} has its own inputs and cannot be run on rows of the data"
         return fault
+
+    def outputs_for(self, context: SampleContext, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the outputs of the model by name; of `inputs`, by name, it takes its own."""
+        return context.run(self.view, {name: inputs[name] for name in context.facts(self.view).inputs})
 
 
 class ShowsImages(WithOutput):
@@ -221,7 +219,7 @@ class ShowsImages(WithOutput):
     image_shape: AnyShape | None = None
     """Shape [height, width, channels] of the images in a flat output; null: square images."""
 
-    def mismatch(self, model: ModelFacts) -> tuple[str, str] | None:
+    def mismatch(self, model: ModelFacts) -> Mismatch | None:
         if fault := super().mismatch(model):
             return fault
         shape = self.chosen(model.outputs).shape
@@ -243,10 +241,9 @@ def image_shape(shape: Shape, expected: Shape | None) -> tuple[int, int, int] | 
 
     `expected` is their shape; None: that of the output, or square.
     """
-    sizes = [size for size in shape if size is not None]
-    if len(sizes) < len(shape):
+    if None in shape:
         return None
-    total = math.prod(sizes)
+    total = math.prod(size or 0 for size in shape)
     if expected is None and len(shape) == 1:
         for channels in (1, 3):
             side = int((total / channels) ** 0.5 + 0.5)

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, callback
+from kerascli.callbacks.base import Callback, callback
 
 
 @callback(name="swap_ema_weights")
@@ -25,6 +25,3 @@ class SwapEMAWeights(Callback):
         if value is True:
             raise ValueError("a checkpoint holds the weights and their averages; leave 'swap_on_epoch' out")
         return value
-
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
-        return [], state

@@ -4,9 +4,9 @@ from collections.abc import Collection
 from importlib.util import find_spec
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, field_validator, model_validator
+from pydantic import BeforeValidator, model_validator
 
-from kerascli.callbacks.base import PLAIN_NAME, Callback, Decision, EpochFacts, State, callback, rate_columns
+from kerascli.callbacks.base import Callback, Decision, EpochFacts, Response, State, callback, plain_name, rate_columns
 from kerascli.foundation.events import WriteEmbeddings, WriteHistograms, WriteScalars
 from kerascli.foundation.shapes import NonNegativeInt, PositiveInt
 
@@ -27,7 +27,7 @@ class TensorBoard(Callback):
         "embeddings_metadata": "the projector shows the words of the data's vocabulary, or its classes",
     }
 
-    log_dir: str = "tensorboard"
+    log_dir: Annotated[str, plain_name("folder name such as board (it goes into logs/)")] = "tensorboard"
     """Name of the folder for event files, in logs/ of the run folder."""
     histogram_freq: NonNegativeInt = 0
     """Number of epochs between histograms of the weights; 0: no histograms."""
@@ -41,13 +41,6 @@ class TensorBoard(Callback):
         "epoch"
     )
     """Frequency of writing: `epoch`, `batch` (every batch), or a number of batches."""
-
-    @field_validator("log_dir")
-    @classmethod
-    def _is_a_plain_name(cls, value: str) -> str:
-        if not PLAIN_NAME.fullmatch(value):
-            raise ValueError(f"expected a plain folder name such as board (it goes into logs/), got '{value}'")
-        return value
 
     @model_validator(mode="after")
     def _views_are_written(self) -> Self:
@@ -66,7 +59,7 @@ class TensorBoard(Callback):
     def batch_period(self) -> int | None:
         return None if self.update_freq == "epoch" else self.update_freq
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         epoch, train = facts.epoch - 1, f"{self.log_dir}/train"
         metrics = {f"epoch_{name}": value for name, value in facts.logs.items() if not name.startswith("val_")}
         metrics |= {f"epoch_{name}": rate for name, rate in rate_columns(facts.learning_rates).items()}
@@ -82,6 +75,6 @@ class TensorBoard(Callback):
             decisions.append(WriteEmbeddings(train, self.embeddings_view))
         return decisions, state
 
-    def batch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def batch_end(self, facts: EpochFacts, state: State) -> Response:
         metrics = {f"batch_{name}": value for name, value in facts.logs.items()}
         return [WriteScalars(f"{self.log_dir}/train", facts.step, metrics)], state

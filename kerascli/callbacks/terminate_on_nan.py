@@ -2,7 +2,7 @@
 
 import math
 
-from kerascli.callbacks.base import Callback, Decision, EpochFacts, State, Stop, callback
+from kerascli.callbacks.base import Callback, EpochFacts, Response, State, Stop, callback
 
 
 @callback(name="terminate_on_nan", aliases=("terminate_on_naan",))
@@ -16,7 +16,7 @@ class TerminateOnNaN(Callback):
         "raise_error": "training ends with an error at the first loss that is not finite, with or without this callback"
     }
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> tuple[list[Decision], State]:
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         loss = facts.logs.get("loss")
         if loss is None or math.isfinite(loss):
             return [], state

@@ -32,7 +32,8 @@ def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
     make_own_cache()
     if any(not tensor.is_cpu for tensor in examples):
         return compile_in_process(code, examples)
-    there, results = _result_places(code)
+    results = _results(code)
+    there = [place for place, result in enumerate(results) if isinstance(result, fx.Node)]
     library = _library(code, examples)
     try:
         call = load_library(library)
@@ -40,11 +41,11 @@ def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
         shutil.rmtree(library.parent, ignore_errors=True)
         _make(_without_gaps(code, there), examples, library)
         call = load_library(library)
-    if len(there) == results:
+    if len(there) == len(results):
         return lambda *inputs: call(list(inputs))
 
     def run(*inputs: Tensor) -> list[Tensor | None]:
-        outputs: list[Tensor | None] = [None] * results
+        outputs: list[Tensor | None] = [None] * len(results)
         for place, tensor in zip(there, call(list(inputs)), strict=True):
             outputs[place] = tensor
         return outputs
@@ -138,12 +139,6 @@ def _make(code: fx.GraphModule, examples: Sequence[Tensor], library: Path) -> No
         except OSError:  # another run has created it meanwhile
             if not library.exists():
                 raise
-
-
-def _result_places(code: fx.GraphModule) -> tuple[list[int], int]:
-    """Return (positions of a graph's results that are tensors and not None, number of all results)."""
-    results = _results(code)
-    return [place for place, result in enumerate(results) if isinstance(result, fx.Node)], len(results)
 
 
 def _results(code: fx.GraphModule) -> Sequence[Any]:

@@ -56,10 +56,8 @@ def _is_random(target: OpOverload) -> bool:
 def _only_reads(node: fx.Node) -> bool:
     """Return True if a graph node certainly writes into none of its arguments; kernels that are neither pointwise nor
     among torch's core operators may write undeclared."""
-    target = node.target
-    if not isinstance(target, OpOverload) or target._schema.is_mutable or may_alias(node):
-        return False
-    return torch.Tag.pointwise in target.tags or torch.Tag.core in target.tags
+    tags = node.target.tags if isinstance(node.target, OpOverload) else ()
+    return _is_pure(node) and not may_alias(node) and (torch.Tag.pointwise in tags or torch.Tag.core in tags)
 
 
 def _is_pure(node: fx.Node) -> bool:

@@ -1,7 +1,6 @@
 """Let operations of a graph write into the memory of their first operand, where nothing reads it afterwards."""
 
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,35 +19,25 @@ def reuse_memory(graph: fx.Graph) -> None:
     last_use = _last_uses(graph)
     fresh = {node for node in graph.nodes if _fresh(node)}
     for node in list(graph.nodes):
-        change = _in_place(node.target)
-        if change is None or not node.args or not isinstance(node.args[0], fx.Node):
+        variant = _in_place(node.target)
+        if variant is None or not node.args or not isinstance(node.args[0], fx.Node):
             continue
         operand = node.args[0]
         whole = _whole(operand)
         if last_use[whole] is node and whole in fresh and _same_layout(operand, node) and _used_once(node):
-            change(graph, node)
+            node.target = variant
+            if variant is aten.threshold_backward.grad_input:
+                node.kwargs = {"grad_input": operand}
 
 
-def _in_place(target: Any) -> Callable[[fx.Graph, fx.Node], None] | None:
-    """Return a function that makes a graph node write into its first operand; None if it has no in-place form."""
+def _in_place(target: Any) -> Any:
+    """Return the variant of an operation that writes into its first operand; None if there is none."""
     if target is aten.threshold_backward.default:
-        return _threshold_in_place
+        return aten.threshold_backward.grad_input
     if not isinstance(target, OpOverload) or torch.Tag.pointwise not in target.tags:
         return None
     packet = getattr(aten, f"{target._schema.name.removeprefix('aten::')}_", None)
-    variant = getattr(packet, target._overloadname, None) if packet is not None else None
-    if variant is None:
-        return None
-
-    def change(_: fx.Graph, node: fx.Node) -> None:
-        node.target = variant
-
-    return change
-
-
-def _threshold_in_place(_: fx.Graph, node: fx.Node) -> None:
-    node.target = aten.threshold_backward.grad_input
-    node.kwargs = {"grad_input": node.args[0]}
+    return getattr(packet, target._overloadname, None)
 
 
 def _last_uses(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
@@ -57,18 +46,9 @@ def _last_uses(graph: fx.Graph) -> dict[fx.Node, fx.Node | None]:
     place = {node: number for number, node in enumerate(graph.nodes)}
     last: dict[fx.Node, fx.Node | None] = {}
     for node in reversed(graph.nodes):
-        ends: list[fx.Node | None] = []
-        for user in node.users:
-            if user.op == "output":
-                ends.append(None)
-            else:
-                ends.append(user)
-                if may_alias(user):
-                    ends.append(last[user])
-        if any(end is None for end in ends):
-            last[node] = None
-        else:
-            last[node] = max((end for end in ends if end is not None), key=place.__getitem__, default=node)
+        ends = [None if user.op == "output" else user for user in node.users]
+        ends += [last[user] for user in node.users if may_alias(user)]
+        last[node] = None if None in ends else max(ends, key=place.__getitem__, default=node)
     return last
 
 

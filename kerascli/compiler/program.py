@@ -1,7 +1,7 @@
 """Programs: functions of tensors traced to one graph of torch operations, so that no Python code runs in between."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx
@@ -19,8 +19,7 @@ FlatRunner = Callable[[Sequence[Tensor], draws.Draws], Sequence[Tensor | None]]
 """Type of a function that runs a traced program: it takes inputs and random numbers, and returns the results."""
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """Function of tensors, traced for fixed shapes to the graph `code`, which takes the tensors `reads` (weights ...),
     inputs and random numbers."""
 

@@ -1,5 +1,7 @@
 """The `crossentropy` loss, which selects a cross-entropy by the shapes of targets and outputs."""
 
+from typing import TypeVar
+
 from torch import Tensor
 
 from kerascli.foundation.shapes import Shape, TensorSpec
@@ -7,6 +9,8 @@ from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
 from kerascli.losses.labels import Labels
 from kerascli.losses.ranks import with_steps
+
+T = TypeVar("T")
 
 
 @loss(aliases=("ce",))
@@ -37,14 +41,15 @@ class Crossentropy(Loss):
 
 
 def crossentropy_for(target: Shape, output: Shape) -> Loss:
-    """Return the loss that Keras selects for 'crossentropy' by the shapes of target and output.
+    """Return the loss that Keras selects for 'crossentropy' by the shapes, without the batch axis."""
+    return by_shapes(target, output, BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy)()
 
-    The rules are those of keras/src/trainers/compile_utils.py.
 
-    Shapes are without the batch axis.
+def by_shapes(target: Shape, output: Shape, binary: T, sparse: T, categorical: T) -> T:
+    """Return the one of three losses or metrics that Keras selects by the shapes of target and output.
+
+    The rules are those of keras/src/trainers/compile_utils.py. Shapes are without the batch axis.
     """
     if not output or output[-1] == 1:
-        return BinaryCrossentropy()
-    if len(target) < len(output) or target[-1] == 1:
-        return SparseCategoricalCrossentropy()
-    return CategoricalCrossentropy()
+        return binary
+    return sparse if len(target) < len(output) or target[-1] == 1 else categorical

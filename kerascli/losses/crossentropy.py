@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from kerascli.foundation.errors import DataError
 from kerascli.foundation.shapes import ALONG, Fraction, TensorSpec
+from kerascli.language.component import Component
 from kerascli.losses.base import Loss, loss, same_shape
 from kerascli.losses.labels import YES_OR_NO, Labels, class_labels
 
@@ -44,11 +45,9 @@ def log_softmax(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:
     return F.log_softmax(x, dim=axis) if isinstance(axis, int) else x - x.logsumexp(axis, keepdim=True)
 
 
-def smoothed(y_true: Tensor, label_smoothing: float) -> Tensor:
-    """Return one-hot targets in which the fraction `label_smoothing` is spread evenly over all classes."""
-    if label_smoothing == 0:
-        return y_true
-    return y_true * (1 - label_smoothing) + label_smoothing / y_true.shape[-1]
+def smoothed(y_true: Tensor, label_smoothing: float, classes: int) -> Tensor:
+    """Return targets in which the fraction `label_smoothing` is spread evenly over the classes."""
+    return y_true * (1 - label_smoothing) + label_smoothing / classes if label_smoothing else y_true
 
 
 _ONE_OUTPUT = (
@@ -76,34 +75,42 @@ def _are_class_numbers(target: TensorSpec, output: TensorSpec) -> bool:
     return same_shape(target.shape, output.shape[:-1])
 
 
-@loss()
-class CategoricalCrossentropy(Loss):
-    """Cross-entropy of mutually exclusive classes with one-hot targets: -sum(y_true * log(y_pred)) over the classes."""
-
-    predicts = "classes"
+class CategoricalArguments(Component):
+    """Mixin with the arguments of `categorical_crossentropy`, the loss and the metric."""
 
     from_logits: FromLogits = False
     label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
 
+
+@loss()
+class CategoricalCrossentropy(CategoricalArguments, Loss):
+    """Cross-entropy of mutually exclusive classes with one-hot targets: -sum(y_true * log(y_pred)) over the classes."""
+
+    predicts = "classes"
+
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        y_true = smoothed(y_true, self.label_smoothing)
+        y_true = smoothed(y_true, self.label_smoothing, y_true.shape[-1])
         return -(y_true * _log_probabilities(y_pred, self.axis, self.from_logits)).sum(dim=self.axis)
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
         return one_hot_fault(self.component_name, "sparse_categorical_crossentropy", target, output)
 
 
-@loss()
-class SparseCategoricalCrossentropy(Loss):
-    """Cross-entropy of mutually exclusive classes with integer class labels: -log of the true class's probability."""
-
-    predicts = "classes"
-    sparse_targets = True
+class SparseArguments(Component):
+    """Mixin with the arguments of `sparse_categorical_crossentropy`, the loss and the metric."""
 
     from_logits: FromLogits = False
     ignore_class: IgnoreClass = None
     axis: Axis = -1
+
+
+@loss()
+class SparseCategoricalCrossentropy(SparseArguments, Loss):
+    """Cross-entropy of mutually exclusive classes with integer class labels: -log of the true class's probability."""
+
+    predicts = "classes"
+    sparse_targets = True
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         classes = class_numbers(y_true, y_pred, self.axis)
@@ -162,8 +169,7 @@ class BinaryCrossentropy(Loss):
     axis: Axes = -1
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        if self.label_smoothing:
-            y_true = y_true * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
+        y_true = smoothed(y_true, self.label_smoothing, classes=2)
         return binary_crossentropy(y_true, y_pred, from_logits=self.from_logits).mean(dim=self.axis)
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from kerascli.foundation.shapes import Fraction, NonNegativeFloat, TensorSpec
+from kerascli.language.component import Component
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import (
     Axes,
@@ -24,14 +25,8 @@ ClassWeights = NonNegativeFloat | Annotated[tuple[NonNegativeFloat, ...], Field(
 """Type of the weight `alpha`: one number for all classes, or one per class."""
 
 
-@loss()
-class BinaryFocalCrossentropy(Loss):
-    """Binary focal cross-entropy (Lin et al., 2017): binary cross-entropy times (1 - p_t) ** gamma.
-
-    p_t is the predicted probability of the true value, so easy samples are down-weighted.
-    """
-
-    predicts = "labels"
+class BinaryArguments(Component):
+    """Mixin with the arguments of `binary_focal_crossentropy`, the loss and the metric."""
 
     apply_class_balancing: bool = False
     """Weight the losses of class 1 by alpha and those of class 0 by 1 - alpha."""
@@ -43,9 +38,18 @@ class BinaryFocalCrossentropy(Loss):
     label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
 
+
+@loss()
+class BinaryFocalCrossentropy(BinaryArguments, Loss):
+    """Binary focal cross-entropy (Lin et al., 2017): binary cross-entropy times (1 - p_t) ** gamma.
+
+    p_t is the predicted probability of the true value, so easy samples are down-weighted.
+    """
+
+    predicts = "labels"
+
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        if self.label_smoothing:
-            y_true = y_true * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
+        y_true = smoothed(y_true, self.label_smoothing, classes=2)
         p = y_pred.sigmoid() if self.from_logits else y_pred
         right = y_true * p + (1 - y_true) * (1 - p)
         values = (1 - right) ** self.gamma * binary_crossentropy(y_true, p, from_logits=False)
@@ -57,14 +61,8 @@ class BinaryFocalCrossentropy(Loss):
         return YES_OR_NO
 
 
-@loss()
-class CategoricalFocalCrossentropy(Loss):
-    """Categorical focal cross-entropy (Lin et al., 2017): cross-entropy times alpha * (1 - p) ** gamma.
-
-    p is the predicted probability of the class, so easy samples are down-weighted. Targets are one-hot.
-    """
-
-    predicts = "classes"
+class CategoricalArguments(Component):
+    """Mixin with the arguments of `categorical_focal_crossentropy`, the loss and the metric."""
 
     alpha: ClassWeights = 0.25
     """Weight of all classes, or a list with one weight per class."""
@@ -74,6 +72,16 @@ class CategoricalFocalCrossentropy(Loss):
     label_smoothing: LabelSmoothing = 0.0
     axis: Axes = -1
 
+
+@loss()
+class CategoricalFocalCrossentropy(CategoricalArguments, Loss):
+    """Categorical focal cross-entropy (Lin et al., 2017): cross-entropy times alpha * (1 - p) ** gamma.
+
+    p is the predicted probability of the class, so easy samples are down-weighted. Targets are one-hot.
+    """
+
+    predicts = "classes"
+
     @model_validator(mode="after")
     def _classes_are_on_one_axis(self) -> Self:
         if isinstance(self.alpha, tuple) and not isinstance(self.axis, int):
@@ -81,7 +89,7 @@ class CategoricalFocalCrossentropy(Loss):
         return self
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        y_true = smoothed(y_true, self.label_smoothing)
+        y_true = smoothed(y_true, self.label_smoothing, y_true.shape[-1])
         p = probabilities(log_softmax(y_pred, self.axis).exp() if self.from_logits else y_pred, self.axis)
         return -(self._weights(p) * (1 - p) ** self.gamma * y_true * p.log()).sum(self.axis)
 

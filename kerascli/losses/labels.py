@@ -1,15 +1,14 @@
 """Ranges of the integer class labels that losses and metrics accept as targets."""
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from kerascli.foundation.shapes import TensorSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
+class Labels(NamedTuple):
     """Range of the target values (class labels) that a loss or metric accepts."""
 
     low: int | None = None

@@ -8,6 +8,7 @@ from torch import Tensor
 from kerascli.foundation.shapes import NonNegativeFloat
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import EPSILON, Axes
+from kerascli.losses.ranks import named_axes
 
 SummedAxes = Annotated[
     Axes | None, Field(description="Axes to sum over; null: all axes, the batch included, as in Keras.")
@@ -18,8 +19,7 @@ class _Overlap(Loss):
     """Base class of overlap losses, ratios of sums over `axis`: by default one loss value for the whole batch."""
 
     def adds_up(self) -> bool:
-        axes = getattr(self, "axis", None)
-        axes = (axes,) if isinstance(axes, int) else axes
+        axes = named_axes(self)
         return super().adds_up() and axes is not None and all(axis > 0 for axis in axes)
 
 

@@ -49,8 +49,14 @@ def takes_weights(component: object) -> bool:
 
     With `axis` None there is one value for the whole batch, which is multiplied by the weight of each row, as in Keras.
     """
-    axis = getattr(component, "axis", -1)
-    return axis is None or 0 not in (axis if isinstance(axis, tuple) else (axis,))
+    axes = named_axes(component)
+    return axes is None or 0 not in axes
+
+
+def named_axes(component: object) -> tuple[int, ...] | None:
+    """Return the argument `axis` of a loss or metric as a tuple; None if it is null, or if there is none."""
+    axis = getattr(component, "axis", None)
+    return (axis,) if isinstance(axis, int) else axis
 
 
 def axes_fault(component: Component, output: TensorSpec) -> str | None:
@@ -58,8 +64,7 @@ def axes_fault(component: Component, output: TensorSpec) -> str | None:
 
     Each must be an axis of the output, given once.
     """
-    axis = getattr(component, "axis", None)
-    axes = axis if isinstance(axis, tuple) else () if axis is None else (axis,)
+    axes = named_axes(component) or ()
     rank = max(len(output.whole), 2)  # an output of shape (rows,) becomes (rows, 1)
     name = component.component_name
     for each in axes:

@@ -4,9 +4,10 @@ from torch import Tensor
 
 from kerascli.foundation.shapes import PositiveInt, Shape, TensorSpec
 from kerascli.losses.base import same_shape
+from kerascli.losses.choice import by_shapes
 from kerascli.losses.crossentropy import class_number_fault, class_numbers, one_hot_fault
 from kerascli.losses.labels import Labels
-from kerascli.metrics.base import MeanMetric, metric, shape_fault
+from kerascli.metrics.base import MeanMetric, metric
 
 
 class FractionCorrect(MeanMetric):
@@ -24,9 +25,6 @@ class BinaryAccuracy(FractionCorrect):
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return (y_pred > self.threshold) == y_true
-
-    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        return shape_fault(self.component_name, target, output)
 
 
 @metric()
@@ -126,14 +124,5 @@ class Accuracy(FractionCorrect):
 
 
 def accuracy_for(target: Shape, output: Shape) -> FractionCorrect:
-    """Return the metric that Keras selects for 'accuracy' by the shapes of target and output.
-
-    The rules are those of keras/src/trainers/compile_utils.py.
-
-    Shapes are without the batch axis.
-    """
-    if not output or output[-1] == 1:
-        return BinaryAccuracy()
-    if len(target) < len(output) or target[-1] == 1:
-        return SparseCategoricalAccuracy()
-    return CategoricalAccuracy()
+    """Return the metric that Keras selects for 'accuracy' by the shapes, without the batch axis."""
+    return by_shapes(target, output, BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy)()

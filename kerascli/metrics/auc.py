@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kerascli.foundation.shapes import Floats, PositiveInt, TensorSpec
 from kerascli.losses.crossentropy import FromLogits
-from kerascli.metrics.base import Metric, metric, ratio, shape_fault
+from kerascli.metrics.base import Metric, metric, ratio
 from kerascli.metrics.confusion import MAX_THRESHOLDS, Confusion, confusion, even_thresholds, has_targets, outcomes
 
 _EPSILON = 1e-7
@@ -96,7 +96,7 @@ class AUC(Metric):
         number = self.num_labels if self.label_weights is None else len(self.label_weights)
         if number is not None and labels is not None and number != labels:
             return f"'{self.component_name}' is configured for {number} labels, but the output {output} has {labels}"
-        return shape_fault(self.component_name, target, output)
+        return super().check(target, output)
 
 
 def _interpolated_pr_area(at: Confusion) -> Tensor:

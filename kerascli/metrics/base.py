@@ -14,7 +14,7 @@ from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Component, Registry
 from kerascli.losses.base import same_shape
 from kerascli.losses.labels import Labels, class_labels
-from kerascli.losses.ranks import aligned_pair, axes_of, match_ranks, spread
+from kerascli.losses.ranks import aligned_pair, axes_fault, axes_of, match_ranks, spread
 
 
 def _log_name(name: str) -> str:
@@ -114,9 +114,12 @@ class Metric(Component):
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         """Return an error message, with the remedy, if the metric cannot compare target and output; else None.
 
-        `validate` adds the position.
+        `validate` adds the position. By default, targets that are not class labels need the output's shape, up to a
+        last axis of 1.
         """
-        return None
+        if (fault := axes_fault(self, output)) or self.sparse_targets or same_shape(target.shape, output.shape):
+            return fault
+        return f"'{self.component_name}' needs targets of the output's shape {output}, got {target}"
 
     def log_name(self) -> str:
         """Return the name of the metric in logs and history."""
@@ -198,13 +201,6 @@ def distinct(names: Sequence[str]) -> tuple[str, ...]:
     if all(names) and len(set(names)) == len(names):
         return tuple(names)
     return tuple(str(number) for number in range(len(names)))
-
-
-def shape_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None:
-    """Return an error message if the targets' shape differs from the output's; else None."""
-    if same_shape(target.shape, output.shape):
-        return None
-    return f"'{name}' needs targets of the output's shape {output}, got {target}"
 
 
 def count_dtype(like: Tensor) -> torch.dtype:

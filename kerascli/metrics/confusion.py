@@ -1,7 +1,7 @@
 """Counts of true and false positives and negatives at thresholds, from which metrics such as AUC are computed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,8 +10,7 @@ from kerascli.losses.ranks import spread
 from kerascli.metrics.base import count_dtype, ratio
 
 
-@dataclass(frozen=True, slots=True)
-class Confusion:
+class Confusion(NamedTuple):
     """Sums of weights of true and false positives and negatives at T thresholds: shape (T,), or (T, L) for L labels."""
 
     true_positives: Tensor
@@ -20,12 +19,20 @@ class Confusion:
     false_negatives: Tensor
 
     @property
+    def positives(self) -> Tensor:
+        return self.true_positives + self.false_negatives
+
+    @property
+    def predicted_positives(self) -> Tensor:
+        return self.true_positives + self.false_positives
+
+    @property
     def precision(self) -> Tensor:
-        return ratio(self.true_positives, self.true_positives + self.false_positives)
+        return ratio(self.true_positives, self.predicted_positives)
 
     @property
     def recall(self) -> Tensor:
-        return ratio(self.true_positives, self.true_positives + self.false_negatives)
+        return ratio(self.true_positives, self.positives)
 
     @property
     def false_positive_rate(self) -> Tensor:
@@ -35,6 +42,8 @@ class Confusion:
     @property
     def specificity(self) -> Tensor:
         return ratio(self.true_negatives, self.true_negatives + self.false_positives)
+
+    sensitivity = recall
 
 
 MAX_THRESHOLDS = 2**20
@@ -61,18 +70,23 @@ def outcomes(
     `thresholds` are in ascending order. `even`: they are evenly spaced from 0 to 1; None: determine it.
     """
     places, labels = len(thresholds) + 1, y_pred.shape[-1] if by_label else 1
-    dtype = count_dtype(y_pred)
-    weight = torch.ones((), dtype=dtype, device=y_pred.device)
-    if sample_weight is not None:
-        weight = spread(sample_weight.to(dtype), y_pred, "sample weights or a mask")
     even = are_even(thresholds) if even is None else even
     cell = torch.where(y_true.bool(), 0, places) + _passed(y_pred, thresholds, even)
     if by_label:
         cell = cell * labels + torch.arange(labels, device=cell.device)
-    # CUDA is deterministic for a flat scatter only
-    counts = torch.zeros(2 * places * labels, dtype=dtype, device=y_pred.device)
-    counts.scatter_add_(0, cell.flatten(), weight.expand(y_pred.shape).flatten())
+    counts = sums_by_cell(cell, sample_weight, 2 * places * labels)
     return counts.view(2, places, labels) if by_label else counts.view(2, places)
+
+
+def sums_by_cell(cell: Tensor, sample_weight: Tensor | None, count: int) -> Tensor:
+    """Return the sum of the weights of all values in each of `count` cells; `cell` has the number of each value's."""
+    dtype = count_dtype(cell)
+    weight = torch.ones((), dtype=dtype, device=cell.device)
+    if sample_weight is not None:
+        weight = spread(sample_weight.to(dtype), cell, "sample weights or a mask")
+    sums = torch.zeros(count, dtype=dtype, device=cell.device)
+    # CUDA is deterministic for a flat scatter only
+    return sums.scatter_add_(0, cell.flatten(), weight.expand(cell.shape).flatten())
 
 
 def confusion(state: Tensor) -> Confusion:

@@ -4,8 +4,8 @@ from torch import Tensor
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.losses.crossentropy import EPSILON, Axes
-from kerascli.losses.ranks import axes_fault
-from kerascli.metrics.base import MeanMetric, metric, shape_fault
+from kerascli.losses.ranks import takes_weights
+from kerascli.metrics.base import MeanMetric, metric
 
 
 class _Correlation(MeanMetric):
@@ -16,8 +16,7 @@ class _Correlation(MeanMetric):
     axis: Axes = -1
 
     def adds_up(self) -> bool:
-        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
-        return 0 not in axes
+        return takes_weights(self)
 
     def is_defined(self, state: Tensor) -> Tensor:
         return super().is_defined(state) & ~self.result(state).isnan()
@@ -27,7 +26,7 @@ class _Correlation(MeanMetric):
             return (
                 f"'{self.component_name}' has one value per row to correlate; set axis: 0 to correlate over the batch"
             )
-        return axes_fault(self, output) or shape_fault(self.component_name, target, output)
+        return super().check(target, output)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
         """Return targets and predictions with one common shape; (N, T, 1) becomes (N, T), even if steps have weights.

@@ -4,13 +4,13 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from kerascli.foundation.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, TensorSpec
+from kerascli.foundation.shapes import Floats, NonNegativeFloat, PositiveFloat, TensorSpec
 from kerascli.losses import cosine, crossentropy, focal, hinge, regression
 from kerascli.losses.base import Loss
-from kerascli.losses.crossentropy import Axes, Axis, FromLogits, IgnoreClass, LabelSmoothing
+from kerascli.losses.crossentropy import Axes, FromLogits, LabelSmoothing
 from kerascli.losses.labels import Labels
-from kerascli.losses.ranks import axes_fault, spread
-from kerascli.metrics.base import MeanMetric, metric, shape_fault
+from kerascli.losses.ranks import spread
+from kerascli.metrics.base import MeanMetric, metric
 
 
 class LossMetric(MeanMetric):
@@ -70,9 +70,6 @@ class RootMeanSquaredError(MeanMetric):
     def result(self, state: Tensor) -> Tensor:
         return super().result(state).sqrt()
 
-    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        return shape_fault(self.component_name, target, output)
-
 
 @metric(aliases=("log_cosh", "logcosh"))
 class LogCoshError(LossMetric):
@@ -107,7 +104,7 @@ class MeanRelativeError(MeanMetric):
         numbers, outputs = len(self._numbers()), output.shape[-1] if output.shape else 1
         if numbers != 1 and outputs is not None and numbers != outputs:
             return f"'{self.component_name}' has {numbers} normalizers for the output {output}; give {outputs} or one"
-        return shape_fault(self.component_name, target, output)
+        return super().check(target, output)
 
     def _numbers(self) -> tuple[float, ...]:
         return self.normalizer if isinstance(self.normalizer, tuple) else (self.normalizer,)
@@ -140,9 +137,6 @@ class CosineSimilarity(MeanMetric):
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return cosine.cosine_similarity(y_true, y_pred, self.axis)
-
-    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        return axes_fault(self, output) or shape_fault(self.component_name, target, output)
 
 
 @metric()
@@ -180,18 +174,14 @@ class BinaryCrossentropy(LossMetric):
 
 
 @metric()
-class CategoricalCrossentropy(LossMetric):
+class CategoricalCrossentropy(crossentropy.CategoricalArguments, LossMetric):
     """Mean cross-entropy of mutually exclusive classes; targets are one-hot."""
 
     loss_class = crossentropy.CategoricalCrossentropy
 
-    from_logits: FromLogits = False
-    label_smoothing: LabelSmoothing = 0.0
-    axis: Axes = -1
-
 
 @metric()
-class SparseCategoricalCrossentropy(LossMetric):
+class SparseCategoricalCrossentropy(crossentropy.SparseArguments, LossMetric):
     """Mean cross-entropy of mutually exclusive classes; targets are integer class labels.
 
     As in Keras, an ignored class enters the mean with the value 0, or not at all if there are sample weights.
@@ -201,10 +191,6 @@ class SparseCategoricalCrossentropy(LossMetric):
 
     sparse_targets = True
 
-    from_logits: FromLogits = False
-    ignore_class: IgnoreClass = None
-    axis: Axis = -1
-
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         if sample_weight is not None and self.ignore_class is not None:
             classes = crossentropy.class_numbers(y_true, y_pred, self.axis)
@@ -213,35 +199,17 @@ class SparseCategoricalCrossentropy(LossMetric):
 
 
 @metric()
-class BinaryFocalCrossentropy(LossMetric):
+class BinaryFocalCrossentropy(focal.BinaryArguments, LossMetric):
     """Mean binary focal cross-entropy (Lin et al., 2017): binary cross-entropy times (1 - p_t) ** gamma."""
 
     loss_class = focal.BinaryFocalCrossentropy
 
-    apply_class_balancing: bool = False
-    """Weight the losses of class 1 by alpha and those of class 0 by 1 - alpha."""
-    alpha: Fraction = 0.25
-    """Weight alpha of class 1, used with apply_class_balancing; class 0 has the weight 1 - alpha."""
-    gamma: NonNegativeFloat = 2.0
-    """Focusing parameter: a larger value gives easy samples less weight; 0 gives the plain cross-entropy."""
-    from_logits: FromLogits = False
-    label_smoothing: LabelSmoothing = 0.0
-    axis: Axes = -1
-
 
 @metric()
-class CategoricalFocalCrossentropy(LossMetric):
+class CategoricalFocalCrossentropy(focal.CategoricalArguments, LossMetric):
     """Mean categorical focal cross-entropy (Lin et al., 2017): cross-entropy times alpha * (1 - p) ** gamma.
 
     Targets are one-hot.
     """
 
     loss_class = focal.CategoricalFocalCrossentropy
-
-    alpha: focal.ClassWeights = 0.25
-    """Weight of all classes, or a list with one weight per class."""
-    gamma: NonNegativeFloat = 2.0
-    """Focusing parameter: a larger value gives easy samples less weight; 0 gives the plain cross-entropy."""
-    from_logits: FromLogits = False
-    label_smoothing: LabelSmoothing = 0.0
-    axis: Axes = -1

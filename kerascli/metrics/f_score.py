@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kerascli.foundation.shapes import PositiveFloat, TensorSpec
 from kerascli.losses.ranks import spread
-from kerascli.metrics.base import Metric, class_names, count_dtype, metric, shape_fault
+from kerascli.metrics.base import Metric, class_names, count_dtype, metric
 
 _EPSILON = 1e-7
 
@@ -62,10 +62,8 @@ class _FScore(Metric):
         return class_names(output, classes) if self.average is None else ()
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        if output.rank > 1:
-            return f"'{self.component_name}' needs an output of shape (None, classes), got {output}"
-        fault = units_fault(self.component_name, output) if self.average is None else None
-        return fault or shape_fault(self.component_name, target, output)
+        fault = units_fault(self.component_name, output, "classes", by_unit=self.average is None)
+        return fault or super().check(target, output)
 
 
 @metric(name="fbeta_score", aliases=("f_beta_score",))
@@ -93,8 +91,11 @@ class F1Score(_FScore):
         return self.score(state, 1.0)
 
 
-def units_fault(name: str, output: TensorSpec) -> str | None:
-    """Return an error message if the number of output units is unknown but needed (one value per unit); else None."""
-    if output.shape and output.shape[-1] is None:
+def units_fault(name: str, output: TensorSpec, units: str, *, by_unit: bool) -> str | None:
+    """Return an error message if an output has more axes than that of the units, or (`by_unit`) if their number is
+    unknown, since the metric has one value per unit; else None."""
+    if output.rank > 1:
+        return f"'{name}' needs an output of shape (None, {units}), got {output}"
+    if by_unit and output.shape == (None,):
         return f"'{name}' has one value per output unit and needs their number, got an output of shape {output}"
     return None

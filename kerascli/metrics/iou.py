@@ -12,8 +12,9 @@ from kerascli.foundation.shapes import Ints, Shape, TensorSpec
 from kerascli.losses.base import same_shape
 from kerascli.losses.crossentropy import Axis, IgnoreClass
 from kerascli.losses.labels import Labels
-from kerascli.losses.ranks import aligned_pair, spread
-from kerascli.metrics.base import Metric, count_dtype, metric, shape_fault
+from kerascli.losses.ranks import aligned_pair
+from kerascli.metrics.base import Metric, metric
+from kerascli.metrics.confusion import sums_by_cell
 
 _EPSILON, _LEAST = 1e-7, 1e-9
 Classes = Annotated[int, Field(ge=2, le=10_000)]
@@ -29,15 +30,9 @@ class _IoUMetric(Metric):
 
     def count(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None, classes: int) -> Tensor:
         y_true, y_pred = y_true.long(), y_pred.long()
-        dtype = count_dtype(y_pred)
-        weight = torch.ones((), dtype=dtype, device=y_pred.device)
-        if sample_weight is not None:
-            weight = spread(sample_weight.to(dtype), y_true, "sample weights or a mask")
         inside = (y_true >= 0) & (y_true < classes) & (y_pred >= 0) & (y_pred < classes)
-        weight = torch.where(inside, weight, 0.0)
-        cell = torch.where(inside, y_true * classes + y_pred, 0)
-        counts = torch.zeros(classes * classes, dtype=dtype, device=y_pred.device)
-        return counts.scatter_add_(0, cell.flatten(), weight.flatten()).view(classes, classes)
+        cell = torch.where(inside, y_true * classes + y_pred, classes * classes)  # the last cell is not counted
+        return sums_by_cell(cell, sample_weight, classes * classes + 1)[:-1].view(classes, classes)
 
     @abstractmethod
     def averaged_classes(self) -> Sequence[int]:
@@ -200,9 +195,6 @@ class BinaryIoU(_IoUMetric):
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         return self.count(y_true, y_pred >= self.threshold, sample_weight, 2)
-
-    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        return shape_fault(self.component_name, target, output)
 
     def averaged_classes(self) -> Sequence[int]:
         return self.target_class_ids

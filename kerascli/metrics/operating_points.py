@@ -1,6 +1,5 @@
 """Metrics at the best threshold at which another metric reaches a required value, such as recall at precision."""
 
-from abc import abstractmethod
 from typing import Annotated, ClassVar
 
 import torch
@@ -8,8 +7,8 @@ from pydantic import Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import Fraction, NonNegativeInt, TensorSpec
-from kerascli.metrics.base import Metric, metric, shape_fault
-from kerascli.metrics.confusion import MAX_THRESHOLDS, Confusion, confusion, even_thresholds, has_targets, outcomes
+from kerascli.metrics.base import Metric, metric
+from kerascli.metrics.confusion import MAX_THRESHOLDS, confusion, even_thresholds, has_targets, outcomes
 
 
 class _OperatingPointMetric(Metric):
@@ -19,8 +18,10 @@ class _OperatingPointMetric(Metric):
     """
 
     direction = "max"
-    needs_negatives: ClassVar[bool] = False
-    """True if the metric is undefined without negative targets; without positive ones it always is."""
+    reported: ClassVar[str]
+    """Name of the reported metric, a property of `Confusion`."""
+    constrained: ClassVar[str]
+    """Name of the metric that has a minimum, a property of `Confusion`; the argument with the minimum has it, too."""
 
     num_thresholds: Annotated[int, Field(ge=1, le=MAX_THRESHOLDS)] = 200
     """Number of evenly spaced thresholds from 0 to 1 to search; 1: the threshold 0.5."""
@@ -35,71 +36,60 @@ class _OperatingPointMetric(Metric):
         return outcomes(y_true, y_pred, sample_weight, thresholds)
 
     def result(self, state: Tensor) -> Tensor:
-        reported, constrained, minimum = self._curve(confusion(state))
-        return torch.where(constrained >= minimum, reported, 0.0).amax()
+        at = confusion(state)
+        fits = getattr(at, self.constrained) >= getattr(self, self.constrained)
+        return torch.where(fits, getattr(at, self.reported), 0.0).amax()
 
     def is_defined(self, state: Tensor) -> Tensor:
-        return has_targets(state, negatives=self.needs_negatives)
-
-    @abstractmethod
-    def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
-        """Return the reported and the constrained metric at each threshold, and the constrained one's minimum."""
+        return has_targets(state, negatives="specificity" in (self.reported, self.constrained))
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         outputs = output.shape[-1] if output.shape else 1
         if self.class_id is not None and outputs is not None and self.class_id >= outputs:
             name = self.component_name
             return f"'{name}': class_id is {self.class_id}, but the output {output} has {outputs} classes"
-        return shape_fault(self.component_name, target, output)
+        return super().check(target, output)
 
     @classmethod
     def first_argument(cls) -> str | None:
-        return next(name for name in cls.model_fields if name not in _OperatingPointMetric.model_fields)
+        return cls.constrained
 
 
 @metric()
 class SensitivityAtSpecificity(_OperatingPointMetric):
     """Best sensitivity, TP / (TP + FN), over the thresholds with at least the given specificity, TN / (TN + FP)."""
 
-    needs_negatives = True
+    reported, constrained = "sensitivity", "specificity"
 
     specificity: Fraction
     """Minimum specificity that a threshold must reach."""
-
-    def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
-        return at.recall, at.specificity, self.specificity
 
 
 @metric()
 class SpecificityAtSensitivity(_OperatingPointMetric):
     """Best specificity, TN / (TN + FP), over the thresholds with at least the given sensitivity, TP / (TP + FN)."""
 
-    needs_negatives = True
+    reported, constrained = "specificity", "sensitivity"
 
     sensitivity: Fraction
     """Minimum sensitivity that a threshold must reach."""
-
-    def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
-        return at.specificity, at.recall, self.sensitivity
 
 
 @metric()
 class PrecisionAtRecall(_OperatingPointMetric):
     """Best precision, TP / (TP + FP), over the thresholds with at least the given recall, TP / (TP + FN)."""
 
+    reported, constrained = "precision", "recall"
+
     recall: Fraction
     """Minimum recall that a threshold must reach."""
-
-    def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
-        return at.precision, at.recall, self.recall
 
 
 @metric()
 class RecallAtPrecision(_OperatingPointMetric):
     """Best recall, TP / (TP + FN), over the thresholds with at least the given precision, TP / (TP + FP)."""
 
+    reported, constrained = "recall", "precision"
+
     precision: Fraction
     """Minimum precision that a threshold must reach."""
-
-    def _curve(self, at: Confusion) -> tuple[Tensor, Tensor, float]:
-        return at.recall, at.precision, self.precision

@@ -1,16 +1,14 @@
 """Precision, recall and counts of true and false positives and negatives, at one or several thresholds."""
 
-from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import Fraction, NonNegativeInt, PositiveInt, TensorSpec
-from kerascli.metrics.base import Metric, distinct, metric, shape_fault
-from kerascli.metrics.confusion import BELOW_ALL, Confusion, are_even, confusion, outcomes, top_k_only
+from kerascli.metrics.base import Metric, distinct, metric
+from kerascli.metrics.confusion import BELOW_ALL, are_even, confusion, outcomes, top_k_only
 
 
 def _one(value: Any) -> Any:
@@ -29,6 +27,11 @@ Thresholds = Annotated[
 class _ConfusionMetric(Metric):
     """Base class of metrics computed from true and false positives and negatives at one or several thresholds."""
 
+    reported: ClassVar[str]
+    """Name of the property of `Confusion` that is the metric's value at each threshold."""
+    denominator: ClassVar[str | None] = None
+    """Name of the property of `Confusion` by which the value is divided; None for counts."""
+
     thresholds: Thresholds = None
     """Outputs above the threshold are predicted as positive; null: 0.5, or no threshold with top_k.
 
@@ -41,10 +44,12 @@ class _ConfusionMetric(Metric):
         return outcomes(y_true, y_pred, sample_weight, sorted(thresholds), even=are_even(thresholds))
 
     def result(self, state: Tensor) -> Tensor:
-        return self._in_order(self.outcome(confusion(state)))
+        return self._in_order(getattr(confusion(state), self.reported))
 
     def is_defined(self, state: Tensor) -> Tensor:
-        return self._in_order(self.denominator(confusion(state)) > 0)
+        if self.denominator is None:
+            return super().is_defined(state)
+        return self._in_order(getattr(confusion(state), self.denominator) > 0)
 
     def _in_order(self, values: Tensor) -> Tensor:
         """Return values at ascending thresholds in the order of `thresholds`; a scalar for a single threshold."""
@@ -52,20 +57,9 @@ class _ConfusionMetric(Metric):
         rising = sorted(thresholds)
         return values[0] if len(thresholds) == 1 else values[[rising.index(each) for each in thresholds]]
 
-    @abstractmethod
-    def outcome(self, at: Confusion) -> Tensor:
-        """Compute the metric's value at each of T thresholds; the result has shape (T,)."""
-
-    def denominator(self, at: Confusion) -> Tensor:
-        """Return the denominator of the metric at each of T thresholds, (T,); 1 for counts."""
-        return torch.ones_like(at.true_positives)
-
     def value_names(self, output: TensorSpec, classes: Sequence[str] | None) -> tuple[str, ...]:
         thresholds = self._thresholds()
         return () if len(thresholds) == 1 else distinct([f"{each:g}" for each in thresholds])
-
-    def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        return shape_fault(self.component_name, target, output)
 
     def _thresholds(self) -> tuple[float, ...]:
         if self.thresholds is None:
@@ -107,22 +101,14 @@ class _ClassMetric(_ConfusionMetric):
 class Precision(_ClassMetric):
     """Precision, the fraction of predicted positives that are correct: TP / (TP + FP)."""
 
-    def outcome(self, at: Confusion) -> Tensor:
-        return at.precision
-
-    def denominator(self, at: Confusion) -> Tensor:
-        return at.true_positives + at.false_positives
+    reported, denominator = "precision", "predicted_positives"
 
 
 @metric()
 class Recall(_ClassMetric):
     """Recall, the fraction of positive targets that are predicted as positive: TP / (TP + FN)."""
 
-    def outcome(self, at: Confusion) -> Tensor:
-        return at.recall
-
-    def denominator(self, at: Confusion) -> Tensor:
-        return at.true_positives + at.false_negatives
+    reported, denominator = "recall", "positives"
 
 
 @metric()
@@ -130,9 +116,7 @@ class TruePositives(_ConfusionMetric):
     """Number (with sample weights, total weight) of true positives: positive targets predicted as positive."""
 
     direction = "max"
-
-    def outcome(self, at: Confusion) -> Tensor:
-        return at.true_positives
+    reported = "true_positives"
 
 
 @metric()
@@ -140,22 +124,18 @@ class TrueNegatives(_ConfusionMetric):
     """Number (with sample weights, total weight) of true negatives: negative targets predicted as negative."""
 
     direction = "max"
-
-    def outcome(self, at: Confusion) -> Tensor:
-        return at.true_negatives
+    reported = "true_negatives"
 
 
 @metric()
 class FalsePositives(_ConfusionMetric):
     """Number (with sample weights, total weight) of false positives: negative targets predicted as positive."""
 
-    def outcome(self, at: Confusion) -> Tensor:
-        return at.false_positives
+    reported = "false_positives"
 
 
 @metric()
 class FalseNegatives(_ConfusionMetric):
     """Number (with sample weights, total weight) of false negatives: positive targets predicted as negative."""
 
-    def outcome(self, at: Confusion) -> Tensor:
-        return at.false_negatives
+    reported = "false_negatives"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kerascli.foundation.shapes import NonNegativeInt, TensorSpec
 from kerascli.losses.ranks import spread
-from kerascli.metrics.base import Metric, class_names, count_dtype, metric, shape_fault
+from kerascli.metrics.base import Metric, class_names, count_dtype, metric
 from kerascli.metrics.f_score import units_fault
 
 
@@ -68,10 +68,8 @@ class R2Score(Metric):
         return class_names(output, classes) if self.class_aggregation is None else ()
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        if output.rank > 1:
-            return f"'{self.component_name}' needs an output of shape (None, outputs), got {output}"
-        fault = units_fault(self.component_name, output) if self.class_aggregation is None else None
-        return fault or shape_fault(self.component_name, target, output)
+        fault = units_fault(self.component_name, output, "outputs", by_unit=self.class_aggregation is None)
+        return fault or super().check(target, output)
 
 
 def _deviations(state: Tensor) -> Tensor:

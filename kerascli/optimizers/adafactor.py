@@ -1,14 +1,13 @@
 """Adafactor optimizer, with factored second moments (Shazeer and Stern, 2018)."""
 
 import math
-from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import NonNegativeFloat, PositiveFloat
-from kerascli.optimizers.base import LearningRate, Optimizer, UpdateContext, optimizer
+from kerascli.optimizers.base import LearningRate, Optimizer, State, UpdateContext, optimizer
 
 
 @optimizer()
@@ -41,7 +40,7 @@ class Adafactor(Optimizer):
             return shape if slot == "velocity" else None
         return {"row": shape[:-1], "column": (*shape[:-2], shape[-1])}.get(slot)
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         rate = min(context.learning_rate, 1 / math.sqrt(context.step))
         kept = 1 - context.step**self.beta_2_decay
         squares = gradient.square().add_(self.epsilon_1)

@@ -1,7 +1,6 @@
 """Adam and its relatives: AdamW, Adamax, Nadam and Lamb."""
 
 import math
-from collections.abc import Mapping
 from typing import Annotated
 
 import torch
@@ -9,7 +8,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from kerascli.foundation.shapes import NonNegativeFloat, OpenFraction
-from kerascli.optimizers.base import AdamLike, UpdateContext, optimizer
+from kerascli.optimizers.base import AdamLike, State, UpdateContext, optimizer
 from kerascli.optimizers.rule import add_quotient
 
 
@@ -32,7 +31,7 @@ class Adam(AdamLike):
     def slots(self) -> tuple[str, ...]:
         return (*super().slots(), *(("velocity_hat",) if self.amsgrad else ()))
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         # torch adds epsilon after the bias correction of the second moment, Keras before it
         epsilon = self.epsilon / math.sqrt(1 - self.beta_2**context.step)
         step = torch.full((), context.step, dtype=torch.float32, device=weight.device)
@@ -76,7 +75,7 @@ class Adamax(AdamLike):
     def slots(self) -> tuple[str, ...]:
         return ("momentum", "norm")
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         momentum = state["momentum"].lerp_(gradient, 1 - self.beta_1)
         norm = state["norm"].mul_(self.beta_2)
         torch.maximum(norm, gradient.abs(), out=norm)
@@ -91,7 +90,7 @@ class Nadam(AdamLike):
     In update t (from 1) the momentum is beta_1 * (1 - 0.5 * 0.96 ** t).
     """
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         now, ahead = self._momentum_at(context.step), self._momentum_at(context.step + 1)
         so_far = self.momentum_product(context.step)
         momentum = state["momentum"].lerp_(gradient, 1 - self.beta_1)
@@ -123,7 +122,7 @@ class Lamb(AdamLike):
 
     elementwise = False
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         momentum = state["momentum"].lerp_(gradient, 1 - self.beta_1)
         velocity = state["velocity"].mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
         size = (velocity / (1 - self.beta_2**context.step)).sqrt_().add_(self.epsilon)

@@ -1,12 +1,10 @@
 """Adadelta, Adagrad and RMSprop: steps divided by a root of squared gradients."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
 from kerascli.foundation.shapes import Fraction, NonNegativeFloat
-from kerascli.optimizers.base import Epsilon, LearningRate, Optimizer, UpdateContext, optimizer
+from kerascli.optimizers.base import Epsilon, LearningRate, Optimizer, State, UpdateContext, optimizer
 from kerascli.optimizers.rule import add, add_product
 
 
@@ -25,7 +23,7 @@ class Adadelta(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("accumulated_grad", "accumulated_delta_var")
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         squares = state["accumulated_grad"].mul_(self.rho).addcmul_(gradient, gradient, value=1 - self.rho)
         steps = state["accumulated_delta_var"]
         step = torch.add(steps, self.epsilon).div_(squares + self.epsilon).sqrt_().mul_(gradient)
@@ -51,7 +49,7 @@ class Adagrad(Optimizer):
     def slot_start(self, slot: str) -> float:
         return self.initial_accumulator_value
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         accumulator = state["accumulator"].addcmul_(gradient, gradient)
         add_product(weight, gradient, torch.add(accumulator, self.epsilon).rsqrt_(), -context.learning_rate)
 
@@ -76,7 +74,7 @@ class RMSprop(Optimizer):
         momentum = ("momentum",) if self.momentum > 0 else ()
         return ("velocity", *momentum, *(("average_gradient",) if self.centered else ()))
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         velocity = state["velocity"].mul_(self.rho).addcmul_(gradient, gradient, value=1 - self.rho)
         size = velocity + self.epsilon
         if self.centered:

@@ -55,7 +55,7 @@ class FlatOptimizer:
         self._iterations = 0
         self._rate: float | Schedule = optimizer.learning_rate
         self._across = across
-        self._norms = torch.zeros(len(weights), device=device)
+
         own_gradient = self._needs_own_gradient(weights, divided=across is not None) or scaled
         self._positions = grouped(weights) if across is None else [[i] for i in range(len(weights))]
         self._groups: list[FlatGroup] = []
@@ -64,7 +64,8 @@ class FlatOptimizer:
             group = FlatGroup([weights[i] for i in positions], own_gradient=own_gradient, vector=vector)
             self._add_slots(group)
             self._groups.append(group)
-        self._guard = Guard(device, None if linked is None else linked._guard, waits=scaled)
+        self.guard = Guard(device, None if linked is None else linked.guard, waits=scaled)
+        """Guard against a loss or gradient that is not finite."""
 
     def _needs_own_gradient(self, weights: Sequence[NamedWeight], *, divided: bool) -> bool:
         """Return True if gradients are copied to one vector, since that is faster or they are changed before a step."""
@@ -84,7 +85,7 @@ class FlatOptimizer:
     @property
     def iterations(self) -> int:
         """Number of steps done, except skipped steps and those with a non-finite loss or gradient. Syncs the device."""
-        bad = None if self._guard.waits else self.bad_step()
+        bad = None if self.guard.waits else self.guard.bad_step()
         return self._iterations if bad is None else bad - 1
 
     @property
@@ -116,52 +117,35 @@ class FlatOptimizer:
 
         Gradients are in the order of the weights. With a `loss_scale_factor` or `loss_scale`, they must be those of the
         scaled loss. `assigned` are weights with the values that the forward pass gave them, from which the step starts.
-        If loss or gradients are not finite, this step and all later ones change nothing (`bad_step`).
+        If loss or gradients are not finite, this step and all later ones change nothing. If only scaled gradients
+        overflowed, the loss scale is lowered instead, and only the weights in `assigned` are set.
         """
         for group, positions in zip(self._groups, self._positions, strict=True):
             group.take([gradients[i] for i in positions])
         live = [vector for group in self._groups for vector in (group.weights, *group.slots.values())]
 
-        def step() -> None:
+        def assign() -> None:
             for weight, value in assigned:
                 weight.copy_(value)
+
+        def step() -> None:
+            assign()
             self._step()
 
         gradients_of_groups = [gradient for group in self._groups for gradient in group.gradients]
         if self.loss_scale is None:
-            self._guard.run(step, loss, gradients_of_groups, live)
+            self.guard.run(step, loss, gradients_of_groups, live)
         else:
-            self._scaled(self.loss_scale, step, loss, gradients_of_groups, assigned)
+            sound, finite = are_finite([loss.detach()]), are_finite(gradients_of_groups)
+            if sound and not finite and self.guard.bad_step() is None and self.loss_scale.overflow():
+                self.guard.skip()
+                assign()
+            else:
+                self.guard.run_checked(step, good=sound and finite)
+                if self.guard.bad_step() is None:
+                    self.loss_scale.good()
         for group in self._groups:
             group.gradients = []  # the next step's gradients take their memory
-
-    def _scaled(
-        self,
-        scale: LossScale,
-        step: Callable[[], None],
-        loss: Tensor,
-        gradients: Sequence[Tensor],
-        assigned: Sequence[tuple[Tensor, Tensor]],
-    ) -> None:
-        """Run `step`; if scaled gradients overflowed, lower the loss scale instead, and only set the weights in
-        `assigned` to their values."""
-        sound, finite = are_finite([loss.detach()]), are_finite(gradients)
-        if sound and not finite and self.bad_step() is None and scale.overflow():
-            self._guard.skip()
-            for weight, value in assigned:
-                weight.copy_(value)
-            return
-        self._guard.run_checked(step, good=sound and finite)
-        if self.bad_step() is None:
-            scale.good()
-
-    def keep_if_good(self, new: Tensor, old: Tensor) -> Tensor:
-        """Return `new` if loss and gradients were finite in all steps so far, else `old`; without a device sync."""
-        return self._guard.choose(new, old)
-
-    def bad_step(self) -> int | None:
-        """Return the first step (number, from 1) with a non-finite loss or gradient, or None. Syncs with the device."""
-        return self._guard.bad_step()
 
     @torch.no_grad()
     def rules(self) -> list[Written]:
@@ -208,10 +192,6 @@ class FlatOptimizer:
             group.weights.copy_(group.slots[_AVERAGE])
             group.slots[_AVERAGE].copy_(weights)
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return a mapping from names, as in `state()`, to copies of the optimizer's state tensors."""
-        return {name: value.clone(memory_format=torch.contiguous_format) for name, value in self.state().items()}
-
     def state(self) -> dict[str, Tensor]:
         """Return a mapping from names (`adam/dense/kernel/velocity`, `iterations` ...) to state tensors, not copied.
 
@@ -226,7 +206,7 @@ class FlatOptimizer:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore what `state_dict()` returned. Raises FileRefused for the state of another optimizer or model."""
+        """Restore what `state()` returned. Raises FileRefused for the state of another optimizer or model."""
         own = self.state()
         if odd := sorted(own.keys() ^ state.keys()):
             where = "is missing" if odd[0] in own else "belongs to something else"
@@ -241,7 +221,7 @@ class FlatOptimizer:
         self._iterations = int(state["iterations"])
         if self.loss_scale is not None:
             self.loss_scale.load(state)
-        self._guard.start_at(self._iterations + (0 if self.loss_scale is None else self.loss_scale.skipped))
+        self.guard.start_at(self._iterations + (0 if self.loss_scale is None else self.loss_scale.skipped))
         if not isinstance(self._rate, Schedule):
             self._rate = float(state["learning_rate"])
 
@@ -257,12 +237,10 @@ class FlatOptimizer:
 
     def _step(self) -> None:
         every = self.optimizer.gradient_accumulation_steps
-        if self.loss_scale is not None:
+        factor = self.optimizer.loss_scale_factor if self.loss_scale is None else self.loss_scale.value
+        if factor is not None:
             for _, gradient in self._own_gradients():
-                self.loss_scale.unscale(gradient)
-        if self.optimizer.loss_scale_factor is not None:
-            for _, gradient in self._own_gradients():
-                gradient.div_(self.optimizer.loss_scale_factor)
+                gradient.div_(factor)
         if every is None or (self._iterations + 1) % every == 0:
             self._update()
         else:
@@ -303,13 +281,8 @@ class FlatOptimizer:
         optimizer = self.optimizer
         limit = optimizer.clipnorm or optimizer.global_clipnorm
         if limit is not None and self._across is not None:
-            placed = zip(self._positions, self._own_gradients(), strict=True)
-            parts = {
-                i: s.of(gradient)
-                for positions, (group, gradient) in placed
-                for i, s in zip(positions, group.slices, strict=True)
-            }
-            clip_divided(parts, self._across, self._norms, limit, together=optimizer.clipnorm is None)
+            parts = [gradient for _, gradient in self._own_gradients()]  # each part of a weight is a group of its own
+            clip_divided(parts, self._across, limit, together=optimizer.clipnorm is None)
             return
         if optimizer.clipnorm is not None:
             for group, gradient in self._own_gradients():

@@ -3,8 +3,7 @@
 import re
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
@@ -48,8 +47,7 @@ Beta2 = Annotated[
 _CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateContext:
+class UpdateContext(NamedTuple):
     """Number of a parameter update (`step`, from 1) and its learning rate, as passed to the optimizer's update rule.
 
     While a rule is compiled, both are scalar tensors.
@@ -57,6 +55,10 @@ class UpdateContext:
 
     step: int
     learning_rate: float
+
+
+State = Mapping[str, Tensor]
+"""Type of an optimizer's states of a weight, by name (`momentum` ...)."""
 
 
 class BaseOptimizer(Component):
@@ -138,12 +140,12 @@ class Optimizer(BaseOptimizer):
         """
         return shape
 
-    def decay(self, state: Mapping[str, Tensor]) -> float | None:
+    def decay(self, state: State) -> float | None:
         """Return the decoupled weight decay of a weight, which may depend on its state vectors; None: no decay."""
         return self.weight_decay
 
     @abstractmethod
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         """Apply one update to `weight` and `state` in place, but leave `gradient`, which weights can share, unchanged.
 
         The caller does clipping, weight decay and averaging. `state` may contain more than the optimizer's slots.

@@ -1,6 +1,6 @@
 """Gradient clipping by each weight's norm or by the global norm: clipnorm and global_clipnorm of keras.optimizers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -31,19 +31,12 @@ def clip_global_norm(vectors: Sequence[Tensor], limit: float) -> None:
         vector.mul_((limit / norm.clamp(min=limit)).to(vector))
 
 
-def clip_divided(
-    parts: Mapping[int, Tensor], across: Callable[[Tensor], Tensor], like: Tensor, limit: float, *, together: bool
-) -> None:
+def clip_divided(parts: Sequence[Tensor], across: Callable[[Tensor], Tensor], limit: float, *, together: bool) -> None:
     """Clip gradients in place of which this process has parts: each by its own norm, or `together` by the global norm.
 
-    `parts` are by the number of the weight. `across` returns the sum over all parts of a tensor such as `like`, which
-    has a number for each weight.
+    `across` returns the sum over all parts of a tensor with a number for each weight.
     """
-    squares = torch.zeros_like(like)
-    for number, part in parts.items():
-        squares[number] = torch.linalg.vector_norm(part).square()
-    squares = across(squares)
+    squares = across(torch.stack([torch.linalg.vector_norm(part).square().float() for part in parts]))
     norms = (squares.sum().expand_as(squares) if together else squares).sqrt()
-    factors = limit / norms.clamp(min=limit)
-    for number, part in parts.items():
-        part.mul_(factors[number].to(part))
+    for part, factor in zip(parts, limit / norms.clamp(min=limit), strict=True):
+        part.mul_(factor.to(part))

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -36,8 +35,7 @@ SlotShape = Callable[[str, tuple[int, ...]], tuple[int, ...] | None]
 """Type of a function (weight's name, Keras shape) -> shape of one of its optimizer states, or None if it has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(NamedTuple):
     """Position of one weight in the flat vectors of its group (all weights of the same dtype and device)."""
 
     name: str
@@ -55,8 +53,7 @@ class Slice:
         return self.layout.to_keras(self.of(vector))
 
 
-@dataclass(frozen=True, slots=True)
-class VectorRange:
+class VectorRange(NamedTuple):
     """Range of a weight group's flat vectors (weights, optimizer states, gradient), for one call of the update rule."""
 
     weights: Tensor
@@ -79,11 +76,8 @@ class FlatGroup:
         end = 0
         for name, parameter, layout in named:
             self.slices.append(Slice(name, parameter, layout, end, end + parameter.numel()))
-            end += aligned(parameter.numel(), line)
-        if vector is None:
-            self.weights = torch.zeros(end, dtype=first.dtype, device=first.device)
-        else:
-            self.weights = vector
+            end += -(-parameter.numel() // line) * line  # where the next one starts aligned
+        self.weights = first.new_zeros(end) if vector is None else vector
         self.gradient = torch.zeros_like(self.weights) if own_gradient else None
         self.slots: dict[str, Tensor] = {}
         """Mapping from the name of an optimizer state (`momentum` ...) to its flat vector for the group."""
@@ -173,11 +167,6 @@ class FlatGroup:
             slots = {slot: vector[start:stop] for slot, vector in self.slots.items()}
             self._views[start, stop] = (self.weights[start:stop], slots)
         return self._views[start, stop]
-
-
-def aligned(elements: int, line: int) -> int:
-    """Return the elements that a weight takes in a flat vector: a multiple of `line`, to which its start is aligned."""
-    return -(-elements // line) * line
 
 
 def grouped(named: Sequence[NamedWeight]) -> list[list[int]]:

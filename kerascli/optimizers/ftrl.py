@@ -1,13 +1,12 @@
 """FTRL (follow the regularized leader) optimizer (McMahan et al., 2013)."""
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import NonNegativeFloat
-from kerascli.optimizers.base import LearningRate, Optimizer, UpdateContext, optimizer
+from kerascli.optimizers.base import LearningRate, Optimizer, State, UpdateContext, optimizer
 
 
 @optimizer()
@@ -37,7 +36,7 @@ class Ftrl(Optimizer):
     def slot_start(self, slot: str) -> float:
         return self.initial_accumulator_value if slot == "accumulator" else 0.0
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         accumulator, linear = state["accumulator"], state["linear"]
         rate, power, l1 = context.learning_rate, -self.learning_rate_power, self.l1_regularization_strength
         before = accumulator**power

@@ -1,6 +1,5 @@
 """Lion optimizer (Chen et al., 2023)."""
 
-from collections.abc import Mapping
 from typing import Annotated
 
 import torch
@@ -8,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import Fraction
-from kerascli.optimizers.base import LearningRate, Optimizer, UpdateContext, optimizer
+from kerascli.optimizers.base import LearningRate, Optimizer, State, UpdateContext, optimizer
 from kerascli.optimizers.rule import add
 
 
@@ -28,7 +27,7 @@ class Lion(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("momentum",)
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         mix = torch.lerp(gradient, state["momentum"], self.beta_1)
         add(weight, mix.sign_(), -context.learning_rate)
         state["momentum"].lerp_(gradient, 1 - self.beta_2)

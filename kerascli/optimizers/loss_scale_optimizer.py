@@ -55,30 +55,27 @@ class LossScale:
         self.factor = torch.tensor(settings.initial_scale, dtype=torch.float32, device=device)
         self.skipped = 0
         """Number of training steps that were skipped because a gradient was not finite."""
-        self._value = float(self.factor)
+        self.value = float(self.factor)
         self._growth_steps = settings.dynamic_growth_steps
         self._good = 0
         """Number of training steps with finite gradients since the last change of the loss scale."""
-
-    def unscale(self, gradient: Tensor) -> None:
-        gradient.div_(self._value)
 
     def good(self) -> None:
         """Record a step with finite gradients; after `dynamic_growth_steps` such steps the loss scale is doubled."""
         self._good += 1
         if self._good == self._growth_steps:
-            self._set(min(self._value * 2, _LARGEST))
+            self._set(min(self.value * 2, _LARGEST))
 
     def overflow(self) -> bool:
         """Record a skipped step and halve the loss scale; return False if the scale is already at its minimum."""
-        if self._value / 2 < _SMALLEST:
+        if self.value / 2 < _SMALLEST:
             return False
         self.skipped += 1
-        self._set(self._value / 2)
+        self._set(self.value / 2)
         return True
 
     def _set(self, value: float) -> None:
-        self._value, self._good = value, 0
+        self.value, self._good = value, 0
         self.factor.fill_(value)
 
     def state(self) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Mapping
 from typing import Annotated
 
 import torch
@@ -10,7 +9,7 @@ from pydantic import AfterValidator
 from torch import Tensor
 
 from kerascli.foundation.shapes import Fraction, NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveFloat, Words
-from kerascli.optimizers.base import Epsilon, LearningRate, Optimizer, UpdateContext, optimizer
+from kerascli.optimizers.base import Epsilon, LearningRate, Optimizer, State, UpdateContext, optimizer
 
 
 def _patterns(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -68,10 +67,10 @@ class Muon(Optimizer):
     def slot_shape(self, slot: str, name: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         return shape if slot == "momentum" or self._is_adam_s(name, shape) else None
 
-    def decay(self, state: Mapping[str, Tensor]) -> float | None:
+    def decay(self, state: State) -> float | None:
         return self.adam_weight_decay if "velocity" in state else self.weight_decay
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         if "velocity" in state:
             self._adam(weight, gradient, state, context)
             return
@@ -80,7 +79,7 @@ class Muon(Optimizer):
         size = 1.0 if self.rms_rate is None else math.sqrt(max(weight.shape)) * self.rms_rate
         weight.sub_(step, alpha=context.learning_rate * size)
 
-    def _adam(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def _adam(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         momentum = state["momentum"].lerp_(gradient, 1 - self.adam_beta_1)
         velocity = state["velocity"].mul_(self.adam_beta_2).addcmul_(gradient, gradient, value=1 - self.adam_beta_2)
         correction = math.sqrt(1 - self.adam_beta_2**context.step) / (1 - self.adam_beta_1**context.step)

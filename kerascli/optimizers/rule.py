@@ -1,20 +1,18 @@
 """Compilation of an optimizer's update rule into a single pass over memory, and operations for such rules."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from kerascli.optimizers.base import Optimizer, UpdateContext
+from kerascli.optimizers.base import Optimizer, State, UpdateContext
 
-Rule = Callable[[Tensor, Tensor, Mapping[str, Tensor], UpdateContext], None]
+Rule = Callable[[Tensor, Tensor, State, UpdateContext], None]
 """Type of an optimizer's update function: (weight, gradient, state, context); it changes weight and state in place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """Update rule of an optimizer as a function of tensors only; step number and learning rate are tensors, too.
 
     Some of the tensors are changed in place.
@@ -29,7 +27,7 @@ Compiler = Callable[[Written], Callable[..., object]]
 """Type of a function that compiles an optimizer's update rule for arguments like its examples."""
 
 
-def write(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor]) -> Written:
+def write(optimizer: Optimizer, weights: Tensor, slots: State) -> Written:
     """Return an optimizer's update rule as a function of tensors, with copies of `weights` and `slots` (state vectors)
     as examples."""
     names = list(slots)
@@ -44,7 +42,7 @@ def write(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor]) ->
     return Written(function, [*fresh, *_numbers(UpdateContext(1, 0.1))])
 
 
-def compiled_rule(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Tensor], compiler: Compiler) -> Rule:
+def compiled_rule(optimizer: Optimizer, weights: Tensor, slots: State, compiler: Compiler) -> Rule:
     """Compile an optimizer's update rule for the weights and state vectors `slots`, and compare it with the original.
 
     Raises ValueError if their results differ, and whatever `compiler` raises, as for a rule that needs step and
@@ -54,7 +52,7 @@ def compiled_rule(optimizer: Optimizer, weights: Tensor, slots: Mapping[str, Ten
     gradient, fresh = written.examples[1], written.examples[:-2]
     compiled = compiler(written)
 
-    def rule(weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def rule(weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         compiled(weight, gradient, *(state[name] for name in names), *_numbers(context))
 
     results = []

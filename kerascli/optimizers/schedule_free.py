@@ -1,17 +1,16 @@
 """Schedule-free AdamW optimizer (Defazio et al., 2024)."""
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import NonNegativeInt
-from kerascli.optimizers.base import Beta2, Epsilon, LearningRate, Optimizer, UpdateContext, optimizer
+from kerascli.optimizers.base import AdamLike, Epsilon, LearningRate, State, UpdateContext, optimizer
 
 
 @optimizer()
-class ScheduleFreeAdamW(Optimizer):
+class ScheduleFreeAdamW(AdamLike):
     """Schedule-free AdamW (Defazio et al., 2024): averaging of the iterates in place of a learning rate schedule.
 
     Adam steps update a sequence z (the state `momentum`); x is its running mean. Gradients are computed at the model's
@@ -21,18 +20,14 @@ class ScheduleFreeAdamW(Optimizer):
     learning_rate: LearningRate = 0.0025
     beta_1: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Interpolation factor of the point where gradients are computed: from the updated sequence (0) to its mean (1)."""
-    beta_2: Beta2 = 0.999
     epsilon: Epsilon = 1e-8
     warmup_steps: NonNegativeInt = 0
     """Number of updates over which the learning rate increases linearly from 0."""
 
-    def slots(self) -> tuple[str, ...]:
-        return ("momentum", "velocity")
-
     def slot_start(self, slot: str) -> float | None:
         return None if slot == "momentum" else 0.0
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         own, rate = state["momentum"], context.learning_rate
         if self.warmup_steps:
             rate *= min(context.step / self.warmup_steps, 1.0)

@@ -28,11 +28,11 @@ class Optimizers:
 
         All optimizers stop together.
         """
-        return next(iter(self.by_name.values())).keep_if_good(new, old)
+        return next(iter(self.by_name.values())).guard.choose(new, old)
 
     def bad_step(self) -> int | None:
         """Return the first step (number, from 1) with a non-finite loss or gradient, or None. Syncs with the device."""
-        bad_steps = {name: optimizer.bad_step() for name, optimizer in self.by_name.items()}
+        bad_steps = {name: optimizer.guard.bad_step() for name, optimizer in self.by_name.items()}
         steps = [(bad - 1) // self._repeats.get(name, 1) + 1 for name, bad in bad_steps.items() if bad is not None]
         return min(steps, default=None)
 

@@ -1,11 +1,9 @@
 """SGD: stochastic gradient descent, optionally with momentum."""
 
-from collections.abc import Mapping
-
 from torch import Tensor
 
 from kerascli.foundation.shapes import Fraction
-from kerascli.optimizers.base import LearningRate, Optimizer, UpdateContext, optimizer
+from kerascli.optimizers.base import LearningRate, Optimizer, State, UpdateContext, optimizer
 from kerascli.optimizers.rule import add
 
 
@@ -26,7 +24,7 @@ class SGD(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("momentum",) if self.momentum != 0 else ()
 
-    def update(self, weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], context: UpdateContext) -> None:
+    def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         rate = context.learning_rate
         if self.momentum == 0:
             add(weight, gradient, -rate)

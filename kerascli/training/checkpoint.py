@@ -11,7 +11,8 @@ from kerascli.foundation.errors import FileRefused
 from kerascli.runs.history import Prefix
 from kerascli.training.step import Progress, Trainer
 
-_COUNTERS = ("epoch", "batch", "step", "seconds", "stopped", "phase", "first")
+_FACTS = ("epoch", "batch", "step", "seconds", "stopped", "phase", "first", "callbacks", "row")
+"""Fields of Progress that CheckpointFacts has under the same names."""
 
 
 def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -25,12 +26,8 @@ def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict
     tensors.update({f"states/{index}": value for index, value in enumerate(progress.states or [])})
     for slot, weights in progress.slots.items():
         tensors.update({f"slots/{slot}/{name}": value for name, value in weights.items()})
-    facts = {name: getattr(progress, name) for name in _COUNTERS}
-    facts["said"] = progress.pending_messages
-    facts["callbacks"] = progress.callbacks
-    facts["row"] = progress.row
-    facts["history"] = history.model_dump()
-    return tensors, facts
+    facts = {name: getattr(progress, name) for name in _FACTS}
+    return tensors, facts | {"said": progress.pending_messages, "history": history.model_dump()}
 
 
 class CheckpointFacts(BaseModel):
@@ -97,14 +94,10 @@ def reinstate(
     saved = checkpoint_facts(facts)
     trainer.restore(saved_weights(tensors))
     trainer.optimizers.load_state_dict(_below(tensors, "optimizer/"))
-    progress = Progress(**{name: getattr(saved, name) for name in _COUNTERS}, pending_messages=saved.said)
-    progress.callbacks = [dict(state) for state in saved.callbacks]
-    progress.row = dict(saved.row)
+    progress = Progress(**{name: getattr(saved, name) for name in _FACTS}, pending_messages=saved.said)
     device = trainer.weights[0].tensor.device if trainer.weights else "cpu"
-    states = _below(tensors, "states/")
-    if states.keys() != {
-        str(index) for index, _ in enumerate(trainer.module.objective.metrics if progress.batch else ())
-    }:
+    states, metrics = _below(tensors, "states/"), trainer.module.objective.metrics if progress.batch else ()
+    if states.keys() != {str(index) for index in range(len(metrics))}:
         raise _of_another_version("has metrics that are not those of this training")
     if states:
         progress.states = [states[str(index)].to(device) for index in range(len(states))]

@@ -6,7 +6,7 @@ indices 64 to 127 of the 256 along axis 1. So a checkpoint can be read with any 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,8 +20,7 @@ _NAME = re.compile(r"(.+)@(\d{1,9}),(\d{1,18}),(\d{1,18}),(\d{1,18})", re.DOTALL
 _FILE = re.compile(r"part-(\d+)-of-(\d+)\.safetensors")
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """Index range from `start` to `stop` (exclusive) along an axis of length `size` of a tensor in Keras's layout."""
 
     axis: int
@@ -131,7 +130,8 @@ def _joined(name: str, pieces: list[tuple[Range, Tensor]], target: Range | None)
     end = 0 if target is None else target.start
     ends = {piece.size if target is None else target.stop for piece, _ in pieces}
     kinds: set[object] = set()
-    for piece, tensor in sorted(pieces, key=lambda each: each[0].start):
+    pieces = sorted(pieces, key=lambda each: each[0].start)
+    for piece, tensor in pieces:
         other_sizes = (*tensor.shape[: piece.axis], *tensor.shape[piece.axis + 1 :])
         kinds.add((piece.axis, piece.size, other_sizes, tensor.dtype))
         if piece.start == end:
@@ -142,7 +142,7 @@ def _joined(name: str, pieces: list[tuple[Range, Tensor]], target: Range | None)
         raise FileRefused(f"the checkpoint is damaged: a part of '{safe_text(name)}' is missing")
     if len(kinds) != 1:
         raise _misfit(name)
-    return torch.cat([tensor for _, tensor in sorted(pieces, key=lambda each: each[0].start)], pieces[0][0].axis)
+    return torch.cat([tensor for _, tensor in pieces], pieces[0][0].axis)
 
 
 def _misfit(name: str) -> FileRefused:

@@ -155,7 +155,7 @@ def _states(
     """Return the metric states of a batch, the further ones last, and the new values of weights by name."""
     if further is None:
         made = module(batch)
-        return made.loss.states, made.updates
+        return made.states, made.updates
     assert isinstance(module, GraphStep)
     outcome, targets = module.compare(batch)
     loss = module.objective(outcome, targets, batch.sample_weight, batch.rows)

@@ -5,7 +5,7 @@ and the cache: on code that was compiled before, and on times that were measured
 nothing depends on the clock. All modes draw the same random numbers; a smaller last batch always runs as the module.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,18 +15,19 @@ from torch import Tensor
 
 from kerascli.compiler.compiling import compiled_function, is_compiled_function, reason_not_to_compile
 from kerascli.compiler.graph_costs import costly_operations, has_convolutions
-from kerascli.compiler.program import Program, trace_program
+from kerascli.compiler.program import FlatRunner, Program, trace_program
 from kerascli.compiler.verdicts import Verdict
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import first_line
 from kerascli.foundation.spans import span
-from kerascli.language.component import Component
 from kerascli.layers.base import BaseLayer
 from kerascli.optimizers.rule import Written
-from kerascli.training.forward_pass import Eager, ForwardPass, Layout, Runner, largest_difference
+from kerascli.training.checks.row_independence import components_in
+from kerascli.training.forward_pass import Eager, ForwardPass, Runner, largest_difference
 from kerascli.training.graph_runner import GraphRunner, batch_like, leaves_of
+from kerascli.training.objectives.outcome import Layout
 
 _TOLERANCE = 1e-2
 """Maximum difference between the results of a graph and of the module, relative to the largest value of a tensor.
@@ -84,13 +85,11 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
     if mode.value == "compiled":
         with span("compiling"):
             try:
-                run = program.compiled(leaves_of(first))
-                return _verified(request, GraphRunner(run, first, layout, module), module), mode
+                return _verified(request, program.compiled(leaves_of(first)), layout, module), mode
             except Exception as error:
                 mode = Choice("traced", _failure("compiling", error))
     try:
-        run = program.simplified(leaves_of(first))
-        return _verified(request, GraphRunner(run, first, layout, module), module), mode
+        return _verified(request, program.simplified(leaves_of(first)), layout, module), mode
     except Exception as error:
         return module, Choice("eager", _failure("the traced graph", error))
 
@@ -172,10 +171,11 @@ def compile_rule(rule: Written) -> Callable[..., object]:
     return compiled_function(rule.function, rule.examples)
 
 
-def _verified(request: Request, runner: Runner, module: Runner) -> Runner:
-    """Return `runner` (a traced graph) if its results for a batch agree with those of `module`. Raises ValueError
-    otherwise."""
+def _verified(request: Request, run: FlatRunner, layout: Layout, module: Runner) -> Runner:
+    """Return the runner of a traced graph `run` if its results for a batch agree with those of `module`. Raises
+    ValueError otherwise."""
     first = request.batches[0]
+    runner = GraphRunner(run, first, layout, module)
     batch = next(each for each in reversed(request.batches) if (each.rows, each.whole) == (first.rows, first.whole))
     results, expected = (each(batch, draws.Draws(0, "try", 0)) for each in (runner, module))
     apart = largest_difference(results, expected)
@@ -194,7 +194,7 @@ def reason_not_to_trace(request: Request, recorded: str | None = None) -> str | 
     `recorded` is the execution mode of a run that is resumed.
     """
     is_short = recorded is None and request.device.type == "cpu" and request.steps < _STEPS_TO_UNROLL
-    for component in _with_inner(request.forward_pass.module.components()):
+    for component in components_in(request.forward_pass.module.components()):
         if not type(component).__module__.startswith("kerascli."):
             return f"'{component.component_name}' is a custom component: its Python code is not traced"
     if is_short and (name := _loop(request)):
@@ -204,23 +204,5 @@ def reason_not_to_trace(request: Request, recorded: str | None = None) -> str | 
 
 def _loop(request: Request) -> str | None:
     """Return the name of a layer of the forward pass that loops over time steps; None if there is none."""
-    components = _with_inner(request.forward_pass.module.components())
+    components = components_in(request.forward_pass.module.components())
     return next((each.component_name for each in components if isinstance(each, BaseLayer) and each.loops), None)
-
-
-def _with_inner(components: Sequence[Component]) -> Iterator[Component]:
-    """Yield the given layers, losses and metrics, and the components in their arguments, however deeply nested."""
-    for component in components:
-        yield component
-        inner = [value for name in type(component).model_fields for value in _flat(getattr(component, name))]
-        yield from _with_inner([value for value in inner if isinstance(value, Component)])
-
-
-def _flat(value: object) -> Iterator[object]:
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _flat(item)
-    elif isinstance(value, dict):
-        yield from _flat(list(value.values()))
-    else:
-        yield value

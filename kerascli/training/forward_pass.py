@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
@@ -13,13 +13,13 @@ from kerascli.foundation import draws
 from kerascli.foundation.spans import span
 from kerascli.model.runtime.weights import Weight
 from kerascli.optimizers.base import BaseOptimizer
+from kerascli.training.objectives.outcome import StepOutcome
 from kerascli.training.objectives.train_step import TrainStepModule
 
 M = TypeVar("M", bound=TrainStepModule, covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterUpdate:
+class ParameterUpdate(NamedTuple):
     """Optimizer and the weights that it updates by the gradients of one loss."""
 
     name: str
@@ -42,50 +42,6 @@ class ForwardPass(Generic[M]):
     def stream(self) -> str:
         """Key of the random number stream (for dropout ...) that the forward pass draws from."""
         return f"train/{name}" if (name := self.updates[0].name) else "train"
-
-
-class Layout(NamedTuple):
-    """Layout of a StepOutcome as a list of tensors: total losses, metric states, gradients, new values of weights."""
-
-    totals: int
-    """Number of total losses."""
-    states: int
-    """Number of metric states."""
-    gradients: int
-    """Number of gradients."""
-    updates: tuple[str, ...]
-    """Names of the non-trainable weights whose new values are the last tensors, in order."""
-
-    def outcome(self, flat: Sequence[Tensor | None]) -> "StepOutcome":
-        """Return the StepOutcome (losses, metric states, gradients ...) of a list of tensors in this layout."""
-        states, gradients = self.totals + self.states, self.totals + self.states + self.gradients
-        updates = zip(self.updates, flat[gradients:], strict=True)
-        return StepOutcome(
-            [total for total in flat[: self.totals] if total is not None],
-            [state for state in flat[self.totals : states] if state is not None],
-            list(flat[states:gradients]),
-            {name: value for name, value in updates if value is not None},
-        )
-
-
-@dataclass(slots=True)
-class StepOutcome:
-    """Result of a forward and backward pass, before weights change: losses, metric states, gradients ..."""
-
-    totals: list[Tensor]
-    """Total losses of which the gradients were computed, one scalar tensor for each parameter update."""
-    states: list[Tensor]
-    """Metric states for this batch, to be summed over batches."""
-    gradients: list[Tensor | None]
-    """Gradients of the weights of each parameter update, in order; None if the loss does not depend on a weight."""
-    updates: dict[str, Tensor]
-    """Mapping from weight name to the new value, for non-trainable weights."""
-
-    def flat(self) -> list[Tensor | None]:
-        return [*self.totals, *self.states, *self.gradients, *self.updates.values()]
-
-    def layout(self) -> Layout:
-        return Layout(len(self.totals), len(self.states), len(self.gradients), tuple(self.updates))
 
 
 Runner = Callable[[Batch, draws.Draws], StepOutcome]
@@ -126,13 +82,12 @@ class Eager:
         """
         with span("forward"):
             outcome = self.module(batch)
-        totals, gradients = outcome.loss.totals, []
         with span("backward"):
-            for number, ((trained, scale), total) in enumerate(zip(self._updates, totals, strict=True), 1):
+            for number, ((trained, scale), total) in enumerate(zip(self._updates, outcome.totals, strict=True), 1):
                 scaled = total if scale is None else total * scale
-                last = number == len(totals)
-                gradients += torch.autograd.grad(scaled, trained, retain_graph=not last, allow_unused=True)
-        return StepOutcome([total.detach() for total in totals], outcome.loss.states, gradients, outcome.updates)
+                last = number == len(self._updates)
+                outcome.gradients += torch.autograd.grad(scaled, trained, retain_graph=not last, allow_unused=True)
+        return replace(outcome, totals=[total.detach() for total in outcome.totals])
 
 
 _PIECE = 2**18

@@ -1,7 +1,7 @@
 """Generate text token by token, with a language model or a decoder: each sampled token is an input of the next step."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,8 +11,7 @@ from kerascli.data.text_codec import TextCodec
 from kerascli.foundation import draws
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
+class Sampling(NamedTuple):
     """Settings for sampling the next token of a generated text: temperature, top-k, seed."""
 
     temperature: float = 1.0
@@ -22,8 +21,7 @@ class Sampling:
     seed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class TextModel:
+class TextModel(NamedTuple):
     """Language model that predicts the next token from the last `window` token ids, with its vocabularies."""
 
     predict: Callable[[Tensor], Tensor]
@@ -91,8 +89,7 @@ def sampled(scores: Tensor, codec: TextCodec, sampling: Sampling, may: int | Non
 _PADDING = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Decoder:
+class Decoder(NamedTuple):
     """Decoder (of an encoder-decoder model) as a function of its own output so far, with all its other inputs fixed."""
 
     predict: Callable[[Tensor], Tensor]

@@ -8,7 +8,8 @@ from kerascli.compiler.program import FlatRunner
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.spans import span
-from kerascli.training.forward_pass import Layout, Runner, StepOutcome
+from kerascli.training.forward_pass import Runner
+from kerascli.training.objectives.outcome import Layout, StepOutcome
 
 
 class GraphRunner:

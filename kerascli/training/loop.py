@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 from kerascli.callbacks.base import (
     Callback,
@@ -12,7 +13,6 @@ from kerascli.callbacks.base import (
     RestoreSlot,
     SaveSlot,
     SetLearningRate,
-    State,
     Stop,
     rate_columns,
 )
@@ -58,12 +58,11 @@ def train(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool = Tru
     while progress.epoch < plan.epochs and progress.stopped is None:
         yield from _epoch(trainer, plan, progress, looks=looks)
     trainer.optimizers.finish()  # first, as in Keras: weights that a callback restores are those of its best epoch
-    messages: list[str] = []
     for callback, state in zip(plan.callbacks, progress.callbacks, strict=True):
-        messages += _apply_decisions(callback.train_end(state), trainer, progress)
+        _apply(callback.train_end(state), trainer, progress)
     done = "completed", f"{progress.epoch} epochs done"
     reason, text = done if progress.stopped is None else ("callback", progress.stopped)
-    yield Stopped(reason, text, progress.epoch, tuple(messages))
+    yield Stopped(reason, text, progress.epoch, _messages(progress))
 
 
 def _epoch(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool) -> Iterator[Event]:
@@ -73,10 +72,10 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool) -> 
     if progress.batch == 0 and plan.resets_states:
         reset_states(trainer.module.states())
     if progress.batch == 0:  # after the event, at which a run may be left: a resumed run must not do it twice
-        facts = _facts(trainer, plan, progress, progress.row, number)
+        facts = _facts(trainer, plan, progress, progress.row)
         with span("callbacks"):
             for callback in plan.callbacks:
-                progress.pending_messages += _apply_decisions(callback.begin(facts), trainer, progress)
+                _apply(callback.begin(facts), trainer, progress)
     yield from _batches(trainer, plan, progress, started, looks=looks)
     assert progress.states is not None
     with span("metrics"):
@@ -89,16 +88,13 @@ def _epoch(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool) -> 
         logs.update({f"val_{name}": value for name, value in results.items()})
     rates = rate_columns(trainer.optimizers.learning_rates)
     with span("callbacks"):
-        facts = replace(_facts(trainer, plan, progress, logs, number), seconds=time.monotonic() - started)
-        indices = range(len(plan.callbacks))
-        carried = _run_callbacks(trainer, plan, progress, indices, lambda callback: callback.epoch_end, facts)
+        facts = _facts(trainer, plan, progress, logs, time.monotonic() - started)
+        written = _run_callbacks(trainer, plan, progress, range(len(plan.callbacks)), "epoch_end", facts)
     seconds = time.monotonic() - started
     phase = {} if plan.phase is None else {"phase": plan.phase}
     progress.row = {"epoch": number, **phase, **logs, **rates, "epoch_seconds": seconds}
     progress.epoch, progress.batch, progress.states, progress.seconds = number, 0, None, 0.0
-    messages = (*progress.pending_messages, *carried.messages)
-    progress.pending_messages = []
-    yield EpochEnd(number, plan.epochs, logs, seconds, messages, carried.slots, carried.records)
+    yield EpochEnd(number, plan.epochs, logs, seconds, _messages(progress), *written)
 
 
 def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float, *, looks: bool) -> Iterator[Event]:
@@ -113,23 +109,18 @@ def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float, *
         progress.batch += 1
         progress.step += 1
         now = time.monotonic()
-        logs = None
-        if looks and now - drawn >= _REDRAW_SECONDS:
-            drawn = now
+        logs, written = None, _Written((), ())
+        due = [i for i, period in periods.items() if progress.step % period == 0]
+        is_shown = looks and now - drawn >= _REDRAW_SECONDS
+        if due or is_shown:
+            drawn = now if is_shown else drawn
             progress.seconds = now - started
-            with span("metrics"):
+            with span("callbacks" if due else "metrics"):
                 trainer.refuse_bad_step(plan.steps, number)
                 logs = trainer.module.objective.logged_values(progress.states)
-        carried = _CallbackResults()
-        if due := [i for i, period in periods.items() if progress.step % period == 0]:
-            progress.seconds = now - started
-            with span("callbacks"):
-                trainer.refuse_bad_step(plan.steps, number)
-                so_far = trainer.module.objective.logged_values(progress.states)
-                facts = replace(_facts(trainer, plan, progress, so_far, number), seconds=progress.seconds)
-                carried = _run_callbacks(trainer, plan, progress, due, lambda callback: callback.batch_end, facts)
-                progress.pending_messages += carried.messages
-        yield BatchEnd(number, progress.batch, plan.steps, logs, carried.slots, carried.records)
+                facts = _facts(trainer, plan, progress, logs, progress.seconds)
+                written = _run_callbacks(trainer, plan, progress, due, "batch_end", facts)
+        yield BatchEnd(number, progress.batch, plan.steps, logs if is_shown else None, *written)
 
 
 def _timed_batches(batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -166,11 +157,11 @@ def _on_averages(
         yield tick
 
 
-@dataclass(slots=True)
-class _CallbackResults:
-    messages: tuple[str, ...] = ()
-    slots: tuple[str, ...] = ()
-    records: tuple[Record, ...] = ()
+class _Written(NamedTuple):
+    """What callbacks have decided to write: names of checkpoints to save, and records."""
+
+    slots: tuple[str, ...]
+    records: tuple[Record, ...]
 
 
 def _run_callbacks(
@@ -178,53 +169,57 @@ def _run_callbacks(
     plan: Plan,
     progress: Progress,
     indices: Iterable[int],
-    question: Callable[[Callback], Callable[[EpochFacts, State], tuple[list[Decision], State]]],
+    moment: Literal["batch_end", "epoch_end"],
     facts: EpochFacts,
-) -> _CallbackResults:
-    """Call the callbacks with the given indices in order, and apply their decisions (new learning rate ...)."""
-    all_decisions: list[Decision] = []
-    messages: list[str] = []
+) -> _Written:
+    """Call a method of the callbacks with the given indices in order, and apply their decisions (new learning rate
+    ...)."""
+    done: list[Decision] = []
     for index in indices:
         facts = replace(facts, learning_rates=trainer.optimizers.learning_rates)
-        decisions, state = question(plan.callbacks[index])(facts, progress.callbacks[index])
+        decisions, state = getattr(plan.callbacks[index], moment)(facts, progress.callbacks[index])
         progress.callbacks[index] = dict(state)
-        messages += _apply_decisions(decisions, trainer, progress)
-        all_decisions += decisions
-    return _CallbackResults(
-        messages=tuple(messages),
-        slots=tuple(d.slot for d in all_decisions if isinstance(d, SaveSlot) and d.to_disk),
-        records=tuple(decision for decision in all_decisions if isinstance(decision, Record)),
-    )
+        _apply(decisions, trainer, progress)
+        done += decisions
+    slots = tuple(each.slot for each in done if isinstance(each, SaveSlot) and each.to_disk)
+    return _Written(slots, tuple(each for each in done if isinstance(each, Record)))
 
 
-def _apply_decisions(decisions: Iterable[Decision], trainer: Trainer, progress: Progress) -> list[str]:
-    """Apply the decisions of callbacks (stop, set learning rate, restore ...); return the messages to print."""
-    messages = []
+def _apply(decisions: Iterable[Decision], trainer: Trainer, progress: Progress) -> None:
+    """Apply the decisions of callbacks (stop, set learning rate, restore ...); keep the messages to print."""
     for decision in decisions:
         match decision:
             case SetLearningRate(value, update):
                 trainer.optimizers.by_name[update].set_learning_rate(value)
             case Stop(reason):
                 progress.stopped = reason
-                messages.append(reason)
+                progress.pending_messages.append(reason)
             case SaveSlot(slot, to_disk=False):
                 progress.slots[slot] = trainer.snapshot()
             case RestoreSlot(slot):
                 trainer.restore(progress.slots[slot])
             case PrintMessage(text):
-                messages.append(text)
+                progress.pending_messages.append(text)
             case _:
                 pass  # the recorder handles slots on disk and records
+
+
+def _messages(progress: Progress) -> tuple[str, ...]:
+    """Return the messages of callbacks that are not printed yet, once."""
+    messages, progress.pending_messages = tuple(progress.pending_messages), []
     return messages
 
 
-def _facts(trainer: Trainer, plan: Plan, progress: Progress, logs: dict[str, float], number: int) -> EpochFacts:
+def _facts(
+    trainer: Trainer, plan: Plan, progress: Progress, logs: dict[str, float], seconds: float = 0.0
+) -> EpochFacts:
     return EpochFacts(
-        epoch=number,
+        epoch=progress.epoch + 1,
         epochs=plan.epochs,
         logs=logs,
         learning_rates=trainer.optimizers.learning_rates,
         steps=plan.steps,
         directions=plan.directions,  # pyright: ignore[reportArgumentType]
         step=progress.step,
+        seconds=seconds,
     )

@@ -19,7 +19,8 @@ from kerascli.model.runtime.weights import Weight, held, lasting
 from kerascli.optimizers.guard import are_finite
 from kerascli.optimizers.several import Optimizers
 from kerascli.training.checkpoint_files import Range
-from kerascli.training.forward_pass import ForwardPass, Runner, StepOutcome
+from kerascli.training.forward_pass import ForwardPass, Runner
+from kerascli.training.objectives.outcome import StepOutcome
 from kerascli.training.objectives.train_step import TrainStepModule
 from kerascli.training.tensor_file import LateTensor, tensor_pieces
 

@@ -5,9 +5,8 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from io import BufferedReader
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -29,8 +28,7 @@ _DESCRIPTORS = "/dev/fd"
 """Folder with the open files of this process, by descriptor; Windows has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class LateTensor:
+class LateTensor(NamedTuple):
     """Tensor to write to a file, whose values are computed only when they are written (such as a divided weight)."""
 
     dtype: torch.dtype

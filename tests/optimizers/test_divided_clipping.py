@@ -14,7 +14,7 @@ def test_parts_are_clipped_by_the_norms_of_whole_gradients(together: bool, limit
     parts = [[whole[0][:3].clone(), whole[1].clone()], [whole[0][3:].clone(), whole[1][:0].clone()]]
     squares = torch.stack([torch.stack([part.square().sum() for part in each]) for each in parts]).sum(0)
     for each in parts:
-        clip_divided(dict(enumerate(each)), lambda own: squares, torch.zeros(2), limit, together=together)
+        clip_divided(each, lambda own: squares, limit, together=together)
     if together:
         clip_global_norm(whole, limit)
     else:

@@ -20,8 +20,9 @@ from kerascli.training.evaluate import evaluate
 from kerascli.training.execution_mode import Request, make_runner
 from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate, Runner
 from kerascli.training.loop import Plan, train
-from kerascli.training.objectives.objective import BaseObjective, LossOutput, logged_state
-from kerascli.training.objectives.train_step import TrainStepModule, TrainStepOutput
+from kerascli.training.objectives.objective import BaseObjective, logged_state
+from kerascli.training.objectives.outcome import StepOutcome
+from kerascli.training.objectives.train_step import TrainStepModule
 from kerascli.training.step import Progress, Trainer
 from tests.support.runs_harness import outcome_of
 
@@ -35,9 +36,9 @@ class LinearStep(TrainStepModule):
         super().__init__(BaseObjective(["loss"], ["mean"], []))
         self.linear = nn.Linear(3, 1)
 
-    def forward(self, batch: Batch) -> TrainStepOutput:
+    def forward(self, batch: Batch) -> StepOutcome:
         loss = nn.functional.mse_loss(self.linear(batch.inputs["x"]), batch.targets["y"])
-        return TrainStepOutput(LossOutput([loss], [logged_state(loss, batch.rows)]), {})
+        return StepOutcome([loss], [logged_state(loss, batch.rows)])
 
     def weights(self) -> list[Weight]:
         specs = [

@@ -32,8 +32,9 @@ from kerascli.parts.initializers import Zeros
 from kerascli.training import loop
 from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate
 from kerascli.training.loop import Plan, train
-from kerascli.training.objectives.objective import BaseObjective, LossOutput
-from kerascli.training.objectives.train_step import TrainStepModule, TrainStepOutput
+from kerascli.training.objectives.objective import BaseObjective
+from kerascli.training.objectives.outcome import StepOutcome
+from kerascli.training.objectives.train_step import TrainStepModule
 from kerascli.training.step import Progress, Trainer
 
 RATE = 0.1
@@ -62,13 +63,13 @@ class SlopeStep(TrainStepModule):
         self.modes: list[bool] = []
         self.drawn: list[float] = []
 
-    def forward(self, batch: Batch) -> TrainStepOutput:
+    def forward(self, batch: Batch) -> StepOutcome:
         self.modes.append(self.training)
         self.drawn.append(draws.uniform(batch.inputs["x"]).item())
         loss = (self.line.slope * batch.inputs["x"] - batch.targets["y"]).square().mean()
         state = torch.stack([loss.detach() * batch.rows, torch.tensor(float(batch.rows))])
         updates = {"line/seen": self.line.seen + 1} if self.training else {}
-        return TrainStepOutput(LossOutput([loss], [state]), updates)
+        return StepOutcome([loss], [state], updates=updates)
 
 
 def batch_of(x: float, y: float) -> Batch:

@@ -1,6 +1,5 @@
 """Base class of attention layers, and what they share: masks, softmax over scores, the fused kernel, projections."""
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any, Protocol
@@ -109,10 +108,6 @@ def fused_attention(
 def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
     """Return the attention weights: the softmax of the scores, 0 where masked, all 0 if every position is masked."""
     return softmax(scores, (scores.ndim - 1,), None if mask is None else mask.expand_as(scores))
-
-
-def inverse_root(size: int) -> float:
-    return 1 / math.sqrt(size)
 
 
 class HeadSettings(Protocol):

@@ -1,5 +1,6 @@
 """Base classes of multi_head_attention and group_query_attention: attention in several heads."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,7 +16,6 @@ from kerascli.layers.attention.base import (
     combined_mask,
     feature_count,
     fused_attention,
-    inverse_root,
     masked_softmax,
     window_mask,
 )
@@ -45,11 +45,6 @@ class MultiHeadLayer(AttentionLayer):
         **CALL,
     }
 
-    def check_flash(self, flash: bool | None, rate: float) -> None:
-        """Raise ValueError if flash_attention is true and torch's fused kernel cannot be used, because of dropout."""
-        if flash and rate:
-            raise ValueError("flash_attention: true needs dropout 0: its kernel has no dropout")
-
 
 class MultiHeadModule(nn.Module):
     """Module of multi-head attention: projects features to heads, attends along `axes` in each head, projects back.
@@ -78,7 +73,7 @@ class MultiHeadModule(nn.Module):
         self.value = Projection(settings, (value,), values)
         self.attention_output = Projection(settings, attended, results)
         self.settings = settings
-        self.scale = inverse_root(heads[1])
+        self.scale = 1 / math.sqrt(heads[1])
         self.axes = axes
 
     def forward(

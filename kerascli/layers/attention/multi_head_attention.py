@@ -1,6 +1,6 @@
 """MultiHeadAttention and GroupQueryAttention: attention in several learned projections in parallel."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import model_validator
 from torch import nn
@@ -12,6 +12,23 @@ from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
+
+
+class KernelArguments(MultiHeadLayer):
+    """Mixin with the arguments that both layers have before `kernel_initializer`, on what the kernel computes."""
+
+    if TYPE_CHECKING:  # declared by each layer, where Keras has it: earlier
+        dropout: float
+    sliding_window: PositiveInt | None = None
+    """Attend only to steps less than this many steps away, in both directions; null: attend to all steps."""
+    flash_attention: bool | None = None
+    """true: require torch's fused kernel; false: avoid it; null: use it unless scores or dropout are needed."""
+
+    @model_validator(mode="after")
+    def _can_be_fused(self) -> Self:
+        if self.flash_attention and self.dropout:
+            raise ValueError("flash_attention: true needs dropout 0: its kernel has no dropout")
+        return self
 
 
 class MultiHeadArguments(MultiHeadLayer):
@@ -30,14 +47,10 @@ class MultiHeadArguments(MultiHeadLayer):
     """Size, or shape, of the output at each step; null: as many features as the query has."""
     attention_axes: Axes | None = None
     """Axes to attend along, counted from 1; null: all between the batch and the features."""
-    sliding_window: PositiveInt | None = None
-    """Attend only to steps less than this many steps away, in both directions; null: attend to all steps."""
-    flash_attention: bool | None = None
-    """true: require torch's fused kernel; false: avoid it; null: use it unless scores or dropout are needed."""
 
 
 @layer(Example(input=[(4, 6), (5, 6)], output=(4, 6), config={"num_heads": 2, "key_dim": 3}))
-class MultiHeadAttention(KernelAndBias, MultiHeadArguments):
+class MultiHeadAttention(KernelAndBias, KernelArguments, MultiHeadArguments):
     """Multi-head attention: scaled dot-product attention in several learned projections (heads) in parallel.
 
     Called on [query, value] or [query, value, key], of shapes (N, T, F), (N, S, G) and (N, S, K); [x, x] is
@@ -50,11 +63,6 @@ class MultiHeadAttention(KernelAndBias, MultiHeadArguments):
     use_gate: bool = False
     """Gate the heads' outputs: multiply them by the sigmoid of another projection of the query (Qiu et al., 2025)."""
     seed: Seed = None
-
-    @model_validator(mode="after")
-    def _checked(self) -> Self:
-        self.check_flash(self.flash_attention, self.dropout)
-        return self
 
     def activity_penalty(self) -> None:
         """Return None, since the module itself adds the activity penalties of its projections to the loss."""
@@ -95,17 +103,13 @@ class GroupQueryArguments(MultiHeadLayer):
     dropout: Fraction = 0.0
     """Fraction of the attention weights that is dropped in training."""
     use_bias: fields.UseBias = True
-    sliding_window: PositiveInt | None = None
-    """Attend only to steps less than this many steps away, in both directions; null: attend to all steps."""
-    flash_attention: bool | None = None
-    """true: require torch's fused kernel; false: avoid it; null: use it unless scores or dropout are needed."""
 
 
 @layer(
     Example([(4, 6), (5, 6)], (4, 6), config={"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2}),
     aliases=("grouped_query_attention",),
 )
-class GroupQueryAttention(KernelAndBias, GroupQueryArguments):
+class GroupQueryAttention(KernelAndBias, KernelArguments, GroupQueryArguments):
     """Grouped-query attention: `multi_head_attention` whose query heads share key and value heads in groups.
 
     Called on [query, value] or [query, value, key], of shapes (N, T, F), (N, S, G) and (N, S, K). Output: (N, T, F). It
@@ -123,7 +127,6 @@ class GroupQueryAttention(KernelAndBias, GroupQueryArguments):
         if self.num_query_heads % self.num_key_value_heads:
             heads = f"num_query_heads ({self.num_query_heads})"
             raise ValueError(f"{heads} must be a multiple of num_key_value_heads ({self.num_key_value_heads})")
-        self.check_flash(self.flash_attention, self.dropout)
         return self
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:

@@ -93,16 +93,51 @@ class SeedArgument(Layer):
     seed: Seed = None
 
 
+class ResetAfterArgument(Layer):
+    """Mixin with the argument `reset_after` of `gru` and `gru_cell`."""
+
+    reset_after: bool = True
+    """Apply the reset gate after the product with the recurrent kernel; false: before it."""
+
+
 class SimpleRNNArguments(RegularizerArguments, InitializerArguments, UnitArguments):
     """Mixin with the arguments of `simple_rnn` and `simple_rnn_cell` up to the regularizers."""
+
+
+class SimpleRNNLayerArguments(LayerArguments, SimpleRNNArguments):
+    """Mixin with the arguments of `simple_rnn` before those of the sequence."""
+
+
+class SimpleRNNCellArguments(SeedArgument, ConstraintArguments, SimpleRNNArguments):
+    """Mixin with the arguments of `simple_rnn_cell`."""
 
 
 class GRUArguments(RegularizerArguments, InitializerArguments, GateArguments, UnitArguments):
     """Mixin with the arguments of `gru` and `gru_cell` up to the regularizers."""
 
 
-class LSTMArguments(RegularizerArguments, ForgetGateArguments, InitializerArguments, GateArguments, UnitArguments):
+class GRULayerArguments(SeedArgument, LayerArguments, GRUArguments):
+    """Mixin with the arguments of `gru` before those of the sequence."""
+
+
+class GRUCellArguments(SeedArgument, ResetAfterArgument, ConstraintArguments, GRUArguments):
+    """Mixin with the arguments of `gru_cell`."""
+
+
+class LSTMGateArguments(RegularizerArguments, ForgetGateArguments, InitializerArguments, GateArguments):
+    """Mixin with the arguments of all LSTMs, convolutional ones too, from the gates up to the regularizers."""
+
+
+class LSTMArguments(LSTMGateArguments, UnitArguments):
     """Mixin with the arguments of `lstm` and `lstm_cell` up to the regularizers."""
 
     activation: fields.ActivationField | None = Tanh()
     """Activation function of the cell candidate and of the output; null: no activation function."""
+
+
+class LSTMLayerArguments(SeedArgument, LayerArguments, LSTMArguments):
+    """Mixin with the arguments of `lstm` before those of the sequence."""
+
+
+class LSTMCellArguments(SeedArgument, ConstraintArguments, LSTMArguments):
+    """Mixin with the arguments of `lstm_cell`."""

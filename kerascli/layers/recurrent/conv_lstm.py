@@ -20,15 +20,7 @@ from kerascli.layers.geometry import (
     spatial_shape,
     to_channels_first,
 )
-from kerascli.layers.recurrent.arguments import (
-    ForgetGateArguments,
-    GateArguments,
-    InitializerArguments,
-    LayerArguments,
-    RegularizerArguments,
-    SeedArgument,
-    ZeroOutputForMask,
-)
+from kerascli.layers.recurrent.arguments import LayerArguments, LSTMGateArguments, SeedArgument, ZeroOutputForMask
 from kerascli.layers.recurrent.base import Recurrent, SequenceModule
 from kerascli.layers.recurrent.lstm import ForgetBias
 from kerascli.layers.recurrent.steps import State, run_steps
@@ -47,16 +39,7 @@ class ConvLSTMArguments(FilterArguments):
     activation: fields.OutputActivation = Tanh()
 
 
-class ConvLSTM(  # pyright: ignore[reportIncompatibleVariableOverride]
-    Recurrent,
-    SeedArgument,
-    LayerArguments,
-    RegularizerArguments,
-    ForgetGateArguments,
-    InitializerArguments,
-    GateArguments,
-    ConvLSTMArguments,
-):
+class ConvLSTM(Recurrent, SeedArgument, LayerArguments, LSTMGateArguments, ConvLSTMArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Base class of conv_lstm_1d, conv_lstm_2d and conv_lstm_3d, which narrow the types of the sizes."""
 
     state_count = 2

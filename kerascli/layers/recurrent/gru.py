@@ -1,17 +1,16 @@
 """GRU: gated recurrent unit (Cho et al., 2014)."""
 
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor
 
-from kerascli.foundation.shapes import Seed, TensorSpec
+from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, layer
 from kerascli.layers.recurrent.arguments import (
-    ConstraintArguments,
-    GRUArguments,
-    LayerArguments,
-    SeedArgument,
+    GRUCellArguments,
+    GRULayerArguments,
+    ResetAfterArgument,
     UseCudnn,
     ZeroOutputForMask,
 )
@@ -21,13 +20,9 @@ from kerascli.layers.recurrent.fused import run_fused
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts.activations import Linear, Sigmoid, Tanh
 
-ResetAfter = Annotated[
-    bool, Field(description="Apply the reset gate after the product with the recurrent kernel; false: before it.")
-]
-
 
 @layer(Example(input=(5, 3), output=(4,), config={"units": 4}))
-class GRU(Recurrent, SeedArgument, LayerArguments, GRUArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
+class GRU(ResetAfterArgument, Recurrent, GRULayerArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Gated recurrent unit: a recurrent layer whose update and reset gates control its output (Cho et al., 2014).
 
     Input: (N, T, F). Output: (N, units), or (N, T, units) with `return_sequences`; `return_state` adds the last output,
@@ -35,7 +30,6 @@ class GRU(Recurrent, SeedArgument, LayerArguments, GRUArguments):  # pyright: ig
     run in one fused kernel, others step by step; `unroll` is accepted without effect.
     """
 
-    reset_after: ResetAfter = True
     use_cudnn: UseCudnn = "auto"
     zero_output_for_mask: ZeroOutputForMask = False
 
@@ -55,14 +49,11 @@ class GRU(Recurrent, SeedArgument, LayerArguments, GRUArguments):  # pyright: ig
 
 
 @layer(Example(input=(3,), output=[(4,), (4,)], config={"units": 4}, call={"states": [(4,)]}))
-class GRUCell(ConstraintArguments, GRUArguments, Cell):
+class GRUCell(GRUCellArguments, Cell):
     """Cell of `gru`, for one step: used in `rnn`, or as a node with `states` [output].
 
     Input: (N, F). Outputs: (N, units), and the state after the step, (N, units).
     """
-
-    reset_after: ResetAfter = True
-    seed: Seed = None
 
     @property
     def fused(self) -> bool:

@@ -8,14 +8,7 @@ from torch import Tensor
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, layer
-from kerascli.layers.recurrent.arguments import (
-    ConstraintArguments,
-    LayerArguments,
-    LSTMArguments,
-    SeedArgument,
-    UseCudnn,
-    ZeroOutputForMask,
-)
+from kerascli.layers.recurrent.arguments import LSTMCellArguments, LSTMLayerArguments, UseCudnn, ZeroOutputForMask
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
 from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.steps import State
@@ -25,7 +18,7 @@ from kerascli.parts.base import Initializer
 
 
 @layer(Example(input=(5, 3), output=(4,), config={"units": 4}))
-class LSTM(Recurrent, SeedArgument, LayerArguments, LSTMArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
+class LSTM(Recurrent, LSTMLayerArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Long short-term memory layer: a recurrent layer with a gated cell state (Hochreiter and Schmidhuber, 1997).
 
     Input: (N, T, F). Output: (N, units), or (N, T, units) with `return_sequences`; `return_state` adds the last output
@@ -53,7 +46,7 @@ class LSTM(Recurrent, SeedArgument, LayerArguments, LSTMArguments):  # pyright: 
 
 
 @layer(Example(input=(3,), output=[(4,), (4,), (4,)], config={"units": 4}, call={"states": [(4,), (4,)]}))
-class LSTMCell(SeedArgument, ConstraintArguments, LSTMArguments, Cell):
+class LSTMCell(LSTMCellArguments, Cell):
     """Cell of `lstm`, for one step: used in `rnn`, or as a node with `states` [output, cell state].
 
     Input: (N, F). Outputs: (N, units), then the output and the cell state after the step, (N, units) each.

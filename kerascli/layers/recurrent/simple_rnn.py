@@ -4,13 +4,7 @@ from torch import Tensor
 
 from kerascli.foundation.shapes import Seed, TensorSpec
 from kerascli.layers.base import Example, layer
-from kerascli.layers.recurrent.arguments import (
-    ConstraintArguments,
-    LayerArguments,
-    SeedArgument,
-    SimpleRNNArguments,
-    ZeroOutputForMask,
-)
+from kerascli.layers.recurrent.arguments import SimpleRNNCellArguments, SimpleRNNLayerArguments, ZeroOutputForMask
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
 from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.fused import run_fused
@@ -19,7 +13,7 @@ from kerascli.parts.activations import Linear, ReLU, Tanh
 
 
 @layer(Example(input=(5, 3), output=(4,), config={"units": 4}))
-class SimpleRNN(Recurrent, LayerArguments, SimpleRNNArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
+class SimpleRNN(Recurrent, SimpleRNNLayerArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Fully connected RNN: h_t = activation(x_t @ kernel + h_(t-1) @ recurrent_kernel + bias) (Elman, 1990).
 
     Input: (N, T, F). Output: (N, units), or (N, T, units) with `return_sequences`; `return_state` adds the last output,
@@ -39,7 +33,7 @@ class SimpleRNN(Recurrent, LayerArguments, SimpleRNNArguments):  # pyright: igno
 
 
 @layer(Example(input=(3,), output=[(4,), (4,)], config={"units": 4}, call={"states": [(4,)]}))
-class SimpleRNNCell(SeedArgument, ConstraintArguments, SimpleRNNArguments, Cell):
+class SimpleRNNCell(SimpleRNNCellArguments, Cell):
     """Cell of `simple_rnn`, for one step: used in `rnn`, or as a node with `states` [output].
 
     Input: (N, F). Outputs: (N, units), and the state after the step, (N, units).

@@ -3,9 +3,9 @@
 The checks run before training; rows that stay on disk are checked when they are read.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,13 +29,12 @@ _ROUNDED_FROM = 2**24
 """Largest magnitude up to which float32 represents all integers."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Requirements:
+class _Requirements(NamedTuple):
     """Requirements of a run's model, losses and metrics on the values of inputs and targets in its data."""
 
     lookups: Mapping[str, Mapping[str, int]]
     """Mapping from model input to the embeddings that take its values as ids: their names and numbers of entries."""
-    numbers: frozenset[str]
+    numbers: Collection[str]
     """Names of model inputs that the model converts to floats."""
     compared: Mapping[str, list[tuple[Loss | Metric, TensorSpec]]]
     """Mapping from target to the losses and metrics that take it, each with the shape and dtype of the output."""
@@ -68,28 +67,21 @@ def _requirements(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | 
     lookups: dict[str, dict[str, int]] = {}
     numbers: set[str] = set()
     for built in graphs:
-        numbers |= _of_inputs(built, lookups)
+        names = {each.name: each.name for each in built.model.inputs}
+        for node in built.model.nodes:
+            layer = node.layer
+            here = [names[name] for name in node.inputs if name in names]
+            if layer.id_count is not None:
+                for name in here[:1]:
+                    lookups.setdefault(name, {})[node.name] = layer.id_count
+            elif layer.moves_values and here:
+                names |= dict.fromkeys(node.outputs, here[0])
+            elif not layer.takes_integers:
+                numbers.update(here)
     by_target: dict[str, list[tuple[Loss | Metric, TensorSpec]]] = {}
     for target, component, output in compared:
         by_target.setdefault(target, []).append((component, output))
-    return _Requirements(lookups, frozenset(numbers), by_target)
-
-
-def _of_inputs(built: Built, lookups: dict[str, dict[str, int]]) -> set[str]:
-    """Return the names of model inputs that are converted to floats; add inputs of embedding layers to `lookups`."""
-    names = {each.name: each.name for each in built.model.inputs}
-    numbers: set[str] = set()
-    for node in built.model.nodes:
-        layer = node.layer
-        here = [names[name] for name in node.inputs if name in names]
-        if layer.id_count is not None:
-            for name in here[:1]:
-                lookups.setdefault(name, {})[node.name] = layer.id_count
-        elif layer.moves_values and here:
-            names |= dict.fromkeys(node.outputs, here[0])
-        elif not layer.takes_integers:
-            numbers.update(here)
-    return numbers
+    return _Requirements(lookups, numbers, by_target)
 
 
 def _check(
@@ -147,8 +139,7 @@ class _BadValue(Exception):
 def _check_input(requirements: _Requirements, name: str, values: np.ndarray) -> int:
     """Return the largest integer that becomes a float. Raises _BadValue for the first invalid value."""
     for layer, entries in requirements.lookups.get(name, {}).items():
-        place = first_invalid(values, Labels(0, entries - 1))
-        if place is not None:
+        if (place := first_invalid(values, Labels(0, entries - 1))) is not None:
             row, index, value, whole = place
             text = f"'{name}' holds {value}; the embedding '{layer}' has rows 0 to {entries - 1}"
             if not whole:
@@ -172,8 +163,7 @@ def _check_target(requirements: _Requirements, name: str, values: np.ndarray) ->
         if labels is None or labels in seen:
             continue
         seen.add(labels)
-        place = first_invalid(values, labels)
-        if place is not None:
+        if (place := first_invalid(values, labels)) is not None:
             row, index, value, whole = place
             if whole:
                 raise _BadValue(row, index, f"target '{name}' is {value}; {labels.words}")
@@ -187,8 +177,7 @@ def _largest(name: str, values: np.ndarray) -> int:
     """Return the largest absolute value of integers. Raises _BadValue for one that float64 cannot represent."""
     if values.dtype.kind not in "iu" or values.dtype.itemsize < 4 or not values.size:
         return 0
-    rounded = first_rounded(values)
-    if rounded is not None:
+    if (rounded := first_rounded(values)) is not None:
         row, (index, _), value = rounded
         text = f"'{name}' holds {value}, which would be rounded: floats hold integers up to 2**53"
         raise _BadValue(row, index, text, IDS)

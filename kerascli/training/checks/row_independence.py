@@ -4,7 +4,7 @@ If all formulas of a model treat rows separately, evaluation and prediction may 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kerascli.foundation import draws
 from kerascli.foundation.shapes import Shape, TensorSpec
+from kerascli.language.component import Component
 from kerascli.language.expressions import ExpressionError
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.losses.expr import Expr as LossExpr
@@ -25,8 +26,21 @@ from kerascli.ops.expression import expression, value_of_pair
 
 _ROWS = 4
 _UNKNOWN = 6
+_FAILURES = (ExpressionError, RuntimeError, IndexError, ValueError, TypeError)
+"""Exceptions of a formula that cannot be evaluated on the test values."""
 
 Formula = Callable[[list[Tensor]], Any]
+
+
+def components_in(value: object) -> Iterator[Component]:
+    """Yield the components (layers, losses ...) in a value, and those in their arguments, however deeply nested."""
+    if isinstance(value, Component):
+        yield value
+        value = [getattr(value, name) for name in type(value).model_fields]
+    elif isinstance(value, dict):
+        value = list(value.values())
+    for inner in value if isinstance(value, (list, tuple)) else ():
+        yield from components_in(inner)
 
 
 def with_inner_nodes(built: Built, nodes: Iterable[Node] | None = None) -> list[InnerNode]:
@@ -79,7 +93,7 @@ def is_mean_of_parts(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
     ]
     try:
         parts = [_parts(formula, each) for each in (numbers, *halves)]
-    except (ExpressionError, RuntimeError, IndexError, ValueError, TypeError):
+    except _FAILURES:
         return False
     return all(torch.allclose(whole, (a + b) / 2, rtol=_ROUNDING) for whole, a, b in zip(*parts, strict=True))
 
@@ -118,7 +132,7 @@ def _rows_stay_apart(formula: Formula, xs: list[TensorSpec]) -> bool:
             rest = [row for row in range(_ROWS) if row != changed]
             if not all(torch.equal(one[rest], other[rest]) for one, other in zip(before, after, strict=True)):
                 return False
-    except (ExpressionError, RuntimeError, IndexError, ValueError, TypeError):
+    except _FAILURES:
         return False
     return True
 

@@ -1,7 +1,7 @@
 """Modules that compute the loss to minimize and the metrics, as states that can be summed over batches."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from typing import Literal
 
@@ -15,17 +15,7 @@ from kerascli.metrics.comparisons import Comparison, LossTerm, UpdateMetric
 from kerascli.model.runtime.graph import GraphOutcome
 from kerascli.model.runtime.weights import Weight
 from kerascli.training.classes import class_numbers
-
-
-@dataclass(slots=True)
-class LossOutput:
-    """Losses to minimize for a batch, and states (sums over rows) from which logged losses and metrics are computed."""
-
-    totals: list[Tensor]
-    """Total losses, as scalar tensors: one, or one per parameter update if several share a forward pass."""
-    states: list[Tensor]
-    """States of the logged losses and metrics, one tensor each."""
-
+from kerascli.training.objectives.outcome import StepOutcome
 
 Reduction = Literal["mean", "sum"]
 """Reduction of a logged value over batches: `mean` (weighted by rows) or `sum`."""
@@ -109,14 +99,18 @@ class Objective(BaseObjective):
         sample_weight: Mapping[str, Tensor],
         rows: int,
         added: Sequence[Tensor] | None = None,
-    ) -> LossOutput:
+    ) -> StepOutcome:
         """Return a batch's total loss and the states of its logged values, from the `outcome` of a forward pass.
 
         `targets` and `sample_weight` are tensors by target name (targets without sample weights are left out of the
         latter), `rows` is the batch's number of rows, which weights its losses in the means of an epoch. The total
         includes `added`, losses added by layers; None: all losses that layers added in the forward pass.
         """
-        operands: dict[Comparison, _Operands] = {}
+
+        @cache
+        def operands(of: Comparison) -> _Operands:
+            return self._operands(of, outcome, targets, sample_weight)
+
         values: list[Tensor] = []
         parts: list[Tensor] = []
         for term in self._terms:
@@ -124,20 +118,18 @@ class Objective(BaseObjective):
                 values.append(outcome.metrics[term.node])
                 parts.append(outcome.losses[term.node])
                 continue
-            operands[term.of] = y_true, y_pred, weight, mask = self._operands(term.of, outcome, targets, sample_weight)
+            y_true, y_pred, weight, mask = operands(term.of)
             values.append(term.loss(y_true, y_pred, sample_weight=weight, mask=mask))
             parts.append(values[-1] if term.weight == 1.0 else values[-1] * term.weight)
         states: list[Tensor] = []
         for each in self._metrics:
-            if each.of not in operands:
-                operands[each.of] = self._operands(each.of, outcome, targets, sample_weight)
-            y_true, y_pred, weight, mask = operands[each.of]
+            y_true, y_pred, weight, mask = operands(each.of)
             states.append(measured(each.metric, y_true, y_pred, weight if each.weighted else None, mask))
         parts = [*parts, *outcome.losses.values()] if added is None else [*added, *parts]
         total = _summed([*parts, *map(_penalty, self._penalized)])
         logged = [total, *values[: self._logged_terms], *(outcome.metrics[name] for name in self._logged)]
         plain = [logged_state(value, rows, how) for value, how in zip(logged, self.metrics, strict=False)]
-        return LossOutput([total], [*plain, *states])
+        return StepOutcome([total], [*plain, *states])
 
     def _operands(
         self, of: Comparison, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor]
@@ -183,9 +175,9 @@ class PassObjective(JoinedObjective):
 
     def forward(
         self, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor], rows: int
-    ) -> LossOutput:
+    ) -> StepOutcome:
         """Return the total loss of each parameter update and all metric states; see `Objective.forward`."""
-        loss = LossOutput([], [])
+        loss = StepOutcome([], [])
         added = [value for name, value in outcome.losses.items() if name not in self._formulas]
         for update in self.updates:
             own = update(outcome, targets, sample_weight, rows, added)

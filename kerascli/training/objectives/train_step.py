@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -13,16 +13,8 @@ from kerascli.foundation import draws
 from kerascli.language.component import Component
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import Weight
-from kerascli.training.objectives.objective import BaseObjective, JoinedObjective, LossOutput
-
-
-@dataclass(slots=True)
-class TrainStepOutput:
-    """Result of a forward pass on a batch: losses, metric states, and new values of non-trainable weights."""
-
-    loss: LossOutput
-    updates: dict[str, Tensor]
-    """Mapping from weight name to the new value, for non-trainable weights."""
+from kerascli.training.objectives.objective import BaseObjective, JoinedObjective
+from kerascli.training.objectives.outcome import StepOutcome
 
 
 class TrainStepModule(nn.Module):
@@ -33,7 +25,7 @@ class TrainStepModule(nn.Module):
         self.objective = objective
 
     @abstractmethod
-    def forward(self, batch: Batch) -> TrainStepOutput: ...
+    def forward(self, batch: Batch) -> StepOutcome: ...
 
     def weights(self) -> list[Weight]:
         """Return the weights that the forward pass reads and that training, or the forward pass itself, may change."""
@@ -67,10 +59,9 @@ class GraphStep(TrainStepModule):
         self.precision = precision
         self.mixing = mixing
 
-    def forward(self, batch: Batch) -> TrainStepOutput:
+    def forward(self, batch: Batch) -> StepOutcome:
         outcome, targets = GraphStep.compare(self, batch)  # not by FSDP's wrapper of the method, within its forward
-        loss = self.objective(outcome, targets, batch.sample_weight, batch.rows)
-        return TrainStepOutput(loss, outcome.updates)
+        return replace(self.objective(outcome, targets, batch.sample_weight, batch.rows), updates=outcome.updates)
 
     def compare(self, batch: Batch) -> tuple[GraphOutcome, dict[str, Tensor]]:
         """Apply batch-wise preprocessing and run the model's graph; return its outcome and the targets to compare it
@@ -124,14 +115,14 @@ class AllPasses(GraphStep):
         self.passes = nn.ModuleList(each for _, each in passes)
         self._names = [name for name, _ in passes]
 
-    def forward(self, batch: Batch) -> TrainStepOutput:
+    def forward(self, batch: Batch) -> StepOutcome:
         states: list[Tensor] = []
         nodes = draws.node_stack()
         for name, each in zip(self._names, self.passes, strict=True):
             nodes.append(name)  # nodes of two passes may have one name, and must draw different numbers
-            states += each(batch).loss.states
+            states += each(batch).states
             nodes.pop()
-        return TrainStepOutput(LossOutput([], states), {})
+        return StepOutcome([], states)
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

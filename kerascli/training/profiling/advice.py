@@ -1,13 +1,12 @@
 """Advice from the profile of a training run: phases (data, forward ...) with a large share, and how to reduce it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kerascli.foundation.profile import Profiled
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """Rule of advice: `text` is printed if a phase of training (`data` ...) takes more than `share` of the time."""
 
     phase: str

@@ -18,6 +18,7 @@ from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from kerascli.parts.distributions import DDP, FSDP, REMOVED
 from kerascli.training.checks.row_independence import (
     comparison_keeps_rows_apart,
+    components_in,
     is_mean_of_parts,
     node_keeps_rows_apart,
     reduces_a_batch,
@@ -78,13 +79,9 @@ def strategy_lines(spec: RunSpec, processes: int) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _batch_normalizations(layer: Component) -> Iterator[BatchNormalization]:
-    """Yield each batch normalization in a layer: the layer itself, or one inside it, as in `time_distributed`."""
-    if isinstance(layer, BatchNormalization):
-        yield layer
-    for inner in (getattr(layer, name) for name in type(layer).model_fields):
-        if isinstance(inner, Component):
-            yield from _batch_normalizations(inner)
+def _batch_normalizations(layer: Component) -> list[BatchNormalization]:
+    """Return each batch normalization in a layer: the layer itself, or one inside it, as in `time_distributed`."""
+    return [each for each in components_in(layer) if isinstance(each, BatchNormalization)]
 
 
 def _number_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:

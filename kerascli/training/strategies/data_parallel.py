@@ -5,11 +5,12 @@ The results of all shards are added, weighted by their rows.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 from torch import Tensor
 
 from kerascli.data.batches.loader import Batch, Portion
@@ -17,17 +18,17 @@ from kerascli.foundation import draws, local_batch
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import DataError, counted
 from kerascli.foundation.local_batch import LocalBatch
-from kerascli.training.forward_pass import Eager, Runner, StepOutcome
+from kerascli.training.forward_pass import Eager, Runner
+from kerascli.training.objectives.outcome import StepOutcome
 from kerascli.training.strategies.base import Strategy
-from kerascli.training.strategies.flat_step_result import FlatStepResult, StepExchange, sum_of_shards
+from kerascli.training.strategies.flat_step_result import StepExchange, Vectors, sum_of_shards
 from kerascli.training.strategies.group import Group
 
 if TYPE_CHECKING:
     from kerascli.training.execution_mode import Request
 
 
-@dataclass(frozen=True, slots=True)
-class Sharding:
+class Sharding(NamedTuple):
     """Division of each batch into `shards` parts of consecutive rows, and the parts of process `rank` of `size`.
 
     All processes have equally many shards. Without the config's `fit.shards` there is one shard for each process.
@@ -183,7 +184,7 @@ class ShardedRunner:
         sharding = self._strategy.sharding
         there = dict(sharding.parts(batch))
 
-        def of_shard(number: int) -> FlatStepResult:
+        def of_shard(number: int) -> Vectors:
             rows = there.get(number)
             if rows is None:
                 return self._nothing()
@@ -193,9 +194,10 @@ class ShardedRunner:
 
         return self._exchange.summed(sum_of_shards(of_shard, sharding.first, sharding.stop))
 
-    def _nothing(self) -> FlatStepResult:
+    def _nothing(self) -> Vectors:
         """Return zeros for a shard without rows; example rows are run, since other processes may wait for sums."""
         rows = self._strategy.example(self._example)
         with self._strategy.part(rows, counts=False):
             outcome = self._module(rows, draws.Draws(0, "example", 0))
-        return self._exchange.flat(outcome, 0.0, first=False).zeros()
+        averaged, added = self._exchange.flat(outcome, 0.0, first=False)
+        return torch.zeros_like(averaged), torch.zeros_like(added)

@@ -1,17 +1,25 @@
 """Result of a forward and backward pass as two vectors, so that all its tensors are summed over processes at once."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from kerascli.foundation.spans import span
-from kerascli.training.forward_pass import Layout, StepOutcome
+from kerascli.training.objectives.outcome import Layout, StepOutcome
 from kerascli.training.strategies.group import Group
 
+Vectors = tuple[Tensor, Tensor]
+"""Type of the result of a forward and backward pass (losses, gradients ...) as two vectors, `averaged` and `added`.
 
-def sum_of_shards(make: Callable[[int], "FlatStepResult"], first: int, stop: int) -> "FlatStepResult":
+`averaged` (float32) has the values averaged over shards (parts of a batch), weighted by rows: losses, gradients, new
+weights. `added` (float64) has metric states, integers and float64 values, then an element for each process, for its
+signal or request to save.
+"""
+
+
+def sum_of_shards(make: Callable[[int], Vectors], first: int, stop: int) -> Vectors:
     """Return make(first) + ... + make(stop - 1), the results of shards, added as a balanced binary tree.
 
     `make` computes the result of the shard (part of a batch) with an index. The second half is added to the first half.
@@ -19,141 +27,18 @@ def sum_of_shards(make: Callable[[int], "FlatStepResult"], first: int, stop: int
     if stop - first == 1:
         return make(first)
     middle = (first + stop) // 2
-    return sum_of_shards(make, first, middle).plus(sum_of_shards(make, middle, stop))
+    averaged, added = sum_of_shards(make, first, middle)
+    others = sum_of_shards(make, middle, stop)
+    return averaged.add_(others[0]), added.add_(others[1])
 
 
-class FlatStepResult:
-    """Result of a forward and backward pass (losses, gradients ...) as two vectors, `averaged` and `added`.
-
-    `averaged` (float32) has the values averaged over shards (parts of a batch), weighted by rows: losses, gradients,
-    new weights. `added` (float64) has metric states, integers and float64 values.
-    """
-
-    def __init__(self, slots: Sequence["Slot | None"], averaged: Tensor, added: Tensor, processes: int) -> None:
-        """Initialize; the vector `added` ends with an element for the signal or request of each of the `processes`."""
-        self.slots = slots
-        """Slots (positions in the vectors) of the StepOutcome's tensors, in order; None for a tensor that is None."""
-        self._processes = processes
-        self._averaged = averaged
-        self._added = added
-
-    @classmethod
-    def like(cls, flat: Sequence[Tensor | None], layout: Layout, processes: int) -> "FlatStepResult":
-        """Return a FlatStepResult of zeros, with a slot (position in a vector) for each tensor of `flat`.
-
-        `flat` are the tensors (losses, gradients ...) of a StepOutcome in the order of `layout`; `processes` is the
-        number of processes.
-        """
-        slots: list[Slot | None] = []
-        ends = [0, 0]
-        for index, tensor in enumerate(flat):
-            if tensor is None:
-                slots.append(None)
-                continue
-            is_state = layout.totals <= index < layout.totals + layout.states
-            exact = is_state or not tensor.is_floating_point() or tensor.dtype == torch.float64
-            start = ends[exact]
-            ends[exact] += tensor.numel()
-            slots.append(Slot(exact, is_state, start, ends[exact], tensor.shape, tensor.dtype))
-        device = next(tensor.device for tensor in flat if tensor is not None)
-        averaged = torch.zeros(ends[0], device=device)
-        added = torch.zeros(ends[1] + processes, dtype=torch.float64, device=device)
-        return cls(slots, averaged, added, processes)
-
-    @property
-    def vectors(self) -> list[Tensor]:
-        """Vectors [averaged, added] that hold the elements of all tensors of a StepOutcome (losses, gradients ...).
-
-        `averaged` (float32) holds losses, gradients and new weights. `added` (float64) holds metric states, integers
-        and float64 values, then one element per process for its signal or request to save.
-        """
-        return [self._averaged, self._added]
-
-    def with_notices(self, numbers: Sequence[float]) -> Tensor:
-        """Write a number for each process (its signal, or request to save) to the end of `added`; return this part.
-
-        The numbers encode notices, messages that processes exchange. The returned tensor (processes,) shares memory
-        with `added`.
-        """
-        place = self._added[-self._processes :]
-        for rank, number in enumerate(numbers):
-            if number:
-                place[rank].fill_(number)  # a copy of a tensor would wait for a GPU
-        return place
-
-    def zeros(self) -> "FlatStepResult":
-        """Return the result of a shard (part of a batch) without rows: zeros, with the same tensor positions."""
-        return self._new(torch.zeros_like(self._averaged))
-
-    def without_states(self) -> "FlatStepResult":
-        """Set the vector `added` (metric states, integers ...) to zero, in place, and return this object.
-
-        A part of a batch without rows then adds nothing to the sums. Losses and new values of weights in `averaged` are
-        unchanged: they have the weight 0, but a NaN among them must reach all processes.
-        """
-        self._added.zero_()
-        return self
-
-    def filled(self, flat: Sequence[Tensor | None], share: float, *, first: bool) -> "FlatStepResult":
-        """Return a new FlatStepResult that holds the tensors `flat` of a shard's StepOutcome (losses, gradients ...).
-
-        A shard is a part of a batch. All but metric states are multiplied by `share`, the shard's share of the batch's
-        rows. Integers are taken only from the first shard that has rows, for which `first` is true; for other shards
-        they are 0.
-        """
-        new = self._new(torch.empty_like(self._averaged))
-        places, values = [], []
-        for slot, tensor in zip(self.slots, flat, strict=True):
-            if slot is None or tensor is None:
-                assert slot is tensor, "which weights have a gradient does not depend on the rows"
-                continue
-            if slot.exact:
-                part = new._added[slot.start : slot.stop]
-                part.copy_(tensor.reshape(-1))
-                if not slot.is_state:
-                    part.mul_(share if tensor.is_floating_point() else float(first))
-            else:
-                places.append(new._averaged[slot.start : slot.stop].view(slot.shape))
-                values.append(tensor)
-        torch._foreach_copy_(places, values)  # pyright: ignore[reportPrivateImportUsage]
-        new._averaged.mul_(share)
-        return new
-
-    def _new(self, averaged: Tensor) -> "FlatStepResult":
-        return FlatStepResult(self.slots, averaged, torch.zeros_like(self._added), self._processes)
-
-    def plus(self, other: "FlatStepResult") -> "FlatStepResult":
-        """Add the result of other shards (parts of a batch) to this one, in place, and return this object.
-
-        The vectors `averaged` and `added` of both results are added elementwise.
-        """
-        self._averaged += other._averaged
-        self._added += other._added
-        return self
-
-    def values(self) -> list[Tensor | None]:
-        """Return the tensors (losses, gradients ...) that the two vectors hold, in the order of a StepOutcome.
-
-        They have the shapes and dtypes of the StepOutcome's tensors, as views of the vectors where dtypes are equal,
-        else copies. An element is None where the StepOutcome has None: the gradient of a weight on which the loss does
-        not depend.
-        """
-        return [None if slot is None else self._value(slot) for slot in self.slots]
-
-    def _value(self, slot: "Slot") -> Tensor:
-        return self.vectors[slot.exact][slot.start : slot.stop].view(slot.shape).to(slot.dtype)
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """Position of a tensor (a loss, a gradient ...) in a FlatStepResult: elements `start` to `stop` of a vector."""
+class Form(NamedTuple):
+    """Form of a tensor (a loss, a gradient ...) of a StepOutcome, whose elements are in one of two vectors."""
 
     exact: bool
     """True if the vector is `added` (float64), False if it is `averaged` (float32)."""
     is_state: bool
     """True if the tensor is a metric state."""
-    start: int
-    stop: int
     shape: torch.Size
     dtype: torch.dtype
 
@@ -169,29 +54,60 @@ class StepExchange:
         self._group = group
         self._in_order = in_order
         self._layout: Layout | None = None
-        self._vectors: FlatStepResult | None = None
+        self._forms: list[Form | None] = []
+        """Forms of the StepOutcome's tensors, in order; None for a tensor that is None."""
 
-    def flat(self, outcome: StepOutcome, share: float, *, first: bool) -> FlatStepResult:
-        """Return `outcome`, a shard's result (StepOutcome: losses, gradients ...), as two vectors (FlatStepResult).
+    def flat(self, outcome: StepOutcome, share: float, *, first: bool) -> Vectors:
+        """Return `outcome`, a shard's result (StepOutcome: losses, gradients ...), as two vectors.
 
         A shard is a part of a batch. All values but metric states are multiplied by `share`, its share of the rows.
-        `first` is true for the first shard with rows of a batch.
+        Integers are taken only from the first shard that has rows, for which `first` is true; for other shards they are
+        0.
         """
-        flat = outcome.flat()
-        if self._vectors is None:
+        tensors, device = outcome.flat(), outcome.totals[0].device
+        if self._layout is None:
             self._layout = outcome.layout()
-            self._vectors = FlatStepResult.like(flat, self._layout, self._group.world.size)
-        return self._vectors.filled(flat, share, first=first)
+            states = range(self._layout.totals, self._layout.totals + self._layout.states)
+            self._forms = [None if x is None else _form(x, number in states) for number, x in enumerate(tensors)]
+        averaged = [torch.zeros(0, device=device)]
+        added = [torch.zeros(0, dtype=torch.float64, device=device)]
+        for form, tensor in zip(self._forms, tensors, strict=True):
+            if form is None or tensor is None:
+                assert form is tensor, "which weights have a gradient does not depend on the rows"
+            elif not form.exact:
+                averaged.append(tensor.reshape(-1).float())
+            elif form.is_state:
+                added.append(tensor.reshape(-1).double())
+            else:
+                added.append(tensor.reshape(-1).double() * (share if tensor.is_floating_point() else float(first)))
+        added.append(torch.zeros(self._group.world.size, dtype=torch.float64, device=device))
+        return torch.cat(averaged).mul_(share), torch.cat(added)
 
-    def summed(self, result: FlatStepResult) -> StepOutcome:
+    def summed(self, vectors: Vectors) -> StepOutcome:
         """Return the sum of all processes' results as a StepOutcome (losses, gradients ...).
 
-        The same all-reduce exchanges signals and requests to save a checkpoint among the processes.
+        Its tensors are views of the vectors where dtypes are equal, else copies. The same all-reduce exchanges signals
+        and requests to save a checkpoint among the processes.
         """
         assert self._layout is not None
         world, notices = self._group.world, self._group.notices
-        numbers = result.with_notices([float(notices.own * (rank == world.rank)) for rank in range(world.size)])
+        numbers = vectors[1][-world.size :]
+        if notices.own:
+            numbers[world.rank].fill_(notices.own)  # a copy of a tensor would wait for a GPU
         with span("exchange"):
-            self._group.add(result.vectors, in_order=self._in_order)
+            self._group.add(vectors, in_order=self._in_order)
         notices.keep(numbers)
-        return self._layout.outcome(result.values())
+        ends, values = [0, 0], list[Tensor | None]()
+        for form in self._forms:
+            if form is None:
+                values.append(None)
+                continue
+            start, ends[form.exact] = ends[form.exact], ends[form.exact] + form.shape.numel()
+            part = vectors[form.exact][start : ends[form.exact]]
+            values.append(part.view(form.shape).to(form.dtype))
+        return self._layout.outcome(values)
+
+
+def _form(tensor: Tensor, is_state: bool) -> Form:
+    exact = is_state or not tensor.is_floating_point() or tensor.dtype == torch.float64
+    return Form(exact, is_state, tensor.shape, tensor.dtype)

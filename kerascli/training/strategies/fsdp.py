@@ -17,8 +17,8 @@ from kerascli.layers.base import Outcome
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.parts.distributions import FSDP
 from kerascli.training.forward_pass import Runner
-from kerascli.training.objectives.objective import LossOutput
-from kerascli.training.objectives.train_step import GraphStep, TrainStepOutput
+from kerascli.training.objectives.outcome import StepOutcome
+from kerascli.training.objectives.train_step import GraphStep
 from kerascli.training.strategies.base import Single, Strategy
 from kerascli.training.strategies.collectives import ReduceScatter
 from kerascli.training.strategies.data_parallel import DataParallel
@@ -149,7 +149,7 @@ def _let_hooks_see_results() -> None:
     """Register the classes of modules' results as containers of tensors, which FSDP's hooks look into."""
     from torch.export import register_dataclass
 
-    for cls in (Outcome, GraphOutcome, LossOutput, TrainStepOutput):
+    for cls in (Outcome, GraphOutcome, StepOutcome):
         register_dataclass(cls)
 
 

@@ -1,6 +1,7 @@
 """Forward and backward passes of a model that FSDP divides among processes, each on its part of a batch."""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,8 @@ from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.spans import span
 from kerascli.model.runtime.weights import held
-from kerascli.training.forward_pass import ForwardPass, StepOutcome
+from kerascli.training.forward_pass import ForwardPass
+from kerascli.training.objectives.outcome import StepOutcome
 from kerascli.training.strategies.data_parallel import DataParallel
 from kerascli.training.strategies.flat_step_result import StepExchange
 
@@ -40,15 +42,17 @@ class FSDPRunner:
         with self._strategy.part(rows, counts=share > 0, scaled=True), draws.using(numbers.of_shard(number)):
             with span("forward"):
                 output = self._module(rows)
-            [total] = output.loss.totals
+            [total] = output.totals
             with span("backward"):
                 (total * (share * self._scale)).backward()
         gradients = self._gradients()
-        outcome = StepOutcome([_checked(total.detach(), gradients)], output.loss.states, [], output.updates)
+        outcome = replace(output, totals=[_checked(total.detach(), gradients)])
         first = share > 0 and self._strategy.sharding.is_first(number, batch)
-        result = self._exchange.flat(outcome, share, first=first)
-        summed = self._exchange.summed(result if share else result.without_states())
-        return StepOutcome(summed.totals, summed.states, gradients, summed.updates)
+        averaged, added = self._exchange.flat(outcome, share, first=first)
+        if not share:  # the rest of the example has the weight 0 already, but a NaN in it must reach all processes
+            added.zero_()
+        summed = self._exchange.summed((averaged, added))
+        return replace(summed, gradients=gradients)
 
     def _part(self, batch: Batch) -> tuple[int, Batch, float]:
         """Return (shard number, rows, share) of this process's part of a batch; if it is empty, example rows and 0."""

@@ -4,7 +4,8 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -142,32 +143,26 @@ class Group:
         texts = zip(self.gather(padded), sizes, strict=True)
         return [json.loads(each[:size].numpy().tobytes()) for each, size in texts]
 
-    @contextlib.contextmanager
-    def guarded(self) -> Iterator[None]:
+    def guarded(self) -> AbstractContextManager[None]:
         """Context manager that converts torch's communication errors, such as FSDP's, to ProcessLost, and no others."""
-        try:
-            yield
-        except RuntimeError as error:
-            is_of_communication = isinstance(error, dist.DistError) or "gloo" in str(error).lower()
-            if self._failures is None or not is_of_communication:
-                raise
-            raise self._failures.reason() from None
+        return self._explained(lambda error: isinstance(error, dist.DistError) or "gloo" in str(error).lower())
+
+    def _sending(self) -> AbstractContextManager[None]:
+        """Context manager that raises ProcessLost, with the recorded reason, if another process does not answer."""
+        return self._explained(lambda error: not _is_of_device(error))
 
     @contextlib.contextmanager
-    def _sending(self) -> Iterator[None]:
-        """Context manager that raises ProcessLost, with the recorded reason, if another process does not answer."""
+    def _explained(self, is_lost: Callable[[RuntimeError], bool]) -> Iterator[None]:
         try:
             yield
         except RuntimeError as error:  # dist.DistError, and what gloo raises
-            if self._failures is None or _is_of_device(error):
+            if self._failures is None or not is_lost(error):
                 raise
             raise self._failures.reason() from None
 
 
 def _refuse_environment(world: World, device: str) -> None:
-    """Raise ConfigError if torch, or the launcher's environment variables, do not allow several processes."""
-    if not dist.is_available():
-        raise ConfigError("this torch is built without torch.distributed: it cannot run on several processes")
+    """Raise ConfigError if torch, or the launcher's environment variables, do not allow several GPUs or processes."""
     if device.startswith("cuda") and not dist.is_nccl_available():
         raise ConfigError("this torch is built without NCCL: it cannot run on several GPUs", hint="--device cpu")
     for name in ("MASTER_ADDR", "MASTER_PORT"):

@@ -1,7 +1,7 @@
 """Run the frozen part of a model once: keep its outputs for all rows, and train the rest of the model on them."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -36,33 +36,28 @@ from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.memory import memory_for_model
 
 
-@dataclass(frozen=True, slots=True)
-class Shortened:
-    """Rest of a model behind its frozen part, and the rows of its training: the outputs of the frozen part."""
-
-    experiment: Experiment
-    prepared: PreparedData
-    note: Note
-
-
 @memory_for_model()
-def without_frozen(experiment: Experiment, prepared: PreparedData, strategy: Strategy) -> Shortened | None:
-    """Run the frozen part of a model over the rows to train and to validate on, and return the rest of the model.
+def without_frozen(
+    experiment: Experiment, prepared: PreparedData, strategy: Strategy
+) -> tuple[Experiment, PreparedData, Note] | None:
+    """Run the frozen part of a model over the rows to train and to validate on; return (rest of the model, rows of its
+    training, which are the outputs of the frozen part, note to print).
 
     The frozen part has the nodes before the first one that is trained, draws random numbers, changes weights or adds a
     loss. Several processes share the work, and one file on each machine. None: the model has no such part with weights,
     or its outputs cannot be kept.
     """
+    fit, whole = experiment.spec.fit, experiment.spec.model
     if (
         strategy.is_divided
         or not _reuses_rows(experiment, prepared)
-        or not _has_frozen_weights(experiment, experiment.spec.model.nodes)
+        or not _has_frozen_weights(experiment, whole.nodes)
     ):
         return None
     first, rest, kept = _divided(experiment, prepared.splits["train"])
     if not _has_frozen_weights(experiment, first):
         return None
-    built, fit = _part(experiment, rest, kept, experiment.spec.model.outputs), experiment.spec.fit
+    built = _part(experiment, rest, kept, whole.outputs)
     inputs = [each.name for each in built.model.inputs]
     step = _Frozen(experiment, Graph(_part(experiment, first, (), kept)), inputs, strategy)
     names = {"train", fit.validation_data or "validation"} if fit.validates() else {"train"}
@@ -73,7 +68,7 @@ def without_frozen(experiment: Experiment, prepared: PreparedData, strategy: Str
     where = "on disk" if any(isinstance(each, DiskSplit) for each in splits.values()) else "in memory"
     text = f"frozen: the outputs of {counted(len(first), 'layer')} are kept {where} for {counted(rows, 'row')}"
     short = replace(prepared, splits={**prepared.splits, **splits})
-    return Shortened(_with_model(experiment, built), short, Note(f"{text}, {size_text(size)}"))
+    return _with_model(experiment, built), short, Note(f"{text}, {size_text(size)}")
 
 
 def _reuses_rows(experiment: Experiment, prepared: PreparedData) -> bool:

@@ -4,7 +4,7 @@ import copy
 import time
 from collections.abc import Mapping
 from concurrent import futures
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -13,12 +13,7 @@ from kerascli.foundation.errors import StorageError
 from kerascli.foundation.events import Saved
 from kerascli.runs.checkpoint_manifest import BlobFile, blob_file
 from kerascli.runs.checkpoints import Checkpoints
-from kerascli.training.checkpoint_files import (
-    TRAINING,
-    Range,
-    in_ranges,
-    part_file,
-)
+from kerascli.training.checkpoint_files import TRAINING, Range, in_ranges, part_file
 from kerascli.training.strategies.group import Group
 from kerascli.training.tensor_file import tensor_pieces
 
@@ -63,14 +58,13 @@ class PartWriter:
         """Start to write this process's part of a checkpoint, from a copy of the state, which may then change."""
         assert self._begun is None, "one checkpoint is written at a time"
         common, parts = in_ranges(checkpoint.tensors, self._ranges)
-        common = _copied(common) if self._group.world.leads else {}
-        self._begun = Begun(checkpoint.saved, common, copy.deepcopy(dict(checkpoint.facts)), checkpoint.slots)
-        world, step = self._group.world, int(checkpoint.facts["step"])
+        world, notices = self._group.world, self._group.notices
+        common = _copied(common) if world.leads else {}
+        self._begun = replace(checkpoint, tensors=common, facts=copy.deepcopy(dict(checkpoint.facts)))
         name, contents = part_file(world.rank, world.size), tensor_pieces(_copied(parts))
-        notices = self._group.notices
         notices.forget_checkpoint()
         writer = futures.ThreadPoolExecutor(1, "checkpoint")
-        self._written = writer.submit(self._checkpoints.write_file, step, name, contents)
+        self._written = writer.submit(self._checkpoints.write_file, int(checkpoint.facts["step"]), name, contents)
 
         def tell(_: object) -> None:
             notices.has_written = True

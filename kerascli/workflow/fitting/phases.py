@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,8 +55,7 @@ class Phase:
         return replace(self, spec=replace(self.spec, built=replace(self.spec.built, modules={}, owners={}, views={})))
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseState:
+class PhaseState(NamedTuple):
     """Objects in memory while one phase is trained: model, plan, trainer, execution mode, profiler, strategy."""
 
     experiment: Experiment
@@ -64,7 +64,7 @@ class PhaseState:
     execution_mode: Choice
     profiler: Profiler | None
     strategy: Strategy
-    notes: tuple[Note, ...] = ()
+    notes: Sequence[Note]
     """Notes to print when the phase begins."""
 
 
@@ -248,13 +248,12 @@ class PhaseRunner:
         number = reached.phase + 1 if len(self.phases) > 1 else None
         caches = phase.spec.fit.cache_frozen and not self.options.limits
         short = without_frozen(experiment, phase.prepared, strategy) if caches else None
-        trained, prepared = (experiment, phase.prepared) if short is None else (short.experiment, short.prepared)
+        trained, prepared, *notes = (experiment, phase.prepared) if short is None else short
         plan = make_plan(trained, prepared, self.options.limits, phase=number, first=reached.first, strategy=strategy)
         trainer, mode, profiler = trainer_and_profiler(
             trained, plan, profile=profile, recorded_mode=self._mode, strategy=strategy
         )
         self._mode = mode.value
-        notes = () if short is None else (short.note,)
         return PhaseState(experiment, plan, trainer, mode, profiler, strategy, notes)
 
 

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.disk.storage import csv_text
 from kerascli.foundation.errors import ConfigError, FileRefused
@@ -98,7 +96,8 @@ class Recorder(Follower):
         self.record = record
         self.trainer = saver.trainer
         self._samples = samples
-        self._tensorboard = _TensorBoard(record)
+        self._boards: dict[str, Any] = {}
+        """TensorBoard's SummaryWriters, one for each folder in the run's logs/, opened on the first write."""
         self._unreachable: set[str] = set()
         self._logs: dict[str, list[str]] = {}
         """Columns of each file in the run's logs/ that this process appends to, by file name."""
@@ -123,9 +122,11 @@ class Recorder(Follower):
             case AppendRow(file, row, separator):
                 self._log_row(file, row, separator)
             case WriteScalars(folder, step, values):
-                self._tensorboard.write_scalars(folder, step, values)
+                for name, value in values.items():
+                    self._board(folder).add_scalar(name, value, step)
+                self._board(folder).flush()  # TensorBoard reads the file as it grows
             case WriteHistograms(folder, step):
-                self._tensorboard.write_histograms(folder, step, self.trainer.snapshot())
+                self._write_histograms(self._board(folder), step)
             case WriteSample(name, _) | WriteEmbeddings(name, _):
                 try:
                     self._samples.write(record)
@@ -137,6 +138,21 @@ class Recorder(Follower):
                     self._unreachable.add(url)
                     return Note(f"remote_monitor: could not send metrics to {url}: {problem}", "warning")
         return None
+
+    def _board(self, folder: str) -> Any:
+        """Return a folder's SummaryWriter. Each process adds a file: epochs trained again after a kill appear twice."""
+        if folder not in self._boards:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._boards[folder] = SummaryWriter(str(self.record.log_folder(folder)))
+        return self._boards[folder]
+
+    def _write_histograms(self, board: Any, step: int) -> None:
+        """Write a histogram of every weight whose values are all finite."""
+        for name, weight in self.trainer.snapshot().items():
+            if weight.numel() and bool(weight.isfinite().all()):
+                board.add_histogram(name, weight, step)
+        board.flush()
 
     def _log_row(self, file: str, row: Mapping[str, float], separator: str) -> None:
         """Append the values of an epoch as a row to a CSV file in the run's logs/."""
@@ -160,39 +176,6 @@ class Recorder(Follower):
         header = dict(zip(names, names, strict=True))
         self.record.write_log(file, _log_lines(names, [header, *rows], separator))
         self._logs[file] = names
-
-
-class _TensorBoard:
-    """TensorBoard's SummaryWriters of a run, one for each folder in its logs/, opened on the first write.
-
-    TensorBoard reads their event files as they grow.
-    """
-
-    def __init__(self, record: RunRecord) -> None:
-        self._record = record
-        self._writers: dict[str, Any] = {}
-
-    def write_scalars(self, folder: str, step: int, values: Mapping[str, float]) -> None:
-        writer = self._writer(folder)
-        for name, value in values.items():
-            writer.add_scalar(name, value, step)
-        writer.flush()
-
-    def write_histograms(self, folder: str, step: int, weights: Mapping[str, Tensor]) -> None:
-        """Write a histogram of every weight whose values are all finite."""
-        writer = self._writer(folder)
-        for name, weight in weights.items():
-            if weight.numel() and bool(weight.isfinite().all()):
-                writer.add_histogram(name, weight, step)
-        writer.flush()
-
-    def _writer(self, folder: str) -> Any:
-        """Return a folder's SummaryWriter. Each process adds a file: epochs trained again after a kill appear twice."""
-        if folder not in self._writers:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writers[folder] = SummaryWriter(str(self._record.log_folder(folder)))
-        return self._writers[folder]
 
 
 def _log_lines(names: Sequence[str], rows: Sequence[Mapping[str, object]], separator: str) -> str:

@@ -13,11 +13,7 @@ from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint import capture, reinstate, saved_weights
-from kerascli.training.checkpoint_files import (
-    TRAINING,
-    needed_files,
-    training_tensors,
-)
+from kerascli.training.checkpoint_files import TRAINING, needed_files, training_tensors
 from kerascli.training.loop import Plan
 from kerascli.training.step import Progress, Trainer, assign_weights
 from kerascli.training.strategies.group import Group
