@@ -132,7 +132,7 @@ class Application:
             raise Invalid([Fault(text, ("classes",), hint=hint)])
         names = {**values.model_dump(), **self.network.flags, "name": self.name, "size": self.network.size}
         try:
-            return _filled(written, names)
+            return filled(written, names)
         except ExpressionError as error:
             raise Invalid([Fault(f"the file of {self.name}: {error.text}")]) from None
 
@@ -182,12 +182,12 @@ def _families(folder: Path) -> tuple[FamilySpec, ...]:
     return tuple(families)
 
 
-def _filled(written: Any, names: Mapping[str, Value]) -> Any:
+def filled(written: Any, names: Mapping[str, Value]) -> Any:
     """Return a config value in which references to `names`, in keys too, are replaced; those of templates stay."""
     if isinstance(written, dict):
-        return {_filled(key, names): _filled(value, names) for key, value in written.items()}
+        return {filled(key, names): filled(value, names) for key, value in written.items()}
     if isinstance(written, list):
-        return [_filled(value, names) for value in written]
+        return [filled(value, names) for value in written]
     if not isinstance(written, str) or not has_reference(written):
         return written
     if names_referred_to(written) <= names.keys():

@@ -40,6 +40,8 @@ NEARLY_ONE = "nearly always one value"
 """Reason for leaving out a column in which nearly all rows have the same value, as then all training rows may."""
 EACH_ANOTHER = "an identifier, it seems: row numbers with gaps or in another order"
 """Reason for leaving out a column of different integers, which look like an identifier but may be measurements."""
+DIFFERENT_WORDS = "different words"
+"""End of the reason for leaving out a column of texts that has too many distinct values."""
 
 _ID = re.compile(r"(^|[_ .-])(id|uuid|guid)$|^(id|uuid|guid)[_ .-]", re.IGNORECASE)
 _ID_OR_COUNT = re.compile(r"(^|[_ .-])(key|index|idx|number|nr|no|code|unnamed: 0|rownames?)$", re.IGNORECASE)
@@ -88,20 +90,8 @@ class Column:
         """
         return self.reason == EACH_ANOTHER
 
-    @property
-    def has_many_words(self) -> bool:
-        """True for a column of texts that is left out because it has too many distinct values.
-
-        If it is mostly empty, it holds remarks on some rows, and the rows may still form a time series.
-        """
-        return self.reason == _different_words(self.different)
-
     def left_out(self, reason: str) -> "Column":
         return replace(self, role="left out", reason=reason, orders=False)
-
-
-def _different_words(count: int) -> str:
-    return f"{count:,} different words"
 
 
 Roles = Mapping[str, Column]
@@ -111,6 +101,12 @@ Roles = Mapping[str, Column]
 def find_roles(table: SampledTable) -> dict[str, Column]:
     """Infer the role of each column of a table (numeric, date ...); return the columns with roles by name."""
     return {name: _role(name, table.columns[name], table.rows) for name in table.columns}
+
+
+def distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (values of a column without the missing ones, the distinct ones in order, how often each occurs)."""
+    present = values[~missing(values)]
+    return present, *np.unique(present.astype(str) if present.dtype == object else present, return_counts=True)
 
 
 def numbered(values: np.ndarray) -> np.ndarray:
@@ -139,10 +135,8 @@ def copies(columns: Mapping[str, np.ndarray], target: str) -> list[str]:
 
 
 def _role(name: str, values: np.ndarray, rows: int) -> Column:
-    gaps = missing(values)
-    present = values[~gaps]
-    different, counts = np.unique(present.astype(str) if present.dtype == object else present, return_counts=True)
-    column = Column(name, "numbers", bool(gaps.any()), len(different))
+    present, different, counts = distinct(values)
+    column = Column(name, "numbers", len(present) < rows, len(different))
     if reason := _says_too_little(column, counts, rows):
         return column.left_out(reason)
     repeats = len(different) >= 5 and len(present) >= 2 * len(different) and not column.has_gaps
@@ -184,7 +178,7 @@ def _role_of_text(column: Column, present: np.ndarray, different: np.ndarray, ro
     if words >= PROSE_WORDS and is_mostly_new:
         return replace(column, role="prose", mean_words=words)
     if is_mostly_new or (len(different) > MAX_WORDS and (_is_id(column.name) or _ID_OR_COUNT.search(column.name))):
-        return column.left_out(_different_words(len(different)))
+        return column.left_out(f"{len(different):,} {DIFFERENT_WORDS}")
     return replace(column, role="words")
 
 
@@ -195,7 +189,7 @@ def _is_id(name: str) -> bool:
 def _identifies(name: str, values: np.ndarray, different: np.ndarray) -> str:
     """Return the reason, as text, if a column of numbers is an identifier of rows; '' if it may be a measurement."""
     low, high = different[0], different[-1]
-    if not _are_integers(different):
+    if different.dtype.kind not in "iuf" or not np.array_equal(different, np.floor(different)):
         return ""
     if different.dtype.kind != "f" and max(int(high), -int(low)) > 2**53:
         return "an identifier: integers beyond 2**53, which no input holds exactly"
@@ -210,7 +204,3 @@ def _identifies(name: str, values: np.ndarray, different: np.ndarray) -> str:
     span = int(high) - int(low) + 1
     is_count = span < _SPARSE * len(different) and 0 < steps.min() < steps.max()
     return EACH_ANOTHER if are_unique and (span == len(different) or is_count) else ""
-
-
-def _are_integers(values: np.ndarray) -> bool:
-    return values.dtype.kind in "iuf" and np.array_equal(values, np.floor(values))

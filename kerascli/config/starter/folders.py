@@ -15,7 +15,7 @@ import numpy as np
 
 from kerascli.config.composition.references import escape_references
 from kerascli.config.starter.draft import Draft, listed
-from kerascli.config.starter.models import autoencoder, check_kind, head, image_model
+from kerascli.config.starter.models import AUTOENCODER, check_kind, from_yaml, head, image_model
 from kerascli.config.starter.target import ARE_UNEVEN, UNEVEN, in_order
 from kerascli.config.starter.texts import Texts, complete
 from kerascli.data.sources.folders import files_below
@@ -306,7 +306,9 @@ def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
         check_kind(kind, ("cnn",), "images without classes")
         code = min(64, max(8, height * width // 16))
         draft.decide("model", f"no classes: the model learns to restore each image from {code} numbers")
-        draft.sections["model"] = autoencoder(height, width, 1 if images.are_grey else 3, code)
+        channels = 1 if images.are_grey else 3
+        layers = from_yaml(AUTOENCODER, height=height, width=width, channels=channels, code=code)
+        draft.sections["model"] = {"layers": layers}
         draft.sections["compile"] = {"loss": "mse", "optimizer": "adam", "metrics": ["mae"]}
         draft.decide("compile", "mean squared error of the pixels")
     draft.fit(folders.count, balanced=folders.is_uneven(), images=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kerascli.config.composition.references import escape_references
-from kerascli.config.starter.columns import NEARLY_ONE, Column, numbered
+from kerascli.config.starter.columns import DIFFERENT_WORDS, NEARLY_ONE, Column, numbered
 from kerascli.config.starter.draft import Draft, column_step, columns, free_name, listed
 from kerascli.config.starter.models import check_kind, series_layers
 from kerascli.config.starter.sample import SampledTable
@@ -129,7 +129,7 @@ def _is_fixed(values: np.ndarray, rows: tuple[np.ndarray, ...]) -> bool:
 
 def _is_of_no_use(table: SampledTable, column: Column) -> bool:
     """Return True for a column that a series is found beside: row numbers, one value, or remarks on some rows."""
-    is_remark = column.role == "prose" or column.has_many_words
+    is_remark = column.role == "prose" or column.reason.endswith(DIFFERENT_WORDS)
     return column.reason in _NO_USE or (is_remark and bool(missing(table.columns[column.name]).mean() > _REMARKS))
 
 

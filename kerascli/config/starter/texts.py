@@ -5,12 +5,32 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerascli.config.starter.draft import Draft
-from kerascli.config.starter.models import Layers, check_kind, encoder, head, hidden
+from kerascli.config.starter.models import ENCODER, check_kind, from_yaml, head, hidden
 
 BAG_RATIO = 1500
 """Ratio of texts to mean words per text below which a bag of words does better (Google's text classification guide)."""
 _BYTES = 2**28
-_SEQUENCES = {"cnn": "a convolution", "lstm": "an LSTM in both directions", "transformer": "a transformer's encoder"}
+_SEQUENCES = {
+    "cnn": ("a convolution", """
+- embedding: {input_dim: $vocabulary, output_dim: 64}
+- dropout: 0.3
+- conv_1d: {filters: 128, kernel_size: "$(min(5, length))", padding: same, activation: relu}
+- global_max_pooling_1d
+"""),
+    "lstm": ("an LSTM in both directions", """
+- embedding: {input_dim: $vocabulary, output_dim: 64, mask_zero: true}
+- dropout: 0.3
+- bidirectional: {lstm: 64}
+"""),
+    "transformer": ("a transformer's encoder", f"""
+- embedding: {{input_dim: $vocabulary, output_dim: 64, inputs: $name, name: token_embedding}}
+- expr: {{value: "zeros_like($name) + arange(shape($name)[1])", name: position_ids}}
+- embedding: {{input_dim: $length, output_dim: 64, inputs: position_ids, name: position_embedding}}
+- add: {{inputs: [token_embedding, position_embedding], name: words}}
+{ENCODER}
+"""),
+}  # fmt: skip
+"""Mapping from a kind of model to what reads the words in order, and its layers: one vector per text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +72,13 @@ def complete(draft: Draft, texts: Texts, steps: list[Any], kind: str | None) -> 
         length = int(min(400, max(8, 2 * texts.words)))
         settings = {"max_tokens": 20_000, "output_sequence_length": length}
         draft.decide("data", f"token ids ({why}), {length} a text: shorter ones are padded, longer ones cut")
-        layers = [*_text_layers(kind, texts.name, length), {"dropout": 0.3}, last]
-        draft.decide("model", f"a vector is learned for each word, and {_SEQUENCES[kind]} reads them in order")
+        reader, written = _SEQUENCES[kind]
+        vocabulary = f"$inputs.{texts.name}.vocabulary_size"
+        names = {"name": texts.name, "vocabulary": vocabulary, "length": length, "before": "words", "width": 64}
+        layers = [*from_yaml(written, **names), {"dropout": 0.3}, last]
+        draft.decide("model", f"a vector is learned for each word, and {reader} reads them in order")
     draft.sections["data"]["inputs"] = {texts.name: [*steps, {"text_vectorization": settings}]}
     draft.sections["model"] = {"layers": layers}
     draft.compile(texts.classes, balanced=texts.balanced)
     draft.fit(texts.count, balanced=texts.balanced)
     return draft
-
-
-def _text_layers(kind: str, name: str, length: int) -> Layers:
-    """Return the layers of a `cnn`, `lstm` or `transformer` that map token ids (length,) to one vector per text."""
-    embedding = {"input_dim": f"$inputs.{name}.vocabulary_size", "output_dim": 64}
-    if kind == "cnn":
-        conv = {"filters": 128, "kernel_size": min(5, length), "padding": "same", "activation": "relu"}
-        return [{"embedding": embedding}, {"dropout": 0.3}, {"conv_1d": conv}, "global_max_pooling_1d"]
-    if kind == "lstm":
-        return [{"embedding": {**embedding, "mask_zero": True}}, {"dropout": 0.3}, {"bidirectional": {"lstm": 64}}]
-    return [
-        {"embedding": {**embedding, "inputs": name, "name": "token_embedding"}},
-        {"expr": {"value": f"zeros_like({name}) + arange(shape({name})[1])", "name": "position_ids"}},
-        {"embedding": {"input_dim": length, "output_dim": 64, "inputs": "position_ids", "name": "position_embedding"}},
-        {"add": {"inputs": ["token_embedding", "position_embedding"], "name": "words"}},
-        *encoder("words", 64),
-        "global_average_pooling_1d",
-    ]
