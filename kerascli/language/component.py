@@ -81,8 +81,16 @@ def changed_arguments(component: Component) -> dict[str, Any]:
 class Invalid(ValueError):
     """Exception for invalid configs that validators may raise; it holds the errors, each with its path in a config."""
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
-        self.faults = tuple(faults)
+    def __init__(
+        self,
+        faults: str | Iterable[Fault],
+        path: Path = (),
+        at: Literal["key", "value"] = "value",
+        *,
+        hint: str | None = None,
+    ) -> None:
+        """Create the exception from config errors, or from the message of one, with its config path and hint."""
+        self.faults = (Fault(faults, path, at, hint=hint),) if isinstance(faults, str) else tuple(faults)
         super().__init__("; ".join(fault.text for fault in self.faults))
 
     def below(self, path: Path) -> "Invalid":
@@ -281,7 +289,7 @@ def split_form(value: Any, kind: str) -> tuple[str, Any]:
     if isinstance(value, dict) and len(value) == 1:
         [(name, arguments)] = value.items()
         if not isinstance(name, str):
-            raise Invalid([Fault(f"expected the name of {a_or_an(kind)}, got {show(name)}", (name,), "key")])
+            raise Invalid(f"expected the name of {a_or_an(kind)}, got {show(name)}", (name,), "key")
         return name, arguments
     if isinstance(value, dict) and len(value) > 1:
         first = next(iter(value))
@@ -291,8 +299,8 @@ def split_form(value: Any, kind: str) -> tuple[str, Any]:
         elif isinstance(value[first], dict) and _REGISTRIES[kind].find(str(list(value)[1])) is None:
             hint = f"arguments are written inside: {first}: {{..., {list(value)[1]}: ...}}"
         text = f"expected one {kind}, got a mapping of {len(value)} keys: {', '.join(map(str, value))}"
-        raise Invalid([Fault(text, hint=hint)])
-    raise Invalid([Fault(f"expected {a_or_an(kind)} (a name, or name: arguments), got {show(value)}")])
+        raise Invalid(text, hint=hint)
+    raise Invalid(f"expected {a_or_an(kind)} (a name, or name: arguments), got {show(value)}")
 
 
 def arguments_of(cls: type[Component], written: str, arguments: Any) -> tuple[dict[str, Any], Path]:
@@ -305,11 +313,11 @@ def arguments_of(cls: type[Component], written: str, arguments: Any) -> tuple[di
         text = f"{cls.component_name} has no arguments here"
         alone = not any(field.is_required() for field in cls.model_fields.values())
         hint = f"write '{written}' alone for the defaults" if alone else f"write {written}: {{...}}"
-        raise Invalid([Fault(text, path, "key", hint=hint)])
+        raise Invalid(text, path, "key", hint=hint)
     if isinstance(arguments, dict) and not _is_first_argument(cls, first, arguments):
         return arguments, path
     if first is None:
-        raise Invalid([Fault(f"{cls.component_name} takes no arguments, got {show(arguments)}", path)])
+        raise Invalid(f"{cls.component_name} takes no arguments, got {show(arguments)}", path)
     return {first: arguments}, path
 
 

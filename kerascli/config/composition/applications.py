@@ -16,7 +16,6 @@ from pydantic import Field, PositiveFloat, PositiveInt, create_model
 from kerascli.config.composition.overrides import override
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import read_document
-from kerascli.foundation.errors import Fault
 from kerascli.language.component import Invalid, Names
 from kerascli.language.expressions import ExpressionError, Value, has_reference, substitute, walk
 from kerascli.language.expressions.template import names_referred_to, references
@@ -129,12 +128,12 @@ class Application:
         if values.include_top and values.weights == "imagenet" and values.classes != Arguments().classes:
             text = f"{self.name}: the weights of ImageNet are for 1000 classes, got {values.classes}"
             hint = "write include_top: false and add a dense layer, or weights: null"
-            raise Invalid([Fault(text, ("classes",), hint=hint)])
+            raise Invalid(text, ("classes",), hint=hint)
         names = {**values.model_dump(), **self.network.flags, "name": self.name, "size": self.network.size}
         try:
             return filled(written, names)
         except ExpressionError as error:
-            raise Invalid([Fault(f"the file of {self.name}: {error.text}")]) from None
+            raise Invalid(f"the file of {self.name}: {error.text}") from None
 
 
 def applications() -> dict[str, Application]:
@@ -150,7 +149,7 @@ def find_application(name: Any) -> Application:
     if (own := names.find(str(name))) is not None:
         return networks[own]
     text = f"there is no application '{name}'{names.suggestion(str(name))}"
-    raise Invalid([Fault(text, hint="'kerascli list applications' shows all")])
+    raise Invalid(text, hint="'kerascli list applications' shows all")
 
 
 def application_config(name: str, sets: Iterable[str], size: int | None) -> Document | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kerascli.config.yaml.document import Mark
-from kerascli.foundation.errors import Fault, Path, show
+from kerascli.foundation.errors import Path, show
 from kerascli.language.component import Invalid
 from kerascli.language.kinds import places
 
@@ -66,7 +66,7 @@ class Merger:
         if is_component(path[:-1]) and isinstance(base, dict) != isinstance(over, dict) and base is not None:
             text = f"'{path[-1]}' has {show(base)} in the base and {show(over)} here"
             hint = "arguments merge by name: write the one without a name as name: value"
-            raise Invalid([Fault(text, path, hint=hint)])
+            raise Invalid(text, path, hint=hint)
         self.overridden.add(path)
         return over
 

@@ -70,7 +70,7 @@ def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
     code = UserCode(file, b"") if isinstance(file, Path) else file
     if code.path.suffix != ".py":
         text = f"plugins: '{code.path.name}' is not a Python file"
-        raise Invalid([Fault(text, written, hint="its name ends in .py")])
+        raise Invalid(text, written, hint="its name ends in .py")
     try:
         if isinstance(file, Path):
             with open_file(file) as opened:

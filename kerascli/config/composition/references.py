@@ -265,7 +265,7 @@ def _default(document: Document, name: str, written: Any, earlier: Mapping[str, 
     if not name.isidentifier() or not name.isascii():
         plain = f"; write {meant}" if (meant := plain_name(name)) else ""
         text = f"flag '{name}': a name has letters, digits and '_' only, and starts with no digit{plain}"
-        raise Invalid([Fault(text, path, "key")])
+        raise Invalid(text, path, "key")
     value = written
     if isinstance(written, str) and has_reference(written):
         try:
@@ -277,7 +277,7 @@ def _default(document: Document, name: str, written: Any, earlier: Mapping[str, 
             raise Invalid([Fault(f"flag '{name}': {text}", path, place=place)]) from None
     if value is None or isinstance(value, (dict, list)):
         text = f"flag '{name}': expected a default (a number, text, true or false), got {show(value)}"
-        raise Invalid([Fault(text, path)])
+        raise Invalid(text, path)
     return value
 
 

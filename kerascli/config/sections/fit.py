@@ -100,10 +100,10 @@ class FitSpec(BaseSection):
         if self.initial_epoch >= self.epochs:
             text = f"initial_epoch: must be less than epochs ({self.epochs}), got {self.initial_epoch}"
             hint = "epochs is the number of the last epoch, not the number of epochs to train"
-            raise Invalid([Fault(text, ("initial_epoch",), hint=hint)])
+            raise Invalid(text, ("initial_epoch",), hint=hint)
         if self.shards is not None and self.batch_size % self.shards:
             text = f"shards: must divide batch_size ({self.batch_size}), got {self.shards}"
-            raise Invalid([Fault(text, ("shards",))])
+            raise Invalid(text, ("shards",))
         return self
 
     @field_validator("shards")
@@ -147,7 +147,7 @@ def parse_fit(section: Any) -> FitSpec:
     if section is None:
         section = {}
     if not isinstance(section, dict):
-        raise Invalid([Fault(f"fit: expected a mapping, got {show(section)}", ("fit",))])
+        raise Invalid(f"fit: expected a mapping, got {show(section)}", ("fit",))
     apart = FitSection.model_fields.keys() - FitSpec.model_fields
     section = {key: value for key, value in section.items() if key not in apart}
     try:

@@ -17,8 +17,8 @@ from pydantic import (
 from kerascli.config.composition.applications import IMAGENET, Application, find_application
 from kerascli.config.sections.torchvision import Published, Weights, published, published_model, published_models
 from kerascli.foundation.disk.files import impossible_path, in_home
-from kerascli.foundation.errors import Fault, show
 from kerascli.foundation.errors import Path as ConfigPath
+from kerascli.foundation.errors import show
 from kerascli.foundation.shapes import NonNegativeFloat
 from kerascli.language.component import Invalid
 from kerascli.language.section import BaseSection, parse_section
@@ -44,7 +44,7 @@ class TakeSpec(BaseSection):
     def _noise_counts(self) -> "TakeSpec":
         if self.noise != TakeSpec.model_fields["noise"].default and self.how != "net2wider":
             text = f"noise: only net2wider adds noise, not {self.how}"
-            raise Invalid([Fault(text, ("noise",), "key", hint="remove it")])
+            raise Invalid(text, ("noise",), "key", hint="remove it")
         return self
 
 
@@ -180,7 +180,7 @@ def parse_bases(shared: Any) -> dict[str, InitFrom]:
         section = parse_init_from(each.get("init_from"), path) if isinstance(each, dict) else None
         if section is not None and section.map:
             text = "map cannot be used in a shared model: its layers take the weights of their names"
-            raise Invalid([Fault(f"init_from: {text}", (*path, "map"), "key", hint="model.init_from has map")])
+            raise Invalid(f"init_from: {text}", (*path, "map"), "key", hint="model.init_from has map")
         bases |= {} if section is None else {str(name): section}
     return bases
 
@@ -191,5 +191,5 @@ def parse_init_from(section: Any, path: ConfigPath) -> InitFrom | None:
         return None
     if not isinstance(section, dict):
         text = f"init_from: expected a mapping with {_SOURCES}, got {show(section)}"
-        raise Invalid([Fault(text, path, hint="init_from: {run: latest}")])
+        raise Invalid(text, path, hint="init_from: {run: latest}")
     return parse_section(InitFrom, section, path)

@@ -50,7 +50,7 @@ class CompileReader:
         With `extra_losses`, layers of the model add losses, so that `loss` may be missing.
         """
         if not isinstance(section, dict):
-            raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
+            raise Invalid(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))
         self.section = self.faults.read(CompileSection, section, ())
         pairs = self._pairs()
         losses = self._losses(needs_loss=not extra_losses and "loss" not in meant_keys(CompileSection, section))
@@ -128,7 +128,7 @@ class CompileReader:
         text = f"'{name}' is a target; expected the name of an output"
         if name not in (self.targets or ()):
             text = f"there is no output '{name}'{suggestion(str(name), outputs)}"
-        self.faults.add(text, (key, name), at="key", hint=f"outputs: {', '.join(outputs)}")
+        self.faults.add(text, (key, name), "key", hint=f"outputs: {', '.join(outputs)}")
 
     def _losses(self, *, needs_loss: bool) -> dict[str, tuple[Loss, Path]]:
         """Return, by output, the loss of that output and the loss's path in the config."""
@@ -138,7 +138,7 @@ class CompileReader:
             with self.faults.absorbing(path):
                 losses |= {} if value is None else {output: (LOSSES.parse(value), path)}
         if needs_loss and not losses and self.faults.count == before:
-            self.faults.add("compile needs 'loss'", (), at="key", hint="add loss: mse, categorical_crossentropy ...")
+            self.faults.add("compile needs 'loss'", (), "key", hint="add loss: mse, categorical_crossentropy ...")
         return losses
 
     def _loss_weights(self, losses: Collection[str]) -> dict[str, float]:
@@ -147,7 +147,7 @@ class CompileReader:
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 self.faults.add(f"loss_weights: expected a number, got {show(value)}", path)
             elif output not in losses and not self.faults.count:
-                self.faults.add(f"loss_weights: output '{output}' has no loss", path, at="key")
+                self.faults.add(f"loss_weights: output '{output}' has no loss", path, "key")
             else:
                 weights[output] = float(value)
         return weights

@@ -146,13 +146,13 @@ class StepReader:
         train = self._train(section.train, path, name)
         if "optimizer" not in written.keys:
             hint = "optimizer: {adam: {learning_rate: 2e-4, beta_1: 0.5}}"
-            self.faults.add(f"'{name}' needs 'optimizer'", path, at="key", hint=hint)
+            self.faults.add(f"'{name}' needs 'optimizer'", path, "key", hint=hint)
         losses = terms.losses(section.loss, (*path, "loss"))
         metrics = terms.metrics(section.metrics, (*path, "metrics"))
         own = flat(layers or ())
         if not section.loss and not any(node.layer.adds_losses() for node in own):
             hint = "loss: {real: {loss: binary_crossentropy, y_true: 1, y_pred: ...}}"
-            self.faults.add(f"'{name}' has no loss to minimize", path, at="key", hint=hint)
+            self.faults.add(f"'{name}' has no loss to minimize", path, "key", hint=hint)
         if not section.has("optimizer") or self.faults.count > before:
             return None
         optimizer = scaled(section.optimizer, self.precision)
@@ -168,7 +168,7 @@ class StepReader:
             self.faults.add(
                 text,
                 path if name is None else where,
-                at="key" if name is None else "value",
+                "key" if name is None else "value",
                 hint="its columns in the history begin with it",
             )
             return "?"
@@ -191,7 +191,7 @@ class StepReader:
         if not as_list(value):
             hint = f"train: {next(iter(prefixes), 'generator')}"
             text, at = f"'{update}' has nothing to train", path if value is None else where
-            self.faults.add(text, at, at="key" if value is None else "value", hint=hint)
+            self.faults.add(text, at, "key" if value is None else "value", hint=hint)
         trained: list[str] = []
         for index, name in enumerate(as_list(value)):
             at = (*where, index) if isinstance(value, list) else where
@@ -251,7 +251,7 @@ class StepReader:
             column = f"{update.name}_{name}"
             if column in self.columns:
                 text = f"two columns of the history would be called '{column}'"
-                self.faults.add(text, where, at="key", hint="choose another name")
+                self.faults.add(text, where, "key", hint="choose another name")
             self.columns[column] = where
 
     def _check_trained(self, update: UpdateSpec, built: Built) -> None:

@@ -98,7 +98,7 @@ class TermReader:
         for name, each in written.items():
             problem = Names().refuse(str(name), own=str(name))
             if problem is not None:
-                self.faults.add(problem.text, (*path, name), at="key")
+                self.faults.add(problem.text, (*path, name), "key")
             elif not isinstance(each, dict):
                 text = f"{path[-1]}: {name}: expected a mapping with {kind}, y_true and y_pred, got {show(each)}"
                 self.faults.add(text, (*path, name), hint=hint)
@@ -123,7 +123,7 @@ class TermReader:
         section = self.faults.read(cls, written, path, str(path[-1]))
         for key, what in _NEEDED.items():
             if key in cls.model_fields and key not in written:
-                self.faults.add(f"'{path[-1]}' needs '{key}'{what}", path, at="key")
+                self.faults.add(f"'{path[-1]}' needs '{key}'{what}", path, "key")
         return section
 
     def _compared(

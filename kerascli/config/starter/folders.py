@@ -153,7 +153,7 @@ def suffixes_of(folder: Path) -> tuple[str, ...]:
         if tables:
             raise ConfigError(f"'{shown}' is a folder of tables", hint=f"--from {shown}/{safe_text(tables[0])}")
         text = f"no images (png, jpeg, gif, bmp) and no texts (txt) among {rest} files" if rest else "no files"
-        raise DataError(Fault(text, place=Place(str(folder))))
+        raise DataError(text, place=str(folder))
     return IMAGES if images >= texts else TEXTS
 
 
@@ -184,7 +184,7 @@ def examine_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
     elif count < _FEWEST:
         text = f"{count} files: at least {_FEWEST} are needed to train, validate and test"
     if text is not None:
-        raise DataError(Fault(text, place=Place(str(train)), hint=hint))
+        raise DataError(text, place=str(train), hint=hint)
     classes = in_order(list(counts), list(counts.values())) if len(counts) == 2 else tuple(counts)
     return Folders(folder, suffixes, train, classes, counts, count, splits)
 
@@ -199,8 +199,7 @@ def _count_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, int]:
     for name, count in counts.items():
         if not count:
             place = Place(str(folder / name))
-            text = f"the subfolder of a class has no files with {one_of(suffixes)}"
-            raise DataError(Fault(text, place=place, hint="move it elsewhere"))
+            raise DataError("the subfolder of a class is empty", place=place, hint="remove it")
     return counts
 
 
@@ -213,9 +212,7 @@ def text_draft(folders: Folders, path: str, kind: str | None) -> Draft:
         hint = (
             "put the texts of each class into a subfolder, or write a table with a column of texts and one to predict"
         )
-        raise DataError(
-            Fault("texts without classes: what is to be learned?", place=Place(str(folders.folder)), hint=hint)
-        )
+        raise DataError("texts without classes: what is to be learned?", place=str(folders.folder), hint=hint)
     lengths = [len(_words_of(file)) for file in folders.some(_EXAMINED_TEXTS)]
     draft = Draft(f"Classifies texts into {len(folders.classes)} classes.")
     draft.decide("data", *folders.reasons("texts"))
@@ -335,7 +332,7 @@ def examine_images(files: Iterable[Path], shown: str) -> ImageFacts:
             images.damaged.append(str(file))
     if not images.heights:
         place = Place(images.damaged[0] if images.damaged else shown)
-        raise DataError(Fault("no image can be read", place=place))
+        raise DataError("no image can be read", place=place)
     return replace(images, are_grey=all(grey))
 
 

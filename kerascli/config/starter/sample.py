@@ -22,7 +22,7 @@ from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
 from kerascli.foundation.disk.storage import write_bytes
-from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text
+from kerascli.foundation.errors import ConfigError, DataError, safe_text
 from kerascli.language.component import changed_arguments, plain
 
 _OTHER_FILES = (".json", ".xlsx", ".xls", ".npz", ".npy", ".pkl", ".feather", ".h5", ".yaml", ".yml")
@@ -149,7 +149,7 @@ def _json_lines(name: str, sample: TextSample) -> SampledTable:
     columns = {column: table.array(column) for column in table}
     if lists := [column for column, values in columns.items() if values.ndim > 1]:
         hint = "init takes columns of numbers and texts; write a config by hand, from: kerascli init --template mlp"
-        raise DataError(Fault(f"column '{safe_text(lists[0])}' holds lists", place=Place(name), hint=hint))
+        raise DataError(f"column '{safe_text(lists[0])}' holds lists", place=name, hint=hint)
     all_rows = sample.all_rows(table.rows)
     notes = [] if sample.whole else [f"looked at {table.rows:,} rows of about {_round(all_rows):,}"]
     small = None if sample.whole else text.encode()
@@ -159,7 +159,7 @@ def _json_lines(name: str, sample: TextSample) -> SampledTable:
 def _parquet(path: Path, name: str) -> SampledTable:
     file = ParquetColumns([Part(path, name)], frozenset())
     if not file.rows:
-        raise DataError(Fault("the table has no rows", place=Place(name)))
+        raise DataError("the table has no rows", place=name)
     whole = file.rows <= _PARQUET_ROWS and os.stat(path).st_size <= 8 * MAX_BYTES
     columns: dict[str, np.ndarray] = {}
     notes: list[str] = []
@@ -173,7 +173,7 @@ def _parquet(path: Path, name: str) -> SampledTable:
                 raise
             notes.append(f"left out: {safe_text(column, 40)} ({reason})")
     if not columns:
-        raise DataError(Fault("no column holds numbers or text", place=Place(name)))
+        raise DataError("no column holds numbers or text", place=name)
     rows = len(next(iter(columns.values())))
     if not whole:
         notes.insert(0, f"looked at the first {rows:,} rows of {file.rows:,}")

@@ -15,7 +15,7 @@ from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.split import meets_all, order_of, seen_in_training, split_rows
 from kerascli.config.starter.target import OTHERWISE, Target, choose, describe
 from kerascli.config.starter.texts import Texts, complete
-from kerascli.foundation.errors import DataError, Fault, Place, in_yaml, safe_text
+from kerascli.foundation.errors import DataError, in_yaml, safe_text
 
 _LEAST_ROWS = 10
 _WEIGHT = re.compile(r"(^|[_ .-])(weights?|wgt|wt)$", re.IGNORECASE)
@@ -38,7 +38,7 @@ def table_draft(
     """
     if table.all_rows < _LEAST_ROWS:
         text = f"{table.rows} rows: at least {_LEAST_ROWS} are needed to train, validate and test"
-        raise DataError(Fault(text, place=Place(table.name)))
+        raise DataError(text, place=table.name)
     name, why = choose(roles, option)
     target = describe(table, name)
     used = _used(table, _without_copies(table, roles, target), name)
@@ -102,7 +102,7 @@ def _used(table: SampledTable, roles: Roles, target: str) -> Roles:
     if not numbers:
         reasons = {column.name: column.role if column.role == "date" else column.reason for column in used.values()}
         hint = ", ".join(f"{safe_text(name)}: {reason}" for name, reason in reasons.items())
-        raise DataError(Fault("no column to learn from", place=Place(table.name), hint=hint or None))
+        raise DataError("no column to learn from", place=table.name, hint=hint or None)
     return used | numbers
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from kerascli.config.starter.columns import MOST, SKEWED, Column, distinct, skewness
 from kerascli.config.starter.sample import SampledTable
-from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text, suggestion
+from kerascli.foundation.errors import ConfigError, DataError, Place, safe_text, suggestion
 
 MAX_CLASSES = 20
 """Maximum number of different integers of a target that count as classes, if there are 10 rows for each."""
@@ -129,7 +129,7 @@ def _refuse(table: SampledTable, column: str, present: np.ndarray, different: np
         hint = "write them in a larger unit, or as their logarithm"
     else:
         return
-    raise DataError(Fault(text, place=place, hint=hint))
+    raise DataError(text, place=place, hint=hint)
 
 
 def _number(column: str, values: np.ndarray) -> Target:

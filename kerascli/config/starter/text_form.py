@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from kerascli.data.storage.delimited.text_format import DEFAULT, TextFormat
-from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError
 
 _DELIMITERS = ",;\t|"
 _HEAD = 200
@@ -47,13 +47,13 @@ def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Field
     skip = _junk(pieces[0], form)
     rows = _rows("".join(pieces), form.text_format(skip_rows=skip))
     if not rows:
-        raise DataError(Fault("the file is empty", place=Place(name)))
+        raise DataError("the file is empty", place=name)
     width = len(rows[0])
     kept = [row for row in rows if len(row) == width]
     if _are_comments([row for row in rows if len(row) != width], kept):
         form = form.text_format(comment="#")
     if len(kept) == 1:
-        raise DataError(Fault("a header but no rows", place=Place(name)))
+        raise DataError("a header but no rows", place=name)
     names = _names(kept)
     form = form.text_format(skip_rows=skip, names=() if names == tuple(kept[0]) else names)
     body = kept if form.names else kept[1:]

@@ -32,7 +32,7 @@ class Source:
             before = _LINE_END.split(text[: bad.start()])
             place = source.spot(len(before) - 1, len(before[-1]))
             hint = f'in double quotes it is written "\\u{ord(bad.group()):04x}"'
-            raise ConfigError(Fault(f"the character U+{ord(bad.group()):04X} is not allowed", place=place, hint=hint))
+            raise ConfigError(f"the character U+{ord(bad.group()):04X} is not allowed", place=place, hint=hint)
         return source
 
     def spot(self, line: int, column: int, length: int = 1) -> Place:

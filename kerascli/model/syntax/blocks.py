@@ -36,12 +36,12 @@ def _variables(reading: Reading, arguments: Any, path: Path) -> list[dict[str, V
     error."""
     add, example = reading.faults.add, "repeat: {times: 3, layers: [...]}"
     if not isinstance(arguments, dict) or not isinstance(arguments.get("layers"), list) or not arguments["layers"]:
-        add("repeat needs 'layers', a list of layers", path, at="key", hint=example)
+        add("repeat needs 'layers', a list of layers", path, "key", hint=example)
         return []
     reading.faults.take(unknown_keys(arguments, _KEYS, "repeat", reading.place(path), listed="repeat has"))
     counted, each = keys_of(RepeatTimes, arguments), keys_of(RepeatEach, arguments)
     if counted.has("times") == each.has("each"):
-        add("repeat needs either 'times' or 'each'", path, at="key", hint=example)
+        add("repeat needs either 'times' or 'each'", path, "key", hint=example)
         return []
     if counted.has("times"):
         name, variable, other, of = counted.index, "index", "as", "each"
@@ -52,9 +52,9 @@ def _variables(reading: Reading, arguments: Any, path: Path) -> list[dict[str, V
         if not isinstance(each.each, list):
             add(f"repeat: each: expected a list of values, got {show(each.each)}", (*path, "each"))
         if name is None:
-            add("repeat: 'each' needs 'as', the name of its variable", path, at="key")
+            add("repeat: 'each' needs 'as', the name of its variable", path, "key")
     if other in arguments:
-        add(f"repeat: '{other}' goes with '{of}'", (*path, other), at="key")
+        add(f"repeat: '{other}' goes with '{of}'", (*path, other), "key")
     if name is not None and not (isinstance(name, str) and name.isidentifier()):
         add(f"repeat: {variable}: expected a name, got {show(name)}", (*path, variable))
     return [{name: value} if isinstance(name, str) else {} for value in values]
@@ -82,7 +82,7 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
     before = faults.count
     if not isinstance(written, dict) or not isinstance(written.get("layers"), list) or not written["layers"]:
         hint = f"{name}: {{parameters: {{units: 16}}, layers: [...]}}"
-        faults.add(f"block '{name}': expected a mapping with 'layers', a list of layers", path, at="key", hint=hint)
+        faults.add(f"block '{name}': expected a mapping with 'layers', a list of layers", path, "key", hint=hint)
         return None
     block = faults.read(BlockSection, written, path, f"block '{name}'")
     parameters = block.parameters or {}
@@ -105,10 +105,10 @@ def _check_parameters(reading: Reading, name: str, parameters: Mapping[Any, Any]
     used = names_referred_to(body)
     for key in parameters:
         if key in key_names(NodeKeys) or not str(key).isidentifier():
-            reading.faults.add(f"block '{name}': a parameter cannot be called '{key}'", (*path, key), at="key")
+            reading.faults.add(f"block '{name}': a parameter cannot be called '{key}'", (*path, key), "key")
         elif key not in used and not any(nearest(each, [key]) for each in used):  # else a use reports the misspelling
             hint = f"write ${key} in the block, or remove the parameter"
-            reading.faults.add(f"block '{name}': parameter '{key}' is never used", (*path, key), at="key", hint=hint)
+            reading.faults.add(f"block '{name}': parameter '{key}' is never used", (*path, key), "key", hint=hint)
 
 
 def read_use(reading: Reading, written: str, arguments: Any, entry: Path) -> None:
@@ -122,7 +122,7 @@ def read_use(reading: Reading, written: str, arguments: Any, entry: Path) -> Non
     keys, what, below = keys_of(NodeKeys, arguments), f"block '{written}'", (*path, "inputs")
     if written in reading.open_blocks:
         text = f"{what} uses itself: {' -> '.join((*reading.open_blocks, written))}"
-        faults.add(text, path, at="key", hint="a block may use other blocks, not itself")
+        faults.add(text, path, "key", hint="a block may use other blocks, not itself")
     name = reading.name(keys, path, written) if keys.has("name") or keys.has("outputs") else ""
     if block is None:
         reading.tensors(as_list(keys.inputs), below)
@@ -190,7 +190,7 @@ def _as_mapping(reading: Reading, written: str, block: Block | None, arguments: 
     first = None if block is None else next(iter(block.parameters), None)
     if block is not None and (arguments is None or first is None):
         problem = "has no parameters" if first is None else "is used without arguments"
-        reading.faults.add(f"block '{written}' {problem}", path, at="key", hint=f"write '{written}' alone")
+        reading.faults.add(f"block '{written}' {problem}", path, "key", hint=f"write '{written}' alone")
     return {} if first is None else {first: arguments}
 
 
@@ -201,11 +201,11 @@ def _values(reading: Reading, written: str, block: Block, arguments: Mapping[Any
     for key in unknown:
         text = f"block '{written}' has no parameter '{key}'{suggestion(str(key), [*parameters, *node_keys])}"
         hint = f"it has {', '.join(parameters)}" if parameters else "it has none"
-        reading.faults.add(text, (*path, key), at="key", hint=hint)
+        reading.faults.add(text, (*path, key), "key", hint=hint)
     meant = {nearest(str(key), parameters) for key in unknown}
     values = {**parameters, **{key: value for key, value in arguments.items() if key in parameters}}
     missing = [key for key, value in values.items() if value is None and key not in meant]
     if missing:
         words = one_of([f"'{key}'" for key in missing]).replace(" or ", " and ")
-        reading.faults.add(f"block '{written}' needs {words}", path, at="key", hint=f"{written}: {{{missing[0]}: ...}}")
+        reading.faults.add(f"block '{written}' needs {words}", path, "key", hint=f"{written}: {{{missing[0]}: ...}}")
     return values

@@ -26,7 +26,7 @@ def by_state(reading: Reading, written: dict[Any, Any], states: list[str], path:
     for name in written:
         if name not in states:
             text = f"the cell has no state '{name}'{suggestion(str(name), states)}"
-            reading.faults.add(text, (*path, name), at="key", hint=f"it has {', '.join(states)}")
+            reading.faults.add(text, (*path, name), "key", hint=f"it has {', '.join(states)}")
     return {name: (written[name], (*path, name)) for name in states if name in written}
 
 
@@ -40,7 +40,7 @@ def read_cell(reading: Reading, prefix: str, written: dict[Any, Any], constants:
     states = _states(inner, keys.states, path)
     for name in (name for name in constants if name != "?"):
         where = (*path[:-1], "constants", name)
-        inner.check_name(name, where, at="key")
+        inner.check_name(name, where, "key")
         names.give(name, inner.place(where))
     inner.inputs = (*inputs, *(state.name for state in states), *constants)
     names.previous = inputs[0] if len(inputs) == 1 else None
@@ -50,7 +50,7 @@ def read_cell(reading: Reading, prefix: str, written: dict[Any, Any], constants:
         read_shared(inner, written.get("shared"), path)
         outputs = inner.read_body(keys, path)
     else:
-        faults.add("a cell needs 'layers', the nodes computed at each time step", path, at="key")
+        faults.add("a cell needs 'layers', the nodes computed at each time step", path, "key")
         names.previous, names.has_inputs = "?", False
     following = _next(inner, states, keys.next, path)
     cell = Cell(inputs, states, constants, tuple(inner.entries), following, outputs, inner.place(path))
@@ -75,15 +75,13 @@ def _states(inner: Reading, written: Any, path: Path) -> tuple[CellState, ...]:
     if not isinstance(written, dict) or not written:
         got = "" if written is None else f", got {show(written)}"
         where, at = (path, "key") if written is None else ((*path, "states"), "value")
-        inner.faults.add(
-            f"a cell needs 'states', a mapping of names to sizes{got}", where, at=at, hint="states: {h: 128}"
-        )
+        inner.faults.add(f"a cell needs 'states', a mapping of names to sizes{got}", where, at, hint="states: {h: 128}")
         inner.names.has_inputs = False
         return ()
     states = []
     for name, value in written.items():
         where, before = (*path, "states", name), inner.faults.count
-        inner.check_name(name, where, at="key")
+        inner.check_name(name, where, "key")
         if inner.faults.count > before:
             continue
         inner.names.give(str(name), inner.place(where))
@@ -119,7 +117,7 @@ def _next(inner: Reading, states: tuple[CellState, ...], written: Any, path: Pat
         hint = f"next: {{{names[0]}: NODE}}"
         text = "a cell needs 'next', the node that gives the next value of each state"
         if written is None:
-            add(text, path, at="key", hint=hint)
+            add(text, path, "key", hint=hint)
         else:
             add(f"{text}, got {show(written)}", below, hint=hint)
         return ()
@@ -128,7 +126,7 @@ def _next(inner: Reading, states: tuple[CellState, ...], written: Any, path: Pat
     for name in names:
         if name not in written and name not in misspelt:
             text = f"state '{name}' is never updated: 'next' has no '{name}'"
-            add(text, below, at="key", hint=f"{name}: {name} keeps it as it is")
+            add(text, below, "key", hint=f"{name}: {name} keeps it as it is")
     return tuple(inner.tensor(node, where) or "?" for node, where in named.values())
 
 
@@ -163,4 +161,4 @@ def _check_use(inner: Reading, cell: Cell, path: Path) -> None:
     for name in (*cell.inputs, *cell.constants):
         if name not in used:
             where = (*path, "inputs") if name in cell.inputs else (*path[:-1], "constants", name)
-            inner.faults.add(f"'{name}' is not used by the cell", where, at="value" if name in cell.inputs else "key")
+            inner.faults.add(f"'{name}' is not used by the cell", where, "value" if name in cell.inputs else "key")

@@ -29,8 +29,8 @@ class Faults:
         self,
         text: str,
         path: Path,
-        *,
         at: Literal["key", "value"] = "value",
+        *,
         hint: str | None = None,
         related: tuple[Related, ...] = (),
     ) -> None:

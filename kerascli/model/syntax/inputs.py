@@ -46,7 +46,7 @@ def read_inputs(
         inputs = {}
     elif not inputs and data_inputs is not None:
         hint = "add inputs to the model, for four numbers a row inputs: {x: [4]}; or input_shape to the first layer"
-        faults.add("the shape of the model's input is unknown", ("layers", 0), at="key", hint=hint)
+        faults.add("the shape of the model's input is unknown", ("layers", 0), "key", hint=hint)
     _define(inputs, names, faults)
     if len(inputs) == 1:
         names.previous = next(iter(inputs))
@@ -132,7 +132,7 @@ def read_declared(
         path: Path = (*base, "inputs", name)
         problem = names.refuse(str(name))
         if problem is not None:
-            faults.add(problem.text, path, at="key")
+            faults.add(problem.text, path, "key")
         with faults.absorbing(path):
             spec = read_input(str(name), value, data.get(str(name)))
             inputs[str(name)] = Input(str(name), spec, (*faults.section, *path))

@@ -199,10 +199,10 @@ class Names:
         a value that is no string.
         """
         if not isinstance(name, str):
-            raise Invalid([Fault(f"expected the name of a node, got {show(name)}")])
+            raise Invalid(f"expected the name of a node, got {show(name)}")
         if name == "prev":
             if self.previous is None:
-                raise Invalid([Fault("'prev': there is no single node before this one")])
+                raise Invalid("'prev': there is no single node before this one")
             return self.previous
         if name in self._body.tensors:
             return self._body.tensors[name]

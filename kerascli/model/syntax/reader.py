@@ -78,7 +78,7 @@ class Budget:
     def check(self, nodes: int, path: Path, faults: Faults) -> None:
         """Report a config error and raise TooManyNodes if `nodes` further nodes exceed the limit."""
         if self.used + nodes > MAX_NODES:
-            faults.add(f"more than {MAX_NODES:,} layers after expanding all repeats", path, at="key")
+            faults.add(f"more than {MAX_NODES:,} layers after expanding all repeats", path, "key")
             raise TooManyNodes
 
     def spend(self, nodes: int, path: Path, faults: Faults) -> None:
@@ -213,22 +213,22 @@ class Reading:
         return self.names.automatic(kind)
 
     def check_name(
-        self, name: Any, path: Path, *, own: str | None = None, at: Literal["key", "value"] = "value"
+        self, name: Any, path: Path, at: Literal["key", "value"] = "value", *, own: str | None = None
     ) -> None:
         if not isinstance(name, str):
-            self.faults.add(f"expected a name, got {show(name)}", path, at=at)
+            self.faults.add(f"expected a name, got {show(name)}", path, at)
         elif (problem := self.names.refuse(name, own=own)) is not None:
-            self.faults.add(problem.text, path, at=at, related=problem.related)
+            self.faults.add(problem.text, path, at, related=problem.related)
         elif name != own and (name in self.shared or name in self.blocks):
             kind = "a shared layer or model" if name in self.shared else "a block"
-            self.faults.add(f"'{name}' is the name of {kind}; choose another name", path, at=at)
+            self.faults.add(f"'{name}' is the name of {kind}; choose another name", path, at)
 
     def is_name_of_part(self, name: Any, path: Path) -> bool:
         """Return True if a block, shared layer or shared model can be called `name`; else report a config error."""
         before = self.faults.count
-        self.check_name(name, path, at="key")
+        self.check_name(name, path, "key")
         if name == "repeat":
-            self.faults.add("'repeat' is a keyword; choose another name", path, at="key")
+            self.faults.add("'repeat' is a keyword; choose another name", path, "key")
         return self.faults.count == before
 
     def previous(self, path: Path) -> tuple[str, ...]:
@@ -239,7 +239,7 @@ class Reading:
         previous = self.names.previous_tensor()
         if not previous:
             hint = f"add inputs: one of {', '.join(self.inputs)}" if self.inputs else "add inputs: the name of a node"
-            self.faults.add("needs 'inputs': there is no single node before this one", path, at="key", hint=hint)
+            self.faults.add("needs 'inputs': there is no single node before this one", path, "key", hint=hint)
         return previous
 
     def layer_inputs(self, what: str, keys: NodeKeys, path: Path, below: Path, *, merges: bool) -> tuple[str, ...]:
@@ -251,7 +251,7 @@ class Reading:
             if not merges:
                 return self.previous(path)
             hint = f"{path[-1]}: [a, b] with the names of nodes above"
-            self.faults.add(f"{what} needs 'inputs', two or more", path, at="key", hint=hint)
+            self.faults.add(f"{what} needs 'inputs', two or more", path, "key", hint=hint)
             return ()
         names = as_list(keys.inputs)
         if merges and len(names) < 2:
@@ -273,7 +273,7 @@ class Reading:
         if not keys.has("inputs"):
             if not several:
                 return self.previous(path)
-            self.faults.add(f"{use} needs 'inputs': {', '.join(names)}", path, at="key")
+            self.faults.add(f"{use} needs 'inputs': {', '.join(names)}", path, "key")
             return ()
         if not isinstance(written, dict):
             if (count := len(as_list(written))) != len(names):
@@ -287,10 +287,10 @@ class Reading:
         for key in written:
             if key not in names:
                 text = f"{what} has no input '{key}'{suggestion(str(key), names)}"
-                self.faults.add(text, (*below, key), at="key", hint=f"its inputs: {', '.join(names)}")
+                self.faults.add(text, (*below, key), "key", hint=f"its inputs: {', '.join(names)}")
         missing = [name for name in names if name not in written]
         if missing and len(missing) + len(written) == len(names):
-            self.faults.add(f"{use} lacks the input '{missing[0]}'", below, at="key")
+            self.faults.add(f"{use} lacks the input '{missing[0]}'", below, "key")
         tensors = [self.tensor(written[name], (*below, name)) for name in names if name in written]
         return tuple(tensor for tensor in tensors if tensor is not None)
 

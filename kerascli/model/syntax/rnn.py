@@ -34,7 +34,7 @@ def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: P
     before = faults.count
     if not _is_custom_cell(arguments.get("cell")):
         hint = "cell: {states: {h: 8}, layers: [...], next: {h: ...}}"
-        faults.add("'constants' needs a cell that is defined in the config", (*path, "constants"), at="key", hint=hint)
+        faults.add("'constants' needs a cell that is defined in the config", (*path, "constants"), "key", hint=hint)
         reading.mark_broken(reading.name(keys, path, "rnn"), keys)
         return
     allowed = dict.fromkeys((*key_names(NodeKeys), *_CALL, *key_names(RNNKeys), *CustomCellRNN.settings(), "cell"))
@@ -62,7 +62,7 @@ def _sequences(reading: Reading, keys: RNNKeys, cell: Cell, path: Path) -> tuple
         if len(cell.inputs) < 2:
             return reading.previous(path)
         text = f"rnn needs 'inputs': a sequence for each of {', '.join(cell.inputs)}"
-        reading.faults.add(text, path, at="key")
+        reading.faults.add(text, path, "key")
         return ()
     count, below = len(as_list(keys.inputs)), (*path, "inputs")
     if count != len(cell.inputs):

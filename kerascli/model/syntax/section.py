@@ -115,13 +115,13 @@ def _written(section: Any, faults: Faults) -> ModelSection | None:
         return None
     if not isinstance(shared, dict) or not isinstance(output, str):
         or_shared = ", or let outputs name one model of shared" if isinstance(shared, dict) else ""
-        faults.add("model needs 'layers'", (), at="key", hint=f"add layers: [...]{or_shared}")
+        faults.add("model needs 'layers'", (), "key", hint=f"add layers: [...]{or_shared}")
     elif output not in shared:
         text = f"model has no 'layers', and 'outputs' names no shared model: '{output}'"
         faults.add(f"{text}{suggestion(output, shared)}", ("outputs",))
     else:
         text = f"shared model '{output}' replaces model.layers: it needs inputs, each with its shape"
-        faults.add(text, ("shared", output), at="key", hint="inputs: {z: [8]}, or add layers to the model")
+        faults.add(text, ("shared", output), "key", hint="inputs: {z: [8]}, or add layers to the model")
     return None
 
 
@@ -189,11 +189,11 @@ def _check_is_layer(reading: Reading, name: Any, at: Path) -> None:
     if name in reading.unread:
         problem = "calls itself" if name in reading.open_shared else "is called above its definition in 'shared'"
         hint = "a shared model may call only those defined above it"
-        raise Invalid([Fault(f"'{name}' {problem}", at, "key" if at else "value", hint=hint)])
+        raise Invalid(f"'{name}' {problem}", at, "key" if at else "value", hint=hint)
     own = [*reading.shared, *reading.blocks]
     if isinstance(name, str) and own and LAYERS.find(name) is None and nearest(name, own) is not None:
         text = f"there is no layer, block or shared model '{name}'{suggestion(name, own)}"
-        raise Invalid([Fault(text, at, "key" if at else "value")])
+        raise Invalid(text, at, "key" if at else "value")
 
 
 def _announce(reading: Reading, layers: list[Any], path: Path) -> None:

@@ -62,7 +62,7 @@ def read_views(scope: Scope, section: Any) -> dict[str, View]:
         path = scope.reading.place(("views", name))
         problem = Names().refuse(str(name))
         if problem is not None:
-            faults.add(problem.text, ("views", name), at="key")
+            faults.add(problem.text, ("views", name), "key")
         try:
             view = read_view_at(scope, f"view '{name}'", written, path)
             if problems := [*_training_faults(view), *_target_faults(view, str(name), path)]:
@@ -123,7 +123,7 @@ def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
         at = ".".join((*map(str, path), "outputs"))
         faults.take(dead_node_faults(inputs if own else (), reading.entries, outputs, at, inside=False))
         if not faults.count and not entries:
-            faults.add(f"{whose}: no layer leads to its outputs", path, at="key")
+            faults.add(f"{whose}: no layer leads to its outputs", path, "key")
     if faults.count:
         raise Invalid(faults.all())
     model = Model(_used(inputs, entries, outputs), entries, outputs, called_by(scope.reading.shared.values(), entries))
