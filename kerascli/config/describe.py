@@ -79,9 +79,7 @@ def describe_config(
             document.data, name=config.name, seed=config.seed, data=config.data,
             inputs=inputs, targets=targets, splits=splits, references=references,
         )  # fmt: skip
-    if splits is not None:
-        _refuse_unknown(config, references.unknown)
-    config.refuse([])
+    _refuse_unknown(config, references.unknown if splits is not None else ())
     written = config.document
     return replace(
         spec, unknown=tuple(f"{written.mark(p).value}: {written.at(p)}" for p in dict.fromkeys(references.unknown))

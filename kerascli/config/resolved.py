@@ -56,7 +56,7 @@ def resolved(spec: RunSpec, data: Any) -> dict[str, Any]:
         out["compile"] = spec.compile.dump()
     out["fit"] = spec.fit.dump()
     if spec.train_step is not None:
-        out["compile"] = spec.train_step.dump_compile()
+        out["compile"] = spec.train_step.compute.model_dump()
         passes = spec.train_step.passes
         out["fit"]["train_step"] = [_dump_update(update, each) for each in passes for update in each.updates]
     return out
@@ -77,7 +77,7 @@ def _dump_term(term: LossTerm, each: ForwardPassSpec) -> dict[str, Any]:
     if term.loss is not None and term.of is not None:
         return {"loss": term.loss.dump(), **_dump_compared(term.of), "weight": term.weight}
     node = formulas(each)[term.node]
-    return {"expr": _dump_node(node)[node.layer.component_name]["value"], "weight": term.weight}
+    return {"expr": _dump_entry(node)[node.layer.component_name]["value"], "weight": term.weight}
 
 
 def _dump_compared(of: Comparison) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _dump_layers(entries: Sequence[Entry], outputs: Sequence[str], shared: Seque
 
 
 def _dump_entries(entries: Sequence[Entry]) -> list[Any]:
-    return [_dump_call(entry) if isinstance(entry, Call) else _dump_node(entry) for entry in entries]
+    return [_dump_entry(entry) for entry in entries]
 
 
 def _dump_shared(shared: Shared) -> Any:
@@ -131,7 +131,9 @@ def _dump_input(spec: TensorSpec) -> dict[str, Any]:
     return {"shape": list(spec.shape), "dtype": spec.dtype}
 
 
-def _dump_node(node: Node) -> dict[str, Any]:
+def _dump_entry(node: Entry) -> dict[str, Any]:
+    if isinstance(node, Call):
+        return {node.of.name: {"name": node.name, "inputs": list(node.inputs), **_dump_results(node)}}
     layer = node.layer
     entry: dict[str, Any] = {"name": node.name}
     if isinstance(layer, ExpressionLayer):
@@ -161,10 +163,6 @@ def _dump_custom_cell(layer: CustomCellRNN, node: Node) -> dict[str, Any]:
     settings = {name: getattr(layer, name) for name in layer.settings()}
     described = {**own, "states": states, **_dump_layers(cell.entries, cell.outputs, ()), "next": following}
     return {**settings, "inputs": list(sequences), **{k: v for k, v in tensors.items() if v}, "cell": described}
-
-
-def _dump_call(call: Call) -> dict[str, Any]:
-    return {call.of.name: {"name": call.name, "inputs": list(call.inputs), **_dump_results(call)}}
 
 
 def _dump_results(entry: Entry) -> dict[str, Any]:

@@ -314,19 +314,13 @@ def arguments_of(cls: type[Component], written: str, arguments: Any) -> tuple[di
         alone = not any(field.is_required() for field in cls.model_fields.values())
         hint = f"write '{written}' alone for the defaults" if alone else f"write {written}: {{...}}"
         raise Invalid(text, path, "key", hint=hint)
-    if isinstance(arguments, dict) and not _is_first_argument(cls, first, arguments):
-        return arguments, path
+    if isinstance(arguments, dict):  # or it is the first argument, as in `bidirectional: {lstm: 64}`
+        key = next(iter(arguments)) if len(arguments) == 1 else None
+        if key is None or key in cls.model_fields or not names_first_argument(cls, key):
+            return arguments, path
     if first is None:
         raise Invalid(f"{cls.component_name} takes no arguments, got {show(arguments)}", path)
     return {first: arguments}, path
-
-
-def _is_first_argument(cls: type[Component], first: str | None, arguments: dict[str, Any]) -> bool:
-    """Return True if the mapping is the first argument (as in `bidirectional: {lstm: 64}`), not names and values."""
-    if first is None or len(arguments) != 1:
-        return False
-    key = next(iter(arguments))
-    return key not in cls.model_fields and names_first_argument(cls, key)
 
 
 def names_first_argument(cls: type[Component], key: Any) -> bool:
@@ -336,19 +330,14 @@ def names_first_argument(cls: type[Component], key: Any) -> bool:
 
 def first_registries(cls: type[Component]) -> list[Registry[Any]]:
     """Return the registries of the kinds of component that the component class `cls` accepts as first argument."""
-    first = cls.first_argument()
-    metadata = [] if first is None else _metadata(cls.model_fields[first])
-    return [each.registry for each in metadata if isinstance(each, _ComponentField)]
-
-
-def _metadata(info: Any) -> list[Any]:
-    metadata = list(info.metadata)
-    pending = [info.annotation]
+    if (first := cls.first_argument()) is None:
+        return []
+    metadata, pending = list(cls.model_fields[first].metadata), [cls.model_fields[first].annotation]
     while pending:
         annotation = pending.pop()
         metadata += getattr(annotation, "__metadata__", ())
         pending += getattr(annotation, "__args__", ())
-    return metadata
+    return [each.registry for each in metadata if isinstance(each, _ComponentField)]
 
 
 class _ComponentField:

@@ -34,10 +34,15 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
     for assignment in assignments:
         name = f"--set {assignment}"
         try:
-            parts, value = _split(assignment, name)
+            path, equals, text = assignment.partition("=")
+            if not equals or not path:
+                raise ConfigError(f"expected path=value, got '{assignment}'", place=name)
+            if not text.strip():
+                raise ConfigError(f"no value for '{path}'", place=name, hint="null deletes a key")
+            parts, value = path_parts(path, name), parse_value(text, name)
             own = {path for path, _ in leaves(value, lambda _: False, parts)}
             if any(each[: len(part)] == part for part in own for each in earlier):
-                raise ConfigError(f"'{assignment.partition('=')[0]}' was given twice", place=name)
+                raise ConfigError(f"'{path}' was given twice", place=name)
             earlier |= set() if value is None else own
             document = _with(document, parts, value, name)
         except ConfigError as error:
@@ -58,15 +63,6 @@ def config_at(document: Document, sets: Mapping[str, Any]) -> Document:
 def assignments(sets: Mapping[str, Any]) -> list[str]:
     """Return the arguments of `--set` that set values at paths."""
     return [f"{path}={flow_yaml(value)}" for path, value in sets.items()]
-
-
-def _split(assignment: str, name: str) -> tuple[_Parts, Any]:
-    path, equals, text = assignment.partition("=")
-    if not equals or not path:
-        raise ConfigError(f"expected path=value, got '{assignment}'", place=name)
-    if not text.strip():
-        raise ConfigError(f"no value for '{path}'", place=name, hint="null deletes a key")
-    return path_parts(path, name), parse_value(text, name)
 
 
 def path_parts(path: str, name: str) -> _Parts:

@@ -60,7 +60,10 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
         if not equals:
             faults.append(Fault(f"expected name=value, got '{assignment}'", place=place))
         elif name not in names:
-            faults.append(Fault(_undeclared(name, names), place=place))
+            known = [str(each) for each in names]
+            which = suggestion(name, known) or f"; it declares {', '.join(known)}"
+            text = f"there is no flag '{name}'{which if known else ': the config declares none'}"
+            faults.append(Fault(text, place=place))
         elif name in options:
             faults.append(Fault(f"the flag '{name}' was given twice", place=place))
         else:
@@ -177,7 +180,8 @@ class _Resolver:
         if path == ("flags",) or self._skip(path):
             return value
         if isinstance(value, dict):
-            self._check_keys(value, path)
+            for key in (key for key in value if isinstance(key, str) and has_reference(key)):
+                self.faults.append(Fault(f"a key cannot be a reference: '{key}'", (*path, key), "key"))
             return {key: self.resolve(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [self.resolve(item, (*path, index)) for index, item in enumerate(value)]
@@ -194,11 +198,6 @@ class _Resolver:
         if isinstance(value, str) and _is_initial_file(path):
             return os.path.abspath(self._references.document.folder_of(path) / in_home(value))
         return value
-
-    def _check_keys(self, value: dict[str | int, Any], path: Path) -> None:
-        for key in value:
-            if isinstance(key, str) and has_reference(key):
-                self.faults.append(Fault(f"a key cannot be a reference: '{key}'", (*path, key), "key"))
 
     def _text(self, text: str, path: Path) -> Value:
         references = self._references
@@ -295,10 +294,3 @@ def _typed(name: str, default: Flag, text: str, place: Place) -> Flag:
         expected = {bool: "true or false", int: "an integer", float: "a number"}[type(default)]
         raise Invalid([Fault(f"flag {name}: expected {expected}, got {show(value)}", place=place)])
     return value  # type: ignore[return-value]
-
-
-def _undeclared(name: str, declared: Iterable[Any]) -> str:
-    names = [str(each) for each in declared]
-    if not names:
-        return f"there is no flag '{name}': the config declares none"
-    return f"there is no flag '{name}'{suggestion(name, names) or '; it declares ' + ', '.join(names)}"

@@ -215,15 +215,11 @@ def _difference(base: Mapping[Any, Any], over: Mapping[Any, Any], path: Path) ->
     changes: dict[Any, Any] = {key: None for key in base if key not in over}
     for key, value in over.items():
         old, below = base.get(key), (*path, key)
-        if isinstance(old, dict) and isinstance(value, dict) and not _replaces(old, value, below):
+        names = component_name(old), component_name(value)
+        replaces = is_component(below) and None not in names and names[0] != names[1]  # as a merge does
+        if isinstance(old, dict) and isinstance(value, dict) and not replaces:
             if part := _difference(old, value, below):
                 changes[key] = part
         elif key not in base or old != value:
             changes[key] = value
     return changes
-
-
-def _replaces(old: Any, value: Any, path: Path) -> bool:
-    """Return True if both config values are components of different names: a merge then replaces the whole value."""
-    names = component_name(old), component_name(value)
-    return is_component(path) and None not in names and names[0] != names[1]

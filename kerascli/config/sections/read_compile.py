@@ -103,7 +103,10 @@ class CompileReader:
         if isinstance(value, dict) and value and _is_by_output(value, self.outputs, registry):
             wrong = [] if self.outputs is None else [name for name in value if name not in self.outputs]
             for name in wrong:
-                self._add_unknown(key, name)
+                text = f"there is no output '{name}'{suggestion(str(name), self.outputs or ())}"
+                if name in (self.targets or ()):
+                    text = f"'{name}' is a target; expected the name of an output"
+                self.faults.add(text, (key, name), "key", hint=f"outputs: {', '.join(self.outputs or ())}")
             return {} if wrong else {name: (written, (key, name)) for name, written in value.items()}
         if self.outputs is None or len(self.outputs) == 1:
             name = ANY if self.outputs is None else next(iter(self.outputs))
@@ -122,13 +125,6 @@ class CompileReader:
         text = f"{key}: the model has {len(outputs)} outputs; name one of them"
         self.faults.add(text, (key,), hint=f"{key}: {{{outputs[0]}: ...}}")
         return {}
-
-    def _add_unknown(self, key: str, name: Any) -> None:
-        outputs = self.outputs or ()
-        text = f"'{name}' is a target; expected the name of an output"
-        if name not in (self.targets or ()):
-            text = f"there is no output '{name}'{suggestion(str(name), outputs)}"
-        self.faults.add(text, (key, name), "key", hint=f"outputs: {', '.join(outputs)}")
 
     def _losses(self, *, needs_loss: bool) -> dict[str, tuple[Loss, Path]]:
         """Return, by output, the loss of that output and the loss's path in the config."""

@@ -189,7 +189,7 @@ def _is_id(name: str) -> bool:
 def _identifies(name: str, values: np.ndarray, different: np.ndarray) -> str:
     """Return the reason, as text, if a column of numbers is an identifier of rows; '' if it may be a measurement."""
     low, high = different[0], different[-1]
-    if different.dtype.kind not in "iuf" or not np.array_equal(different, np.floor(different)):
+    if not _are_integers(different):
         return ""
     if different.dtype.kind != "f" and max(int(high), -int(low)) > 2**53:
         return "an identifier: integers beyond 2**53, which no input holds exactly"
@@ -204,3 +204,7 @@ def _identifies(name: str, values: np.ndarray, different: np.ndarray) -> str:
     span = int(high) - int(low) + 1
     is_count = span < _SPARSE * len(different) and 0 < steps.min() < steps.max()
     return EACH_ANOTHER if are_unique and (span == len(different) or is_count) else ""
+
+
+def _are_integers(values: np.ndarray) -> bool:
+    return values.dtype.kind in "iuf" and np.array_equal(values, np.floor(values))

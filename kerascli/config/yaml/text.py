@@ -19,6 +19,7 @@ from kerascli.foundation.errors import ConfigError, Place, StorageError, nearest
 __all__ = ["MAX_BYTES", "dump_yaml", "parse_document", "parse_value", "read_document"]
 
 MAX_BYTES = 1024 * 1024
+_TOO_LARGE = f"the file is larger than {MAX_BYTES // 1024} KiB, the limit for a config"
 
 
 def read_document(path: FilePath) -> Document:
@@ -34,7 +35,7 @@ def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> D
     errors.
     """
     if len(text) > MAX_BYTES:
-        raise ConfigError(_too_large(), place=name)
+        raise ConfigError(_TOO_LARGE, place=name)
     text = text.removeprefix("\ufeff")
     data, marks, is_empty = parse_text(text, Source.of(text, name))
     if is_empty:
@@ -72,7 +73,7 @@ def _read_bytes(path: FilePath, name: str) -> bytes:
         reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
         raise StorageError(f"'{name}' cannot be read: {reason}") from None
     if len(data) > MAX_BYTES:
-        raise ConfigError(_too_large(), place=name)
+        raise ConfigError(_TOO_LARGE, place=name)
     return data
 
 
@@ -84,8 +85,7 @@ def _decode(data: bytes, name: str) -> str:
         data = data.removeprefix(b"\xef\xbb\xbf")
         before = data[: error.start].decode("utf-8", errors="replace")
         lines = before.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        rest = data[error.start :].splitlines()[:1]
-        source = lines[-1] + (rest[0].decode("utf-8", errors="replace") if rest else "")
+        source = lines[-1] + data[error.start :].splitlines()[0].decode("utf-8", errors="replace")
         place = Place(name, len(lines), len(lines[-1]) + 1, source)
         text = f"not UTF-8: byte 0x{data[error.start]:02x}"
         raise ConfigError(text, place=place, hint="save the file as UTF-8") from None
@@ -99,7 +99,3 @@ def _near(path: FilePath) -> str:
         return ""
     close = nearest(path.name, names)
     return f"; did you mean '{path.with_name(close)}'?" if close else ""
-
-
-def _too_large() -> str:
-    return f"the file is larger than {MAX_BYTES // 1024} KiB, the limit for a config"

@@ -79,8 +79,7 @@ def _refused_inputs(call: Call, specs: Mapping[str, TensorSpec]) -> dict[tuple[s
     """Return a config error for each input of a call of a shared model that is not as the model declares it."""
     refused = {}
     for (name, declared), tensor in zip(call.of.inputs.items(), call.inputs, strict=False):
-        spec = specs.get(tensor)
-        if declared is None or spec is None:
+        if declared is None or (spec := specs.get(tensor)) is None:
             continue
         if not fits(declared, spec if spec.batched else TensorSpec(spec.shape[1:], spec.dtype)):
             text = f"'{call.of.name}' expects {declared} of {declared.dtype} as its input '{name}', got {spec} of "
@@ -142,8 +141,7 @@ def _build_node(
 def _refuse_huge(results: Sequence[TensorSpec]) -> None:
     """Raise ShapeMismatch for layer outputs of more than MAX_VALUES values per sample, such as by a typo in a size."""
     for result in results:
-        values = math.prod(size or 1 for size in result.shape)
-        if values > MAX_VALUES:
+        if (values := math.prod(size or 1 for size in result.shape)) > MAX_VALUES:
             raise ShapeMismatch(f"has an output {result} of {values:,} values per sample; the limit is {MAX_VALUES:,}")
 
 
@@ -184,8 +182,7 @@ def _refuse_undeclared(module: nn.Module) -> None:
 def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
     """Raise ShapeMismatch unless a call's mask has the same leading axes as its input; if it has all axes, they may
     also be of size 1."""
-    names = node.call_tensors.get("mask", ())
-    names = (names,) if isinstance(names, str) else names
+    names = node.call_names.get("mask", ())
     if len(names) > len(node.inputs):
         raise ShapeMismatch(f"takes one mask for each of {len(node.inputs)} inputs, got {len(names)}", argument="mask")
     for name, of in zip(names, node.inputs, strict=False):
@@ -207,10 +204,8 @@ def _faults(
     """
     uses = used_here(use.path for use in node.uses)
     if isinstance(error, Invalid):
-        return {
-            (fault.text, fault.path): replace(fault, related=tuple(dict.fromkeys((*fault.related, *uses))))
-            for fault in error.faults
-        }
+        noted = (replace(each, related=tuple(dict.fromkeys((*each.related, *uses)))) for each in error.faults)
+        return {(fault.text, fault.path): fault for fault in noted}
     fault, places = error.fault, model.places
     related = [Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names())]
     verb = fault.text.split()[0] in {"cannot", "has", "makes", "mixes", "needs", "takes"}

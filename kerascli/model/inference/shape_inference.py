@@ -123,10 +123,7 @@ def infer_outputs(
 
     `specs` maps tensor names to specs. `cache` has the results of equal layers on equal inputs, and gets this node's.
     """
-    key = _key(node, specs)
-    if key is None:
-        return _infer_outputs(node, module, specs)
-    if key not in cache:
+    if (key := _key(node, specs)) not in cache or key is None:
         cache[key] = _infer_outputs(node, module, specs)
     return cache[key]
 
@@ -136,10 +133,7 @@ def _key(node: Node, specs: Mapping[str, TensorSpec]) -> Any:
     formulas."""
     if type(node.layer).__module__.partition(".")[0] != "kerascli" or node.layer.call_form == "names":
         return None
-    tensors = tuple(
-        (key, tuple(specs[name] for name in ([names] if isinstance(names, str) else names)))
-        for key, names in node.call_tensors.items()
-    )
+    tensors = tuple((key, tuple(specs[name] for name in names)) for key, names in node.call_names.items())
     key = (node.layer, tuple(specs[name] for name in node.inputs), tensors, tuple(node.call_flags.items()))
     try:
         hash(key)
@@ -175,22 +169,21 @@ def _run_on_meta(
     """Return a node's outputs on the meta device for `batch` samples; unknown dimensions have size `unknown`."""
     tensors = [_stand_in(spec, batch, unknown) for spec in inputs]
     call: dict[str, Any] = {key: value for key, value in node.call_flags.items() if key not in node.unseen_masks}
-    for key, names in node.call_tensors.items():
-        made = [_stand_in(specs[name], batch, unknown) for name in ([names] if isinstance(names, str) else names)]
-        call[key] = made[0] if isinstance(names, str) else made
+    for key, names in node.call_names.items():
+        made = [_stand_in(specs[name], batch, unknown) for name in names]
+        call[key] = made[0] if isinstance(node.call[key], str) else made
     for key in ("training", "mask"):
         call.pop(key, None)
     try:
         with torch.no_grad():
             result = module(*tensors, **call)
+    except ShapeMismatch:
+        raise
     except (RuntimeError, IndexError, ValueError) as error:
-        if isinstance(error, ShapeMismatch):
-            raise
         if "multiplication overflow" in str(error):
             raise ShapeMismatch(f"needs more memory than any machine has for {show_inputs(node, specs)}") from error
         raise ShapeMismatch(f"cannot take {show_inputs(node, specs)}: {first_line(error).rstrip('.')}") from error
-    if isinstance(result, Outcome):
-        result = result.value
+    result = result.value if isinstance(result, Outcome) else result
     return result if isinstance(result, tuple) else (result,)
 
 
@@ -200,10 +193,8 @@ def show_inputs(node: Node, specs: Mapping[str, TensorSpec]) -> str:
     `specs` maps the name of each tensor of the graph to its spec (shape, dtype).
     """
     words = " and ".join(str(specs[name]) for name in node.inputs)
-    for key, names in node.call_tensors.items():
-        if names:
-            names = [names] if isinstance(names, str) else names
-            words += f" with {key} {' and '.join(str(specs[name]) for name in names)}"
+    for key, names in node.call_names.items():
+        words += f" with {key} {' and '.join(str(specs[name]) for name in names)}" if names else ""
     return words
 
 

@@ -1,6 +1,6 @@
 """Read blocks (`model.blocks`, templates of layers), their uses in `layers`, and `repeat` items of `layers`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kerascli.foundation.errors import Path, nearest, one_of, show, suggestion
@@ -43,13 +43,15 @@ def _variables(reading: Reading, arguments: Any, path: Path) -> list[dict[str, V
     if counted.has("times") == each.has("each"):
         add("repeat needs either 'times' or 'each'", path, "key", hint=example)
         return []
+    values: Sequence[Value] = []
     if counted.has("times"):
         name, variable, other, of = counted.index, "index", "as", "each"
         values = _counted(reading, counted.times, (*path, "times"))
     else:
         name, variable, other, of = each.as_, "as", "index", "times"
-        values = each.each if isinstance(each.each, list) else []
-        if not isinstance(each.each, list):
+        if isinstance(each.each, list):
+            values = each.each
+        else:
             add(f"repeat: each: expected a list of values, got {show(each.each)}", (*path, "each"))
         if name is None:
             add("repeat: 'each' needs 'as', the name of its variable", path, "key")
@@ -60,12 +62,12 @@ def _variables(reading: Reading, arguments: Any, path: Path) -> list[dict[str, V
     return [{name: value} if isinstance(name, str) else {} for value in values]
 
 
-def _counted(reading: Reading, times: Any, path: Path) -> list[Value]:
+def _counted(reading: Reading, times: Any, path: Path) -> Sequence[Value]:
     if type(times) is not int or times < 0:
         reading.faults.add(f"repeat: times: expected an integer of at least 0, got {show(times)}", path)
-        return []
+        return ()
     reading.budget.check(times, path, reading.faults)
-    return list(range(times))
+    return range(times)
 
 
 def read_blocks(reading: Reading, section: Any) -> None:

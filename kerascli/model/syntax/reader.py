@@ -46,9 +46,12 @@ def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
 
 def as_list(value: Any) -> list[Any]:
     """Return a config value that is a name, a list of names or None, as a list of names."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list) else [value]
+    return [] if value is None else value if isinstance(value, list) else [value]
+
+
+def each_at(value: Any, path: Path) -> Iterator[tuple[Any, Path]]:
+    """Yield (name, config path) of each name in a config value that is a name or a list of names."""
+    yield from ((item, (*path, i)) for i, item in enumerate(value)) if isinstance(value, list) else [(value, path)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +72,11 @@ class TooManyNodes(Exception):
     """Exception that ends the reading of a model with too many nodes, after the error has been reported."""
 
 
+@dataclass(slots=True)
 class Budget:
     """Counter of the nodes of a model, with a limit, so that nested `repeat` items cannot exhaust memory."""
 
-    def __init__(self) -> None:
-        self.used = 0
+    used: int = 0
 
     def check(self, nodes: int, path: Path, faults: Faults) -> None:
         """Report a config error and raise TooManyNodes if `nodes` further nodes exceed the limit."""
@@ -149,11 +152,9 @@ class Reading:
         return outputs
 
     def _outputs(self, written: Any, whose: str, path: Path) -> tuple[str, ...]:
-        if written is None:
-            return self.names.previous_tensor()
+        outputs = self.names.previous_tensor() if written is None else self.tensors(written, path)
         if written == []:
             self.faults.add(f"{whose}.outputs is empty: expected one node or more", path)
-        outputs = self.tensors(written, path)
         if len(set(outputs)) < len(outputs):
             self.faults.add(f"{whose}.outputs names a node twice", path)
         return outputs
@@ -204,12 +205,11 @@ class Reading:
 
     def name(self, keys: NodeKeys, path: Path, kind: str) -> str:
         """Return the name that the config gives to a node, else its layer's name `kind`, numbered as in Keras."""
-        name, path = keys.name, (*path, "name")
-        if isinstance(name, str):
-            self.check_name(name, path, own=kind)
-            return name
-        if name is not None:
-            self.faults.add(f"name: expected text, got {show(name)}", path)
+        if isinstance(keys.name, str):
+            self.check_name(keys.name, (*path, "name"), own=kind)
+            return keys.name
+        if keys.name is not None:
+            self.faults.add(f"name: expected text, got {show(keys.name)}", (*path, "name"))
         return self.names.automatic(kind)
 
     def check_name(
@@ -236,8 +236,7 @@ class Reading:
 
         After the config error, () is returned.
         """
-        previous = self.names.previous_tensor()
-        if not previous:
+        if not (previous := self.names.previous_tensor()):
             hint = f"add inputs: one of {', '.join(self.inputs)}" if self.inputs else "add inputs: the name of a node"
             self.faults.add("needs 'inputs': there is no single node before this one", path, "key", hint=hint)
         return previous
@@ -299,10 +298,7 @@ class Reading:
 
         Unknown names are reported and left out.
         """
-        if not isinstance(written, list):
-            tensors = [self.tensor(written, path)]
-        else:
-            tensors = [self.tensor(name, (*path, index)) for index, name in enumerate(written)]
+        tensors = (self.tensor(name, where) for name, where in each_at(written, path))
         return tuple(tensor for tensor in tensors if tensor is not None)
 
     def tensor(self, name: Any, path: Path) -> str | None:
@@ -318,21 +314,17 @@ class Reading:
         `allowed` are the call arguments of its layer, `written` those in the config.
         """
         call: dict[str, CallValue] = {}
-        for key, argument in allowed.items():
-            if key not in written:
-                continue
-            value, path = written[key], (*below, key)
+        for key in (key for key in allowed if key in written):
+            argument, value, path = allowed[key], written[key], (*below, key)
             if value is False and argument.or_false:
                 call[key] = value
             elif argument.kind == "bool":
                 if self.faults.is_flag(value, path):
                     call[key] = value
-            elif argument.kind == "tensor":
-                tensor = self.tensor(value, path)
-                if tensor is not None:
-                    call[key] = tensor
-            else:
+            elif argument.kind == "tensors":
                 call[key] = self.tensors(value, path)
+            elif (tensor := self.tensor(value, path)) is not None:
+                call[key] = tensor
         return call
 
     def results(self, name: str, count: int | None, keys: NodeKeys, path: Path) -> tuple[str, ...]:
@@ -350,17 +342,14 @@ class Reading:
             self.faults.add(text, path, hint=hint)
         elif all(output == "_" for output in names):
             self.faults.add(f"'outputs' discards every output tensor of '{name}'", path)
-        for index, output in enumerate(names):
-            self._check_output(output, name, names[:index], (*path, index) if isinstance(written, list) else path)
+        for index, (output, where) in enumerate(each_at(written, path) if names else ()):
+            if not isinstance(output, str):
+                self.faults.add(f"outputs: expected a name, got {show(output)}", where)
+            elif output in names[:index] and output != "_":
+                self.faults.add(f"outputs: '{output}' is named twice", where)
+            elif output not in {"_", name}:
+                self.check_name(output, where)
         return tuple(map(str, names))
-
-    def _check_output(self, output: Any, name: str, above: list[Any], path: Path) -> None:
-        if not isinstance(output, str):
-            self.faults.add(f"outputs: expected a name, got {show(output)}", path)
-        elif output in above and output != "_":
-            self.faults.add(f"outputs: '{output}' is named twice", path)
-        elif output not in {"_", name}:
-            self.check_name(output, path)
 
     def pass_on(self, name: str, tensor: str, place: Path) -> None:
         """Define the name of a node that its key `when` excludes: it refers to `tensor`, which is the node's input."""
@@ -383,5 +372,5 @@ class Reading:
         `name` is the node's name, which `prev` then means, too ('?': unknown). `keys` are the keys of the node in the
         config, whose value of `outputs` names its output tensors (None: only `name` is marked).
         """
-        self.names.mark_broken([name, *map(str, as_list(keys.outputs if keys is not None else None))])
+        self.names.mark_broken([name, *map(str, as_list(keys and keys.outputs))])
         self.names.previous = name

@@ -9,7 +9,7 @@ from kerascli.layers.base import ANY_CALL, LAYERS, CallArgument
 from kerascli.model.ir.inner_models import Cell, CustomCellRNN
 from kerascli.model.syntax.custom_cell import by_state, read_cell
 from kerascli.model.syntax.layers import SplitEntry, add_node
-from kerascli.model.syntax.reader import Reading, as_list
+from kerascli.model.syntax.reader import Reading, as_list, each_at
 from kerascli.model.syntax.schema import CellSection, NodeKeys, RNNKeys
 
 _CALL: Mapping[str, CallArgument] = {**ANY_CALL, "mask": CallArgument("tensors", "", or_false=True)}
@@ -90,11 +90,10 @@ def _initial_states(reading: Reading, cell: Cell, written: Any, path: Path) -> d
     if isinstance(written, dict):
         named = by_state(reading, written, states, path)
     else:
-        nodes = as_list(written)
+        nodes = list(each_at(written, path))
         if len(nodes) != len(states):
             words = f"{counted(len(states), 'state')} ({', '.join(states)})"
             text = f"the cell has {words}, but 'initial_state' names {len(nodes)}"
             reading.faults.add(text, path, hint="initial_state: {STATE: NODE} sets some of them")
-        places = [(*path, i) if isinstance(written, list) else path for i in range(len(nodes))]
-        named = dict(zip(states, zip(nodes, places, strict=True), strict=False))
+        named = dict(zip(states, nodes, strict=False))
     return {name: reading.tensor(node, where) or "?" for name, (node, where) in named.items()}

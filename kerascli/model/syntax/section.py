@@ -5,7 +5,7 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
-from kerascli.foundation.errors import Fault, Path, nearest, show, suggestion
+from kerascli.foundation.errors import Path, nearest, show, suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
 from kerascli.language.section import keys_of, meant_keys
@@ -21,10 +21,6 @@ from kerascli.model.syntax.rnn import has_custom_cell, read_rnn
 from kerascli.model.syntax.schema import ModelSection, NodeKeys
 from kerascli.model.syntax.shared import read_call, read_shared
 from kerascli.model.syntax.views import Scope, read_views
-
-
-def _as_written(value: Any, *_: Any) -> tuple[Any, list[Fault]]:
-    return value, []
 
 
 def parse_model(
@@ -45,14 +41,15 @@ def parse_model(
     Invalid (config errors).
     """
     faults = Faults(("model",))
-    reading = Reading(faults, references or _as_written, _read_entries)
+    reading = Reading(faults, references or (lambda value, *_: (value, [])), _read_entries)
     written = _written(section, faults)
     if written is None:
         raise Invalid(faults.all())
     alone = not written.has("layers")
     declared: Path = ("shared", written.outputs) if alone else ()
     if alone:
-        written = _with_call(written)
+        inputs = written.shared[written.outputs]["inputs"]  # as if its only layer was a call of the shared model
+        written = written.model_copy(update={"inputs": inputs, "layers": [{written.outputs: {"inputs": [*inputs]}}]})
     with suppress(TooManyNodes):
         read_blocks(reading, written.blocks)
         inputs = read_inputs(written, data_inputs, reading.names, faults, declared, unread)
@@ -70,7 +67,8 @@ def parse_model(
         targets = targets_of(flat(entries), data_targets or {})
         model = Model(scope.inputs, entries, outputs, shared, views, alone, targets)
         if not faults.count and data_inputs is not None:
-            faults.take(_graph_faults(model, inside=not called_elsewhere))
+            faults.take(dead_node_faults(model.inputs, entries, outputs, inside=not called_elsewhere))
+            faults.take([*target_faults(model), *update_faults(model.nodes)])
         if not faults.count:
             return model, scope
     raise Invalid(faults.all())
@@ -79,20 +77,6 @@ def parse_model(
 def _unknown(reading: Reading, data_inputs: Mapping[str, TensorSpec] | None) -> tuple[Input, ...]:
     """Return the data's inputs whose names the model does not define."""
     return tuple(each for name, each in from_data(data_inputs or {}).items() if not reading.names.knows(name))
-
-
-def _graph_faults(model: Model, *, inside: bool) -> list[Fault]:
-    """Return config errors of a model that has been read: unused nodes (with `inside`, also of shared models), outputs
-    that depend on targets, and `update` nodes that assign something other than a weight."""
-    unused = dead_node_faults(model.inputs, model.entries, model.outputs, inside=inside)
-    return [*unused, *target_faults(model), *update_faults(model.nodes)]
-
-
-def _with_call(model: ModelSection) -> ModelSection:
-    """Return a copy of a `model:` section without layers, with one layer added: a call of the shared model that
-    `outputs` names."""
-    inputs = model.shared[model.outputs]["inputs"]
-    return model.model_copy(update={"inputs": inputs, "layers": [{model.outputs: {"inputs": list(inputs)}}]})
 
 
 def _written(section: Any, faults: Faults) -> ModelSection | None:
@@ -134,8 +118,7 @@ def _read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
         for index, entry in enumerate(written):
             before = reading.faults.count
             layers.append(_resolved(reading, entry, (*path, index)))
-            if reading.faults.count > before:
-                broken.add(index)
+            broken |= {index} if reading.faults.count > before else set()
     _announce(reading, layers, path)
     for index, entry in enumerate(layers):
         with reading.faults.absorbing((*path, index)):
@@ -162,12 +145,12 @@ def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> N
     """Add one item of the list `layers` to the model being read. Raises Invalid, with paths inside the item."""
     name, arguments = (entry, {}) if isinstance(entry, str) else _only_item(entry)
     if name == "repeat":
+        before = reading.faults.count
         if resolve and isinstance(entry, dict):
-            before = reading.faults.count
             arguments = _resolved(reading, entry, path)[name]
-            if reading.faults.count > before:  # report no consequences of an unresolved reference
-                reading.mark_broken()
-                return
+        if reading.faults.count > before:  # report no consequences of an unresolved reference
+            reading.mark_broken()
+            return
         read_repeat(reading, arguments, path)
     elif name in reading.shared:
         read_call(reading, name, arguments, path)

@@ -98,13 +98,14 @@ def _declared_inputs(inner: Reading, name: str, declared: Any, path: Path) -> di
         inner.names.previous = "?"
         return {"input": None}
     inputs: dict[str, TensorSpec | None] = {}
+    shapes = declared if isinstance(declared, dict) else {}
     for index, each in enumerate(declared):
-        where = (*path, each if isinstance(declared, dict) else index)
-        inner.check_name(each, where, "key" if isinstance(declared, dict) else "value")
-        value = declared[each] if isinstance(declared, dict) else None
+        where = (*path, each if shapes else index)
+        inner.check_name(each, where, "key" if shapes else "value")
         inputs[str(each)] = None
         with inner.faults.absorbing(where):
-            inputs[str(each)] = None if value is None else read_input(str(each), value, None)
+            if (shape := shapes.get(each)) is not None:
+                inputs[str(each)] = read_input(str(each), shape, None)
         inner.names.give(str(each), inner.place(where))
     inner.names.previous = next(iter(inputs)) if len(inputs) == 1 else None
     return inputs
@@ -142,14 +143,12 @@ def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> No
         reading.pass_on(name, inputs[0], place)
         return
     names.take(name, place, node=unique)
-    tensors = tuple("_" if o == "_" else unique if o == name else names.unique(o) for o in outputs)
-    if layer is not None:
-        uses = (*faults.uses, Use(place, "layer"))
-        nodes = (Node(unique, layer, inputs, tensors, call, shared.weights, shared.path, uses),)
-        meanings, aliases = {}, {}
-    else:
-        uses = (*faults.uses, Use(place, "model"))
+    tensors = tuple(unique if output == name else names.unique(output) for output in outputs)
+    uses, meanings, aliases = (*faults.uses, Use(place, "model" if layer is None else "layer")), {}, {}
+    if layer is None:
         nodes, meanings, aliases = _nodes(shared, unique, inputs, tensors, call, uses)
+    else:
+        nodes = (Node(unique, layer, inputs, tensors, call, shared.weights, shared.path, uses),)
     reading.budget.spend(len(nodes), path, faults)
     reading.give_results(outputs, [aliases.get(tensor, tensor) for tensor in tensors], place)
     for inner, tensor in meanings.items():
@@ -187,10 +186,9 @@ def _nodes(
             aliases[output] = tensors[tensor]
         elif output != "_":
             tensors[tensor] = output
-    renamed = [node.renamed(tensors) for node in inner]
     nodes = tuple(
         replace(node, name=f"{call}.{node.name}", call={**arguments, **node.call}, uses=(*uses, *node.uses))
-        for node in renamed
+        for node in (each.renamed(tensors) for each in inner)
     )
     meanings = {name: tensors[tensor] for name, tensor in shared.tensors.items() if tensor not in passed}
     return nodes, meanings, aliases

@@ -1,5 +1,6 @@
 """Read views (`model.views`, submodels) and forward passes of `fit.train_step`, which share a model's weights."""
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -42,7 +43,7 @@ class Scope:
         return reading.inner(
             faults=faults,
             prefix="/".join(map(str, path)) + "/",
-            names=Names() if own else reading.names.fork(),
+            names=Names() if own else copy.deepcopy(reading.names),
             inputs=() if own else reading.inputs,
             blocks={n: block and replace(block, path=(*section, *block.path)) for n, block in reading.blocks.items()},
         )
@@ -51,17 +52,12 @@ class Scope:
 def read_views(scope: Scope, section: Any) -> dict[str, View]:
     """Return the views (submodels) in the section `model.views`, by name; config errors are added to the model's."""
     faults, views = scope.reading.faults, {}
-    if section is None:
-        return {}
-    if not isinstance(section, dict) or not section:
-        hint = "views: {encode: {outputs: z}}"
+    if section is not None and (not isinstance(section, dict) or not section):
         text = f"model.views: expected a mapping of names to models, got {show(section)}"
-        faults.add(text, ("views",), hint=hint)
-        return {}
-    for name, written in section.items():
+        faults.add(text, ("views",), hint="views: {encode: {outputs: z}}")
+    for name, written in section.items() if isinstance(section, dict) else ():
         path = scope.reading.place(("views", name))
-        problem = Names().refuse(str(name))
-        if problem is not None:
+        if problem := Names().refuse(str(name)):
             faults.add(problem.text, ("views", name), "key")
         try:
             view = read_view_at(scope, f"view '{name}'", written, path)
@@ -106,8 +102,7 @@ def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
         if not isinstance(written, dict) or not meant_keys(ViewSection, written):
             faults.add(f"{whose}: expected a mapping with outputs, layers or both, got {show(written)}", path)
         raise Invalid(faults.all())
-    own = view.has("inputs")
-    reading = scope.fork(faults, path, own=own)
+    reading = scope.fork(faults, path, own=(own := view.has("inputs")))
     if own:
         declared = read_declared(view.inputs, {}, reading.names, faults, path)
         inputs, reading.inputs = tuple(declared.values()), tuple(declared)
