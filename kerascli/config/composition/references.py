@@ -1,7 +1,8 @@
 """References in a config (`$name`, `$(expression)`, `$targets.y.num_classes`), and flags: variables set by `--flag`."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -143,30 +144,26 @@ def escape_references(value: Any) -> Any:
     return value
 
 
-class _Scope(Mapping[str, Value]):
-    """Mapping from the names that a reference may use (flags, parameters, variables, facts of the data) to their
+class _Unread(dict[str, Unknown]):
+    """Facts of data that has not been read: each is UNKNOWN."""
+
+    def __missing__(self, name: str) -> Unknown:
+        return UNKNOWN
+
+
+class _Scope(ChainMap[str, Any]):
+    """Mapping from the names that a reference may use (flags, parameters, variables; facts of the data) to their
     values."""
 
-    def __init__(self, names: Mapping[str, Value], facts: Facts | None) -> None:
-        self._names = names
-        self._facts = facts
-        self.used_unknown = False
+    used_unknown = False
 
     def __getitem__(self, name: str) -> Value:
-        if "." not in name:
-            return self._names[name]
-        value = UNKNOWN if self._facts is None else self._facts[name]
+        names, facts = self.maps
+        value = (facts if "." in name else names)[name]
         if isinstance(value, Unknown):
             self.used_unknown = True
             return [STAND_IN] if name.endswith(".shape") else STAND_IN
         return value
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self._names
-        yield from self._facts or ()
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
 
 
 class _Resolver:
@@ -201,7 +198,8 @@ class _Resolver:
 
     def _text(self, text: str, path: Path) -> Value:
         references = self._references
-        scope = _Scope(self._names, references.facts)
+        facts: Any = _Unread() if references.facts is None else references.facts
+        scope = _Scope(self._names, facts)
         try:
             result = substitute(text, scope)
         except ExpressionError as error:
@@ -235,12 +233,15 @@ def _is_path(path: Path) -> bool:
         return True
     if path[:2] == ("model", "init_from") or (path[:2] == ("model", "shared") and len(path) in (4, 5)):
         return key in {"run", "file", "weights"}
-    for kind in ("source", "transform") if path[:1] == ("data",) else ():
-        registry = registries()[kind]
-        alone = registry.find(key)
-        if any(key in cls.paths for cls in registry) or (alone and alone.first_argument() in alone.paths):
-            return True
-    return False
+    return path[:1] == ("data",) and any(_with_path(kind, key) for kind in ("source", "transform"))
+
+
+def _with_path(kind: str, key: str) -> list[type[Any]]:
+    """Return the components with a field `key` that holds a path, and the one of that name if its only value is one."""
+    registry = registries()[kind]
+    alone = registry.find(key)
+    own = [cls for cls in registry if key in cls.paths]
+    return [*own, alone] if alone is not None and alone.first_argument() in alone.paths else own
 
 
 def _is_initial_file(path: Path) -> bool:
@@ -251,12 +252,7 @@ def _is_initial_file(path: Path) -> bool:
 
 def _takes_address(path: Path) -> bool:
     """Return True if a config path leads to a field of a data source that holds a path or an address."""
-    if path[:2] != ("data", "source"):
-        return False
-    key, registry = str(path[-1]), registries()["source"]
-    alone = registry.find(key)
-    is_address = any(key in cls.paths and cls.schemes for cls in registry)
-    return is_address or (alone is not None and bool(alone.schemes) and alone.first_argument() in alone.paths)
+    return path[:2] == ("data", "source") and any(cls.schemes for cls in _with_path("source", str(path[-1])))
 
 
 def _default(document: Document, name: str, written: Any, earlier: Mapping[str, Flag]) -> Flag:

@@ -18,7 +18,7 @@ from kerascli.model.ir.nodes import Entry, Node, flat
 from kerascli.model.runtime.built import Built
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.names import Names
-from kerascli.model.syntax.reader import as_list
+from kerascli.model.syntax.reader import as_list, each_at
 from kerascli.model.syntax.views import Forward, Scope
 
 PATH: Path = ("fit", "train_step")
@@ -108,8 +108,7 @@ class StepReader:
             if "layers" in written or not groups:
                 groups.append([])
             groups[-1].append(_Written(path, written, self.faults.read(UpdateSection, written, path)))
-        passes = [self._forward_pass(group) for group in groups]
-        return [each for each in passes if each is not None]
+        return list(filter(None, map(self._forward_pass, groups)))
 
     def _forward_pass(self, group: list[_Written]) -> ForwardPassSpec | None:
         before = self.faults.count
@@ -165,18 +164,13 @@ class StepReader:
         where = (*path, "name")
         if not isinstance(name, str):
             text = "an update needs 'name'" if name is None else f"name: expected text, got {show(name)}"
-            self.faults.add(
-                text,
-                path if name is None else where,
-                "key" if name is None else "value",
-                hint="its columns in the history begin with it",
-            )
+            hint = "its columns in the history begin with it"
+            self.faults.add(text, path if name is None else where, "key" if name is None else "value", hint=hint)
             return "?"
-        problem = Names().refuse(name)
-        if problem is not None or name == "val":
-            self.faults.add(
-                problem.text if problem else "'val' is the prefix of validation metrics in the history", where
-            )
+        if (problem := Names().refuse(name)) is not None:
+            self.faults.add(problem.text, where)
+        elif name == "val":
+            self.faults.add("'val' is the prefix of validation metrics in the history", where)
         elif name in self.names:
             self.faults.add(f"two updates are called '{name}'", where, related=_first(self.names[name]))
         self.names.setdefault(name, where)
@@ -193,8 +187,7 @@ class StepReader:
             text, at = f"'{update}' has nothing to train", path if value is None else where
             self.faults.add(text, at, "key" if value is None else "value", hint=hint)
         trained: list[str] = []
-        for index, name in enumerate(as_list(value)):
-            at = (*where, index) if isinstance(value, list) else where
+        for name, at in each_at(value, where) if as_list(value) else ():
             if isinstance(name, str) and name in prefixes:
                 self._claim(name, prefixes[name], update, at)
                 trained.append(prefixes[name])
@@ -211,11 +204,8 @@ class StepReader:
             self.places[prefix] = path
             return
         other, first = self.trained[name]
-        text, hint = (
-            f"'{name}' is trained by '{other}' already: a weight has one optimizer",
-            "put both losses into one update",
-        )
-        self.faults.add(text, path, hint=hint, related=_first(first))
+        text = f"'{name}' is trained by '{other}' already: a weight has one optimizer"
+        self.faults.add(text, path, hint="put both losses into one update", related=_first(first))
 
     def _repeat(self, group: Sequence[_Written]) -> int:
         for number, each in enumerate(group):

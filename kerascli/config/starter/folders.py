@@ -166,11 +166,9 @@ def examine_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
         raise missing_file(folder, str(folder))
     below = _count_files(folder, suffixes)
     splits = {_SPLITS[name.lower()]: folder / name for name in below if name.lower() in _SPLITS}
-    train = folder
-    if "train" in splits and len(splits) == len(below):
-        train = splits.pop("train")
-    else:
-        splits = {}
+    train = splits.pop("train", folder)
+    if train == folder or len(splits) + 1 < len(below):
+        train, splits = folder, {}
     counts = below if train == folder else _count_files(train, suffixes)
     alone = sum(name.lower().endswith(suffixes) for name in os.listdir(train))
     count = sum(counts.values()) + alone
@@ -192,14 +190,11 @@ def examine_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
 def _count_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, int]:
     """Return the number of files in each subfolder, in order of name.
     Raises DataError if a subfolder has no file with one of the suffixes."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    counts = {
-        name: sum(not file.name.startswith(".") for file in files_below(folder / name, suffixes)) for name in names
-    }
-    for name, count in counts.items():
-        if not count:
-            place = Place(str(folder / name))
-            raise DataError("the subfolder of a class is empty", place=place, hint="remove it")
+    counts: dict[str, int] = {}
+    for below in sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")):
+        counts[below.name] = sum(not file.name.startswith(".") for file in files_below(below, suffixes))
+        if not counts[below.name]:
+            raise DataError("the subfolder of a class is empty", place=str(below), hint="remove it")
     return counts
 
 
@@ -209,9 +204,8 @@ def text_draft(folders: Folders, path: str, kind: str | None) -> Draft:
     `path` is the folder's path in the config, `kind` the value of `--model`.
     """
     if not folders.classes:
-        hint = (
-            "put the texts of each class into a subfolder, or write a table with a column of texts and one to predict"
-        )
+        table = "a table with a column of texts and one to predict"
+        hint = f"put the texts of each class into a subfolder, or write {table}"
         raise DataError("texts without classes: what is to be learned?", place=str(folders.folder), hint=hint)
     lengths = [len(_words_of(file)) for file in folders.some(_EXAMINED_TEXTS)]
     draft = Draft(f"Classifies texts into {len(folders.classes)} classes.")

@@ -72,8 +72,7 @@ def _divide(
     A misspelt node key is reported and then read as the key that was meant, so that it causes no further config errors.
     """
     node_keys = {*key_names(NodeKeys), *call_arguments(cls)}
-    of_node: dict[str, Any] = {}
-    settings: dict[Any, Any] = {}
+    of_node, settings = dict[str, Any](), dict[Any, Any]()
     for key, value in arguments.items():
         if key in node_keys:
             of_node[key] = value

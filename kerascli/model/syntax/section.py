@@ -52,7 +52,7 @@ def parse_model(
         written = written.model_copy(update={"inputs": inputs, "layers": [{written.outputs: {"inputs": [*inputs]}}]})
     with suppress(TooManyNodes):
         read_blocks(reading, written.blocks)
-        inputs = read_inputs(written, data_inputs, reading.names, faults, declared, unread)
+        inputs = read_inputs(reading, written, data_inputs, declared, unread)
         reading.inputs = tuple(inputs)
         reading.names.see_targets(None if data_inputs is None else tuple(data_targets or {}))
         read_shared(reading, written.shared, ())

@@ -104,7 +104,7 @@ def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
         raise Invalid(faults.all())
     reading = scope.fork(faults, path, own=(own := view.has("inputs")))
     if own:
-        declared = read_declared(view.inputs, {}, reading.names, faults, path)
+        declared = read_declared(reading, view.inputs, {}, path)
         inputs, reading.inputs = tuple(declared.values()), tuple(declared)
     else:
         inputs = (*scope.inputs, *scope.data_inputs)
