@@ -81,8 +81,7 @@ def _dump_term(term: LossTerm, each: ForwardPassSpec) -> dict[str, Any]:
 
 
 def _dump_compared(of: Comparison) -> dict[str, Any]:
-    y_true = f"targets.{of.y_true}" if of.is_target else of.y_true
-    return {"y_true": y_true, "y_pred": of.y_pred}
+    return {"y_true": (f"targets.{of.y_true}" if of.is_target else of.y_true), "y_pred": of.y_pred}
 
 
 def dump_model(model: Model) -> dict[str, Any]:

@@ -127,8 +127,7 @@ class Application:
         values = parse_section(self.arguments, arguments, ())
         if values.include_top and values.weights == "imagenet" and values.classes != Arguments().classes:
             text = f"{self.name}: the weights of ImageNet are for 1000 classes, got {values.classes}"
-            hint = "write include_top: false and add a dense layer, or weights: null"
-            raise Invalid(text, ("classes",), hint=hint)
+            raise Invalid(text, ("classes",), hint="write include_top: false and add a dense layer, or weights: null")
         names = {**values.model_dump(), **self.network.flags, "name": self.name, "size": self.network.size}
         try:
             return filled(written, names)

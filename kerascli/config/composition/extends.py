@@ -42,8 +42,7 @@ def _base(chain: list[Document]) -> Document:
     written = upper.data["extends"]
     if not isinstance(written, str):
         raise _refused(upper, f"expected the path of a config, got {show(written)}")
-    folder = upper.folder_of(("extends",))
-    path = FilePath(os.path.normpath(folder / in_home(with_tilde(written))))
+    path = FilePath(os.path.normpath(upper.folder_of(("extends",)) / in_home(with_tilde(written))))
     if reason := impossible_path(path):
         raise _refused(upper, f"no file can be called {show(written)}: {reason}")
     files = [os.path.realpath(each.folders.get(each.name, FilePath()) / FilePath(each.name).name) for each in chain]

@@ -69,8 +69,7 @@ class Merger:
             return self._mapping(base, over, path)
         elif is_component(path[:-1]) and isinstance(base, dict) != isinstance(over, dict) and base is not None:
             text = f"'{path[-1]}' has {show(base)} in the base and {show(over)} here"
-            hint = "arguments merge by name: write the one without a name as name: value"
-            raise Invalid(text, path, hint=hint)
+            raise Invalid(text, path, hint="arguments merge by name: write the one without a name as name: value")
         self.overridden.add(path)
         return over
 

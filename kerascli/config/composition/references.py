@@ -266,8 +266,7 @@ def _default(document: Document, name: str, written: Any, earlier: Mapping[str, 
         try:
             value = substitute(written, dict(earlier))
         except ExpressionError as error:
-            is_unknown = isinstance(error, UnknownName)
-            text = f"no earlier flag '{error.name}'{error.meant}" if is_unknown else error.text
+            text = f"no earlier flag '{error.name}'{error.meant}" if isinstance(error, UnknownName) else error.text
             place = document.point(path, error.column, error.length)
             raise Invalid([Fault(f"flag '{name}': {text}", path, place=place)]) from None
     if value is None or isinstance(value, (dict, list)):

@@ -43,8 +43,7 @@ class TakeSpec(BaseSection):
     @model_validator(mode="after")
     def _noise_counts(self) -> "TakeSpec":
         if self.noise != TakeSpec.model_fields["noise"].default and self.how != "net2wider":
-            text = f"noise: only net2wider adds noise, not {self.how}"
-            raise Invalid(text, ("noise",), "key", hint="remove it")
+            raise Invalid(f"noise: only net2wider adds noise, not {self.how}", ("noise",), "key", hint="remove it")
         return self
 
 

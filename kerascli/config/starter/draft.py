@@ -95,8 +95,7 @@ class Draft:
             **({"class_weight": "balanced"} if balanced else {}),
             "callbacks": [{"early_stopping": stop}],
         }
-        reason = f"at most {epochs} epochs: training stops when val_loss has not improved for {patience}"
-        self.decide("fit", reason)
+        self.decide("fit", f"at most {epochs} epochs: training stops when val_loss has not improved for {patience}")
 
 
 def columns(names: str | list[str]) -> dict[str, Any]:

@@ -211,8 +211,7 @@ def text_draft(folders: Folders, path: str, kind: str | None) -> Draft:
     draft = Draft(f"Classifies texts into {len(folders.classes)} classes.")
     draft.decide("data", *folders.reasons("texts"))
     draft.sections["data"] = {**folders.data("text_folder", path), "inputs": {}, "targets": {"label": []}}
-    words = sum(lengths) / len(lengths)
-    texts = Texts("text", "label", words, folders.count, folders.classes, folders.is_uneven())
+    texts = Texts("text", "label", sum(lengths) / len(lengths), folders.count, folders.classes, folders.is_uneven())
     return complete(draft, texts, [], kind)
 
 
@@ -297,8 +296,7 @@ def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
         check_kind(kind, ("cnn",), "images without classes")
         code = min(64, max(8, height * width // 16))
         draft.decide("model", f"no classes: the model learns to restore each image from {code} numbers")
-        channels = 1 if images.are_grey else 3
-        layers = from_yaml(AUTOENCODER, height=height, width=width, channels=channels, code=code)
+        layers = from_yaml(AUTOENCODER, height=height, width=width, channels=1 if images.are_grey else 3, code=code)
         draft.sections["model"] = {"layers": layers}
         draft.sections["compile"] = {"loss": "mse", "optimizer": "adam", "metrics": ["mae"]}
         draft.decide("compile", "mean squared error of the pixels")
@@ -325,8 +323,7 @@ def examine_images(files: Iterable[Path], shown: str) -> ImageFacts:
         except (DataError, OSError, SyntaxError, ValueError):
             images.damaged.append(str(file))
     if not images.heights:
-        place = Place(images.damaged[0] if images.damaged else shown)
-        raise DataError("no image can be read", place=place)
+        raise DataError("no image can be read", place=Place(images.damaged[0] if images.damaged else shown))
     return replace(images, are_grey=all(grey))
 
 

@@ -71,8 +71,7 @@ class _Expander:
             if name in own:
                 first = own[name][0].place
                 where = f"{first.line}" if first.line != key.place.line else f"{first.line}, column {first.column}"
-                text = f"duplicate key '{key.value}'; first set at line {where}"
-                self.faults.append(Fault(text, place=key.place))
+                self.faults.append(Fault(f"duplicate key '{key.value}'; first set at line {where}", place=key.place))
                 continue
             own[name] = (key, value)
             if _is_merge(key):

@@ -151,8 +151,7 @@ class NodeReader:
     def _alias(self, anchor: str, place: Place) -> Node:
         target = self._anchors.get(anchor)
         if target is None:
-            text = f"there is no anchor '&{anchor}' above"
-            self._add(text, place, hint="quote text that starts with '*'")
+            self._add(f"there is no anchor '&{anchor}' above", place, hint="quote text that starts with '*'")
         elif anchor in self._open:
             self._add(f"alias '*{anchor}' is inside the value that it refers to", place)
             target = None

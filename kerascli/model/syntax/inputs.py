@@ -167,8 +167,7 @@ def _check_dtype(name: str, dtype: Any, data: TensorSpec | None, faults: Faults)
     if dtype not in INPUT_DTYPES:
         faults.add(f"input '{name}': dtype: expected {one_of(INPUT_DTYPES)}, got {show(dtype)}", ("dtype",))
     elif data is not None and not data.is_integer and TensorSpec((), dtype).is_integer:
-        text = f"input '{name}': dtype {dtype} would truncate the data, which is {data.dtype}"
-        faults.add(text, ("dtype",))
+        faults.add(f"input '{name}': dtype {dtype} would truncate the data, which is {data.dtype}", ("dtype",))
 
 
 def _first_shape(layers: list[Any]) -> tuple[Any, Path]:

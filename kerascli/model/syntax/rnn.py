@@ -61,8 +61,7 @@ def _sequences(reading: Reading, keys: RNNKeys, cell: Cell, path: Path) -> tuple
     if not keys.has("inputs"):
         if len(cell.inputs) < 2:
             return reading.previous(path)
-        text = f"rnn needs 'inputs': a sequence for each of {', '.join(cell.inputs)}"
-        reading.faults.add(text, path, "key")
+        reading.faults.add(f"rnn needs 'inputs': a sequence for each of {', '.join(cell.inputs)}", path, "key")
         return ()
     count, below = len(as_list(keys.inputs)), (*path, "inputs")
     if count != len(cell.inputs):
