@@ -5,21 +5,19 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from kerascli.config import component_index
 from kerascli.config.composition.references import escape_references
 from kerascli.config.yaml.dump import block_yaml, flow_yaml
 from kerascli.foundation.errors import safe_text
+from kerascli.language.expressions.parser import RESERVED
 
 _WIDTH = 110
 _SECTIONS = ("data", "flags", "model", "compile", "fit", "tune")
 _OPENED = frozenset({"inputs", "targets", "layers", "callbacks", "blocks"})
 """Keys that YAML always has above their values, one item per line."""
-_RESERVED = frozenset({
-    "prev", "input", "y_true", "y_pred", "sample_weight", "training", "batch_size", "_",
-    "if", "else", "and", "or", "not", "true", "True", "false", "False", "none", "None", "null",
-})  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -52,10 +50,8 @@ class Draft:
         if name:
             lines.append(f"name: {flow_yaml(name)}")
         for section in (each for each in _SECTIONS if each in self.sections):
-            lines.append("")
-            for decision in self.decisions.get(section, []):
-                lines += _comment(f"- {decision}", hanging="  ")
-            lines += [f"{section}:", *block_yaml(self.sections[section], _fits, "  ")]
+            reasons = [_comment(f"- {each}", hanging="  ") for each in self.decisions.get(section, [])]
+            lines += ["", *chain(*reasons), f"{section}:", *block_yaml(self.sections[section], _fits, "  ")]
         return "\n".join(lines) + "\n"
 
     def compile(self, classes: Sequence[str], *, balanced: bool, learning_rate: float = 1e-3) -> None:
@@ -118,7 +114,7 @@ def free_name(column: str, excluded: Iterable[str] = ()) -> str:
     """
     name = re.sub(r"[^A-Za-z0-9_]+", "_", column).strip("_") or "column"
     name = f"c_{name}" if name[0].isdigit() else name
-    while name in _RESERVED or _is_layer(name) or name in excluded:
+    while name in RESERVED or _is_layer(name) or name in excluded:
         name = f"{name}_column"
     return name
 
@@ -132,12 +128,8 @@ def listed(names: Iterable[str], most: int = 6) -> str:
 
 @cache
 def _is_layer(name: str) -> bool:
-    index = component_index.load()  # torch, which all layers need, is not imported for their names
-    if index is not None and "layer" in index.names:
-        return index.names["layer"].find(name) is not None
-    from kerascli.layers.base import LAYERS
-
-    return LAYERS.find(name) is not None
+    index = component_index.load() or component_index.make()  # without one, torch is imported for the layers' names
+    return index.names["layer"].find(name) is not None
 
 
 def _comment(text: str, hanging: str = "") -> list[str]:

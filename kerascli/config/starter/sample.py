@@ -96,7 +96,7 @@ def _delimited(name: str, sample: TextSample) -> SampledTable:
     form = fields.form
     small = None if sample.whole else _delimited_file(fields)
     table = read_csv(sample.pieces[0].encode(form.encoding) if small is None else small, name, form)
-    settings, notes = _settings(form), _notes(form)
+    settings, notes = {name: plain(value) for name, value in changed_arguments(form).items()}, _notes(form)
     source = "tsv" if settings.get("delimiter") == "\t" else "csv"
     if source == "tsv":
         del settings["delimiter"]
@@ -118,11 +118,6 @@ def _delimited_file(fields: Fields) -> bytes:
         writer.writerow(fields.columns)
     writer.writerows(zip(*fields.columns.values(), strict=True))
     return text.getvalue().encode(form.encoding)
-
-
-def _settings(form: TextFormat) -> dict[str, Any]:
-    """Return the arguments of the data source that differ from their defaults."""
-    return {name: plain(value) for name, value in changed_arguments(form).items()}
 
 
 def _notes(form: TextFormat) -> list[str]:

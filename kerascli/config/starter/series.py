@@ -6,6 +6,7 @@ The table holds one series, or several, which a column of identifiers distinguis
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -72,15 +73,11 @@ def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | No
         (name,) = roles
         return Series(None, "row", (name,), is_iso=False, rows=whole) if _is_value(roles[name]) else None
     times = _times(table, roles)
-    for time in times:
-        if series := _series(table, roles, time, times[time], None, whole):
-            return series
-    for time in times:
-        if len(np.unique(times[time])) < table.rows:
-            for name, rows in _groups(table, roles, time):
-                if series := _series(table, roles, time, times[time], name, rows):
-                    return series
-    return None
+    repeating = [time for time, values in times.items() if len(np.unique(values)) < table.rows]
+    grouped = ((time, *group) for time in repeating for group in _groups(table, roles, time))
+    candidates = chain(((time, None, whole) for time in times), grouped)
+    found = (_series(table, roles, time, times[time], group, rows) for time, group, rows in candidates)
+    return next(filter(None, found), None)
 
 
 def _times(table: SampledTable, roles: Mapping[str, Column]) -> dict[str, np.ndarray]:
@@ -113,18 +110,14 @@ def _series(
     if len(intervals) > 1 or every is None:
         return None
     names = [name for name in roles if name not in (time, group)]
-    fixed = [name for name in names if group and _is_fixed(table.columns[name], rows)]
+    columns = {name: table.columns[name] for name in names if group}
+    fixed = [name for name, values in columns.items() if all(len(set(values[each].tolist())) == 1 for each in rows)]
     varying = [roles[name] for name in names if name not in fixed]
     values = tuple(column.name for column in varying if _is_value(column))
     rest = tuple(column for column in varying if column.name not in values)
     if not values or not all(_is_of_no_use(table, column) for column in rest):
         return None
     return Series(time, every, values, not roles[time].date_format, rows, group, tuple(fixed), rest)
-
-
-def _is_fixed(values: np.ndarray, rows: tuple[np.ndarray, ...]) -> bool:
-    """Return True if a column has one value in all rows of each series."""
-    return all(len(set(values[each].tolist())) == 1 for each in rows)
 
 
 def _is_of_no_use(table: SampledTable, column: Column) -> bool:

@@ -100,8 +100,8 @@ def _used(table: SampledTable, roles: Roles, target: str) -> Roles:
     # what seems to be an identifier may be the only input
     numbers = {name: replace(each, role="numbers", reason="") for name, each in used.items() if each.may_be_number}
     if not numbers:
-        reasons = {column.name: column.role if column.role == "date" else column.reason for column in used.values()}
-        hint = ", ".join(f"{safe_text(name)}: {reason}" for name, reason in reasons.items())
+        reasons = ((each.name, each.role if each.role == "date" else each.reason) for each in used.values())
+        hint = ", ".join(f"{safe_text(name)}: {reason}" for name, reason in reasons)
         raise DataError("no column to learn from", place=table.name, hint=hint or None)
     return used | numbers
 
@@ -149,10 +149,9 @@ def _inputs(draft: Draft, used: Roles, *, timed: bool, excluded: str) -> dict[st
 
 
 def _word_reasons(columns: Sequence[Column]) -> Iterator[str]:
-    many = [column.name for column in columns if column.different > MAX_WORDS]
     if columns:
         yield f"words, a place for each: {listed(column.name for column in columns)}"
-    if many:
+    if many := [column.name for column in columns if column.different > MAX_WORDS]:
         yield f"the {MAX_WORDS - 1} most frequent words, the others share a place: {listed(many)}"
 
 
@@ -163,12 +162,10 @@ def _numbers(draft: Draft, used: Sequence[Column]) -> dict[str, list[Any]]:
         ("numbers", [], "numbers, scaled to mean 0 and variance 1"),
         ("skewed", ["log1p"], "numbers with a few large values: their logarithm"),
     ):
-        names = [column.name for column in used if column.role == role]
-        gaps = [column.name for column in used if column.role == role and column.has_gaps]
-        if names:
+        if names := [column.name for column in used if column.role == role]:
             inputs[role] = [columns(names), {"impute": "median"}, *steps, "normalization"]
             draft.decide("data", f"{why}: {listed(names)}")
-        if gaps:
+        if gaps := [column.name for column in used if column.role == role and column.has_gaps]:
             draft.decide("data", f"missing values become the median: {listed(gaps)}")
     return inputs
 

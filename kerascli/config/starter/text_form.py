@@ -50,7 +50,7 @@ def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Field
         raise DataError("the file is empty", place=name)
     width = len(rows[0])
     kept = [row for row in rows if len(row) == width]
-    if _are_comments([row for row in rows if len(row) != width], kept):
+    if len(kept) < len(rows) and all(row[0].startswith("#") == (len(row) != width) for row in rows):
         form = form.text_format(comment="#")
     if len(kept) == 1:
         raise DataError("a header but no rows", place=name)
@@ -59,12 +59,6 @@ def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Field
     body = kept if form.names else kept[1:]
     columns: dict[str, Sequence[str]] = dict(zip(names, zip(*body, strict=True), strict=True))
     return Fields(columns, _numbers_and_gaps(columns, form))
-
-
-def _are_comments(odd: list[list[str]], kept: list[list[str]]) -> bool:
-    """Return True if the rows of another number of fields than the header are comments, as they begin with #, and no
-    other row does."""
-    return bool(odd) and all(row[0].startswith("#") for row in odd) and not any(row[0].startswith("#") for row in kept)
 
 
 def _comment(head: list[str]) -> str | None:
@@ -94,7 +88,7 @@ def _read(lines: Iterable[str], mark: str, *, quotes: bool = True) -> list[list[
     quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     rows: list[list[str]] = []
     with contextlib.suppress(csv.Error):
-        rows.extend(row for row in csv.reader(lines, delimiter=mark, quoting=quoting) if row)
+        rows.extend(filter(None, csv.reader(lines, delimiter=mark, quoting=quoting)))
     return rows
 
 
@@ -180,10 +174,8 @@ def _gaps(words: set[str], fields: Sequence[str], form: TextFormat) -> set[str] 
     if sum(form.plain(word) is None for word in list(words)[:100]) > 5:
         return None
     unread = {word for word in words if form.plain(word) is None}
-    if not unread:
-        return set()
-    if len(unread) == len(words) or len(unread) > 5:
-        return None
+    if not unread or len(unread) == len(words) or len(unread) > 5:
+        return None if unread else unread
     rare = sum(field in unread for field in fields) <= 0.1 * len(fields)
     return unread if unread <= _NA_WORDS or (rare and len(unread) <= 2 and len(words) > 20) else None
 

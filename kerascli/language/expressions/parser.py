@@ -30,7 +30,11 @@ _NO_OPERAND = {
     "if", "else", "and", "or", "<", "<=", ">", ">=", "==", "!=", "*", "/", "//", "%", "@", "**",
     ")", "]", ",", ":", "=", "...",
 }  # fmt: skip
-
+RESERVED = frozenset({
+    "prev", "input", "y_true", "y_pred", "sample_weight", "training", "batch_size", "_",
+    "if", "else", "and", "or", "not", *_CONSTANTS,
+})  # fmt: skip
+"""Words that no node, input or target can be called."""
 
 MAX_LENGTH = 10_000
 

@@ -11,11 +11,6 @@ from kerascli.layers.base import BaseLayer
 CallValue = str | bool | tuple[str, ...]
 """Type of a call argument's value: the name of a tensor, several names, or a bool."""
 
-RESERVED = frozenset({
-    "prev", "input", "y_true", "y_pred", "sample_weight", "training", "batch_size", "_",
-    "if", "else", "and", "or", "not", "true", "True", "false", "False", "none", "None", "null",
-})  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Input:
