@@ -252,7 +252,7 @@ def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
     output is never used."""
     shared = {each.name: each for each in model.shared}
     if train_step is None:
-        return uncalled_faults(shared, model.entries)
+        return list(uncalled_faults(shared, model.entries))
     models = [model, *(each.built.model for each in train_step.passes)]
     entries = [entry for each in models for entry in each.entries]
     return [*uncalled_faults(shared, entries), *dead_inner_node_faults(models)]

@@ -54,9 +54,8 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
 def _nameless(details: Sequence[Any], owner: type[BaseModel]) -> Fault | None:
     """Return the config error of arguments in braces without names (`dense: {64, relu}`); None for other errors."""
     written = next((d["input"] for d in details if d["type"] == "missing" and len(d["loc"]) == 1), None)
-    if not isinstance(written, dict) or not written or any(v is not None for v in written.values()):
-        return None
-    if written.keys() & owner.model_fields.keys():
+    has_names = isinstance(written, dict) and written.keys() & owner.model_fields.keys()
+    if not isinstance(written, dict) or not written or has_names or any(v is not None for v in written.values()):
         return None
     hint = _positional_hint(owner, list(written))
     return Fault(f"{_title(owner)}: its arguments have no names", (), "key", hint=hint) if hint else None

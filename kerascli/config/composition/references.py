@@ -2,7 +2,7 @@
 
 import os
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -81,19 +81,16 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
     return flags
 
 
-def idle_flags(document: Document, assignments: Iterable[str]) -> list[Fault]:
-    """Return a config error for each option `--flag name=value` whose flag (variable) no reference in the config uses.
+def idle_flags(document: Document, assignments: Sequence[str]) -> Iterator[Fault]:
+    """Yield a config error for each option `--flag name=value` whose flag (variable) no reference in the config uses.
 
     Call `read_flags` first, which checks the options themselves.
     """
-    assignments = list(assignments)
     used = names_referred_to(document.data) if assignments else set()
-    return [
-        Fault(f"nothing in the config uses the flag '{name}'", place=Place(f"--flag {each}"),
-              hint=f"refer to it as ${name}")
-        for each in assignments
-        if (name := each.partition("=")[0]) not in used
-    ]  # fmt: skip
+    for each in assignments:
+        if (name := each.partition("=")[0]) not in used:
+            text = f"nothing in the config uses the flag '{name}'"
+            yield Fault(text, place=Place(f"--flag {each}"), hint=f"refer to it as ${name}")
 
 
 class References:

@@ -89,10 +89,8 @@ class FitSpec(BaseSection):
     @classmethod
     def _is_a_split(cls, value: Any) -> Any:
         if isinstance(value, (int, float)):
-            text = (
-                f"expected the name of a split, got {show(value)}; a fraction of the rows is given as validation_split"
-            )
-            raise ValueError(text)
+            fraction = "a fraction of the rows is given as validation_split"
+            raise ValueError(f"expected the name of a split, got {show(value)}; {fraction}")
         return value
 
     @model_validator(mode="after")
@@ -144,8 +142,7 @@ def parse_fit(section: Any) -> FitSpec:
 
     Raises Invalid (config errors).
     """
-    if section is None:
-        section = {}
+    section = {} if section is None else section
     if not isinstance(section, dict):
         raise Invalid(f"fit: expected a mapping, got {show(section)}", ("fit",))
     apart = FitSection.model_fields.keys() - FitSpec.model_fields

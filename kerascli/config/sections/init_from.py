@@ -104,13 +104,8 @@ class InitFrom(BaseSection):
 
     @field_validator("run", "file", mode="before")
     @classmethod
-    def _in_home(cls, path: Any) -> Any:
-        return in_home(path) if isinstance(path, str) else path
-
-    @field_validator("run", "file")
-    @classmethod
-    def _can_be_a_path(cls, path: str | None, info: ValidationInfo) -> str | None:
-        if path is not None and (reason := impossible_path(path)):
+    def _can_be_a_path(cls, path: Any) -> Any:
+        if isinstance(path, str) and (reason := impossible_path(path := in_home(path))):
             raise ValueError(f"no file can be called {show(path)}: {reason}")
         return path
 

@@ -58,19 +58,14 @@ def names_referred_to(written: Any) -> set[str]:
 
 def _parts(text: str) -> Iterator[str | Reference]:
     position = 0
-    while position < len(text):
-        dollar = text.find("$", position)
-        if dollar != position:
-            yield text[position:] if dollar < 0 else text[position:dollar]
-        if dollar < 0:
-            return
-        if text.startswith("$$", dollar):
-            yield "$"
-            position = dollar + 2
-            continue
-        reference = _reference(text, dollar)
-        yield reference
-        position = reference.end
+    while (dollar := text.find("$", position)) >= 0:
+        if dollar > position:
+            yield text[position:dollar]
+        part = "$" if text.startswith("$$", dollar) else _reference(text, dollar)
+        yield part
+        position = dollar + 2 if isinstance(part, str) else part.end
+    if position < len(text):
+        yield text[position:]
 
 
 def _reference(text: str, dollar: int) -> Reference:

@@ -259,14 +259,12 @@ def build_forward_pass(model: Model, owners: Mapping[str, nn.Module]) -> Built:
     in a shared layer or model is a config error.
     """
     built = build(model, owners)
-    hint = "move it to model.shared, and call it here by its name"
-    faults = [
-        Fault(f"'{entry.name}' would have weights of its own, which the model does not have", entry.path, "key",
-              hint=hint)
-        for entry in model.entries
-        if isinstance(entry, Node)
-        and _has_own_weights(entry, built, owners, tuple(f"{name}/" for name in called_in([entry])))
-    ]  # fmt: skip
+    faults: list[Fault] = []
+    for entry in (entry for entry in model.entries if isinstance(entry, Node)):
+        if _has_own_weights(entry, built, owners, tuple(f"{name}/" for name in called_in([entry]))):
+            text = f"'{entry.name}' would have weights of its own, which the model does not have"
+            hint = "move it to model.shared, and call it here by its name"
+            faults.append(Fault(text, entry.path, "key", hint=hint))
     if faults:
         raise Invalid(faults)
     return built

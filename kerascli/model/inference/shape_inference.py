@@ -1,7 +1,7 @@
 """Infer the shapes of a node's outputs by running its module on the meta device, which computes no values."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from typing import Any
 
@@ -56,19 +56,15 @@ def batch_axis_hint(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
 
 def output_faults(
     outputs: Sequence[str], model: Model, specs: Mapping[str, TensorSpec], at: str = "model.outputs"
-) -> list[Fault]:
-    """Return a config error for each name in `outputs`, a model's outputs, whose tensor has no batch axis.
+) -> Iterator[Fault]:
+    """Yield a config error for each name in `outputs`, a model's outputs, whose tensor has no batch axis.
 
     `specs` maps tensor names to specs (shape, dtype), `at` is the config key that lists the outputs.
     """
-    return [
-        Fault(
-            f"'{name}' {specs[name]} is an output, but has no batch axis: an output has one row per sample",
-            model.places[name], "key", hint=f"name other nodes under {at}",
-        )
-        for name in outputs
-        if name in specs and not specs[name].batched
-    ]  # fmt: skip
+    for name in outputs:
+        if name in specs and not specs[name].batched:
+            text = f"'{name}' {specs[name]} is an output, but has no batch axis: an output has one row per sample"
+            yield Fault(text, model.places[name], "key", hint=f"name other nodes under {at}")
 
 
 _BATCH_SIZES = (2, 3)
