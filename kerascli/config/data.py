@@ -101,7 +101,6 @@ def _with_source_hint(text: str) -> Iterator[None]:
     try:
         yield
     except DataMissing as error:
-        source = where_from(text)
-        if source is None:
+        if (source := where_from(text)) is None:
             raise
         raise DataMissing([replace(fault, hint=f"the config says: {source}") for fault in error.faults]) from None

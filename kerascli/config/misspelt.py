@@ -26,8 +26,7 @@ def refuse_misspelt(document: Document) -> None:
 
     If the cache has no index of components (layers, losses ...), a new one is built, which loads torch.
     """
-    index = component_index.load()
-    if index is None:
+    if (index := component_index.load()) is None:
         index = component_index.make()
         component_index.save(index)
     if faults := misspelt(document, index):
@@ -50,8 +49,7 @@ def misspelt(document: Document, index: ComponentIndex) -> list[Fault]:
         return []
     all_faults = key_faults(ConfigSection, data, ())
     for path, kind, entry in _entries(data):
-        faults = _faults(path, kind, entry, index)
-        if faults is None:
+        if (faults := _faults(path, kind, entry, index)) is None:
             return []
         all_faults += faults
     return all_faults
@@ -67,8 +65,7 @@ def _faults(path: Path, kind: str, entry: Any, index: ComponentIndex) -> list[Fa
     if not isinstance(written, str) or "$" in written:
         return None
     names, settings = index.names[kind], index.settings[kind]
-    name = names.find(written)
-    if name is not None:
+    if (name := names.find(written)) is not None:
         return _key_faults((*path, written), name, arguments, settings[name], index)
     if any(each.find(written) for each in index.names.values()):  # the full check has a better message
         return None

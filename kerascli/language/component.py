@@ -236,8 +236,7 @@ class Registry(Generic[C]):
 
     def get(self, name: str, path: Path = (), arguments: Any = None) -> type[C]:
         """Return the component class for any spelling of a name. Raises `Invalid`, with `arguments` in the hint."""
-        cls = self.find(name)
-        if cls is None:
+        if (cls := self.find(name)) is None:
             kinds = (each.spelled for each in registries().values())
             raise Invalid([self.spelled.unknown(name, path, kinds, self.positional, arguments)])
         return cls

@@ -226,8 +226,7 @@ def unknown_key(
 ) -> Fault:
     """Return the config error of an unknown key in `title`; `reason` says why a key that Keras has is not supported
     there."""
-    reason = reason or NEEDLESS.get(key)
-    if reason is not None:
+    if (reason := reason or NEEDLESS.get(key)) is not None:
         return Fault(f"{title} has no '{key}': {reason}", path, "key", hint=f"remove '{key}'")
     meant = meant_key(key, names)
     more = f"; did you mean '{meant}'?" if meant else ""

@@ -29,8 +29,7 @@ _MISSING = re.compile(r"cannot import name '(\w+)'")
 
 def plugin_files(document: Document) -> tuple[Path, ...]:
     """Return the paths of the Python files under the config key `plugins`. Raises ConfigError."""
-    written = document.data.get("plugins")
-    if written is None:
+    if (written := document.data.get("plugins")) is None:
         return ()
     if not isinstance(written, list) or not all(isinstance(name, str) for name in written):
         hint = f"write [{written}]" if isinstance(written, str) else None

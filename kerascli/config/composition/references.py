@@ -215,8 +215,7 @@ class _Resolver:
         if error.name == "env":
             return "$env.NAME stands for an environment variable in 'path' and 'url' of a data source alone"
         if error.name.startswith(("inputs.", "targets.")):
-            facts = self._references.facts
-            if facts is NO_FACTS:
+            if (facts := self._references.facts) is NO_FACTS:
                 return "facts of the data can be used in model, compile and fit, not in data itself"
             return f"the data has {', '.join(list(facts)[:6])}" if facts and not error.meant else None
         is_first = not (self._names or error.meant)

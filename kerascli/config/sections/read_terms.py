@@ -96,8 +96,7 @@ class TermReader:
             return []
         items = []
         for name, each in written.items():
-            problem = Names().refuse(str(name), own=str(name))
-            if problem is not None:
+            if (problem := Names().refuse(str(name), own=str(name))) is not None:
                 self.faults.add(problem.text, (*path, name), "key")
             elif not isinstance(each, dict):
                 text = f"{path[-1]}: {name}: expected a mapping with {kind}, y_true and y_pred, got {show(each)}"

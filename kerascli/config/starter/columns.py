@@ -167,8 +167,7 @@ def _says_too_little(column: Column, counts: np.ndarray, rows: int) -> str:
 
 
 def _role_of_text(column: Column, present: np.ndarray, different: np.ndarray, rows: int) -> Column:
-    form = date_format(different.tolist())
-    if form is not None:
+    if (form := date_format(different.tolist())) is not None:
         parts = varying_parts(parsed_times(different.tolist(), form or None, "s"))
         is_time = bool(parts) and not _BIRTH.search(column.name)  # dates that differ in the year alone are an attribute
         orders = is_time and not column.has_gaps and not form and len(different) >= min(10, rows / 3)

@@ -92,8 +92,7 @@ def _add_files(
 def _used(table: SampledTable, roles: Roles, target: str) -> Roles:
     """Return the roles of the columns other than the target. Raises DataError if no column is an input."""
     used = {name: column for name, column in roles.items() if name != target}
-    order = order_of(used)
-    if order is not None:
+    if (order := order_of(used)) is not None:
         used = seen_in_training(table, used, order)
     if _inputs_but_prose(used) or any(column.role == "prose" for column in used.values()):
         return used
@@ -187,8 +186,7 @@ def _date(draft: Draft, column: Column, *, timed: bool) -> list[Any]:
     if column.reason:
         reason = "the later rows have values that the rows to train on lack"
         draft.decide("data", f"left out: the {column.reason} of {name} ({reason})")
-    parts = [*column.parts, *([] if timed else ["year"])]
-    if parts:
+    if parts := [*column.parts, *([] if timed else ["year"])]:
         draft.decide("data", f"date, as a place on the circle of {', '.join(parts)}: {name}")
     elif not column.reason:
         draft.decide("data", f"left out: {name} (no part of the date repeats)")

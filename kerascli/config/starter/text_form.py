@@ -45,8 +45,7 @@ def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Field
     form = form.text_format(delimiter=_delimiter(head))
     form = form.text_format(quotes=not whole or _quotes(pieces[0], form))
     skip = _junk(pieces[0], form)
-    rows = _rows("".join(pieces), form.text_format(skip_rows=skip))
-    if not rows:
+    if not (rows := _rows("".join(pieces), form.text_format(skip_rows=skip))):
         raise DataError("the file is empty", place=name)
     width = len(rows[0])
     kept = [row for row in rows if len(row) == width]

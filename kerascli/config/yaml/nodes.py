@@ -149,8 +149,7 @@ class NodeReader:
         self._open.add(anchor)
 
     def _alias(self, anchor: str, place: Place) -> Node:
-        target = self._anchors.get(anchor)
-        if target is None:
+        if (target := self._anchors.get(anchor)) is None:
             self._add(f"there is no anchor '&{anchor}' above", place, hint="quote text that starts with '*'")
         elif anchor in self._open:
             self._add(f"alias '*{anchor}' is inside the value that it refers to", place)

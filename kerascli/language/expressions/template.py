@@ -76,8 +76,7 @@ def _reference(text: str, dollar: int) -> Reference:
             return Reference(parse(text[start + 1 : end]), start + 2, dollar, end + 1)
         except ExpressionError as error:
             raise error.shifted(start + 1) from None
-    match = _FACT.match(text, start) or _NAME.match(text, start)
-    if match is None:
+    if (match := _FACT.match(text, start) or _NAME.match(text, start)) is None:
         raise ExpressionError("'$' starts a reference, $name or $(...); a literal '$' is written '$$'", dollar + 1)
     return Reference(Name(1, len(match.group()), match.group()), start + 1, dollar, match.end())
 

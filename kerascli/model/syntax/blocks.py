@@ -206,8 +206,7 @@ def _values(reading: Reading, written: str, block: Block, arguments: Mapping[Any
         reading.faults.add(text, (*path, key), "key", hint=hint)
     meant = {nearest(str(key), parameters) for key in unknown}
     values = {**parameters, **{key: value for key, value in arguments.items() if key in parameters}}
-    missing = [key for key, value in values.items() if value is None and key not in meant]
-    if missing:
+    if missing := [key for key, value in values.items() if value is None and key not in meant]:
         words = one_of([f"'{key}'" for key in missing]).replace(" or ", " and ")
         reading.faults.add(f"block '{written}' needs {words}", path, "key", hint=f"{written}: {{{missing[0]}: ...}}")
     return values

@@ -87,8 +87,7 @@ def from_data(data_inputs: Mapping[str, TensorSpec]) -> dict[str, Input]:
 def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults: Faults) -> dict[str, Input]:
     """Return the model's input by name: made from the first layer's `input_shape`, or the data's input, checked against
     that shape."""
-    shape = _shape(written)
-    if shape is None:
+    if (shape := _shape(written)) is None:
         faults.add(f"input_shape: expected a list of sizes such as [784], got {show(written)}", path)
         return inputs
     if not inputs:

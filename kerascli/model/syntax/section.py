@@ -42,8 +42,7 @@ def parse_model(
     """
     faults = Faults(("model",))
     reading = Reading(faults, references or (lambda value, *_: (value, [])), _read_entries)
-    written = _written(section, faults)
-    if written is None:
+    if (written := _written(section, faults)) is None:
         raise Invalid(faults.all())
     alone = not written.has("layers")
     declared: Path = ("shared", written.outputs) if alone else ()
