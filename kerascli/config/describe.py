@@ -7,7 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 from kerascli.config.composition.references import References
 from kerascli.config.config import Config
 from kerascli.config.cross_checks import cross_faults
-from kerascli.config.data import config_facts, facts_by_name, with_sizes
+from kerascli.config.data import Fields, config_facts, facts_by_name, with_sizes
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.fit import FitSpec, has_train_step, parse_fit, valid_trainable
@@ -15,7 +15,6 @@ from kerascli.config.sections.init_from import INIT_FROM, InitFrom, parse_bases,
 from kerascli.config.sections.read_compile import CompileReader
 from kerascli.config.sections.read_steps import StepReader
 from kerascli.config.sections.train_step import TrainStepSpec
-from kerascli.data.base import Field
 from kerascli.data.pipeline.prepare import DataFacts
 from kerascli.data.section import DataSpec
 from kerascli.foundation.errors import Fault, Path
@@ -108,8 +107,8 @@ def describe(
     name: str,
     seed: int,
     data: DataSpec | None,
-    inputs: Mapping[str, Field],
-    targets: Mapping[str, Field] | None,
+    inputs: Fields,
+    targets: Fields | None,
     splits: Mapping[str, int] | None = None,
     references: References | None = None,
 ) -> RunSpec:
@@ -163,8 +162,8 @@ class _Reader:
 
     sections: Mapping[Any, Any]
     data: DataSpec | None
-    inputs: Mapping[str, Field]
-    targets: Mapping[str, Field] | None
+    inputs: Fields
+    targets: Fields | None
     faults: list[Fault] = field(default_factory=list)
 
     @property
@@ -270,5 +269,5 @@ def faults_without_data(sections: Mapping[Any, Any], references: References) -> 
     return reader.faults
 
 
-def _specs(fields: Mapping[str, Field]) -> dict[str, TensorSpec]:
+def _specs(fields: Fields) -> dict[str, TensorSpec]:
     return {name: TensorSpec(f.shape, "float32" if f.dtype == "unknown" else f.dtype) for name, f in fields.items()}

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from operator import methodcaller
-from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import core_schema
 
-from kerascli.foundation.errors import Fault, Path, a_or_an, nearest, show
+from kerascli.foundation.errors import At, Fault, Path, a_or_an, nearest, show
 from kerascli.language.foreign_words import NOTHING
 from kerascli.language.kinds import KINDS, plural
 from kerascli.language.wording import fault_list, line_to_write, list_to_write, named_here, number_hint, snake_case
@@ -82,12 +82,7 @@ class Invalid(ValueError):
     """Exception for invalid configs that validators may raise; it holds the errors, each with its path in a config."""
 
     def __init__(
-        self,
-        faults: str | Iterable[Fault],
-        path: Path = (),
-        at: Literal["key", "value"] = "value",
-        *,
-        hint: str | None = None,
+        self, faults: str | Iterable[Fault], path: Path = (), at: At = "value", *, hint: str | None = None
     ) -> None:
         """Create the exception from config errors, or from the message of one, with its config path and hint."""
         self.faults = (Fault(faults, path, at, hint=hint),) if isinstance(faults, str) else tuple(faults)
@@ -128,7 +123,7 @@ class Names:
 
         `arguments` are those written after the name, `fields` is that of this kind.
         """
-        at: Literal["key", "value"] = "key" if path else "value"
+        at: At = "key" if path else "value"
         if written in NOTHING:
             return Fault(f"there is no {self.kind} '{written}'", path, at, hint="write null")
         foreign, is_call, rest = written.partition("(") if written.endswith(")") else (written, "", "")

@@ -6,7 +6,7 @@ from typing import Any
 
 from kerascli.config.sections.compile import CompileSection, CompileSpec, ComputeSection, scaled
 from kerascli.foundation.errors import Fault, Path, show, suggestion
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.shapes import Specs, TensorSpec
 from kerascli.language.component import Invalid, Registry
 from kerascli.language.section import meant_keys
 from kerascli.losses.base import LOSSES, Loss
@@ -30,7 +30,7 @@ class CompileReader:
     outputs: Mapping[str, TensorSpec | None] | None
     """Outputs of the model by name, each with its spec (shape, dtype); None: the outputs, or the spec of one, are
     unknown and not checked."""
-    targets: Mapping[str, TensorSpec] | None
+    targets: Specs | None
     """Targets of the data by name, each with its spec (shape, dtype); None: they are unknown and not checked."""
     logged: Sequence[str] = ()
     """Names of the values that the `add_loss` and `add_metric` layers of the model log."""

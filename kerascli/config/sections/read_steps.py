@@ -4,18 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from torch import nn
-
 from kerascli.config.sections.compile import ComputeSection, Precision, scaled
 from kerascli.config.sections.read_terms import TermReader
 from kerascli.config.sections.train_step import ForwardPassSpec, TrainStepSpec, UpdateSection, UpdateSpec
 from kerascli.foundation.errors import Fault, Path, Related, show, suggestion
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.shapes import Specs
 from kerascli.language.component import Invalid
 from kerascli.language.section import meant_keys, read_section
 from kerascli.model.inference.build import build_forward_pass
 from kerascli.model.ir.nodes import Entry, Node, flat
-from kerascli.model.runtime.built import Built
+from kerascli.model.runtime.built import Built, Modules
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.reader import as_list, each_at
@@ -56,14 +54,14 @@ class StepReader:
     """Names of the model that the layers of an update may use."""
     built: Built
     """Model of the config."""
-    inputs: Mapping[str, TensorSpec]
+    inputs: Specs
     """Inputs of the data by name, each with its spec (shape, dtype)."""
-    targets: Mapping[str, TensorSpec] | None
+    targets: Specs | None
     """Targets of the data by name; None: they are unknown."""
     classes: Mapping[str, Sequence[str]]
     """Names of the classes of each target."""
     precision: Precision = "float32"
-    owners: Mapping[str, nn.Module] = field(default_factory=dict)
+    owners: Modules = field(default_factory=dict)
     """Mapping from weight name prefix to module, for the weights of the model and of the forward passes read so far."""
     faults: Faults = field(default_factory=lambda: Faults(()))
     names: dict[str, Path] = field(default_factory=dict)
@@ -216,9 +214,7 @@ class StepReader:
                 self.faults.add(text, (*each.path, "repeat"), hint=hint)
         return group[0].section.repeat
 
-    def _with_columns(
-        self, update: UpdateSpec, path: Path, terms: TermReader, specs: Mapping[str, TensorSpec]
-    ) -> UpdateSpec:
+    def _with_columns(self, update: UpdateSpec, path: Path, terms: TermReader, specs: Specs) -> UpdateSpec:
         """Return an update (an item of `fit.train_step`) with the names of its metrics' columns in history.csv, some of
         which depend on output shapes."""
         update = replace(update, metrics=tuple(terms.with_columns(use, specs) for use in update.metrics))

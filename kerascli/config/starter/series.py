@@ -4,7 +4,7 @@ The table holds one series, or several, which a column of identifiers distinguis
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kerascli.config.composition.references import escape_references
-from kerascli.config.starter.columns import DIFFERENT_WORDS, NEARLY_ONE, Column, numbered
+from kerascli.config.starter.columns import DIFFERENT_WORDS, NEARLY_ONE, Column, Roles, numbered
 from kerascli.config.starter.draft import Draft, column_step, columns, free_name, listed
 from kerascli.config.starter.models import check_kind, series_layers
 from kerascli.config.starter.sample import SampledTable
@@ -63,7 +63,7 @@ class Series:
     """Columns that the config leaves out: row numbers, columns with one value, texts that few rows have (remarks)."""
 
 
-def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | None:
+def find_series(table: SampledTable, roles: Roles) -> Series | None:
     """Return a table as `Series` if it holds one or more time series, else None.
 
     `roles` maps the name of each column of the table to a Column, which has its role (numeric, date ...).
@@ -80,7 +80,7 @@ def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | No
     return next(filter(None, found), None)
 
 
-def _times(table: SampledTable, roles: Mapping[str, Column]) -> dict[str, np.ndarray]:
+def _times(table: SampledTable, roles: Roles) -> dict[str, np.ndarray]:
     """Return the columns that may hold the times of a series: dates, then numbers called so."""
     dates = {
         name: parsed_times(table.columns[name].tolist(), column.date_format or None, "s")
@@ -96,12 +96,7 @@ def _is_value(column: Column) -> bool:
 
 
 def _series(
-    table: SampledTable,
-    roles: Mapping[str, Column],
-    time: str,
-    times: np.ndarray,
-    group: str | None,
-    rows: tuple[np.ndarray, ...],
+    table: SampledTable, roles: Roles, time: str, times: np.ndarray, group: str | None, rows: tuple[np.ndarray, ...]
 ) -> Series | None:
     """Return the table as one series, or as several with the rows `rows` by the column `group`; None if the rows of
     one are not in order at equal intervals, or words vary in it."""
@@ -126,9 +121,7 @@ def _is_of_no_use(table: SampledTable, column: Column) -> bool:
     return column.reason in _NO_USE or (is_remark and bool(missing(table.columns[column.name]).mean() > _REMARKS))
 
 
-def _groups(
-    table: SampledTable, roles: Mapping[str, Column], time: str
-) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
+def _groups(table: SampledTable, roles: Roles, time: str) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
     """Yield each column of texts or integers that may identify several series, with the rows of each of its values;
     categorical columns and identifiers come first."""
     for name in sorted(roles, key=lambda name: _is_value(roles[name])):

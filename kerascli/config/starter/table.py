@@ -24,12 +24,7 @@ _MISSING_WORD = {"impute": {"strategy": "constant", "fill_value": "missing"}}
 
 
 def table_draft(
-    table: SampledTable,
-    roles: Roles,
-    option: str | None,
-    kind: str | None,
-    path: str,
-    files: Sequence[FileColumn] = (),
+    table: SampledTable, roles: Roles, option: str | None, kind: str | None, path: str, files: Sequence[FileColumn] = ()
 ) -> Draft:
     """Generate the draft of a config for a table; `option` is the value of `--target`, `kind` that of `--model`.
 

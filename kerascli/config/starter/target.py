@@ -1,13 +1,13 @@
 """Choose the target column of a table, and decide how to predict it: as a number or as classes."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from kerascli.config.starter.columns import MOST, SKEWED, Column, distinct, skewness
+from kerascli.config.starter.columns import MOST, SKEWED, Roles, distinct, skewness
 from kerascli.config.starter.sample import SampledTable
 from kerascli.foundation.errors import ConfigError, DataError, Place, safe_text, suggestion
 
@@ -66,7 +66,7 @@ class Target:
         return replace(self, steps=[*self.steps[:-1], {name: {"vocabulary": words}}])
 
 
-def choose(columns: Mapping[str, Column], option: str | None) -> tuple[str, str]:
+def choose(columns: Roles, option: str | None) -> tuple[str, str]:
     """Return (name of the column to predict, reason as text). Raises ConfigError if the choice is unclear.
 
     `option` is the value of `--target`; None: chosen by names and roles of the columns.

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
-from typing import Any, Literal
+from typing import Any
 
-from kerascli.foundation.errors import ConfigError, Fault, Path, Place
+from kerascli.foundation.errors import At, ConfigError, Fault, Path, Place
 
 MAX_FAULTS = 20
 
@@ -64,7 +64,7 @@ class Document:
         is_plain = isinstance(text := self.at(path), str) and "$" not in text
         return self.point(path, *fault.span) if fault.span is not None and is_plain else None
 
-    def _place(self, path: Path, at: Literal["key", "value"]) -> Place:
+    def _place(self, path: Path, at: At) -> Place:
         written, mark = self._mark(path)
         return mark.key if mark.key is not None and written == path and at == "key" else mark.value
 

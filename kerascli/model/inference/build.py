@@ -1,7 +1,7 @@
 """Build the modules of a model and infer its shapes, on the meta device; build its views, which share its weights."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -9,7 +9,7 @@ from torch import nn
 
 from kerascli.foundation.errors import Fault, Path, Related, used_here
 from kerascli.foundation.light_torch import without_compiler
-from kerascli.foundation.shapes import MAX_VALUES, TensorSpec, show_shape
+from kerascli.foundation.shapes import MAX_VALUES, Specs, TensorSpec, show_shape
 from kerascli.language.component import Invalid
 from kerascli.layers.base import ShapeMismatch, WeightedModule
 from kerascli.layers.recurrent.base import StatefulModule
@@ -29,11 +29,11 @@ from kerascli.model.inference.shape_inference import (
 from kerascli.model.ir.analysis import called_in
 from kerascli.model.ir.gradients import check_gradients
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, flat
-from kerascli.model.runtime.built import Built, CompositeModule, submodules_of
+from kerascli.model.runtime.built import Built, CompositeModule, Modules, submodules_of
 
 
 @without_compiler()
-def build(model: Model, shared: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
+def build(model: Model, shared: Modules | None = None, batch_size: int | None = None) -> Built:
     """Build a model on the meta device: a module for each node, and the inferred shapes of all tensors.
 
     `shared` maps weight name prefixes to modules of another model: a node with one of these prefixes shares the
@@ -69,13 +69,13 @@ def build(model: Model, shared: Mapping[str, nn.Module] | None = None, batch_siz
     return Built(model, modules, specs, owners)
 
 
-def _as_rows(outputs: Sequence[str], specs: Mapping[str, TensorSpec]) -> dict[str, TensorSpec]:
+def _as_rows(outputs: Sequence[str], specs: Specs) -> dict[str, TensorSpec]:
     """Return the specs of outputs without a batch axis, with the first axis as one."""
     own = ((name, specs[name]) for name in outputs if name in specs and specs[name].shape)
     return {name: TensorSpec(spec.shape[1:], spec.dtype) for name, spec in own if not spec.batched}
 
 
-def _refused_inputs(call: Call, specs: Mapping[str, TensorSpec]) -> dict[tuple[str, Path], Fault]:
+def _refused_inputs(call: Call, specs: Specs) -> dict[tuple[str, Path], Fault]:
     """Return a config error for each input of a call of a shared model that is not as the model declares it."""
     refused = {}
     for (name, declared), tensor in zip(call.of.inputs.items(), call.inputs, strict=False):
@@ -88,7 +88,7 @@ def _refused_inputs(call: Call, specs: Mapping[str, TensorSpec]) -> dict[tuple[s
     return refused
 
 
-def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
+def _too_many(model: Model, modules: Modules) -> list[Fault]:
     """Return a config error if the model has more than MAX_PARAMETERS parameters (say, by a typo in `units`)."""
     counts = {
         part.name: (sum(weight.count for weight in part.weights()), node)
@@ -105,11 +105,7 @@ def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
 
 
 def _build_node(
-    node: Node,
-    specs: Mapping[str, TensorSpec],
-    owners: Mapping[str, nn.Module],
-    cache: SpecCache,
-    batch_size: int | None,
+    node: Node, specs: Specs, owners: Modules, cache: SpecCache, batch_size: int | None
 ) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
     """Return a node's module and the specs (shape, dtype) of its outputs. If the node calls a layer again, the module
     shares the weights of `owners`, the modules of the earlier calls."""
@@ -179,7 +175,7 @@ def _refuse_undeclared(module: nn.Module) -> None:
             raise ShapeMismatch(f"has a weight '{name}' that it does not declare", hint=hint)
 
 
-def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
+def _check_mask(node: Node, specs: Specs) -> None:
     """Raise ShapeMismatch unless a call's mask has the same leading axes as its input; if it has all axes, they may
     also be of size 1."""
     names = node.call_names.get("mask", ())
@@ -194,9 +190,7 @@ def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
             raise ShapeMismatch(text, argument="mask")
 
 
-def _faults(
-    error: Invalid | ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec]
-) -> dict[tuple[str, Path], Fault]:
+def _faults(error: Invalid | ShapeMismatch, node: Node, model: Model, specs: Specs) -> dict[tuple[str, Path], Fault]:
     """Return the config errors that an exception holds for a node or for nodes inside it, by (message, config path).
 
     The keys (text, path) are those by which equal config errors are recognized. A mismatch's error shows the shapes of
@@ -215,7 +209,7 @@ def _faults(
     return {(fault.text, node.path): Fault(text, path, at, hint=hint, related=(*related, *uses), span=fault.span)}
 
 
-def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None = None) -> dict[str, Built]:
+def build_views(model: Model, owners: Modules, batch_size: int | None = None) -> dict[str, Built]:
     """Build a model's views (submodels that share its weights), and return them by name. Raises Invalid.
 
     `owners` maps weight name prefixes to the modules of the model, and of its `train_step`, that have these weights; a
@@ -244,7 +238,7 @@ def _own_weights(entry: Entry, view: str) -> Fault:
     return Fault(text, entry.path, "key", hint=hint)
 
 
-def _has_own_weights(entry: Entry, built: Built, owners: Mapping[str, nn.Module], shared: tuple[str, ...] = ()) -> bool:
+def _has_own_weights(entry: Entry, built: Built, owners: Modules, shared: tuple[str, ...] = ()) -> bool:
     """Return True if a node or call has weights that are neither in `owners` nor have a name that begins with one of
     `shared`."""
     parts = (part for node in flat([entry]) for part in submodules_of(node, built.modules[node.name]))
@@ -252,7 +246,7 @@ def _has_own_weights(entry: Entry, built: Built, owners: Mapping[str, nn.Module]
     return any(any(part.weights()) for part in own)
 
 
-def build_forward_pass(model: Model, owners: Mapping[str, nn.Module]) -> Built:
+def build_forward_pass(model: Model, owners: Modules) -> Built:
     """Build the modules of a forward pass of `fit.train_step`, which share the main model's weights. Raises Invalid.
 
     `owners` maps weight name prefixes to the modules that have these weights; a weight that is neither in `owners` nor

@@ -1,7 +1,7 @@
 """Infer the shapes of a node's outputs by running its module on the meta device, which computes no values."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import Any
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.foundation.errors import Fault, first_line
-from kerascli.foundation.shapes import Shape, TensorSpec, is_compatible
+from kerascli.foundation.shapes import Shape, Specs, TensorSpec, is_compatible
 from kerascli.layers.base import BaseLayer, Outcome, ShapeMismatch
 from kerascli.model.ir.nodes import Model, Node
 
 
-def sample_specs(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
+def sample_specs(node: Node, specs: Specs) -> tuple[TensorSpec, ...]:
     """Return the specs (shape without the batch axis, dtype) of a node's inputs.
 
     `specs` maps names of tensors to their specs. If no input has a batch axis, the first axis of each is treated as the
@@ -46,7 +46,7 @@ def _may_lack_batch(node: Node) -> set[str]:
     return set(compress(node.inputs, free)) - {name for name, one in zip(node.inputs, free, strict=True) if not one}
 
 
-def batch_axis_hint(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
+def batch_axis_hint(node: Node, specs: Specs) -> str | None:
     """Return a hint for a shape mismatch if no input of a node has, by its spec in `specs`, a batch axis; else None."""
     used = [specs[name] for name in node.used_names()]
     if node.layer.call_form == "names" or not used or any(spec.batched for spec in used):
@@ -54,9 +54,7 @@ def batch_axis_hint(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
     return f"'{node.inputs[0]}' has no batch axis: its first axis is taken as the batch here"
 
 
-def output_faults(
-    outputs: Sequence[str], model: Model, specs: Mapping[str, TensorSpec], at: str = "model.outputs"
-) -> Iterator[Fault]:
+def output_faults(outputs: Sequence[str], model: Model, specs: Specs, at: str = "model.outputs") -> Iterator[Fault]:
     """Yield a config error for each name in `outputs`, a model's outputs, whose tensor has no batch axis.
 
     `specs` maps tensor names to specs (shape, dtype), `at` is the config key that lists the outputs.
@@ -93,9 +91,7 @@ def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
     return spec
 
 
-def declared_outputs(
-    stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, TensorSpec]
-) -> tuple[TensorSpec, ...]:
+def declared_outputs(stated: tuple[TensorSpec, ...], node: Node, specs: Specs) -> tuple[TensorSpec, ...]:
     """Return the specs (shape, dtype) of a node's outputs, from those that its layer declares (`stated`).
 
     The layer declares them for inputs with a batch axis. If the node's input has, by its spec in `specs`, no batch
@@ -112,9 +108,7 @@ SpecCache = dict[Any, tuple[TensorSpec, ...]]
 run."""
 
 
-def infer_outputs(
-    node: Node, module: nn.Module, specs: Mapping[str, TensorSpec], cache: SpecCache
-) -> tuple[TensorSpec, ...]:
+def infer_outputs(node: Node, module: nn.Module, specs: Specs, cache: SpecCache) -> tuple[TensorSpec, ...]:
     """Infer the specs (shape, dtype) of a node's outputs by two runs, with different sizes of unknown dimensions.
 
     `specs` maps tensor names to specs. `cache` has the results of equal layers on equal inputs, and gets this node's.
@@ -124,7 +118,7 @@ def infer_outputs(
     return cache[key]
 
 
-def _key(node: Node, specs: Mapping[str, TensorSpec]) -> Any:
+def _key(node: Node, specs: Specs) -> Any:
     """Return a node's key in the cache of output specs: layer, input specs, call arguments; None for user code and
     formulas."""
     if type(node.layer).__module__.partition(".")[0] != "kerascli" or node.layer.call_form == "names":
@@ -138,7 +132,7 @@ def _key(node: Node, specs: Mapping[str, TensorSpec]) -> Any:
     return key
 
 
-def _infer_outputs(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
+def _infer_outputs(node: Node, module: nn.Module, specs: Specs) -> tuple[TensorSpec, ...]:
     inputs = [as_module_input(node.layer, specs[name]) for name in node.inputs]
     sizes = _UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
     runs = [_run_on_meta(node, module, inputs, specs, *pair) for pair in zip(_BATCH_SIZES, sizes, strict=True)]
@@ -155,12 +149,7 @@ _MIXED = "mixes the samples of a batch: the first axis of its output is not the 
 
 
 def _run_on_meta(
-    node: Node,
-    module: nn.Module,
-    inputs: Sequence[TensorSpec],
-    specs: Mapping[str, TensorSpec],
-    batch: int,
-    unknown: int,
+    node: Node, module: nn.Module, inputs: Sequence[TensorSpec], specs: Specs, batch: int, unknown: int
 ) -> tuple[Tensor, ...]:
     """Return a node's outputs on the meta device for `batch` samples; unknown dimensions have size `unknown`."""
     tensors = [_stand_in(spec, batch, unknown) for spec in inputs]
@@ -183,7 +172,7 @@ def _run_on_meta(
     return result if isinstance(result, tuple) else (result,)
 
 
-def show_inputs(node: Node, specs: Mapping[str, TensorSpec]) -> str:
+def show_inputs(node: Node, specs: Specs) -> str:
     """Return the shapes of a node's inputs and call arguments as text: `(None, 5, 3) with initial_state (None, 4)`.
 
     `specs` maps the name of each tensor of the graph to its spec (shape, dtype).

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from kerascli.foundation.errors import Fault, Path, Related
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.shapes import Specs
 from kerascli.layers.expressions.expr import Update
 from kerascli.layers.expressions.weight import Weight
 from kerascli.model.ir.inner_models import CustomCellRNN, wrapped
@@ -110,7 +110,7 @@ def uncalled_faults(shared: Mapping[str, Shared | None], entries: Iterable[Entry
 PREFIX = "targets."
 
 
-def targets_of(nodes: Sequence[Node], targets: Mapping[str, TensorSpec]) -> tuple[Input, ...]:
+def targets_of(nodes: Sequence[Node], targets: Specs) -> tuple[Input, ...]:
     """Return the data's targets that the formulas of nodes use, as model inputs with the names `targets.NAME`."""
     used = names_used_by(nodes)
     return tuple(

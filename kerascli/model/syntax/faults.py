@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from kerascli.foundation.errors import Fault, Path, Related, show, used_here
+from kerascli.foundation.errors import At, Fault, Path, Related, show, used_here
 from kerascli.language.component import Invalid
 from kerascli.language.section import BaseSection, read_section
 from kerascli.model.ir.nodes import Use
@@ -26,13 +26,7 @@ class Faults:
         self._in_blocks: set[tuple[str, Path]] = set()
 
     def add(
-        self,
-        text: str,
-        path: Path,
-        at: Literal["key", "value"] = "value",
-        *,
-        hint: str | None = None,
-        related: tuple[Related, ...] = (),
+        self, text: str, path: Path, at: At = "value", *, hint: str | None = None, related: tuple[Related, ...] = ()
     ) -> None:
         self.take([Fault(text, (*self.section, *path), at, hint=hint, related=related)])
 

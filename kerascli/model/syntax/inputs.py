@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from kerascli.foundation.errors import Fault, Path, one_of, show
-from kerascli.foundation.shapes import Shape, TensorSpec, is_compatible
+from kerascli.foundation.shapes import Shape, Specs, TensorSpec, is_compatible
 from kerascli.language.component import Invalid
 from kerascli.language.section import keys_of
 from kerascli.model.ir.nodes import Input
@@ -16,11 +16,7 @@ from kerascli.model.syntax.schema import INPUT_DTYPES, FirstLayerKeys, InputSect
 
 
 def read_inputs(
-    reading: Reading,
-    section: ModelSection,
-    data_inputs: Mapping[str, TensorSpec] | None,
-    base: Path = (),
-    unread: Collection[str] = (),
+    reading: Reading, section: ModelSection, data_inputs: Specs | None, base: Path = (), unread: Collection[str] = ()
 ) -> dict[str, Input]:
     """Return the inputs of a model by name, and define these names for the layers that follow.
 
@@ -79,7 +75,7 @@ def _define(inputs: Mapping[str, Input], names: Names, faults: Faults) -> None:
         names.give(name, each.path)
 
 
-def from_data(data_inputs: Mapping[str, TensorSpec]) -> dict[str, Input]:
+def from_data(data_inputs: Specs) -> dict[str, Input]:
     """Return the inputs that the config's data section defines, as inputs of a model, by name."""
     return {name: Input(name, spec, ("data", "inputs", name)) for name, spec in data_inputs.items()}
 
@@ -103,7 +99,7 @@ def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults
     return inputs
 
 
-def read_declared(reading: Reading, declared: Any, data: Mapping[str, TensorSpec], base: Path = ()) -> dict[str, Input]:
+def read_declared(reading: Reading, declared: Any, data: Specs, base: Path = ()) -> dict[str, Input]:
     """Return the inputs that a config section declares, by name, and define these names for the layers that follow.
 
     `declared` is the value of the section's key `inputs`, a mapping from name to shape (or to shape and dtype); `base`

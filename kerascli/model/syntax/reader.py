@@ -4,9 +4,9 @@ from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
-from kerascli.foundation.errors import Fault, Path, counted, in_yaml, show, suggestion
+from kerascli.foundation.errors import At, Fault, Path, counted, in_yaml, show, suggestion
 from kerascli.language.expressions import Value
 from kerascli.layers.base import CallArgument
 from kerascli.model.ir.analysis import uncalled_faults
@@ -212,9 +212,7 @@ class Reading:
             self.faults.add(f"name: expected text, got {show(keys.name)}", (*path, "name"))
         return self.names.automatic(kind)
 
-    def check_name(
-        self, name: Any, path: Path, at: Literal["key", "value"] = "value", *, own: str | None = None
-    ) -> None:
+    def check_name(self, name: Any, path: Path, at: At = "value", *, own: str | None = None) -> None:
         if not isinstance(name, str):
             self.faults.add(f"expected a name, got {show(name)}", path, at)
         elif (problem := self.names.refuse(name, own=own)) is not None:

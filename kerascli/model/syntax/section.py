@@ -1,12 +1,12 @@
 """Read a `model:` section into a Model, or report every config error in it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
 from kerascli.foundation.errors import Path, nearest, show, suggestion
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.shapes import Specs
 from kerascli.language.component import Invalid
 from kerascli.language.section import keys_of, meant_keys
 from kerascli.layers.base import LAYERS
@@ -25,10 +25,10 @@ from kerascli.model.syntax.views import Scope, read_views
 
 def parse_model(
     section: Any,
-    data_inputs: Mapping[str, TensorSpec] | None,
+    data_inputs: Specs | None,
     references: References | None = None,
     *,
-    data_targets: Mapping[str, TensorSpec] | None = None,
+    data_targets: Specs | None = None,
     called_elsewhere: bool = False,
     unread: Collection[str] = (),
 ) -> tuple[Model, Scope]:
@@ -73,7 +73,7 @@ def parse_model(
     raise Invalid(faults.all())
 
 
-def _unknown(reading: Reading, data_inputs: Mapping[str, TensorSpec] | None) -> tuple[Input, ...]:
+def _unknown(reading: Reading, data_inputs: Specs | None) -> tuple[Input, ...]:
     """Return the data's inputs whose names the model does not define."""
     return tuple(each for name, each in from_data(data_inputs or {}).items() if not reading.names.knows(name))
 

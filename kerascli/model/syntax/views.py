@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kerascli.foundation.errors import Fault, Path, show
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.shapes import Specs
 from kerascli.language.component import Invalid
 from kerascli.language.section import meant_keys
 from kerascli.layers.base import BaseLayer
@@ -153,15 +153,7 @@ class Forward:
     All its config paths begin at the top of the config.
     """
 
-    def __init__(
-        self,
-        scope: Scope,
-        inputs: Mapping[str, TensorSpec],
-        targets: Mapping[str, TensorSpec] | None,
-        path: Path,
-        *,
-        own: bool,
-    ) -> None:
+    def __init__(self, scope: Scope, inputs: Specs, targets: Specs | None, path: Path, *, own: bool) -> None:
         self.faults = Faults(())
         self._scope = scope
         self._own = own
