@@ -34,9 +34,7 @@ def cross_faults(spec: RunSpec, fit: Any, splits: Splits, *, declares_inputs: bo
     if spec.fit.validation_data is not None:
         path: Path = ("fit", "validation_data")
         faults += _split_faults("validation_data", spec.fit.validation_data, splits, path, spec)
-    for pair in spec.pairs:
-        if fault := _class_fault(spec, pair):
-            faults.append(fault)
+    faults += filter(None, (_class_fault(spec, pair) for pair in spec.pairs))
     if spec.training is not None:
         faults += _overwrite_faults(spec.fit.callbacks)
         for index, callback in enumerate(spec.fit.callbacks):
@@ -254,10 +252,9 @@ def _learning_rate_faults(spec: RunSpec, callback: Callback, path: Path) -> Iter
 
 def _class_weight_faults(spec: RunSpec, fit: Any) -> Iterator[Fault]:
     """Yield the config errors of `class_weight`: it needs a single output, known classes and no sample weights."""
-    weights = spec.fit.class_weight
     path: Path = ("fit", "class_weight")
     pair = next(iter(spec.pairs), None)
-    if weights is None:
+    if (weights := spec.fit.class_weight) is None:
         return
     if spec.compile is None:
         text = "class_weight cannot be used with train_step, whose losses compare any two tensors"

@@ -7,6 +7,8 @@ from kerascli.foundation.errors import Path, nearest, one_of, show, suggestion
 from kerascli.language.expressions import Value
 from kerascli.language.expressions.template import names_referred_to
 from kerascli.language.section import key_names, keys_of, unknown_keys
+from kerascli.model.ir.nodes import Use
+from kerascli.model.syntax.faults import replaced
 from kerascli.model.syntax.reader import Block, Reading, as_list
 from kerascli.model.syntax.schema import BlockSection, NodeKeys, RepeatEach, RepeatTimes
 
@@ -21,12 +23,13 @@ def read_repeat(reading: Reading, arguments: Any, entry: Path) -> None:
     """
     path = (*entry, "repeat")
     before = reading.faults.count
-    variables = _variables(reading, arguments, path)
+    repetitions = _variables(reading, arguments, path)
     if reading.faults.count > before:
         reading.mark_broken()
         return
-    for values in variables:
-        with reading.with_variables(values), reading.names.inside(sees_outside=True):
+    for values in repetitions:
+        variables = replaced(reading, "variables", reading.variables | values)
+        with variables, reading.names.inside(sees_outside=True):
             reading.budget.spend(1, path, reading.faults)
             reading.read_entries(arguments["layers"], (*path, "layers"))
 
@@ -141,14 +144,17 @@ def read_use(reading: Reading, written: str, arguments: Any, entry: Path) -> Non
         if keys.has("name"):
             reading.pass_on(name, inputs[0], reading.place(path))
         return
-    first, opened = len(reading.entries), reading.open_blocks
-    reading.open_blocks = (*opened, written)
-    with reading.with_variables(values), faults.used_at(path, first), names.inside(sees_outside=False):
+    first = len(reading.entries)
+    with (
+        replaced(reading, "variables", reading.variables | values),
+        replaced(reading, "open_blocks", (*reading.open_blocks, written)),
+        replaced(faults, "uses", (*faults.uses, Use(reading.place(path), "block", first))),
+        names.inside(sees_outside=False),
+    ):
         names.define_inputs(dict(zip(block.inputs, inputs, strict=True)))
         names.previous = inputs[0] if len(inputs) == 1 else None
         reading.read_entries(block.layers, (*block.path, "layers"))
         results = _results(reading, block)
-    reading.open_blocks = opened
     if faults.count > before or not results:
         reading.mark_broken(name or "?", keys)
     elif name:

@@ -72,16 +72,13 @@ class Faults:
         """Return all collected config errors, without duplicates."""
         return list(dict.fromkeys(self._faults))
 
-    @contextmanager
-    def used_at(self, path: Path, start: int) -> Iterator[None]:
-        """Context manager to read a block (layer template) for its use at the config path `path`.
 
-        `start` is the number of nodes and calls of shared models before the use. Config errors found inside the context
-        refer to that use, too.
-        """
-        before = self.uses
-        self.uses = (*before, Use((*self.section, *path), "block", start))
-        try:
-            yield
-        finally:
-            self.uses = before
+@contextmanager
+def replaced(owner: object, name: str, value: Any) -> Iterator[None]:
+    """Context manager in whose block an attribute of an object has another value."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)

@@ -2,7 +2,6 @@
 
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -186,19 +185,6 @@ class Reading:
         value, faults = self.references(written, self.place(path), variables, waits)
         self.faults.take(faults)
         return value
-
-    @contextmanager
-    def with_variables(self, values: Mapping[str, Value]) -> Iterator[None]:
-        """Context manager in which `$` references may also name the variables of a block or `repeat` being read.
-
-        Both are templates of layers. `values` maps the names of the variables to their values.
-        """
-        before = self.variables
-        self.variables = {**before, **values}
-        try:
-            yield
-        finally:
-            self.variables = before
 
     def is_present(self, keys: NodeKeys, path: Path) -> bool:
         return not self.faults.is_flag(keys.when, (*path, "when")) or keys.when
