@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -78,14 +78,9 @@ def load() -> ComponentIndex | None:
 
 def save(index: ComponentIndex) -> None:
     """Write the component index (names and arguments of all components) to the cache file; write errors are ignored."""
-    body = json.dumps({
-        "names": {kind: [each.prefixes, each.keys] for kind, each in index.names.items()},
-        "settings": {
-            kind: {name: [getattr(s, key) for key in Settings.__slots__] for name, s in each.items()}
-            for kind, each in index.settings.items()
-        },
-        "modules": index.modules,
-    }).encode()  # fmt: skip
+    names = {kind: [each.prefixes, each.keys] for kind, each in index.names.items()}
+    settings = {k: {name: astuple(each) for name, each in own.items()} for k, own in index.settings.items()}
+    body = json.dumps({"names": names, "settings": settings, "modules": index.modules}).encode()
     with suppress(StorageError, OSError):
         make_folder(_file().parent)
         write_bytes(_file(), _seal(body).encode() + b"\n" + body)
@@ -112,9 +107,8 @@ def _settings(cls: type[Component]) -> Settings:
 
     decorators = cls.__pydantic_decorators__
     reads_all = any(each.info.mode != "after" for each in decorators.model_validators.values())
-    reads_siblings = any(
-        "info" in inspect.signature(each.func).parameters for each in decorators.field_validators.values()
-    )
+    validators = [each.func for each in decorators.field_validators.values()]
+    reads_siblings = any("info" in inspect.signature(each).parameters for each in validators)
     refused = {key: cls.reason_against(key) for base in cls.__mro__ for key in base.__dict__.get("refused", {})}
     return Settings(
         list(cls.model_fields),

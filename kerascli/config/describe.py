@@ -80,9 +80,8 @@ def describe_config(
         )  # fmt: skip
     _refuse_unknown(config, references.unknown if splits is not None else ())
     written = config.document
-    return replace(
-        spec, unknown=tuple(f"{written.mark(p).value}: {written.at(p)}" for p in dict.fromkeys(references.unknown))
-    )
+    unknown = (f"{written.mark(path).value}: {written.at(path)}" for path in dict.fromkeys(references.unknown))
+    return replace(spec, unknown=tuple(unknown))
 
 
 def _refuse_unknown(config: Config, paths: Iterable[Path]) -> None:

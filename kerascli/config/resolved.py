@@ -101,10 +101,8 @@ def _dump_inputs(model: Model) -> dict[str, Any]:
 
 
 def _dump_view(view: View) -> dict[str, Any]:
-    out = _dump_layers(view.entries, view.model.outputs, ())
-    if not out["layers"]:
-        del out["layers"]
-    return {**(_dump_inputs(view.model) if view.own_inputs else {}), **out}
+    own = {key: each for key, each in _dump_layers(view.entries, view.model.outputs, ()).items() if each}
+    return {**(_dump_inputs(view.model) if view.own_inputs else {}), **own}
 
 
 def _dump_layers(entries: Sequence[Entry], outputs: Sequence[str], shared: Sequence[Shared]) -> dict[str, Any]:
@@ -119,9 +117,8 @@ def _dump_entries(entries: Sequence[Entry]) -> list[Any]:
 def _dump_shared(shared: Shared) -> Any:
     if shared.layer is not None:
         return shared.layer.dump()
-    named = {} if list(shared.inputs) == ["input"] else {
-        "inputs": {name: spec and _dump_input(spec) for name, spec in shared.inputs.items()}
-    }  # fmt: skip
+    inputs = {name: spec and _dump_input(spec) for name, spec in shared.inputs.items()}
+    named = {} if list(inputs) == ["input"] else {"inputs": inputs}
     frozen = {} if shared.trainable else {"trainable": False}
     return {**named, **_dump_layers(shared.entries, shared.outputs, shared.shared), **frozen}
 
@@ -148,11 +145,10 @@ def _dump_entry(node: Entry) -> dict[str, Any]:
 def _dump_custom_cell(layer: CustomCellRNN, node: Node) -> dict[str, Any]:
     cell = layer.cell
     sequences, constants, states_in = layer.split_inputs(node.inputs)
-    states = {
-        state.name: {
-            "shape": list(state.shape), "initializer": plain(state.initializer), "trainable": state.trainable,
-        } for state in cell.states
-    }  # fmt: skip
+    states: dict[str, Any] = {}
+    for each in cell.states:
+        initial = {"initializer": plain(each.initializer), "trainable": each.trainable}
+        states[each.name] = {"shape": list(each.shape), **initial}
     own = {} if cell.inputs == ("input",) else {"inputs": list(cell.inputs)}
     following = dict(zip(states, cell.next, strict=True))
     tensors = {

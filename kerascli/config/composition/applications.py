@@ -99,10 +99,9 @@ class Application:
     @property
     def arguments(self) -> type[Arguments]:
         """Section class with the arguments that the network takes."""
-        own = self.family.arguments.items()
-        fields: dict[str, Any] = {
-            key: (_TYPES[type(each.default)], Field(each.default, description=each.about)) for key, each in own
-        }
+        fields: dict[str, Any] = {}
+        for key, each in self.family.arguments.items():
+            fields[key] = _TYPES[type(each.default)], Field(each.default, description=each.about)
         return create_model(self.name, __base__=Arguments, **fields)
 
     def model(self, arguments: Mapping[Any, Any]) -> dict[str, Any]:

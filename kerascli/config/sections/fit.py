@@ -23,6 +23,7 @@ def _class_weights(value: Any) -> Any:
 
 
 CallbackField = Annotated[Callback, CALLBACKS.field()]
+ClassWeight = Annotated[Literal["balanced"] | dict[str, NonNegativeFloat], BeforeValidator(_class_weights)]
 DistributionField = Annotated[Distribution, DISTRIBUTIONS.field()]
 ValidationFrequency = PositiveInt | Annotated[tuple[PositiveInt, ...], BeforeValidator(to_tuple)]
 
@@ -62,9 +63,7 @@ class FitSpec(BaseSection):
     """Number of epochs that count as trained already; training starts with the epoch after them."""
     shuffle: bool = True
     """Shuffle the training rows before each epoch, in an order that the seed determines."""
-    class_weight: (
-        Annotated[Literal["balanced"] | dict[str, NonNegativeFloat], BeforeValidator(_class_weights)] | None
-    ) = None
+    class_weight: ClassWeight | None = None
     """Weight of each class in the loss, by index or name; `balanced`: training rows / (classes * rows of the class)."""
     reset_states: Literal["epoch", "never"] = "epoch"
     """Reset of stateful layers: before each epoch, or never in training. Evaluation starts from zero states."""

@@ -53,6 +53,9 @@ def _take(value: Any) -> Any:
     return {"from": value} if isinstance(value, str) else value
 
 
+_Take = Annotated[TakeSpec, BeforeValidator(_take, json_schema_input_type=str | TakeSpec)]
+
+
 class InitFrom(BaseSection):
     """Pretrained weights to initialize the model with; expects one source, such as `run`."""
 
@@ -72,9 +75,7 @@ class InitFrom(BaseSection):
     """Convolutional network whose weights torchvision publishes, such as resnet18."""
     weights: Weights | None = Field(default=None, validate_default=True)
     """Version of torchvision's weights; default: IMAGENET1K_V1. Not every model has a second version."""
-    map: dict[str, Annotated[TakeSpec, BeforeValidator(_take, json_schema_input_type=str | TakeSpec)]] = Field(
-        default={}
-    )
+    map: dict[str, _Take] = Field(default={})
     """Mapping from a layer of this model to one of the source model; others are initialized unless `by_name`."""
     by_name: bool = False
     """Load the layers whose names and shapes agree, initialize the others; false, without `map`: all must agree."""

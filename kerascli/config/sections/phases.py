@@ -68,17 +68,15 @@ def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
     phases = fit["phases"]
     whole = replace(document, data={**document.data, "fit": {key: fit[key] for key in fit if key != "phases"}})
     if "train_step" in fit:
-        return [whole], [
-            Fault("phases cannot be combined with train_step", _PHASES, "key", hint="remove one of the two")
-        ]
+        text = "phases cannot be combined with train_step"
+        return [whole], [Fault(text, _PHASES, "key", hint="remove one of the two")]
     if not isinstance(phases, list) or not phases:
         hint = "phases: [{epochs: 5}, {epochs: 5, compile: {optimizer: sgd}}]"
         return [whole], [Fault(f"phases: expected a list of phases, got {show(phases)}", _PHASES, hint=hint)]
     faults: list[Fault] = []
     if fit.get("initial_epoch"):
-        faults.append(
-            Fault("initial_epoch cannot be used with phases, which begin with epoch 1", ("fit", "initial_epoch"), "key")
-        )
+        text = "initial_epoch cannot be used with phases, which begin with epoch 1"
+        faults.append(Fault(text, ("fit", "initial_epoch"), "key"))
     configs: list[Document] = []
     for number, phase in enumerate(phases):
         before = configs[-1] if configs else document

@@ -133,9 +133,8 @@ def _is_layer(name: str) -> bool:
 
 
 def _comment(text: str, hanging: str = "") -> list[str]:
-    return textwrap.wrap(
-        safe_text(text, 2000), _WIDTH, initial_indent="# ", subsequent_indent=f"# {hanging}", break_on_hyphens=False
-    )
+    text, below = safe_text(text, 2000), f"# {hanging}"
+    return textwrap.wrap(text, _WIDTH, initial_indent="# ", subsequent_indent=below, break_on_hyphens=False)
 
 
 def _fits(key: Any, value: Any, column: int) -> bool:

@@ -166,9 +166,8 @@ def _share_weights(module: nn.Module, first: nn.Module, shown: str) -> None:
 
 def _refuse_undeclared(module: nn.Module) -> None:
     """Raise ShapeMismatch for weights not declared by `add_weight`: they would be neither initialized nor saved."""
-    declared = {
-        id(getattr(m, name)) for m in module.modules() if isinstance(m, WeightedModule) for name in m.weight_specs
-    }
+    inner = (each for each in module.modules() if isinstance(each, WeightedModule))
+    declared = {id(getattr(each, name)) for each in inner for name in each.weight_specs}
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if id(tensor) not in declared:
             hint = "derive the module from WeightedModule and declare its weights by add_weight"
