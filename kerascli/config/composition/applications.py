@@ -17,7 +17,8 @@ from kerascli.config.composition.overrides import override
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import read_document
 from kerascli.language.component import Invalid, Names
-from kerascli.language.expressions import ExpressionError, Value, has_reference, substitute, walk
+from kerascli.language.expressions import ExpressionError, has_reference, substitute, walk
+from kerascli.language.expressions.numbers import Values
 from kerascli.language.expressions.template import names_referred_to, references
 from kerascli.language.expressions.tree import Name
 from kerascli.language.section import BaseSection, parse_section
@@ -179,7 +180,7 @@ def _families(folder: Path) -> tuple[FamilySpec, ...]:
     return tuple(families)
 
 
-def filled(written: Any, names: Mapping[str, Value]) -> Any:
+def filled(written: Any, names: Values) -> Any:
     """Return a config value in which references to `names`, in keys too, are replaced; those of templates stay."""
     if isinstance(written, dict):
         return {filled(key, names): filled(value, names) for key, value in written.items()}

@@ -13,6 +13,7 @@ from kerascli.foundation.disk.files import in_home, with_tilde
 from kerascli.foundation.errors import Fault, Path, Place, plain_name, show, suggestion
 from kerascli.language.component import Invalid, registries
 from kerascli.language.expressions import ExpressionError, Value, has_reference, substitute
+from kerascli.language.expressions.numbers import Values
 from kerascli.language.expressions.template import names_referred_to
 from kerascli.language.expressions.tree import UnknownName
 
@@ -118,9 +119,7 @@ class References:
         data = resolver.resolve({**data, "flags": dict(self.flags)} if "flags" in data else data, ())
         return replace(self.document, data=data), resolver.faults
 
-    def __call__(
-        self, value: Any, path: Path, names: Mapping[str, Value], skip: Callable[[Path], bool]
-    ) -> tuple[Any, list[Fault]]:
+    def __call__(self, value: Any, path: Path, names: Values, skip: Callable[[Path], bool]) -> tuple[Any, list[Fault]]:
         """Return (config value with its references replaced, config errors) for a value at the config path `path`.
 
         `names` maps parameters and loop variables to their values. At paths for which `skip` returns True, nothing is
@@ -164,7 +163,7 @@ class _Scope(ChainMap[str, Any]):
 
 
 class _Resolver:
-    def __init__(self, references: References, names: Mapping[str, Value], skip: Callable[[Path], bool]) -> None:
+    def __init__(self, references: References, names: Values, skip: Callable[[Path], bool]) -> None:
         self.faults: list[Fault] = []
         self._references = references
         self._names = {**references.flags, **names}

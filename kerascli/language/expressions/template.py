@@ -1,11 +1,11 @@
 """References to names in a config's strings, `$name` and `$(expression)`; `$$` is a literal `$`."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from kerascli.foundation.errors import show
-from kerascli.language.expressions.numbers import Value, evaluate
+from kerascli.language.expressions.numbers import Value, Values, evaluate
 from kerascli.language.expressions.parser import parse
 from kerascli.language.expressions.tree import ExpressionError, Name, Node, names_in
 
@@ -29,7 +29,7 @@ def has_reference(text: str) -> bool:
     return "$" in text
 
 
-def substitute(text: str, names: Mapping[str, Value]) -> Value:
+def substitute(text: str, names: Values) -> Value:
     """Return a string with its references replaced by values; if it is one single reference, return the value itself.
 
     Raises ExpressionError with columns in `text`.
@@ -99,7 +99,7 @@ def _closing(text: str, opening: int) -> int:
     raise ExpressionError("the bracket of '$(' is never closed", opening, 2)
 
 
-def _evaluate(reference: Reference, names: Mapping[str, Value]) -> Value:
+def _evaluate(reference: Reference, names: Values) -> Value:
     try:
         return evaluate(reference.tree, names)
     except ExpressionError as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 from kerascli.foundation.errors import At, Fault, Path, counted, in_yaml, show, suggestion
 from kerascli.language.expressions import Value
+from kerascli.language.expressions.numbers import Values
 from kerascli.layers.base import CallArgument
 from kerascli.model.ir.analysis import uncalled_faults
 from kerascli.model.ir.nodes import CallValue, Entry, Shared
@@ -16,7 +17,7 @@ from kerascli.model.syntax.schema import CellSection, ModelSection, NodeKeys, Sh
 
 MAX_NODES = 10_000
 
-References = Callable[[Any, Path, Mapping[str, Value], Callable[[Path], bool]], tuple[Any, list[Fault]]]
+References = Callable[[Any, Path, Values, Callable[[Path], bool]], tuple[Any, list[Fault]]]
 """Type of a function that resolves `$` references in a config value: it returns the value and config errors.
 
 Its arguments: value, its path, variables of `$` besides flags and facts, test for paths to leave as is.
@@ -171,11 +172,7 @@ class Reading:
         return (*self.faults.section, *path)
 
     def resolved(
-        self,
-        written: Any,
-        path: Path,
-        variables: Mapping[str, Value],
-        waits: Callable[[Path], bool] = lambda path: False,
+        self, written: Any, path: Path, variables: Values, waits: Callable[[Path], bool] = lambda path: False
     ) -> Any:
         """Return a config value with its `$` references replaced by values; errors are reported.
 
