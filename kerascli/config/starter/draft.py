@@ -26,6 +26,12 @@ class Draft:
 
     summary: str
     """Sentence, for the comment at the top of the config, that says what its model predicts."""
+    rows: int
+    """Approximate number of rows of the data."""
+    classes: Sequence[str] = ()
+    """Names of the target's classes; empty for a number (regression)."""
+    balanced: bool = False
+    """True if the loss weights the classes; the metrics of two are then others than accuracy."""
     sections: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Mapping from the name of a section to the section, in the form of a config."""
     decisions: dict[str, list[str]] = field(default_factory=dict)
@@ -54,32 +60,29 @@ class Draft:
             lines += ["", *chain(*reasons), f"{section}:", *block_yaml(self.sections[section], _fits, "  ")]
         return "\n".join(lines) + "\n"
 
-    def compile(self, classes: Sequence[str], *, balanced: bool, learning_rate: float = 1e-3) -> None:
-        """Add the section `compile` for classification with `classes`, or for regression if there are none.
-
-        `balanced` is true if the config weights the classes in the loss; the metrics are then others than accuracy.
-        """
-        if not classes:
+    def compile(self, learning_rate: float = 1e-3) -> None:
+        """Add the section `compile` for classification, or for regression if there are no classes."""
+        if not self.classes:
             loss, metrics = "mse", ["mae", "r2_score"]
             reason = "a number: mean squared error; r2_score is 1 at best, and 0 for predicting the mean"
-        elif len(classes) == 2:
-            loss, metrics = "binary_crossentropy", ["auc", "precision", "recall"] if balanced else ["accuracy", "auc"]
+        elif len(self.classes) == 2:
+            loss = "binary_crossentropy"
+            metrics = ["auc", "precision", "recall"] if self.balanced else ["accuracy", "auc"]
             reason = "two classes: binary crossentropy of one probability"
         else:
             loss, metrics = "sparse_categorical_crossentropy", ["accuracy"]
-            reason = f"{len(classes)} classes: crossentropy of a probability for each"
+            reason = f"{len(self.classes)} classes: crossentropy of a probability for each"
         optimizer: Any = "adam" if learning_rate == 1e-3 else {"adam": learning_rate}
         self.sections["compile"] = {"loss": loss, "optimizer": optimizer, "metrics": metrics}
         self.decide("compile", reason)
 
-    def fit(
-        self, rows: int, *, balanced: bool = False, images: bool = False, validation: str | float = "validation"
-    ) -> None:
+    def fit(self, *, images: bool = False, validation: str | float = "validation") -> None:
         """Add the section `fit`: batch size by the number of training rows, and early stopping by validation loss.
 
-        With `balanced`, the loss weights the classes; with `images`, there are fewer epochs. `validation` is the split
-        to validate on, or the fraction of the training rows.
+        With `images`, there are fewer epochs. `validation` is the split to validate on, or the fraction of the training
+        rows.
         """
+        rows = self.rows
         batch = next((size for most, size in ((5_000, 32), (20_000, 64), (100_000, 256)) if rows < most), 1024)
         sizes = ((5_000, (60, 10)),) if images else ((5_000, (200, 20)), (100_000, (100, 10)))
         epochs, patience = next((each for most, each in sizes if rows < most), (30, 5) if images else (40, 5))
@@ -88,7 +91,7 @@ class Draft:
             "epochs": epochs,
             "batch_size": batch,
             "validation_data" if isinstance(validation, str) else "validation_split": validation,
-            **({"class_weight": "balanced"} if balanced else {}),
+            **({"class_weight": "balanced"} if self.balanced else {}),
             "callbacks": [{"early_stopping": stop}],
         }
         self.decide("fit", f"at most {epochs} epochs: training stops when val_loss has not improved for {patience}")

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,12 +57,15 @@ class SampledTable:
     small: bytes | None = None
     """File of the same format with the sample alone, to try a config on; None if the sample is the whole table."""
 
-    def draft(self, summary: str, path: str) -> tuple[Draft, dict[str, Any]]:
+    def draft(
+        self, summary: str, path: str, classes: Sequence[str] = (), *, balanced: bool = False
+    ) -> tuple[Draft, dict[str, Any]]:
         """Return (new draft of a config with the notes on the table as reasons, the config's data source).
 
-        `summary` is the draft's sentence about its model, `path` the path of the table's file for the data source.
+        `summary`, `classes` and `balanced` are those of the draft, `path` the path of the table's file for the data
+        source.
         """
-        draft = Draft(summary)
+        draft = Draft(summary, self.all_rows, classes, balanced)
         draft.decide("data", *self.notes)
         return draft, {self.source: escape_references({"path": path, **self.settings})}
 

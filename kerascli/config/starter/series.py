@@ -210,8 +210,8 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
     data["targets"] = {key: [*column_step(f"{name}{_NEXT}", key), *scale]}
     draft.sections["data"] = data
     kind = _model(draft, table.all_rows, kind, length, has_context=bool(further))
-    draft.compile((), balanced=False, learning_rate=5e-3 if kind == "linear" else 1e-3)
-    draft.fit(table.all_rows, validation="validation" if is_split else 0.2)
+    draft.compile(learning_rate=5e-3 if kind == "linear" else 1e-3)
+    draft.fit(validation="validation" if is_split else 0.2)
     return draft
 
 

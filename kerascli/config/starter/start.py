@@ -92,7 +92,8 @@ def base_draft(folders: Folders, path: str, network: Application) -> Draft:
     """
     need_pillow()
     side, classes = network.network.size, folders.classes
-    draft = Draft(f"Classifies images into {len(classes)} classes, by {network.name} with the weights of ImageNet.")
+    summary = f"Classifies images into {len(classes)} classes, by {network.name} with the weights of ImageNet."
+    draft = Draft(summary, folders.count, classes, folders.is_uneven())
     resized = f"images are resized to {side}x{side}, as {network.name} takes them"
     draft.decide("data", *folders.reasons("images"), resized)
     source = folders.data("image_folder", path, image_size=[side, side])
@@ -100,8 +101,8 @@ def base_draft(folders: Folders, path: str, network: Application) -> Draft:
     averages = "the base computes with its moving averages (training: false), also when it is trained"
     draft.decide("model", averages, "features of images: kerascli predict latest FOLDER --view features -o x.npy")
     draft.sections["model"] = from_yaml(_ON_BASE, network=network.name, last=head(classes, "label"))
-    draft.compile(classes, balanced=folders.is_uneven())
-    draft.fit(folders.count, balanced=folders.is_uneven(), images=True)
+    draft.compile()
+    draft.fit(images=True)
     fit = draft.sections["fit"]
     fit["phases"] = from_yaml(_PHASES, epochs=fit.pop("epochs"))
     draft.decide("fit", "first the new layers, on the outputs of the base, then all layers at a low learning rate")

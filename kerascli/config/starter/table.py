@@ -14,7 +14,7 @@ from kerascli.config.starter.named_files import FileColumn
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.split import meets_all, order_of, seen_in_training, split_rows
 from kerascli.config.starter.target import OTHERWISE, Target, choose, describe
-from kerascli.config.starter.texts import Texts, complete
+from kerascli.config.starter.texts import complete
 from kerascli.foundation.errors import DataError, in_yaml, safe_text
 
 _LEAST_ROWS = 10
@@ -39,7 +39,7 @@ def table_draft(
     used = _used(table, _without_copies(table, roles, target), name)
     shown, count = safe_text(name), len(target.classes)
     summary = f"Classifies rows into {count} classes of '{shown}'." if count else f"Predicts the number '{shown}'."
-    draft, source = table.draft(summary, path)
+    draft, source = table.draft(summary, path, target.classes, balanced=target.balanced)
     reason = why if option is not None else f"{why}; {OTHERWISE}"
     draft.decide("data", f"target: {shown} ({reason})", *target.decisions)
     where = {"where": {name: escape_references(target.where)}} if target.where else {}
@@ -54,9 +54,8 @@ def table_draft(
     proses = [column for column in used.values() if column.role == "prose"]
     if proses and not _inputs_but_prose(used):
         column = proses[0]
-        texts = Texts(free_name(column.name, [key]), key, column.mean_words, table.all_rows, target.classes,
-                      target.balanced)  # fmt: skip
-        return complete(draft, texts, column_step(column.name, texts.name), kind)
+        name = free_name(column.name, [key])
+        return complete(draft, name, key, column.mean_words, column_step(column.name, name), kind)
     data["inputs"] = _inputs(draft, used, timed="order" in split, excluded=key)
     front = _add_files(draft, data, files, Path(table.name), path)
     last = head(target.classes, key)
@@ -64,8 +63,8 @@ def table_draft(
     draft.sections["model"], reason = table_model(kind, names, table.all_rows, last)
     draft.sections["model"]["layers"][:0] = [layer for layers in front.values() for layer in layers]
     draft.decide("model", reason)
-    draft.compile(target.classes, balanced=target.balanced)
-    draft.fit(table.all_rows, balanced=target.balanced, images=bool(files))
+    draft.compile()
+    draft.fit(images=bool(files))
     return draft
 
 
