@@ -98,7 +98,7 @@ def _key_faults(path: Path, name: str, arguments: Any, settings: Settings, index
 def _entries(data: Mapping[Any, Any]) -> Iterator[tuple[Path, str, Any]]:
     """Yield (config path, kind, value as written) of each component at a fixed path of a config: layers, loss,
     callbacks ..."""
-    for kind, (section, key) in {**places("one"), **places("list")}.items():
+    for kind, (section, key) in (places("one") | places("list")).items():
         path, several = (section, key), kind in places("list")
         value = data[section].get(key) if isinstance(data.get(section), dict) else None
         for place, entry in enumerate(value) if several and isinstance(value, list) else [(None, value)]:

@@ -40,7 +40,7 @@ def resolved_config(config: Config, specs: Sequence[RunSpec], folder: Path) -> D
         phases.append(resolved(replace(spec, init_from=moved.get(INIT_FROM), bases=bases), data))
         if without_lora(spec.model, trainable=True) == without_lora(specs[0].model, trainable=True):
             phases[-1]["model"] = phases[0]["model"]  # what fit.trainable changes is not repeated
-    return {**plugins, **folded(phases)}
+    return plugins | folded(phases)
 
 
 def resolved(spec: RunSpec, data: Any) -> Data:
@@ -52,7 +52,7 @@ def resolved(spec: RunSpec, data: Any) -> Data:
     if data is not None:
         out["data"] = data
     begin = {} if spec.init_from is None else {"init_from": spec.init_from.dump()}
-    out["model"] = {**begin, **dump_model(spec.model)}
+    out["model"] = begin | dump_model(spec.model)
     for name, each in spec.bases.items():
         out["model"]["shared"][name]["init_from"] = each.dump()
     if spec.compile is not None:
@@ -173,4 +173,4 @@ def _dump_results(entry: Entry) -> Data:
     plain_names = (entry.name, *("_" for _ in entry.outputs[1:]))
     named = {"outputs": list(entry.outputs)} if entry.outputs and entry.outputs != plain_names else {}
     call = {key: list(value) if isinstance(value, tuple) else value for key, value in entry.call.items()}
-    return {**named, **call}
+    return named | call

@@ -123,24 +123,25 @@ class Names:
 
         `arguments` are those written after the name, `fields` is that of this kind.
         """
-        at: At = "key" if path else "value"
+
+        def fault(hint: str | None, meant: str = "") -> Fault:
+            return Fault(f"there is no {self.kind} '{written}'{meant}", path, "key" if path else "value", hint=hint)
+
         if written in NOTHING:
-            return Fault(f"there is no {self.kind} '{written}'", path, at, hint="write null")
+            return fault("write null")
         foreign, is_call, rest = written.partition("(") if written.endswith(")") else (written, "", "")
         name = named_here(self.kind, foreign) or self.find(foreign.rpartition(".")[2])
         if name is not None:
             meant = "; settings are not written in parentheses" if is_call else f"; did you mean '{name}'?"
             arguments = arguments if not is_call else None if rest == ")" else ...
-            line = line_to_write(name, fields(name), foreign, arguments)
-            return Fault(f"there is no {self.kind} '{written}'{meant}", path, at, hint=f"write {line}")
+            return fault(f"write {line_to_write(name, fields(name), foreign, arguments)}", meant)
         other_kinds = [a_or_an(each.kind) for each in all_kinds if each.find(written)]
         if other_kinds:  # a transform among the layers, an activation for a loss
-            hint = f"{written} is {' and '.join(other_kinds)}: 'kerascli explain {written}' shows where it can be used"
-            return Fault(f"there is no {self.kind} '{written}'", path, at, hint=hint)
+            where = f"'kerascli explain {written}' shows where it can be used"
+            return fault(f"{written} is {' and '.join(other_kinds)}: {where}")
         meant = self.suggestion(written)
         hint = number_hint(written) or list_to_write(self.kind, written, self.find)
-        hint = hint or (None if meant else f"'kerascli list {plural(self.kind)}' shows all")
-        return Fault(f"there is no {self.kind} '{written}'{meant}", path, at, hint=hint)
+        return fault(hint or (None if meant else f"'kerascli list {plural(self.kind)}' shows all"), meant)
 
 
 FieldsOf = Callable[[str], Sequence[str]]

@@ -36,7 +36,7 @@ class Setting:
         shown: Schema = {"description": self.meaning} if self.meaning else {}
         if self.default is not None:
             shown["default"] = self.default
-        return {**shown, **self.schema}
+        return shown | self.schema
 
 
 class _Schemas(GenerateJsonSchema):

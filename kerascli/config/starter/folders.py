@@ -73,11 +73,8 @@ class Folders:
         labels: dict[str, Any] = {} if self.classes else {"labels": None}
         if list(self.classes) != sorted(self.classes):
             labels["class_names"] = list(self.classes)
-        split = self.split()
-        return {
-            "source": {source: {**escape_references({**paths, **labels}), **settings}},
-            **({"split": split} if split else {}),
-        }
+        of_source = {source: escape_references(paths | labels) | settings}
+        return {"source": of_source, **({"split": split} if (split := self.split()) else {})}
 
     def some(self, most: int, split: Path | None = None) -> Iterator[Path]:
         """Yield paths of about `most` training files to examine, equally many of each class.

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import compress
 from typing import Any
 
 import torch
@@ -42,8 +41,8 @@ def sample_specs(node: Node, specs: Specs) -> tuple[TensorSpec, ...]:
 
 
 def _may_lack_batch(node: Node) -> set[str]:
-    free = [node.layer.may_lack_batch(index) for index in range(len(node.inputs))]
-    return set(compress(node.inputs, free)) - {name for name, one in zip(node.inputs, free, strict=True) if not one}
+    bound = {name for index, name in enumerate(node.inputs) if not node.layer.may_lack_batch(index)}
+    return {*node.inputs} - bound
 
 
 def batch_axis_hint(node: Node, specs: Specs) -> str | None:

@@ -142,8 +142,7 @@ def target_faults(model: Model) -> Iterator[Fault]:
     for node in (node for node in model.nodes if node.name in needing):
         for output in (output for output in node.outputs if output in model.outputs):
             text = f"the output '{output}' depends on a target, which is not available when the model predicts"
-            hint = "use targets in add_loss, add_metric and what leads to them"
-            yield Fault(text, node.path, "key", hint=hint)
+            yield Fault(text, node.path, "key", hint="use targets in add_loss, add_metric and what leads to them")
 
 
 def set_by(nodes: Sequence[Node]) -> dict[str, Node]:

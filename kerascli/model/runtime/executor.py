@@ -134,7 +134,7 @@ class PreparedNode:
 
         def run() -> Any:
             if carried:
-                return functional_call(self.module, carried, tuple(arguments), {**call, **self.switches})
+                return functional_call(self.module, carried, tuple(arguments), call | self.switches)
             return self.module(*arguments, **call, **self.switches)
 
         before = self.module.training

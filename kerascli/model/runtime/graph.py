@@ -114,10 +114,7 @@ def _steps(nodes: Sequence[Node], built: Built) -> tuple[PreparedNode, ...]:
 
 def _last_uses(nodes: Sequence[Node], outputs: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Return a mapping from each node's name to the names of the tensors that no later node uses."""
-    user: dict[str, str] = {}
-    for node in nodes:
-        for name in (*node.outputs, *node.used_names()):
-            user[name] = node.name
+    user = {name: node.name for node in nodes for name in (*node.outputs, *node.used_names())}
     last: dict[str, tuple[str, ...]] = {}
     for name, node_name in user.items():
         if name not in outputs:
