@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from kerascli.config.composition.references import References
 from kerascli.config.config import Config
@@ -20,6 +20,7 @@ from kerascli.data.section import DataSpec
 from kerascli.foundation.errors import Fault, Path
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
+from kerascli.language.section import Written
 from kerascli.model.freezing import updated_faults, with_trainable
 from kerascli.model.inference.build import build, build_views
 from kerascli.model.ir.analysis import dead_inner_node_faults, name_of, uncalled_faults
@@ -101,7 +102,7 @@ def with_broken(broken: Sequence[Fault], rest: Sequence[Fault]) -> list[Fault]:
 
 
 def describe(
-    sections: Mapping[Any, Any],
+    sections: Written,
     *,
     name: str,
     seed: int,
@@ -141,7 +142,7 @@ def describe(
 
 
 def check_splits(
-    spec: RunSpec, sections: Mapping[Any, Any], splits: Mapping[str, int] | None, earlier: Sequence[Fault] = ()
+    spec: RunSpec, sections: Written, splits: Mapping[str, int] | None, earlier: Sequence[Fault] = ()
 ) -> RunSpec:
     """Return the RunSpec (parsed config) `spec` if its sections agree with each other and with the data's splits.
 
@@ -159,7 +160,7 @@ def check_splits(
 class _Reader:
     """Parser of the sections of a config, one after the other; collects their errors."""
 
-    sections: Mapping[Any, Any]
+    sections: Written
     data: DataSpec | None
     inputs: Fields
     targets: Fields | None
@@ -256,7 +257,7 @@ def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
     return [*uncalled_faults(shared, entries), *dead_inner_node_faults(models)]
 
 
-def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:
+def faults_without_data(sections: Written, references: References) -> list[Fault]:
     """Return the errors in all sections of a config but `data`, for a config whose data is invalid or unknown."""
     reader = _Reader(sections, None, {}, None)
     if "model" in sections:

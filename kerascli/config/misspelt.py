@@ -4,7 +4,7 @@ Every error reported here would be reported by the full check, too. If the index
 decide (plugins, blocks, `$` references), nothing is reported before the full check.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from kerascli.config.top_level import ConfigSection
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import Fault, Path
 from kerascli.language.kinds import places
-from kerascli.language.section import key_faults
+from kerascli.language.section import Written, key_faults
 from kerascli.language.wording import meant_key, unknown_key
 
 _FORMS = ("repeat", "rnn")
@@ -95,7 +95,7 @@ def _key_faults(path: Path, name: str, arguments: Any, settings: Settings, index
     ]  # fmt: skip
 
 
-def _entries(data: Mapping[Any, Any]) -> Iterator[tuple[Path, str, Any]]:
+def _entries(data: Written) -> Iterator[tuple[Path, str, Any]]:
     """Yield (config path, kind, value as written) of each component at a fixed path of a config: layers, loss,
     callbacks ..."""
     for kind, (section, key) in (places("one") | places("list")).items():

@@ -21,7 +21,7 @@ from kerascli.language.expressions import ExpressionError, has_reference, substi
 from kerascli.language.expressions.numbers import Values
 from kerascli.language.expressions.template import names_referred_to, references
 from kerascli.language.expressions.tree import Name
-from kerascli.language.section import BaseSection, parse_section
+from kerascli.language.section import BaseSection, Written, parse_section
 
 IMAGENET = "imagenet"
 INPUT = "image"
@@ -105,24 +105,24 @@ class Application:
             fields[key] = _TYPES[type(each.default)], Field(each.default, description=each.about)
         return create_model(self.name, __base__=Arguments, **fields)
 
-    def model(self, arguments: Mapping[Any, Any]) -> dict[str, Any]:
+    def model(self, arguments: Written) -> dict[str, Any]:
         """Return the network as a `model` section without inputs, as a user would write it. Raises Invalid, with config
         paths that begin at an argument."""
         return self._filled(self.family.model, arguments)
 
-    def section(self, arguments: Mapping[Any, Any], size: int | None = None) -> dict[str, Any]:
+    def section(self, arguments: Written, size: int | None = None) -> dict[str, Any]:
         """Return the network as a `model` section for images of `size` pixels (None: as published). Raises Invalid."""
         side = size or self.network.size
         return {"inputs": {INPUT: [side, side, 3]}, **self.model(arguments)}
 
-    def weights(self, arguments: Mapping[Any, Any]) -> tuple[str, str | None] | None:
+    def weights(self, arguments: Written) -> tuple[str, str | None] | None:
         """Return the address of the weights that Keras publishes, and their MD5 or SHA-256 if known; or None."""
         if self.family.weights is None:
             return None
         address = self._filled(self.family.weights, arguments)
         return address, self.family.hashes.get(address.rpartition("/")[2])
 
-    def _filled(self, written: Any, arguments: Mapping[Any, Any]) -> Any:
+    def _filled(self, written: Any, arguments: Written) -> Any:
         """Return a value of the family's file for valid arguments. Raises Invalid."""
         values = parse_section(self.arguments, arguments, ())
         if values.include_top and values.weights == "imagenet" and values.classes != Arguments().classes:

@@ -4,7 +4,7 @@ A phase inherits the settings of all sections that it does not name. `trainable`
 as it was set until a later phase sets it again.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Annotated, Any, TypeVar
@@ -19,7 +19,7 @@ from kerascli.config.yaml.document import Document, Faulty, one_error
 from kerascli.foundation.errors import ConfigError, Fault, Path, Related, show
 from kerascli.foundation.shapes import PositiveInt
 from kerascli.language.component import Invalid
-from kerascli.language.section import BaseSection, section_ref, unknown_keys
+from kerascli.language.section import BaseSection, Written, section_ref, unknown_keys
 
 
 class PhaseSection(BaseSection):
@@ -122,7 +122,7 @@ def _not_in_a_phase(key: str, reason: str, path: Path) -> Fault:
     return Fault(f"{key} cannot be set in a phase: {reason}", (*path, key), "key")
 
 
-def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, Any]) -> Document:
+def _phase(whole: Document, before: Document, number: int, phase: Written) -> Document:
     """Return the config of one phase: the whole config with the phase's settings, and with `trainable` as the earlier
     phases left it."""
     fit = {key: value for key, value in whole.data["fit"].items() if key not in ("phases", "trainable")}
@@ -163,7 +163,7 @@ def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list
     ]  # fmt: skip
 
 
-def _later_last(merged: Mapping[Any, Any], own: Mapping[Any, Any]) -> dict[Any, Any]:
+def _later_last(merged: Written, own: Written) -> dict[Any, Any]:
     """Return merged items of `fit.trainable`, the phase's own last: if two patterns match a layer, the later one takes
     effect."""
     earlier = {key: value for key, value in merged.items() if key not in own}
@@ -208,7 +208,7 @@ def folded(phases: list[dict[str, Any]]) -> dict[str, Any]:
     return {**first, "fit": {**first["fit"], "phases": changes}}
 
 
-def _difference(base: Mapping[Any, Any], over: Mapping[Any, Any], path: Path) -> dict[Any, Any]:
+def _difference(base: Written, over: Written, path: Path) -> dict[Any, Any]:
     """Return the mapping that, merged into `base` by the rules of `extends` (null deletes a key), gives `over`."""
     changes: dict[Any, Any] = {key: None for key in base if key not in over}
     for key, value in over.items():

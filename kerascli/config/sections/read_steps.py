@@ -10,7 +10,7 @@ from kerascli.config.sections.train_step import ForwardPassSpec, TrainStepSpec, 
 from kerascli.foundation.errors import Fault, Path, Related, show, suggestion
 from kerascli.foundation.shapes import Specs
 from kerascli.language.component import Invalid
-from kerascli.language.section import meant_keys, read_section
+from kerascli.language.section import Written, meant_keys, read_section
 from kerascli.model.inference.build import build_forward_pass
 from kerascli.model.ir.nodes import Entry, Node, flat
 from kerascli.model.runtime.built import Built, Modules
@@ -27,7 +27,7 @@ class _Written:
     """Item of `fit.train_step` (an update): its config path, its keys as written, and the section parsed from them."""
 
     path: Path
-    keys: Mapping[Any, Any]
+    keys: Written
     section: UpdateSection
 
 

@@ -1,12 +1,12 @@
 """Read blocks (`model.blocks`, templates of layers), their uses in `layers`, and `repeat` items of `layers`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from kerascli.foundation.errors import Path, nearest, one_of, show, suggestion
 from kerascli.language.expressions import Value
 from kerascli.language.expressions.template import names_referred_to
-from kerascli.language.section import key_names, keys_of, unknown_keys
+from kerascli.language.section import Written, key_names, keys_of, unknown_keys
 from kerascli.model.ir.nodes import Use
 from kerascli.model.syntax.faults import replaced
 from kerascli.model.syntax.reader import Block, Reading, as_list
@@ -104,7 +104,7 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
     return None if faults.count > before else Block(defaults, tuple(names), block.layers, block.outputs, path)
 
 
-def _check_parameters(reading: Reading, name: str, parameters: Mapping[Any, Any], body: Any, path: Path) -> None:
+def _check_parameters(reading: Reading, name: str, parameters: Written, body: Any, path: Path) -> None:
     """Report a config error for each parameter of a block that has no valid name, or to which neither the block's
     layers nor its outputs refer."""
     used = names_referred_to(body)
@@ -202,7 +202,7 @@ def _as_mapping(reading: Reading, written: str, block: Block | None, arguments: 
     return {} if first is None else {first: arguments}
 
 
-def _values(reading: Reading, written: str, block: Block, arguments: Mapping[Any, Any], path: Path) -> dict[str, Value]:
+def _values(reading: Reading, written: str, block: Block, arguments: Written, path: Path) -> dict[str, Value]:
     """Return the values of the parameters of a block (template of layers) in one use of it."""
     parameters, node_keys = block.parameters, key_names(NodeKeys)
     unknown = [key for key in arguments if key not in parameters and key not in node_keys]

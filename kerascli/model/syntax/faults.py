@@ -1,13 +1,13 @@
 """Collector of the config errors that are found while a `model` section is parsed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from kerascli.foundation.errors import At, Fault, Path, Related, show, used_here
 from kerascli.language.component import Invalid
-from kerascli.language.section import BaseSection, read_section
+from kerascli.language.section import BaseSection, Written, read_section
 from kerascli.model.ir.nodes import Use
 
 S = TypeVar("S", bound=BaseSection)
@@ -52,7 +52,7 @@ class Faults:
                 self._in_blocks.add(key)
                 self._faults.append(replace(fault, related=(*fault.related, *used_here(use.path for use in self.uses))))
 
-    def read(self, cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None) -> S:
+    def read(self, cls: type[S], written: Written, path: Path, title: str | None = None) -> S:
         """Parse the mapping `written` as a section of the class `cls`, and collect the errors of its keys.
 
         `path` is the config path of the mapping, `title` its name in errors.

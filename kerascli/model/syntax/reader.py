@@ -8,6 +8,7 @@ from typing import Any
 from kerascli.foundation.errors import At, Fault, Path, counted, in_yaml, show, suggestion
 from kerascli.language.expressions import Value
 from kerascli.language.expressions.numbers import Values
+from kerascli.language.section import Written
 from kerascli.layers.base import CallArgument
 from kerascli.model.ir.analysis import uncalled_faults
 from kerascli.model.ir.nodes import CallValue, Entry, Shared
@@ -159,7 +160,7 @@ class Reading:
             self.faults.add(f"{whose}.outputs names a node twice", path)
         return outputs
 
-    def items(self, section: Any, what: str, path: Path) -> Mapping[Any, Any]:
+    def items(self, section: Any, what: str, path: Path) -> Written:
         """Return a config section that must be a mapping; {} if it is missing, or after reporting a config error.
 
         `what` is the beginning of the error message.
@@ -262,7 +263,7 @@ class Reading:
         return self._named_inputs(what, names, written, below, use=use)
 
     def _named_inputs(
-        self, what: str, names: Sequence[str], written: Mapping[Any, Any], below: Path, *, use: str
+        self, what: str, names: Sequence[str], written: Written, below: Path, *, use: str
     ) -> tuple[str, ...]:
         for key in written:
             if key not in names:
