@@ -95,9 +95,8 @@ def sample_table(path: Path) -> SampledTable:
 
 
 def _delimited(name: str, sample: TextSample) -> SampledTable:
-    fields = detect(sample.pieces, sample.encoding, name, whole=sample.whole)
-    form = fields.form
-    small = None if sample.whole else _delimited_file(fields)
+    fields, form = detect(sample.pieces, sample.encoding, name, whole=sample.whole)
+    small = None if sample.whole else _delimited_file(fields, form)
     table = read_csv(sample.pieces[0].encode(form.encoding) if small is None else small, name, form)
     settings, notes = {name: plain(value) for name, value in changed_arguments(form).items()}, _notes(form)
     source = "tsv" if settings.get("delimiter") == "\t" else "csv"
@@ -110,16 +109,15 @@ def _delimited(name: str, sample: TextSample) -> SampledTable:
     return SampledTable(name, source, settings, columns, table.rows, all_rows, notes, small)
 
 
-def _delimited_file(fields: Fields) -> bytes:
+def _delimited_file(fields: Fields, form: TextFormat) -> bytes:
     """Return delimited text with the rows of a sample, in the file's format."""
-    form = fields.form
     text = io.StringIO("\n" * form.skip_rows, newline="")
     text.seek(0, io.SEEK_END)
     quoting = csv.QUOTE_MINIMAL if form.quotes else csv.QUOTE_NONE
     writer = csv.writer(text, delimiter=form.delimiter, quoting=quoting, quotechar='"' if form.quotes else None)
     if not form.names:
-        writer.writerow(fields.columns)
-    writer.writerows(zip(*fields.columns.values(), strict=True))
+        writer.writerow(fields)
+    writer.writerows(zip(*fields.values(), strict=True))
     return text.getvalue().encode(form.encoding)
 
 

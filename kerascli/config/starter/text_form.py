@@ -5,7 +5,6 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from kerascli.data.storage.delimited.text_format import DEFAULT, TextFormat
@@ -24,17 +23,12 @@ _SURE_WORDS = frozenset({"NA", "N/A", "NaN", "NULL", "#N/A", "<NA>", "nan", "nul
 """Texts that mark a missing value even in a column of texts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """Fields of delimited text, as strings by column, with the text's detected format."""
-
-    columns: dict[str, Sequence[str]]
-    form: TextFormat
-    """Format of the text: separators, lines to skip, texts for missing values ..."""
+Fields = dict[str, Sequence[str]]
+"""Type of the fields of delimited text, as strings by column."""
 
 
-def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Fields:
-    """Detect the format of a delimited text; return it with the fields of the text by column. Raises DataError.
+def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> tuple[Fields, TextFormat]:
+    """Return (fields of a delimited text by column, its detected format). Raises DataError.
 
     `pieces` are parts of the text, from its beginning on; with `whole`, they are all of it. `encoding` and `name` are
     those of the file, for the format and for errors.
@@ -56,8 +50,8 @@ def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Field
     names = _names(kept)
     form = form.text_format(skip_rows=skip, names=() if names == tuple(kept[0]) else names)
     body = kept if form.names else kept[1:]
-    columns: dict[str, Sequence[str]] = dict(zip(names, zip(*body, strict=True), strict=True))
-    return Fields(columns, _numbers_and_gaps(columns, form))
+    columns: Fields = dict(zip(names, zip(*body, strict=True), strict=True))
+    return columns, _numbers_and_gaps(columns, form)
 
 
 def _comment(head: list[str]) -> str | None:
@@ -141,7 +135,7 @@ def _all_numbers(fields: Sequence[str]) -> bool:
     return bool(present) and all(map(DEFAULT.plain, present))
 
 
-def _numbers_and_gaps(columns: dict[str, Sequence[str]], form: TextFormat) -> TextFormat:
+def _numbers_and_gaps(columns: Fields, form: TextFormat) -> TextFormat:
     """Return the text format with number separators, words for missing values, and digit columns kept as text."""
     words = {name: set(fields) - {""} for name, fields in columns.items()}
     commas = any("," in word for word in frozenset().union(*words.values()))
