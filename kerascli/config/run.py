@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-from kerascli.config.data import Fields
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.fit import FitSpec
 from kerascli.config.sections.init_from import INIT_FROM, InitFrom, base_path
 from kerascli.config.sections.train_step import TrainStepSpec
+from kerascli.data.base import Field
 from kerascli.data.initializers import FromFile
 from kerascli.data.section import DataSpec
 from kerascli.foundation.errors import Path
@@ -39,9 +39,9 @@ class RunSpec:
     """The `model.init_from` section, pretrained weights to initialize the model with."""
     bases: Mapping[str, InitFrom] = field(default_factory=dict)
     """Mapping from shared model to its `init_from` section, pretrained weights to initialize it with."""
-    inputs: Fields = field(default_factory=dict, compare=False)
+    inputs: Mapping[str, Field] = field(default_factory=dict, compare=False)
     """Fields (shape, dtype, classes) of the data's inputs by name, for which the config was parsed."""
-    targets: Fields | None = field(default=None, compare=False)
+    targets: Mapping[str, Field] | None = field(default=None, compare=False)
     """Fields (shape, dtype, classes) of the data's targets by name, for which the config was parsed; None: they are
     unknown."""
     unknown: tuple[str, ...] = field(default=(), compare=False)
