@@ -189,7 +189,8 @@ def _count_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, int]:
     for below in sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")):
         counts[below.name] = sum(not file.name.startswith(".") for file in files_below(below, suffixes))
         if not counts[below.name]:
-            raise DataError("the subfolder of a class is empty", place=str(below), hint="remove it")
+            text = f"the subfolder of a class has no files with {one_of(suffixes)}"
+            raise DataError(text, place=str(below), hint="move it elsewhere")
     return counts
 
 
