@@ -45,8 +45,9 @@ def parse_model(
     if (written := _written(section, faults)) is None:
         raise Invalid(faults.all())
     alone = not written.has("layers")
-    declared: Path = ("shared", written.outputs) if alone else ()
+    declared: Path = ()
     if alone:
+        declared = ("shared", written.outputs)
         inputs = written.shared[written.outputs]["inputs"]  # as if its only layer was a call of the shared model
         written = written.model_copy(update={"inputs": inputs, "layers": [{written.outputs: {"inputs": [*inputs]}}]})
     with suppress(TooManyNodes):
@@ -58,8 +59,8 @@ def parse_model(
         outputs = reading.read_body(written, ())
         if not faults.count and not alone and not called_elsewhere:
             faults.take(uncalled_faults(reading.shared, reading.entries))
-        if called_elsewhere and data_inputs is None:
-            reading.names.has_inputs = False  # views also take inputs of the data, whose names are unknown
+        # views also take inputs of the data, whose names may be unknown
+        reading.names.has_inputs &= not called_elsewhere or data_inputs is not None
         scope = Scope(reading, tuple(inputs.values()), _unknown(reading, data_inputs) if called_elsewhere else ())
         views = read_views(scope, written.views)
         entries, shared = tuple(reading.entries), tuple(filter(None, reading.shared.values()))
