@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from kerascli.cli.options import argument, note, option, refuse
-from kerascli.config.starter.models import KINDS
 from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError, safe_text, suggestion
 
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ def init_command(
     force: Annotated[bool, option("--force", "Overwrite an existing config.")] = False,
 ) -> None:
     """Write a config from a template, or for a table, a series, a folder of images or of texts."""
+    from kerascli.config.starter.models import KINDS
+
     if data is not None and template is not None:
         raise ConfigError("give --template or --from, not both")
     if model is not None and template is not None:

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class Settings:
     plain: bool
     """True if every unknown key of the component is an error in a config, whatever the component's other arguments
     are."""
+    module: str
+    """Name of the module that registers the component."""
 
 
 @dataclass(slots=True)
@@ -57,8 +59,6 @@ class ComponentIndex:
     """Mapping from kind of component (`layer`, `loss` ...) to the names of its components."""
     settings: dict[str, dict[str, Settings]]
     """Mapping from kind of component to a mapping from component name to the keys of the component."""
-    modules: dict[str, dict[str, str]]
-    """Mapping from kind of component to a mapping from component name to the module that registers it."""
 
 
 def load() -> ComponentIndex | None:
@@ -72,20 +72,15 @@ def load() -> ComponentIndex | None:
             stored = json.loads(body)
             names = {kind: Names(kind, *each) for kind, each in stored["names"].items()}
             settings = {k: {n: Settings(*s) for n, s in each.items()} for k, each in stored["settings"].items()}
-            return ComponentIndex(names, settings, stored["modules"])
+            return ComponentIndex(names, settings)
     return None
 
 
 def save(index: ComponentIndex) -> None:
     """Write the component index (names and arguments of all components) to the cache file; write errors are ignored."""
-    body = json.dumps({
-        "names": {kind: [each.prefixes, each.keys] for kind, each in index.names.items()},
-        "settings": {
-            kind: {name: [getattr(s, key) for key in Settings.__slots__] for name, s in each.items()}
-            for kind, each in index.settings.items()
-        },
-        "modules": index.modules,
-    }).encode()  # fmt: skip
+    names = {kind: [each.prefixes, each.keys] for kind, each in index.names.items()}
+    settings = {k: {name: astuple(each) for name, each in own.items()} for k, own in index.settings.items()}
+    body = json.dumps({"names": names, "settings": settings}).encode()
     with suppress(StorageError, OSError):
         make_folder(_file().parent)
         write_bytes(_file(), _seal(body).encode() + b"\n" + body)
@@ -95,15 +90,14 @@ def make() -> ComponentIndex:
     """Build an index of all components (layers, losses ...) by importing their modules, and with them torch."""
     names = {kind: registry.spelled for kind, registry in registries().items()}
     settings = {k: {cls.component_name: _settings(cls) for cls in registry} for k, registry in registries().items()}
-    modules = {k: {cls.component_name: cls.__module__ for cls in registry} for k, registry in registries().items()}
-    return ComponentIndex(names, settings, modules)
+    return ComponentIndex(names, settings)
 
 
 def use_index() -> None:
     """Let components be imported when they are looked up, one by one; without an index in the cache all are at once."""
     if all(registry.index is None for registry in registries().values()) and (index := load()) is not None:
         for kind, registry in registries().items():
-            registry.index = index.names[kind], index.modules[kind]
+            registry.index = index.names[kind], {name: each.module for name, each in index.settings[kind].items()}
 
 
 def _settings(cls: type[Component]) -> Settings:
@@ -112,9 +106,8 @@ def _settings(cls: type[Component]) -> Settings:
 
     decorators = cls.__pydantic_decorators__
     reads_all = any(each.info.mode != "after" for each in decorators.model_validators.values())
-    reads_siblings = any(
-        "info" in inspect.signature(each.func).parameters for each in decorators.field_validators.values()
-    )
+    validators = [each.func for each in decorators.field_validators.values()]
+    reads_siblings = any("info" in inspect.signature(each).parameters for each in validators)
     refused = {key: cls.reason_against(key) for base in cls.__mro__ for key in base.__dict__.get("refused", {})}
     return Settings(
         list(cls.model_fields),
@@ -124,6 +117,7 @@ def _settings(cls: type[Component]) -> Settings:
         [*key_names(NodeKeys), *call_arguments(cls)] if issubclass(cls, BaseLayer) else [],
         [registry.kind for registry in first_registries(cls)],
         not reads_all and not reads_siblings,
+        cls.__module__,
     )
 
 

@@ -71,9 +71,7 @@ class Config:
     @property
     def context(self) -> Context:
         columns = self._display_columns()
-        return Context(
-            self.data_folder, self.seed, self.progress, display_columns=columns, recorded=self.recorded
-        )  # fmt: skip
+        return Context(self.data_folder, self.seed, self.progress, display_columns=columns, recorded=self.recorded)
 
     @property
     def data_folder(self) -> Path:

@@ -34,9 +34,7 @@ def cross_faults(spec: RunSpec, fit: Any, splits: Splits, *, declares_inputs: bo
     if spec.fit.validation_data is not None:
         path: Path = ("fit", "validation_data")
         faults += _split_faults("validation_data", spec.fit.validation_data, splits, path, spec)
-    for pair in spec.pairs:
-        if fault := _class_fault(spec, pair):
-            faults.append(fault)
+    faults += filter(None, (_class_fault(spec, pair) for pair in spec.pairs))
     if spec.training is not None:
         faults += _overwrite_faults(spec.fit.callbacks)
         for index, callback in enumerate(spec.fit.callbacks):
@@ -154,10 +152,9 @@ def _callback_faults(spec: RunSpec, callback: Callback, path: Path, arguments: A
         text = f"{callback.component_name} needs moving averages of the weights, but the optimizer keeps none"
         yield Fault(text, path, "key", hint=f"set use_ema: true on {rules[0].component_name}")
     if isinstance(callback, TensorBoard) and callback.embeddings_view not in (None, *spec.model.views):
-        text = f"tensorboard: the model has no view '{callback.embeddings_view}'"
-        yield _of_argument(
-            text + suggestion(str(callback.embeddings_view), spec.model.views), path, "embeddings_view", arguments
-        )
+        close = suggestion(str(callback.embeddings_view), spec.model.views)
+        text = f"tensorboard: the model has no view '{callback.embeddings_view}'{close}"
+        yield _of_argument(text, path, "embeddings_view", arguments)
     if isinstance(callback, Sampler):
         yield from _sample_faults(spec, callback, path, arguments, splits)
     if callback.sets_learning_rate:
@@ -223,19 +220,13 @@ def _monitor_faults(spec: RunSpec, callback: Callback, path: Path, arguments: An
     missing = [name for name in monitored if name not in names]
     if missing and spec.targets is None and all(name.startswith(tuple(f"{n}_" for n in several)) for name in missing):
         return  # the columns are named by classes, which only the data knows
-    problem = _multi_value_problem(monitored, several) or callback.check(names)
+    if (name := next((name for name in monitored if name in several), None)) is not None:
+        columns = ", ".join(several[name])
+        problem = f"'{name}' has {len(several[name])} values; monitor one of its columns: {columns}"
+    else:
+        problem = callback.check(names)
     if problem:
         yield _of_argument(problem, path, callback.argument_that_names(next(iter(missing), "")), arguments)
-
-
-def _multi_value_problem(monitored: Sequence[str], several: Mapping[str, Sequence[str]]) -> str | None:
-    """Return an error message if a callback monitors a metric with several values, instead of one of the metric's
-    history columns; else None."""
-    for name in monitored:
-        if name in several:
-            columns = ", ".join(several[name])
-            return f"'{name}' has {len(several[name])} values; monitor one of its columns: {columns}"
-    return None
 
 
 def _learning_rate_faults(spec: RunSpec, callback: Callback, path: Path) -> Iterator[Fault]:
@@ -261,10 +252,9 @@ def _learning_rate_faults(spec: RunSpec, callback: Callback, path: Path) -> Iter
 
 def _class_weight_faults(spec: RunSpec, fit: Any) -> Iterator[Fault]:
     """Yield the config errors of `class_weight`: it needs a single output, known classes and no sample weights."""
-    weights = spec.fit.class_weight
     path: Path = ("fit", "class_weight")
     pair = next(iter(spec.pairs), None)
-    if weights is None:
+    if (weights := spec.fit.class_weight) is None:
         return
     if spec.compile is None:
         text = "class_weight cannot be used with train_step, whose losses compare any two tensors"

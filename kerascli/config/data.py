@@ -12,6 +12,8 @@ from kerascli.data.pipeline.prepare import DataFacts, PreparedData, data_facts, 
 from kerascli.foundation.errors import DataMissing, Fault, safe_text
 from kerascli.language.expressions import Value
 
+Fields = Mapping[str, Field]
+"""Type of a mapping from the names of inputs or targets to their fields (shape, dtype, classes)."""
 _MEMBERS = ("shape", "num_classes", "vocabulary_size", "max_length")
 
 
@@ -59,7 +61,7 @@ def facts_by_name(facts: DataFacts) -> Facts:
 
     A fact that is known only after reading the data has the value UNKNOWN.
     """
-    groups: dict[str, Mapping[str, Field]] = {"inputs": facts.inputs, "targets": facts.targets}
+    groups: dict[str, Fields] = {"inputs": facts.inputs, "targets": facts.targets}
     values: dict[str, Value | Unknown] = {} if facts.known else _OpenFacts()
     for group, fields in groups.items():
         for name, field in fields.items():
@@ -70,7 +72,7 @@ def facts_by_name(facts: DataFacts) -> Facts:
     return values
 
 
-def with_sizes(inputs: Mapping[str, Field]) -> dict[str, Field]:
+def with_sizes(inputs: Fields) -> dict[str, Field]:
     """Return the data's inputs (shape, dtype ...) by name, with a placeholder for each unknown vector length.
 
     These lengths are known only after reading the data.
@@ -101,7 +103,6 @@ def _with_source_hint(text: str) -> Iterator[None]:
     try:
         yield
     except DataMissing as error:
-        source = where_from(text)
-        if source is None:
+        if (source := where_from(text)) is None:
             raise
         raise DataMissing([replace(fault, hint=f"the config says: {source}") for fault in error.faults]) from None

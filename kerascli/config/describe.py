@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from kerascli.config.composition.references import References
 from kerascli.config.config import Config
 from kerascli.config.cross_checks import cross_faults
-from kerascli.config.data import config_facts, facts_by_name, with_sizes
+from kerascli.config.data import Fields, config_facts, facts_by_name, with_sizes
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.config.sections.fit import FitSpec, has_train_step, parse_fit, valid_trainable
@@ -15,12 +15,12 @@ from kerascli.config.sections.init_from import INIT_FROM, InitFrom, parse_bases,
 from kerascli.config.sections.read_compile import CompileReader
 from kerascli.config.sections.read_steps import StepReader
 from kerascli.config.sections.train_step import TrainStepSpec
-from kerascli.data.base import Field
 from kerascli.data.pipeline.prepare import DataFacts
 from kerascli.data.section import DataSpec
 from kerascli.foundation.errors import Fault, Path
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
+from kerascli.language.section import Written
 from kerascli.model.freezing import updated_faults, with_trainable
 from kerascli.model.inference.build import build, build_views
 from kerascli.model.ir.analysis import dead_inner_node_faults, name_of, uncalled_faults
@@ -79,13 +79,10 @@ def describe_config(
             document.data, name=config.name, seed=config.seed, data=config.data,
             inputs=inputs, targets=targets, splits=splits, references=references,
         )  # fmt: skip
-    if splits is not None:
-        _refuse_unknown(config, references.unknown)
-    config.refuse([])
+    _refuse_unknown(config, references.unknown if splits is not None else ())
     written = config.document
-    return replace(
-        spec, unknown=tuple(f"{written.mark(p).value}: {written.at(p)}" for p in dict.fromkeys(references.unknown))
-    )
+    unknown = (f"{written.mark(path).value}: {written.at(path)}" for path in dict.fromkeys(references.unknown))
+    return replace(spec, unknown=tuple(unknown))
 
 
 def _refuse_unknown(config: Config, paths: Iterable[Path]) -> None:
@@ -105,13 +102,13 @@ def with_broken(broken: Sequence[Fault], rest: Sequence[Fault]) -> list[Fault]:
 
 
 def describe(
-    sections: Mapping[Any, Any],
+    sections: Written,
     *,
     name: str,
     seed: int,
     data: DataSpec | None,
-    inputs: Mapping[str, Field],
-    targets: Mapping[str, Field] | None,
+    inputs: Fields,
+    targets: Fields | None,
     splits: Mapping[str, int] | None = None,
     references: References | None = None,
 ) -> RunSpec:
@@ -145,7 +142,7 @@ def describe(
 
 
 def check_splits(
-    spec: RunSpec, sections: Mapping[Any, Any], splits: Mapping[str, int] | None, earlier: Sequence[Fault] = ()
+    spec: RunSpec, sections: Written, splits: Mapping[str, int] | None, earlier: Sequence[Fault] = ()
 ) -> RunSpec:
     """Return the RunSpec (parsed config) `spec` if its sections agree with each other and with the data's splits.
 
@@ -163,10 +160,10 @@ def check_splits(
 class _Reader:
     """Parser of the sections of a config, one after the other; collects their errors."""
 
-    sections: Mapping[Any, Any]
+    sections: Written
     data: DataSpec | None
-    inputs: Mapping[str, Field]
-    targets: Mapping[str, Field] | None
+    inputs: Fields
+    targets: Fields | None
     faults: list[Fault] = field(default_factory=list)
 
     @property
@@ -254,13 +251,13 @@ def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
     output is never used."""
     shared = {each.name: each for each in model.shared}
     if train_step is None:
-        return uncalled_faults(shared, model.entries)
+        return list(uncalled_faults(shared, model.entries))
     models = [model, *(each.built.model for each in train_step.passes)]
     entries = [entry for each in models for entry in each.entries]
     return [*uncalled_faults(shared, entries), *dead_inner_node_faults(models)]
 
 
-def faults_without_data(sections: Mapping[Any, Any], references: References) -> list[Fault]:
+def faults_without_data(sections: Written, references: References) -> list[Fault]:
     """Return the errors in all sections of a config but `data`, for a config whose data is invalid or unknown."""
     reader = _Reader(sections, None, {}, None)
     if "model" in sections:
@@ -272,5 +269,5 @@ def faults_without_data(sections: Mapping[Any, Any], references: References) -> 
     return reader.faults
 
 
-def _specs(fields: Mapping[str, Field]) -> dict[str, TensorSpec]:
+def _specs(fields: Fields) -> dict[str, TensorSpec]:
     return {name: TensorSpec(f.shape, "float32" if f.dtype == "unknown" else f.dtype) for name, f in fields.items()}

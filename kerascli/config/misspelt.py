@@ -4,7 +4,7 @@ Every error reported here would be reported by the full check, too. If the index
 decide (plugins, blocks, `$` references), nothing is reported before the full check.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from kerascli.config.top_level import ConfigSection
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import Fault, Path
 from kerascli.language.kinds import places
-from kerascli.language.section import key_faults
+from kerascli.language.section import Written, key_faults
 from kerascli.language.wording import meant_key, unknown_key
 
 _FORMS = ("repeat", "rnn")
@@ -26,8 +26,7 @@ def refuse_misspelt(document: Document) -> None:
 
     If the cache has no index of components (layers, losses ...), a new one is built, which loads torch.
     """
-    index = component_index.load()
-    if index is None:
+    if (index := component_index.load()) is None:
         index = component_index.make()
         component_index.save(index)
     if faults := misspelt(document, index):
@@ -50,8 +49,7 @@ def misspelt(document: Document, index: ComponentIndex) -> list[Fault]:
         return []
     all_faults = key_faults(ConfigSection, data, ())
     for path, kind, entry in _entries(data):
-        faults = _faults(path, kind, entry, index)
-        if faults is None:
+        if (faults := _faults(path, kind, entry, index)) is None:
             return []
         all_faults += faults
     return all_faults
@@ -67,8 +65,7 @@ def _faults(path: Path, kind: str, entry: Any, index: ComponentIndex) -> list[Fa
     if not isinstance(written, str) or "$" in written:
         return None
     names, settings = index.names[kind], index.settings[kind]
-    name = names.find(written)
-    if name is not None:
+    if (name := names.find(written)) is not None:
         return _key_faults((*path, written), name, arguments, settings[name], index)
     if any(each.find(written) for each in index.names.values()):  # the full check has a better message
         return None
@@ -98,10 +95,10 @@ def _key_faults(path: Path, name: str, arguments: Any, settings: Settings, index
     ]  # fmt: skip
 
 
-def _entries(data: Mapping[Any, Any]) -> Iterator[tuple[Path, str, Any]]:
+def _entries(data: Written) -> Iterator[tuple[Path, str, Any]]:
     """Yield (config path, kind, value as written) of each component at a fixed path of a config: layers, loss,
     callbacks ..."""
-    for kind, (section, key) in {**places("one"), **places("list")}.items():
+    for kind, (section, key) in (places("one") | places("list")).items():
         path, several = (section, key), kind in places("list")
         value = data[section].get(key) if isinstance(data.get(section), dict) else None
         for place, entry in enumerate(value) if several and isinstance(value, list) else [(None, value)]:

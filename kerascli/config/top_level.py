@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from kerascli.foundation.errors import Fault, plain_name, show
+from kerascli.foundation.errors import plain_name, show
 from kerascli.language.component import Invalid
 from kerascli.language.section import BaseSection, section_ref
 from kerascli.runs.record import NAME
@@ -19,7 +19,7 @@ def _run_name(name: Any) -> Any:
     if name is not None and (not isinstance(name, str) or not NAME.fullmatch(name)):
         plain = f"; write {meant[:100]}" if isinstance(name, str) and (meant := plain_name(name)) else ""
         hint = f"letters, digits, '.', '_' and '-', at most 100{plain}"
-        raise Invalid([Fault(f"name: expected the name of a run, got {show(name)}", hint=hint)])
+        raise Invalid(f"name: expected the name of a run, got {show(name)}", hint=hint)
     return name
 
 

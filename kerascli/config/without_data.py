@@ -20,8 +20,7 @@ def with_one_row(document: Document) -> Document:
     has_inputs = "data" in document.data or document.at(("model", "inputs")) is not None
     if has_inputs or not is_of_weights(document.at(("model", "layers"))):
         return document
-    data = {"source": "one_row", "inputs": {"row": []}}
-    return replace(document, data={**document.data, "data": data})
+    return replace(document, data={**document.data, "data": {"source": "one_row", "inputs": {"row": []}}})
 
 
 def row_faults(document: Document) -> Iterator[Fault]:

@@ -28,6 +28,10 @@ Path = tuple[str | int, ...]
 """Path of keys and indices to a value in a config: ("model", "layers", 0, "dense", "units")."""
 
 
+At = Literal["key", "value"]
+"""Type of the part of a config that an error is about: a key, or the value at a path."""
+
+
 def dotted(path: Path) -> str:
     """Return the path of a value in a config as text: `model.layers[0].dense.units`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
@@ -89,7 +93,7 @@ class Fault:
 
     text: str
     path: Path = ()
-    at: Literal["key", "value"] = "value"
+    at: At = "value"
     place: Place | None = None
     hint: str | None = None
     level: Literal["error", "warning"] = "error"

@@ -1,5 +1,6 @@
 """Shapes of tensors, and the field types that components share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -37,6 +38,10 @@ class TensorSpec:
 
     def __str__(self) -> str:
         return show_shape(self.whole)
+
+
+Specs = Mapping[str, TensorSpec]
+"""Type of a mapping from names of tensors to their specs."""
 
 
 def is_compatible(a: Shape, b: Shape) -> bool:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from operator import methodcaller
-from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import core_schema
 
-from kerascli.foundation.errors import Fault, Path, a_or_an, nearest, show
+from kerascli.foundation.errors import At, Fault, Path, a_or_an, nearest, show
 from kerascli.language.foreign_words import NOTHING
 from kerascli.language.kinds import KINDS, plural
 from kerascli.language.wording import fault_list, line_to_write, list_to_write, named_here, number_hint, snake_case
@@ -81,8 +81,11 @@ def changed_arguments(component: Component) -> dict[str, Any]:
 class Invalid(ValueError):
     """Exception for invalid configs that validators may raise; it holds the errors, each with its path in a config."""
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
-        self.faults = tuple(faults)
+    def __init__(
+        self, faults: str | Iterable[Fault], path: Path = (), at: At = "value", *, hint: str | None = None
+    ) -> None:
+        """Create the exception from config errors, or from the message of one, with its config path and hint."""
+        self.faults = (Fault(faults, path, at, hint=hint),) if isinstance(faults, str) else tuple(faults)
         super().__init__("; ".join(fault.text for fault in self.faults))
 
     def below(self, path: Path) -> "Invalid":
@@ -120,24 +123,25 @@ class Names:
 
         `arguments` are those written after the name, `fields` is that of this kind.
         """
-        at: Literal["key", "value"] = "key" if path else "value"
+
+        def fault(hint: str | None, meant: str = "") -> Fault:
+            return Fault(f"there is no {self.kind} '{written}'{meant}", path, "key" if path else "value", hint=hint)
+
         if written in NOTHING:
-            return Fault(f"there is no {self.kind} '{written}'", path, at, hint="write null")
+            return fault("write null")
         foreign, is_call, rest = written.partition("(") if written.endswith(")") else (written, "", "")
         name = named_here(self.kind, foreign) or self.find(foreign.rpartition(".")[2])
         if name is not None:
             meant = "; settings are not written in parentheses" if is_call else f"; did you mean '{name}'?"
             arguments = arguments if not is_call else None if rest == ")" else ...
-            line = line_to_write(name, fields(name), foreign, arguments)
-            return Fault(f"there is no {self.kind} '{written}'{meant}", path, at, hint=f"write {line}")
+            return fault(f"write {line_to_write(name, fields(name), foreign, arguments)}", meant)
         other_kinds = [a_or_an(each.kind) for each in all_kinds if each.find(written)]
         if other_kinds:  # a transform among the layers, an activation for a loss
-            hint = f"{written} is {' and '.join(other_kinds)}: 'kerascli explain {written}' shows where it can be used"
-            return Fault(f"there is no {self.kind} '{written}'", path, at, hint=hint)
+            where = f"'kerascli explain {written}' shows where it can be used"
+            return fault(f"{written} is {' and '.join(other_kinds)}: {where}")
         meant = self.suggestion(written)
         hint = number_hint(written) or list_to_write(self.kind, written, self.find)
-        hint = hint or (None if meant else f"'kerascli list {plural(self.kind)}' shows all")
-        return Fault(f"there is no {self.kind} '{written}'{meant}", path, at, hint=hint)
+        return fault(hint or (None if meant else f"'kerascli list {plural(self.kind)}' shows all"), meant)
 
 
 FieldsOf = Callable[[str], Sequence[str]]
@@ -228,8 +232,7 @@ class Registry(Generic[C]):
 
     def get(self, name: str, path: Path = (), arguments: Any = None) -> type[C]:
         """Return the component class for any spelling of a name. Raises `Invalid`, with `arguments` in the hint."""
-        cls = self.find(name)
-        if cls is None:
+        if (cls := self.find(name)) is None:
             kinds = (each.spelled for each in registries().values())
             raise Invalid([self.spelled.unknown(name, path, kinds, self.positional, arguments)])
         return cls
@@ -281,7 +284,7 @@ def split_form(value: Any, kind: str) -> tuple[str, Any]:
     if isinstance(value, dict) and len(value) == 1:
         [(name, arguments)] = value.items()
         if not isinstance(name, str):
-            raise Invalid([Fault(f"expected the name of {a_or_an(kind)}, got {show(name)}", (name,), "key")])
+            raise Invalid(f"expected the name of {a_or_an(kind)}, got {show(name)}", (name,), "key")
         return name, arguments
     if isinstance(value, dict) and len(value) > 1:
         first = next(iter(value))
@@ -291,8 +294,8 @@ def split_form(value: Any, kind: str) -> tuple[str, Any]:
         elif isinstance(value[first], dict) and _REGISTRIES[kind].find(str(list(value)[1])) is None:
             hint = f"arguments are written inside: {first}: {{..., {list(value)[1]}: ...}}"
         text = f"expected one {kind}, got a mapping of {len(value)} keys: {', '.join(map(str, value))}"
-        raise Invalid([Fault(text, hint=hint)])
-    raise Invalid([Fault(f"expected {a_or_an(kind)} (a name, or name: arguments), got {show(value)}")])
+        raise Invalid(text, hint=hint)
+    raise Invalid(f"expected {a_or_an(kind)} (a name, or name: arguments), got {show(value)}")
 
 
 def arguments_of(cls: type[Component], written: str, arguments: Any) -> tuple[dict[str, Any], Path]:
@@ -305,20 +308,14 @@ def arguments_of(cls: type[Component], written: str, arguments: Any) -> tuple[di
         text = f"{cls.component_name} has no arguments here"
         alone = not any(field.is_required() for field in cls.model_fields.values())
         hint = f"write '{written}' alone for the defaults" if alone else f"write {written}: {{...}}"
-        raise Invalid([Fault(text, path, "key", hint=hint)])
-    if isinstance(arguments, dict) and not _is_first_argument(cls, first, arguments):
-        return arguments, path
+        raise Invalid(text, path, "key", hint=hint)
+    if isinstance(arguments, dict):  # or it is the first argument, as in `bidirectional: {lstm: 64}`
+        key = next(iter(arguments)) if len(arguments) == 1 else None
+        if key is None or key in cls.model_fields or not names_first_argument(cls, key):
+            return arguments, path
     if first is None:
-        raise Invalid([Fault(f"{cls.component_name} takes no arguments, got {show(arguments)}", path)])
+        raise Invalid(f"{cls.component_name} takes no arguments, got {show(arguments)}", path)
     return {first: arguments}, path
-
-
-def _is_first_argument(cls: type[Component], first: str | None, arguments: dict[str, Any]) -> bool:
-    """Return True if the mapping is the first argument (as in `bidirectional: {lstm: 64}`), not names and values."""
-    if first is None or len(arguments) != 1:
-        return False
-    key = next(iter(arguments))
-    return key not in cls.model_fields and names_first_argument(cls, key)
 
 
 def names_first_argument(cls: type[Component], key: Any) -> bool:
@@ -328,19 +325,14 @@ def names_first_argument(cls: type[Component], key: Any) -> bool:
 
 def first_registries(cls: type[Component]) -> list[Registry[Any]]:
     """Return the registries of the kinds of component that the component class `cls` accepts as first argument."""
-    first = cls.first_argument()
-    metadata = [] if first is None else _metadata(cls.model_fields[first])
-    return [each.registry for each in metadata if isinstance(each, _ComponentField)]
-
-
-def _metadata(info: Any) -> list[Any]:
-    metadata = list(info.metadata)
-    pending = [info.annotation]
+    if (first := cls.first_argument()) is None:
+        return []
+    metadata, pending = list(cls.model_fields[first].metadata), [cls.model_fields[first].annotation]
     while pending:
         annotation = pending.pop()
         metadata += getattr(annotation, "__metadata__", ())
         pending += getattr(annotation, "__args__", ())
-    return metadata
+    return [each.registry for each in metadata if isinstance(each, _ComponentField)]
 
 
 class _ComponentField:

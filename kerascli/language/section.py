@@ -12,6 +12,8 @@ from kerascli.language.component import Invalid, registries
 from kerascli.language.kinds import KINDS
 from kerascli.language.wording import fault_list, line_to_write, named_here
 
+Written = Mapping[Any, Any]
+"""Type of a mapping as a config has it, with unchecked keys and values."""
 _TITLES = frozenset({"", "a phase", *(kind.place[0] for kind in KINDS.values() if kind.place is not None)})
 
 
@@ -63,9 +65,7 @@ def section_ref(name: str) -> WithJsonSchema:
 S = TypeVar("S", bound=BaseSection)
 
 
-def read_section(
-    cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None
-) -> tuple[S, list[Fault]]:
+def read_section(cls: type[S], written: Written, path: Path, title: str | None = None) -> tuple[S, list[Fault]]:
     """Return a config section parsed from its valid keys, and the config errors of its invalid keys.
 
     An invalid or missing field has its default, or None if it has no default; missing fields are not reported, that is
@@ -80,7 +80,7 @@ def read_section(
         return keys_of(cls, sound), [*faults, *fault_list(error, cls, path)]
 
 
-def parse_section(cls: type[S], written: Mapping[Any, Any], path: Path) -> S:
+def parse_section(cls: type[S], written: Written, path: Path) -> S:
     """Parse a section of a config, which must be valid and complete. Raises Invalid with all config errors."""
     try:
         return cls.model_validate(written)
@@ -88,13 +88,13 @@ def parse_section(cls: type[S], written: Mapping[Any, Any], path: Path) -> S:
         raise Invalid(fault_list(error, cls, path)) from None
 
 
-def keys_of(cls: type[S], written: Mapping[Any, Any]) -> S:
+def keys_of(cls: type[S], written: Written) -> S:
     """Parse the known keys of a mapping as a config section, which need not be complete. Raises ValidationError."""
     settings = {key: written[key] for key in key_names(cls) if key in written}
     return cast("type[S]", _lenient(cls)).model_validate(settings)
 
 
-def meant_keys(cls: type[BaseSection], written: Mapping[Any, Any]) -> set[str]:
+def meant_keys(cls: type[BaseSection], written: Written) -> set[str]:
     """Return the keys of a section that unknown keys of the mapping `written` probably misspell."""
     names = key_names(cls)
     near = (nearest(str(key), names) for key in written if key not in names)

@@ -25,6 +25,10 @@ _BOUNDS = {
     "less_than_equal": ("le", "at most"),
     "multiple_of": ("multiple_of", "a multiple of"),
 }
+_TEXTS = {
+    "finite_number": "must be a finite number, got {got}",
+    "too_long": "expected {max_length} values, got {actual_length}",
+}
 
 
 def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = ()) -> list[Fault]:
@@ -50,9 +54,8 @@ def fault_list(error: ValidationError, owner: type[BaseModel], written: Path = (
 def _nameless(details: Sequence[Any], owner: type[BaseModel]) -> Fault | None:
     """Return the config error of arguments in braces without names (`dense: {64, relu}`); None for other errors."""
     written = next((d["input"] for d in details if d["type"] == "missing" and len(d["loc"]) == 1), None)
-    if not isinstance(written, dict) or not written or any(v is not None for v in written.values()):
-        return None
-    if written.keys() & owner.model_fields.keys():
+    has_names = isinstance(written, dict) and written.keys() & owner.model_fields.keys()
+    if not isinstance(written, dict) or not written or has_names or any(v is not None for v in written.values()):
         return None
     hint = _positional_hint(owner, list(written))
     return Fault(f"{_title(owner)}: its arguments have no names", (), "key", hint=hint) if hint else None
@@ -93,7 +96,7 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
         return _describe_extra(detail["loc"], value, owner)
     if kind in _KINDS:
         hint = _type_hint(kind, value) or _positional_hint(owner, value, name)
-        return Fault(f"{_subject(name, owner)}: expected {_KINDS[kind]}, got {show(value)}", path, hint=hint)
+        return Fault(f"{name or _title(owner)}: expected {_KINDS[kind]}, got {show(value)}", path, hint=hint)
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
         limit = int(context[key]) if float(context[key]).is_integer() else context[key]
@@ -101,17 +104,15 @@ def describe(detail: dict[str, Any], owner: type[BaseModel]) -> Fault:
         return Fault(text, path, hint=_bound_hint(key, context[key], value))
     if kind == "invalid_key":
         return Fault(f"expected the name of an argument, got {show(value)}", path, "key", hint="write name: value")
-    if kind == "finite_number":
-        return Fault(f"{name}: must be a finite number, got {show(value)}", path)
     if kind == "literal_error":
-        expected = one_of(_literals(context["expected"]))
-        close = suggestion(value, _literals(context["expected"])) if isinstance(value, str) else ""
-        return Fault(f"{name}: expected {expected}, got {show(value)}{close}", path)
+        words = _literals(context["expected"])
+        close = suggestion(value, words) if isinstance(value, str) else ""
+        return Fault(f"{name}: expected {one_of(words)}, got {show(value)}{close}", path)
     if kind == "too_short":  # of lists of any length; too short lists of a fixed length are reported as "missing"
         least = counted(context["min_length"], "value")
         return Fault(f"{name}: expected at least {least}, got {context['actual_length'] or 'none'}", path)
-    if kind == "too_long":
-        return Fault(f"{name}: expected {context['max_length']} values, got {context['actual_length']}", path)
+    if kind in _TEXTS:
+        return Fault(f"{name}: {_TEXTS[kind].format(got=show(value), **context)}", path)
     if kind == "value_error":
         return Fault(f"{name}: {context['error']}" if name else str(context["error"]), path)
     return Fault(f"{name}: {detail['msg'][:1].lower()}{detail['msg'][1:]}, got {show(value)}", path)
@@ -144,10 +145,6 @@ def _title(owner: type[BaseModel]) -> str:
     return named or owner.__name__.removesuffix("Spec").lower()
 
 
-def _subject(name: str, owner: type[BaseModel]) -> str:
-    return name or _title(owner)
-
-
 def _without_union_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
     """Return pydantic's error location without the items that name members of a union ('int', 'tuple[...]')."""
     tags = {"int", "float", "bool", "str", "none", "constrained-int", "constrained-float", "constrained-str"}
@@ -159,11 +156,6 @@ def meant_key(key: str, names: Collection[str]) -> str | None:
     similar."""
     foreign = KEYS.get(key)
     return foreign if foreign in names else nearest(key, names)
-
-
-def simple(name: str) -> str:
-    """Return a Python name without the modules in front: `nn.Linear` becomes `Linear`."""
-    return name.rpartition(".")[2]
 
 
 def named_here(kind: str, name: str) -> str | None:
@@ -219,7 +211,8 @@ def translated(key: str, value: Any, fields: Sequence[str]) -> dict[str, Any]:
 
 
 def _foreign_key(name: str) -> str:
-    return simple(name).lower().replace("_", "")
+    """Return a Python name in lower case, without underscores and the modules in front: `nn.Linear` is `linear`."""
+    return name.rpartition(".")[2].lower().replace("_", "")
 
 
 def key_to_write(key: str, value: Any, fields: Sequence[str]) -> str | None:
@@ -233,8 +226,7 @@ def unknown_key(
 ) -> Fault:
     """Return the config error of an unknown key in `title`; `reason` says why a key that Keras has is not supported
     there."""
-    reason = reason or NEEDLESS.get(key)
-    if reason is not None:
+    if (reason := reason or NEEDLESS.get(key)) is not None:
         return Fault(f"{title} has no '{key}': {reason}", path, "key", hint=f"remove '{key}'")
     meant = meant_key(key, names)
     more = f"; did you mean '{meant}'?" if meant else ""

@@ -107,7 +107,7 @@ def saved(state: object, *, zipped: bool = True) -> bytes:
 def publish(model: str, data: bytes, home: Path, patch: pytest.MonkeyPatch) -> Path:
     """Place a file in torch's cache below `home`, as if downloaded from torchvision."""
     name = f"{model}-{hashlib.sha256(data).hexdigest()[:8]}"
-    patch.setitem(torchvision._FILES, model, (name,))
+    patch.setitem(torchvision._FILES["IMAGENET1K_V1"], model, name)  # pyright: ignore[reportArgumentType]
     patch.setenv("TORCH_HOME", str(home))
     path = home / "hub" / "checkpoints" / f"{name}.pth"
     path.parent.mkdir(parents=True, exist_ok=True)

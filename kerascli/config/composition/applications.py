@@ -16,12 +16,12 @@ from pydantic import Field, PositiveFloat, PositiveInt, create_model
 from kerascli.config.composition.overrides import override
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import read_document
-from kerascli.foundation.errors import Fault
 from kerascli.language.component import Invalid, Names
-from kerascli.language.expressions import ExpressionError, Value, has_reference, substitute, walk
+from kerascli.language.expressions import ExpressionError, has_reference, substitute, walk
+from kerascli.language.expressions.numbers import Values
 from kerascli.language.expressions.template import names_referred_to, references
 from kerascli.language.expressions.tree import Name
-from kerascli.language.section import BaseSection, parse_section
+from kerascli.language.section import BaseSection, Written, parse_section
 
 IMAGENET = "imagenet"
 INPUT = "image"
@@ -100,41 +100,39 @@ class Application:
     @property
     def arguments(self) -> type[Arguments]:
         """Section class with the arguments that the network takes."""
-        own = self.family.arguments.items()
-        fields: dict[str, Any] = {
-            key: (_TYPES[type(each.default)], Field(each.default, description=each.about)) for key, each in own
-        }
+        fields: dict[str, Any] = {}
+        for key, each in self.family.arguments.items():
+            fields[key] = _TYPES[type(each.default)], Field(each.default, description=each.about)
         return create_model(self.name, __base__=Arguments, **fields)
 
-    def model(self, arguments: Mapping[Any, Any]) -> dict[str, Any]:
+    def model(self, arguments: Written) -> dict[str, Any]:
         """Return the network as a `model` section without inputs, as a user would write it. Raises Invalid, with config
         paths that begin at an argument."""
         return self._filled(self.family.model, arguments)
 
-    def section(self, arguments: Mapping[Any, Any], size: int | None = None) -> dict[str, Any]:
+    def section(self, arguments: Written, size: int | None = None) -> dict[str, Any]:
         """Return the network as a `model` section for images of `size` pixels (None: as published). Raises Invalid."""
         side = size or self.network.size
         return {"inputs": {INPUT: [side, side, 3]}, **self.model(arguments)}
 
-    def weights(self, arguments: Mapping[Any, Any]) -> tuple[str, str | None] | None:
+    def weights(self, arguments: Written) -> tuple[str, str | None] | None:
         """Return the address of the weights that Keras publishes, and their MD5 or SHA-256 if known; or None."""
         if self.family.weights is None:
             return None
         address = self._filled(self.family.weights, arguments)
         return address, self.family.hashes.get(address.rpartition("/")[2])
 
-    def _filled(self, written: Any, arguments: Mapping[Any, Any]) -> Any:
+    def _filled(self, written: Any, arguments: Written) -> Any:
         """Return a value of the family's file for valid arguments. Raises Invalid."""
         values = parse_section(self.arguments, arguments, ())
         if values.include_top and values.weights == "imagenet" and values.classes != Arguments().classes:
             text = f"{self.name}: the weights of ImageNet are for 1000 classes, got {values.classes}"
-            hint = "write include_top: false and add a dense layer, or weights: null"
-            raise Invalid([Fault(text, ("classes",), hint=hint)])
+            raise Invalid(text, ("classes",), hint="write include_top: false and add a dense layer, or weights: null")
         names = {**values.model_dump(), **self.network.flags, "name": self.name, "size": self.network.size}
         try:
-            return _filled(written, names)
+            return filled(written, names)
         except ExpressionError as error:
-            raise Invalid([Fault(f"the file of {self.name}: {error.text}")]) from None
+            raise Invalid(f"the file of {self.name}: {error.text}") from None
 
 
 def applications() -> dict[str, Application]:
@@ -150,7 +148,7 @@ def find_application(name: Any) -> Application:
     if (own := names.find(str(name))) is not None:
         return networks[own]
     text = f"there is no application '{name}'{names.suggestion(str(name))}"
-    raise Invalid([Fault(text, hint="'kerascli list applications' shows all")])
+    raise Invalid(text, hint="'kerascli list applications' shows all")
 
 
 def application_config(name: str, sets: Iterable[str], size: int | None) -> Document | None:
@@ -182,12 +180,12 @@ def _families(folder: Path) -> tuple[FamilySpec, ...]:
     return tuple(families)
 
 
-def _filled(written: Any, names: Mapping[str, Value]) -> Any:
+def filled(written: Any, names: Values) -> Any:
     """Return a config value in which references to `names`, in keys too, are replaced; those of templates stay."""
     if isinstance(written, dict):
-        return {_filled(key, names): _filled(value, names) for key, value in written.items()}
+        return {filled(key, names): filled(value, names) for key, value in written.items()}
     if isinstance(written, list):
-        return [_filled(value, names) for value in written]
+        return [filled(value, names) for value in written]
     if not isinstance(written, str) or not has_reference(written):
         return written
     if names_referred_to(written) <= names.keys():

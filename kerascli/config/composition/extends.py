@@ -25,14 +25,14 @@ def extend(document: Document) -> Document:
 
     Raises ConfigError.
     """
-    if "extends" not in document.data:
-        return document
     chain = [document]
     while "extends" in chain[-1].data:
         chain.append(_base(chain))
-    merged = _without_extends(chain.pop())
+    merged = chain.pop()
     while chain:
-        merged = _on_top(merged, _without_extends(chain.pop()))
+        over = chain.pop()
+        own = {key: value for key, value in over.data.items() if key != "extends"}
+        merged = _on_top(merged, replace(over, data=own))
     return merged
 
 
@@ -41,19 +41,16 @@ def _base(chain: list[Document]) -> Document:
     upper = chain[-1]
     written = upper.data["extends"]
     if not isinstance(written, str):
-        text = f"extends: expected the path of a config, got {show(written)}"
-        raise upper.error([Fault(text, ("extends",))])
-    folder = upper.folder_of(("extends",))
-    path = FilePath(os.path.normpath(folder / in_home(with_tilde(written))))
+        raise _refused(upper, f"expected the path of a config, got {show(written)}")
+    path = FilePath(os.path.normpath(upper.folder_of(("extends",)) / in_home(with_tilde(written))))
     if reason := impossible_path(path):
-        raise upper.error([Fault(f"extends: no file can be called {show(written)}: {reason}", ("extends",))])
-    files = [os.path.realpath(_file(each)) for each in chain]
+        raise _refused(upper, f"no file can be called {show(written)}: {reason}")
+    files = [os.path.realpath(each.folders.get(each.name, FilePath()) / FilePath(each.name).name) for each in chain]
     if os.path.realpath(path) in files:
         circle = [each.name for each in chain[files.index(os.path.realpath(path)) :]]
-        text = f"extends is circular: {' -> '.join([*circle, circle[0]])}"
-        raise upper.error([Fault(text, ("extends",))])
+        raise upper.error([Fault(f"extends is circular: {' -> '.join([*circle, circle[0]])}", ("extends",))])
     if len(chain) > MAX_CHAIN:
-        raise upper.error([Fault(f"extends: a chain of more than {MAX_CHAIN} files", ("extends",))])
+        raise _refused(upper, f"a chain of more than {MAX_CHAIN} files")
     try:
         base = read_document(path)
     except ConfigError as error:
@@ -77,19 +74,12 @@ def _no_config(upper: Document, written: str) -> ConfigError:
 
     It does not quote the file, since a foreign config may name any file.
     """
-    text = f"extends: '{safe_text(written, 100)}' is not a config"
     hint = f"a config is YAML with sections: {', '.join(ConfigSection.model_fields)}"
-    return upper.error([Fault(text, ("extends",), hint=hint)])
+    return _refused(upper, f"'{safe_text(written, 100)}' is not a config", hint)
 
 
-def _file(document: Document) -> FilePath:
-    """Return the path of the config file that a document was read from."""
-    return document.folders.get(document.name, FilePath()) / FilePath(document.name).name
-
-
-def _without_extends(document: Document) -> Document:
-    data = {key: value for key, value in document.data.items() if key != "extends"}
-    return replace(document, data=data)
+def _refused(upper: Document, text: str, hint: str | None = None) -> ConfigError:
+    return upper.error([Fault(f"extends: {text}", ("extends",), hint=hint)])
 
 
 def _on_top(base: Document, over: Document) -> Document:

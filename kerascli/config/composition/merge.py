@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kerascli.config.yaml.document import Mark
-from kerascli.foundation.errors import Fault, Path, show
+from kerascli.foundation.errors import Path, show
 from kerascli.language.component import Invalid
 from kerascli.language.kinds import places
 
@@ -60,13 +60,16 @@ class Merger:
         """
         names = component_name(base), component_name(over)
         if is_component(path) and names[0] is not None and names[1] is not None:
-            return self._component(base, over, path, names[0], names[1])
-        if isinstance(base, dict) and isinstance(over, dict):
+            if same_name(names[0], names[1]):
+                if isinstance(over, str):  # the same name without arguments changes nothing
+                    return base
+                if isinstance(base, dict):
+                    return {names[0]: self.merge(base[names[0]], over[names[1]], (*path, names[0]))}
+        elif isinstance(base, dict) and isinstance(over, dict):
             return self._mapping(base, over, path)
-        if is_component(path[:-1]) and isinstance(base, dict) != isinstance(over, dict) and base is not None:
+        elif is_component(path[:-1]) and isinstance(base, dict) != isinstance(over, dict) and base is not None:
             text = f"'{path[-1]}' has {show(base)} in the base and {show(over)} here"
-            hint = "arguments merge by name: write the one without a name as name: value"
-            raise Invalid([Fault(text, path, hint=hint)])
+            raise Invalid(text, path, hint="arguments merge by name: write the one without a name as name: value")
         self.overridden.add(path)
         return over
 
@@ -81,17 +84,6 @@ class Merger:
             else:
                 merged[key] = self.merge(base[key], value, (*path, key))
         return merged
-
-    def _component(self, base: Any, over: Any, path: Path, base_name: str, over_name: str) -> Any:
-        if not same_name(base_name, over_name):
-            self.overridden.add(path)
-            return over
-        if isinstance(over, str):  # the same name without arguments changes nothing
-            return base
-        if isinstance(base, str):
-            self.overridden.add(path)
-            return over
-        return {base_name: self.merge(base[base_name], over[over_name], (*path, base_name))}
 
     def marks(self, data: Any, base: Mapping[Path, Mark], over: Callable[[Path], Mark]) -> dict[Path, Mark]:
         """Return the position in the text of each value in the merged `data`, by config path.

@@ -34,10 +34,15 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
     for assignment in assignments:
         name = f"--set {assignment}"
         try:
-            parts, value = _split(assignment, name)
+            path, equals, text = assignment.partition("=")
+            if not equals or not path:
+                raise ConfigError(f"expected path=value, got '{assignment}'", place=name)
+            if not text.strip():
+                raise ConfigError(f"no value for '{path}'", place=name, hint="null deletes a key")
+            parts, value = path_parts(path, name), parse_value(text, name)
             own = {path for path, _ in leaves(value, lambda _: False, parts)}
             if any(each[: len(part)] == part for part in own for each in earlier):
-                raise ConfigError(Fault(f"'{assignment.partition('=')[0]}' was given twice", place=Place(name)))
+                raise ConfigError(f"'{path}' was given twice", place=name)
             earlier |= set() if value is None else own
             document = _with(document, parts, value, name)
         except ConfigError as error:
@@ -60,15 +65,6 @@ def assignments(sets: Mapping[str, Any]) -> list[str]:
     return [f"{path}={flow_yaml(value)}" for path, value in sets.items()]
 
 
-def _split(assignment: str, name: str) -> tuple[_Parts, Any]:
-    path, equals, text = assignment.partition("=")
-    if not equals or not path:
-        raise ConfigError(Fault(f"expected path=value, got '{assignment}'", place=Place(name)))
-    if not text.strip():
-        raise ConfigError(Fault(f"no value for '{path}'", place=Place(name), hint="null deletes a key"))
-    return path_parts(path, name), parse_value(text, name)
-
-
 def path_parts(path: str, name: str) -> _Parts:
     """Return the parts of a config path such as `model.layers[0].dense.units`: keys, and numbers in brackets as
     integers."""
@@ -82,7 +78,7 @@ def path_parts(path: str, name: str) -> _Parts:
         match = _PART.match(path, position) if position >= 0 else None
         if match is None:
             hint = "as in fit.epochs or model.layers[0].dense.units"
-            raise ConfigError(Fault(f"'{path}' is not the path of a setting", place=Place(name), hint=hint))
+            raise ConfigError(f"'{path}' is not the path of a setting", place=name, hint=hint)
         parts.append(match["name"] if match["index"] is None else int(match["index"]))
         position = match.end()
     return tuple(parts)
@@ -125,10 +121,10 @@ class _Setter(Merger):
         index = part if isinstance(part, int) else int(part) if part.isdigit() else None
         where = dotted(path) or "the config"
         if index is None:
-            raise Invalid([Fault(f"'{where}' is a list; '{part}' is not an index", hint=f"as in {where}[0]")])
+            raise Invalid(f"'{where}' is a list; '{part}' is not an index", hint=f"as in {where}[0]")
         if not -len(base) <= index < len(base):
             have = f"the list has {where}[0] to {where}[{len(base) - 1}]" if base else "the list is empty"
-            raise Invalid([Fault(f"there is no '{where}[{index}]'; {have}")])
+            raise Invalid(f"there is no '{where}[{index}]'; {have}")
         index %= len(base)
         return [*base[:index], self.set(base[index], rest, value, (*path, index)), *base[index + 1 :]]
 
@@ -141,7 +137,7 @@ class _Setter(Merger):
             where = dotted(path) or "the config"
             unnamed = is_component(path[:-1]) or _is_item(path[:-1])
             hint = f"the argument is written without its name: --set {where}=... sets it" if unnamed else None
-            raise Invalid([Fault(f"'{where}' is {show(base)}: there is no '{part}' in it", hint=hint)])
+            raise Invalid(f"'{where}' is {show(base)}: there is no '{part}' in it", hint=hint)
         key = base if is_same else part
         self.overridden.add(path)
         return {key: _new(rest, value, (*path, key))}
@@ -154,12 +150,12 @@ class _Setter(Merger):
             if same_name(name, key):
                 return {name: self.set(base[name], rest, value, (*path, name))}
             if _is_listed(path):
-                raise Invalid([Fault(f"'{dotted(path)}' is '{name}', not '{key}'")])
+                raise Invalid(f"'{dotted(path)}' is '{name}', not '{key}'")
             self.overridden.add(path)
             return {key: _new(rest, value, (*path, key))}
         if value is None and not rest:
             close = suggestion(str(key), [str(each) for each in base])
-            raise Invalid([Fault(f"there is no '{dotted((*path, key))}' to delete{close}")])
+            raise Invalid(f"there is no '{dotted((*path, key))}' to delete{close}")
         self.overridden.add((*path, key))
         return {**base, key: _new(rest, value, (*path, key))}
 
@@ -169,7 +165,7 @@ def _new(rest: _Parts, value: Any, path: Path) -> Any:
     if not rest:
         return value
     if isinstance(rest[0], int):
-        raise Invalid([Fault(f"there is no '{dotted(path)}', so it has no item {rest[0]}")])
+        raise Invalid(f"there is no '{dotted(path)}', so it has no item {rest[0]}")
     return {rest[0]: _new(rest[1:], value, (*path, rest[0]))}
 
 

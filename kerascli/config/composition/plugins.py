@@ -29,8 +29,7 @@ _MISSING = re.compile(r"cannot import name '(\w+)'")
 
 def plugin_files(document: Document) -> tuple[Path, ...]:
     """Return the paths of the Python files under the config key `plugins`. Raises ConfigError."""
-    written = document.data.get("plugins")
-    if written is None:
+    if (written := document.data.get("plugins")) is None:
         return ()
     if not isinstance(written, list) or not all(isinstance(name, str) for name in written):
         hint = f"write [{written}]" if isinstance(written, str) else None
@@ -70,7 +69,7 @@ def _import(file: UserCode | Path, written: ConfigPath) -> UserCode:
     code = UserCode(file, b"") if isinstance(file, Path) else file
     if code.path.suffix != ".py":
         text = f"plugins: '{code.path.name}' is not a Python file"
-        raise Invalid([Fault(text, written, hint="its name ends in .py")])
+        raise Invalid(text, written, hint="its name ends in .py")
     try:
         if isinstance(file, Path):
             with open_file(file) as opened:

@@ -1,7 +1,8 @@
 """References in a config (`$name`, `$(expression)`, `$targets.y.num_classes`), and flags: variables set by `--flag`."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from kerascli.foundation.disk.files import in_home, with_tilde
 from kerascli.foundation.errors import Fault, Path, Place, plain_name, show, suggestion
 from kerascli.language.component import Invalid, registries
 from kerascli.language.expressions import ExpressionError, Value, has_reference, substitute
+from kerascli.language.expressions.numbers import Values
 from kerascli.language.expressions.template import names_referred_to
 from kerascli.language.expressions.tree import UnknownName
 
@@ -60,7 +62,10 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
         if not equals:
             faults.append(Fault(f"expected name=value, got '{assignment}'", place=place))
         elif name not in names:
-            faults.append(Fault(_undeclared(name, names), place=place))
+            known = [str(each) for each in names]
+            which = suggestion(name, known) or f"; it declares {', '.join(known)}"
+            text = f"there is no flag '{name}'{which if known else ': the config declares none'}"
+            faults.append(Fault(text, place=place))
         elif name in options:
             faults.append(Fault(f"the flag '{name}' was given twice", place=place))
         else:
@@ -77,19 +82,16 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
     return flags
 
 
-def idle_flags(document: Document, assignments: Iterable[str]) -> list[Fault]:
-    """Return a config error for each option `--flag name=value` whose flag (variable) no reference in the config uses.
+def idle_flags(document: Document, assignments: Sequence[str]) -> Iterator[Fault]:
+    """Yield a config error for each option `--flag name=value` whose flag (variable) no reference in the config uses.
 
     Call `read_flags` first, which checks the options themselves.
     """
-    assignments = list(assignments)
     used = names_referred_to(document.data) if assignments else set()
-    return [
-        Fault(f"nothing in the config uses the flag '{name}'", place=Place(f"--flag {each}"),
-              hint=f"refer to it as ${name}")
-        for each in assignments
-        if (name := each.partition("=")[0]) not in used
-    ]  # fmt: skip
+    for each in assignments:
+        if (name := each.partition("=")[0]) not in used:
+            text = f"nothing in the config uses the flag '{name}'"
+            yield Fault(text, place=Place(f"--flag {each}"), hint=f"refer to it as ${name}")
 
 
 class References:
@@ -117,9 +119,7 @@ class References:
         data = resolver.resolve({**data, "flags": dict(self.flags)} if "flags" in data else data, ())
         return replace(self.document, data=data), resolver.faults
 
-    def __call__(
-        self, value: Any, path: Path, names: Mapping[str, Value], skip: Callable[[Path], bool]
-    ) -> tuple[Any, list[Fault]]:
+    def __call__(self, value: Any, path: Path, names: Values, skip: Callable[[Path], bool]) -> tuple[Any, list[Fault]]:
         """Return (config value with its references replaced, config errors) for a value at the config path `path`.
 
         `names` maps parameters and loop variables to their values. At paths for which `skip` returns True, nothing is
@@ -140,34 +140,30 @@ def escape_references(value: Any) -> Any:
     return value
 
 
-class _Scope(Mapping[str, Value]):
-    """Mapping from the names that a reference may use (flags, parameters, variables, facts of the data) to their
+class _Unread(dict[str, Unknown]):
+    """Facts of data that has not been read: each is UNKNOWN."""
+
+    def __missing__(self, name: str) -> Unknown:
+        return UNKNOWN
+
+
+class _Scope(ChainMap[str, Any]):
+    """Mapping from the names that a reference may use (flags, parameters, variables; facts of the data) to their
     values."""
 
-    def __init__(self, names: Mapping[str, Value], facts: Facts | None) -> None:
-        self._names = names
-        self._facts = facts
-        self.used_unknown = False
+    used_unknown = False
 
     def __getitem__(self, name: str) -> Value:
-        if "." not in name:
-            return self._names[name]
-        value = UNKNOWN if self._facts is None else self._facts[name]
+        names, facts = self.maps
+        value = (facts if "." in name else names)[name]
         if isinstance(value, Unknown):
             self.used_unknown = True
             return [STAND_IN] if name.endswith(".shape") else STAND_IN
         return value
 
-    def __iter__(self) -> Iterator[str]:
-        yield from self._names
-        yield from self._facts or ()
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
 
 class _Resolver:
-    def __init__(self, references: References, names: Mapping[str, Value], skip: Callable[[Path], bool]) -> None:
+    def __init__(self, references: References, names: Values, skip: Callable[[Path], bool]) -> None:
         self.faults: list[Fault] = []
         self._references = references
         self._names = {**references.flags, **names}
@@ -177,7 +173,8 @@ class _Resolver:
         if path == ("flags",) or self._skip(path):
             return value
         if isinstance(value, dict):
-            self._check_keys(value, path)
+            for key in (key for key in value if isinstance(key, str) and has_reference(key)):
+                self.faults.append(Fault(f"a key cannot be a reference: '{key}'", (*path, key), "key"))
             return {key: self.resolve(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [self.resolve(item, (*path, index)) for index, item in enumerate(value)]
@@ -195,14 +192,10 @@ class _Resolver:
             return os.path.abspath(self._references.document.folder_of(path) / in_home(value))
         return value
 
-    def _check_keys(self, value: dict[str | int, Any], path: Path) -> None:
-        for key in value:
-            if isinstance(key, str) and has_reference(key):
-                self.faults.append(Fault(f"a key cannot be a reference: '{key}'", (*path, key), "key"))
-
     def _text(self, text: str, path: Path) -> Value:
         references = self._references
-        scope = _Scope(self._names, references.facts)
+        facts: Any = _Unread() if references.facts is None else references.facts
+        scope = _Scope(self._names, facts)
         try:
             result = substitute(text, scope)
         except ExpressionError as error:
@@ -221,8 +214,7 @@ class _Resolver:
         if error.name == "env":
             return "$env.NAME stands for an environment variable in 'path' and 'url' of a data source alone"
         if error.name.startswith(("inputs.", "targets.")):
-            facts = self._references.facts
-            if facts is NO_FACTS:
+            if (facts := self._references.facts) is NO_FACTS:
                 return "facts of the data can be used in model, compile and fit, not in data itself"
             return f"the data has {', '.join(list(facts)[:6])}" if facts and not error.meant else None
         is_first = not (self._names or error.meant)
@@ -236,12 +228,15 @@ def _is_path(path: Path) -> bool:
         return True
     if path[:2] == ("model", "init_from") or (path[:2] == ("model", "shared") and len(path) in (4, 5)):
         return key in {"run", "file", "weights"}
-    for kind in ("source", "transform") if path[:1] == ("data",) else ():
-        registry = registries()[kind]
-        alone = registry.find(key)
-        if any(key in cls.paths for cls in registry) or (alone and alone.first_argument() in alone.paths):
-            return True
-    return False
+    return path[:1] == ("data",) and any(_with_path(kind, key) for kind in ("source", "transform"))
+
+
+def _with_path(kind: str, key: str) -> list[type[Any]]:
+    """Return the components with a field `key` that holds a path, and the one of that name if its only value is one."""
+    registry = registries()[kind]
+    alone = registry.find(key)
+    own = [cls for cls in registry if key in cls.paths]
+    return [*own, alone] if alone is not None and alone.first_argument() in alone.paths else own
 
 
 def _is_initial_file(path: Path) -> bool:
@@ -252,12 +247,7 @@ def _is_initial_file(path: Path) -> bool:
 
 def _takes_address(path: Path) -> bool:
     """Return True if a config path leads to a field of a data source that holds a path or an address."""
-    if path[:2] != ("data", "source"):
-        return False
-    key, registry = str(path[-1]), registries()["source"]
-    alone = registry.find(key)
-    is_address = any(key in cls.paths and cls.schemes for cls in registry)
-    return is_address or (alone is not None and bool(alone.schemes) and alone.first_argument() in alone.paths)
+    return path[:2] == ("data", "source") and any(cls.schemes for cls in _with_path("source", str(path[-1])))
 
 
 def _default(document: Document, name: str, written: Any, earlier: Mapping[str, Flag]) -> Flag:
@@ -265,19 +255,18 @@ def _default(document: Document, name: str, written: Any, earlier: Mapping[str, 
     if not name.isidentifier() or not name.isascii():
         plain = f"; write {meant}" if (meant := plain_name(name)) else ""
         text = f"flag '{name}': a name has letters, digits and '_' only, and starts with no digit{plain}"
-        raise Invalid([Fault(text, path, "key")])
+        raise Invalid(text, path, "key")
     value = written
     if isinstance(written, str) and has_reference(written):
         try:
             value = substitute(written, dict(earlier))
         except ExpressionError as error:
-            is_unknown = isinstance(error, UnknownName)
-            text = f"no earlier flag '{error.name}'{error.meant}" if is_unknown else error.text
+            text = f"no earlier flag '{error.name}'{error.meant}" if isinstance(error, UnknownName) else error.text
             place = document.point(path, error.column, error.length)
             raise Invalid([Fault(f"flag '{name}': {text}", path, place=place)]) from None
     if value is None or isinstance(value, (dict, list)):
         text = f"flag '{name}': expected a default (a number, text, true or false), got {show(value)}"
-        raise Invalid([Fault(text, path)])
+        raise Invalid(text, path)
     return value
 
 
@@ -295,10 +284,3 @@ def _typed(name: str, default: Flag, text: str, place: Place) -> Flag:
         expected = {bool: "true or false", int: "an integer", float: "a number"}[type(default)]
         raise Invalid([Fault(f"flag {name}: expected {expected}, got {show(value)}", place=place)])
     return value  # type: ignore[return-value]
-
-
-def _undeclared(name: str, declared: Iterable[Any]) -> str:
-    names = [str(each) for each in declared]
-    if not names:
-        return f"there is no flag '{name}': the config declares none"
-    return f"there is no flag '{name}'{suggestion(name, names) or '; it declares ' + ', '.join(names)}"

@@ -29,8 +29,9 @@ def json_schema() -> Schema:
     with_arguments = {**base, "additionalProperties": {}, "required": ["application"]}  # they are those of the network
     definitions["model.shared.base"] = {"anyOf": [base, with_arguments]}
     for registry in registries().values():
-        definitions |= _kind(registry)
-    definitions |= _nodes()
+        definitions |= _definitions(registry.kind, registry, {cls: [] for cls in registry})
+    first = settings(FirstLayerKeys)
+    definitions |= _definitions("node", LAYERS, {cls: [*node_settings(cls), *first] for cls in LAYERS})
     return {
         "$schema": DIALECT,
         "title": "A kerascli config",
@@ -97,19 +98,6 @@ def _call() -> Schema:
     return {"anyOf": [mapping, {"type": "string", "pattern": own}]}
 
 
-def _kind(registry: Registry[Any]) -> dict[str, Schema]:
-    """Return JSON Schemas of the components of one kind: `layer` for a layer in any written form, `layer.dense` for the
-    arguments of `dense`."""
-    return _definitions(registry.kind, registry, {cls: [] for cls in registry})
-
-
-def _nodes() -> dict[str, Schema]:
-    """Return JSON Schemas of layers as items of `model.layers`: a layer's arguments, plus node keys (`name` ...) and
-    call arguments."""
-    first = settings(FirstLayerKeys)
-    return _definitions("node", LAYERS, {cls: [*node_settings(cls), *first] for cls in LAYERS})
-
-
 def _after_name(cls: type[Component], node_keys: list[Setting]) -> Schema:
     """Return the JSON Schema of a component's arguments, as written after its `name:`.
 
@@ -126,7 +114,8 @@ def _after_name(cls: type[Component], node_keys: list[Setting]) -> Schema:
 
 
 def _definitions(kind: str, registry: Registry[Any], classes: Mapping[type[Any], list[Setting]]) -> dict[str, Schema]:
-    """Return JSON Schemas of components in any written form; `classes` maps each to the keys besides its arguments."""
+    """Return JSON Schemas of components: `layer` for a layer in any written form, `layer.dense` for the arguments of
+    `dense`; `classes` maps each to the keys besides its arguments."""
     names = {cls.component_name: cls for cls in classes}
     references: dict[str, Schema] = {name: {"$ref": f"#/$defs/{kind}.{name}"} for name in names}
     spellings = {name: _any_spelling(registry, [name, *registry.aliases(name)]) for name in names}

@@ -57,7 +57,9 @@ def sections() -> Mapping[str, Section]:
         "tune": TuneSection,
     }
     by_name = {name: Section(name, first_line(cls), tuple(settings(cls))) for name, cls in classes.items()}
-    return {**by_name, "fit.phases": Section("fit.phases", first_line(PhaseSection), _phase())}
+    of_fit = (setting for setting in settings(FitSpec) if setting.name in SETTINGS)  # of those a phase may change
+    phase = {setting.name: setting for setting in (*of_fit, *settings(PhaseSection))}
+    return {**by_name, "fit.phases": Section("fit.phases", first_line(PhaseSection), tuple(phase.values()))}
 
 
 def node_settings(cls: type[BaseLayer]) -> list[Setting]:
@@ -86,10 +88,3 @@ def _of_call(argument: CallArgument) -> Schema:
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def _phase() -> tuple[Setting, ...]:
-    """Return the keys of an item of `fit.phases`: the settings of `fit` that a phase may change, and keys that only
-    phases have."""
-    of_fit = (setting for setting in settings(FitSpec) if setting.name in SETTINGS)
-    return tuple({setting.name: setting for setting in (*of_fit, *settings(PhaseSection))}.values())

@@ -36,7 +36,7 @@ class Setting:
         shown: Schema = {"description": self.meaning} if self.meaning else {}
         if self.default is not None:
             shown["default"] = self.default
-        return {**shown, **self.schema}
+        return shown | self.schema
 
 
 class _Schemas(GenerateJsonSchema):
@@ -151,24 +151,17 @@ def _short(component: Component) -> Any:
 def _meaning(cls: type[BaseModel], field: str) -> str:
     """Return the description of a setting (a field of `cls`): the docstring below it, else its type's, else an empty
     text."""
-    below = _attribute_docs(cls).get(field)
+    own = (base for base in cls.__mro__ if base.__module__ not in {"builtins", "abc", "typing"})
+    below = next((docs[field] for base in own if field in (docs := _docs_of(base))), None)
     if below is not None:
         return below
     infos = (getattr(base, "model_fields", {}).get(field) for base in cls.__mro__)
     return next((info.description for info in infos if info is not None and info.description), "")
 
 
-def _attribute_docs(cls: type) -> dict[str, str]:
-    """Return a mapping from field name to the docstring below the field, in a class and its bases; the nearest class
-    wins."""
-    docs: dict[str, str] = {}
-    for base in cls.__mro__:
-        docs = {**_docs_of(base), **docs} if base.__module__ not in {"builtins", "abc", "typing"} else docs
-    return docs
-
-
 @cache
 def _docs_of(cls: type) -> dict[str, str]:
+    """Return a mapping from each field of a class to the docstring below it."""
     try:
         body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     except (OSError, TypeError, SyntaxError):  # a class made at run time has no source

@@ -33,9 +33,8 @@ def _on_off_auto(value: Any) -> Any:
 
 def _checked_precision(value: Any) -> Any:
     if value not in get_args(Precision):
-        raise ValueError(
-            f"expected {one_of(get_args(Precision))}, got {show(value)}"
-        )  # no suggestion: a similar name is another precision
+        text = f"expected {one_of(get_args(Precision))}, got {show(value)}"
+        raise ValueError(text)  # no suggestion: a similar name is another precision
     return value
 
 
@@ -153,16 +152,9 @@ class CompileSpec(Logged):
         }
 
     def logged_losses(self) -> list[str]:
-        names = [f"{pair.output}_loss" for pair in self.pairs if pair.loss is not None] if self.logs_each_loss else []
-        return ["loss", *names, *self.logged]
+        names = [f"{pair.output}_loss" for pair in self.pairs if pair.loss is not None]
+        # the loss of a single output equals the total loss, apart from regularization
+        return ["loss", *(names if len(names) > 1 else ()), *self.logged]
 
     def logged_metrics(self) -> Iterator[tuple[str, MetricUse]]:
         yield from ((pair.prefix, use) for pair in self.pairs for use in pair.metrics)
-
-    @property
-    def logs_each_loss(self) -> bool:
-        """True if each output's loss is logged: if more than one output has a loss.
-
-        The loss of a single output equals the total loss, apart from regularization.
-        """
-        return sum(pair.loss is not None for pair in self.pairs) > 1

@@ -23,6 +23,7 @@ def _class_weights(value: Any) -> Any:
 
 
 CallbackField = Annotated[Callback, CALLBACKS.field()]
+ClassWeight = Annotated[Literal["balanced"] | dict[str, NonNegativeFloat], BeforeValidator(_class_weights)]
 DistributionField = Annotated[Distribution, DISTRIBUTIONS.field()]
 ValidationFrequency = PositiveInt | Annotated[tuple[PositiveInt, ...], BeforeValidator(to_tuple)]
 
@@ -62,9 +63,7 @@ class FitSpec(BaseSection):
     """Number of epochs that count as trained already; training starts with the epoch after them."""
     shuffle: bool = True
     """Shuffle the training rows before each epoch, in an order that the seed determines."""
-    class_weight: (
-        Annotated[Literal["balanced"] | dict[str, NonNegativeFloat], BeforeValidator(_class_weights)] | None
-    ) = None
+    class_weight: ClassWeight | None = None
     """Weight of each class in the loss, by index or name; `balanced`: training rows / (classes * rows of the class)."""
     reset_states: Literal["epoch", "never"] = "epoch"
     """Reset of stateful layers: before each epoch, or never in training. Evaluation starts from zero states."""
@@ -89,10 +88,8 @@ class FitSpec(BaseSection):
     @classmethod
     def _is_a_split(cls, value: Any) -> Any:
         if isinstance(value, (int, float)):
-            text = (
-                f"expected the name of a split, got {show(value)}; a fraction of the rows is given as validation_split"
-            )
-            raise ValueError(text)
+            fraction = "a fraction of the rows is given as validation_split"
+            raise ValueError(f"expected the name of a split, got {show(value)}; {fraction}")
         return value
 
     @model_validator(mode="after")
@@ -100,10 +97,10 @@ class FitSpec(BaseSection):
         if self.initial_epoch >= self.epochs:
             text = f"initial_epoch: must be less than epochs ({self.epochs}), got {self.initial_epoch}"
             hint = "epochs is the number of the last epoch, not the number of epochs to train"
-            raise Invalid([Fault(text, ("initial_epoch",), hint=hint)])
+            raise Invalid(text, ("initial_epoch",), hint=hint)
         if self.shards is not None and self.batch_size % self.shards:
             text = f"shards: must divide batch_size ({self.batch_size}), got {self.shards}"
-            raise Invalid([Fault(text, ("shards",))])
+            raise Invalid(text, ("shards",))
         return self
 
     @field_validator("shards")
@@ -144,10 +141,9 @@ def parse_fit(section: Any) -> FitSpec:
 
     Raises Invalid (config errors).
     """
-    if section is None:
-        section = {}
+    section = {} if section is None else section
     if not isinstance(section, dict):
-        raise Invalid([Fault(f"fit: expected a mapping, got {show(section)}", ("fit",))])
+        raise Invalid(f"fit: expected a mapping, got {show(section)}", ("fit",))
     apart = FitSection.model_fields.keys() - FitSpec.model_fields
     section = {key: value for key, value in section.items() if key not in apart}
     try:

@@ -17,8 +17,8 @@ from pydantic import (
 from kerascli.config.composition.applications import IMAGENET, Application, find_application
 from kerascli.config.sections.torchvision import Published, Weights, published, published_model, published_models
 from kerascli.foundation.disk.files import impossible_path, in_home
-from kerascli.foundation.errors import Fault, show
 from kerascli.foundation.errors import Path as ConfigPath
+from kerascli.foundation.errors import show
 from kerascli.foundation.shapes import NonNegativeFloat
 from kerascli.language.component import Invalid
 from kerascli.language.section import BaseSection, parse_section
@@ -43,8 +43,7 @@ class TakeSpec(BaseSection):
     @model_validator(mode="after")
     def _noise_counts(self) -> "TakeSpec":
         if self.noise != TakeSpec.model_fields["noise"].default and self.how != "net2wider":
-            text = f"noise: only net2wider adds noise, not {self.how}"
-            raise Invalid([Fault(text, ("noise",), "key", hint="remove it")])
+            raise Invalid(f"noise: only net2wider adds noise, not {self.how}", ("noise",), "key", hint="remove it")
         return self
 
 
@@ -52,6 +51,9 @@ def _take(value: Any) -> Any:
     if not isinstance(value, str | dict):
         raise ValueError(f"expected the name of a layer of the source, or {{from: ..., how: ...}}, got {show(value)}")
     return {"from": value} if isinstance(value, str) else value
+
+
+_Take = Annotated[TakeSpec, BeforeValidator(_take, json_schema_input_type=str | TakeSpec)]
 
 
 class InitFrom(BaseSection):
@@ -73,9 +75,7 @@ class InitFrom(BaseSection):
     """Convolutional network whose weights torchvision publishes, such as resnet18."""
     weights: Weights | None = Field(default=None, validate_default=True)
     """Version of torchvision's weights; default: IMAGENET1K_V1. Not every model has a second version."""
-    map: dict[str, Annotated[TakeSpec, BeforeValidator(_take, json_schema_input_type=str | TakeSpec)]] = Field(
-        default={}
-    )
+    map: dict[str, _Take] = Field(default={})
     """Mapping from a layer of this model to one of the source model; others are initialized unless `by_name`."""
     by_name: bool = False
     """Load the layers whose names and shapes agree, initialize the others; false, without `map`: all must agree."""
@@ -105,13 +105,8 @@ class InitFrom(BaseSection):
 
     @field_validator("run", "file", mode="before")
     @classmethod
-    def _in_home(cls, path: Any) -> Any:
-        return in_home(path) if isinstance(path, str) else path
-
-    @field_validator("run", "file")
-    @classmethod
-    def _can_be_a_path(cls, path: str | None, info: ValidationInfo) -> str | None:
-        if path is not None and (reason := impossible_path(path)):
+    def _can_be_a_path(cls, path: Any) -> Any:
+        if isinstance(path, str) and (reason := impossible_path(path := in_home(path))):
             raise ValueError(f"no file can be called {show(path)}: {reason}")
         return path
 
@@ -180,7 +175,7 @@ def parse_bases(shared: Any) -> dict[str, InitFrom]:
         section = parse_init_from(each.get("init_from"), path) if isinstance(each, dict) else None
         if section is not None and section.map:
             text = "map cannot be used in a shared model: its layers take the weights of their names"
-            raise Invalid([Fault(f"init_from: {text}", (*path, "map"), "key", hint="model.init_from has map")])
+            raise Invalid(f"init_from: {text}", (*path, "map"), "key", hint="model.init_from has map")
         bases |= {} if section is None else {str(name): section}
     return bases
 
@@ -191,5 +186,5 @@ def parse_init_from(section: Any, path: ConfigPath) -> InitFrom | None:
         return None
     if not isinstance(section, dict):
         text = f"init_from: expected a mapping with {_SOURCES}, got {show(section)}"
-        raise Invalid([Fault(text, path, hint="init_from: {run: latest}")])
+        raise Invalid(text, path, hint="init_from: {run: latest}")
     return parse_section(InitFrom, section, path)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kerascli.foundation.errors import Fault, Path, show
+from kerascli.foundation.errors import Path, show
 from kerascli.language.component import Invalid
 
 
@@ -22,7 +22,7 @@ def with_kept_lora(before: Any, own: Any, path: Path) -> dict[str, Any]:
             kept[key] = {"trainable": own[key]}
         elif _rank_and_alpha(own[key]) != lora:
             text = f"trainable: the LoRA of '{key}' stays as in the phases before, of rank {show(lora[0])}"
-            raise Invalid([Fault(text, (*path, key), "key", hint="true or false train or freeze its updates")])
+            raise Invalid(text, (*path, key), "key", hint="true or false train or freeze its updates")
     return {"trainable": kept}
 
 

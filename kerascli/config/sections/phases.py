@@ -4,7 +4,7 @@ A phase inherits the settings of all sections that it does not name. `trainable`
 as it was set until a later phase sets it again.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Annotated, Any, TypeVar
@@ -19,7 +19,7 @@ from kerascli.config.yaml.document import Document, Faulty, one_error
 from kerascli.foundation.errors import ConfigError, Fault, Path, Related, show
 from kerascli.foundation.shapes import PositiveInt
 from kerascli.language.component import Invalid
-from kerascli.language.section import BaseSection, section_ref, unknown_keys
+from kerascli.language.section import BaseSection, Written, section_ref, unknown_keys
 
 
 class PhaseSection(BaseSection):
@@ -68,17 +68,15 @@ def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
     phases = fit["phases"]
     whole = replace(document, data={**document.data, "fit": {key: fit[key] for key in fit if key != "phases"}})
     if "train_step" in fit:
-        return [whole], [
-            Fault("phases cannot be combined with train_step", _PHASES, "key", hint="remove one of the two")
-        ]
+        text = "phases cannot be combined with train_step"
+        return [whole], [Fault(text, _PHASES, "key", hint="remove one of the two")]
     if not isinstance(phases, list) or not phases:
         hint = "phases: [{epochs: 5}, {epochs: 5, compile: {optimizer: sgd}}]"
         return [whole], [Fault(f"phases: expected a list of phases, got {show(phases)}", _PHASES, hint=hint)]
     faults: list[Fault] = []
     if fit.get("initial_epoch"):
-        faults.append(
-            Fault("initial_epoch cannot be used with phases, which begin with epoch 1", ("fit", "initial_epoch"), "key")
-        )
+        text = "initial_epoch cannot be used with phases, which begin with epoch 1"
+        faults.append(Fault(text, ("fit", "initial_epoch"), "key"))
     configs: list[Document] = []
     for number, phase in enumerate(phases):
         before = configs[-1] if configs else document
@@ -124,7 +122,7 @@ def _not_in_a_phase(key: str, reason: str, path: Path) -> Fault:
     return Fault(f"{key} cannot be set in a phase: {reason}", (*path, key), "key")
 
 
-def _phase(whole: Document, before: Document, number: int, phase: Mapping[Any, Any]) -> Document:
+def _phase(whole: Document, before: Document, number: int, phase: Written) -> Document:
     """Return the config of one phase: the whole config with the phase's settings, and with `trainable` as the earlier
     phases left it."""
     fit = {key: value for key, value in whole.data["fit"].items() if key not in ("phases", "trainable")}
@@ -165,7 +163,7 @@ def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list
     ]  # fmt: skip
 
 
-def _later_last(merged: Mapping[Any, Any], own: Mapping[Any, Any]) -> dict[Any, Any]:
+def _later_last(merged: Written, own: Written) -> dict[Any, Any]:
     """Return merged items of `fit.trainable`, the phase's own last: if two patterns match a layer, the later one takes
     effect."""
     earlier = {key: value for key, value in merged.items() if key not in own}
@@ -210,20 +208,16 @@ def folded(phases: list[dict[str, Any]]) -> dict[str, Any]:
     return {**first, "fit": {**first["fit"], "phases": changes}}
 
 
-def _difference(base: Mapping[Any, Any], over: Mapping[Any, Any], path: Path) -> dict[Any, Any]:
+def _difference(base: Written, over: Written, path: Path) -> dict[Any, Any]:
     """Return the mapping that, merged into `base` by the rules of `extends` (null deletes a key), gives `over`."""
     changes: dict[Any, Any] = {key: None for key in base if key not in over}
     for key, value in over.items():
         old, below = base.get(key), (*path, key)
-        if isinstance(old, dict) and isinstance(value, dict) and not _replaces(old, value, below):
+        names = component_name(old), component_name(value)
+        replaces = is_component(below) and None not in names and names[0] != names[1]  # as a merge does
+        if isinstance(old, dict) and isinstance(value, dict) and not replaces:
             if part := _difference(old, value, below):
                 changes[key] = part
         elif key not in base or old != value:
             changes[key] = value
     return changes
-
-
-def _replaces(old: Any, value: Any, path: Path) -> bool:
-    """Return True if both config values are components of different names: a merge then replaces the whole value."""
-    names = component_name(old), component_name(value)
-    return is_component(path) and None not in names and names[0] != names[1]

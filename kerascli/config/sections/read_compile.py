@@ -6,7 +6,7 @@ from typing import Any
 
 from kerascli.config.sections.compile import CompileSection, CompileSpec, ComputeSection, scaled
 from kerascli.foundation.errors import Fault, Path, show, suggestion
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.shapes import Specs, TensorSpec
 from kerascli.language.component import Invalid, Registry
 from kerascli.language.section import meant_keys
 from kerascli.losses.base import LOSSES, Loss
@@ -30,7 +30,7 @@ class CompileReader:
     outputs: Mapping[str, TensorSpec | None] | None
     """Outputs of the model by name, each with its spec (shape, dtype); None: the outputs, or the spec of one, are
     unknown and not checked."""
-    targets: Mapping[str, TensorSpec] | None
+    targets: Specs | None
     """Targets of the data by name, each with its spec (shape, dtype); None: they are unknown and not checked."""
     logged: Sequence[str] = ()
     """Names of the values that the `add_loss` and `add_metric` layers of the model log."""
@@ -50,7 +50,7 @@ class CompileReader:
         With `extra_losses`, layers of the model add losses, so that `loss` may be missing.
         """
         if not isinstance(section, dict):
-            raise Invalid([Fault(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))])
+            raise Invalid(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))
         self.section = self.faults.read(CompileSection, section, ())
         pairs = self._pairs()
         losses = self._losses(needs_loss=not extra_losses and "loss" not in meant_keys(CompileSection, section))
@@ -103,7 +103,10 @@ class CompileReader:
         if isinstance(value, dict) and value and _is_by_output(value, self.outputs, registry):
             wrong = [] if self.outputs is None else [name for name in value if name not in self.outputs]
             for name in wrong:
-                self._add_unknown(key, name)
+                text = f"there is no output '{name}'{suggestion(str(name), self.outputs or ())}"
+                if name in (self.targets or ()):
+                    text = f"'{name}' is a target; expected the name of an output"
+                self.faults.add(text, (key, name), "key", hint=f"outputs: {', '.join(self.outputs or ())}")
             return {} if wrong else {name: (written, (key, name)) for name, written in value.items()}
         if self.outputs is None or len(self.outputs) == 1:
             name = ANY if self.outputs is None else next(iter(self.outputs))
@@ -123,13 +126,6 @@ class CompileReader:
         self.faults.add(text, (key,), hint=f"{key}: {{{outputs[0]}: ...}}")
         return {}
 
-    def _add_unknown(self, key: str, name: Any) -> None:
-        outputs = self.outputs or ()
-        text = f"'{name}' is a target; expected the name of an output"
-        if name not in (self.targets or ()):
-            text = f"there is no output '{name}'{suggestion(str(name), outputs)}"
-        self.faults.add(text, (key, name), at="key", hint=f"outputs: {', '.join(outputs)}")
-
     def _losses(self, *, needs_loss: bool) -> dict[str, tuple[Loss, Path]]:
         """Return, by output, the loss of that output and the loss's path in the config."""
         before = self.faults.count
@@ -138,7 +134,7 @@ class CompileReader:
             with self.faults.absorbing(path):
                 losses |= {} if value is None else {output: (LOSSES.parse(value), path)}
         if needs_loss and not losses and self.faults.count == before:
-            self.faults.add("compile needs 'loss'", (), at="key", hint="add loss: mse, categorical_crossentropy ...")
+            self.faults.add("compile needs 'loss'", (), "key", hint="add loss: mse, categorical_crossentropy ...")
         return losses
 
     def _loss_weights(self, losses: Collection[str]) -> dict[str, float]:
@@ -147,7 +143,7 @@ class CompileReader:
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 self.faults.add(f"loss_weights: expected a number, got {show(value)}", path)
             elif output not in losses and not self.faults.count:
-                self.faults.add(f"loss_weights: output '{output}' has no loss", path, at="key")
+                self.faults.add(f"loss_weights: output '{output}' has no loss", path, "key")
             else:
                 weights[output] = float(value)
         return weights

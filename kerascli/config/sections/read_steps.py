@@ -4,21 +4,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from torch import nn
-
 from kerascli.config.sections.compile import ComputeSection, Precision, scaled
 from kerascli.config.sections.read_terms import TermReader
 from kerascli.config.sections.train_step import ForwardPassSpec, TrainStepSpec, UpdateSection, UpdateSpec
 from kerascli.foundation.errors import Fault, Path, Related, show, suggestion
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.shapes import Specs
 from kerascli.language.component import Invalid
-from kerascli.language.section import meant_keys, read_section
+from kerascli.language.section import Written, meant_keys, read_section
 from kerascli.model.inference.build import build_forward_pass
 from kerascli.model.ir.nodes import Entry, Node, flat
-from kerascli.model.runtime.built import Built
+from kerascli.model.runtime.built import Built, Modules
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.names import Names
-from kerascli.model.syntax.reader import as_list
+from kerascli.model.syntax.reader import as_list, each_at
 from kerascli.model.syntax.views import Forward, Scope
 
 PATH: Path = ("fit", "train_step")
@@ -29,7 +27,7 @@ class _Written:
     """Item of `fit.train_step` (an update): its config path, its keys as written, and the section parsed from them."""
 
     path: Path
-    keys: Mapping[Any, Any]
+    keys: Written
     section: UpdateSection
 
 
@@ -56,14 +54,14 @@ class StepReader:
     """Names of the model that the layers of an update may use."""
     built: Built
     """Model of the config."""
-    inputs: Mapping[str, TensorSpec]
+    inputs: Specs
     """Inputs of the data by name, each with its spec (shape, dtype)."""
-    targets: Mapping[str, TensorSpec] | None
+    targets: Specs | None
     """Targets of the data by name; None: they are unknown."""
     classes: Mapping[str, Sequence[str]]
     """Names of the classes of each target."""
     precision: Precision = "float32"
-    owners: Mapping[str, nn.Module] = field(default_factory=dict)
+    owners: Modules = field(default_factory=dict)
     """Mapping from weight name prefix to module, for the weights of the model and of the forward passes read so far."""
     faults: Faults = field(default_factory=lambda: Faults(()))
     names: dict[str, Path] = field(default_factory=dict)
@@ -108,8 +106,7 @@ class StepReader:
             if "layers" in written or not groups:
                 groups.append([])
             groups[-1].append(_Written(path, written, self.faults.read(UpdateSection, written, path)))
-        passes = [self._forward_pass(group) for group in groups]
-        return [each for each in passes if each is not None]
+        return list(filter(None, map(self._forward_pass, groups)))
 
     def _forward_pass(self, group: list[_Written]) -> ForwardPassSpec | None:
         before = self.faults.count
@@ -146,13 +143,13 @@ class StepReader:
         train = self._train(section.train, path, name)
         if "optimizer" not in written.keys:
             hint = "optimizer: {adam: {learning_rate: 2e-4, beta_1: 0.5}}"
-            self.faults.add(f"'{name}' needs 'optimizer'", path, at="key", hint=hint)
+            self.faults.add(f"'{name}' needs 'optimizer'", path, "key", hint=hint)
         losses = terms.losses(section.loss, (*path, "loss"))
         metrics = terms.metrics(section.metrics, (*path, "metrics"))
         own = flat(layers or ())
         if not section.loss and not any(node.layer.adds_losses() for node in own):
             hint = "loss: {real: {loss: binary_crossentropy, y_true: 1, y_pred: ...}}"
-            self.faults.add(f"'{name}' has no loss to minimize", path, at="key", hint=hint)
+            self.faults.add(f"'{name}' has no loss to minimize", path, "key", hint=hint)
         if not section.has("optimizer") or self.faults.count > before:
             return None
         optimizer = scaled(section.optimizer, self.precision)
@@ -165,18 +162,13 @@ class StepReader:
         where = (*path, "name")
         if not isinstance(name, str):
             text = "an update needs 'name'" if name is None else f"name: expected text, got {show(name)}"
-            self.faults.add(
-                text,
-                path if name is None else where,
-                at="key" if name is None else "value",
-                hint="its columns in the history begin with it",
-            )
+            hint = "its columns in the history begin with it"
+            self.faults.add(text, path if name is None else where, "key" if name is None else "value", hint=hint)
             return "?"
-        problem = Names().refuse(name)
-        if problem is not None or name == "val":
-            self.faults.add(
-                problem.text if problem else "'val' is the prefix of validation metrics in the history", where
-            )
+        if (problem := Names().refuse(name)) is not None:
+            self.faults.add(problem.text, where)
+        elif name == "val":
+            self.faults.add("'val' is the prefix of validation metrics in the history", where)
         elif name in self.names:
             self.faults.add(f"two updates are called '{name}'", where, related=_first(self.names[name]))
         self.names.setdefault(name, where)
@@ -191,10 +183,9 @@ class StepReader:
         if not as_list(value):
             hint = f"train: {next(iter(prefixes), 'generator')}"
             text, at = f"'{update}' has nothing to train", path if value is None else where
-            self.faults.add(text, at, at="key" if value is None else "value", hint=hint)
+            self.faults.add(text, at, "key" if value is None else "value", hint=hint)
         trained: list[str] = []
-        for index, name in enumerate(as_list(value)):
-            at = (*where, index) if isinstance(value, list) else where
+        for name, at in each_at(value, where) if as_list(value) else ():
             if isinstance(name, str) and name in prefixes:
                 self._claim(name, prefixes[name], update, at)
                 trained.append(prefixes[name])
@@ -211,11 +202,8 @@ class StepReader:
             self.places[prefix] = path
             return
         other, first = self.trained[name]
-        text, hint = (
-            f"'{name}' is trained by '{other}' already: a weight has one optimizer",
-            "put both losses into one update",
-        )
-        self.faults.add(text, path, hint=hint, related=_first(first))
+        text = f"'{name}' is trained by '{other}' already: a weight has one optimizer"
+        self.faults.add(text, path, hint="put both losses into one update", related=_first(first))
 
     def _repeat(self, group: Sequence[_Written]) -> int:
         for number, each in enumerate(group):
@@ -226,9 +214,7 @@ class StepReader:
                 self.faults.add(text, (*each.path, "repeat"), hint=hint)
         return group[0].section.repeat
 
-    def _with_columns(
-        self, update: UpdateSpec, path: Path, terms: TermReader, specs: Mapping[str, TensorSpec]
-    ) -> UpdateSpec:
+    def _with_columns(self, update: UpdateSpec, path: Path, terms: TermReader, specs: Specs) -> UpdateSpec:
         """Return an update (an item of `fit.train_step`) with the names of its metrics' columns in history.csv, some of
         which depend on output shapes."""
         update = replace(update, metrics=tuple(terms.with_columns(use, specs) for use in update.metrics))
@@ -251,7 +237,7 @@ class StepReader:
             column = f"{update.name}_{name}"
             if column in self.columns:
                 text = f"two columns of the history would be called '{column}'"
-                self.faults.add(text, where, at="key", hint="choose another name")
+                self.faults.add(text, where, "key", hint="choose another name")
             self.columns[column] = where
 
     def _check_trained(self, update: UpdateSpec, built: Built) -> None:

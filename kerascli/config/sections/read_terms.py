@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from kerascli.config.sections.train_step import FormulaSection, LossSection, MetricSection
 from kerascli.foundation.errors import Path, show, suggestion
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.shapes import Specs
 from kerascli.language.component import Component
 from kerascli.layers.expressions.added import AddLoss
 from kerascli.losses.base import Loss
@@ -37,7 +37,7 @@ class TermReader:
 
     _forward: Forward
     """Reader of the forward pass, to which the nodes of formulas are added."""
-    _targets: Mapping[str, TensorSpec] | None
+    _targets: Specs | None
     """Targets of the data by name; None: they are unknown."""
     _classes: Mapping[str, Sequence[str]]
     """Names of the classes of each target."""
@@ -65,7 +65,7 @@ class TermReader:
                 uses.append(UpdateMetric(name, metric, of, (name,)))
         return tuple(uses)
 
-    def check(self, specs: Mapping[str, TensorSpec]) -> None:
+    def check(self, specs: Specs) -> None:
         """Add a config error to `faults` for each parsed loss or metric whose tensors have unfit shapes.
 
         `specs` maps tensor names of the forward pass to shapes and dtypes.
@@ -77,7 +77,7 @@ class TermReader:
                 if problem:
                     self.faults.add(problem, path)
 
-    def with_columns(self, use: UpdateMetric, specs: Mapping[str, TensorSpec]) -> UpdateMetric:
+    def with_columns(self, use: UpdateMetric, specs: Specs) -> UpdateMetric:
         """Return the metric `use` with the names of its columns in history.csv, which may depend on a tensor's shape.
 
         `specs` maps tensor names of the forward pass to shapes and dtypes.
@@ -96,9 +96,8 @@ class TermReader:
             return []
         items = []
         for name, each in written.items():
-            problem = Names().refuse(str(name), own=str(name))
-            if problem is not None:
-                self.faults.add(problem.text, (*path, name), at="key")
+            if (problem := Names().refuse(str(name), own=str(name))) is not None:
+                self.faults.add(problem.text, (*path, name), "key")
             elif not isinstance(each, dict):
                 text = f"{path[-1]}: {name}: expected a mapping with {kind}, y_true and y_pred, got {show(each)}"
                 self.faults.add(text, (*path, name), hint=hint)
@@ -123,7 +122,7 @@ class TermReader:
         section = self.faults.read(cls, written, path, str(path[-1]))
         for key, what in _NEEDED.items():
             if key in cls.model_fields and key not in written:
-                self.faults.add(f"'{path[-1]}' needs '{key}'{what}", path, at="key")
+                self.faults.add(f"'{path[-1]}' needs '{key}'{what}", path, "key")
         return section
 
     def _compared(

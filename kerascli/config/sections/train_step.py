@@ -155,10 +155,6 @@ class TrainStepSpec:
         """Return a mapping from each metric that has several values to the names of its columns in history.csv."""
         return {name: columns for update in self.updates for name, columns in update.several().items()}
 
-    def dump_compile(self) -> dict[str, Any]:
-        """Return the `compile` section that goes with `fit.train_step` (precision, compilation), as data for YAML."""
-        return self.compute.model_dump()
-
 
 def formulas(each: ForwardPassSpec) -> dict[str, Node]:
     """Return the nodes of a forward pass that compute losses given as formulas (`expr`), by name."""

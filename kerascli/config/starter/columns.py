@@ -40,6 +40,8 @@ NEARLY_ONE = "nearly always one value"
 """Reason for leaving out a column in which nearly all rows have the same value, as then all training rows may."""
 EACH_ANOTHER = "an identifier, it seems: row numbers with gaps or in another order"
 """Reason for leaving out a column of different integers, which look like an identifier but may be measurements."""
+DIFFERENT_WORDS = "different words"
+"""End of the reason for leaving out a column of texts that has too many distinct values."""
 
 _ID = re.compile(r"(^|[_ .-])(id|uuid|guid)$|^(id|uuid|guid)[_ .-]", re.IGNORECASE)
 _ID_OR_COUNT = re.compile(r"(^|[_ .-])(key|index|idx|number|nr|no|code|unnamed: 0|rownames?)$", re.IGNORECASE)
@@ -88,20 +90,8 @@ class Column:
         """
         return self.reason == EACH_ANOTHER
 
-    @property
-    def has_many_words(self) -> bool:
-        """True for a column of texts that is left out because it has too many distinct values.
-
-        If it is mostly empty, it holds remarks on some rows, and the rows may still form a time series.
-        """
-        return self.reason == _different_words(self.different)
-
     def left_out(self, reason: str) -> "Column":
         return replace(self, role="left out", reason=reason, orders=False)
-
-
-def _different_words(count: int) -> str:
-    return f"{count:,} different words"
 
 
 Roles = Mapping[str, Column]
@@ -111,6 +101,12 @@ Roles = Mapping[str, Column]
 def find_roles(table: SampledTable) -> dict[str, Column]:
     """Infer the role of each column of a table (numeric, date ...); return the columns with roles by name."""
     return {name: _role(name, table.columns[name], table.rows) for name in table.columns}
+
+
+def distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (values of a column without the missing ones, the distinct ones in order, how often each occurs)."""
+    present = values[~missing(values)]
+    return present, *np.unique(present.astype(str) if present.dtype == object else present, return_counts=True)
 
 
 def numbered(values: np.ndarray) -> np.ndarray:
@@ -139,10 +135,8 @@ def copies(columns: Mapping[str, np.ndarray], target: str) -> list[str]:
 
 
 def _role(name: str, values: np.ndarray, rows: int) -> Column:
-    gaps = missing(values)
-    present = values[~gaps]
-    different, counts = np.unique(present.astype(str) if present.dtype == object else present, return_counts=True)
-    column = Column(name, "numbers", bool(gaps.any()), len(different))
+    present, different, counts = distinct(values)
+    column = Column(name, "numbers", len(present) < rows, len(different))
     if reason := _says_too_little(column, counts, rows):
         return column.left_out(reason)
     repeats = len(different) >= 5 and len(present) >= 2 * len(different) and not column.has_gaps
@@ -173,8 +167,7 @@ def _says_too_little(column: Column, counts: np.ndarray, rows: int) -> str:
 
 
 def _role_of_text(column: Column, present: np.ndarray, different: np.ndarray, rows: int) -> Column:
-    form = date_format(different.tolist())
-    if form is not None:
+    if (form := date_format(different.tolist())) is not None:
         parts = varying_parts(parsed_times(different.tolist(), form or None, "s"))
         is_time = bool(parts) and not _BIRTH.search(column.name)  # dates that differ in the year alone are an attribute
         orders = is_time and not column.has_gaps and not form and len(different) >= min(10, rows / 3)
@@ -184,7 +177,7 @@ def _role_of_text(column: Column, present: np.ndarray, different: np.ndarray, ro
     if words >= PROSE_WORDS and is_mostly_new:
         return replace(column, role="prose", mean_words=words)
     if is_mostly_new or (len(different) > MAX_WORDS and (_is_id(column.name) or _ID_OR_COUNT.search(column.name))):
-        return column.left_out(_different_words(len(different)))
+        return column.left_out(f"{len(different):,} {DIFFERENT_WORDS}")
     return replace(column, role="words")
 
 

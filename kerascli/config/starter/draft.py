@@ -5,21 +5,19 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from kerascli.config import component_index
 from kerascli.config.composition.references import escape_references
 from kerascli.config.yaml.dump import block_yaml, flow_yaml
 from kerascli.foundation.errors import safe_text
+from kerascli.language.expressions.parser import RESERVED
 
 _WIDTH = 110
 _SECTIONS = ("data", "flags", "model", "compile", "fit", "tune")
 _OPENED = frozenset({"inputs", "targets", "layers", "callbacks", "blocks"})
 """Keys that YAML always has above their values, one item per line."""
-_RESERVED = frozenset({
-    "prev", "input", "y_true", "y_pred", "sample_weight", "training", "batch_size", "_",
-    "if", "else", "and", "or", "not", "true", "True", "false", "False", "none", "None", "null",
-})  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -28,6 +26,12 @@ class Draft:
 
     summary: str
     """Sentence, for the comment at the top of the config, that says what its model predicts."""
+    rows: int
+    """Approximate number of rows of the data."""
+    classes: Sequence[str] = ()
+    """Names of the target's classes; empty for a number (regression)."""
+    balanced: bool = False
+    """True if the loss weights the classes; the metrics of two are then others than accuracy."""
     sections: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Mapping from the name of a section to the section, in the form of a config."""
     decisions: dict[str, list[str]] = field(default_factory=dict)
@@ -52,38 +56,33 @@ class Draft:
         if name:
             lines.append(f"name: {flow_yaml(name)}")
         for section in (each for each in _SECTIONS if each in self.sections):
-            lines.append("")
-            for decision in self.decisions.get(section, []):
-                lines += _comment(f"- {decision}", hanging="  ")
-            lines += [f"{section}:", *block_yaml(self.sections[section], _fits, "  ")]
+            reasons = [_comment(f"- {each}", hanging="  ") for each in self.decisions.get(section, [])]
+            lines += ["", *chain(*reasons), f"{section}:", *block_yaml(self.sections[section], _fits, "  ")]
         return "\n".join(lines) + "\n"
 
-    def compile(self, classes: Sequence[str], *, balanced: bool, learning_rate: float = 1e-3) -> None:
-        """Add the section `compile` for classification with `classes`, or for regression if there are none.
-
-        `balanced` is true if the config weights the classes in the loss; the metrics are then others than accuracy.
-        """
-        if not classes:
+    def compile(self, learning_rate: float = 1e-3) -> None:
+        """Add the section `compile` for classification, or for regression if there are no classes."""
+        if not self.classes:
             loss, metrics = "mse", ["mae", "r2_score"]
             reason = "a number: mean squared error; r2_score is 1 at best, and 0 for predicting the mean"
-        elif len(classes) == 2:
-            loss, metrics = "binary_crossentropy", ["auc", "precision", "recall"] if balanced else ["accuracy", "auc"]
+        elif len(self.classes) == 2:
+            loss = "binary_crossentropy"
+            metrics = ["auc", "precision", "recall"] if self.balanced else ["accuracy", "auc"]
             reason = "two classes: binary crossentropy of one probability"
         else:
             loss, metrics = "sparse_categorical_crossentropy", ["accuracy"]
-            reason = f"{len(classes)} classes: crossentropy of a probability for each"
+            reason = f"{len(self.classes)} classes: crossentropy of a probability for each"
         optimizer: Any = "adam" if learning_rate == 1e-3 else {"adam": learning_rate}
         self.sections["compile"] = {"loss": loss, "optimizer": optimizer, "metrics": metrics}
         self.decide("compile", reason)
 
-    def fit(
-        self, rows: int, *, balanced: bool = False, images: bool = False, validation: str | float = "validation"
-    ) -> None:
+    def fit(self, *, images: bool = False, validation: str | float = "validation") -> None:
         """Add the section `fit`: batch size by the number of training rows, and early stopping by validation loss.
 
-        With `balanced`, the loss weights the classes; with `images`, there are fewer epochs. `validation` is the split
-        to validate on, or the fraction of the training rows.
+        With `images`, there are fewer epochs. `validation` is the split to validate on, or the fraction of the training
+        rows.
         """
+        rows = self.rows
         batch = next((size for most, size in ((5_000, 32), (20_000, 64), (100_000, 256)) if rows < most), 1024)
         sizes = ((5_000, (60, 10)),) if images else ((5_000, (200, 20)), (100_000, (100, 10)))
         epochs, patience = next((each for most, each in sizes if rows < most), (30, 5) if images else (40, 5))
@@ -92,11 +91,10 @@ class Draft:
             "epochs": epochs,
             "batch_size": batch,
             "validation_data" if isinstance(validation, str) else "validation_split": validation,
-            **({"class_weight": "balanced"} if balanced else {}),
+            **({"class_weight": "balanced"} if self.balanced else {}),
             "callbacks": [{"early_stopping": stop}],
         }
-        reason = f"at most {epochs} epochs: training stops when val_loss has not improved for {patience}"
-        self.decide("fit", reason)
+        self.decide("fit", f"at most {epochs} epochs: training stops when val_loss has not improved for {patience}")
 
 
 def columns(names: str | list[str]) -> dict[str, Any]:
@@ -119,7 +117,7 @@ def free_name(column: str, excluded: Iterable[str] = ()) -> str:
     """
     name = re.sub(r"[^A-Za-z0-9_]+", "_", column).strip("_") or "column"
     name = f"c_{name}" if name[0].isdigit() else name
-    while name in _RESERVED or _is_layer(name) or name in excluded:
+    while name in RESERVED or _is_layer(name) or name in excluded:
         name = f"{name}_column"
     return name
 
@@ -133,18 +131,13 @@ def listed(names: Iterable[str], most: int = 6) -> str:
 
 @cache
 def _is_layer(name: str) -> bool:
-    index = component_index.load()  # torch, which all layers need, is not imported for their names
-    if index is not None and "layer" in index.names:
-        return index.names["layer"].find(name) is not None
-    from kerascli.layers.base import LAYERS
-
-    return LAYERS.find(name) is not None
+    index = component_index.load() or component_index.make()  # without one, torch is imported for the layers' names
+    return index.names["layer"].find(name) is not None
 
 
 def _comment(text: str, hanging: str = "") -> list[str]:
-    return textwrap.wrap(
-        safe_text(text, 2000), _WIDTH, initial_indent="# ", subsequent_indent=f"# {hanging}", break_on_hyphens=False
-    )
+    text, below = safe_text(text, 2000), f"# {hanging}"
+    return textwrap.wrap(text, _WIDTH, initial_indent="# ", subsequent_indent=below, break_on_hyphens=False)
 
 
 def _fits(key: Any, value: Any, column: int) -> bool:

@@ -15,13 +15,13 @@ import numpy as np
 
 from kerascli.config.composition.references import escape_references
 from kerascli.config.starter.draft import Draft, listed
-from kerascli.config.starter.models import autoencoder, check_kind, head, image_model
+from kerascli.config.starter.models import AUTOENCODER, check_kind, from_yaml, head, image_model
 from kerascli.config.starter.target import ARE_UNEVEN, UNEVEN, in_order
-from kerascli.config.starter.texts import Texts, complete
+from kerascli.config.starter.texts import complete
 from kerascli.data.sources.folders import files_below
 from kerascli.data.sources.image_sources import SUFFIXES as IMAGES
 from kerascli.data.storage.image_files import need_pillow, open_image
-from kerascli.foundation.disk.files import missing_file, open_regular
+from kerascli.foundation.disk.files import open_regular
 from kerascli.foundation.disk.storage import make_folder
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, one_of, safe_text
 
@@ -73,11 +73,8 @@ class Folders:
         labels: dict[str, Any] = {} if self.classes else {"labels": None}
         if list(self.classes) != sorted(self.classes):
             labels["class_names"] = list(self.classes)
-        split = self.split()
-        return {
-            "source": {source: {**escape_references({**paths, **labels}), **settings}},
-            **({"split": split} if split else {}),
-        }
+        of_source = {source: escape_references(paths | labels) | settings}
+        return {"source": of_source, **({"split": split} if (split := self.split()) else {})}
 
     def some(self, most: int, split: Path | None = None) -> Iterator[Path]:
         """Yield paths of about `most` training files to examine, equally many of each class.
@@ -153,7 +150,7 @@ def suffixes_of(folder: Path) -> tuple[str, ...]:
         if tables:
             raise ConfigError(f"'{shown}' is a folder of tables", hint=f"--from {shown}/{safe_text(tables[0])}")
         text = f"no images (png, jpeg, gif, bmp) and no texts (txt) among {rest} files" if rest else "no files"
-        raise DataError(Fault(text, place=Place(str(folder))))
+        raise DataError(text, place=str(folder))
     return IMAGES if images >= texts else TEXTS
 
 
@@ -162,15 +159,11 @@ def examine_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
 
     Raises DataError.
     """
-    if not folder.is_dir():
-        raise missing_file(folder, str(folder))
     below = _count_files(folder, suffixes)
     splits = {_SPLITS[name.lower()]: folder / name for name in below if name.lower() in _SPLITS}
-    train = folder
-    if "train" in splits and len(splits) == len(below):
-        train = splits.pop("train")
-    else:
-        splits = {}
+    train = splits.pop("train", folder)
+    if train == folder or len(splits) + 1 < len(below):
+        train, splits = folder, {}
     counts = below if train == folder else _count_files(train, suffixes)
     alone = sum(name.lower().endswith(suffixes) for name in os.listdir(train))
     count = sum(counts.values()) + alone
@@ -184,7 +177,7 @@ def examine_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
     elif count < _FEWEST:
         text = f"{count} files: at least {_FEWEST} are needed to train, validate and test"
     if text is not None:
-        raise DataError(Fault(text, place=Place(str(train)), hint=hint))
+        raise DataError(text, place=str(train), hint=hint)
     classes = in_order(list(counts), list(counts.values())) if len(counts) == 2 else tuple(counts)
     return Folders(folder, suffixes, train, classes, counts, count, splits)
 
@@ -192,15 +185,12 @@ def examine_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
 def _count_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, int]:
     """Return the number of files in each subfolder, in order of name.
     Raises DataError if a subfolder has no file with one of the suffixes."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    counts = {
-        name: sum(not file.name.startswith(".") for file in files_below(folder / name, suffixes)) for name in names
-    }
-    for name, count in counts.items():
-        if not count:
-            place = Place(str(folder / name))
+    counts: dict[str, int] = {}
+    for below in sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")):
+        counts[below.name] = sum(not file.name.startswith(".") for file in files_below(below, suffixes))
+        if not counts[below.name]:
             text = f"the subfolder of a class has no files with {one_of(suffixes)}"
-            raise DataError(Fault(text, place=place, hint="move it elsewhere"))
+            raise DataError(text, place=str(below), hint="move it elsewhere")
     return counts
 
 
@@ -210,19 +200,15 @@ def text_draft(folders: Folders, path: str, kind: str | None) -> Draft:
     `path` is the folder's path in the config, `kind` the value of `--model`.
     """
     if not folders.classes:
-        hint = (
-            "put the texts of each class into a subfolder, or write a table with a column of texts and one to predict"
-        )
-        raise DataError(
-            Fault("texts without classes: what is to be learned?", place=Place(str(folders.folder)), hint=hint)
-        )
+        table = "a table with a column of texts and one to predict"
+        hint = f"put the texts of each class into a subfolder, or write {table}"
+        raise DataError("texts without classes: what is to be learned?", place=str(folders.folder), hint=hint)
     lengths = [len(_words_of(file)) for file in folders.some(_EXAMINED_TEXTS)]
-    draft = Draft(f"Classifies texts into {len(folders.classes)} classes.")
+    classes = folders.classes
+    draft = Draft(f"Classifies texts into {len(classes)} classes.", folders.count, classes, folders.is_uneven())
     draft.decide("data", *folders.reasons("texts"))
     draft.sections["data"] = {**folders.data("text_folder", path), "inputs": {}, "targets": {"label": []}}
-    words = sum(lengths) / len(lengths)
-    texts = Texts("text", "label", words, folders.count, folders.classes, folders.is_uneven())
-    return complete(draft, texts, [], kind)
+    return complete(draft, "text", "label", sum(lengths) / len(lengths), [], kind)
 
 
 def _words_of(path: Path) -> list[str]:
@@ -242,10 +228,8 @@ def _words_of(path: Path) -> list[str]:
 class ImageFacts:
     """Sizes and colors of the examined images of a folder, and paths of those that cannot be read."""
 
-    heights: list[int]
-    """Height in pixels of each image that can be read."""
-    widths: list[int]
-    """Width in pixels of each image that can be read."""
+    sizes: list[tuple[int, int]]
+    """Height and width in pixels of each image that can be read."""
     are_grey: bool
     damaged: list[str]
     """Paths of the images that cannot be read."""
@@ -256,7 +240,7 @@ class ImageFacts:
 
         Else it is the median height and width, scaled down until neither exceeds 160, in multiples of 8.
         """
-        height, width = int(median(self.heights)), int(median(self.widths))
+        height, width = (int(median(each)) for each in zip(*self.sizes, strict=True))
         if self.are_alike and max(height, width) <= _MOST_PIXELS:
             return height, width
         factor = min(1.0, _MOST_PIXELS / max(height, width))
@@ -264,14 +248,14 @@ class ImageFacts:
 
     @property
     def are_alike(self) -> bool:
-        return len(set(self.heights)) == len(set(self.widths)) == 1
+        return len(set(self.sizes)) == 1
 
     def reason(self) -> str:
         """Return the reason for the size of images in the config, as text for a comment."""
-        low, high = (f"{each(self.heights)}x{each(self.widths)}" for each in (min, max))
-        height, width = self.size
-        is_kept = self.are_alike and self.size == (self.heights[0], self.widths[0])
-        resized = "" if is_kept else f"; they are resized to {height}x{width}"
+        heights, widths = zip(*self.sizes, strict=True)
+        low, high = (f"{each(heights)}x{each(widths)}" for each in (min, max))
+        is_kept = self.are_alike and self.size == self.sizes[0]
+        resized = "" if is_kept else f"; they are resized to {self.size[0]}x{self.size[1]}"
         return f"images are {low if self.are_alike else f'{low} to {high}'} pixels{resized}"
 
 
@@ -284,7 +268,8 @@ def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
     images = examine_images(folders.some(_EXAMINED_IMAGES), str(folders.folder))
     classes, (height, width) = folders.classes, images.size
     summary = "Compresses images to a small code and restores them (an autoencoder)."
-    draft = Draft(f"Classifies images into {len(classes)} classes." if classes else summary)
+    summary = f"Classifies images into {len(classes)} classes." if classes else summary
+    draft = Draft(summary, folders.count, classes, folders.is_uneven())
     colors = "images are grey: one channel" if images.are_grey else "images have colors: three channels"
     draft.decide("data", *folders.reasons("images"), images.reason(), colors)
     settings: dict[str, Any] = {"color_mode": "grayscale" if images.are_grey else "rgb", "image_size": [height, width]}
@@ -301,15 +286,16 @@ def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
         kind = check_kind(kind, ("cnn", "linear", "mlp", "resnet"), "images")
         draft.sections["model"], reason = image_model(kind, height, width, head(classes, "label"))
         draft.decide("model", reason)
-        draft.compile(classes, balanced=folders.is_uneven())
+        draft.compile()
     else:
         check_kind(kind, ("cnn",), "images without classes")
         code = min(64, max(8, height * width // 16))
         draft.decide("model", f"no classes: the model learns to restore each image from {code} numbers")
-        draft.sections["model"] = autoencoder(height, width, 1 if images.are_grey else 3, code)
+        layers = from_yaml(AUTOENCODER, height=height, width=width, channels=1 if images.are_grey else 3, code=code)
+        draft.sections["model"] = {"layers": layers}
         draft.sections["compile"] = {"loss": "mse", "optimizer": "adam", "metrics": ["mae"]}
         draft.decide("compile", "mean squared error of the pixels")
-    draft.fit(folders.count, balanced=folders.is_uneven(), images=True)
+    draft.fit(images=True)
     return draft
 
 
@@ -318,22 +304,20 @@ def examine_images(files: Iterable[Path], shown: str) -> ImageFacts:
 
     `shown` is their folder in messages.
     """
-    images = ImageFacts([], [], True, [])
+    images = ImageFacts([], True, [])
     grey: list[bool] = []
     for file in files:
         try:
             with open_regular(file) as opened:
                 image = open_image(opened, file)
-                images.widths.append(image.width)
-                images.heights.append(image.height)
+                images.sizes.append((image.height, image.width))
                 if image.mode[0] not in "1LI" and len(grey) < _DECODED:
                     small = np.asarray(image.convert("RGB").resize((16, 16))).astype(int)
                     grey.append(bool(np.ptp(small, axis=2).max() <= 8))
         except (DataError, OSError, SyntaxError, ValueError):
             images.damaged.append(str(file))
-    if not images.heights:
-        place = Place(images.damaged[0] if images.damaged else shown)
-        raise DataError(Fault("no image can be read", place=place))
+    if not images.sizes:
+        raise DataError("no image can be read", place=Place(images.damaged[0] if images.damaged else shown))
     return replace(images, are_grey=all(grey))
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from kerascli.config.composition.applications import filled
+from kerascli.config.yaml.text import parse_value
 from kerascli.foundation.errors import ConfigError
 
 KINDS = ("linear", "mlp", "wide_and_deep", "cnn", "resnet", "lstm", "transformer")
@@ -14,8 +16,11 @@ Layers = list[Any]
 MEMBERS = 4
 FEW_ROWS = 1000
 """Number of rows of a table, below which the default model is the mean of several small networks."""
-_NORM: dict[str, Any] = {"batch_normalization": {"momentum": 0.9}}
-"""Layer `batch_normalization` with faster averages: at momentum 0.99 a short epoch would mislead early stopping."""
+
+
+def from_yaml(written: str, **names: Any) -> Any:
+    """Return a part of a config that is written in YAML, with the `$` references to `names` in it replaced."""
+    return filled(parse_value(written, "init"), names)
 
 
 def check_kind(kind: str | None, fitting: tuple[str, ...], what: str) -> str:
@@ -49,58 +54,32 @@ def table_model(kind: str | None, inputs: list[str], rows: int, last: dict[str, 
     `inputs` are the names of all inputs, `rows` is the table's number of rows, `last` the arguments of the last layer.
     """
     width = next((width for most, width in ((500, 32), (5_000, 64), (50_000, 128)) if rows < most), 256)
+    several = len(inputs) > 1
+    joined: Layers = [{"concatenate": inputs}] if several else []
+    named: Layers = [{"concatenate": {"inputs": inputs, "name": "features"}}] if several else []
+    features = "features" if several else inputs[0]
+    activation: Layers = [{"activation": last["activation"]}] if "activation" in last else []
     if kind is None and rows < FEW_ROWS:
         reason = f"few rows: the mean of {MEMBERS} small networks, with hidden layers of {width} and {width // 2}"
-        return _committee(inputs, width, last), reason
+        member = [*_two_hidden(width, 0.3), {"dense": {"units": last["units"]}}]
+        names = [f"member_{number}" for number in range(1, MEMBERS + 1)]
+        calls = [{"member": {"inputs": features, "name": name}} for name in names]
+        layers = [*named, *calls, {"average": names}, *activation]
+        return {"blocks": {"member": {"layers": member}}, "layers": layers}, reason
     kind = check_kind(kind, ("mlp", "linear", "wide_and_deep", "resnet"), "a table")
-    joined: Layers = [{"concatenate": inputs}] if len(inputs) > 1 else []
     if kind == "linear":
         layers, reason = [*joined, {"dense": last}], "a linear model: one dense layer"
     elif kind == "mlp":
         layers = [*joined, *_two_hidden(width, 0.2), {"dense": last}]
         reason = f"two hidden layers of {width} and {width // 2} units, for about {rows:,} rows"
     elif kind == "resnet":
-        layers = [*joined, *_residual_units(width), {"dense": last}]
+        layers = [*joined, *from_yaml(_RESIDUAL_UNITS, width=width), {"dense": last}]
         reason = f"two residual blocks of {width} units"
     else:
-        layers = _wide_and_deep(inputs, width, last)
+        both = from_yaml(_WIDE_AND_DEEP, width=width, features=features, units=last["units"])
+        layers = [*named, *both, *activation]
         reason = "a linear model (wide) and an MLP (deep), whose sum is the prediction"
     return {"layers": layers}, reason
-
-
-def _features(inputs: list[str]) -> tuple[Layers, str]:
-    """Return the layers that join the inputs, and the name of their output; none for a single input."""
-    if len(inputs) == 1:
-        return [], inputs[0]
-    return [{"concatenate": {"inputs": inputs, "name": "features"}}], "features"
-
-
-def _activation(last: dict[str, Any]) -> Layers:
-    return [{"activation": last["activation"]}] if "activation" in last else []
-
-
-def _wide_and_deep(inputs: list[str], width: int, last: dict[str, Any]) -> Layers:
-    start, features = _features(inputs)
-    return [
-        *start,
-        {"dense": {"units": last["units"], "inputs": features, "name": "wide"}},
-        {"dense": {"units": width, "activation": "relu", "inputs": features}},
-        {"dropout": 0.2},
-        {"dense": {"units": width // 2, "activation": "relu"}},
-        {"dense": {"units": last["units"], "name": "deep"}},
-        {"add": ["wide", "deep"]},
-        *_activation(last),
-    ]
-
-
-def _committee(inputs: list[str], width: int, last: dict[str, Any]) -> dict[str, Any]:
-    """Return the `model` section of an ensemble: several small networks side by side, whose mean is the prediction."""
-    member = [*_two_hidden(width, 0.3), {"dense": {"units": last["units"]}}]
-    names = [f"member_{number}" for number in range(1, MEMBERS + 1)]
-    start, features = _features(inputs)
-    calls = [{"member": {"inputs": features, "name": name}} for name in names]
-    layers = [*start, *calls, {"average": names}, *_activation(last)]
-    return {"blocks": {"member": {"layers": member}}, "layers": layers}
 
 
 def _two_hidden(width: int, rate: float) -> Layers:
@@ -108,17 +87,29 @@ def _two_hidden(width: int, rate: float) -> Layers:
     return [*hidden(width, rate), {"dense": {"units": width // 2, "activation": "relu"}}]
 
 
-def _residual_units(width: int) -> Layers:
-    layers: Layers = [{"dense": {"units": width, "name": "block_0"}}]
-    for number in (1, 2):
-        before = f"block_{number - 1}"
-        layers += [
-            {"batch_normalization": {"momentum": 0.9, "inputs": before}},
-            *hidden(width, 0.2),
-            {"dense": {"units": width, "name": f"change_{number}"}},
-            {"add": {"inputs": [before, f"change_{number}"], "name": f"block_{number}"}},
-        ]
-    return [*layers, _NORM, "relu"]
+_WIDE_AND_DEEP = """
+- dense: {units: $units, inputs: $features, name: wide}
+- dense: {units: $width, activation: relu, inputs: $features}
+- dropout: 0.2
+- dense: {units: $(width // 2), activation: relu}
+- dense: {units: $units, name: deep}
+- add: [wide, deep]
+"""
+_RESIDUAL_UNITS = """
+- dense: {units: $width, name: block_0}
+- batch_normalization: {momentum: 0.9, inputs: block_0}
+- dense: {units: $width, activation: relu}
+- dropout: 0.2
+- dense: {units: $width, name: change_1}
+- add: {inputs: [block_0, change_1], name: block_1}
+- batch_normalization: {momentum: 0.9, inputs: block_1}
+- dense: {units: $width, activation: relu}
+- dropout: 0.2
+- dense: {units: $width, name: change_2}
+- add: {inputs: [block_1, change_2], name: block_2}
+- batch_normalization: {momentum: 0.9}
+- relu
+"""
 
 
 def image_model(kind: str, height: int, width: int, last: dict[str, Any]) -> tuple[dict[str, Any], str]:
@@ -129,67 +120,79 @@ def image_model(kind: str, height: int, width: int, last: dict[str, Any]) -> tup
     levels = 1  # how often the network halves height and width, until 4 to 8 pixels are left
     while levels < 4 and min(height, width) >= 8 * 2**levels:
         levels += 1
+    filters = [32 * 2**level for level in range(levels)]
     if kind == "resnet":
-        return _resnet(levels, last), f"residual blocks, {levels} of which halve height and width"
-    layers: Layers = []
-    for level in range(levels):
-        layers += [_conv(32 * 2**level), _NORM, "relu", {"max_pooling_2d": 2}]
+        block = {"parameters": {"filters": None, "strides": 1}, "layers": from_yaml(_RESIDUAL_BLOCK)}
+        uses = [{"residual": {"filters": count, "strides": 2}} for count in filters]
+        layers = [*from_yaml(_CONVOLUTION, filters=32), *uses, "global_average_pooling_2d", {"dropout": 0.3}]
+        reason = f"residual blocks, {levels} of which halve height and width"
+        return {"blocks": {"residual": block}, "layers": [*layers, {"dense": last}]}, reason
+    layers = [each for count in filters for each in (*from_yaml(_CONVOLUTION, filters=count), {"max_pooling_2d": 2})]
     rest = (height // 2**levels) * (width // 2**levels)
     pool = "flatten" if rest <= 64 else "global_average_pooling_2d"
     reason = f"{levels} convolutions, each of which halves height and width, then a dense layer"
     return {"layers": [*layers, pool, {"dropout": 0.4}, {"dense": last}]}, reason
 
 
-def _conv(filters: int | str) -> dict[str, Any]:
-    return {"conv_2d": {"filters": filters, "kernel_size": 3, "padding": "same", "use_bias": False}}
-
-
-def _resnet(levels: int, last: dict[str, Any]) -> dict[str, Any]:
-    skip = {"filters": "$filters", "kernel_size": 1, "strides": "$strides", "inputs": "input", "name": "skip"}
-    block = [
-        {"conv_2d": {**_conv("$filters")["conv_2d"], "strides": "$strides"}},
-        _NORM,
-        "relu",
-        _conv("$filters"),
-        {"batch_normalization": {"momentum": 0.9, "name": "change"}},
-        {"conv_2d": skip},
-        {"add": ["change", "skip"]},
-        "relu",
-    ]
-    blocks = [{"residual": {"filters": 32 * 2**level, "strides": 2}} for level in range(levels)]
-    layers = [_conv(32), _NORM, "relu", *blocks, "global_average_pooling_2d", {"dropout": 0.3}, {"dense": last}]
-    return {"blocks": {"residual": {"parameters": {"filters": None, "strides": 1}, "layers": block}}, "layers": layers}
-
-
-def autoencoder(height: int, width: int, channels: int, code: int) -> dict[str, Any]:
-    """Return the `model` section that compresses images to `code` numbers and restores them."""
-    conv = {"kernel_size": 3, "strides": 2, "padding": "same", "activation": "relu"}
-    return {
-        "layers": [
-            {"conv_2d": {"filters": 32, **conv}},
-            {"conv_2d": {"filters": 64, **conv}},
-            "flatten",
-            {"dense": {"units": code, "name": "code"}},
-            {"dense": {"units": 256, "activation": "relu"}},
-            {"dense": {"units": height * width * channels, "activation": "sigmoid"}},
-            {"reshape": [height, width, channels]},
-        ]
-    }
-
-
-def encoder(before: str, width: int) -> Layers:
-    """Return the layers of a transformer's encoder block (Vaswani et al., 2017) of `width` units on a node `before`."""
-    return [
-        {"multi_head_attention": {"num_heads": 4, "key_dim": width // 4, "inputs": [before, before]}},
-        {"dropout": {"rate": 0.1, "name": "attention_dropout"}},
-        {"add": [before, "attention_dropout"]},
-        {"layer_normalization": {"epsilon": 1e-6, "name": "attention_norm"}},
-        {"dense": {"units": 2 * width, "activation": "relu"}},
-        {"dense": width},
-        {"dropout": {"rate": 0.1, "name": "ffn_dropout"}},
-        {"add": ["attention_norm", "ffn_dropout"]},
-        {"layer_normalization": {"epsilon": 1e-6}},
-    ]
+# faster averages of the batch normalization: at momentum 0.99 a short epoch would mislead early stopping
+_CONVOLUTION = """
+- conv_2d: {filters: $filters, kernel_size: 3, padding: same, use_bias: false}
+- batch_normalization: {momentum: 0.9}
+- relu
+"""
+_RESIDUAL_BLOCK = """
+- conv_2d: {filters: $filters, kernel_size: 3, padding: same, use_bias: false, strides: $strides}
+- batch_normalization: {momentum: 0.9}
+- relu
+- conv_2d: {filters: $filters, kernel_size: 3, padding: same, use_bias: false}
+- batch_normalization: {momentum: 0.9, name: change}
+- conv_2d: {filters: $filters, kernel_size: 1, strides: $strides, inputs: input, name: skip}
+- add: [change, skip]
+- relu
+"""
+AUTOENCODER = """
+- conv_2d: {filters: 32, kernel_size: 3, strides: 2, padding: same, activation: relu}
+- conv_2d: {filters: 64, kernel_size: 3, strides: 2, padding: same, activation: relu}
+- flatten
+- dense: {units: $code, name: code}
+- dense: {units: 256, activation: relu}
+- dense: {units: $(height * width * channels), activation: sigmoid}
+- reshape: [$height, $width, $channels]
+"""
+"""Layers that compress images to `code` numbers and restore them."""
+ENCODER = """
+- multi_head_attention: {num_heads: 4, key_dim: $(width // 4), inputs: [$before, $before]}
+- dropout: {rate: 0.1, name: attention_dropout}
+- add: [$before, attention_dropout]
+- layer_normalization: {epsilon: 1e-6, name: attention_norm}
+- dense: {units: $(2 * width), activation: relu}
+- dense: $width
+- dropout: {rate: 0.1, name: ffn_dropout}
+- add: [attention_norm, ffn_dropout]
+- layer_normalization: {epsilon: 1e-6}
+- global_average_pooling_1d
+"""
+"""A transformer's encoder block (Vaswani et al., 2017) of `width` units on a node `before`, and the mean over time."""
+_SERIES = {
+    "mlp": """
+- dense: {units: 64, activation: relu, inputs: steps}
+- dropout: 0.1
+- dense: {units: 32, activation: relu}
+""",
+    "cnn": """
+- conv_1d: {filters: 32, kernel_size: 3, padding: causal, activation: relu, inputs: $window}
+- conv_1d: {filters: 32, kernel_size: 3, padding: causal, activation: relu, dilation_rate: 2}
+- flatten
+- dense: {units: 32, activation: relu}
+""",
+    "lstm": "[lstm: {units: 32, inputs: $window}]",
+    "transformer": f"""
+- dense: {{units: 32, inputs: $window, name: projected}}
+- weight: {{shape: [$length, 32], initializer: {{random_normal: {{stddev: 0.02}}}}, name: positions}}
+- expr: {{value: projected + positions, name: placed}}
+{ENCODER}
+""",
+}
 
 
 def series_layers(kind: str, length: int, *, has_context: bool) -> Layers:
@@ -207,23 +210,6 @@ def series_layers(kind: str, length: int, *, has_context: bool) -> Layers:
     ]
     if kind == "linear":
         return [*layers, {"add": ["last", "linear"]}]
+    network = from_yaml(_SERIES[kind], window=window, length=length, before="placed", width=32)
     last = {"units": 1, "kernel_initializer": "zeros", "name": "bend"}
-    return [*layers, *_deep(kind, window, length), {"dense": last}, {"add": ["last", "linear", "bend"]}]
-
-
-def _deep(kind: str, window: str, length: int) -> Layers:
-    dense = {"dense": {"units": 32, "activation": "relu"}}
-    if kind == "mlp":
-        return [{"dense": {"units": 64, "activation": "relu", "inputs": "steps"}}, {"dropout": 0.1}, dense]
-    if kind == "cnn":
-        conv = {"filters": 32, "kernel_size": 3, "padding": "causal", "activation": "relu"}
-        return [{"conv_1d": {**conv, "inputs": window}}, {"conv_1d": {**conv, "dilation_rate": 2}}, "flatten", dense]
-    if kind == "lstm":
-        return [{"lstm": {"units": 32, "inputs": window}}]
-    return [
-        {"dense": {"units": 32, "inputs": window, "name": "projected"}},
-        {"weight": {"shape": [length, 32], "initializer": {"random_normal": {"stddev": 0.02}}, "name": "positions"}},
-        {"expr": {"value": "projected + positions", "name": "placed"}},
-        *encoder("placed", 32),
-        "global_average_pooling_1d",
-    ]
+    return [*layers, *network, {"dense": last}, {"add": ["last", "linear", "bend"]}]

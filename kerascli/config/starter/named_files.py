@@ -9,7 +9,7 @@ from typing import Any
 
 from kerascli.config.composition.references import escape_references
 from kerascli.config.starter.folders import examine_images
-from kerascli.config.starter.models import Layers, image_model
+from kerascli.config.starter.models import Layers, from_yaml, image_model
 from kerascli.config.starter.sample import SampledTable
 from kerascli.data.storage.image_files import SUFFIXES
 from kerascli.data.storage.sound_files import SoundReading
@@ -18,6 +18,13 @@ from kerascli.foundation.errors import DataError, safe_text
 
 _EXAMINED, _TRIED = 200, 20
 _MOST_SECONDS = 10.0
+_OF_SOUNDS = """
+- mel_spectrogram: {fft_length: 512, sequence_stride: 256, num_mel_bins: 64, sampling_rate: $rate, inputs: $name}
+- permute: [2, 1]
+- layer_normalization
+- conv_1d: {filters: 64, kernel_size: 3, padding: same, activation: relu}
+- global_average_pooling_1d: {name: $end}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +61,7 @@ class FileColumn:
             *layers, pool, _, _ = image_model("cnn", height, width, {})[0]["layers"]
             (first, arguments), *_ = layers[0].items()
             return [{first: {**arguments, "inputs": name}}, *layers[1:], {pool: {"name": end}}]
-        rate = self.settings["rate"]
-        mel = {"fft_length": 512, "sequence_stride": 256, "num_mel_bins": 64, "sampling_rate": rate, "inputs": name}
-        conv = {"filters": 64, "kernel_size": 3, "padding": "same", "activation": "relu"}
-        pool = {"global_average_pooling_1d": {"name": end}}
-        return [{"mel_spectrogram": mel}, {"permute": [2, 1]}, "layer_normalization", {"conv_1d": conv}, pool]
+        return from_yaml(_OF_SOUNDS, rate=self.settings["rate"], name=name, end=end)
 
 
 def find_files(table: SampledTable, path: Path) -> list[FileColumn]:

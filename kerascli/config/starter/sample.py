@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
 from kerascli.foundation.disk.storage import write_bytes
-from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text
+from kerascli.foundation.errors import ConfigError, DataError, safe_text
 from kerascli.language.component import changed_arguments, plain
 
 _OTHER_FILES = (".json", ".xlsx", ".xls", ".npz", ".npy", ".pkl", ".feather", ".h5", ".yaml", ".yml")
@@ -57,12 +57,15 @@ class SampledTable:
     small: bytes | None = None
     """File of the same format with the sample alone, to try a config on; None if the sample is the whole table."""
 
-    def draft(self, summary: str, path: str) -> tuple[Draft, dict[str, Any]]:
+    def draft(
+        self, summary: str, path: str, classes: Sequence[str] = (), *, balanced: bool = False
+    ) -> tuple[Draft, dict[str, Any]]:
         """Return (new draft of a config with the notes on the table as reasons, the config's data source).
 
-        `summary` is the draft's sentence about its model, `path` the path of the table's file for the data source.
+        `summary`, `classes` and `balanced` are those of the draft, `path` the path of the table's file for the data
+        source.
         """
-        draft = Draft(summary)
+        draft = Draft(summary, self.all_rows, classes, balanced)
         draft.decide("data", *self.notes)
         return draft, {self.source: escape_references({"path": path, **self.settings})}
 
@@ -92,11 +95,10 @@ def sample_table(path: Path) -> SampledTable:
 
 
 def _delimited(name: str, sample: TextSample) -> SampledTable:
-    fields = detect(sample.pieces, sample.encoding, name, whole=sample.whole)
-    form = fields.form
-    small = None if sample.whole else _delimited_file(fields)
+    fields, form = detect(sample.pieces, sample.encoding, name, whole=sample.whole)
+    small = None if sample.whole else _delimited_file(fields, form)
     table = read_csv(sample.pieces[0].encode(form.encoding) if small is None else small, name, form)
-    settings, notes = _settings(form), _notes(form)
+    settings, notes = {name: plain(value) for name, value in changed_arguments(form).items()}, _notes(form)
     source = "tsv" if settings.get("delimiter") == "\t" else "csv"
     if source == "tsv":
         del settings["delimiter"]
@@ -107,22 +109,16 @@ def _delimited(name: str, sample: TextSample) -> SampledTable:
     return SampledTable(name, source, settings, columns, table.rows, all_rows, notes, small)
 
 
-def _delimited_file(fields: Fields) -> bytes:
+def _delimited_file(fields: Fields, form: TextFormat) -> bytes:
     """Return delimited text with the rows of a sample, in the file's format."""
-    form = fields.form
     text = io.StringIO("\n" * form.skip_rows, newline="")
     text.seek(0, io.SEEK_END)
     quoting = csv.QUOTE_MINIMAL if form.quotes else csv.QUOTE_NONE
     writer = csv.writer(text, delimiter=form.delimiter, quoting=quoting, quotechar='"' if form.quotes else None)
     if not form.names:
-        writer.writerow(fields.columns)
-    writer.writerows(zip(*fields.columns.values(), strict=True))
+        writer.writerow(fields)
+    writer.writerows(zip(*fields.values(), strict=True))
     return text.getvalue().encode(form.encoding)
-
-
-def _settings(form: TextFormat) -> dict[str, Any]:
-    """Return the arguments of the data source that differ from their defaults."""
-    return {name: plain(value) for name, value in changed_arguments(form).items()}
 
 
 def _notes(form: TextFormat) -> list[str]:
@@ -149,7 +145,7 @@ def _json_lines(name: str, sample: TextSample) -> SampledTable:
     columns = {column: table.array(column) for column in table}
     if lists := [column for column, values in columns.items() if values.ndim > 1]:
         hint = "init takes columns of numbers and texts; write a config by hand, from: kerascli init --template mlp"
-        raise DataError(Fault(f"column '{safe_text(lists[0])}' holds lists", place=Place(name), hint=hint))
+        raise DataError(f"column '{safe_text(lists[0])}' holds lists", place=name, hint=hint)
     all_rows = sample.all_rows(table.rows)
     notes = [] if sample.whole else [f"looked at {table.rows:,} rows of about {_round(all_rows):,}"]
     small = None if sample.whole else text.encode()
@@ -159,7 +155,7 @@ def _json_lines(name: str, sample: TextSample) -> SampledTable:
 def _parquet(path: Path, name: str) -> SampledTable:
     file = ParquetColumns([Part(path, name)], frozenset())
     if not file.rows:
-        raise DataError(Fault("the table has no rows", place=Place(name)))
+        raise DataError("the table has no rows", place=name)
     whole = file.rows <= _PARQUET_ROWS and os.stat(path).st_size <= 8 * MAX_BYTES
     columns: dict[str, np.ndarray] = {}
     notes: list[str] = []
@@ -173,7 +169,7 @@ def _parquet(path: Path, name: str) -> SampledTable:
                 raise
             notes.append(f"left out: {safe_text(column, 40)} ({reason})")
     if not columns:
-        raise DataError(Fault("no column holds numbers or text", place=Place(name)))
+        raise DataError("no column holds numbers or text", place=name)
     rows = len(next(iter(columns.values())))
     if not whole:
         notes.insert(0, f"looked at the first {rows:,} rows of {file.rows:,}")

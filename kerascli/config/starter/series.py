@@ -4,14 +4,15 @@ The table holds one series, or several, which a column of identifiers distinguis
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from kerascli.config.composition.references import escape_references
-from kerascli.config.starter.columns import NEARLY_ONE, Column, numbered
+from kerascli.config.starter.columns import DIFFERENT_WORDS, NEARLY_ONE, Column, Roles, numbered
 from kerascli.config.starter.draft import Draft, column_step, columns, free_name, listed
 from kerascli.config.starter.models import check_kind, series_layers
 from kerascli.config.starter.sample import SampledTable
@@ -62,7 +63,7 @@ class Series:
     """Columns that the config leaves out: row numbers, columns with one value, texts that few rows have (remarks)."""
 
 
-def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | None:
+def find_series(table: SampledTable, roles: Roles) -> Series | None:
     """Return a table as `Series` if it holds one or more time series, else None.
 
     `roles` maps the name of each column of the table to a Column, which has its role (numeric, date ...).
@@ -72,18 +73,14 @@ def find_series(table: SampledTable, roles: Mapping[str, Column]) -> Series | No
         (name,) = roles
         return Series(None, "row", (name,), is_iso=False, rows=whole) if _is_value(roles[name]) else None
     times = _times(table, roles)
-    for time in times:
-        if series := _series(table, roles, time, times[time], None, whole):
-            return series
-    for time in times:
-        if len(np.unique(times[time])) < table.rows:
-            for name, rows in _groups(table, roles, time):
-                if series := _series(table, roles, time, times[time], name, rows):
-                    return series
-    return None
+    repeating = [time for time, values in times.items() if len(np.unique(values)) < table.rows]
+    grouped = ((time, *group) for time in repeating for group in _groups(table, roles, time))
+    candidates = chain(((time, None, whole) for time in times), grouped)
+    found = (_series(table, roles, time, times[time], group, rows) for time, group, rows in candidates)
+    return next(filter(None, found), None)
 
 
-def _times(table: SampledTable, roles: Mapping[str, Column]) -> dict[str, np.ndarray]:
+def _times(table: SampledTable, roles: Roles) -> dict[str, np.ndarray]:
     """Return the columns that may hold the times of a series: dates, then numbers called so."""
     dates = {
         name: parsed_times(table.columns[name].tolist(), column.date_format or None, "s")
@@ -99,12 +96,7 @@ def _is_value(column: Column) -> bool:
 
 
 def _series(
-    table: SampledTable,
-    roles: Mapping[str, Column],
-    time: str,
-    times: np.ndarray,
-    group: str | None,
-    rows: tuple[np.ndarray, ...],
+    table: SampledTable, roles: Roles, time: str, times: np.ndarray, group: str | None, rows: tuple[np.ndarray, ...]
 ) -> Series | None:
     """Return the table as one series, or as several with the rows `rows` by the column `group`; None if the rows of
     one are not in order at equal intervals, or words vary in it."""
@@ -113,7 +105,8 @@ def _series(
     if len(intervals) > 1 or every is None:
         return None
     names = [name for name in roles if name not in (time, group)]
-    fixed = [name for name in names if group and _is_fixed(table.columns[name], rows)]
+    columns = {name: table.columns[name] for name in names if group}
+    fixed = [name for name, values in columns.items() if all(len(set(values[each].tolist())) == 1 for each in rows)]
     varying = [roles[name] for name in names if name not in fixed]
     values = tuple(column.name for column in varying if _is_value(column))
     rest = tuple(column for column in varying if column.name not in values)
@@ -122,20 +115,13 @@ def _series(
     return Series(time, every, values, not roles[time].date_format, rows, group, tuple(fixed), rest)
 
 
-def _is_fixed(values: np.ndarray, rows: tuple[np.ndarray, ...]) -> bool:
-    """Return True if a column has one value in all rows of each series."""
-    return all(len(set(values[each].tolist())) == 1 for each in rows)
-
-
 def _is_of_no_use(table: SampledTable, column: Column) -> bool:
     """Return True for a column that a series is found beside: row numbers, one value, or remarks on some rows."""
-    is_remark = column.role == "prose" or column.has_many_words
+    is_remark = column.role == "prose" or column.reason.endswith(DIFFERENT_WORDS)
     return column.reason in _NO_USE or (is_remark and bool(missing(table.columns[column.name]).mean() > _REMARKS))
 
 
-def _groups(
-    table: SampledTable, roles: Mapping[str, Column], time: str
-) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
+def _groups(table: SampledTable, roles: Roles, time: str) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
     """Yield each column of texts or integers that may identify several series, with the rows of each of its values;
     categorical columns and identifiers come first."""
     for name in sorted(roles, key=lambda name: _is_value(roles[name])):
@@ -224,8 +210,8 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
     data["targets"] = {key: [*column_step(f"{name}{_NEXT}", key), *scale]}
     draft.sections["data"] = data
     kind = _model(draft, table.all_rows, kind, length, has_context=bool(further))
-    draft.compile((), balanced=False, learning_rate=5e-3 if kind == "linear" else 1e-3)
-    draft.fit(table.all_rows, validation="validation" if is_split else 0.2)
+    draft.compile(learning_rate=5e-3 if kind == "linear" else 1e-3)
+    draft.fit(validation="validation" if is_split else 0.2)
     return draft
 
 

@@ -82,9 +82,8 @@ def split_rows(draft: Draft, table: SampledTable, used: Roles, target: Target) -
     group = next((column.name for column in used.values() if column.role == "group"), None)
     if order is not None:
         name = safe_text(order)
-        draft.decide(
-            "data", f"split by time: the rows with the latest {name} are for the test, those before to validate"
-        )
+        latest = f"the rows with the latest {name} are for the test, those before to validate"
+        draft.decide("data", f"split by time: {latest}")
         if group is not None:
             draft.decide("data", f"'{safe_text(group)}' repeats: split by it instead if new ones are predicted")
         return {**split, "order": order}

@@ -8,7 +8,7 @@ from kerascli.config.composition.applications import Application
 from kerascli.config.starter.columns import Column, find_roles
 from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.folders import IMAGES, Folders, examine_folder, image_draft, suffixes_of, text_draft
-from kerascli.config.starter.models import head
+from kerascli.config.starter.models import from_yaml, head
 from kerascli.config.starter.named_files import find_files
 from kerascli.config.starter.sample import sample_table
 from kerascli.config.starter.series import find_series, series_draft
@@ -70,6 +70,21 @@ def _refuse(network: Application | None) -> None:
         raise ConfigError(f"--application: {network.name} takes images of classes", hint=hint)
 
 
+_ON_BASE = """
+shared: {base: {application: $network, include_top: false}}
+layers:
+- base: {training: false}
+- global_average_pooling_2d: {name: features}
+- dropout: 0.2
+- dense: $last
+views: {features: {outputs: features}}
+"""
+_PHASES = """
+- {epochs: $epochs, trainable: {base: false}}
+- {epochs: $epochs, trainable: {base: true}, compile: {optimizer: {adam: 1e-5}}}
+"""
+
+
 def base_draft(folders: Folders, path: str, network: Application) -> Draft:
     """Generate the draft of a classifier of images on a network: first its head is trained, then all of it.
 
@@ -77,32 +92,18 @@ def base_draft(folders: Folders, path: str, network: Application) -> Draft:
     """
     need_pillow()
     side, classes = network.network.size, folders.classes
-    draft = Draft(f"Classifies images into {len(classes)} classes, by {network.name} with the weights of ImageNet.")
+    summary = f"Classifies images into {len(classes)} classes, by {network.name} with the weights of ImageNet."
+    draft = Draft(summary, folders.count, classes, folders.is_uneven())
     resized = f"images are resized to {side}x{side}, as {network.name} takes them"
     draft.decide("data", *folders.reasons("images"), resized)
     source = folders.data("image_folder", path, image_size=[side, side])
     draft.sections["data"] = {**source, "inputs": {"image": [{"preprocess": network.name}]}, "targets": {"label": []}}
     averages = "the base computes with its moving averages (training: false), also when it is trained"
     draft.decide("model", averages, "features of images: kerascli predict latest FOLDER --view features -o x.npy")
-    last = {"dense": head(classes, "label")}
-    draft.sections["model"] = {
-        "shared": {"base": {"application": network.name, "include_top": False}},
-        "layers": [
-            {"base": {"training": False}},
-            {"global_average_pooling_2d": {"name": "features"}},
-            {"dropout": 0.2},
-            last,
-        ],
-        "views": {"features": {"outputs": "features"}},
-    }
-    draft.compile(classes, balanced=folders.is_uneven())
-    draft.fit(folders.count, balanced=folders.is_uneven(), images=True)
+    draft.sections["model"] = from_yaml(_ON_BASE, network=network.name, last=head(classes, "label"))
+    draft.compile()
+    draft.fit(images=True)
     fit = draft.sections["fit"]
-    epochs = fit.pop("epochs")
-    slowly = {"optimizer": {"adam": 1e-5}}
-    fit["phases"] = [
-        {"epochs": epochs, "trainable": {"base": False}},
-        {"epochs": epochs, "trainable": {"base": True}, "compile": slowly},
-    ]
+    fit["phases"] = from_yaml(_PHASES, epochs=fit.pop("epochs"))
     draft.decide("fit", "first the new layers, on the outputs of the base, then all layers at a low learning rate")
     return draft

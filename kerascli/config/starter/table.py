@@ -14,8 +14,8 @@ from kerascli.config.starter.named_files import FileColumn
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.split import meets_all, order_of, seen_in_training, split_rows
 from kerascli.config.starter.target import OTHERWISE, Target, choose, describe
-from kerascli.config.starter.texts import Texts, complete
-from kerascli.foundation.errors import DataError, Fault, Place, in_yaml, safe_text
+from kerascli.config.starter.texts import complete
+from kerascli.foundation.errors import DataError, in_yaml, safe_text
 
 _LEAST_ROWS = 10
 _WEIGHT = re.compile(r"(^|[_ .-])(weights?|wgt|wt)$", re.IGNORECASE)
@@ -24,12 +24,7 @@ _MISSING_WORD = {"impute": {"strategy": "constant", "fill_value": "missing"}}
 
 
 def table_draft(
-    table: SampledTable,
-    roles: Roles,
-    option: str | None,
-    kind: str | None,
-    path: str,
-    files: Sequence[FileColumn] = (),
+    table: SampledTable, roles: Roles, option: str | None, kind: str | None, path: str, files: Sequence[FileColumn] = ()
 ) -> Draft:
     """Generate the draft of a config for a table; `option` is the value of `--target`, `kind` that of `--model`.
 
@@ -38,13 +33,13 @@ def table_draft(
     """
     if table.all_rows < _LEAST_ROWS:
         text = f"{table.rows} rows: at least {_LEAST_ROWS} are needed to train, validate and test"
-        raise DataError(Fault(text, place=Place(table.name)))
+        raise DataError(text, place=table.name)
     name, why = choose(roles, option)
     target = describe(table, name)
     used = _used(table, _without_copies(table, roles, target), name)
     shown, count = safe_text(name), len(target.classes)
     summary = f"Classifies rows into {count} classes of '{shown}'." if count else f"Predicts the number '{shown}'."
-    draft, source = table.draft(summary, path)
+    draft, source = table.draft(summary, path, target.classes, balanced=target.balanced)
     reason = why if option is not None else f"{why}; {OTHERWISE}"
     draft.decide("data", f"target: {shown} ({reason})", *target.decisions)
     where = {"where": {name: escape_references(target.where)}} if target.where else {}
@@ -59,9 +54,8 @@ def table_draft(
     proses = [column for column in used.values() if column.role == "prose"]
     if proses and not _inputs_but_prose(used):
         column = proses[0]
-        texts = Texts(free_name(column.name, [key]), key, column.mean_words, table.all_rows, target.classes,
-                      target.balanced)  # fmt: skip
-        return complete(draft, texts, column_step(column.name, texts.name), kind)
+        name = free_name(column.name, [key])
+        return complete(draft, name, key, column.mean_words, column_step(column.name, name), kind)
     data["inputs"] = _inputs(draft, used, timed="order" in split, excluded=key)
     front = _add_files(draft, data, files, Path(table.name), path)
     last = head(target.classes, key)
@@ -69,8 +63,8 @@ def table_draft(
     draft.sections["model"], reason = table_model(kind, names, table.all_rows, last)
     draft.sections["model"]["layers"][:0] = [layer for layers in front.values() for layer in layers]
     draft.decide("model", reason)
-    draft.compile(target.classes, balanced=target.balanced)
-    draft.fit(table.all_rows, balanced=target.balanced, images=bool(files))
+    draft.compile()
+    draft.fit(images=bool(files))
     return draft
 
 
@@ -92,17 +86,16 @@ def _add_files(
 def _used(table: SampledTable, roles: Roles, target: str) -> Roles:
     """Return the roles of the columns other than the target. Raises DataError if no column is an input."""
     used = {name: column for name, column in roles.items() if name != target}
-    order = order_of(used)
-    if order is not None:
+    if (order := order_of(used)) is not None:
         used = seen_in_training(table, used, order)
     if _inputs_but_prose(used) or any(column.role == "prose" for column in used.values()):
         return used
     # what seems to be an identifier may be the only input
     numbers = {name: replace(each, role="numbers", reason="") for name, each in used.items() if each.may_be_number}
     if not numbers:
-        reasons = {column.name: column.role if column.role == "date" else column.reason for column in used.values()}
-        hint = ", ".join(f"{safe_text(name)}: {reason}" for name, reason in reasons.items())
-        raise DataError(Fault("no column to learn from", place=Place(table.name), hint=hint or None))
+        reasons = ((each.name, each.role if each.role == "date" else each.reason) for each in used.values())
+        hint = ", ".join(f"{safe_text(name)}: {reason}" for name, reason in reasons)
+        raise DataError("no column to learn from", place=table.name, hint=hint or None)
     return used | numbers
 
 
@@ -149,10 +142,9 @@ def _inputs(draft: Draft, used: Roles, *, timed: bool, excluded: str) -> dict[st
 
 
 def _word_reasons(columns: Sequence[Column]) -> Iterator[str]:
-    many = [column.name for column in columns if column.different > MAX_WORDS]
     if columns:
         yield f"words, a place for each: {listed(column.name for column in columns)}"
-    if many:
+    if many := [column.name for column in columns if column.different > MAX_WORDS]:
         yield f"the {MAX_WORDS - 1} most frequent words, the others share a place: {listed(many)}"
 
 
@@ -163,12 +155,10 @@ def _numbers(draft: Draft, used: Sequence[Column]) -> dict[str, list[Any]]:
         ("numbers", [], "numbers, scaled to mean 0 and variance 1"),
         ("skewed", ["log1p"], "numbers with a few large values: their logarithm"),
     ):
-        names = [column.name for column in used if column.role == role]
-        gaps = [column.name for column in used if column.role == role and column.has_gaps]
-        if names:
+        if names := [column.name for column in used if column.role == role]:
             inputs[role] = [columns(names), {"impute": "median"}, *steps, "normalization"]
             draft.decide("data", f"{why}: {listed(names)}")
-        if gaps:
+        if gaps := [column.name for column in used if column.role == role and column.has_gaps]:
             draft.decide("data", f"missing values become the median: {listed(gaps)}")
     return inputs
 
@@ -190,8 +180,7 @@ def _date(draft: Draft, column: Column, *, timed: bool) -> list[Any]:
     if column.reason:
         reason = "the later rows have values that the rows to train on lack"
         draft.decide("data", f"left out: the {column.reason} of {name} ({reason})")
-    parts = [*column.parts, *([] if timed else ["year"])]
-    if parts:
+    if parts := [*column.parts, *([] if timed else ["year"])]:
         draft.decide("data", f"date, as a place on the circle of {', '.join(parts)}: {name}")
     elif not column.reason:
         draft.decide("data", f"left out: {name} (no part of the date repeats)")

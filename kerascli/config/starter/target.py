@@ -1,16 +1,15 @@
 """Choose the target column of a table, and decide how to predict it: as a number or as classes."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from kerascli.config.starter.columns import MOST, SKEWED, Column, skewness
+from kerascli.config.starter.columns import MOST, SKEWED, Roles, distinct, skewness
 from kerascli.config.starter.sample import SampledTable
-from kerascli.data.storage.table import missing
-from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, safe_text, suggestion
+from kerascli.foundation.errors import ConfigError, DataError, Place, safe_text, suggestion
 
 MAX_CLASSES = 20
 """Maximum number of different integers of a target that count as classes, if there are 10 rows for each."""
@@ -67,7 +66,7 @@ class Target:
         return replace(self, steps=[*self.steps[:-1], {name: {"vocabulary": words}}])
 
 
-def choose(columns: Mapping[str, Column], option: str | None) -> tuple[str, str]:
+def choose(columns: Roles, option: str | None) -> tuple[str, str]:
     """Return (name of the column to predict, reason as text). Raises ConfigError if the choice is unclear.
 
     `option` is the value of `--target`; None: chosen by names and roles of the columns.
@@ -103,15 +102,13 @@ def describe(table: SampledTable, column: str) -> Target:
 
     Raises DataError if nothing can be learned from the column's values, such as a single value.
     """
-    values = table.columns[column]
-    gaps = missing(values)
-    present = values[~gaps]
-    different, counts = np.unique(present.astype(str) if values.dtype == object else present, return_counts=True)
-    is_text = values.dtype == object
-    _refuse(table, column, present, different, int(gaps.sum()))
+    present, different, counts = distinct(table.columns[column])
+    gaps = table.rows - len(present)
+    _refuse(table, column, present, different, gaps)
+    is_text = present.dtype == object
     is_whole = not is_text and bool((present == np.floor(present)).all())
     if is_text or (is_whole and len(different) <= MAX_CLASSES and 10 * len(different) <= len(present)):
-        return _classes(column, different, counts, values.dtype, int(gaps.sum()))
+        return _classes(column, different, counts, present.dtype, gaps)
     return _number(column, present.astype(np.float64))
 
 
@@ -132,7 +129,7 @@ def _refuse(table: SampledTable, column: str, present: np.ndarray, different: np
         hint = "write them in a larger unit, or as their logarithm"
     else:
         return
-    raise DataError(Fault(text, place=place, hint=hint))
+    raise DataError(text, place=place, hint=hint)
 
 
 def _number(column: str, values: np.ndarray) -> Target:
@@ -148,8 +145,10 @@ def _number(column: str, values: np.ndarray) -> Target:
 def _classes(column: str, different: np.ndarray, counts: np.ndarray, dtype: np.dtype, gaps: int) -> Target:
     is_text, is_float = dtype.kind == "O", dtype.kind not in "Oiu"
     words = [str(int(each) if is_float else each) for each in different.tolist()]
-    shares = _shares([str(each) for each in different.tolist()], counts)
-    decisions = [f"'{safe_text(column)}' has {len(words)} classes: {shares}"]
+    most = sorted(zip(different.tolist(), counts.tolist(), strict=True), key=lambda each: -each[1])[:4]
+    shares = [f"{safe_text(str(each), 20)} {100 * count / counts.sum():.0f} %" for each, count in most]
+    listed = ", ".join([*shares, *(["..."] if len(words) > 4 else [])])
+    decisions = [f"'{safe_text(column)}' has {len(words)} classes: {listed}"]
     lookup: Any = "string_lookup" if is_text else "integer_lookup"
     classes = tuple(words)
     if len(words) == 2:
@@ -180,10 +179,3 @@ def in_order(words: Sequence[str], counts: Sequence[int]) -> tuple[str, ...]:
     else:
         is_first = second not in _POSITIVE and first not in _NEGATIVE and counts[1] > counts[0]
     return (words[1], words[0]) if is_first else (words[0], words[1])
-
-
-def _shares(words: list[str], counts: np.ndarray) -> str:
-    order = np.argsort(-counts, kind="stable")[:4]
-    total = counts.sum()
-    shares = [f"{safe_text(words[index], 20)} {100 * counts[index] / total:.0f} %" for index in order]
-    return ", ".join(shares) + (", ..." if len(words) > 4 else "")

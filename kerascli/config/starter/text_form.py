@@ -5,11 +5,10 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from kerascli.data.storage.delimited.text_format import DEFAULT, TextFormat
-from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError
 
 _DELIMITERS = ",;\t|"
 _HEAD = 200
@@ -24,17 +23,12 @@ _SURE_WORDS = frozenset({"NA", "N/A", "NaN", "NULL", "#N/A", "<NA>", "nan", "nul
 """Texts that mark a missing value even in a column of texts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """Fields of delimited text, as strings by column, with the text's detected format."""
-
-    columns: dict[str, Sequence[str]]
-    form: TextFormat
-    """Format of the text: separators, lines to skip, texts for missing values ..."""
+Fields = dict[str, Sequence[str]]
+"""Type of the fields of delimited text, as strings by column."""
 
 
-def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Fields:
-    """Detect the format of a delimited text; return it with the fields of the text by column. Raises DataError.
+def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> tuple[Fields, TextFormat]:
+    """Return (fields of a delimited text by column, its detected format). Raises DataError.
 
     `pieces` are parts of the text, from its beginning on; with `whole`, they are all of it. `encoding` and `name` are
     those of the file, for the format and for errors.
@@ -45,26 +39,19 @@ def detect(pieces: list[str], encoding: str, name: str, *, whole: bool) -> Field
     form = form.text_format(delimiter=_delimiter(head))
     form = form.text_format(quotes=not whole or _quotes(pieces[0], form))
     skip = _junk(pieces[0], form)
-    rows = _rows("".join(pieces), form.text_format(skip_rows=skip))
-    if not rows:
-        raise DataError(Fault("the file is empty", place=Place(name)))
+    if not (rows := _rows("".join(pieces), form.text_format(skip_rows=skip))):
+        raise DataError("the file is empty", place=name)
     width = len(rows[0])
     kept = [row for row in rows if len(row) == width]
-    if _are_comments([row for row in rows if len(row) != width], kept):
+    if len(kept) < len(rows) and all(row[0].startswith("#") == (len(row) != width) for row in rows):
         form = form.text_format(comment="#")
     if len(kept) == 1:
-        raise DataError(Fault("a header but no rows", place=Place(name)))
+        raise DataError("a header but no rows", place=name)
     names = _names(kept)
     form = form.text_format(skip_rows=skip, names=() if names == tuple(kept[0]) else names)
     body = kept if form.names else kept[1:]
-    columns: dict[str, Sequence[str]] = dict(zip(names, zip(*body, strict=True), strict=True))
-    return Fields(columns, _numbers_and_gaps(columns, form))
-
-
-def _are_comments(odd: list[list[str]], kept: list[list[str]]) -> bool:
-    """Return True if the rows of another number of fields than the header are comments, as they begin with #, and no
-    other row does."""
-    return bool(odd) and all(row[0].startswith("#") for row in odd) and not any(row[0].startswith("#") for row in kept)
+    columns: Fields = dict(zip(names, zip(*body, strict=True), strict=True))
+    return columns, _numbers_and_gaps(columns, form)
 
 
 def _comment(head: list[str]) -> str | None:
@@ -94,7 +81,7 @@ def _read(lines: Iterable[str], mark: str, *, quotes: bool = True) -> list[list[
     quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     rows: list[list[str]] = []
     with contextlib.suppress(csv.Error):
-        rows.extend(row for row in csv.reader(lines, delimiter=mark, quoting=quoting) if row)
+        rows.extend(filter(None, csv.reader(lines, delimiter=mark, quoting=quoting)))
     return rows
 
 
@@ -148,7 +135,7 @@ def _all_numbers(fields: Sequence[str]) -> bool:
     return bool(present) and all(map(DEFAULT.plain, present))
 
 
-def _numbers_and_gaps(columns: dict[str, Sequence[str]], form: TextFormat) -> TextFormat:
+def _numbers_and_gaps(columns: Fields, form: TextFormat) -> TextFormat:
     """Return the text format with number separators, words for missing values, and digit columns kept as text."""
     words = {name: set(fields) - {""} for name, fields in columns.items()}
     commas = any("," in word for word in frozenset().union(*words.values()))
@@ -180,10 +167,8 @@ def _gaps(words: set[str], fields: Sequence[str], form: TextFormat) -> set[str] 
     if sum(form.plain(word) is None for word in list(words)[:100]) > 5:
         return None
     unread = {word for word in words if form.plain(word) is None}
-    if not unread:
-        return set()
-    if len(unread) == len(words) or len(unread) > 5:
-        return None
+    if not unread or len(unread) == len(words) or len(unread) > 5:
+        return None if unread else unread
     rare = sum(field in unread for field in fields) <= 0.1 * len(fields)
     return unread if unread <= _NA_WORDS or (rare and len(unread) <= 2 and len(words) > 20) else None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kerascli.data.storage.compressed import unpacked_start
 from kerascli.foundation.disk.files import open_regular
-from kerascli.foundation.errors import DataError, Fault, Place
+from kerascli.foundation.errors import DataError
 
 MAX_BYTES = 4 * 2**20
 """Maximum number of bytes of a text file to examine; of a larger file, evenly spaced parts are read."""
@@ -65,11 +65,11 @@ def _refuse_binary(start: bytes, name: str) -> None:
     """Raise DataError if a file, whose first bytes are `start`, is not text, or empty."""
     for magic, (kind, hint) in _BINARY.items():
         if start.startswith(magic):
-            raise DataError(Fault(f"this is {kind}, not text", place=Place(name), hint=hint))
+            raise DataError(f"this is {kind}, not text", place=name, hint=hint)
     if not start.strip():
-        raise DataError(Fault("the file is empty", place=Place(name)))
+        raise DataError("the file is empty", place=name)
     if b"\0" in start and not start.startswith(_UTF16):
-        raise DataError(Fault("this is no text: it has zero bytes", place=Place(name)))
+        raise DataError("this is no text: it has zero bytes", place=name)
 
 
 def _pieces(path: Path, name: str, size: int) -> Iterator[bytes]:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
-from typing import Any, Literal
+from typing import Any
 
-from kerascli.foundation.errors import ConfigError, Fault, Path, Place
+from kerascli.foundation.errors import At, ConfigError, Fault, Path, Place
 
 MAX_FAULTS = 20
 
@@ -61,12 +61,10 @@ class Document:
         """Return the position of the part of a text value that a config error is about; None if unknown, as in a text
         with `$` references."""
         path, _ = self._mark(fault.path)
-        text = self.at(path)
-        if fault.span is None or not isinstance(text, str) or "$" in text:
-            return None
-        return self.point(path, *fault.span)
+        is_plain = isinstance(text := self.at(path), str) and "$" not in text
+        return self.point(path, *fault.span) if fault.span is not None and is_plain else None
 
-    def _place(self, path: Path, at: Literal["key", "value"]) -> Place:
+    def _place(self, path: Path, at: At) -> Place:
         written, mark = self._mark(path)
         return mark.key if mark.key is not None and written == path and at == "key" else mark.value
 
@@ -102,34 +100,25 @@ class Document:
 
     def error(self, faults: Iterable[Fault]) -> Faulty:
         """Return one ConfigError with several errors, located in the text, sorted by line, without duplicates."""
-        return one_error((self._shown(self.locate(fault)) for fault in faults), self.name)
+        located = map(self.locate, faults)
+        # without config paths, errors of equal message and position are equal
+        return one_error((replace(fault, path=(), at="value") for fault in located), self.name)
 
     def _mark(self, path: Path) -> tuple[Path, Mark]:
         """Return the longest beginning of a config path that the config has, and its position in the text."""
         for length in range(len(path), 0, -1):
-            mark = self.marks.get(path[:length])
-            if mark is not None:
+            if (mark := self.marks.get(path[:length])) is not None:
                 return path[:length], mark
         return (), self.marks.get((), Mark(None, Place(self.name)))
-
-    @staticmethod
-    def _shown(fault: Fault) -> Fault:
-        """Return a config error without its config path, so that two errors with equal message and position compare as
-        equal."""
-        return replace(fault, path=(), at="value")
 
 
 def one_error(faults: Iterable[Fault], name: str = "") -> Faulty:
     """Return one ConfigError with several config errors, sorted by line; those in the file `name` come first."""
     everything = list(faults)
     files = [name, *(fault.place.file for fault in everything if fault.place)]
-    return Faulty(sorted(everything, key=lambda fault: _order(fault, files)))
 
+    def order(fault: Fault) -> tuple[int, int, int]:
+        place = fault.place
+        return (files.index(place.file), place.line or 0, place.column or 0) if place else (len(files), 0, 0)
 
-def _order(fault: Fault, files: list[str]) -> tuple[int, int, int]:
-    """Return the key to sort config errors by: file in order of appearance, line, column; last if it has no
-    position."""
-    place = fault.place
-    if place is None:
-        return (len(files), 0, 0)
-    return (files.index(place.file), place.line or 0, place.column or 0)
+    return Faulty(sorted(everything, key=order))

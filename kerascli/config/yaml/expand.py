@@ -1,5 +1,6 @@
 """Conversion of YAML nodes to plain data and positions; expands aliases and merge keys (<<) up to a limit."""
 
+from contextlib import suppress
 from typing import Any
 
 from kerascli.config.yaml.document import Document, Mark
@@ -21,7 +22,9 @@ def parse_text(text: str, source: Source) -> tuple[Any, dict[Path, Mark], bool]:
     reader = NodeReader(text, source)
     root = reader.read()
     expander = _Expander()
-    data = None if root is None else expander.expand(root)
+    data = None
+    with suppress(_Refused):
+        data = root and expander.value(root, (), None)
     faults = reader.faults
     if not reader.splits_expression:  # else duplicate keys follow from the split
         faults = faults + expander.faults
@@ -40,13 +43,8 @@ class _Expander:
         self._count = 0
         self._merged: dict[int, _Entries] = {}
 
-    def expand(self, root: Node) -> Any:
-        try:
-            return self._value(root, (), None)
-        except _Refused:
-            return None
-
-    def _value(self, node: Node, path: Path, key: Place | None) -> Any:
+    def value(self, node: Node, path: Path, key: Place | None) -> Any:
+        """Return the plain data of a node at a config path, and record its position, and that of its key."""
         self._count += 1
         if self._count > MAX_NODES:
             self._refuse(f"more than {MAX_NODES:,} values, with all aliases written out", node.place)
@@ -58,21 +56,22 @@ class _Expander:
         if isinstance(node, ScalarNode):
             return node.value
         if isinstance(node, ListNode):
-            return [self._value(item, (*path, index), None) for index, item in enumerate(node.items)]
-        return {name.value: self._value(value, (*path, _key(name)), name.place) for name, value in self._entries(node)}
+            return [self.value(item, (*path, index), None) for index, item in enumerate(node.items)]
+        return {name.value: self.value(value, (*path, _key(name)), name.place) for name, value in self._entries(node)}
 
     def _entries(self, node: MapNode) -> _Entries:
         """Return the (key, value) nodes of a YAML mapping by key: those that `<<` merges, then the mapping's own, which
         override them."""
-        cached = self._merged.get(id(node))
-        if cached is not None:
+        if (cached := self._merged.get(id(node))) is not None:
             return cached
         own: dict[str | int, tuple[ScalarNode, Node]] = {}
         merged: dict[str | int, tuple[ScalarNode, Node]] = {}
         for key, value in node.entries:
             name = _key(key)
             if name in own:
-                self._duplicate(key, own[name][0])
+                first = own[name][0].place
+                where = f"{first.line}" if first.line != key.place.line else f"{first.line}, column {first.column}"
+                self.faults.append(Fault(f"duplicate key '{key.value}'; first set at line {where}", place=key.place))
                 continue
             own[name] = (key, value)
             if _is_merge(key):
@@ -94,12 +93,6 @@ class _Expander:
             return [source for item in node.items for source in self._sources(item)]
         self.faults.append(Fault("'<<' merges a mapping or a list of mappings, by alias: '<<: *name'", place=place))
         return []
-
-    def _duplicate(self, key: ScalarNode, first: ScalarNode) -> None:
-        where = f"line {first.place.line}"
-        if first.place.line == key.place.line:
-            where += f", column {first.place.column}"
-        self.faults.append(Fault(f"duplicate key '{key.value}'; first set at {where}", place=key.place))
 
     def _refuse(self, text: str, place: Place) -> None:
         self.faults.append(Fault(text, place=place))

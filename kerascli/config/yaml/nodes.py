@@ -23,9 +23,9 @@ MAX_NODES = 60_000
 class Fatal(Exception):
     """Exception for an error in YAML text after which the rest of the text cannot be parsed."""
 
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.text)
-        self.fault = fault
+    def __init__(self, text: str, place: Place) -> None:
+        super().__init__(text)
+        self.fault = Fault(text, place=place)
 
 
 class _Events(Reader, Scanner, Parser):
@@ -63,7 +63,7 @@ class NodeReader:
             mark = self._events.get_mark()
             is_escape = "\\" in self.source.lines[mark.line][: mark.column]
             text = "a broken escape: a backslash in double quotes" if is_escape else "this cannot be read as YAML"
-            self.faults.append(Fault(text, place=self.source.place(mark)))
+            self._add(text, self.source.place(mark))
         self.faults = self._brackets.faults() + self.faults
         return root
 
@@ -71,6 +71,9 @@ class NodeReader:
     def splits_expression(self) -> bool:
         """True if YAML split an unquoted expression (at a comma ...), so that keys are not as intended."""
         return bool(self._brackets.faults())
+
+    def _add(self, text: str, place: Place, hint: str | None = None) -> None:
+        self.faults.append(Fault(text, place=place, hint=hint))
 
     def _document(self) -> Node | None:
         self._events.get_event()
@@ -81,7 +84,7 @@ class NodeReader:
         self._events.get_event()
         if self._events.check_event(events.DocumentStartEvent):
             place = self.source.place(self._events.get_event().start_mark)
-            raise Fatal(Fault("a config is one YAML document; a second one starts here", place=place))
+            raise Fatal("a config is one YAML document; a second one starts here", place)
         self._events.check_event(events.StreamEndEvent)
         return root
 
@@ -90,21 +93,20 @@ class NodeReader:
         place = self.source.place(event.start_mark, event.end_mark)
         self._count += 1
         if self._count > MAX_NODES:
-            raise Fatal(Fault(f"more than {MAX_NODES:,} keys and values", place=place))
+            raise Fatal(f"more than {MAX_NODES:,} keys and values", place)
         if isinstance(event, events.AliasEvent):
             return self._alias(event.anchor, place)
         if getattr(event, "tag", None) is not None:
-            self.faults.append(Fault("tags ('!...') are not allowed: a config is data only", place=place))
+            self._add("tags ('!...') are not allowed: a config is data only", place)
         if isinstance(event, events.ScalarEvent):
             node: Node = self._scalar(event, place)
         else:
             assert isinstance(event, events.CollectionStartEvent)
             if depth >= MAX_DEPTH:
-                raise Fatal(Fault(f"nested deeper than {MAX_DEPTH} levels", place=place))
+                raise Fatal(f"nested deeper than {MAX_DEPTH} levels", place)
             flow = bool(event.flow_style)
-            node = (
-                MapNode(place, flow=flow) if isinstance(event, events.MappingStartEvent) else ListNode(place, flow=flow)
-            )
+            kind = MapNode if isinstance(event, events.MappingStartEvent) else ListNode
+            node = kind(place, flow=flow)
         self._define(event.anchor, node)
         if isinstance(node, MapNode):
             self._fill_mapping(node, depth)
@@ -117,14 +119,14 @@ class NodeReader:
         quoted = event.style is not None
         value: Scalar = event.value
         if half := next((c for c in event.value if "\ud800" <= c <= "\udfff"), None):
-            self.faults.append(Fault(f"the escape of half a character (U+{ord(half):04X})", place=place))
+            self._add(f"the escape of half a character (U+{ord(half):04X})", place)
         if not quoted:
             self._brackets.see(event, in_flow=self._events.flow_level > 0)
             try:
                 value = read_scalar(event.value)
             except ScalarError as error:
                 if not self._is_decimal_comma(event.value, place):
-                    self.faults.append(Fault(error.text, place=place, hint=error.hint))
+                    self._add(error.text, place, hint=error.hint)
         return ScalarNode(place, value, quoted, is_absent=not quoted and event.value == "")
 
     def _is_decimal_comma(self, decimals: str, place: Place) -> bool:
@@ -134,7 +136,7 @@ class NodeReader:
             return False
         place = replace(place, column=before.start() + 1, length=len(before[0]) + len(decimals))
         text, number = f"a decimal comma in '{before[0]}{decimals}'", f"{before[0][:-1]}.{decimals}"
-        self.faults.append(Fault(text, place=place, hint=f"use a decimal point: {number}"))
+        self._add(text, place, hint=f"use a decimal point: {number}")
         return True
 
     def _define(self, anchor: str | None, node: Node) -> None:
@@ -142,17 +144,15 @@ class NodeReader:
             return
         if anchor in self._anchors:
             first = self._anchors[anchor].place.line
-            self.faults.append(Fault(f"anchor '&{anchor}' is set twice; first at line {first}", place=node.place))
+            self._add(f"anchor '&{anchor}' is set twice; first at line {first}", node.place)
         self._anchors[anchor] = node
         self._open.add(anchor)
 
     def _alias(self, anchor: str, place: Place) -> Node:
-        target = self._anchors.get(anchor)
-        if target is None:
-            text = f"there is no anchor '&{anchor}' above"
-            self.faults.append(Fault(text, place=place, hint="quote text that starts with '*'"))
+        if (target := self._anchors.get(anchor)) is None:
+            self._add(f"there is no anchor '&{anchor}' above", place, hint="quote text that starts with '*'")
         elif anchor in self._open:
-            self.faults.append(Fault(f"alias '*{anchor}' is inside the value that it refers to", place=place))
+            self._add(f"alias '*{anchor}' is inside the value that it refers to", place)
             target = None
         return AliasNode(place, target or MapNode(place))
 
@@ -171,7 +171,7 @@ class NodeReader:
             is_absent = isinstance(value, ScalarNode) and value.is_absent
             if not isinstance(key, ScalarNode) or isinstance(key.value, (bool, float)) or key.value is None:
                 hint = "write it without { }, or as name: value" if node.flow and is_absent else "quote it"
-                self.faults.append(Fault("a key must be text or an integer", place=key.place, hint=hint))
+                self._add("a key must be text or an integer", key.place, hint=hint)
                 continue
             if is_absent or (isinstance(value, (MapNode, ListNode)) and not value.flow):
                 value.place = key.place
@@ -203,7 +203,7 @@ class NodeReader:
         if isinstance(value, ScalarNode) and value.is_absent:
             text = f"'{second.value}' is on the same level as '{first.value}', not nested in it"
             hint = f"indent what belongs to '{first.value}' deeper than '{first.value}' itself"
-            self.faults.append(Fault(text, place=second.place, hint=hint))
+            self._add(text, second.place, hint=hint)
 
     def _check_absent(self, node: MapNode, key: ScalarNode) -> None:
         """Report a config error for `{rate: 0,5}`, `{units:3}` and `{units = 3}`, which YAML reads as a key without a
@@ -213,7 +213,7 @@ class NodeReader:
         if not node.flow or key.quoted or not isinstance(key.value, str):
             return
         if ":" in key.value:
-            self.faults.append(Fault(f"a space is missing after ':' in '{key.value}'", place=key.place))
+            self._add(f"a space is missing after ':' in '{key.value}'", key.place)
         elif match := ASSIGNMENT.fullmatch(key.value):
             text = f"'{match[2]}' in place of ':' in '{key.value}'"
-            self.faults.append(Fault(text, place=key.place, hint=f"write {match[1]}: {match[3]}"))
+            self._add(text, key.place, hint=f"write {match[1]}: {match[3]}")

@@ -46,30 +46,19 @@ def read_scalar(text: str) -> Scalar:
     if not (text[0].isdigit() or text[0] in "+-."):
         return text
     if _DECIMAL.match(text) or _BASED.match(text):
-        return _integer(text)
-    if _FLOAT.match(text):
-        return _finite(float(text), text)
-    if _NOT_FINITE.match(text):
-        return _finite(math.inf, text)
+        # checked before int(), which refuses thousands of digits with another message
+        if len(text) > 24 or abs(value := int(text, 0)) > MAX_INTEGER:
+            raise ScalarError(f"the integer {_short(text)} is out of range: at most 10^18 in size")
+        return value
+    if _FLOAT.match(text) and math.isfinite(number := float(text)):
+        return number
+    if _FLOAT.match(text) or _NOT_FINITE.match(text):
+        raise ScalarError(f"'{_short(text)}' is not a finite number")
     for pattern, reason in _AMBIGUOUS:
         if pattern.match(text):
-            raise ScalarError(
-                f"ambiguous value '{_short(text)}': {reason}", "quote it for text, or write a plain decimal number"
-            )
+            hint = "quote it for text, or write a plain decimal number"
+            raise ScalarError(f"ambiguous value '{_short(text)}': {reason}", hint)
     return text
-
-
-def _integer(text: str) -> int:
-    # checked before int(), which refuses thousands of digits with another message
-    if len(text) > 24 or abs(value := int(text, 0)) > MAX_INTEGER:
-        raise ScalarError(f"the integer {_short(text)} is out of range: at most 10^18 in size")
-    return value
-
-
-def _finite(value: float, text: str) -> float:
-    if not math.isfinite(value):
-        raise ScalarError(f"'{_short(text)}' is not a finite number")
-    return value
 
 
 def _short(text: str) -> str:

@@ -32,7 +32,7 @@ class Source:
             before = _LINE_END.split(text[: bad.start()])
             place = source.spot(len(before) - 1, len(before[-1]))
             hint = f'in double quotes it is written "\\u{ord(bad.group()):04x}"'
-            raise ConfigError(Fault(f"the character U+{ord(bad.group()):04X} is not allowed", place=place, hint=hint))
+            raise ConfigError(f"the character U+{ord(bad.group()):04X} is not allowed", place=place, hint=hint)
         return source
 
     def spot(self, line: int, column: int, length: int = 1) -> Place:
@@ -62,7 +62,10 @@ class Brackets:
 
     def see(self, event: ScalarEvent, *, in_flow: bool) -> None:
         excess = event.value.count("(") - event.value.count(")")
-        if self._start is None and excess > 0 and (in_flow or self._is_cut_by_comment(event)):
+        rest = self._source.lines[event.end_mark.line][event.end_mark.column :]
+        # outside of [] and {}, only a comment (' #') cuts an expression off
+        is_cut = in_flow or ("$(" in event.value and rest.lstrip().startswith("#"))
+        if self._start is None and excess > 0 and is_cut:
             self._start = (event.start_mark, event.end_mark)
             self._pending = excess
             self._end = event.end_mark
@@ -87,12 +90,6 @@ class Brackets:
     def faults(self) -> list[Fault]:
         self.end()
         return [self._fault(*span) for span in self._spans]
-
-    def _is_cut_by_comment(self, event: ScalarEvent) -> bool:
-        """Return True if the rest of the scalar's line is a comment (' #') that cuts off a $(...) expression. Outside
-        of [] and {}, nothing else cuts one."""
-        rest = self._source.lines[event.end_mark.line][event.end_mark.column :]
-        return "$(" in event.value and rest.lstrip().startswith("#")
 
     def _fault(self, start: YamlMark, cut: YamlMark, end: YamlMark, whole: bool) -> Fault:
         line = self._source.lines[start.line]

@@ -32,9 +32,10 @@ def syntax_fault(error: MarkedYAMLError, source: Source) -> Fault:
     here = source.place(error.problem_mark or error.context_mark)
     opened = source.place(error.context_mark) if error.context_mark else here
     problem, context = error.problem or "cannot be read", error.context or ""
-    tab = _tab_in_indentation(here, source)
-    if tab or r"'\t'" in problem:
-        return Fault("a tab character; YAML is indented with spaces", place=tab or here)
+    indentation = here.source[: len(here.source) - len(here.source.lstrip(" \t"))]
+    if "\t" in indentation or r"'\t'" in problem:
+        place = source.spot((here.line or 1) - 1, indentation.find("\t")) if "\t" in indentation else here
+        return Fault("a tab character; YAML is indented with spaces", place=place)
     if "quoted scalar" in context:
         return _quoted(problem, here, opened)
     if "scalar" in context:
@@ -59,9 +60,9 @@ def _repaired(problem: str, here: Place, opened: Place, source: Source) -> Fault
 def _structure(problem: str, here: Place, opened: Place) -> Fault:
     """Convert an error of PyYAML's parser (an unexpected token) to a config error."""
     if "mapping values" in problem:
-        nested = two_keys(here.source)
         hint = "quote text that contains ': ', and give the keys of one mapping the same indentation"
-        hint = hint if nested is None else f"write {nested}; text that contains ': ' is quoted"
+        if match := _TWO_KEYS.fullmatch(_written(here.source)):  # fit: epochs: 3
+            hint = f"write {match[1]}: {{{match[2]}}}; text that contains ': ' is quoted"
         return Fault("a ': ' is not expected here", place=here, hint=hint)
     if "expected ':'" in problem:
         missing = "write a space after ':'" if ":" in opened.source else "a key is written 'key: value'"
@@ -119,19 +120,13 @@ def _character(place: Place) -> str:
     return place.source[column : column + 1]
 
 
-def _tab_in_indentation(here: Place, source: Source) -> Place | None:
-    indentation = re.match(r"[ \t]*", here.source)
-    tab = indentation.group().find("\t") if indentation else -1
-    return None if tab < 0 or here.line is None else source.spot(here.line - 1, tab)
-
-
 _WORD = r"[A-Za-z_][\w.]*"
 ASSIGNMENT = re.compile(rf"\s*({_WORD})\s*(<-|=)\s*(.+?)\s*")
 """Pattern of a key and a value with the assignment sign of R or Python (`<-`, `=`) between them."""
 _HYPHEN = re.compile(rf"-({_WORD})")
 """Pattern of a list item without a space after its hyphen."""
 _COMMENT = re.compile(r"\s+#.*")
-_ITEM = re.compile(r"\s*(?:- +)*")
+_ITEM = re.compile(r"^\s*(?:- +)*")
 _NO_SPACE = re.compile(rf"({_WORD}):(\S.*)")
 _TWO_KEYS = re.compile(rf"({_WORD}):\s+({_WORD}:\s+.+)")
 _NO_COLON = re.compile(rf"({_WORD})\s+(.+)")
@@ -160,12 +155,6 @@ def unspaced_item(source: Source, first: int, last: int) -> Fault | None:
     return next((_fault(source, number) for number in lines), None)
 
 
-def two_keys(line: str) -> str | None:
-    """Return the correction of a line with two keys: `fit: {epochs: 3}` for `fit: epochs: 3`; else None."""
-    match = _TWO_KEYS.fullmatch(_written(line))
-    return None if match is None else f"{match[1]}: {{{match[2]}}}"
-
-
 def _written(line: str) -> str:
     """Return a line of a config without its comment and surrounding space."""
     return "" if line.lstrip().startswith("#") else _COMMENT.sub("", line).strip()
@@ -175,12 +164,10 @@ def _fault(source: Source, number: int) -> Fault | None:
     """Return the config error of a line (`number` counts from 0), with the corrected line as hint; None if no known
     mistake is found."""
     line = source.lines[number]
-    match = _ITEM.match(line)
-    repaired = _meant(_written(line[match.end() :])) if match else None
-    if match is None or repaired is None:
+    written = _ITEM.sub("", line, count=1)
+    if (repaired := _meant(_written(written))) is None:
         return None
-    text, written = repaired
-    return Fault(text, place=source.spot(number, match.end()), hint=f"write {written}")
+    return Fault(repaired[0], place=source.spot(number, len(line) - len(written)), hint=f"write {repaired[1]}")
 
 
 def _meant(line: str) -> tuple[str, str] | None:

@@ -14,11 +14,12 @@ from kerascli.config.yaml.dump import dump_yaml
 from kerascli.config.yaml.expand import parse_text
 from kerascli.config.yaml.source import Source
 from kerascli.foundation.disk.files import NotRegular, impossible_path, open_file
-from kerascli.foundation.errors import ConfigError, Fault, Place, StorageError, nearest, show
+from kerascli.foundation.errors import ConfigError, Place, StorageError, nearest, show
 
 __all__ = ["MAX_BYTES", "dump_yaml", "parse_document", "parse_value", "read_document"]
 
 MAX_BYTES = 1024 * 1024
+_TOO_LARGE = f"the file is larger than {MAX_BYTES // 1024} KiB, the limit for a config"
 
 
 def read_document(path: FilePath) -> Document:
@@ -34,14 +35,14 @@ def parse_document(text: str, name: str, *, folder: FilePath | None = None) -> D
     errors.
     """
     if len(text) > MAX_BYTES:
-        raise ConfigError(Fault(_too_large(), place=Place(name)))
+        raise ConfigError(_TOO_LARGE, place=name)
     text = text.removeprefix("\ufeff")
     data, marks, is_empty = parse_text(text, Source.of(text, name))
     if is_empty:
         hint = "a config has the sections data, model, compile and fit"
-        raise ConfigError(Fault("the file is empty", place=Place(name), hint=hint))
+        raise ConfigError("the file is empty", place=name, hint=hint)
     if not isinstance(data, dict):
-        raise ConfigError(Fault(f"expected a mapping (key: value), got {show(data)}", place=marks[()].value))
+        raise ConfigError(f"expected a mapping (key: value), got {show(data)}", place=marks[()].value)
     return Document(data, marks, name, {name: folder or FilePath()}, text=text)
 
 
@@ -63,16 +64,16 @@ def _read_bytes(path: FilePath, name: str) -> bytes:
             data = file.read(MAX_BYTES + 1)
     except NotRegular as error:
         what = "a folder" if error.is_folder else "no regular file"
-        raise ConfigError(Fault(f"expected a config file, '{name}' is {what}")) from None
+        raise ConfigError(f"expected a config file, '{name}' is {what}") from None
     except FileNotFoundError:
-        raise ConfigError(Fault(f"there is no file '{name}'{_near(path)}")) from None
+        raise ConfigError(f"there is no file '{name}'{_near(path)}") from None
     except (OSError, ValueError) as error:
         if reason := impossible_path(path):
             raise ConfigError(f"no file can be called {show(name)}: {reason}") from None
         reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
         raise StorageError(f"'{name}' cannot be read: {reason}") from None
     if len(data) > MAX_BYTES:
-        raise ConfigError(Fault(_too_large(), place=Place(name)))
+        raise ConfigError(_TOO_LARGE, place=name)
     return data
 
 
@@ -84,11 +85,10 @@ def _decode(data: bytes, name: str) -> str:
         data = data.removeprefix(b"\xef\xbb\xbf")
         before = data[: error.start].decode("utf-8", errors="replace")
         lines = before.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        rest = data[error.start :].splitlines()[:1]
-        source = lines[-1] + (rest[0].decode("utf-8", errors="replace") if rest else "")
+        source = lines[-1] + data[error.start :].splitlines()[0].decode("utf-8", errors="replace")
         place = Place(name, len(lines), len(lines[-1]) + 1, source)
         text = f"not UTF-8: byte 0x{data[error.start]:02x}"
-        raise ConfigError(Fault(text, place=place, hint="save the file as UTF-8")) from None
+        raise ConfigError(text, place=place, hint="save the file as UTF-8") from None
 
 
 def _near(path: FilePath) -> str:
@@ -99,7 +99,3 @@ def _near(path: FilePath) -> str:
         return ""
     close = nearest(path.name, names)
     return f"; did you mean '{path.with_name(close)}'?" if close else ""
-
-
-def _too_large() -> str:
-    return f"the file is larger than {MAX_BYTES // 1024} KiB, the limit for a config"

@@ -6,9 +6,9 @@ from functools import cache
 from typing import NamedTuple
 
 from kerascli.interop.keras.differences import EXPORTED, OPERATIONS
+from kerascli.language.expressions.parser import RESERVED
 from kerascli.language.wording import snake_case
 from kerascli.layers.base import LAYERS
-from kerascli.model.ir.nodes import RESERVED
 from kerascli.ops.base import OPS
 
 

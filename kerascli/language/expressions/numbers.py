@@ -12,6 +12,8 @@ from kerascli.language.expressions.suggestions import suggestion_for
 from kerascli.language.expressions.tree import ExpressionError, Node, UnknownName, spine, walk
 
 Value = int | float | bool | str | None | list[Any]
+Values = Mapping[str, Value]
+"""Type of a mapping from names, such as flags, to values."""
 
 _MAX_BITS = 512
 """Maximum size, in bits, of integers in an expression; larger powers and products are refused before computing them."""
@@ -46,7 +48,7 @@ FUNCTIONS: Mapping[str, tuple[int, int, Callable[..., Any]]] = {
 _OF_LISTS = {"min", "max", "sum", "len"}
 
 
-def evaluate(tree: Node, names: Mapping[str, Value]) -> Value:
+def evaluate(tree: Node, names: Values) -> Value:
     """Evaluate an expression's syntax tree; `names` maps its names to numbers, strings, booleans or lists of these.
 
     Raises ExpressionError.
@@ -99,7 +101,7 @@ def _check_operator(node: syntax.Binary) -> None:
 class Evaluator:
     """Evaluator of a syntax tree over numbers; `kerascli.ops.evaluator` has a subclass for tensors."""
 
-    def __init__(self, names: Mapping[str, Value]) -> None:
+    def __init__(self, names: Values) -> None:
         self._names = names
 
     def value(self, node: Node) -> Value:

@@ -30,7 +30,11 @@ _NO_OPERAND = {
     "if", "else", "and", "or", "<", "<=", ">", ">=", "==", "!=", "*", "/", "//", "%", "@", "**",
     ")", "]", ",", ":", "=", "...",
 }  # fmt: skip
-
+RESERVED = frozenset({
+    "prev", "input", "y_true", "y_pred", "sample_weight", "training", "batch_size", "_",
+    "if", "else", "and", "or", "not", *_CONSTANTS,
+})  # fmt: skip
+"""Words that no node, input or target can be called."""
 
 MAX_LENGTH = 10_000
 
@@ -52,11 +56,12 @@ class Token(NamedTuple):
     column: int
 
     @property
-    def length(self) -> int:
-        return max(1, len(self.text))
+    def place(self) -> tuple[int, int]:
+        """Column and length of the token, the first two values of each node."""
+        return self.column, max(1, len(self.text))
 
     def error(self, text: str) -> ExpressionError:
-        return ExpressionError(text, self.column, self.length)
+        return ExpressionError(text, *self.place)
 
     def __str__(self) -> str:
         return "the end" if self.kind == "end" else f"'{self.text}'"
@@ -111,34 +116,27 @@ class _Parser:
             raise self.unexpected("a value")
         self._next()
         if token.kind == "number":
-            return syntax.Literal(token.column, token.length, _number(token))
+            return syntax.Literal(*token.place, _number(token))
         if token.kind == "text":
-            return syntax.Literal(token.column, token.length, token.text[1:-1])
+            return syntax.Literal(*token.place, token.text[1:-1])
         if token.text == "not":
-            return syntax.Unary(token.column, token.length, "not", self.expression(_NOT))
+            return syntax.Unary(*token.place, "not", self.expression(_NOT))
         if token.kind == "name":
             if token.text in _CONSTANTS:
-                return syntax.Literal(token.column, token.length, _CONSTANTS[token.text])
-            return syntax.Name(token.column, token.length, token.text)
+                return syntax.Literal(*token.place, _CONSTANTS[token.text])
+            return syntax.Name(*token.place, token.text)
         if token.text in {"-", "+"}:
-            return syntax.Unary(token.column, token.length, token.text, self.expression(_SIGN))
-        if token.text == "(":
-            return self._group(token)
-        items, _ = self._items("]", self.expression)
-        return syntax.Items(token.column, token.length, items, is_tuple=False)
-
-    def _group(self, opening: Token) -> Node:
-        """Parse `(a)`, or a tuple `(a, b)` or `()`, whose opening bracket has been read; return its syntax node."""
-        items, ends_in_comma = self._items(")", self.expression)
-        if len(items) == 1 and not ends_in_comma:
+            return syntax.Unary(*token.place, token.text, self.expression(_SIGN))
+        is_tuple = token.text == "("
+        items, ends_in_comma = self._items(")" if is_tuple else "]", self.expression)
+        if is_tuple and len(items) == 1 and not ends_in_comma:
             return items[0]
-        return syntax.Items(opening.column, opening.length, items, is_tuple=True)
+        return syntax.Items(*token.place, items, is_tuple)
 
     def _items(self, closing: str, item: Callable[[], T]) -> tuple[tuple[T, ...], bool]:
         """Parse comma-separated items up to a closing bracket by `item`; return them, and True if they end in a
         comma."""
-        items: list[T] = []
-        ends_in_comma = False
+        items, ends_in_comma = list[T](), False
         self._brackets += 1
         if self._brackets > MAX_BRACKETS:
             raise self._too_deep(f"{MAX_BRACKETS} brackets")
@@ -168,19 +166,19 @@ class _Parser:
             if self.token.text != "else":
                 raise self.unexpected("'else'")
             self._next()
-            return syntax.Conditional(token.column, token.length, left, test, self.expression())
+            return syntax.Conditional(*token.place, left, test, self.expression())
         if _BINDING[operator] == _COMPARISON:
             return self._comparison(left, token)
         # a power is right-associative, and its right side can have a sign
         right = self.expression(_POWER - 1 if operator == "**" else _BINDING[operator])
-        return syntax.Binary(token.column, token.length, operator, left, right)
+        return syntax.Binary(*token.place, operator, left, right)
 
     def _comparison(self, left: Node, first: Token) -> syntax.Comparison:
         operators, operands = [first.text], [left, self.expression(_COMPARISON)]
         while _BINDING.get(self.token.text) == _COMPARISON:
             operators.append(self._next().text)
             operands.append(self.expression(_COMPARISON))
-        return syntax.Comparison(first.column, first.length, tuple(operators), tuple(operands))
+        return syntax.Comparison(*first.place, tuple(operators), tuple(operands))
 
     def _call(self, function: Node, opening: Token) -> syntax.Call:
         if not isinstance(function, syntax.Name):
@@ -196,7 +194,7 @@ class _Parser:
                     twice = f"the argument '{name.text}' is given twice"
                     raise name.error(twice if name.text in keywords else "invalid name")
                 self._next()
-                keywords[name.text] = syntax.Keyword(name.column, name.length, name.text, self.expression())
+                keywords[name.text] = syntax.Keyword(*name.place, name.text, self.expression())
             elif keywords:
                 raise self.token.error("an argument without a name cannot follow one with a name")
             else:
@@ -209,23 +207,21 @@ class _Parser:
         if self.token.text == "]":
             raise self.unexpected("an index")
         items, _ = self._items("]", self._index_item)
-        return syntax.Index(opening.column, opening.length, value, items)
+        return syntax.Index(*opening.place, value, items)
 
     def _index_item(self) -> Node:
         first = self.token
         if first.text == "...":
             self._next()
-            return syntax.Everything(first.column, first.length)
-        parts: list[Node | None] = [None]
-        if self.token.text != ":":
-            parts[0] = self.expression()
+            return syntax.Everything(*first.place)
+        parts = [None if self.token.text == ":" else self.expression()]
         while self.token.text == ":" and len(parts) < 3:
             self._next()
             parts.append(None if self.token.text in {":", ",", "]"} else self.expression())
         if len(parts) == 1 and parts[0] is not None:
             return parts[0]
         start, stop, step = (*parts, None, None)[:3]
-        return syntax.Slice(first.column, first.length, start, stop, step)
+        return syntax.Slice(*first.place, start, stop, step)
 
     def _next(self) -> Token:
         token = self.token
@@ -254,8 +250,7 @@ def tokenize(text: str) -> list[Token]:
     tokens: list[Token] = []
     position = 0
     while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None:
+        if (match := _TOKEN.match(text, position)) is None:
             raise _unknown(text, position)
         kind = match.lastgroup
         if kind != "space":

@@ -1,11 +1,11 @@
 """References to names in a config's strings, `$name` and `$(expression)`; `$$` is a literal `$`."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from kerascli.foundation.errors import show
-from kerascli.language.expressions.numbers import Value, evaluate
+from kerascli.language.expressions.numbers import Value, Values, evaluate
 from kerascli.language.expressions.parser import parse
 from kerascli.language.expressions.tree import ExpressionError, Name, Node, names_in
 
@@ -29,7 +29,7 @@ def has_reference(text: str) -> bool:
     return "$" in text
 
 
-def substitute(text: str, names: Mapping[str, Value]) -> Value:
+def substitute(text: str, names: Values) -> Value:
     """Return a string with its references replaced by values; if it is one single reference, return the value itself.
 
     Raises ExpressionError with columns in `text`.
@@ -58,19 +58,14 @@ def names_referred_to(written: Any) -> set[str]:
 
 def _parts(text: str) -> Iterator[str | Reference]:
     position = 0
-    while position < len(text):
-        dollar = text.find("$", position)
-        if dollar != position:
-            yield text[position:] if dollar < 0 else text[position:dollar]
-        if dollar < 0:
-            return
-        if text.startswith("$$", dollar):
-            yield "$"
-            position = dollar + 2
-            continue
-        reference = _reference(text, dollar)
-        yield reference
-        position = reference.end
+    while (dollar := text.find("$", position)) >= 0:
+        if dollar > position:
+            yield text[position:dollar]
+        part = "$" if text.startswith("$$", dollar) else _reference(text, dollar)
+        yield part
+        position = dollar + 2 if isinstance(part, str) else part.end
+    if position < len(text):
+        yield text[position:]
 
 
 def _reference(text: str, dollar: int) -> Reference:
@@ -81,8 +76,7 @@ def _reference(text: str, dollar: int) -> Reference:
             return Reference(parse(text[start + 1 : end]), start + 2, dollar, end + 1)
         except ExpressionError as error:
             raise error.shifted(start + 1) from None
-    match = _FACT.match(text, start) or _NAME.match(text, start)
-    if match is None:
+    if (match := _FACT.match(text, start) or _NAME.match(text, start)) is None:
         raise ExpressionError("'$' starts a reference, $name or $(...); a literal '$' is written '$$'", dollar + 1)
     return Reference(Name(1, len(match.group()), match.group()), start + 1, dollar, match.end())
 
@@ -105,7 +99,7 @@ def _closing(text: str, opening: int) -> int:
     raise ExpressionError("the bracket of '$(' is never closed", opening, 2)
 
 
-def _evaluate(reference: Reference, names: Mapping[str, Value]) -> Value:
+def _evaluate(reference: Reference, names: Values) -> Value:
     try:
         return evaluate(reference.tree, names)
     except ExpressionError as error:

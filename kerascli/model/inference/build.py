@@ -1,7 +1,7 @@
 """Build the modules of a model and infer its shapes, on the meta device; build its views, which share its weights."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -9,7 +9,7 @@ from torch import nn
 
 from kerascli.foundation.errors import Fault, Path, Related, used_here
 from kerascli.foundation.light_torch import without_compiler
-from kerascli.foundation.shapes import MAX_VALUES, TensorSpec, show_shape
+from kerascli.foundation.shapes import MAX_VALUES, Specs, TensorSpec, show_shape
 from kerascli.language.component import Invalid
 from kerascli.layers.base import ShapeMismatch, WeightedModule
 from kerascli.layers.recurrent.base import StatefulModule
@@ -29,11 +29,11 @@ from kerascli.model.inference.shape_inference import (
 from kerascli.model.ir.analysis import called_in
 from kerascli.model.ir.gradients import check_gradients
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, flat
-from kerascli.model.runtime.built import Built, CompositeModule, submodules_of
+from kerascli.model.runtime.built import Built, CompositeModule, Modules, submodules_of
 
 
 @without_compiler()
-def build(model: Model, shared: Mapping[str, nn.Module] | None = None, batch_size: int | None = None) -> Built:
+def build(model: Model, shared: Modules | None = None, batch_size: int | None = None) -> Built:
     """Build a model on the meta device: a module for each node, and the inferred shapes of all tensors.
 
     `shared` maps weight name prefixes to modules of another model: a node with one of these prefixes shares the
@@ -69,18 +69,17 @@ def build(model: Model, shared: Mapping[str, nn.Module] | None = None, batch_siz
     return Built(model, modules, specs, owners)
 
 
-def _as_rows(outputs: Sequence[str], specs: Mapping[str, TensorSpec]) -> dict[str, TensorSpec]:
+def _as_rows(outputs: Sequence[str], specs: Specs) -> dict[str, TensorSpec]:
     """Return the specs of outputs without a batch axis, with the first axis as one."""
     own = ((name, specs[name]) for name in outputs if name in specs and specs[name].shape)
     return {name: TensorSpec(spec.shape[1:], spec.dtype) for name, spec in own if not spec.batched}
 
 
-def _refused_inputs(call: Call, specs: Mapping[str, TensorSpec]) -> dict[tuple[str, Path], Fault]:
+def _refused_inputs(call: Call, specs: Specs) -> dict[tuple[str, Path], Fault]:
     """Return a config error for each input of a call of a shared model that is not as the model declares it."""
     refused = {}
     for (name, declared), tensor in zip(call.of.inputs.items(), call.inputs, strict=False):
-        spec = specs.get(tensor)
-        if declared is None or spec is None:
+        if declared is None or (spec := specs.get(tensor)) is None:
             continue
         if not fits(declared, spec if spec.batched else TensorSpec(spec.shape[1:], spec.dtype)):
             text = f"'{call.of.name}' expects {declared} of {declared.dtype} as its input '{name}', got {spec} of "
@@ -89,7 +88,7 @@ def _refused_inputs(call: Call, specs: Mapping[str, TensorSpec]) -> dict[tuple[s
     return refused
 
 
-def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
+def _too_many(model: Model, modules: Modules) -> list[Fault]:
     """Return a config error if the model has more than MAX_PARAMETERS parameters (say, by a typo in `units`)."""
     counts = {
         part.name: (sum(weight.count for weight in part.weights()), node)
@@ -106,11 +105,7 @@ def _too_many(model: Model, modules: Mapping[str, nn.Module]) -> list[Fault]:
 
 
 def _build_node(
-    node: Node,
-    specs: Mapping[str, TensorSpec],
-    owners: Mapping[str, nn.Module],
-    cache: SpecCache,
-    batch_size: int | None,
+    node: Node, specs: Specs, owners: Modules, cache: SpecCache, batch_size: int | None
 ) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
     """Return a node's module and the specs (shape, dtype) of its outputs. If the node calls a layer again, the module
     shares the weights of `owners`, the modules of the earlier calls."""
@@ -142,8 +137,7 @@ def _build_node(
 def _refuse_huge(results: Sequence[TensorSpec]) -> None:
     """Raise ShapeMismatch for layer outputs of more than MAX_VALUES values per sample, such as by a typo in a size."""
     for result in results:
-        values = math.prod(size or 1 for size in result.shape)
-        if values > MAX_VALUES:
+        if (values := math.prod(size or 1 for size in result.shape)) > MAX_VALUES:
             raise ShapeMismatch(f"has an output {result} of {values:,} values per sample; the limit is {MAX_VALUES:,}")
 
 
@@ -172,20 +166,18 @@ def _share_weights(module: nn.Module, first: nn.Module, shown: str) -> None:
 
 def _refuse_undeclared(module: nn.Module) -> None:
     """Raise ShapeMismatch for weights not declared by `add_weight`: they would be neither initialized nor saved."""
-    declared = {
-        id(getattr(m, name)) for m in module.modules() if isinstance(m, WeightedModule) for name in m.weight_specs
-    }
+    inner = (each for each in module.modules() if isinstance(each, WeightedModule))
+    declared = {id(getattr(each, name)) for each in inner for name in each.weight_specs}
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if id(tensor) not in declared:
             hint = "derive the module from WeightedModule and declare its weights by add_weight"
             raise ShapeMismatch(f"has a weight '{name}' that it does not declare", hint=hint)
 
 
-def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
+def _check_mask(node: Node, specs: Specs) -> None:
     """Raise ShapeMismatch unless a call's mask has the same leading axes as its input; if it has all axes, they may
     also be of size 1."""
-    names = node.call_tensors.get("mask", ())
-    names = (names,) if isinstance(names, str) else names
+    names = node.call_names.get("mask", ())
     if len(names) > len(node.inputs):
         raise ShapeMismatch(f"takes one mask for each of {len(node.inputs)} inputs, got {len(names)}", argument="mask")
     for name, of in zip(names, node.inputs, strict=False):
@@ -197,9 +189,7 @@ def _check_mask(node: Node, specs: Mapping[str, TensorSpec]) -> None:
             raise ShapeMismatch(text, argument="mask")
 
 
-def _faults(
-    error: Invalid | ShapeMismatch, node: Node, model: Model, specs: Mapping[str, TensorSpec]
-) -> dict[tuple[str, Path], Fault]:
+def _faults(error: Invalid | ShapeMismatch, node: Node, model: Model, specs: Specs) -> dict[tuple[str, Path], Fault]:
     """Return the config errors that an exception holds for a node or for nodes inside it, by (message, config path).
 
     The keys (text, path) are those by which equal config errors are recognized. A mismatch's error shows the shapes of
@@ -207,10 +197,8 @@ def _faults(
     """
     uses = used_here(use.path for use in node.uses)
     if isinstance(error, Invalid):
-        return {
-            (fault.text, fault.path): replace(fault, related=tuple(dict.fromkeys((*fault.related, *uses))))
-            for fault in error.faults
-        }
+        noted = (replace(each, related=tuple(dict.fromkeys((*each.related, *uses)))) for each in error.faults)
+        return {(fault.text, fault.path): fault for fault in noted}
     fault, places = error.fault, model.places
     related = [Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names())]
     verb = fault.text.split()[0] in {"cannot", "has", "makes", "mixes", "needs", "takes"}
@@ -220,7 +208,7 @@ def _faults(
     return {(fault.text, node.path): Fault(text, path, at, hint=hint, related=(*related, *uses), span=fault.span)}
 
 
-def build_views(model: Model, owners: Mapping[str, nn.Module], batch_size: int | None = None) -> dict[str, Built]:
+def build_views(model: Model, owners: Modules, batch_size: int | None = None) -> dict[str, Built]:
     """Build a model's views (submodels that share its weights), and return them by name. Raises Invalid.
 
     `owners` maps weight name prefixes to the modules of the model, and of its `train_step`, that have these weights; a
@@ -249,7 +237,7 @@ def _own_weights(entry: Entry, view: str) -> Fault:
     return Fault(text, entry.path, "key", hint=hint)
 
 
-def _has_own_weights(entry: Entry, built: Built, owners: Mapping[str, nn.Module], shared: tuple[str, ...] = ()) -> bool:
+def _has_own_weights(entry: Entry, built: Built, owners: Modules, shared: tuple[str, ...] = ()) -> bool:
     """Return True if a node or call has weights that are neither in `owners` nor have a name that begins with one of
     `shared`."""
     parts = (part for node in flat([entry]) for part in submodules_of(node, built.modules[node.name]))
@@ -257,21 +245,19 @@ def _has_own_weights(entry: Entry, built: Built, owners: Mapping[str, nn.Module]
     return any(any(part.weights()) for part in own)
 
 
-def build_forward_pass(model: Model, owners: Mapping[str, nn.Module]) -> Built:
+def build_forward_pass(model: Model, owners: Modules) -> Built:
     """Build the modules of a forward pass of `fit.train_step`, which share the main model's weights. Raises Invalid.
 
     `owners` maps weight name prefixes to the modules that have these weights; a weight that is neither in `owners` nor
     in a shared layer or model is a config error.
     """
     built = build(model, owners)
-    hint = "move it to model.shared, and call it here by its name"
-    faults = [
-        Fault(f"'{entry.name}' would have weights of its own, which the model does not have", entry.path, "key",
-              hint=hint)
-        for entry in model.entries
-        if isinstance(entry, Node)
-        and _has_own_weights(entry, built, owners, tuple(f"{name}/" for name in called_in([entry])))
-    ]  # fmt: skip
+    faults: list[Fault] = []
+    for entry in (entry for entry in model.entries if isinstance(entry, Node)):
+        if _has_own_weights(entry, built, owners, tuple(f"{name}/" for name in called_in([entry]))):
+            text = f"'{entry.name}' would have weights of its own, which the model does not have"
+            hint = "move it to model.shared, and call it here by its name"
+            faults.append(Fault(text, entry.path, "key", hint=hint))
     if faults:
         raise Invalid(faults)
     return built

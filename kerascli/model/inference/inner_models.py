@@ -65,16 +65,12 @@ def _loop(layer: CustomCellRNN, xs: tuple[TensorSpec, ...], build: Build) -> nn.
     if faults:
         raise Invalid(faults)
     module = Loop(layer, built)
-    module.results = _results(layer, built, steps)
-    return module
-
-
-def _results(layer: CustomCellRNN, built: Built, steps: int | None) -> tuple[TensorSpec, ...]:
-    outputs = tuple(built.specs[name] for name in layer.cell.outputs)
+    outputs = [built.specs[name] for name in cell.outputs]
     if layer.return_sequences:
-        outputs = tuple(TensorSpec((steps, *one.shape), one.dtype) for one in outputs)
-    states = tuple(TensorSpec(state.shape) for state in layer.cell.states) if layer.return_state else ()
-    return outputs + states
+        outputs = [TensorSpec((steps, *one.shape), one.dtype) for one in outputs]
+    states = [TensorSpec(state.shape) for state in cell.states] if layer.return_state else []
+    module.results = (*outputs, *states)
+    return module
 
 
 def _steps(sequences: Sequence[TensorSpec]) -> int | None:
@@ -89,10 +85,10 @@ def _steps(sequences: Sequence[TensorSpec]) -> int | None:
 
 
 def _check_initial_states(cell: Cell, names: Sequence[str], specs: Sequence[TensorSpec]) -> None:
-    states = {state.name: state for state in cell.states}
+    shapes = {state.name: state.shape for state in cell.states}
     for name, spec in zip(names, specs, strict=True):
-        if spec.shape != states[name].shape:
-            text = f"needs an initial state {TensorSpec(states[name].shape)} for '{name}', got {spec}"
+        if spec.shape != shapes[name]:
+            text = f"needs an initial state {TensorSpec(shapes[name])} for '{name}', got {spec}"
             raise ShapeMismatch(text, argument="initial_state")
 
 

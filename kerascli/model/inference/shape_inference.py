@@ -1,20 +1,19 @@
 """Infer the shapes of a node's outputs by running its module on the meta device, which computes no values."""
 
 import math
-from collections.abc import Mapping, Sequence
-from itertools import compress
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from kerascli.foundation.errors import Fault, first_line
-from kerascli.foundation.shapes import Shape, TensorSpec, is_compatible
+from kerascli.foundation.shapes import Shape, Specs, TensorSpec, is_compatible
 from kerascli.layers.base import BaseLayer, Outcome, ShapeMismatch
 from kerascli.model.ir.nodes import Model, Node
 
 
-def sample_specs(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
+def sample_specs(node: Node, specs: Specs) -> tuple[TensorSpec, ...]:
     """Return the specs (shape without the batch axis, dtype) of a node's inputs.
 
     `specs` maps names of tensors to their specs. If no input has a batch axis, the first axis of each is treated as the
@@ -42,11 +41,11 @@ def sample_specs(node: Node, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpe
 
 
 def _may_lack_batch(node: Node) -> set[str]:
-    free = [node.layer.may_lack_batch(index) for index in range(len(node.inputs))]
-    return set(compress(node.inputs, free)) - {name for name, one in zip(node.inputs, free, strict=True) if not one}
+    bound = {name for index, name in enumerate(node.inputs) if not node.layer.may_lack_batch(index)}
+    return {*node.inputs} - bound
 
 
-def batch_axis_hint(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
+def batch_axis_hint(node: Node, specs: Specs) -> str | None:
     """Return a hint for a shape mismatch if no input of a node has, by its spec in `specs`, a batch axis; else None."""
     used = [specs[name] for name in node.used_names()]
     if node.layer.call_form == "names" or not used or any(spec.batched for spec in used):
@@ -54,21 +53,15 @@ def batch_axis_hint(node: Node, specs: Mapping[str, TensorSpec]) -> str | None:
     return f"'{node.inputs[0]}' has no batch axis: its first axis is taken as the batch here"
 
 
-def output_faults(
-    outputs: Sequence[str], model: Model, specs: Mapping[str, TensorSpec], at: str = "model.outputs"
-) -> list[Fault]:
-    """Return a config error for each name in `outputs`, a model's outputs, whose tensor has no batch axis.
+def output_faults(outputs: Sequence[str], model: Model, specs: Specs, at: str = "model.outputs") -> Iterator[Fault]:
+    """Yield a config error for each name in `outputs`, a model's outputs, whose tensor has no batch axis.
 
     `specs` maps tensor names to specs (shape, dtype), `at` is the config key that lists the outputs.
     """
-    return [
-        Fault(
-            f"'{name}' {specs[name]} is an output, but has no batch axis: an output has one row per sample",
-            model.places[name], "key", hint=f"name other nodes under {at}",
-        )
-        for name in outputs
-        if name in specs and not specs[name].batched
-    ]  # fmt: skip
+    for name in outputs:
+        if name in specs and not specs[name].batched:
+            text = f"'{name}' {specs[name]} is an output, but has no batch axis: an output has one row per sample"
+            yield Fault(text, model.places[name], "key", hint=f"name other nodes under {at}")
 
 
 _BATCH_SIZES = (2, 3)
@@ -97,9 +90,7 @@ def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
     return spec
 
 
-def declared_outputs(
-    stated: tuple[TensorSpec, ...], node: Node, specs: Mapping[str, TensorSpec]
-) -> tuple[TensorSpec, ...]:
+def declared_outputs(stated: tuple[TensorSpec, ...], node: Node, specs: Specs) -> tuple[TensorSpec, ...]:
     """Return the specs (shape, dtype) of a node's outputs, from those that its layer declares (`stated`).
 
     The layer declares them for inputs with a batch axis. If the node's input has, by its spec in `specs`, no batch
@@ -116,30 +107,22 @@ SpecCache = dict[Any, tuple[TensorSpec, ...]]
 run."""
 
 
-def infer_outputs(
-    node: Node, module: nn.Module, specs: Mapping[str, TensorSpec], cache: SpecCache
-) -> tuple[TensorSpec, ...]:
+def infer_outputs(node: Node, module: nn.Module, specs: Specs, cache: SpecCache) -> tuple[TensorSpec, ...]:
     """Infer the specs (shape, dtype) of a node's outputs by two runs, with different sizes of unknown dimensions.
 
     `specs` maps tensor names to specs. `cache` has the results of equal layers on equal inputs, and gets this node's.
     """
-    key = _key(node, specs)
-    if key is None:
-        return _infer_outputs(node, module, specs)
-    if key not in cache:
+    if (key := _key(node, specs)) not in cache or key is None:
         cache[key] = _infer_outputs(node, module, specs)
     return cache[key]
 
 
-def _key(node: Node, specs: Mapping[str, TensorSpec]) -> Any:
+def _key(node: Node, specs: Specs) -> Any:
     """Return a node's key in the cache of output specs: layer, input specs, call arguments; None for user code and
     formulas."""
     if type(node.layer).__module__.partition(".")[0] != "kerascli" or node.layer.call_form == "names":
         return None
-    tensors = tuple(
-        (key, tuple(specs[name] for name in ([names] if isinstance(names, str) else names)))
-        for key, names in node.call_tensors.items()
-    )
+    tensors = tuple((key, tuple(specs[name] for name in names)) for key, names in node.call_names.items())
     key = (node.layer, tuple(specs[name] for name in node.inputs), tensors, tuple(node.call_flags.items()))
     try:
         hash(key)
@@ -148,7 +131,7 @@ def _key(node: Node, specs: Mapping[str, TensorSpec]) -> Any:
     return key
 
 
-def _infer_outputs(node: Node, module: nn.Module, specs: Mapping[str, TensorSpec]) -> tuple[TensorSpec, ...]:
+def _infer_outputs(node: Node, module: nn.Module, specs: Specs) -> tuple[TensorSpec, ...]:
     inputs = [as_module_input(node.layer, specs[name]) for name in node.inputs]
     sizes = _UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
     runs = [_run_on_meta(node, module, inputs, specs, *pair) for pair in zip(_BATCH_SIZES, sizes, strict=True)]
@@ -165,45 +148,37 @@ _MIXED = "mixes the samples of a batch: the first axis of its output is not the 
 
 
 def _run_on_meta(
-    node: Node,
-    module: nn.Module,
-    inputs: Sequence[TensorSpec],
-    specs: Mapping[str, TensorSpec],
-    batch: int,
-    unknown: int,
+    node: Node, module: nn.Module, inputs: Sequence[TensorSpec], specs: Specs, batch: int, unknown: int
 ) -> tuple[Tensor, ...]:
     """Return a node's outputs on the meta device for `batch` samples; unknown dimensions have size `unknown`."""
     tensors = [_stand_in(spec, batch, unknown) for spec in inputs]
     call: dict[str, Any] = {key: value for key, value in node.call_flags.items() if key not in node.unseen_masks}
-    for key, names in node.call_tensors.items():
-        made = [_stand_in(specs[name], batch, unknown) for name in ([names] if isinstance(names, str) else names)]
-        call[key] = made[0] if isinstance(names, str) else made
+    for key, names in node.call_names.items():
+        made = [_stand_in(specs[name], batch, unknown) for name in names]
+        call[key] = made[0] if isinstance(node.call[key], str) else made
     for key in ("training", "mask"):
         call.pop(key, None)
     try:
         with torch.no_grad():
             result = module(*tensors, **call)
+    except ShapeMismatch:
+        raise
     except (RuntimeError, IndexError, ValueError) as error:
-        if isinstance(error, ShapeMismatch):
-            raise
         if "multiplication overflow" in str(error):
             raise ShapeMismatch(f"needs more memory than any machine has for {show_inputs(node, specs)}") from error
         raise ShapeMismatch(f"cannot take {show_inputs(node, specs)}: {first_line(error).rstrip('.')}") from error
-    if isinstance(result, Outcome):
-        result = result.value
+    result = result.value if isinstance(result, Outcome) else result
     return result if isinstance(result, tuple) else (result,)
 
 
-def show_inputs(node: Node, specs: Mapping[str, TensorSpec]) -> str:
+def show_inputs(node: Node, specs: Specs) -> str:
     """Return the shapes of a node's inputs and call arguments as text: `(None, 5, 3) with initial_state (None, 4)`.
 
     `specs` maps the name of each tensor of the graph to its spec (shape, dtype).
     """
     words = " and ".join(str(specs[name]) for name in node.inputs)
-    for key, names in node.call_tensors.items():
-        if names:
-            names = [names] if isinstance(names, str) else names
-            words += f" with {key} {' and '.join(str(specs[name]) for name in names)}"
+    for key, names in node.call_names.items():
+        words += f" with {key} {' and '.join(str(specs[name]) for name in names)}" if names else ""
     return words
 
 

@@ -1,10 +1,10 @@
 """Analyses of a model's graph: nodes that lead to no output, that need targets, or that update weights."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from kerascli.foundation.errors import Fault, Path, Related
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.shapes import Specs
 from kerascli.layers.expressions.expr import Update
 from kerascli.layers.expressions.weight import Weight
 from kerascli.model.ir.inner_models import CustomCellRNN, wrapped
@@ -49,8 +49,8 @@ def _uses(nodes: Iterable[Node]) -> Counter[str]:
     return Counter(name for node in nodes for name in node.used_names())
 
 
-def dead_inner_node_faults(models: Iterable[Model]) -> list[Fault]:
-    """Return config errors for nodes of shared models that lead to no output in any of the models that call them."""
+def dead_inner_node_faults(models: Iterable[Model]) -> Iterator[Fault]:
+    """Yield config errors for nodes of shared models that lead to no output in any of the models that call them."""
     nodes: list[tuple[Node, set[str]]] = []
     for model in models:
         used = {*model.outputs, *names_used_by(model.entries)}
@@ -58,8 +58,8 @@ def dead_inner_node_faults(models: Iterable[Model]) -> list[Fault]:
     return _unused_nodes(nodes, "")
 
 
-def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fault]:
-    """Return config errors for nodes whose outputs are unused; `nodes` are pairs of a node and the names of all tensors
+def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> Iterator[Fault]:
+    """Yield config errors for nodes whose outputs are unused; `nodes` are pairs of a node and the names of all tensors
     that its graph uses.
 
     Nodes of one item of `layers`, such as in several calls or repetitions, are unused only if all of them are.
@@ -70,13 +70,11 @@ def _unused_nodes(nodes: Iterable[tuple[Node, set[str]]], hint: str) -> list[Fau
         names.setdefault(node.path, node.name)
         if not node.outputs or used_names.intersection(node.outputs):
             used.add(node.path)
-    faults = []
     for path, name in names.items():
         if path not in used:
             call, _, own = name.rpartition(".")
             inner_hint = "use it below, or remove it" if call else hint
-            faults.append(Fault(f"'{own}' leads to no output", path, "key", hint=inner_hint))
-    return faults
+            yield Fault(f"'{own}' leads to no output", path, "key", hint=inner_hint)
 
 
 def called_in(entries: Iterable[Entry]) -> set[str]:
@@ -99,22 +97,20 @@ def called_in(entries: Iterable[Entry]) -> set[str]:
     return names
 
 
-def uncalled_faults(shared: Mapping[str, Shared | None], entries: Iterable[Entry]) -> list[Fault]:
-    """Return a config error for each layer or model in `shared` that is not called by `entries`, a model's nodes."""
+def uncalled_faults(shared: Mapping[str, Shared | None], entries: Iterable[Entry]) -> Iterator[Fault]:
+    """Yield a config error for each layer or model in `shared` that is not called by `entries`, a model's nodes."""
     called = called_in(entries) if shared else set()
-    return [
-        # the path of a shared layer ends with the kind of the layer, which is not part of the path of its name
-        Fault(f"'{name}' is shared but never called", each.path if each.layer is None else each.path[:-1], "key",
-              hint="call it as a layer, by its name")
-        for name, each in shared.items()
-        if each is not None and each.weights not in called
-    ]  # fmt: skip
+    for name, each in shared.items():
+        if each is not None and each.weights not in called:
+            # the path of a shared layer ends with the kind of the layer, which is not part of the path of its name
+            path = each.path if each.layer is None else each.path[:-1]
+            yield Fault(f"'{name}' is shared but never called", path, "key", hint="call it as a layer, by its name")
 
 
 PREFIX = "targets."
 
 
-def targets_of(nodes: Sequence[Node], targets: Mapping[str, TensorSpec]) -> tuple[Input, ...]:
+def targets_of(nodes: Sequence[Node], targets: Specs) -> tuple[Input, ...]:
     """Return the data's targets that the formulas of nodes use, as model inputs with the names `targets.NAME`."""
     used = names_used_by(nodes)
     return tuple(
@@ -140,18 +136,13 @@ def needing_targets(nodes: Sequence[Node], targets: Iterable[Input]) -> frozense
     return frozenset(names)
 
 
-def target_faults(model: Model) -> list[Fault]:
-    """Return a config error for each output of the model that depends on a target of the data."""
+def target_faults(model: Model) -> Iterator[Fault]:
+    """Yield a config error for each output of the model that depends on a target of the data."""
     needing = needing_targets(model.nodes, model.targets)
-    return [
-        Fault(
-            f"the output '{output}' depends on a target, which is not available when the model predicts",
-            node.path, "key", hint="use targets in add_loss, add_metric and what leads to them",
-        )
-        for node in model.nodes
-        for output in node.outputs
-        if node.name in needing and output in model.outputs
-    ]  # fmt: skip
+    for node in (node for node in model.nodes if node.name in needing):
+        for output in (output for output in node.outputs if output in model.outputs):
+            text = f"the output '{output}' depends on a target, which is not available when the model predicts"
+            yield Fault(text, node.path, "key", hint="use targets in add_loss, add_metric and what leads to them")
 
 
 def set_by(nodes: Sequence[Node]) -> dict[str, Node]:

@@ -1,8 +1,8 @@
 """Gradients in formulas, `gradient(of, at)`: the tensors that they are taken at, and those that depend on them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.shapes import Specs
 from kerascli.language.expressions.tree import Call
 from kerascli.layers.base import ShapeMismatch
 from kerascli.layers.expressions.base import ExpressionLayer
@@ -23,7 +23,7 @@ def differentiated(nodes: Sequence[Node]) -> frozenset[str]:
     return frozenset(at for node in nodes for _, _, at in _gradients(node))
 
 
-def check_gradients(node: Node, nodes: Sequence[Node], specs: Mapping[str, TensorSpec]) -> None:
+def check_gradients(node: Node, nodes: Sequence[Node], specs: Specs) -> None:
     """Raise ShapeMismatch, at its place in the formula of `node`, for a gradient that cannot be computed.
 
     `nodes` are those of the node's graph, `specs` the tensors' specs by name.

@@ -63,13 +63,25 @@ class Cell:
 T = TypeVar("T")
 
 
-class _CustomCellFields(BaseLayer):
+class _HoldsLayers(BaseLayer):
+    """Layer that stands for a model of other layers."""
+
+    layers: tuple[InstanceOf[BaseLayer], ...]
+    """All layers of the model."""
+
+    @property
+    def mixes_samples(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return any(layer.mixes_samples for layer in self.layers)
+
+    def adds_losses(self) -> bool:
+        return any(layer.adds_losses() for layer in self.layers)
+
+
+class _CustomCellFields(_HoldsLayers):
     """Fields of `CustomCellRNN` (an `rnn` with a custom cell) that a config does not set; a base class has them, so
     that they come first."""
 
     cell: InstanceOf[Cell]
-    layers: tuple[InstanceOf[BaseLayer], ...]
-    """All layers in the custom cell of the `rnn`."""
     initial_states: tuple[str, ...] = ()
     """Names of the cell's states whose initial values `initial_state` gives; these values are the node's last inputs,
     in this order."""
@@ -91,18 +103,11 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
         """Return the names of the fields that a config sets; the others are derived from the cell and the node."""
         return tuple(name for name in cls.model_fields if name not in {"cell", "layers", "initial_states"})
 
-    @property
-    def mixes_samples(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return any(layer.mixes_samples for layer in self.layers)
-
     def result_count(self) -> int:
         return len(self.cell.outputs) + (len(self.cell.states) if self.return_state else 0)
 
     def masked_results(self) -> int:
         return len(self.cell.outputs)
-
-    def adds_losses(self) -> bool:
-        return any(layer.adds_losses() for layer in self.layers)
 
     def may_lack_batch(self, index: int) -> bool:
         return index in self.split_inputs(range(len(self.cell.inputs) + len(self.cell.constants)))[1]
@@ -117,13 +122,11 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
         return values[:first], values[first:second], values[second:]
 
 
-class SharedPart(BaseLayer):
+class SharedPart(_HoldsLayers):
     """Layer inside a wrapper (`time_distributed: tower`) that stands for a shared layer or model (`tower`)."""
 
     shared: InstanceOf[Shared]
     """Shared layer or model that the layer stands for."""
-    layers: tuple[InstanceOf[BaseLayer], ...]
-    """All layers in the shared model, or the shared layer itself."""
 
     @property
     def component_name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -143,13 +146,6 @@ class SharedPart(BaseLayer):
     @property
     def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.shared.layer is not None and self.shared.layer.uses_mask
-
-    @property
-    def mixes_samples(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return any(layer.mixes_samples for layer in self.layers)
-
-    def adds_losses(self) -> bool:
-        return any(layer.adds_losses() for layer in self.layers)
 
     def keeps_states(self) -> bool:
         return any(layer.keeps_states() for layer in self.layers)
@@ -192,10 +188,8 @@ def with_shared(cls: type[BaseLayer], settings: Any, shared_by_name: Mapping[str
 
 def part_of(shared: Shared) -> SharedPart:
     """Return a layer that stands for a shared layer or model inside a wrapper such as `time_distributed`."""
-    nodes = flat(shared.entries)
-    return SharedPart(
-        shared=shared, layers=tuple(node.layer for node in nodes) if shared.layer is None else (shared.layer,)
-    )
+    layers = [node.layer for node in flat(shared.entries)] if shared.layer is None else [shared.layer]
+    return SharedPart(shared=shared, layers=tuple(layers))
 
 
 def _check(shared: Shared) -> None:

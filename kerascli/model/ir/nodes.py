@@ -11,11 +11,6 @@ from kerascli.layers.base import BaseLayer
 CallValue = str | bool | tuple[str, ...]
 """Type of a call argument's value: the name of a tensor, several names, or a bool."""
 
-RESERVED = frozenset({
-    "prev", "input", "y_true", "y_pred", "sample_weight", "training", "batch_size", "_",
-    "if", "else", "and", "or", "not", "true", "True", "false", "False", "none", "None", "null",
-})  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Input:
@@ -76,12 +71,14 @@ class Node:
         """Call arguments of the node that are tensors, by name: the name of a tensor, or the names of several."""
         return {key: value for key, value in self.call.items() if not isinstance(value, bool)}
 
+    @property
+    def call_names(self) -> dict[str, tuple[str, ...]]:
+        """Call arguments of the node that are tensors, by name, each as the names of one tensor or several."""
+        return {key: (value,) if isinstance(value, str) else value for key, value in self.call_tensors.items()}
+
     def used_names(self) -> list[str]:
         """Return the names of all tensors that the node takes, as inputs or call arguments."""
-        names = list(self.inputs)
-        for value in self.call_tensors.values():
-            names += [value] if isinstance(value, str) else value
-        return names
+        return [*self.inputs, *(name for names in self.call_names.values() for name in names)]
 
     def renamed(self, tensors: Mapping[str, str]) -> "Node":
         """Return a copy of the node with other tensor names; `tensors` maps old names to new ones."""

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field, replace
 
 from torch import nn
 
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.shapes import Specs, TensorSpec
 from kerascli.model.ir.nodes import Model, Node
 from kerascli.model.runtime.weights import Weight, weights_of
+
+Modules = Mapping[str, nn.Module]
+"""Type of a mapping from names, of nodes or of weights' prefixes, to modules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class InnerNode:
     """Node that runs inside another node, such as a node of the custom cell of an `rnn`."""
 
     node: Node
-    specs: Mapping[str, TensorSpec]
+    specs: Specs
     """Specs (shape, dtype), by name, of the tensors of the graph that the inner node belongs to."""
 
 
@@ -119,11 +122,11 @@ class Built:
     """Model with a module for every node, on the meta device, and the spec (shape, dtype) of every tensor."""
 
     model: Model
-    modules: Mapping[str, nn.Module]
+    modules: Modules
     """Mapping from the name of each node to its module."""
-    specs: Mapping[str, TensorSpec]
+    specs: Specs
     """Mapping from the name of each tensor to its spec."""
-    owners: Mapping[str, nn.Module]
+    owners: Modules
     """Mapping from a weight name prefix to the first module that has the weights with this prefix."""
     views: Mapping[str, "Built"] = field(default_factory=dict)
     """Mapping from name to view: another graph over the model's layers, which has its own inputs and outputs."""

@@ -14,6 +14,8 @@ from kerascli.layers.nesting import activity_loss, with_value
 from kerascli.model.ir.nodes import Node
 from kerascli.model.runtime.built import Built, submodules_of
 
+Tensors = dict[str, Tensor]
+"""Type of a mapping from names to tensors."""
 _QUERY_VALUE_KEY = ("query_mask", "value_mask", "key_mask")
 """Call arguments of multi-head attention that hold the masks of its inputs, in the order of the inputs."""
 
@@ -22,14 +24,14 @@ _QUERY_VALUE_KEY = ("query_mask", "value_mask", "key_mask")
 class GraphOutcome:
     """Results of a forward pass of a graph: outputs, masks, losses, metrics, and new values of weights."""
 
-    outputs: dict[str, Tensor]
-    masks: dict[str, Tensor]
+    outputs: Tensors
+    masks: Tensors
     """Masks of outputs of the forward pass, by output name; outputs without a mask are left out."""
-    losses: dict[str, Tensor] = field(default_factory=dict)
+    losses: Tensors = field(default_factory=dict)
     """Scalars to add to the loss, as a mapping from `node/name` to value."""
-    metrics: dict[str, Tensor] = field(default_factory=dict)
+    metrics: Tensors = field(default_factory=dict)
     """Values to log, as a mapping from `node` or `node/name` to value."""
-    updates: dict[str, Tensor] = field(default_factory=dict)
+    updates: Tensors = field(default_factory=dict)
     """Next values of non-trainable weights, in torch's layout, by weight name."""
 
     def detached(self) -> "GraphOutcome":
@@ -72,7 +74,7 @@ class PreparedNode:
         self.names = {place: name for part in submodules_of(node, self.module) for place, name in part.names()}
         """Mapping from the path of each weight in the node's module to the weight's name in the model."""
 
-    def run(self, values: dict[str, Tensor], outcome: GraphOutcome) -> None:
+    def run(self, values: Tensors, outcome: GraphOutcome) -> None:
         """Run the node on the tensors in `values`, by name, and add its output tensors to `values`.
 
         The node's masks, losses, metrics and new values of weights are added to `outcome`.
@@ -114,7 +116,7 @@ class PreparedNode:
             outcome.losses[f"{node}/activity"] = loss
         return results
 
-    def _carried(self, outcome: GraphOutcome) -> dict[str, Tensor]:
+    def _carried(self, outcome: GraphOutcome) -> Tensors:
         """Return the values of the node's weights that earlier nodes updated in this forward pass, by the weight's path
         in the node's module.
 
@@ -123,7 +125,7 @@ class PreparedNode:
         places = {name: place.replace("/", ".") for place, name in self.names.items() if name in outcome.updates}
         return {place: with_value(_tensor(self.module, place), outcome.updates[name]) for name, place in places.items()}
 
-    def _call(self, arguments: list[Tensor], call: dict[str, Any], carried: dict[str, Tensor]) -> Any:
+    def _call(self, arguments: list[Tensor], call: dict[str, Any], carried: Tensors) -> Any:
         """Return the output of the node's module, run in the mode (training or inference) that the node's `training`
         argument states, if any.
 
@@ -132,7 +134,7 @@ class PreparedNode:
 
         def run() -> Any:
             if carried:
-                return functional_call(self.module, carried, tuple(arguments), {**call, **self.switches})
+                return functional_call(self.module, carried, tuple(arguments), call | self.switches)
             return self.module(*arguments, **call, **self.switches)
 
         before = self.module.training
@@ -175,7 +177,7 @@ class PreparedNode:
                 return None
 
 
-def run_nodes(steps: Iterable[PreparedNode], values: dict[str, Tensor], outcome: GraphOutcome) -> None:
+def run_nodes(steps: Iterable[PreparedNode], values: Tensors, outcome: GraphOutcome) -> None:
     """Run the nodes `steps` in order on the tensors in `values`, by name; add the results to `values` and `outcome`."""
     stack = draws.node_stack()
     for step in steps:

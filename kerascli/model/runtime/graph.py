@@ -20,7 +20,7 @@ from kerascli.model.runtime.built import (
     submodules_below,
     submodules_of,
 )
-from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, differentiable, run_nodes
+from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, Tensors, differentiable, run_nodes
 from kerascli.model.runtime.weights import Weight
 
 __all__ = ["Graph", "GraphOutcome"]
@@ -75,7 +75,7 @@ class Graph(nn.Module):
         return outcome if is_trained else outcome.detached()
 
     def _run(self, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor] | None) -> GraphOutcome:
-        values: dict[str, Tensor] = {name: _as_input(inputs[name], dtype) for name, dtype in self._names.items()}
+        values: Tensors = {name: _as_input(inputs[name], dtype) for name, dtype in self._names.items()}
         if targets is not None:
             values.update({name: _as_input(targets[own], dtype) for name, (own, dtype) in self._targets.items()})
         values |= {name: differentiable(values[name]) for name in self.differentiated & values.keys()}
@@ -93,7 +93,7 @@ def _as_input(tensor: Tensor, dtype: str) -> Tensor:
     return tensor if tensor.dtype == expected else tensor.to(expected)
 
 
-def _ordinary(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _ordinary(tensors: Mapping[str, Tensor]) -> Tensors:
     """Return tensors that autograd can save, which it cannot save of those that inference mode made."""
     return {name: tensor.clone() if tensor.is_inference() else tensor for name, tensor in tensors.items()}
 
@@ -114,10 +114,7 @@ def _steps(nodes: Sequence[Node], built: Built) -> tuple[PreparedNode, ...]:
 
 def _last_uses(nodes: Sequence[Node], outputs: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Return a mapping from each node's name to the names of the tensors that no later node uses."""
-    user: dict[str, str] = {}
-    for node in nodes:
-        for name in (*node.outputs, *node.used_names()):
-            user[name] = node.name
+    user = {name: node.name for node in nodes for name in (*node.outputs, *node.used_names())}
     last: dict[str, tuple[str, ...]] = {}
     for name, node_name in user.items():
         if name not in outputs:

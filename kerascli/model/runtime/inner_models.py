@@ -12,7 +12,7 @@ from kerascli.layers.recurrent.base import StatefulModule
 from kerascli.layers.recurrent.steps import mask_of_steps
 from kerascli.model.ir.inner_models import CellState, CustomCellRNN
 from kerascli.model.runtime.built import Built, CompositeModule, InnerNode, Submodule, inner_nodes, submodules_below
-from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, run_nodes
+from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, Tensors, run_nodes
 from kerascli.parts.initializers import Zeros
 
 
@@ -150,17 +150,17 @@ class Loop(CompositeModule):
     def _loop(
         self,
         steps: Iterable[tuple[Tensor, ...]],
-        fixed: dict[str, Tensor],
+        fixed: Tensors,
         states: list[Tensor],
         mask: Tensor | None,
         outcome: GraphOutcome,
-    ) -> tuple[list[list[Tensor]], list[Tensor], dict[str, Tensor]]:
+    ) -> tuple[list[list[Tensor]], list[Tensor], Tensors]:
         """Return a cell's outputs of each step, last states and losses, after running it over all time steps.
 
         A masked step keeps the states and repeats the previous outputs.
         """
         every: list[list[Tensor]] = []
-        losses: dict[str, Tensor] = {}
+        losses: Tensors = {}
         for frames, seen in zip(steps, repeat(None) if mask is None else mask.unbind(1), strict=False):
             values = {
                 **fixed,

@@ -1,6 +1,6 @@
 """Summary of a model, like Keras's `summary()`: its layers, their shapes, parameters and inputs."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -64,10 +64,19 @@ def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None)
 
     With `without` only shared ones that are not among those names.
     """
-    model = graph.model
+    model, weights = graph.model, graph.weights_by_node()
     if not model.is_sequential and without is None:
         yield from (Row(each.name, "input", str(each.spec), 0, (), True) for each in model.inputs)
-    weights = graph.weights_by_node()
+
+    def row(name: str, kind: str, nodes: Sequence[Node], outputs: Sequence[str], counted: set[str]) -> Row:
+        """Return the row of a layer or model; `counted` are the names of weights that earlier rows have counted."""
+        shapes = ", ".join(str(graph.specs[output]) for output in outputs if output in graph.specs)
+        own = {weight.name: weight for node in nodes for weight in lasting(weights[node.name])}
+        count = sum(weight.count for name, weight in own.items() if name not in counted)
+        counted.update(own)
+        frozen = bool(own) and not any(node.layer.trainable for node in nodes)
+        return Row(name, kind, shapes, count, tuple(nodes[0].used_names()), not frozen)
+
     counted: set[str] = set()
     calls: dict[str, list[Call]] = {}
     for entry in model.entries:
@@ -76,43 +85,22 @@ def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None)
     for entry in model.entries:
         if isinstance(entry, Node):
             if without is None:
-                yield _row(graph, weights, entry.name, entry.layer.component_name, (entry,), counted)
+                yield row(entry.name, entry.layer.component_name, (entry,), entry.outputs, counted)
         elif entry is calls[entry.of.name][0] and entry.of.name not in (without or ()):
-            yield _shared_row(graph, weights, calls[entry.of.name], counted)
-            seen: set[str] = set()
-            for node in entry.nodes if expand and entry.of.layer is None else ():
-                row = _row(graph, weights, node.name, node.layer.component_name, (node,), seen)
-                yield replace(row, inside=True)
+            yield from _shared_rows(row, calls[entry.of.name], counted, expand=expand)
 
 
-def _shared_row(graph: Graph, weights: Mapping[str, list[Weight]], calls: list[Call], counted: set[str]) -> Row:
-    """Return the summary's row for a shared layer or model, with the names of its calls if they differ from its
-    name."""
-    shared, names = calls[0].of, [call.name for call in calls]
+def _shared_rows(row: Callable[..., Row], calls: list[Call], counted: set[str], *, expand: bool) -> Iterator[Row]:
+    """Yield the row of a shared layer or model, with the names of its calls if they differ from its name, and rows of
+    the layers in it."""
+    call, shared, names = calls[0], calls[0].of, [each.name for each in calls]
     title = shared.name if names == [shared.name] else f"{shared.name}: {', '.join(names)}"
     kind = "model" if shared.layer is None else shared.layer.component_name
-    row = _row(graph, weights, title, kind, calls[0].nodes, counted, outputs=calls[0].outputs)
-    return replace(row, connected_to=tuple(name for call in calls for name in call.used_names()))
-
-
-def _row(
-    graph: Graph,
-    weights: Mapping[str, list[Weight]],
-    name: str,
-    kind: str,
-    nodes: Sequence[Node],
-    counted: set[str],
-    outputs: Sequence[str] | None = None,
-) -> Row:
-    """Return the summary's row for a layer or model; `counted` are the names of weights that earlier rows have
-    counted."""
-    outputs = nodes[0].outputs if outputs is None else outputs
-    shapes = ", ".join(str(graph.specs[output]) for output in outputs if output in graph.specs)
-    own = {weight.name: weight for node in nodes for weight in lasting(weights[node.name])}
-    new = [weight for name, weight in own.items() if name not in counted]
-    counted.update(own)
-    frozen = bool(own) and not any(node.layer.trainable for node in nodes)
-    return Row(name, kind, shapes, sum(weight.count for weight in new), tuple(nodes[0].used_names()), not frozen)
+    used = tuple(name for each in calls for name in each.used_names())
+    yield replace(row(title, kind, call.nodes, call.outputs, counted), connected_to=used)
+    seen: set[str] = set()
+    for node in call.nodes if expand and shared.layer is None else ():
+        yield replace(row(node.name, node.layer.component_name, (node,), node.outputs, seen), inside=True)
 
 
 def _bytes(weights: list[Weight]) -> int:

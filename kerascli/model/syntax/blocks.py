@@ -1,12 +1,14 @@
 """Read blocks (`model.blocks`, templates of layers), their uses in `layers`, and `repeat` items of `layers`."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from kerascli.foundation.errors import Path, nearest, one_of, show, suggestion
 from kerascli.language.expressions import Value
 from kerascli.language.expressions.template import names_referred_to
-from kerascli.language.section import key_names, keys_of, unknown_keys
+from kerascli.language.section import Written, key_names, keys_of, unknown_keys
+from kerascli.model.ir.nodes import Use
+from kerascli.model.syntax.faults import replaced
 from kerascli.model.syntax.reader import Block, Reading, as_list
 from kerascli.model.syntax.schema import BlockSection, NodeKeys, RepeatEach, RepeatTimes
 
@@ -21,12 +23,13 @@ def read_repeat(reading: Reading, arguments: Any, entry: Path) -> None:
     """
     path = (*entry, "repeat")
     before = reading.faults.count
-    variables = _variables(reading, arguments, path)
+    repetitions = _variables(reading, arguments, path)
     if reading.faults.count > before:
         reading.mark_broken()
         return
-    for values in variables:
-        with reading.with_variables(values), reading.names.inside(sees_outside=True):
+    for values in repetitions:
+        variables = replaced(reading, "variables", reading.variables | values)
+        with variables, reading.names.inside(sees_outside=True):
             reading.budget.spend(1, path, reading.faults)
             reading.read_entries(arguments["layers"], (*path, "layers"))
 
@@ -36,36 +39,38 @@ def _variables(reading: Reading, arguments: Any, path: Path) -> list[dict[str, V
     error."""
     add, example = reading.faults.add, "repeat: {times: 3, layers: [...]}"
     if not isinstance(arguments, dict) or not isinstance(arguments.get("layers"), list) or not arguments["layers"]:
-        add("repeat needs 'layers', a list of layers", path, at="key", hint=example)
+        add("repeat needs 'layers', a list of layers", path, "key", hint=example)
         return []
     reading.faults.take(unknown_keys(arguments, _KEYS, "repeat", reading.place(path), listed="repeat has"))
     counted, each = keys_of(RepeatTimes, arguments), keys_of(RepeatEach, arguments)
     if counted.has("times") == each.has("each"):
-        add("repeat needs either 'times' or 'each'", path, at="key", hint=example)
+        add("repeat needs either 'times' or 'each'", path, "key", hint=example)
         return []
+    values: Sequence[Value] = []
     if counted.has("times"):
         name, variable, other, of = counted.index, "index", "as", "each"
         values = _counted(reading, counted.times, (*path, "times"))
     else:
         name, variable, other, of = each.as_, "as", "index", "times"
-        values = each.each if isinstance(each.each, list) else []
-        if not isinstance(each.each, list):
+        if isinstance(each.each, list):
+            values = each.each
+        else:
             add(f"repeat: each: expected a list of values, got {show(each.each)}", (*path, "each"))
         if name is None:
-            add("repeat: 'each' needs 'as', the name of its variable", path, at="key")
+            add("repeat: 'each' needs 'as', the name of its variable", path, "key")
     if other in arguments:
-        add(f"repeat: '{other}' goes with '{of}'", (*path, other), at="key")
+        add(f"repeat: '{other}' goes with '{of}'", (*path, other), "key")
     if name is not None and not (isinstance(name, str) and name.isidentifier()):
         add(f"repeat: {variable}: expected a name, got {show(name)}", (*path, variable))
     return [{name: value} if isinstance(name, str) else {} for value in values]
 
 
-def _counted(reading: Reading, times: Any, path: Path) -> list[Value]:
+def _counted(reading: Reading, times: Any, path: Path) -> Sequence[Value]:
     if type(times) is not int or times < 0:
         reading.faults.add(f"repeat: times: expected an integer of at least 0, got {show(times)}", path)
-        return []
+        return ()
     reading.budget.check(times, path, reading.faults)
-    return list(range(times))
+    return range(times)
 
 
 def read_blocks(reading: Reading, section: Any) -> None:
@@ -82,7 +87,7 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
     before = faults.count
     if not isinstance(written, dict) or not isinstance(written.get("layers"), list) or not written["layers"]:
         hint = f"{name}: {{parameters: {{units: 16}}, layers: [...]}}"
-        faults.add(f"block '{name}': expected a mapping with 'layers', a list of layers", path, at="key", hint=hint)
+        faults.add(f"block '{name}': expected a mapping with 'layers', a list of layers", path, "key", hint=hint)
         return None
     block = faults.read(BlockSection, written, path, f"block '{name}'")
     parameters = block.parameters or {}
@@ -99,16 +104,16 @@ def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | Non
     return None if faults.count > before else Block(defaults, tuple(names), block.layers, block.outputs, path)
 
 
-def _check_parameters(reading: Reading, name: str, parameters: Mapping[Any, Any], body: Any, path: Path) -> None:
+def _check_parameters(reading: Reading, name: str, parameters: Written, body: Any, path: Path) -> None:
     """Report a config error for each parameter of a block that has no valid name, or to which neither the block's
     layers nor its outputs refer."""
     used = names_referred_to(body)
     for key in parameters:
         if key in key_names(NodeKeys) or not str(key).isidentifier():
-            reading.faults.add(f"block '{name}': a parameter cannot be called '{key}'", (*path, key), at="key")
+            reading.faults.add(f"block '{name}': a parameter cannot be called '{key}'", (*path, key), "key")
         elif key not in used and not any(nearest(each, [key]) for each in used):  # else a use reports the misspelling
             hint = f"write ${key} in the block, or remove the parameter"
-            reading.faults.add(f"block '{name}': parameter '{key}' is never used", (*path, key), at="key", hint=hint)
+            reading.faults.add(f"block '{name}': parameter '{key}' is never used", (*path, key), "key", hint=hint)
 
 
 def read_use(reading: Reading, written: str, arguments: Any, entry: Path) -> None:
@@ -122,7 +127,7 @@ def read_use(reading: Reading, written: str, arguments: Any, entry: Path) -> Non
     keys, what, below = keys_of(NodeKeys, arguments), f"block '{written}'", (*path, "inputs")
     if written in reading.open_blocks:
         text = f"{what} uses itself: {' -> '.join((*reading.open_blocks, written))}"
-        faults.add(text, path, at="key", hint="a block may use other blocks, not itself")
+        faults.add(text, path, "key", hint="a block may use other blocks, not itself")
     name = reading.name(keys, path, written) if keys.has("name") or keys.has("outputs") else ""
     if block is None:
         reading.tensors(as_list(keys.inputs), below)
@@ -139,14 +144,17 @@ def read_use(reading: Reading, written: str, arguments: Any, entry: Path) -> Non
         if keys.has("name"):
             reading.pass_on(name, inputs[0], reading.place(path))
         return
-    first, opened = len(reading.entries), reading.open_blocks
-    reading.open_blocks = (*opened, written)
-    with reading.with_variables(values), faults.used_at(path, first), names.inside(sees_outside=False):
+    first = len(reading.entries)
+    with (
+        replaced(reading, "variables", reading.variables | values),
+        replaced(reading, "open_blocks", (*reading.open_blocks, written)),
+        replaced(faults, "uses", (*faults.uses, Use(reading.place(path), "block", first))),
+        names.inside(sees_outside=False),
+    ):
         names.define_inputs(dict(zip(block.inputs, inputs, strict=True)))
         names.previous = inputs[0] if len(inputs) == 1 else None
         reading.read_entries(block.layers, (*block.path, "layers"))
         results = _results(reading, block)
-    reading.open_blocks = opened
     if faults.count > before or not results:
         reading.mark_broken(name or "?", keys)
     elif name:
@@ -190,22 +198,21 @@ def _as_mapping(reading: Reading, written: str, block: Block | None, arguments: 
     first = None if block is None else next(iter(block.parameters), None)
     if block is not None and (arguments is None or first is None):
         problem = "has no parameters" if first is None else "is used without arguments"
-        reading.faults.add(f"block '{written}' {problem}", path, at="key", hint=f"write '{written}' alone")
+        reading.faults.add(f"block '{written}' {problem}", path, "key", hint=f"write '{written}' alone")
     return {} if first is None else {first: arguments}
 
 
-def _values(reading: Reading, written: str, block: Block, arguments: Mapping[Any, Any], path: Path) -> dict[str, Value]:
+def _values(reading: Reading, written: str, block: Block, arguments: Written, path: Path) -> dict[str, Value]:
     """Return the values of the parameters of a block (template of layers) in one use of it."""
     parameters, node_keys = block.parameters, key_names(NodeKeys)
     unknown = [key for key in arguments if key not in parameters and key not in node_keys]
     for key in unknown:
         text = f"block '{written}' has no parameter '{key}'{suggestion(str(key), [*parameters, *node_keys])}"
         hint = f"it has {', '.join(parameters)}" if parameters else "it has none"
-        reading.faults.add(text, (*path, key), at="key", hint=hint)
+        reading.faults.add(text, (*path, key), "key", hint=hint)
     meant = {nearest(str(key), parameters) for key in unknown}
     values = {**parameters, **{key: value for key, value in arguments.items() if key in parameters}}
-    missing = [key for key, value in values.items() if value is None and key not in meant]
-    if missing:
+    if missing := [key for key, value in values.items() if value is None and key not in meant]:
         words = one_of([f"'{key}'" for key in missing]).replace(" or ", " and ")
-        reading.faults.add(f"block '{written}' needs {words}", path, at="key", hint=f"{written}: {{{missing[0]}: ...}}")
+        reading.faults.add(f"block '{written}' needs {words}", path, "key", hint=f"{written}: {{{missing[0]}: ...}}")
     return values

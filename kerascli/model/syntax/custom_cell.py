@@ -9,7 +9,7 @@ from kerascli.model.ir.gradients import differentiated
 from kerascli.model.ir.inner_models import Cell, CellState
 from kerascli.model.ir.nodes import names_used_by
 from kerascli.model.syntax.names import Names
-from kerascli.model.syntax.reader import Reading, as_list
+from kerascli.model.syntax.reader import Reading, as_list, each_at
 from kerascli.model.syntax.schema import CellSection, StateSection
 from kerascli.model.syntax.shared import read_shared
 from kerascli.parts.base import INITIALIZERS
@@ -26,7 +26,7 @@ def by_state(reading: Reading, written: dict[Any, Any], states: list[str], path:
     for name in written:
         if name not in states:
             text = f"the cell has no state '{name}'{suggestion(str(name), states)}"
-            reading.faults.add(text, (*path, name), at="key", hint=f"it has {', '.join(states)}")
+            reading.faults.add(text, (*path, name), "key", hint=f"it has {', '.join(states)}")
     return {name: (written[name], (*path, name)) for name in states if name in written}
 
 
@@ -40,7 +40,7 @@ def read_cell(reading: Reading, prefix: str, written: dict[Any, Any], constants:
     states = _states(inner, keys.states, path)
     for name in (name for name in constants if name != "?"):
         where = (*path[:-1], "constants", name)
-        inner.check_name(name, where, at="key")
+        inner.check_name(name, where, "key")
         names.give(name, inner.place(where))
     inner.inputs = (*inputs, *(state.name for state in states), *constants)
     names.previous = inputs[0] if len(inputs) == 1 else None
@@ -50,7 +50,7 @@ def read_cell(reading: Reading, prefix: str, written: dict[Any, Any], constants:
         read_shared(inner, written.get("shared"), path)
         outputs = inner.read_body(keys, path)
     else:
-        faults.add("a cell needs 'layers', the nodes computed at each time step", path, at="key")
+        faults.add("a cell needs 'layers', the nodes computed at each time step", path, "key")
         names.previous, names.has_inputs = "?", False
     following = _next(inner, states, keys.next, path)
     cell = Cell(inputs, states, constants, tuple(inner.entries), following, outputs, inner.place(path))
@@ -63,32 +63,34 @@ def _inputs(inner: Reading, written: Any, path: Path) -> tuple[str, ...]:
     if written is None:
         inner.names.define_inputs({"input": "input"})
         return ("input",)
-    names = as_list(written)
-    for index, name in enumerate(names):
-        where = (*path, index) if isinstance(written, list) else path
+    for name, where in each_at(written, path):
         inner.check_name(name, where)
         inner.names.give(str(name), inner.place(where))
-    return tuple(map(str, names))
+    return tuple(map(str, as_list(written)))
 
 
 def _states(inner: Reading, written: Any, path: Path) -> tuple[CellState, ...]:
     if not isinstance(written, dict) or not written:
-        got = "" if written is None else f", got {show(written)}"
-        where, at = (path, "key") if written is None else ((*path, "states"), "value")
-        inner.faults.add(
-            f"a cell needs 'states', a mapping of names to sizes{got}", where, at=at, hint="states: {h: 128}"
-        )
+        text = "a cell needs 'states', a mapping of names to sizes"
+        _add_missing(inner, text, written, path, "states", "states: {h: 128}")
         inner.names.has_inputs = False
         return ()
     states = []
     for name, value in written.items():
         where, before = (*path, "states", name), inner.faults.count
-        inner.check_name(name, where, at="key")
-        if inner.faults.count > before:
-            continue
-        inner.names.give(str(name), inner.place(where))
-        states.append(_state(inner, str(name), value, where))
+        inner.check_name(name, where, "key")
+        if inner.faults.count == before:
+            inner.names.give(str(name), inner.place(where))
+            states.append(_state(inner, str(name), value, where))
     return tuple(states)
+
+
+def _add_missing(inner: Reading, text: str, written: Any, path: Path, key: str, hint: str) -> None:
+    """Report a key of a cell that is missing, or has another value than a mapping."""
+    if written is None:
+        inner.faults.add(text, path, "key", hint=hint)
+    else:
+        inner.faults.add(f"{text}, got {show(written)}", (*path, key), hint=hint)
 
 
 def _state(inner: Reading, name: str, value: Any, path: Path) -> CellState:
@@ -116,19 +118,15 @@ def _next(inner: Reading, states: tuple[CellState, ...], written: Any, path: Pat
         return ()
     below = (*path, "next")
     if not isinstance(written, dict):
-        hint = f"next: {{{names[0]}: NODE}}"
         text = "a cell needs 'next', the node that gives the next value of each state"
-        if written is None:
-            add(text, path, at="key", hint=hint)
-        else:
-            add(f"{text}, got {show(written)}", below, hint=hint)
+        _add_missing(inner, text, written, path, "next", f"next: {{{names[0]}: NODE}}")
         return ()
     named = by_state(inner, written, names, below)
     misspelt = {nearest(str(name), names) for name in written if name not in names}
     for name in names:
         if name not in written and name not in misspelt:
             text = f"state '{name}' is never updated: 'next' has no '{name}'"
-            add(text, below, at="key", hint=f"{name}: {name} keeps it as it is")
+            add(text, below, "key", hint=f"{name}: {name} keeps it as it is")
     return tuple(inner.tensor(node, where) or "?" for node, where in named.values())
 
 
@@ -160,7 +158,6 @@ def _check_use(inner: Reading, cell: Cell, path: Path) -> None:
     ends = (*cell.outputs, *cell.next)
     inner.faults.take(dead_node_faults((), inner.entries, ends, at="the cell's outputs or next"))
     used = {*ends, *names_used_by(inner.entries)}
-    for name in (*cell.inputs, *cell.constants):
-        if name not in used:
-            where = (*path, "inputs") if name in cell.inputs else (*path[:-1], "constants", name)
-            inner.faults.add(f"'{name}' is not used by the cell", where, at="value" if name in cell.inputs else "key")
+    for name in (name for name in (*cell.inputs, *cell.constants) if name not in used):
+        where = (*path, "inputs") if name in cell.inputs else (*path[:-1], "constants", name)
+        inner.faults.add(f"'{name}' is not used by the cell", where, "value" if name in cell.inputs else "key")

@@ -1,13 +1,13 @@
 """Collector of the config errors that are found while a `model` section is parsed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from kerascli.foundation.errors import Fault, Path, Related, show, used_here
+from kerascli.foundation.errors import At, Fault, Path, Related, show, used_here
 from kerascli.language.component import Invalid
-from kerascli.language.section import BaseSection, read_section
+from kerascli.language.section import BaseSection, Written, read_section
 from kerascli.model.ir.nodes import Use
 
 S = TypeVar("S", bound=BaseSection)
@@ -26,13 +26,7 @@ class Faults:
         self._in_blocks: set[tuple[str, Path]] = set()
 
     def add(
-        self,
-        text: str,
-        path: Path,
-        *,
-        at: Literal["key", "value"] = "value",
-        hint: str | None = None,
-        related: tuple[Related, ...] = (),
+        self, text: str, path: Path, at: At = "value", *, hint: str | None = None, related: tuple[Related, ...] = ()
     ) -> None:
         self.take([Fault(text, (*self.section, *path), at, hint=hint, related=related)])
 
@@ -58,7 +52,7 @@ class Faults:
                 self._in_blocks.add(key)
                 self._faults.append(replace(fault, related=(*fault.related, *used_here(use.path for use in self.uses))))
 
-    def read(self, cls: type[S], written: Mapping[Any, Any], path: Path, title: str | None = None) -> S:
+    def read(self, cls: type[S], written: Written, path: Path, title: str | None = None) -> S:
         """Parse the mapping `written` as a section of the class `cls`, and collect the errors of its keys.
 
         `path` is the config path of the mapping, `title` its name in errors.
@@ -78,16 +72,13 @@ class Faults:
         """Return all collected config errors, without duplicates."""
         return list(dict.fromkeys(self._faults))
 
-    @contextmanager
-    def used_at(self, path: Path, start: int) -> Iterator[None]:
-        """Context manager to read a block (layer template) for its use at the config path `path`.
 
-        `start` is the number of nodes and calls of shared models before the use. Config errors found inside the context
-        refer to that use, too.
-        """
-        before = self.uses
-        self.uses = (*before, Use((*self.section, *path), "block", start))
-        try:
-            yield
-        finally:
-            self.uses = before
+@contextmanager
+def replaced(owner: object, name: str, value: Any) -> Iterator[None]:
+    """Context manager in whose block an attribute of an object has another value."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)

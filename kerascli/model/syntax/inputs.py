@@ -5,48 +5,48 @@ from dataclasses import replace
 from typing import Any
 
 from kerascli.foundation.errors import Fault, Path, one_of, show
-from kerascli.foundation.shapes import Shape, TensorSpec, is_compatible
+from kerascli.foundation.shapes import Shape, Specs, TensorSpec, is_compatible
 from kerascli.language.component import Invalid
 from kerascli.language.section import keys_of
 from kerascli.model.ir.nodes import Input
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.names import Names
+from kerascli.model.syntax.reader import Reading
 from kerascli.model.syntax.schema import INPUT_DTYPES, FirstLayerKeys, InputSection, ModelSection
 
 
 def read_inputs(
-    section: ModelSection,
-    data_inputs: Mapping[str, TensorSpec] | None,
-    names: Names,
-    faults: Faults,
-    base: Path = (),
-    unread: Collection[str] = (),
+    reading: Reading, section: ModelSection, data_inputs: Specs | None, base: Path = (), unread: Collection[str] = ()
 ) -> dict[str, Input]:
     """Return the inputs of a model by name, and define these names for the layers that follow.
 
-    `data_inputs` is None if the data section could not be read; then a missing input is no config error. `names` gets
-    the names, `faults` the config errors. `base` is the config path of the section that declares inputs; `unread` names
-    the data's inputs whose shapes are unknown until the data is read.
+    `data_inputs` is None if the data section could not be read; then a missing input is no config error. `base` is the
+    config path of the section that declares inputs; `unread` names the data's inputs whose shapes are unknown until the
+    data is read.
     """
+    names, faults = reading.names, reading.faults
     declared, (first, first_path) = section.inputs, _first_shape(section.layers)
     names.has_inputs = data_inputs is not None or declared is not None
     if declared is not None:
         if first is not None:
             hint = "remove it, or remove model.inputs"
             faults.add("input_shape: model.inputs already declares the inputs", first_path, hint=hint)
-        return read_declared(declared, data_inputs or {}, names, faults, base)
+        return read_declared(reading, declared, data_inputs or {}, base)
     if data_inputs == {} and is_of_weights(section.layers):
         return {}
     inputs = from_data(data_inputs or {})
     if first is not None:
         inputs = _with_first_shape(inputs, first, first_path, faults)
     elif unread:
-        faults.take(map(_unread, unread))
+        for name in unread:
+            text = f"the shape of input '{name}' is unknown before the data is read"
+            hint = f"declare it in model: inputs: {{{name}: [28, 28]}}"
+            faults.take([Fault(text, ("data", "inputs", name), "key", hint=hint)])
         names.mark_broken([*inputs, *unread])
         inputs = {}
     elif not inputs and data_inputs is not None:
         hint = "add inputs to the model, for four numbers a row inputs: {x: [4]}; or input_shape to the first layer"
-        faults.add("the shape of the model's input is unknown", ("layers", 0), at="key", hint=hint)
+        faults.add("the shape of the model's input is unknown", ("layers", 0), "key", hint=hint)
     _define(inputs, names, faults)
     if len(inputs) == 1:
         names.previous = next(iter(inputs))
@@ -75,12 +75,7 @@ def _define(inputs: Mapping[str, Input], names: Names, faults: Faults) -> None:
         names.give(name, each.path)
 
 
-def _unread(name: str) -> Fault:
-    text = f"the shape of input '{name}' is unknown before the data is read"
-    return Fault(text, ("data", "inputs", name), "key", hint=f"declare it in model: inputs: {{{name}: [28, 28]}}")
-
-
-def from_data(data_inputs: Mapping[str, TensorSpec]) -> dict[str, Input]:
+def from_data(data_inputs: Specs) -> dict[str, Input]:
     """Return the inputs that the config's data section defines, as inputs of a model, by name."""
     return {name: Input(name, spec, ("data", "inputs", name)) for name, spec in data_inputs.items()}
 
@@ -88,8 +83,7 @@ def from_data(data_inputs: Mapping[str, TensorSpec]) -> dict[str, Input]:
 def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults: Faults) -> dict[str, Input]:
     """Return the model's input by name: made from the first layer's `input_shape`, or the data's input, checked against
     that shape."""
-    shape = _shape(written)
-    if shape is None:
+    if (shape := _shape(written)) is None:
         faults.add(f"input_shape: expected a list of sizes such as [784], got {show(written)}", path)
         return inputs
     if not inputs:
@@ -105,16 +99,14 @@ def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults
     return inputs
 
 
-def read_declared(
-    declared: Any, data: Mapping[str, TensorSpec], names: Names, faults: Faults, base: Path = ()
-) -> dict[str, Input]:
+def read_declared(reading: Reading, declared: Any, data: Specs, base: Path = ()) -> dict[str, Input]:
     """Return the inputs that a config section declares, by name, and define these names for the layers that follow.
 
     `declared` is the value of the section's key `inputs`, a mapping from name to shape (or to shape and dtype); `base`
     is the section's config path, () for `model`. `data` maps the names of the data's inputs to their shapes and dtypes:
-    an input of the same name must agree with it, and has its dtype by default. `names` gets the names, `faults` the
-    config errors.
+    an input of the same name must agree with it, and has its dtype by default.
     """
+    names, faults = reading.names, reading.faults
     if not isinstance(declared, dict) or not declared:
         hint, whose = "inputs: {x: [28, 28, 1]}", base[-1] if base else "model"
         if data and not base:
@@ -128,17 +120,15 @@ def read_declared(
         names.has_inputs = isinstance(declared, list)
         return {}
     inputs: dict[str, Input] = {}
-    for name, value in declared.items():
-        path: Path = (*base, "inputs", name)
-        problem = names.refuse(str(name))
-        if problem is not None:
-            faults.add(problem.text, path, at="key")
+    for key, value in declared.items():
+        path, name = (*base, "inputs", key), str(key)
+        if (problem := names.refuse(name)) is not None:
+            faults.add(problem.text, path, "key")
         with faults.absorbing(path):
-            spec = read_input(str(name), value, data.get(str(name)))
-            inputs[str(name)] = Input(str(name), spec, (*faults.section, *path))
-            names.give(str(name), (*faults.section, *path))
-        if str(name) not in inputs:
-            names.mark_broken([str(name)])
+            inputs[name] = Input(name, read_input(name, value, data.get(name)), reading.place(path))
+            names.give(name, reading.place(path))
+        if name not in inputs:
+            names.mark_broken([name])
     if len(declared) == 1:
         names.previous = str(next(iter(declared)))
     return inputs
@@ -172,8 +162,7 @@ def _check_dtype(name: str, dtype: Any, data: TensorSpec | None, faults: Faults)
     if dtype not in INPUT_DTYPES:
         faults.add(f"input '{name}': dtype: expected {one_of(INPUT_DTYPES)}, got {show(dtype)}", ("dtype",))
     elif data is not None and not data.is_integer and TensorSpec((), dtype).is_integer:
-        text = f"input '{name}': dtype {dtype} would truncate the data, which is {data.dtype}"
-        faults.add(text, ("dtype",))
+        faults.add(f"input '{name}': dtype {dtype} would truncate the data, which is {data.dtype}", ("dtype",))
 
 
 def _first_shape(layers: list[Any]) -> tuple[Any, Path]:

@@ -72,20 +72,19 @@ def _divide(
     A misspelt node key is reported and then read as the key that was meant, so that it causes no further config errors.
     """
     node_keys = {*key_names(NodeKeys), *call_arguments(cls)}
-    of_node: dict[str, Any] = {}
-    settings: dict[Any, Any] = {}
+    of_node, settings = dict[str, Any](), dict[Any, Any]()
     for key, value in arguments.items():
         if key in node_keys:
             of_node[key] = value
         elif key in key_names(FirstLayerKeys):  # the inputs have been read; see `inputs.py`
             if path[:2] != ("layers", 0):
                 text = f"{key}: allowed on the first layer only; the shapes of other layers are inferred"
-                faults.add(text, (*path, key), at="key", hint="remove it")
+                faults.add(text, (*path, key), "key", hint="remove it")
         elif key in cls.model_fields or key in NEEDLESS or names_first_argument(cls, key) or cls.reason_against(key):
             settings[key] = value
         elif (meant := meant_key(str(key), [*cls.model_fields, *node_keys])) in node_keys:
             text = f"unknown key '{key}' in {cls.component_name}; did you mean '{meant}'?"
-            faults.add(text, (*path, key), at="key", hint=key_to_write(str(key), value, list(node_keys)))
+            faults.add(text, (*path, key), "key", hint=key_to_write(str(key), value, list(node_keys)))
             of_node.setdefault(str(meant), value)
         else:
             settings[key] = value
@@ -167,7 +166,7 @@ def _inputs(reading: Reading, node: SplitEntry, layer: BaseLayer | None) -> tupl
         return reading.layer_inputs(kind, node.keys, node.path, node.inputs, merges=form == "several")
     if node.keys.has("inputs"):
         text = f"{kind} takes no inputs" if form == "none" else f"{kind} names its inputs in its expression"
-        reading.faults.add(text, (*node.path, "inputs"), at="key", hint="remove 'inputs'")
+        reading.faults.add(text, (*node.path, "inputs"), "key", hint="remove 'inputs'")
         return ()
     return _named_inputs(reading, node, layer) if isinstance(layer, ExpressionLayer) else ()
 

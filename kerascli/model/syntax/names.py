@@ -1,17 +1,17 @@
 """Names in a `model` section: which names a node may have, and which tensor a name refers to."""
 
-import copy
 import re
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 
 from kerascli.foundation.errors import Fault, Path, Related, nearest, plain_name, show, suggestion
 from kerascli.language.component import Invalid
+from kerascli.language.expressions.parser import RESERVED
 from kerascli.language.expressions.suggestions import suggestion_for
 from kerascli.layers.base import LAYERS
-from kerascli.model.ir.nodes import RESERVED
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -25,7 +25,7 @@ class _Body:
     places: dict[str, Path] = field(default_factory=dict)
     """Mapping from each name in the body to the config path of its definition."""
     later: dict[str, Path] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
     automatic: dict[str, str] = field(default_factory=dict)
     """Mapping from a node's automatic name in the model to its name within the body, which is numbered like a model of
     its own."""
@@ -49,17 +49,13 @@ class Names:
         self._without_result: set[str] = set()
         self._broken: set[str] = set()
         self._announced: set[str] = set()
-        self._counts: dict[str, int] = {}
+        self._counts = Counter[str]()
         self.previous: str | None = None
         """Name of the tensor that `prev` refers to, the output of the node above; None if there is not exactly one."""
         self._targets: Sequence[str] | None = ()
         """Names of the data's targets; None if they are unknown, so that any name may be a target."""
         self.has_inputs = True
         """If False, the model's inputs could not be read, so that any name may be the name of an input."""
-
-    def fork(self) -> "Names":
-        """Return a deep copy of the names defined so far, to which names can be added separately."""
-        return copy.deepcopy(self)
 
     @contextmanager
     def inside(self, *, sees_outside: bool) -> Iterator[None]:
@@ -86,10 +82,7 @@ class Names:
         """
         if self._body.places is self._places or name not in self._places:
             return name
-        number = 1
-        while self._is_defined(f"{name}_{number}"):
-            number += 1
-        return f"{name}_{number}"
+        return next(each for number in count(1) if not self._is_defined(each := f"{name}_{number}"))
 
     def give(self, name: str, place: Path, *, means: str | None = None) -> None:
         """Define a name, which nodes below in the config can use, for the tensor `means`.
@@ -163,16 +156,15 @@ class Names:
         """
         if not _NAME.match(name):
             plain = f"; write {meant}" if (meant := plain_name(name)) else ""
-            text = f"'{name}' is not a valid name: expected letters, digits and _, not starting with a digit{plain}"
-            return Fault(text)
+            expected = f"expected letters, digits and _, not starting with a digit{plain}"
+            return Fault(f"'{name}' is not a valid name: {expected}")
         if name in RESERVED:
             return Fault(f"'{name}' is reserved; choose another name")
         if name != own and LAYERS.find(name) is not None:
             return Fault(f"'{name}' is the name of a layer; choose another name")
         if name in self._body.places:
-            return Fault(
-                f"there is a node '{name}' already", related=(Related(f"the other '{name}'", self._body.places[name]),)
-            )
+            related = (Related(f"the other '{name}'", self._body.places[name]),)
+            return Fault(f"there is a node '{name}' already", related=related)
         return None
 
     def automatic(self, base: str) -> str:
@@ -180,16 +172,11 @@ class Names:
 
         `base` is the name without a number.
         """
-        while True:
-            number = self._counts.get(base, 0)
-            self._counts[base] = number + 1
-            name = f"{base}_{number}" if number else base
-            if not self._is_defined(name):
-                break
+        name = _numbered(base, self._counts)
+        while self._is_defined(name):
+            name = _numbered(base, self._counts)
         if self._body.places is not self._places:
-            here = self._body.counts.get(base, 0)
-            self._body.counts[base] = here + 1
-            self._body.automatic[name] = f"{base}_{here}" if here else base
+            self._body.automatic[name] = _numbered(base, self._body.counts)
         return name
 
     def find(self, name: object) -> str:
@@ -199,22 +186,20 @@ class Names:
         a value that is no string.
         """
         if not isinstance(name, str):
-            raise Invalid([Fault(f"expected the name of a node, got {show(name)}")])
+            raise Invalid(f"expected the name of a node, got {show(name)}")
         if name == "prev":
             if self.previous is None:
-                raise Invalid([Fault("'prev': there is no single node before this one")])
+                raise Invalid("'prev': there is no single node before this one")
             return self.previous
         if name in self._body.tensors:
             return self._body.tensors[name]
         call, dot, _ = name.partition(".")
         if name in self._broken or (dot and call in self._broken):
             return name
-        if (call == "targets" and self._targets is None) if dot else self._may_be_input(name):
+        may_be_input = not (self.has_inputs or name in self._without_result or name in self._body.later)
+        if (call == "targets" and self._targets is None) if dot else may_be_input:
             return name
         raise Invalid([self._unknown(name)])
-
-    def _may_be_input(self, name: str) -> bool:
-        return not self.has_inputs and name not in self._without_result and name not in self._body.later
 
     def _unknown(self, name: str) -> Fault:
         """Return the config error for a name that a node uses, but that no node or input above it defines."""
@@ -225,9 +210,8 @@ class Names:
             text = f"'{name}' is used above its definition; a node may use only nodes above it"
             return Fault(text, related=(Related(f"'{name}' is defined", self._body.later[name]),))
         if name in {"y_true", "y_pred"}:
-            return Fault(
-                f"'{name}' exists only in formulas of compile: here a target is targets.NAME, a prediction a node"
-            )
+            meant = "here a target is targets.NAME, a prediction a node"
+            return Fault(f"'{name}' exists only in formulas of compile: {meant}")
         if meant := suggestion_for(name):
             return Fault(f"there is no node '{name}'{meant}")
         if dot:
@@ -264,3 +248,9 @@ class Names:
 
     def _is_defined(self, name: str) -> bool:
         return any(name in names for names in (self._places, self._broken, self._announced))
+
+
+def _numbered(base: str, counts: Counter[str]) -> str:
+    """Return the next name made of `base`: dense, dense_1, dense_2 ..."""
+    counts[base] += 1
+    return f"{base}_{counts[base] - 1}" if counts[base] > 1 else base

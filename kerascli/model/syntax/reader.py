@@ -2,12 +2,13 @@
 
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
-from kerascli.foundation.errors import Fault, Path, counted, in_yaml, show, suggestion
+from kerascli.foundation.errors import At, Fault, Path, counted, in_yaml, show, suggestion
 from kerascli.language.expressions import Value
+from kerascli.language.expressions.numbers import Values
+from kerascli.language.section import Written
 from kerascli.layers.base import CallArgument
 from kerascli.model.ir.analysis import uncalled_faults
 from kerascli.model.ir.nodes import CallValue, Entry, Shared
@@ -17,7 +18,7 @@ from kerascli.model.syntax.schema import CellSection, ModelSection, NodeKeys, Sh
 
 MAX_NODES = 10_000
 
-References = Callable[[Any, Path, Mapping[str, Value], Callable[[Path], bool]], tuple[Any, list[Fault]]]
+References = Callable[[Any, Path, Values, Callable[[Path], bool]], tuple[Any, list[Fault]]]
 """Type of a function that resolves `$` references in a config value: it returns the value and config errors.
 
 Its arguments: value, its path, variables of `$` besides flags and facts, test for paths to leave as is.
@@ -46,9 +47,12 @@ def is_list(layers: Any, whose: str, path: Path, faults: Faults) -> bool:
 
 def as_list(value: Any) -> list[Any]:
     """Return a config value that is a name, a list of names or None, as a list of names."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list) else [value]
+    return [] if value is None else value if isinstance(value, list) else [value]
+
+
+def each_at(value: Any, path: Path) -> Iterator[tuple[Any, Path]]:
+    """Yield (name, config path) of each name in a config value that is a name or a list of names."""
+    yield from ((item, (*path, i)) for i, item in enumerate(value)) if isinstance(value, list) else [(value, path)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +73,16 @@ class TooManyNodes(Exception):
     """Exception that ends the reading of a model with too many nodes, after the error has been reported."""
 
 
+@dataclass(slots=True)
 class Budget:
     """Counter of the nodes of a model, with a limit, so that nested `repeat` items cannot exhaust memory."""
 
-    def __init__(self) -> None:
-        self.used = 0
+    used: int = 0
 
     def check(self, nodes: int, path: Path, faults: Faults) -> None:
         """Report a config error and raise TooManyNodes if `nodes` further nodes exceed the limit."""
         if self.used + nodes > MAX_NODES:
-            faults.add(f"more than {MAX_NODES:,} layers after expanding all repeats", path, at="key")
+            faults.add(f"more than {MAX_NODES:,} layers after expanding all repeats", path, "key")
             raise TooManyNodes
 
     def spend(self, nodes: int, path: Path, faults: Faults) -> None:
@@ -149,16 +153,14 @@ class Reading:
         return outputs
 
     def _outputs(self, written: Any, whose: str, path: Path) -> tuple[str, ...]:
-        if written is None:
-            return self.names.previous_tensor()
+        outputs = self.names.previous_tensor() if written is None else self.tensors(written, path)
         if written == []:
             self.faults.add(f"{whose}.outputs is empty: expected one node or more", path)
-        outputs = self.tensors(written, path)
         if len(set(outputs)) < len(outputs):
             self.faults.add(f"{whose}.outputs names a node twice", path)
         return outputs
 
-    def items(self, section: Any, what: str, path: Path) -> Mapping[Any, Any]:
+    def items(self, section: Any, what: str, path: Path) -> Written:
         """Return a config section that must be a mapping; {} if it is missing, or after reporting a config error.
 
         `what` is the beginning of the error message.
@@ -171,11 +173,7 @@ class Reading:
         return (*self.faults.section, *path)
 
     def resolved(
-        self,
-        written: Any,
-        path: Path,
-        variables: Mapping[str, Value],
-        waits: Callable[[Path], bool] = lambda path: False,
+        self, written: Any, path: Path, variables: Values, waits: Callable[[Path], bool] = lambda path: False
     ) -> Any:
         """Return a config value with its `$` references replaced by values; errors are reported.
 
@@ -186,49 +184,33 @@ class Reading:
         self.faults.take(faults)
         return value
 
-    @contextmanager
-    def with_variables(self, values: Mapping[str, Value]) -> Iterator[None]:
-        """Context manager in which `$` references may also name the variables of a block or `repeat` being read.
-
-        Both are templates of layers. `values` maps the names of the variables to their values.
-        """
-        before = self.variables
-        self.variables = {**before, **values}
-        try:
-            yield
-        finally:
-            self.variables = before
-
     def is_present(self, keys: NodeKeys, path: Path) -> bool:
         return not self.faults.is_flag(keys.when, (*path, "when")) or keys.when
 
     def name(self, keys: NodeKeys, path: Path, kind: str) -> str:
         """Return the name that the config gives to a node, else its layer's name `kind`, numbered as in Keras."""
-        name, path = keys.name, (*path, "name")
-        if isinstance(name, str):
-            self.check_name(name, path, own=kind)
-            return name
-        if name is not None:
-            self.faults.add(f"name: expected text, got {show(name)}", path)
+        if isinstance(keys.name, str):
+            self.check_name(keys.name, (*path, "name"), own=kind)
+            return keys.name
+        if keys.name is not None:
+            self.faults.add(f"name: expected text, got {show(keys.name)}", (*path, "name"))
         return self.names.automatic(kind)
 
-    def check_name(
-        self, name: Any, path: Path, *, own: str | None = None, at: Literal["key", "value"] = "value"
-    ) -> None:
+    def check_name(self, name: Any, path: Path, at: At = "value", *, own: str | None = None) -> None:
         if not isinstance(name, str):
-            self.faults.add(f"expected a name, got {show(name)}", path, at=at)
+            self.faults.add(f"expected a name, got {show(name)}", path, at)
         elif (problem := self.names.refuse(name, own=own)) is not None:
-            self.faults.add(problem.text, path, at=at, related=problem.related)
+            self.faults.add(problem.text, path, at, related=problem.related)
         elif name != own and (name in self.shared or name in self.blocks):
             kind = "a shared layer or model" if name in self.shared else "a block"
-            self.faults.add(f"'{name}' is the name of {kind}; choose another name", path, at=at)
+            self.faults.add(f"'{name}' is the name of {kind}; choose another name", path, at)
 
     def is_name_of_part(self, name: Any, path: Path) -> bool:
         """Return True if a block, shared layer or shared model can be called `name`; else report a config error."""
         before = self.faults.count
-        self.check_name(name, path, at="key")
+        self.check_name(name, path, "key")
         if name == "repeat":
-            self.faults.add("'repeat' is a keyword; choose another name", path, at="key")
+            self.faults.add("'repeat' is a keyword; choose another name", path, "key")
         return self.faults.count == before
 
     def previous(self, path: Path) -> tuple[str, ...]:
@@ -236,10 +218,9 @@ class Reading:
 
         After the config error, () is returned.
         """
-        previous = self.names.previous_tensor()
-        if not previous:
+        if not (previous := self.names.previous_tensor()):
             hint = f"add inputs: one of {', '.join(self.inputs)}" if self.inputs else "add inputs: the name of a node"
-            self.faults.add("needs 'inputs': there is no single node before this one", path, at="key", hint=hint)
+            self.faults.add("needs 'inputs': there is no single node before this one", path, "key", hint=hint)
         return previous
 
     def layer_inputs(self, what: str, keys: NodeKeys, path: Path, below: Path, *, merges: bool) -> tuple[str, ...]:
@@ -251,7 +232,7 @@ class Reading:
             if not merges:
                 return self.previous(path)
             hint = f"{path[-1]}: [a, b] with the names of nodes above"
-            self.faults.add(f"{what} needs 'inputs', two or more", path, at="key", hint=hint)
+            self.faults.add(f"{what} needs 'inputs', two or more", path, "key", hint=hint)
             return ()
         names = as_list(keys.inputs)
         if merges and len(names) < 2:
@@ -273,7 +254,7 @@ class Reading:
         if not keys.has("inputs"):
             if not several:
                 return self.previous(path)
-            self.faults.add(f"{use} needs 'inputs': {', '.join(names)}", path, at="key")
+            self.faults.add(f"{use} needs 'inputs': {', '.join(names)}", path, "key")
             return ()
         if not isinstance(written, dict):
             if (count := len(as_list(written))) != len(names):
@@ -282,15 +263,15 @@ class Reading:
         return self._named_inputs(what, names, written, below, use=use)
 
     def _named_inputs(
-        self, what: str, names: Sequence[str], written: Mapping[Any, Any], below: Path, *, use: str
+        self, what: str, names: Sequence[str], written: Written, below: Path, *, use: str
     ) -> tuple[str, ...]:
         for key in written:
             if key not in names:
                 text = f"{what} has no input '{key}'{suggestion(str(key), names)}"
-                self.faults.add(text, (*below, key), at="key", hint=f"its inputs: {', '.join(names)}")
+                self.faults.add(text, (*below, key), "key", hint=f"its inputs: {', '.join(names)}")
         missing = [name for name in names if name not in written]
         if missing and len(missing) + len(written) == len(names):
-            self.faults.add(f"{use} lacks the input '{missing[0]}'", below, at="key")
+            self.faults.add(f"{use} lacks the input '{missing[0]}'", below, "key")
         tensors = [self.tensor(written[name], (*below, name)) for name in names if name in written]
         return tuple(tensor for tensor in tensors if tensor is not None)
 
@@ -299,10 +280,7 @@ class Reading:
 
         Unknown names are reported and left out.
         """
-        if not isinstance(written, list):
-            tensors = [self.tensor(written, path)]
-        else:
-            tensors = [self.tensor(name, (*path, index)) for index, name in enumerate(written)]
+        tensors = (self.tensor(name, where) for name, where in each_at(written, path))
         return tuple(tensor for tensor in tensors if tensor is not None)
 
     def tensor(self, name: Any, path: Path) -> str | None:
@@ -318,21 +296,17 @@ class Reading:
         `allowed` are the call arguments of its layer, `written` those in the config.
         """
         call: dict[str, CallValue] = {}
-        for key, argument in allowed.items():
-            if key not in written:
-                continue
-            value, path = written[key], (*below, key)
+        for key in (key for key in allowed if key in written):
+            argument, value, path = allowed[key], written[key], (*below, key)
             if value is False and argument.or_false:
                 call[key] = value
             elif argument.kind == "bool":
                 if self.faults.is_flag(value, path):
                     call[key] = value
-            elif argument.kind == "tensor":
-                tensor = self.tensor(value, path)
-                if tensor is not None:
-                    call[key] = tensor
-            else:
+            elif argument.kind == "tensors":
                 call[key] = self.tensors(value, path)
+            elif (tensor := self.tensor(value, path)) is not None:
+                call[key] = tensor
         return call
 
     def results(self, name: str, count: int | None, keys: NodeKeys, path: Path) -> tuple[str, ...]:
@@ -350,17 +324,14 @@ class Reading:
             self.faults.add(text, path, hint=hint)
         elif all(output == "_" for output in names):
             self.faults.add(f"'outputs' discards every output tensor of '{name}'", path)
-        for index, output in enumerate(names):
-            self._check_output(output, name, names[:index], (*path, index) if isinstance(written, list) else path)
+        for index, (output, where) in enumerate(each_at(written, path) if names else ()):
+            if not isinstance(output, str):
+                self.faults.add(f"outputs: expected a name, got {show(output)}", where)
+            elif output in names[:index] and output != "_":
+                self.faults.add(f"outputs: '{output}' is named twice", where)
+            elif output not in {"_", name}:
+                self.check_name(output, where)
         return tuple(map(str, names))
-
-    def _check_output(self, output: Any, name: str, above: list[Any], path: Path) -> None:
-        if not isinstance(output, str):
-            self.faults.add(f"outputs: expected a name, got {show(output)}", path)
-        elif output in above and output != "_":
-            self.faults.add(f"outputs: '{output}' is named twice", path)
-        elif output not in {"_", name}:
-            self.check_name(output, path)
 
     def pass_on(self, name: str, tensor: str, place: Path) -> None:
         """Define the name of a node that its key `when` excludes: it refers to `tensor`, which is the node's input."""
@@ -383,5 +354,5 @@ class Reading:
         `name` is the node's name, which `prev` then means, too ('?': unknown). `keys` are the keys of the node in the
         config, whose value of `outputs` names its output tensors (None: only `name` is marked).
         """
-        self.names.mark_broken([name, *map(str, as_list(keys.outputs if keys is not None else None))])
+        self.names.mark_broken([name, *map(str, as_list(keys and keys.outputs))])
         self.names.previous = name

@@ -9,7 +9,7 @@ from kerascli.layers.base import ANY_CALL, LAYERS, CallArgument
 from kerascli.model.ir.inner_models import Cell, CustomCellRNN
 from kerascli.model.syntax.custom_cell import by_state, read_cell
 from kerascli.model.syntax.layers import SplitEntry, add_node
-from kerascli.model.syntax.reader import Reading, as_list
+from kerascli.model.syntax.reader import Reading, as_list, each_at
 from kerascli.model.syntax.schema import CellSection, NodeKeys, RNNKeys
 
 _CALL: Mapping[str, CallArgument] = {**ANY_CALL, "mask": CallArgument("tensors", "", or_false=True)}
@@ -34,7 +34,7 @@ def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: P
     before = faults.count
     if not _is_custom_cell(arguments.get("cell")):
         hint = "cell: {states: {h: 8}, layers: [...], next: {h: ...}}"
-        faults.add("'constants' needs a cell that is defined in the config", (*path, "constants"), at="key", hint=hint)
+        faults.add("'constants' needs a cell that is defined in the config", (*path, "constants"), "key", hint=hint)
         reading.mark_broken(reading.name(keys, path, "rnn"), keys)
         return
     allowed = dict.fromkeys((*key_names(NodeKeys), *_CALL, *key_names(RNNKeys), *CustomCellRNN.settings(), "cell"))
@@ -61,8 +61,7 @@ def _sequences(reading: Reading, keys: RNNKeys, cell: Cell, path: Path) -> tuple
     if not keys.has("inputs"):
         if len(cell.inputs) < 2:
             return reading.previous(path)
-        text = f"rnn needs 'inputs': a sequence for each of {', '.join(cell.inputs)}"
-        reading.faults.add(text, path, at="key")
+        reading.faults.add(f"rnn needs 'inputs': a sequence for each of {', '.join(cell.inputs)}", path, "key")
         return ()
     count, below = len(as_list(keys.inputs)), (*path, "inputs")
     if count != len(cell.inputs):
@@ -90,11 +89,10 @@ def _initial_states(reading: Reading, cell: Cell, written: Any, path: Path) -> d
     if isinstance(written, dict):
         named = by_state(reading, written, states, path)
     else:
-        nodes = as_list(written)
+        nodes = list(each_at(written, path))
         if len(nodes) != len(states):
             words = f"{counted(len(states), 'state')} ({', '.join(states)})"
             text = f"the cell has {words}, but 'initial_state' names {len(nodes)}"
             reading.faults.add(text, path, hint="initial_state: {STATE: NODE} sets some of them")
-        places = [(*path, i) if isinstance(written, list) else path for i in range(len(nodes))]
-        named = dict(zip(states, zip(nodes, places, strict=True), strict=False))
+        named = dict(zip(states, nodes, strict=False))
     return {name: reading.tensor(node, where) or "?" for name, (node, where) in named.items()}

@@ -1,12 +1,12 @@
 """Read a `model:` section into a Model, or report every config error in it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
-from kerascli.foundation.errors import Fault, Path, nearest, show, suggestion
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.errors import Path, nearest, show, suggestion
+from kerascli.foundation.shapes import Specs
 from kerascli.language.component import Invalid
 from kerascli.language.section import keys_of, meant_keys
 from kerascli.layers.base import LAYERS
@@ -23,16 +23,12 @@ from kerascli.model.syntax.shared import read_call, read_shared
 from kerascli.model.syntax.views import Scope, read_views
 
 
-def _as_written(value: Any, *_: Any) -> tuple[Any, list[Fault]]:
-    return value, []
-
-
 def parse_model(
     section: Any,
-    data_inputs: Mapping[str, TensorSpec] | None,
+    data_inputs: Specs | None,
     references: References | None = None,
     *,
-    data_targets: Mapping[str, TensorSpec] | None = None,
+    data_targets: Specs | None = None,
     called_elsewhere: bool = False,
     unread: Collection[str] = (),
 ) -> tuple[Model, Scope]:
@@ -45,54 +41,42 @@ def parse_model(
     Invalid (config errors).
     """
     faults = Faults(("model",))
-    reading = Reading(faults, references or _as_written, _read_entries)
-    written = _written(section, faults)
-    if written is None:
+    reading = Reading(faults, references or (lambda value, *_: (value, [])), _read_entries)
+    if (written := _written(section, faults)) is None:
         raise Invalid(faults.all())
     alone = not written.has("layers")
-    declared: Path = ("shared", written.outputs) if alone else ()
+    declared: Path = ()
     if alone:
-        written = _with_call(written)
+        declared = ("shared", written.outputs)
+        inputs = written.shared[written.outputs]["inputs"]  # as if its only layer was a call of the shared model
+        written = written.model_copy(update={"inputs": inputs, "layers": [{written.outputs: {"inputs": [*inputs]}}]})
     with suppress(TooManyNodes):
         read_blocks(reading, written.blocks)
-        inputs = read_inputs(written, data_inputs, reading.names, faults, declared, unread)
+        inputs = read_inputs(reading, written, data_inputs, declared, unread)
         reading.inputs = tuple(inputs)
         reading.names.see_targets(None if data_inputs is None else tuple(data_targets or {}))
         read_shared(reading, written.shared, ())
         outputs = reading.read_body(written, ())
         if not faults.count and not alone and not called_elsewhere:
             faults.take(uncalled_faults(reading.shared, reading.entries))
-        if called_elsewhere and data_inputs is None:
-            reading.names.has_inputs = False  # views also take inputs of the data, whose names are unknown
+        # views also take inputs of the data, whose names may be unknown
+        reading.names.has_inputs &= not called_elsewhere or data_inputs is not None
         scope = Scope(reading, tuple(inputs.values()), _unknown(reading, data_inputs) if called_elsewhere else ())
         views = read_views(scope, written.views)
         entries, shared = tuple(reading.entries), tuple(filter(None, reading.shared.values()))
         targets = targets_of(flat(entries), data_targets or {})
         model = Model(scope.inputs, entries, outputs, shared, views, alone, targets)
         if not faults.count and data_inputs is not None:
-            faults.take(_graph_faults(model, inside=not called_elsewhere))
+            faults.take(dead_node_faults(model.inputs, entries, outputs, inside=not called_elsewhere))
+            faults.take([*target_faults(model), *update_faults(model.nodes)])
         if not faults.count:
             return model, scope
     raise Invalid(faults.all())
 
 
-def _unknown(reading: Reading, data_inputs: Mapping[str, TensorSpec] | None) -> tuple[Input, ...]:
+def _unknown(reading: Reading, data_inputs: Specs | None) -> tuple[Input, ...]:
     """Return the data's inputs whose names the model does not define."""
     return tuple(each for name, each in from_data(data_inputs or {}).items() if not reading.names.knows(name))
-
-
-def _graph_faults(model: Model, *, inside: bool) -> list[Fault]:
-    """Return config errors of a model that has been read: unused nodes (with `inside`, also of shared models), outputs
-    that depend on targets, and `update` nodes that assign something other than a weight."""
-    unused = dead_node_faults(model.inputs, model.entries, model.outputs, inside=inside)
-    return [*unused, *target_faults(model), *update_faults(model.nodes)]
-
-
-def _with_call(model: ModelSection) -> ModelSection:
-    """Return a copy of a `model:` section without layers, with one layer added: a call of the shared model that
-    `outputs` names."""
-    inputs = model.shared[model.outputs]["inputs"]
-    return model.model_copy(update={"inputs": inputs, "layers": [{model.outputs: {"inputs": list(inputs)}}]})
 
 
 def _written(section: Any, faults: Faults) -> ModelSection | None:
@@ -115,13 +99,13 @@ def _written(section: Any, faults: Faults) -> ModelSection | None:
         return None
     if not isinstance(shared, dict) or not isinstance(output, str):
         or_shared = ", or let outputs name one model of shared" if isinstance(shared, dict) else ""
-        faults.add("model needs 'layers'", (), at="key", hint=f"add layers: [...]{or_shared}")
+        faults.add("model needs 'layers'", (), "key", hint=f"add layers: [...]{or_shared}")
     elif output not in shared:
         text = f"model has no 'layers', and 'outputs' names no shared model: '{output}'"
         faults.add(f"{text}{suggestion(output, shared)}", ("outputs",))
     else:
         text = f"shared model '{output}' replaces model.layers: it needs inputs, each with its shape"
-        faults.add(text, ("shared", output), at="key", hint="inputs: {z: [8]}, or add layers to the model")
+        faults.add(text, ("shared", output), "key", hint="inputs: {z: [8]}, or add layers to the model")
     return None
 
 
@@ -134,8 +118,7 @@ def _read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
         for index, entry in enumerate(written):
             before = reading.faults.count
             layers.append(_resolved(reading, entry, (*path, index)))
-            if reading.faults.count > before:
-                broken.add(index)
+            broken |= {index} if reading.faults.count > before else set()
     _announce(reading, layers, path)
     for index, entry in enumerate(layers):
         with reading.faults.absorbing((*path, index)):
@@ -162,12 +145,12 @@ def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> N
     """Add one item of the list `layers` to the model being read. Raises Invalid, with paths inside the item."""
     name, arguments = (entry, {}) if isinstance(entry, str) else _only_item(entry)
     if name == "repeat":
+        before = reading.faults.count
         if resolve and isinstance(entry, dict):
-            before = reading.faults.count
             arguments = _resolved(reading, entry, path)[name]
-            if reading.faults.count > before:  # report no consequences of an unresolved reference
-                reading.mark_broken()
-                return
+        if reading.faults.count > before:  # report no consequences of an unresolved reference
+            reading.mark_broken()
+            return
         read_repeat(reading, arguments, path)
     elif name in reading.shared:
         read_call(reading, name, arguments, path)
@@ -189,11 +172,11 @@ def _check_is_layer(reading: Reading, name: Any, at: Path) -> None:
     if name in reading.unread:
         problem = "calls itself" if name in reading.open_shared else "is called above its definition in 'shared'"
         hint = "a shared model may call only those defined above it"
-        raise Invalid([Fault(f"'{name}' {problem}", at, "key" if at else "value", hint=hint)])
+        raise Invalid(f"'{name}' {problem}", at, "key" if at else "value", hint=hint)
     own = [*reading.shared, *reading.blocks]
     if isinstance(name, str) and own and LAYERS.find(name) is None and nearest(name, own) is not None:
         text = f"there is no layer, block or shared model '{name}'{suggestion(name, own)}"
-        raise Invalid([Fault(text, at, "key" if at else "value")])
+        raise Invalid(text, at, "key" if at else "value")
 
 
 def _announce(reading: Reading, layers: list[Any], path: Path) -> None:

@@ -44,10 +44,10 @@ def _layer(reading: Reading, name: str, written: Any, path: Path) -> Shared | No
         settings = written[node.written] if isinstance(written[node.written], dict) else {}
         key = next((key for key in settings if key in of_calls), min(of_calls))
         text = f"'{name}' is shared: '{key}' belongs to its calls"
-        reading.faults.add(text, (*node.path, key) if key in settings else node.path, at="key")
+        reading.faults.add(text, (*node.path, key) if key in settings else node.path, "key")
     if node.cls.call_form == "names":
         text = f"{node.cls.component_name} names its inputs itself; share a model that contains it"
-        reading.faults.add(text, node.path, at="key", hint=f"{name}: {{layers: [{node.written}: ...]}}")
+        reading.faults.add(text, node.path, "key", hint=f"{name}: {{layers: [{node.written}: ...]}}")
     layer = read_settings(reading, node)
     return layer and Shared(name, f"{reading.prefix}{name}", {}, layer=layer, path=reading.place(node.path))
 
@@ -66,7 +66,7 @@ def _model(reading: Reading, name: str, written: dict[str, Any], path: Path) -> 
     reading.faults.is_flag(model.trainable, (*path, "trainable"))
     if model.has("init_from") and len(path) > 2:
         text = "init_from: only a model of model.shared takes weights, with those of the models inside it"
-        reading.faults.add(text, (*path, "init_from"), at="key")
+        reading.faults.add(text, (*path, "init_from"), "key")
     entries = inner.entries if model.trainable else [entry.frozen() for entry in inner.entries]
     own = tuple(shared for shared in inner.shared.maps[0].values() if shared is not None)
     return Shared(
@@ -78,11 +78,11 @@ def _model(reading: Reading, name: str, written: dict[str, Any], path: Path) -> 
 def _check_use(inner: Reading, name: str, outputs: tuple[str, ...], path: Path) -> None:
     """Report config errors for a shared model that has no outputs, or inputs that its layers do not use."""
     if not outputs:
-        inner.faults.add(f"the shared model '{name}' has no output", path, at="key", hint="add outputs: [...]")
+        inner.faults.add(f"the shared model '{name}' has no output", path, "key", hint="add outputs: [...]")
     used = {*outputs, *names_used_by(inner.entries)}
     for each in inner.inputs:
         if each not in used:
-            inner.faults.add(f"input '{each}' is not used by '{name}'", path, at="key")
+            inner.faults.add(f"input '{each}' is not used by '{name}'", path, "key")
 
 
 def _declared_inputs(inner: Reading, name: str, declared: Any, path: Path) -> dict[str, TensorSpec | None]:
@@ -98,13 +98,14 @@ def _declared_inputs(inner: Reading, name: str, declared: Any, path: Path) -> di
         inner.names.previous = "?"
         return {"input": None}
     inputs: dict[str, TensorSpec | None] = {}
+    shapes = declared if isinstance(declared, dict) else {}
     for index, each in enumerate(declared):
-        where = (*path, each if isinstance(declared, dict) else index)
-        inner.check_name(each, where, at="key" if isinstance(declared, dict) else "value")
-        value = declared[each] if isinstance(declared, dict) else None
+        where = (*path, each if shapes else index)
+        inner.check_name(each, where, "key" if shapes else "value")
         inputs[str(each)] = None
         with inner.faults.absorbing(where):
-            inputs[str(each)] = None if value is None else read_input(str(each), value, None)
+            if (shape := shapes.get(each)) is not None:
+                inputs[str(each)] = read_input(str(each), shape, None)
         inner.names.give(str(each), inner.place(where))
     inner.names.previous = next(iter(inputs)) if len(inputs) == 1 else None
     return inputs
@@ -142,14 +143,12 @@ def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> No
         reading.pass_on(name, inputs[0], place)
         return
     names.take(name, place, node=unique)
-    tensors = tuple("_" if o == "_" else unique if o == name else names.unique(o) for o in outputs)
-    if layer is not None:
-        uses = (*faults.uses, Use(place, "layer"))
-        nodes = (Node(unique, layer, inputs, tensors, call, shared.weights, shared.path, uses),)
-        meanings, aliases = {}, {}
-    else:
-        uses = (*faults.uses, Use(place, "model"))
+    tensors = tuple(unique if output == name else names.unique(output) for output in outputs)
+    uses, meanings, aliases = (*faults.uses, Use(place, "model" if layer is None else "layer")), {}, {}
+    if layer is None:
         nodes, meanings, aliases = _nodes(shared, unique, inputs, tensors, call, uses)
+    else:
+        nodes = (Node(unique, layer, inputs, tensors, call, shared.weights, shared.path, uses),)
     reading.budget.spend(len(nodes), path, faults)
     reading.give_results(outputs, [aliases.get(tensor, tensor) for tensor in tensors], place)
     for inner, tensor in meanings.items():
@@ -187,10 +186,9 @@ def _nodes(
             aliases[output] = tensors[tensor]
         elif output != "_":
             tensors[tensor] = output
-    renamed = [node.renamed(tensors) for node in inner]
     nodes = tuple(
         replace(node, name=f"{call}.{node.name}", call={**arguments, **node.call}, uses=(*uses, *node.uses))
-        for node in renamed
+        for node in (each.renamed(tensors) for each in inner)
     )
     meanings = {name: tensors[tensor] for name, tensor in shared.tensors.items() if tensor not in passed}
     return nodes, meanings, aliases
@@ -210,5 +208,5 @@ def _checked(
         if key not in words:
             text = f"a call of '{written}' takes no '{key}'{suggestion(str(key), words)}"
             hint = f"arguments of the layer belong in model.shared; a call takes {one_of(words)}"
-            reading.faults.add(text, (*path, key), at="key", hint=hint)
+            reading.faults.add(text, (*path, key), "key", hint=hint)
     return arguments

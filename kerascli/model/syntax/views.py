@@ -1,12 +1,13 @@
 """Read views (`model.views`, submodels) and forward passes of `fit.train_step`, which share a model's weights."""
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from kerascli.foundation.errors import Fault, Path, show
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.shapes import Specs
 from kerascli.language.component import Invalid
 from kerascli.language.section import meant_keys
 from kerascli.layers.base import BaseLayer
@@ -42,7 +43,7 @@ class Scope:
         return reading.inner(
             faults=faults,
             prefix="/".join(map(str, path)) + "/",
-            names=Names() if own else reading.names.fork(),
+            names=Names() if own else copy.deepcopy(reading.names),
             inputs=() if own else reading.inputs,
             blocks={n: block and replace(block, path=(*section, *block.path)) for n, block in reading.blocks.items()},
         )
@@ -51,18 +52,13 @@ class Scope:
 def read_views(scope: Scope, section: Any) -> dict[str, View]:
     """Return the views (submodels) in the section `model.views`, by name; config errors are added to the model's."""
     faults, views = scope.reading.faults, {}
-    if section is None:
-        return {}
-    if not isinstance(section, dict) or not section:
-        hint = "views: {encode: {outputs: z}}"
+    if section is not None and (not isinstance(section, dict) or not section):
         text = f"model.views: expected a mapping of names to models, got {show(section)}"
-        faults.add(text, ("views",), hint=hint)
-        return {}
-    for name, written in section.items():
+        faults.add(text, ("views",), hint="views: {encode: {outputs: z}}")
+    for name, written in section.items() if isinstance(section, dict) else ():
         path = scope.reading.place(("views", name))
-        problem = Names().refuse(str(name))
-        if problem is not None:
-            faults.add(problem.text, ("views", name), at="key")
+        if problem := Names().refuse(str(name)):
+            faults.add(problem.text, ("views", name), "key")
         try:
             view = read_view_at(scope, f"view '{name}'", written, path)
             if problems := [*_training_faults(view), *_target_faults(view, str(name), path)]:
@@ -106,10 +102,9 @@ def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
         if not isinstance(written, dict) or not meant_keys(ViewSection, written):
             faults.add(f"{whose}: expected a mapping with outputs, layers or both, got {show(written)}", path)
         raise Invalid(faults.all())
-    own = view.has("inputs")
-    reading = scope.fork(faults, path, own=own)
+    reading = scope.fork(faults, path, own=(own := view.has("inputs")))
     if own:
-        declared = read_declared(view.inputs, {}, reading.names, faults, path)
+        declared = read_declared(reading, view.inputs, {}, path)
         inputs, reading.inputs = tuple(declared.values()), tuple(declared)
     else:
         inputs = (*scope.inputs, *scope.data_inputs)
@@ -123,7 +118,7 @@ def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
         at = ".".join((*map(str, path), "outputs"))
         faults.take(dead_node_faults(inputs if own else (), reading.entries, outputs, at, inside=False))
         if not faults.count and not entries:
-            faults.add(f"{whose}: no layer leads to its outputs", path, at="key")
+            faults.add(f"{whose}: no layer leads to its outputs", path, "key")
     if faults.count:
         raise Invalid(faults.all())
     model = Model(_used(inputs, entries, outputs), entries, outputs, called_by(scope.reading.shared.values(), entries))
@@ -158,15 +153,7 @@ class Forward:
     All its config paths begin at the top of the config.
     """
 
-    def __init__(
-        self,
-        scope: Scope,
-        inputs: Mapping[str, TensorSpec],
-        targets: Mapping[str, TensorSpec] | None,
-        path: Path,
-        *,
-        own: bool,
-    ) -> None:
+    def __init__(self, scope: Scope, inputs: Specs, targets: Specs | None, path: Path, *, own: bool) -> None:
         self.faults = Faults(())
         self._scope = scope
         self._own = own
