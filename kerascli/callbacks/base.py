@@ -1,6 +1,7 @@
 """Base class and registry of callbacks: from an epoch's logs they return decisions, which the training executes."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -163,9 +164,9 @@ class Callback(Component):
         """Return the callback's state before the first epoch."""
         return {}
 
+    @abstractmethod
     def epoch_end(self, facts: EpochFacts, state: State) -> Response:
         """Return the callback's decisions and its new state after an epoch and its validation."""
-        return [], state
 
     def batch_period(self) -> int | None:
         """Return the number of training steps between calls of `batch_end`, which sync with the device; None: never."""
@@ -181,6 +182,13 @@ class Callback(Component):
     def train_end(self, state: State) -> list[Decision]:
         """Return the callback's decisions after the last epoch, or after training was stopped."""
         return []
+
+
+class SettingCallback(Callback):
+    """Base class of callbacks that only say how a run is made, and decide nothing while it trains."""
+
+    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
+        return [], state
 
 
 CALLBACKS: Registry[Callback] = Registry("callback", Callback, ("kerascli.callbacks",), ("callback_",))

@@ -1,10 +1,10 @@
 """MLflow: a run's parameters, metrics and status on a tracking server, while it trains."""
 
-from kerascli.callbacks.base import Callback, callback
+from kerascli.callbacks.base import SettingCallback, callback
 
 
 @callback(name="mlflow")
-class MLflow(Callback):
+class MLflow(SettingCallback):
     """Send the run to an MLflow server while it trains: its settings as parameters, metrics by epoch, status, results.
 
     The address comes from the environment variable MLFLOW_TRACKING_URI, credentials from MLFLOW_TRACKING_USERNAME and

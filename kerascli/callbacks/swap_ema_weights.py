@@ -4,11 +4,11 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from kerascli.callbacks.base import Callback, callback
+from kerascli.callbacks.base import SettingCallback, callback
 
 
 @callback(name="swap_ema_weights")
-class SwapEMAWeights(Callback):
+class SwapEMAWeights(SettingCallback):
     """Validate with the exponential moving averages of the weights, which an optimizer with `use_ema: true` keeps.
 
     Training continues with the weights themselves; at its end the averages become the weights.
