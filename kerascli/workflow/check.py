@@ -8,7 +8,7 @@ from pathlib import Path
 from kerascli.config.config import Config, Progress
 from kerascli.config.cross_checks import idle_fit_faults
 from kerascli.config.data import config_facts, load_config_data, where_from
-from kerascli.config.describe import check_early, check_without_shapes, describe_config
+from kerascli.config.describe import check_without_shapes, describe_config
 from kerascli.config.load import open_recorded
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.phases import in_each
@@ -223,7 +223,7 @@ def _best_facts(config: Config, *, no_data: bool = False) -> _FactsOfData:
     try:
         prepared = load_config_data(config, decode=False)
     except DataError:
-        check_early(config)  # the config's own errors come first, as in training
+        check_without_shapes(config, config_facts(config))  # the config's own errors come first, as in training
         raise
     return prepared.facts, prepared, []
 
