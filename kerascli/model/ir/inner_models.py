@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pydantic import InstanceOf
 
@@ -64,10 +64,10 @@ T = TypeVar("T")
 
 
 class _HoldsLayers(BaseLayer):
-    """Layer that stands for a model of other layers."""
+    """Layer that stands for a model of other layers, its field `layers`."""
 
-    layers: tuple[InstanceOf[BaseLayer], ...]
-    """All layers of the model."""
+    if TYPE_CHECKING:
+        layers: tuple[InstanceOf[BaseLayer], ...]
 
     @property
     def mixes_samples(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -82,6 +82,8 @@ class _CustomCellFields(_HoldsLayers):
     that they come first."""
 
     cell: InstanceOf[Cell]
+    layers: tuple[InstanceOf[BaseLayer], ...]
+    """All layers of the cell."""
     initial_states: tuple[str, ...] = ()
     """Names of the cell's states whose initial values `initial_state` gives; these values are the node's last inputs,
     in this order."""
@@ -127,6 +129,8 @@ class SharedPart(_HoldsLayers):
 
     shared: InstanceOf[Shared]
     """Shared layer or model that the layer stands for."""
+    layers: tuple[InstanceOf[BaseLayer], ...]
+    """All layers of the shared model, or the shared layer itself."""
 
     @property
     def component_name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
