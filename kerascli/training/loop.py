@@ -158,7 +158,7 @@ def _on_averages(
 
 
 class _Written(NamedTuple):
-    """What callbacks have decided to write: names of checkpoints to save, and records."""
+    """Results of callbacks that are written to disk: names of the checkpoints to save, and records."""
 
     slots: tuple[str, ...]
     records: tuple[Record, ...]
