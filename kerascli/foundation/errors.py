@@ -51,6 +51,14 @@ def leaves(value: Any, divides: Callable[[list[Any]], bool], path: Path = ()) ->
         yield from leaves(each, divides, (*path, key))
 
 
+def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a value whose nested mappings and lists have what `change` makes of each value in them; tuples become
+    lists."""
+    if isinstance(value, Mapping):
+        return {key: mapped(each, change) for key, each in value.items()}
+    return [mapped(each, change) for each in value] if isinstance(value, (list, tuple)) else change(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Position in a file; lines (or rows) and columns count from 1, `source` is the whole line.

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import core_schema
 
-from kerascli.foundation.errors import At, Fault, Path, a_or_an, nearest, show
+from kerascli.foundation.errors import At, Fault, Path, a_or_an, mapped, nearest, show
 from kerascli.language.foreign_words import NOTHING
 from kerascli.language.kinds import KINDS, plural
 from kerascli.language.wording import fault_list, line_to_write, list_to_write, named_here, number_hint, snake_case
@@ -58,15 +58,13 @@ class Component(BaseModel):
 
 def plain(value: Any, write: Callable[[Any], Any] = methodcaller("dump")) -> Any:
     """Return a value as data for YAML: components in it become what a config writes for them, tuples become lists."""
-    if isinstance(value, Component):
-        return write(value)
-    if isinstance(value, BaseModel):
-        return value.model_dump()
-    if isinstance(value, (tuple, list)):
-        return [plain(item, write) for item in value]
-    if isinstance(value, dict):
-        return {key: plain(item, write) for key, item in value.items()}
-    return value
+
+    def written(each: Any) -> Any:
+        if isinstance(each, Component):
+            return write(each)
+        return each.model_dump() if isinstance(each, BaseModel) else each
+
+    return mapped(value, written)
 
 
 def changed_arguments(component: Component) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.scalars import ScalarError, read_scalar
 from kerascli.data.remote.addresses import ENVIRONMENT
 from kerascli.foundation.disk.files import in_home, with_tilde
-from kerascli.foundation.errors import Fault, Path, Place, plain_name, show, suggestion
+from kerascli.foundation.errors import Fault, Path, Place, mapped, plain_name, show, suggestion
 from kerascli.language.component import Invalid, registries
 from kerascli.language.expressions import ExpressionError, Value, has_reference, substitute
 from kerascli.language.expressions.numbers import Values
@@ -131,13 +131,7 @@ class References:
 
 def escape_references(value: Any) -> Any:
     """Return a config value with each `$` in its texts doubled, so that it is read back as text."""
-    if isinstance(value, str):
-        return value.replace("$", "$$")
-    if isinstance(value, Mapping):
-        return {key: escape_references(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [escape_references(item) for item in value]
-    return value
+    return mapped(value, lambda each: each.replace("$", "$$") if isinstance(each, str) else each)
 
 
 class _Unread(dict[str, Unknown]):

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from kerascli.foundation.disk import flags
 from kerascli.foundation.disk.pieces import Piece, Pieces, hashing, pieces, slices
 from kerascli.foundation.disk.temporary import is_left, temporary_path
-from kerascli.foundation.errors import StorageError, safe_text
+from kerascli.foundation.errors import StorageError, mapped, safe_text
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -122,7 +122,7 @@ def text_bytes(text: str) -> bytes:
 
 def json_text(data: Any, *, ascii_only: bool = False) -> str:
     """Return data as a strict JSON text: numbers that are not finite become null."""
-    return json.dumps(_finite(data), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
+    return json.dumps(mapped(data, _finite), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
 
 
 def csv_text(rows: Iterable[Iterable[object]], delimiter: str = ",") -> str:
@@ -267,11 +267,5 @@ def _space(path: Path, needed_bytes: int | None) -> str:
         return ""
 
 
-def _finite(data: Any) -> Any:
-    if isinstance(data, float):
-        return data if math.isfinite(data) else None
-    if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    if isinstance(data, (list, tuple)):
-        return [_finite(value) for value in data]
-    return data
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
