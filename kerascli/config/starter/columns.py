@@ -10,6 +10,7 @@ import numpy as np
 from kerascli.config.starter.dates import date_format, varying_parts
 from kerascli.config.starter.sample import SampledTable
 from kerascli.data.dates import parsed_times
+from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.table import missing
 
 MAX_WORDS = 50
@@ -79,16 +80,17 @@ class Column:
         return self.role in ("numbers", "skewed")
 
     @property
-    def may_be_target(self) -> bool:
-        return self.is_number or self.role == "words" or self.may_be_number
-
-    @property
     def may_be_number(self) -> bool:
         """True for a column of integers that is left out since its values, not its name, suggest an identifier.
 
         It may hold measurements: it can be the target or a value of a time series, and is an input if no other can be.
         """
         return self.reason == EACH_ANOTHER
+
+    @property
+    def may_be_value(self) -> bool:
+        """True for a column of numbers that can be the target, or a value of a time series."""
+        return self.is_number or self.may_be_number
 
     def left_out(self, reason: str) -> "Column":
         return replace(self, role="left out", reason=reason, orders=False)
@@ -109,11 +111,6 @@ def distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return present, *np.unique(present.astype(str) if present.dtype == object else present, return_counts=True)
 
 
-def numbered(values: np.ndarray) -> np.ndarray:
-    """Return a column as integers (rows,), which number its distinct values from 0 on in sorted order."""
-    return np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)[1].reshape(-1)
-
-
 def skewness(values: np.ndarray) -> float:
     """Return the skewness of the values of a column; 0 if they are all equal, or have no finite deviation."""
     deviation = values.std()
@@ -127,9 +124,9 @@ def copies(columns: Mapping[str, np.ndarray], target: str) -> list[str]:
 
     As inputs, such columns would give the target away.
     """
-    classes = numbered(columns[target])
+    classes = unique_inverse(columns[target])[1]
     count = classes.max() + 1
-    numbers = {name: numbered(values) for name, values in columns.items() if name != target}
+    numbers = {name: unique_inverse(values)[1] for name, values in columns.items() if name != target}
     pairs = {name: each * count + classes for name, each in numbers.items() if each.max() + 1 == count}
     return [name for name, each in pairs.items() if len(np.unique(each)) == count]
 

@@ -1,7 +1,5 @@
 """Read a sample of a table's rows for `kerascli init`, with the settings of the data source that reads the table."""
 
-import csv
-import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +19,7 @@ from kerascli.data.storage.delimited.text_format import TextFormat
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
-from kerascli.foundation.disk.storage import write_bytes
+from kerascli.foundation.disk.storage import csv_text, write_bytes
 from kerascli.foundation.errors import ConfigError, DataError, safe_text
 from kerascli.language.component import changed_arguments, plain
 
@@ -111,14 +109,10 @@ def _delimited(name: str, sample: TextSample) -> SampledTable:
 
 def _delimited_file(fields: Fields, form: TextFormat) -> bytes:
     """Return delimited text with the rows of a sample, in the file's format."""
-    text = io.StringIO("\n" * form.skip_rows, newline="")
-    text.seek(0, io.SEEK_END)
-    quoting = csv.QUOTE_MINIMAL if form.quotes else csv.QUOTE_NONE
-    writer = csv.writer(text, delimiter=form.delimiter, quoting=quoting, quotechar='"' if form.quotes else None)
-    if not form.names:
-        writer.writerow(fields)
-    writer.writerows(zip(*fields.values(), strict=True))
-    return text.getvalue().encode(form.encoding)
+    rows = [*([] if form.names else [fields]), *zip(*fields.values(), strict=True)]
+    plain_lines = (f"{form.delimiter.join(row)}\n" for row in rows)
+    text = csv_text(rows, form.delimiter) if form.quotes else "".join(plain_lines)
+    return ("\n" * form.skip_rows + text).encode(form.encoding)
 
 
 def _notes(form: TextFormat) -> list[str]:

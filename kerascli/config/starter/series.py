@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from kerascli.config.composition.references import escape_references
-from kerascli.config.starter.columns import DIFFERENT_WORDS, NEARLY_ONE, Column, Roles, numbered
+from kerascli.config.starter.columns import DIFFERENT_WORDS, NEARLY_ONE, Column, Roles
 from kerascli.config.starter.draft import Draft, column_step, columns, free_name, listed
 from kerascli.config.starter.models import check_kind, series_layers
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import BY_OPTION, OTHERWISE
 from kerascli.data.dates import Dates, parsed_times, regular_times
+from kerascli.data.storage.blocks import rows_by_value
 from kerascli.data.storage.table import missing
 from kerascli.foundation.errors import DataError, counted, safe_text
 
@@ -71,7 +72,7 @@ def find_series(table: SampledTable, roles: Roles) -> Series | None:
     whole = (np.arange(table.rows),)
     if len(roles) == 1:
         (name,) = roles
-        return Series(None, "row", (name,), is_iso=False, rows=whole) if _is_value(roles[name]) else None
+        return Series(None, "row", (name,), is_iso=False, rows=whole) if roles[name].may_be_value else None
     times = _times(table, roles)
     repeating = [time for time, values in times.items() if len(np.unique(values)) < table.rows]
     grouped = ((time, *group) for time in repeating for group in _groups(table, roles, time))
@@ -82,17 +83,11 @@ def find_series(table: SampledTable, roles: Roles) -> Series | None:
 
 def _times(table: SampledTable, roles: Roles) -> dict[str, np.ndarray]:
     """Return the columns that may hold the times of a series: dates, then numbers called so."""
-    dates = {
-        name: parsed_times(table.columns[name].tolist(), column.date_format or None, "s")
-        for name, column in roles.items()
-        if column.role == "date" and not column.has_gaps
-    }
+    dates = [each for each in roles.values() if each.role == "date" and not each.has_gaps]
+    forms = {each.name: each.date_format or None for each in dates}
+    times = {name: parsed_times(table.columns[name].tolist(), form, "s") for name, form in forms.items()}
     numbers = [name for name in roles if _TIME.fullmatch(name) and table.columns[name].dtype.kind in "iuf"]
-    return dates | {name: table.columns[name] for name in numbers}
-
-
-def _is_value(column: Column) -> bool:
-    return column.is_number or column.may_be_number
+    return times | {name: table.columns[name] for name in numbers}
 
 
 def _series(
@@ -108,7 +103,7 @@ def _series(
     columns = {name: table.columns[name] for name in names if group}
     fixed = [name for name, values in columns.items() if all(len(set(values[each].tolist())) == 1 for each in rows)]
     varying = [roles[name] for name in names if name not in fixed]
-    values = tuple(column.name for column in varying if _is_value(column))
+    values = tuple(column.name for column in varying if column.may_be_value)
     rest = tuple(column for column in varying if column.name not in values)
     if not values or not all(_is_of_no_use(table, column) for column in rest):
         return None
@@ -124,14 +119,12 @@ def _is_of_no_use(table: SampledTable, column: Column) -> bool:
 def _groups(table: SampledTable, roles: Roles, time: str) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
     """Yield each column of texts or integers that may identify several series, with the rows of each of its values;
     categorical columns and identifiers come first."""
-    for name in sorted(roles, key=lambda name: _is_value(roles[name])):
+    for name in sorted(roles, key=lambda name: roles[name].may_be_value):
         if name == time or roles[name].has_gaps or table.columns[name].dtype.kind not in "Oiu":
             continue
-        numbers = numbered(table.columns[name])
-        counts = np.bincount(numbers)
-        if len(counts) > 1 and counts.min() >= _LEAST_OF_SEVERAL:
-            order = np.argsort(numbers, kind="stable")
-            yield name, tuple(np.split(order, np.cumsum(counts)[:-1]))
+        _, groups = rows_by_value(table.columns[name])
+        if len(groups) > 1 and min(map(len, groups)) >= _LEAST_OF_SEVERAL:
+            yield name, tuple(groups)
 
 
 def _interval(times: np.ndarray, least: int) -> str | None:

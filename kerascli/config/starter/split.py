@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.config.starter.columns import Column, Roles, numbered
+from kerascli.config.starter.columns import Column, Roles
 from kerascli.config.starter.dates import unseen_parts
 from kerascli.config.starter.draft import Draft
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import Target
 from kerascli.data.dates import parsed_times
 from kerascli.data.split import grouped_split, ordered_split
+from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.table import missing
 from kerascli.foundation.errors import safe_text
 
@@ -106,7 +107,7 @@ def split_rows(draft: Draft, table: SampledTable, used: Roles, target: Target) -
 
 def _divides(table: SampledTable, group: str, split: Mapping[str, Any]) -> bool:
     """Return True if each part of a split by the column `group` has rows, by some seeds."""
-    groups = numbered(table.columns[group].astype(str))
+    groups = unique_inverse(table.columns[group].astype(str))[1]
     stratify = split.get("stratify")
-    classes = np.zeros_like(groups) if stratify is None else numbered(table.columns[stratify].astype(str))
+    classes = np.zeros_like(groups) if stratify is None else unique_inverse(table.columns[stratify].astype(str))[1]
     return all(map(len, (rows for seed in range(10) for rows in grouped_split(groups, classes, _PARTS, seed).values())))

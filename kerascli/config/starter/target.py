@@ -76,7 +76,7 @@ def choose(columns: Roles, option: str | None) -> tuple[str, str]:
             hint = f"the columns are: {', '.join(map(safe_text, list(columns)[:20]))}"
             raise ConfigError(f"--target: there is no column '{option}'{suggestion(option, columns)}", hint=hint)
         return option, BY_OPTION
-    fitting = [name for name, each in columns.items() if each.may_be_target]
+    fitting = [name for name, each in columns.items() if each.may_be_value or each.role == "words"]
     if (by_name := _by_name(fitting)) is not None:
         return by_name, "by its name"
     last = list(columns)[-1]

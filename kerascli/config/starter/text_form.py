@@ -68,7 +68,7 @@ def _delimiter(head: list[str]) -> str:
     line so, too (a header has no decimal commas), of those the one that gives more fields."""
 
     def merit(mark: str) -> tuple[float, bool, int]:
-        rows = _read(head, mark)
+        rows = _read(head, TextFormat(delimiter=mark))
         widths = Counter(map(len, rows))
         width, lines = max(((w, n) for w, n in widths.items() if w > 1), key=lambda each: each[1], default=(1, 0))
         share = lines / max(1, widths.total())
@@ -77,11 +77,10 @@ def _delimiter(head: list[str]) -> str:
     return max(_DELIMITERS, key=merit)
 
 
-def _read(lines: Iterable[str], mark: str, *, quotes: bool = True) -> list[list[str]]:
-    quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+def _read(lines: Iterable[str], form: TextFormat) -> list[list[str]]:
     rows: list[list[str]] = []
     with contextlib.suppress(csv.Error):
-        rows.extend(filter(None, csv.reader(lines, delimiter=mark, quoting=quoting)))
+        rows.extend(filter(None, form.reader(iter(lines), strict=False)))
     return rows
 
 
@@ -101,7 +100,7 @@ def _junk(text: str, form: TextFormat) -> int:
     """Return the number of lines to skip above the header: lines whose number of fields differs from that of nearly all
     lines below."""
     lines = text.splitlines(keepends=True)[:_HEAD]
-    reader = csv.reader(lines, delimiter=form.delimiter, quoting=csv.QUOTE_MINIMAL if form.quotes else csv.QUOTE_NONE)
+    reader = form.reader(iter(lines), strict=False)
     widths, begins = [], [0]
     with contextlib.suppress(csv.Error):
         for row in reader:  # one that quotes enclose may take several lines
@@ -118,7 +117,7 @@ def _rows(text: str, form: TextFormat) -> list[list[str]]:
     csv.field_size_limit(2**20)
     lines = islice(io.StringIO(text, newline=""), form.skip_rows, None)
     kept = (line for line in lines if not (form.comment and line.startswith(form.comment)))
-    return _read(kept, form.delimiter, quotes=form.quotes)  # a whole file is read again by the source, which reports it
+    return _read(kept, form)  # a whole file is read again by the source, which reports it
 
 
 def _names(rows: list[list[str]]) -> tuple[str, ...]:
@@ -138,22 +137,18 @@ def _all_numbers(fields: Sequence[str]) -> bool:
 def _numbers_and_gaps(columns: Fields, form: TextFormat) -> TextFormat:
     """Return the text format with number separators, words for missing values, and digit columns kept as text."""
     words = {name: set(fields) - {""} for name, fields in columns.items()}
-    commas = any("," in word for word in frozenset().union(*words.values()))
-    best, best_gaps = form, dict[str, set[str] | None]()
-    for decimal, thousands in _NUMBER_FORMS:
-        if form.delimiter in (decimal, thousands) or ("," in (decimal, thousands) and not commas):
-            continue
-        tried = form.text_format(decimal=decimal, thousands=thousands)
-        gaps = {name: _gaps(each, columns[name], tried) for name, each in words.items()}
-        if not best_gaps or _count_numeric(gaps) > _count_numeric(best_gaps):
-            best, best_gaps = tried, gaps
-    missing = (_sure_gaps(words[name]) if gaps is None else gaps for name, gaps in best_gaps.items())
-    texts = {name: "text" for name, gaps in best_gaps.items() if gaps is not None and _is_padded(words[name])}
+    forms = _number_forms(form, commas=any("," in word for word in frozenset().union(*words.values())))
+    tried = [(each, {name: _gaps(words[name], columns[name], each) for name in words}) for each in forms]
+    best, gaps_of = max(tried, key=lambda each: sum(gaps is not None for gaps in each[1].values()))
+    missing = (_sure_gaps(words[name]) if gaps is None else gaps for name, gaps in gaps_of.items())
+    texts = {name: "text" for name, gaps in gaps_of.items() if gaps is not None and _is_padded(words[name])}
     return best.text_format(na_values=tuple(sorted(frozenset().union(*missing))), dtypes=texts)
 
 
-def _count_numeric(gaps: dict[str, set[str] | None]) -> int:
-    return sum(each is not None for each in gaps.values())
+def _number_forms(form: TextFormat, *, commas: bool) -> list[TextFormat]:
+    """Return the text format with each pair of separators in numbers that it may have; `commas`: if some words do."""
+    marks = [each for each in _NUMBER_FORMS if form.delimiter not in each and (commas or "," not in each)]
+    return [form.text_format(decimal=decimal, thousands=thousands) for decimal, thousands in marks]
 
 
 def _sure_gaps(words: set[str]) -> set[str]:

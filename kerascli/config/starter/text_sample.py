@@ -4,9 +4,10 @@ import codecs
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from kerascli.data.storage.compressed import unpacked_start
+from kerascli.data.storage.compressed import unpacked_blocks, unpacked_start
 from kerascli.foundation.disk.files import open_regular
 from kerascli.foundation.errors import DataError
 
@@ -55,7 +56,8 @@ def sample_text(path: Path, name: str) -> TextSample:
     size = os.stat(path).st_size
     pieces = [start] if whole else [_lines(start)] if packed else list(_pieces(path, name, size))
     encoding = next((each for each in ("utf-8-sig", "cp1252") if _decodes([*pieces, b"\n"], each)), "latin-1")
-    if encoding == "utf-8-sig" and not (whole or packed or _decodes(_blocks(path, name), "utf-8")):
+    blocks = islice(unpacked_blocks(path, name, _BLOCK), _CHECKED // _BLOCK)  # not only the pieces of the sample
+    if encoding == "utf-8-sig" and not (whole or packed or _decodes(blocks, "utf-8")):
         encoding = "latin-1"  # as cp1252 but for a few marks, and no byte fails in it
     share = 1.0 if whole else min(1.0, MAX_BYTES / (size * (4 if packed else 1)))
     return TextSample([piece.decode(encoding) for piece in pieces], encoding.removesuffix("-sig"), whole, share)
@@ -85,13 +87,6 @@ def _pieces(path: Path, name: str, size: int) -> Iterator[bytes]:
 def _lines(piece: bytes) -> bytes:
     """Return the bytes `piece` of a file without the last line, which may be incomplete."""
     return piece[: piece.rfind(b"\n") + 1] or piece
-
-
-def _blocks(path: Path, name: str) -> Iterator[bytes]:
-    """Yield the bytes of a large file in blocks: even if the pieces of its sample are UTF-8, other parts may not be."""
-    with open_regular(path, name) as file:
-        for _ in range(_CHECKED // _BLOCK):
-            yield file.read(_BLOCK)
 
 
 def _decodes(pieces: Iterable[bytes], encoding: str) -> bool:

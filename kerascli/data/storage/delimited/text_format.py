@@ -75,10 +75,10 @@ class TextFormat(Component):
         """Return these settings alone, with changes."""
         return TextFormat(**{name: getattr(self, name) for name in TextFormat.model_fields} | changes)
 
-    def reader(self, lines: Iterator[str]) -> "Reader":
+    def reader(self, lines: Iterator[str], *, strict: bool = True) -> "Reader":
         """Return a csv reader of the rows in an iterator of lines, which include their line ends."""
         quoting = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
-        return csv.reader(lines, delimiter=self.delimiter, quoting=quoting, strict=True)
+        return csv.reader(lines, delimiter=self.delimiter, quoting=quoting, strict=strict)
 
     def present(self, fields: Sequence[str]) -> Sequence[str]:
         """Return a column's fields with '' in place of each missing value (`na_values`)."""
