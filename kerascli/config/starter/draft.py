@@ -87,13 +87,10 @@ class Draft:
         sizes = ((5_000, (60, 10)),) if images else ((5_000, (200, 20)), (100_000, (100, 10)))
         epochs, patience = next((each for most, each in sizes if rows < most), (30, 5) if images else (40, 5))
         stop = {"monitor": "val_loss", "patience": patience, "restore_best_weights": True}
-        self.sections["fit"] = {
-            "epochs": epochs,
-            "batch_size": batch,
-            "validation_data" if isinstance(validation, str) else "validation_split": validation,
-            **({"class_weight": "balanced"} if self.balanced else {}),
-            "callbacks": [{"early_stopping": stop}],
-        }
+        fit: dict[str, Any] = {"epochs": epochs, "batch_size": batch}
+        fit["validation_data" if isinstance(validation, str) else "validation_split"] = validation
+        fit |= {"class_weight": "balanced"} if self.balanced else {}
+        self.sections["fit"] = {**fit, "callbacks": [{"early_stopping": stop}]}
         self.decide("fit", f"at most {epochs} epochs: training stops when val_loss has not improved for {patience}")
 
 

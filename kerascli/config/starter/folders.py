@@ -4,8 +4,9 @@ Images without classes become an autoencoder.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -135,22 +136,16 @@ def suffixes_of(folder: Path) -> tuple[str, ...]:
 
     Raises ConfigError or DataError if it has neither.
     """
-    images = texts = rest = 0
-    for _, _, names in os.walk(folder):
-        for name in names:
-            lower = name.lower()
-            images += lower.endswith(IMAGES)
-            texts += lower.endswith(TEXTS)
-            rest += not name.startswith(".")
-        if images + texts > 20_000:
-            break
+    names = (name for _, _, names in os.walk(folder) for name in names if not name.startswith("."))
+    counts = Counter(os.path.splitext(name.lower())[1] for name in names)
+    images, texts = (sum(counts[suffix] for suffix in kind) for kind in (IMAGES, TEXTS))
     if not images and not texts:
         tables = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in (".csv", ".tsv", ".parquet"))
         shown = safe_text(str(folder))
         if tables:
             raise ConfigError(f"'{shown}' is a folder of tables", hint=f"--from {shown}/{safe_text(tables[0])}")
-        text = f"no images (png, jpeg, gif, bmp) and no texts (txt) among {rest} files" if rest else "no files"
-        raise DataError(text, place=str(folder))
+        text = f"no images (png, jpeg, gif, bmp) and no texts (txt) among {counts.total()} files"
+        raise DataError(text if counts else "no files", place=str(folder))
     return IMAGES if images >= texts else TEXTS
 
 
@@ -241,22 +236,17 @@ class ImageFacts:
         Else it is the median height and width, scaled down until neither exceeds 160, in multiples of 8.
         """
         height, width = (int(median(each)) for each in zip(*self.sizes, strict=True))
-        if self.are_alike and max(height, width) <= _MOST_PIXELS:
+        if len(set(self.sizes)) == 1 and max(height, width) <= _MOST_PIXELS:
             return height, width
         factor = min(1.0, _MOST_PIXELS / max(height, width))
         return max(8, round(height * factor / 8) * 8), max(8, round(width * factor / 8) * 8)
-
-    @property
-    def are_alike(self) -> bool:
-        return len(set(self.sizes)) == 1
 
     def reason(self) -> str:
         """Return the reason for the size of images in the config, as text for a comment."""
         heights, widths = zip(*self.sizes, strict=True)
         low, high = (f"{each(heights)}x{each(widths)}" for each in (min, max))
-        is_kept = self.are_alike and self.size == self.sizes[0]
-        resized = "" if is_kept else f"; they are resized to {self.size[0]}x{self.size[1]}"
-        return f"images are {low if self.are_alike else f'{low} to {high}'} pixels{resized}"
+        resized = "" if {*self.sizes} == {self.size} else f"; they are resized to {self.size[0]}x{self.size[1]}"
+        return f"images are {low if low == high else f'{low} to {high}'} pixels{resized}"
 
 
 def image_draft(folders: Folders, path: str, kind: str | None) -> Draft:
@@ -304,21 +294,20 @@ def examine_images(files: Iterable[Path], shown: str) -> ImageFacts:
 
     `shown` is their folder in messages.
     """
-    images = ImageFacts([], True, [])
-    grey: list[bool] = []
+    sizes, grey, damaged = list[tuple[int, int]](), list[bool](), list[str]()
     for file in files:
         try:
             with open_regular(file) as opened:
                 image = open_image(opened, file)
-                images.sizes.append((image.height, image.width))
+                sizes.append((image.height, image.width))
                 if image.mode[0] not in "1LI" and len(grey) < _DECODED:
                     small = np.asarray(image.convert("RGB").resize((16, 16))).astype(int)
                     grey.append(bool(np.ptp(small, axis=2).max() <= 8))
         except (DataError, OSError, SyntaxError, ValueError):
-            images.damaged.append(str(file))
-    if not images.sizes:
-        raise DataError("no image can be read", place=Place(images.damaged[0] if images.damaged else shown))
-    return replace(images, are_grey=all(grey))
+            damaged.append(str(file))
+    if not sizes:
+        raise DataError("no image can be read", place=Place(damaged[0] if damaged else shown))
+    return ImageFacts(sizes, all(grey), damaged)
 
 
 def _augmentation(draft: Draft, folders: Folders, *, grey: bool) -> list[Any]:

@@ -1,6 +1,7 @@
 """Model sections that `kerascli init` proposes for tables, images, sequences of token ids and time series."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from kerascli.config.composition.applications import filled
@@ -73,7 +74,9 @@ def table_model(kind: str | None, inputs: list[str], rows: int, last: dict[str, 
         layers = [*joined, *_two_hidden(width, 0.2), {"dense": last}]
         reason = f"two hidden layers of {width} and {width // 2} units, for about {rows:,} rows"
     elif kind == "resnet":
-        layers = [*joined, *from_yaml(_RESIDUAL_UNITS, width=width), {"dense": last}]
+        units = [from_yaml(_RESIDUAL_UNIT, width=width, before=before, number=before + 1) for before in (0, 1)]
+        first, norm = {"dense": {"units": width, "name": "block_0"}}, {"batch_normalization": {"momentum": 0.9}}
+        layers = [*joined, first, *chain(*units), norm, "relu", {"dense": last}]
         reason = f"two residual blocks of {width} units"
     else:
         both = from_yaml(_WIDE_AND_DEEP, width=width, features=features, units=last["units"])
@@ -95,20 +98,12 @@ _WIDE_AND_DEEP = """
 - dense: {units: $units, name: deep}
 - add: [wide, deep]
 """
-_RESIDUAL_UNITS = """
-- dense: {units: $width, name: block_0}
-- batch_normalization: {momentum: 0.9, inputs: block_0}
+_RESIDUAL_UNIT = """
+- batch_normalization: {momentum: 0.9, inputs: block_$before}
 - dense: {units: $width, activation: relu}
 - dropout: 0.2
-- dense: {units: $width, name: change_1}
-- add: {inputs: [block_0, change_1], name: block_1}
-- batch_normalization: {momentum: 0.9, inputs: block_1}
-- dense: {units: $width, activation: relu}
-- dropout: 0.2
-- dense: {units: $width, name: change_2}
-- add: {inputs: [block_1, change_2], name: block_2}
-- batch_normalization: {momentum: 0.9}
-- relu
+- dense: {units: $width, name: change_$number}
+- add: {inputs: [block_$before, change_$number], name: block_$number}
 """
 
 
@@ -117,10 +112,9 @@ def image_model(kind: str, height: int, width: int, last: dict[str, Any]) -> tup
     if kind in ("linear", "mlp"):
         reason = "all pixels in a row, into dense layers: a baseline, --model cnn is usually better"
         return {"layers": ["flatten", *(hidden(256, 0.3) if kind == "mlp" else []), {"dense": last}]}, reason
-    levels = 1  # how often the network halves height and width, until 4 to 8 pixels are left
-    while levels < 4 and min(height, width) >= 8 * 2**levels:
-        levels += 1
-    filters = [32 * 2**level for level in range(levels)]
+    # the network halves height and width until 4 to 8 pixels are left
+    filters = [32 * 2**level for level in range(4) if level == 0 or min(height, width) >= 8 * 2**level]
+    levels = len(filters)
     if kind == "resnet":
         block = {"parameters": {"filters": None, "strides": 1}, "layers": from_yaml(_RESIDUAL_BLOCK)}
         uses = [{"residual": {"filters": count, "strides": 2}} for count in filters]

@@ -2,8 +2,7 @@
 
 import os
 import wave
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +49,6 @@ class FileColumn:
         directory = (there / os.path.relpath(self.folder, table.parent)).as_posix()
         return {self.column: {self.reader: {"directory": escape_references(directory), **self.settings}}}
 
-    def steps(self) -> list[Any]:
-        return [{"rescaling": "$(1/255)"}] if self.reader == "image" else []
-
     def layers(self, name: str) -> Layers:
         """Return the layers from the input `name` (images or sounds) to a vector named `NAME_features`."""
         end = f"{name}_features"
@@ -69,35 +65,33 @@ def find_files(table: SampledTable, path: Path) -> list[FileColumn]:
 
     The files are in the table's folder or in one of its subfolders.
     """
-    found = []
+    folders, found = _folders(path.parent), list[FileColumn]()
     for column, values in table.columns.items():
         texts = [text for text in values.tolist() if text] if values.dtype == object else []
         for reader, suffixes in (("image", SUFFIXES), ("audio", SoundReading.suffixes)):
             if texts and all(text.lower().endswith(suffixes) for text in texts):
-                folder = next((each for each in _folders(path.parent) if _has(each, texts[:_TRIED])), None)
+                folder = next((each for each in folders if _has(each, texts[:_TRIED])), None)
                 if folder is not None:
                     step = max(1, len(texts) // _EXAMINED)
-                    made = _column(column, folder, reader, [folder / text for text in texts[::step]])
                     gaps = {"on_corrupt": "skip"} if len(texts) < len(values) else {}
-                    found.append(replace(made, settings=made.settings | gaps))
+                    found.append(_column(column, folder, reader, [folder / text for text in texts[::step]], gaps))
     return found
 
 
-def _folders(beside: Path) -> Iterator[Path]:
-    yield beside
-    yield from sorted(each for each in beside.iterdir() if each.is_dir() and not each.name.startswith("."))
+def _folders(beside: Path) -> list[Path]:
+    return [beside, *sorted(each for each in beside.iterdir() if each.is_dir() and not each.name.startswith("."))]
 
 
 def _has(folder: Path, names: list[str]) -> bool:
     return all(not name.startswith("/") and ".." not in name and (folder / name).is_file() for name in names)
 
 
-def _column(column: str, folder: Path, reader: str, files: list[Path]) -> FileColumn:
+def _column(column: str, folder: Path, reader: str, files: list[Path], gaps: dict[str, str]) -> FileColumn:
     shown = f"'{safe_text(column)}' names"
     if reader == "image":
         images = examine_images(files, str(folder))
         settings = {"color_mode": "grayscale" if images.are_grey else "rgb", "size": list(images.size)}
-        settings |= {"on_corrupt": "skip"} if images.damaged else {}
+        settings |= {"on_corrupt": "skip"} if images.damaged else gaps
         return FileColumn(column, folder, reader, settings, f"{shown} pictures; {images.reason()}")
     rates, seconds = [16000], [0.0]
     for file in files:
@@ -109,4 +103,4 @@ def _column(column: str, folder: Path, reader: str, files: list[Path]) -> FileCo
             continue  # another format, or damaged, which training finds
     rate, length = rates[-1], round(min(_MOST_SECONDS, max(seconds) or 1.0), 3)
     reason = f"{shown} sounds; the first {length:g} seconds of each, {rate:,} samples a second"
-    return FileColumn(column, folder, reader, {"rate": rate, "seconds": float(length)}, reason)
+    return FileColumn(column, folder, reader, {"rate": rate, "seconds": float(length), **gaps}, reason)

@@ -24,11 +24,8 @@ _SPACES: Mapping[str, Mapping[str, Any]] = {
 
 A pair is the lowest and the highest value as factors of the value that the config has, on a logarithmic scale.
 """
-_FLAGS = {
-    "units": "units", "filters": "filters", "activation": "activation", "dropout": "rate", "rate": "rate",
-    "height_factor": "shift", "width_factor": "shift", "ngrams": "ngrams",
-}  # fmt: skip
-"""Mapping from an argument of layers and transforms to the flag that sets it."""
+_FLAGS = {"dropout": "rate", "height_factor": "shift", "width_factor": "shift"}
+"""Mapping from an argument of layers and transforms to the flag that sets it, if that has another name."""
 
 
 def add_search(draft: Draft) -> None:
@@ -64,8 +61,8 @@ def _declare(parts: list[Any], space: Mapping[str, Any]) -> Iterator[tuple[str, 
     for mapping in _mappings(parts):
         is_hidden = mapping.get("activation") == "relu"
         for key in (key for key, value in mapping.items() if isinstance(value, int | float) or value == "relu"):
-            if _FLAGS.get(key) in space and (is_hidden or key not in ("units", "activation")):
-                places.setdefault(_FLAGS[key], []).append((mapping, key))
+            if (flag := _FLAGS.get(key, key)) in space and (is_hidden or key not in ("units", "activation")):
+                places.setdefault(flag, []).append((mapping, key))
     for flag, arguments in places.items():
         most = max(mapping[key] for mapping, key in arguments)
         yield flag, most

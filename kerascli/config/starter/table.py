@@ -77,7 +77,8 @@ def _add_files(
     for each in files:
         name = free_name(each.column, [*data["inputs"], *data["targets"]])
         settings.setdefault("files", {}).update(each.source(table, path))
-        data["inputs"][name] = [*column_step(each.column, name), *each.steps()]
+        scaled = [{"rescaling": "$(1/255)"}] if each.reader == "image" else []
+        data["inputs"][name] = [*column_step(each.column, name), *scaled]
         front[name] = each.layers(name)
         draft.decide("data", each.reason)
     return front
@@ -102,23 +103,17 @@ def _used(table: SampledTable, roles: Roles, target: str) -> Roles:
 def _inputs_but_prose(used: Roles) -> bool:
     """Return True if there is an input column other than free text: numeric, categorical, or with dates of use."""
     timed = order_of(used) is not None
-    return any(
-        column.is_number
-        or column.role in ("words", "files")
-        or (column.role == "date" and bool(column.parts or not timed))
-        for column in used.values()
-    )
+    dated = any(column.role == "date" and (column.parts or not timed) for column in used.values())
+    return dated or any(column.is_number or column.role in ("words", "files") for column in used.values())
 
 
 def _without_copies(table: SampledTable, roles: Roles, target: Target) -> Roles:
     """Return the roles of the columns; a column whose values map one to one onto the target's classes is left out."""
     if not target.classes or target.where or table.rows < 20:
         return roles
-    candidates = {
-        name: table.columns[name]
-        for name, column in roles.items()
-        if name == target.column or (column.different == len(target.classes) and not column.has_gaps)
-    }
+    count = len(target.classes)
+    names = [name for name, column in roles.items() if column.different == count and not column.has_gaps]
+    candidates = {name: table.columns[name] for name in [*names, target.column]}
     reason = f"each value goes with one of '{safe_text(target.column)}'"
     return {**roles, **{name: roles[name].left_out(reason) for name in copies(candidates, target.column)}}
 
