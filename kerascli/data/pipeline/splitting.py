@@ -34,12 +34,18 @@ def split_tables(spec: DataSpec, tables: dict[str, Table], context: Context) -> 
         numbers = _fold_numbers(spec.split, train.take(rest), seed, series)
         learns = numbers < spec.split.fold if spec.split.order is not None else numbers != spec.split.fold
         rows = {**rows, "train": rest[learns], "validation": rest[numbers == spec.split.fold]}
-    for name, chosen in rows.items():
-        if not len(chosen):
-            share = spec.split.parts().get(name, 1 - sum(spec.split.parts().values()))
-            text = f"split: {share:g} of {train.rows} rows is 0 rows for '{name}'"
-            raise DataError(text, path=("data", "split", name))
+    _refuse_empty(spec.split, rows, train.rows)
     return {**tables, **{name: train.take(chosen) for name, chosen in rows.items()}}
+
+
+def _refuse_empty(
+    split: SplitSpec, parted: Mapping[str, np.ndarray], rows: int, of: str = "", key: str | None = None
+) -> None:
+    """Raise DataError if a part of a split of so many rows has none; `of` is " of series 'a'", split by the `key`."""
+    for name in (name for name, chosen in parted.items() if not len(chosen)):
+        share = split.parts().get(name, 1 - sum(split.parts().values()))
+        text = f"split: {share:g} of {counted(rows, 'row')}{of} is 0 rows for '{name}'"
+        raise DataError(text, path=("data", "split", key or name), hint=divide.SHORT if of else None)
 
 
 def _chosen(split: SplitSpec, train: Table, seed: int, series: str | None) -> Mapping[str, np.ndarray]:
@@ -50,11 +56,7 @@ def _chosen(split: SplitSpec, train: Table, seed: int, series: str | None) -> Ma
         times, parts = _times(train, split.order), split.parts()
         each = [(of, rows, divide.ordered_split(times[rows], parts)) for of, rows in _each_series(train, series)]
         for of, rows, parted in each if series is not None else ():
-            empty = next((name for name, chosen in parted.items() if not len(chosen)), None)
-            if empty is not None:
-                share = parts.get(empty, 1 - sum(parts.values()))
-                text = f"split: {share:g} of {counted(len(rows), 'row')}{of} is 0 rows for '{empty}'"
-                raise DataError(text, path=("data", "split", "order"), hint=divide.SHORT)
+            _refuse_empty(split, parted, len(rows), of, "order")
         return {name: np.sort(np.concatenate([rows[parted[name]] for _, rows, parted in each])) for name in each[0][2]}
     strata = None if split.stratify is None else _classes(train, "stratify", split.stratify)
     if split.group is None:
