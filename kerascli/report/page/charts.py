@@ -29,7 +29,8 @@ class Chart:
     def line(self, points: Points, kind: str = "line", title: str | None = None) -> "Chart":
         """Draw a line through points (x, y); `kind` is its class in the page's style, `title` is shown above it."""
         name = None if title is None else element("title", title)
-        self._drawn.append(element("polyline", name, points=" ".join(map(self._place, points)), class_=kind))
+        places = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(self._at, points))
+        self._drawn.append(element("polyline", name, points=places, class_=kind))
         return self
 
     def text(self, point: Sequence[float], text: str) -> "Chart":
@@ -61,10 +62,9 @@ class Chart:
         axes = element("path", d=f"M{_LEFT} {_TOP}V{bottom}H{right}", class_="axis")
         labels = [_text(self._labels[0], (_LEFT + right) / 2, _HEIGHT - 4, "middle")]
         labels.append(_text(self._labels[1], 0, 0, "middle", transform=f"translate(12 {bottom / 2}) rotate(-90)"))
-        for value, text in self._ticks[0].items():
-            labels.append(_text(text, self._at((value, 0))[0], bottom + 16, "middle"))
-        for value, text in self._ticks[1].items():
-            labels.append(_text(text, _LEFT - 6, self._at((0, value))[1] + 4, "end"))
+        across, up = self._ticks
+        labels += [_text(text, self._at((value, 0))[0], bottom + 16, "middle") for value, text in across.items()]
+        labels += [_text(text, _LEFT - 6, self._at((0, value))[1] + 4, "end") for value, text in up.items()]
         title = element("title", self._caption)
         size = {"viewBox": f"0 0 {self._width} {_HEIGHT}", "width": self._width, "height": _HEIGHT}
         return element("svg", title, axes, *labels, *self._drawn, role="img", **size)
@@ -73,10 +73,6 @@ class Chart:
         """Return the place of a point, in pixels from the upper left corner."""
         x, y = ((value - low) / (high - low) for value, (low, high) in zip(point, (self._x, self._y), strict=True))
         return _LEFT + x * (self._width - _LEFT - _RIGHT), _TOP + (1 - y) * (_HEIGHT - _TOP - _BOTTOM)
-
-    def _place(self, point: Sequence[float]) -> str:
-        x, y = self._at(point)
-        return f"{x:.1f},{y:.1f}"
 
 
 def _widened(span: Range) -> Range:

@@ -28,10 +28,8 @@ def charts(histories: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
     first, the learning rates last, each with a curve of training and one of validation for each run."""
     columns = dict.fromkeys(name for rows in histories.values() for row in rows for name in row)
     rates = [name for name in columns if name.endswith("learning_rate")]
-    return [
-        {"title": safe_text(name), "lines": list(_lines(name, histories, split=name not in rates))}
-        for name in [*panels([*histories.items()]), *rates]
-    ]
+    names = [*panels([*histories.items()]), *rates]
+    return [{"title": safe_text(name), "lines": [*_lines(name, histories, split=name not in rates)]} for name in names]
 
 
 def _lines(name: str, histories: Mapping[str, Sequence[Row]], *, split: bool) -> Iterator[dict[str, Any]]:
@@ -53,27 +51,19 @@ def curves_section(drawn: Sequence[Mapping[str, Any]], history: Sequence[Row] = 
     if not drawn:
         return None
     smoothing = element("input", type="range", id="smoothing", min=0, max=0.98, step=0.02, value=0)
-    controls = element(
-        "p",
-        element("label", "Smoothing ", smoothing),
-        element("label", element("input", type="checkbox", id="log"), " Logarithmic scale"),
-        element("span", "Drag to zoom, double-click to see all.", class_="hint"),
-        class_="controls",
-    )
-    boxes = [
-        figure(chart["title"], element("div", class_="chart", data_chart=number), _on_paper(chart))
-        for number, chart in enumerate(drawn)
-    ]
+    scale = element("label", element("input", type="checkbox", id="log"), " Logarithmic scale")
+    hint = element("span", "Drag to zoom, double-click to see all.", class_="hint")
+    controls = element("p", element("label", "Smoothing ", smoothing), scale, hint, class_="controls")
+    places = [element("div", class_="chart", data_chart=number) for number in range(len(drawn))]
+    boxes = [figure(chart["title"], place, _on_paper(chart)) for chart, place in zip(drawn, places, strict=True)]
     return section("Curves", controls, element("div", *boxes, class_="charts"), _numbers(history), anchor="curves")
 
 
 def _on_paper(chart: Mapping[str, Any]) -> Element | None:
     """Return a chart as it is printed: SVG, with its legend."""
     most = max(_LEAST_ON_PAPER, _MOST_ON_PAPER // len(chart["lines"]))
-    curves = [
-        [(x, y) for x, y in _reduced([*zip(line["x"], line["y"], strict=True)], most) if y is not None]
-        for line in chart["lines"]
-    ]
+    lines = (_reduced([*zip(line["x"], line["y"], strict=True)], most) for line in chart["lines"])
+    curves = [[(x, y) for x, y in points if y is not None] for points in lines]
     points = [point for curve in curves for point in curve]
     if not points:
         return None

@@ -13,6 +13,7 @@ from kerascli.report.markup import element, html
 
 _STYLES = ("uplot.min.css", "page.css")
 _SCRIPTS = ("uplot.min.js", "page.js")
+_META = {"viewport": "width=device-width, initial-scale=1", "color-scheme": "light dark", "referrer": "no-referrer"}
 
 
 def document(
@@ -31,19 +32,11 @@ def document(
     main = element("main", element("h1", title), element("nav", *links, aria_label="Sections"), *sections)
     # In a script element "<" could begin a tag; in JSON it can only be in a string, where it may be escaped.
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("meta", name="referrer", content="no-referrer"),
-        element("title", title),
-        element("style", style),
-    )
-    body = element(
-        "body", main, element("script", text, type="application/json", id="page-data"), element("script", script)
-    )
+    meta = [element("meta", charset="utf-8"), element("meta", http_equiv="Content-Security-Policy", content=policy)]
+    meta += [element("meta", name=name, content=content) for name, content in _META.items()]
+    head = element("head", *meta, element("title", title), element("style", style))
+    read = element("script", text, type="application/json", id="page-data")
+    body = element("body", main, read, element("script", script))
     return html(element("html", head, body, lang="en"))
 
 

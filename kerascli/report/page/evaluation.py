@@ -28,7 +28,9 @@ def evaluation_section(run: RunRecord, stored: StoredEvaluation, show: Show) -> 
         parts += [element("h3", title)] if len(facts["outputs"]) > 1 else []
         parts += _output(output, f"{title} of {show(facts['split'])}", show)
     for column, groups in facts["groups"].items():
-        parts.append(_groups(f"{show(facts['split'])} by {show(column)}", show(column), groups, show))
+        of_groups = [([show(value), f"{group['rows']:,}"], group["logs"]) for value, group in groups.items()]
+        title, heads = f"{show(facts['split'])} by {show(column)}", [show(column), "rows"]
+        parts.append(metrics_table(title, heads, of_groups, show))
     if facts["worst"]:
         parts.append(_worst(run, stored, show))
     title = f"Evaluation: {show(facts['split'])}, {facts['rows']:,} rows"
@@ -39,18 +41,21 @@ def evaluation_section(run: RunRecord, stored: StoredEvaluation, show: Show) -> 
 
 def _metrics(facts: Mapping[str, Any], show: Show) -> Element:
     """Return the table of losses and metrics: the model's with intervals, those in units, those of baselines."""
-    rows = {"model": facts["logs"]}
-    if facts["intervals"]:
-        rows["95 % of resamples"] = {
-            name: " to ".join(map(value_text, ends)) for name, ends in facts["intervals"].items()
-        }
-    rows |= {f"{show(name)} in its units": logs for name, logs in facts["in_units"].items()}
-    rows |= {f"baseline: {show(key)}": logs for key, logs in facts["baselines"].items()}
-    names = list(dict.fromkeys(name for logs in rows.values() for name in logs))
-    cells = [
-        [label, *(value_text(logs[name]) if name in logs else "" for name in names)] for label, logs in rows.items()
-    ]
-    return table(f"Losses and metrics of {show(facts['split'])}", ["of", *map(show, names)], cells)
+    intervals = {name: " to ".join(map(value_text, ends)) for name, ends in facts["intervals"].items()}
+    rows = [(["model"], facts["logs"]), *([(["95 % of resamples"], intervals)] if intervals else [])]
+    rows += [([f"{show(name)} in its units"], logs) for name, logs in facts["in_units"].items()]
+    rows += [([f"baseline: {show(key)}"], logs) for key, logs in facts["baselines"].items()]
+    return metrics_table(f"Losses and metrics of {show(facts['split'])}", ["of"], rows, show, absent="")
+
+
+def metrics_table(
+    title: str, heads: Sequence[str], rows: Sequence[tuple[Sequence[str], Mapping[str, Any]]], show: Show,
+    absent: str | None = None,
+) -> Element:  # fmt: skip
+    """Return a table of losses and metrics, given the first cells of each row and its values by name."""
+    names = list(dict.fromkeys(name for _, logs in rows for name in logs))
+    cells = [[*first, *(value_text(logs.get(name, absent)) for name in names)] for first, logs in rows]
+    return table(title, [*heads, *map(show, names)], cells)
 
 
 def _output(output: Mapping[str, Any], title: str, show: Show) -> Iterator[Element]:
@@ -74,10 +79,8 @@ def _output(output: Mapping[str, Any], title: str, show: Show) -> Iterator[Eleme
 
 
 def _class_table(rows: Sequence[Mapping[str, Any]], title: str, show: Show) -> Element:
-    cells = [
-        [show(row["name"]), *(f"{row[score]:.4f}" for score in ("precision", "recall", "f1")), f"{row['support']:,}"]
-        for row in rows
-    ]
+    scores = ("precision", "recall", "f1")
+    cells = [[show(row["name"]), *(f"{row[name]:.4f}" for name in scores), f"{row['support']:,}"] for row in rows]
     return table(f"Classes of {title}", ["class", "precision", "recall", "F1", "rows"], cells)
 
 
@@ -140,15 +143,6 @@ def _forecast(forecast: Mapping[str, Any], title: str) -> Iterator[Element]:
     yield element("div", chart.figure(), class_="small")
     cells = [[str(at), *map(number_text, both)] for at, *both in points]
     yield folded("Numbers", table(f"Forecast of {title}", [axis, "true", "predicted"], cells))
-
-
-def _groups(title: str, column: str, groups: Mapping[str, Mapping[str, Any]], show: Show) -> Element:
-    names = list(dict.fromkeys(name for group in groups.values() for name in group["logs"]))
-    cells = [
-        [show(value), f"{group['rows']:,}", *(value_text(group["logs"].get(name)) for name in names)]
-        for value, group in groups.items()
-    ]
-    return table(title, [column, "rows", *map(show, names)], cells)
 
 
 def _worst(run: RunRecord, stored: StoredEvaluation, show: Show) -> Element:

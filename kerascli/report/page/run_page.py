@@ -11,7 +11,7 @@ from kerascli.report.architecture.drawing import diagram_svg
 from kerascli.report.markup import Child, element, figure, folded, image, scrolling, section, table
 from kerascli.report.page.curves import charts, curves_section
 from kerascli.report.page.document import document
-from kerascli.report.page.evaluation import evaluation_section
+from kerascli.report.page.evaluation import evaluation_section, metrics_table
 from kerascli.report.page.privacy import without_folders
 from kerascli.report.tables import value_text
 from kerascli.report.text_tables import duration_text
@@ -82,11 +82,8 @@ class RunPage:
                 split = "validation" if name.startswith("val_") else "train"
                 splits[f"{split}, last epoch"][name.removeprefix("val_")] = value
         splits |= self.facts.get("results") or {}
-        names = list(dict.fromkeys(name for metrics in splits.values() for name in metrics))
-        rows = [
-            [split, *(value_text(metrics.get(name)) for name in names)] for split, metrics in splits.items() if metrics
-        ]
-        return table("Results", ["split", *map(self.show, names)], rows) if rows else None
+        rows = [([split], metrics) for split, metrics in splits.items() if metrics]
+        return metrics_table("Results", ["split"], rows, self.show) if rows else None
 
     def _evaluations(self) -> list[Element]:
         """Return the sections of the evaluations that the run has kept. Raises FileRefused if one is damaged."""
@@ -131,12 +128,10 @@ class RunPage:
         rows = [[self.show(name), f"{count:,}"] for name, count in (self.facts.get("rows") or {}).items()]
         columns = [[*map(self.show, each)] for each in _columns(self.run)[:_COLUMNS]]
         files = [[self.show(name), digest] for name, digest in (self.facts.get("data") or {}).items()]
-        tables = [
-            table("Rows", ["split", "rows"], rows) if rows else None,
-            table("Columns", ["column", "type"], columns, numbers_from=2) if columns else None,
-            folded("Files", table("Files", ["file", "SHA-256"], files, numbers_from=2)) if files else None,
-        ]
-        return section("Data", *tables, anchor="data") if any(each is not None for each in tables) else None
+        tables = [table("Rows", ["split", "rows"], rows)] if rows else []
+        tables += [table("Columns", ["column", "type"], columns, numbers_from=2)] if columns else []
+        tables += [folded("Files", table("Files", ["file", "SHA-256"], files, numbers_from=2))] if files else []
+        return section("Data", *tables, anchor="data") if tables else None
 
     def _config(self) -> Element:
         resolved = self._file("Resolved config", self.run.resolved())
