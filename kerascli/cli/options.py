@@ -322,6 +322,13 @@ def study_of(selector: str, runs_dir: Path) -> "Study | None":
     return Study(path)
 
 
+def find_study(selector: str, runs_dir: Path) -> "Study":
+    """Return the study that a selector names. Raises ConfigError."""
+    from kerascli.studies.folder import find_study
+
+    return find_study(selector, runs_dir)
+
+
 def trained_run(selector: str, runs_dir: Path, checkpoint: str | None, trust: bool | None = None) -> "RunRecord":
     """Return a run whose weights can be used: its training has ended, or a checkpoint exists. Raises ConfigError."""
     record = find_run(selector, runs_dir, trust)

@@ -176,27 +176,25 @@ def _remove(
     """Remove runs with all their files."""
     from kerascli.runs import index
 
-    folders = [index.find_run(run, runs_dir).path for run in runs]  # not the best trial, where a study is named
-    remove_confirmed(folders, lambda folder: index.remove(index.RunRecord(folder)), yes=yes)
+    named = [index.find_run(run, runs_dir) for run in runs]  # not the best trial, where a study is named
+    remove_confirmed(named, index.remove, yes=yes)
 
 
-def remove_confirmed(folders: Iterable[Path], remove: Callable[[Path], None], *, yes: bool) -> None:
-    """Remove the folders of runs or studies by a function if the user confirms it or `yes` is True.
+def remove_confirmed(named: Iterable[Any], remove: Callable[[Any], None], *, yes: bool) -> None:
+    """Remove runs or studies by a function if the user confirms it or `yes` is True.
 
     Raises ConfigError without an answer.
     """
-    unique: dict[str, Path] = {}
-    for folder in folders:  # one may be named in several ways
-        unique.setdefault(os.path.abspath(folder), folder)
+    unique = {os.path.abspath(each.path): each for each in named}  # one may be named in several ways
     try:
         if not yes:
-            options.note("\n".join(map(str, unique.values())))
+            options.note("\n".join(str(each.path) for each in unique.values()))
             yes = typer.confirm("Remove these runs with all their files?", err=True)
     except typer.Abort:
         raise ConfigError("no answer was given: nothing was removed", hint="--yes removes without asking") from None
-    for folder in unique.values() if yes else ():
-        remove(folder)
-        options.note(f"removed {folder}")
+    for each in unique.values() if yes else ():
+        remove(each)
+        options.note(f"removed {each.path}")
     if not yes:
         options.note("nothing was removed")
 

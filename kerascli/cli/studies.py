@@ -1,7 +1,7 @@
 """The commands `kerascli studies`: list, show, stop and remove studies, and write the config of the best trial."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,9 +10,6 @@ from kerascli.cli.options import argument, option
 from kerascli.cli.runs import ListGroup, remove_confirmed
 from kerascli.foundation.disk import storage
 from kerascli.runs.reading import LATEST, quoted
-
-if TYPE_CHECKING:
-    from kerascli.studies.folder import Study
 
 _HELP = "List, show, stop and remove studies of tune; without a command: list them."
 Name = Annotated[str, argument("STUDY", "latest, a study's name, a prefix of it, or its path.")]
@@ -27,13 +24,6 @@ def register(app: typer.Typer) -> None:
     group.command("stop", example="studies stop latest")(_stop)
     group.command("rm", example="studies rm other")(_remove)
     app.add_typer(group, name="studies")
-
-
-def _open(selector: str, runs_dir: Path) -> "Study":
-    """Return the study that a selector names. Raises ConfigError."""
-    from kerascli.studies.folder import find_study
-
-    return find_study(selector, runs_dir)
 
 
 def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
@@ -64,7 +54,7 @@ def _show(
     from kerascli.studies.table import facts_of, rows_of, study_table
 
     options.refuse({"--csv": json and as_csv}, "cannot be used with --json")
-    opened = _open(study, runs_dir)
+    opened = options.find_study(study, runs_dir)
     write_importance(opened)
     table = study_table(opened)
     rows = rows_of(table, sort)
@@ -85,7 +75,7 @@ def _best(
     from kerascli.studies.table import best_config
     from kerascli.workflow.outputs import CONFIG, writable
 
-    opened = _open(study, runs_dir)
+    opened = options.find_study(study, runs_dir)
     number, text = best_config(opened)
     options.note(f"trial {number} of {opened.path}")
     if output is None:
@@ -99,7 +89,7 @@ def _best(
 
 def _stop(study: Name = LATEST, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """Stop a study: trials are saved after their epoch, no further one is started; `tune --resume` goes on."""
-    opened = _open(study, runs_dir)
+    opened = options.find_study(study, runs_dir)
     opened.stop("by the command studies stop")
     options.note(f"stopped {opened.path}")
 
@@ -110,5 +100,4 @@ def _remove(
     runs_dir: options.RunsDir = options.RUNS_DIR,
 ) -> None:
     """Remove studies with all their trials."""
-    folders = [_open(each, runs_dir).path for each in studies]
-    remove_confirmed(folders, lambda folder: _open(str(folder), runs_dir).remove(), yes=yes)
+    remove_confirmed([options.find_study(each, runs_dir) for each in studies], lambda study: study.remove(), yes=yes)

@@ -44,10 +44,9 @@ def tune(
             "--trials": trials and resume is None, "--join": join and resume,
         }  # fmt: skip
         options.refuse(values, "cannot be used with a study, which keeps its settings")
-        from kerascli.studies.folder import find_study
         from kerascli.workflow.tuning.study_config import plan, reopened
 
-        study = find_study(selector, runs_dir)
+        study = options.find_study(selector, runs_dir)
         document = reopened(study, config)
         if resume is not None:
             study.go_on()
