@@ -137,8 +137,10 @@ class Member(RunRecord):
         path = self.path / _TRIAL
         return TrialFacts.read(path) if path.exists() else None
 
-    def write_trial(self, facts: TrialFacts) -> None:
+    def write_trial(self, facts: TrialFacts) -> TrialFacts:
+        """Write the facts to trial.json, and return them."""
         storage.write_bytes(self.path / _TRIAL, storage.json_text(facts.model_dump()).encode())
+        return facts
 
     def rows(self) -> list[Row]:
         """Return the rows of history.csv, also while it is written; [] if there are none."""

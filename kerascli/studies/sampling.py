@@ -80,14 +80,11 @@ def rebuilt(space: Space, trials: Sequence[TrialFacts], directions: Sequence[str
     library, distributions = optuna(), _distributions(space)
     study = library.create_study(directions=[f"{each}imize" for each in directions], sampler=sampler)
     for each in trials:
-        study.add_trial(
-            library.trial.create_trial(
-                state=library.trial.TrialState[_STATES[each.status]], params=each.point,
-                values=each.values if each.status == "completed" else None,
-                distributions={name: distributions[name] for name in each.point},
-                intermediate_values={each.epochs: each.values[0]} if each.status == "pruned" and each.values else {},
-            )
-        )  # fmt: skip
+        values = each.values if each.status == "completed" else None
+        made = {"state": library.trial.TrialState[_STATES[each.status]], "params": each.point, "values": values}
+        known = {name: distributions[name] for name in each.point}
+        reached = {each.epochs: each.values[0]} if each.status == "pruned" and each.values else {}
+        study.add_trial(library.trial.create_trial(**made, distributions=known, intermediate_values=reached))
     return study
 
 
@@ -95,12 +92,9 @@ def _distributions(space: Space) -> dict[str, Any]:
     """Return the distribution of each parameter in Optuna."""
     library = optuna().distributions
     kinds = {int: library.IntDistribution, float: library.FloatDistribution}
-    return {
-        each.name: library.CategoricalDistribution(range(len(each.items)))
-        if each.items
-        else kinds[each.domain.kind](*each.domain.range, log=each.domain.log)
-        for each in space.parameters
-    }
+    numbers = {each.name: kinds[each.domain.kind](*each.domain.range, log=each.domain.log) for each in space.parameters}
+    choices = {each.name: range(len(each.items)) for each in space.parameters if each.items}
+    return numbers | {name: library.CategoricalDistribution(indices) for name, indices in choices.items()}
 
 
 def write_importance(study: Study) -> None:
@@ -117,11 +111,8 @@ def write_importance(study: Study) -> None:
     first, library = [each.model_copy(update={"values": each.values[:1]}) for each in trials], optuna().importance
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # if all trials are alike
-        found = library.get_param_importances(
-            rebuilt(space, first, study.facts.directions[:1]),
-            evaluator=library.PedAnovaImportanceEvaluator(),
-            params=names,
-        )
+        known, evaluator = rebuilt(space, first, study.facts.directions[:1]), library.PedAnovaImportanceEvaluator()
+        found = library.get_param_importances(known, evaluator=evaluator, params=names)
     storage.write_bytes(study.path / IMPORTANCE, storage.json_text(found).encode())
 
 

@@ -131,10 +131,10 @@ def study_line(path: Path) -> dict[str, Any]:
         done = sum(each.status in FINISHED for each in trials)
         is_whole = done >= (facts.trials or max(1, len(trials)))
         status = "completed" if is_whole else "stopped" if study.stopped() else "interrupted"
-        line |= {"of": "folds" if facts.tune is None else "trials", "done": f"{done}{facts.of}"}
+        status = "running" if study.is_running() else status
+        line |= {"status": status, "of": "folds" if facts.tune is None else "trials", "done": f"{done}{facts.of}"}
         for best in study.best()[:1]:
             line |= {"best": best.number, "value": best.values[0]}
-        line["status"] = "running" if study.is_running() else status
     return line
 
 

@@ -78,9 +78,7 @@ def train_member(member: Member, config: Config, options: Options) -> Iterator[E
         yield from resume(member, options, [])
 
 
-def train_folds(
-    study: Study, document: Document, options: Options, progress: Progress | None = None
-) -> Iterator[Event]:
+def train_folds(study: Study, document: Document, options: Options, progress: Progress | None) -> Iterator[Event]:
     """Train the runs of the folds that have not ended, and yield events.
 
     Raises Paused if the option `pause` gives a reason after a fold that is not the last.

@@ -93,15 +93,12 @@ def _follow(processes: dict[int, Process], started: Callable[[int], Process]) ->
 
     Returns the exit code of a worker that failed, else 0.
     """
-    code = 0
-    for index, process in [*processes.items()]:
-        ended = process.poll()
-        if ended is not None and (ended < 0 or ended >= GO_ON):
+    ended = {index: code for index, process in processes.items() if (code := process.poll()) is not None}
+    for index, code in ended.items():
+        del processes[index]
+        if code < 0 or code >= GO_ON:
             processes[index] = started(index)
-        elif ended is not None:
-            del processes[index]
-            code = code or ended
-    return code
+    return next((code for code in ended.values() if 0 < code < GO_ON), 0)
 
 
 @contextmanager
@@ -166,8 +163,7 @@ class Worker:
             with ExitStack() as claim:
                 if (member := self._claim(claim)) is None:
                     return 0
-                facts = self._trained(member, document, self._begun(member, document))
-                member.write_trial(facts)
+                facts = member.write_trial(self._trained(member, document, self._begun(member, document)))
             settle(self.study)
             gc.collect()  # a GPU may not hold two trials
             if facts.status == "failed":  # it may have left the GPU, or memory, in disorder
@@ -200,9 +196,7 @@ class Worker:
             sets = tune.space.values(point) if number > 1 else {}
             facts = TrialFacts(number=number, point=dict(point), sets=sets, seen=[each.number for each in earlier])
         begun = {"host": here["host"], "processor": here["cpu"], "kills": facts.kills + was_killed}
-        facts = facts.model_copy(update=begun)
-        member.write_trial(facts)
-        return facts
+        return member.write_trial(facts.model_copy(update=begun))
 
     def _trained(self, member: Member, document: Document, facts: TrialFacts) -> TrialFacts:
         """Train a trial, or resume it, and return the facts about how it ended; unchanged if its study was stopped."""
@@ -252,7 +246,7 @@ class Worker:
         trial = Study(member.path)
         if not is_study(member.path):
             trial.write(settings.model_copy(update={"trials": folds, "tune": None, "directions": []}))
-        yield from train_folds(trial, document, options)
+        yield from train_folds(trial, document, options, None)
 
     def _pause(self, member: Member, at: str) -> str | None:
         """Return the reason why a trial is stopped after an epoch or fold: its study was, or it is pruned."""
