@@ -56,14 +56,16 @@ def check(
     progress: Progress | None = None,
     no_data: bool = False,
     processes: int | None = None,
+    runs_dir: Path = Path("runs"),
 ) -> CheckResult:
     """Check a config as far as possible before training, and return the result; with `no_data` no data is read.
 
     `sets` and `flags` are the arguments of the options `--set path=value` and `--flag name=value`; `progress` is called
     during downloads with (name, bytes so far, total bytes). With `processes`, check also that training is possible on
-    this number of processes, and estimate the memory of each. Raises KerasCliError.
+    this number of processes, and estimate the memory of each. `runs_dir` is the folder of runs that are bases. Raises
+    KerasCliError.
     """
-    config = open_config(source, sets=sets, flags=flags, progress=progress, fold=1)
+    config = open_config(source, sets=sets, flags=flags, progress=progress, fold=1, runs_dir=runs_dir)
     facts_by_key: dict[str, _FactsOfData] = {}
 
     def described(phase: Config) -> RunSpec | None:

@@ -12,7 +12,7 @@ import pytest
 from kerascli.config.sections.tune import Objective
 from kerascli.foundation.errors import ConfigError, StorageError
 from kerascli.runs.index import find_run
-from kerascli.studies.folder import Study, TrialFacts
+from kerascli.studies.folder import Study, TrialFacts, find_study
 from kerascli.studies.sampling import by_epoch, by_fold
 from kerascli.workflow.tuning import worker
 from kerascli.workflow.tuning.worker import Worker, run_study
@@ -176,3 +176,25 @@ def test_a_command_ends_when_all_its_workers_have_failed(tmp_path: Path, capfd: 
     write(tmp_path, CONFIG.replace("epochs: 2", "epochs: 3"))
     assert run_study(study, 2, lambda: None) == 2
     assert capfd.readouterr().err.count("the config has changed since the study began") == 2
+
+
+BASED = """
+name: NAME
+data: {source: {blobs: {rows: 40, features: 2, classes: 2}}, inputs: {x: []}, targets: {y: []}}
+model: {shared: SHARED, layers: [FIRST, {dense: {units: 2, activation: softmax}}]}
+compile: {loss: sparse_categorical_crossentropy}
+fit: {epochs: 1}
+tune: {objective: loss, trials: 2, set: {fit.batch_size: [8, 16]}}
+"""
+
+
+def test_a_base_is_a_run_in_the_folder_of_runs(tmp_path: Path) -> None:
+    def config(name: str, shared: str, first: str) -> Path:
+        return write(tmp_path, BASED.replace("NAME", name).replace("SHARED", shared).replace("FIRST", first))
+
+    command("train", config("teacher", "{}", "{dense: {units: 4, name: d}}"), "--runs-dir", tmp_path / "runs")
+    taught = config("taught", "{base: {run: teacher, until: d}}", "base")
+    command("tune", taught, "--workers", 0, "--runs-dir", tmp_path / "runs")
+    study = find_study("taught", tmp_path / "runs")
+    assert not Worker(study).work()
+    assert [each.status for each in study.trials()] == ["completed"] * 2

@@ -55,15 +55,16 @@ def new_study(
     if document.at(("fit", "distribute")) is not None:
         text = "distribute: a trial is trained by one process"
         raise document.error([Fault(text, ("fit", "distribute"), "key", hint="--workers N trains N trials at a time")])
-    checked, tune = check(document, sets=(), flags=flags, progress=progress), parse_tune(document.data["tune"])
+    runs_dir, tune = options.runs_dir, parse_tune(document.data["tune"])
+    checked = check(document, sets=(), flags=flags, progress=progress, runs_dir=runs_dir)
     if tune.sampler == "tpe":
         optuna()
     if document.at(("model", "init_from")) or document.at(("model", "shared")):
-        fetch_published(spec_of(document, flags=flags), progress)
+        fetch_published(spec_of(document, flags=flags, runs_dir=runs_dir), progress)
     mode = "compiled" if document.at(("compile", "jit_compile")) is True else "traced"
     own = {"mode": None if "compile.jit_compile" in tune.space.sets else mode, "trials": 0,
            "directions": [*checked.directions], "tune": document.data["tune"]}  # fmt: skip
-    config = open_config(document, flags=flags, fold=1, runs_dir=options.runs_dir)
+    config = open_config(document, flags=flags, fold=1, runs_dir=runs_dir)
     study, document = begin_study(config, document, options, sets, flags, **own)
     plan(study, document, trials or tune.trials or 0)
     return study, checked.warnings
