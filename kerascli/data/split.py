@@ -1,7 +1,7 @@
 """Divide rows among splits or folds: at random from a seed, by time, or the last rows as Keras's `validation_split`."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -34,6 +34,11 @@ def random_split(
     part_of = np.empty(rows, np.min_scalar_type(len(parts)))
     for number, group in enumerate(groups):
         part_of[group] = _drawn(len(group), seed + number, [totals[name][number] for name in parts])
+    return _rows_of(part_of, parts)
+
+
+def _rows_of(part_of: np.ndarray, parts: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return the indices of the rows of `train`, whose number is the last, and of each part, by the part of a row."""
     indices = {name: np.flatnonzero(part_of == index) for index, name in enumerate((*parts, "train"))}
     return {"train": indices.pop("train"), **indices}
 
@@ -63,7 +68,6 @@ def grouped_split(
     counts = np.zeros((len(sizes), int(classes.max()) + 1), np.int64)
     np.add.at(counts, (groups, classes), 1)
     majority = counts.argmax(1)
-    names = [*parts, "train"]
     bounds = np.cumsum(list(parts.values()))
     chosen = np.empty(len(sizes), np.int64)
     for number in np.unique(majority).tolist():
@@ -71,8 +75,7 @@ def grouped_split(
         members = members[shuffled(len(members), seed + number)]
         middle = np.cumsum(sizes[members]) - sizes[members] / 2
         chosen[members] = np.searchsorted(bounds, middle / sizes[members].sum(), side="right")
-    indices = {name: np.flatnonzero(chosen[groups] == index) for index, name in enumerate(names)}
-    return {"train": indices.pop("train"), **indices}
+    return _rows_of(chosen[groups], parts)
 
 
 def ordered_split(times: np.ndarray, parts: Mapping[str, float]) -> dict[str, np.ndarray]:
