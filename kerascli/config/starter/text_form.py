@@ -87,13 +87,11 @@ def _read(lines: Iterable[str], form: TextFormat) -> list[list[str]]:
 def _quotes(text: str, form: TextFormat) -> bool:
     """Return True if double quotes enclose fields; False if they are ordinary characters, since parsing with enclosing
     quotes fails."""
-    if '"' not in text:
+    with contextlib.suppress(csv.Error):
+        if '"' in text:
+            list(form.reader(iter(text.splitlines(keepends=True))))
         return True
-    try:
-        list(form.reader(iter(text.splitlines(keepends=True))))
-    except csv.Error:
-        return False
-    return True
+    return False
 
 
 def _junk(text: str, form: TextFormat) -> int:

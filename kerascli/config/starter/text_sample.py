@@ -3,6 +3,7 @@
 import codecs
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -91,9 +92,8 @@ def _lines(piece: bytes) -> bytes:
 
 def _decodes(pieces: Iterable[bytes], encoding: str) -> bool:
     decoder = codecs.getincrementaldecoder(encoding)()
-    try:
+    with suppress(UnicodeDecodeError):
         for piece in pieces:
             decoder.decode(piece)
-    except UnicodeDecodeError:
-        return False
-    return True
+        return True
+    return False

@@ -107,10 +107,8 @@ class RunPage:
         return section("Samples", element("div", element("p", slider), *figures, class_="samples"), anchor="samples")
 
     def _sample(self, name: str, data: bytes) -> Element:
-        if name.endswith(".txt"):
-            content = scrolling(element("pre", self.show(data.decode("utf-8", "replace"))), name)
-        else:
-            content = image(data, f"Sample {name}")
+        is_text = name.endswith(".txt")
+        content = self._file(name, data.decode("utf-8", "replace")) if is_text else image(data, f"Sample {name}")
         return figure(name.rpartition(".")[0], content)
 
     def _model(self) -> Element:
