@@ -72,7 +72,9 @@ def describe_config(
     targets = facts.targets if facts.known else None
     with config.faults():
         if earlier is not None and not earlier.unknown and (earlier.inputs, earlier.targets) == (inputs, targets):
-            return check_splits(earlier, document.data, splits)
+            if faults := cross_faults(earlier, document.data, splits):
+                raise Invalid(faults)
+            return earlier
         spec = describe(
             document.data, name=config.name, seed=config.seed, data=config.data,
             inputs=inputs, targets=targets, splits=splits, references=references,
@@ -136,20 +138,7 @@ def describe(
     assert fit is not None
     spec = RunSpec(name, seed, data, model, built, compiled, fit, train_step, init_from, bases, inputs, targets)
     faults = [] if reader.has_steps and train_step is None else _unused(model, train_step)
-    return check_splits(spec, sections, splits, faults)
-
-
-def check_splits(
-    spec: RunSpec, sections: Written, splits: Mapping[str, int] | None, earlier: Sequence[Fault] = ()
-) -> RunSpec:
-    """Return the RunSpec (parsed config) `spec` if its sections agree with each other and with the data's splits.
-
-    `sections` is the config as data, `splits` maps each split to its number of rows (None: unknown). Raises Invalid
-    with the errors, after the errors `earlier`.
-    """
-    declares_inputs = sections["model"].get("inputs") is not None
-    faults = [*earlier, *cross_faults(spec, sections.get("fit"), splits, declares_inputs=declares_inputs)]
-    if faults:
+    if faults := [*faults, *cross_faults(spec, sections, splits)]:
         raise Invalid(faults)
     return spec
 
