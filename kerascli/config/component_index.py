@@ -11,10 +11,10 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kerascli.foundation.disk.files import read_bytes
 from kerascli.foundation.disk.storage import cache_folder, make_folder, write_bytes
@@ -26,8 +26,7 @@ _PACKAGE = Path(__file__).parents[1]
 _MAX_BYTES = 2**24
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Keys that a component (layer, loss ...) may have in a config: the names of its arguments, and other keys."""
 
     fields: list[str]
@@ -79,8 +78,7 @@ def load() -> ComponentIndex | None:
 def save(index: ComponentIndex) -> None:
     """Write the component index (names and arguments of all components) to the cache file; write errors are ignored."""
     names = {kind: [each.prefixes, each.keys] for kind, each in index.names.items()}
-    settings = {k: {name: astuple(each) for name, each in own.items()} for k, own in index.settings.items()}
-    body = json.dumps({"names": names, "settings": settings}).encode()
+    body = json.dumps({"names": names, "settings": index.settings}).encode()
     with suppress(StorageError, OSError):
         make_folder(_file().parent)
         write_bytes(_file(), _seal(body).encode() + b"\n" + body)

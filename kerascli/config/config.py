@@ -37,8 +37,6 @@ class Config:
     path: Path
     document: Document
     """Config as plain data, with `extends` and `--set` applied; its `$` references are not yet replaced by values."""
-    text: str
-    """Text of the config file itself, without the configs that it extends."""
     flags: Mapping[str, Flag]
     """Values of the flags by name, as `--flag` or the key `flags` sets them."""
     name: str

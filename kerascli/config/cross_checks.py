@@ -14,7 +14,8 @@ from kerascli.data.section import DataSpec
 from kerascli.data.text_codec import is_text, teacher_forcing
 from kerascli.foundation.errors import Fault, Path, suggestion
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.language.component import Component
+from kerascli.language.component import Component, split_form
+from kerascli.language.section import Written
 from kerascli.losses.ranks import takes_weights
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.model.runtime.built import Built
@@ -24,13 +25,12 @@ Splits = Mapping[str, int] | None
 """Type of the number of rows of each of the data's splits, by name; None: the splits are unknown."""
 
 
-def cross_faults(spec: RunSpec, fit: Any, splits: Splits, *, declares_inputs: bool) -> list[Fault]:
+def cross_faults(spec: RunSpec, sections: Written, splits: Splits) -> list[Fault]:
     """Return the errors of a config whose sections are valid alone but contradict each other.
 
-    `fit` is the unparsed `fit` section, `splits` maps each split of the data to its number of rows (None: unknown);
-    `declares_inputs` is True if the `model` section declares inputs.
+    `sections` is the config as data, `splits` maps each split of the data to its number of rows (None: unknown).
     """
-    faults = [*_input_faults(spec, declares_inputs=declares_inputs), *_state_faults(spec)]
+    faults = [*_input_faults(spec, declares_inputs=sections["model"].get("inputs") is not None), *_state_faults(spec)]
     if spec.fit.validation_data is not None:
         path: Path = ("fit", "validation_data")
         faults += _split_faults("validation_data", spec.fit.validation_data, splits, path, spec)
@@ -38,12 +38,11 @@ def cross_faults(spec: RunSpec, fit: Any, splits: Splits, *, declares_inputs: bo
     if spec.training is not None:
         faults += _overwrite_faults(spec.fit.callbacks)
         for index, callback in enumerate(spec.fit.callbacks):
-            written = fit["callbacks"][index]
-            name, arguments = next(iter(written.items())) if isinstance(written, dict) else (written, None)
+            name, arguments = split_form(sections["fit"]["callbacks"][index], "callback")
             path = ("fit", "callbacks", index, name)
             faults += _monitor_faults(spec, callback, path, arguments)
             faults += _callback_faults(spec, callback, path, arguments, splits)
-        faults += [*_class_weight_faults(spec, fit), *_sample_weight_faults(spec)]
+        faults += [*_class_weight_faults(spec, sections.get("fit")), *_sample_weight_faults(spec)]
     return faults
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import dropwhile, takewhile
 
-from kerascli.config.composition.references import STAND_IN, UNKNOWN, Facts, Unknown
+from kerascli.config.composition.references import STAND_IN, Facts, OpenFacts
 from kerascli.config.config import Config
 from kerascli.data.base import Field, States
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, data_facts, load_data
@@ -24,7 +24,7 @@ def config_facts(config: Config, *, look: bool = True) -> DataFacts:
     """
     if config.data is None:
         return DataFacts({}, {}, known=False, reason="the config has no 'data' section")
-    with config.faults(), _with_source_hint(config.text):
+    with config.faults(), _with_source_hint(config.document.text):
         return data_facts(config.data, config.context, look=look)
 
 
@@ -40,35 +40,25 @@ def load_config_data(
     if config.data is None:
         hint = "add data: {source: ..., inputs: ..., targets: ...}"
         raise config.error([Fault("the config has no 'data' section", (), hint=hint)])
-    with config.faults(), _with_source_hint(config.text):
+    with config.faults(), _with_source_hint(config.document.text):
         split = config.validation_split
         context = replace(config.context, decode=decode)
         return load_data(config.data, context, validation_split=split, learned=learned or config.learned, keep=keep)
 
 
-class _OpenFacts(dict[str, Value | Unknown]):
-    """Facts of data that was not read, by name; those of inputs and targets that are not listed are UNKNOWN."""
-
-    def __missing__(self, name: str) -> Unknown:
-        group, _, rest = name.partition(".")
-        if group not in ("inputs", "targets") or f"{group}.{rest.partition('.')[0]}.shape" in self:
-            raise KeyError(name)
-        return UNKNOWN
-
-
 def facts_by_name(facts: DataFacts) -> Facts:
     """Return the facts about the data that `$` references can use, by name (`inputs.x.max_length`).
 
-    A fact that is known only after reading the data has the value UNKNOWN.
+    A fact that is known only after reading the data has the value None.
     """
     groups: dict[str, Fields] = {"inputs": facts.inputs, "targets": facts.targets}
-    values: dict[str, Value | Unknown] = {} if facts.known else _OpenFacts()
+    values: dict[str, Value] = {} if facts.known else OpenFacts()
     for group, fields in groups.items():
         for name, field in fields.items():
             for member in _MEMBERS:
                 value = field.fact(member)
-                is_open = value is None or (member == "shape" and None in field.shape and not facts.known)
-                values[f"{group}.{name}.{member}"] = UNKNOWN if is_open else value
+                is_open = member == "shape" and None in field.shape and not facts.known
+                values[f"{group}.{name}.{member}"] = None if is_open else value
     return values
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ParamSpec, TypeVar
 
-from kerascli.config.composition.references import References
+from kerascli.config.composition.references import References, in_template
 from kerascli.config.config import Config
 from kerascli.config.cross_checks import cross_faults
 from kerascli.config.data import Fields, config_facts, facts_by_name, with_sizes
@@ -19,7 +19,7 @@ from kerascli.data.pipeline.prepare import DataFacts
 from kerascli.data.section import DataSpec
 from kerascli.foundation.errors import Fault, Path
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.language.component import Invalid
+from kerascli.language.component import Invalid, collected
 from kerascli.language.section import Written
 from kerascli.model.freezing import updated_faults, with_trainable
 from kerascli.model.inference.build import build, build_views
@@ -49,9 +49,7 @@ def check_early(config: Config) -> RunSpec | None:
 
 def check_without_shapes(config: Config, facts: DataFacts) -> None:
     """Raise ConfigError if names, keys or values of a config are wrong, without checks that need data shapes."""
-    references = References(config.document, config.flags, facts_by_name(facts))
-    document, broken = references.resolve()
-    config.refuse(with_broken(broken, faults_without_data(document.data, references)))
+    config.refuse(faults_without_data(References(config.document, config.flags, facts_by_name(facts))))
 
 
 def describe_config(
@@ -67,14 +65,16 @@ def describe_config(
     references = References(config.document, config.flags, facts_by_name(facts))
     document, broken = references.resolve()
     if broken:
-        raise config.error(with_broken(broken, faults_without_data(document.data, references)))
+        raise config.error(faults_without_data(references))
     if splits is not None:
         _refuse_unknown(config, references.unknown)
     inputs = facts.inputs if facts.known else with_sizes(facts.inputs)
     targets = facts.targets if facts.known else None
     with config.faults():
         if earlier is not None and not earlier.unknown and (earlier.inputs, earlier.targets) == (inputs, targets):
-            return check_splits(earlier, document.data, splits)
+            if faults := cross_faults(earlier, document.data, splits):
+                raise Invalid(faults)
+            return earlier
         spec = describe(
             document.data, name=config.name, seed=config.seed, data=config.data,
             inputs=inputs, targets=targets, splits=splits, references=references,
@@ -138,20 +138,7 @@ def describe(
     assert fit is not None
     spec = RunSpec(name, seed, data, model, built, compiled, fit, train_step, init_from, bases, inputs, targets)
     faults = [] if reader.has_steps and train_step is None else _unused(model, train_step)
-    return check_splits(spec, sections, splits, faults)
-
-
-def check_splits(
-    spec: RunSpec, sections: Written, splits: Mapping[str, int] | None, earlier: Sequence[Fault] = ()
-) -> RunSpec:
-    """Return the RunSpec (parsed config) `spec` if its sections agree with each other and with the data's splits.
-
-    `sections` is the config as data, `splits` maps each split to its number of rows (None: unknown). Raises Invalid
-    with the errors, after the errors `earlier`.
-    """
-    declares_inputs = sections["model"].get("inputs") is not None
-    faults = [*earlier, *cross_faults(spec, sections.get("fit"), splits, declares_inputs=declares_inputs)]
-    if faults:
+    if faults := [*faults, *cross_faults(spec, sections, splits)]:
         raise Invalid(faults)
     return spec
 
@@ -184,11 +171,8 @@ class _Reader:
 
     def attempt(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Return what `read` returns; None, with its errors in `faults`, if it raises Invalid."""
-        try:
+        with collected(self.faults):
             return read(*args, **kwargs)
-        except Invalid as invalid:
-            self.faults += invalid.faults
-            return None
 
     def read_init_from(self) -> tuple[InitFrom | None, dict[str, InitFrom]]:
         """Return the section `init_from` of the model, and those of its shared models by name."""
@@ -257,8 +241,13 @@ def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
     return [*uncalled_faults(shared, entries), *dead_inner_node_faults(models)]
 
 
-def faults_without_data(sections: Written, references: References) -> list[Fault]:
-    """Return the errors in all sections of a config but `data`, for a config whose data is invalid or unknown."""
+def faults_without_data(references: References, skip: Callable[[Path], bool] = in_template) -> list[Fault]:
+    """Return the errors in all sections of a config but `data`, for a config whose data is invalid or unknown.
+
+    `references` resolves those of the config, but for values at config paths for which `skip` returns True.
+    """
+    document, broken = references.resolve(skip)
+    sections = document.data
     reader = _Reader(sections, None, {}, None)
     if "model" in sections:
         reader.attempt(parse_model, sections["model"], None, references, called_elsewhere=reader.has_steps)
@@ -266,7 +255,7 @@ def faults_without_data(sections: Written, references: References) -> list[Fault
     reader.attempt(parse_fit, sections.get("fit"))
     if "compile" in sections and not reader.has_steps:
         reader.read_compile(None, None)
-    return reader.faults
+    return with_broken(broken, reader.faults)
 
 
 def _specs(fields: Fields) -> dict[str, TensorSpec]:

@@ -27,7 +27,7 @@ from kerascli.data.remote.addresses import rebase
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, safe_text
 from kerascli.foundation.user_code import UserCode
-from kerascli.language.component import Invalid
+from kerascli.language.component import Invalid, collected
 from kerascli.language.section import meant_keys, read_section
 from kerascli.runs.record import RunRecord
 
@@ -125,7 +125,7 @@ def _opened(
     for number, (each, own) in enumerate(zip(documents, values, strict=True)):
         data, wrong = _read_data(each, own)
         within = (document, number) if len(documents) > 1 else None
-        phases.append(Config(path, each, document.text, own, name, seed, plugins, data, progress, refused, within))
+        phases.append(Config(path, each, own, name, seed, plugins, data, progress, refused, within))
         # a run that has both was trained with the second
         folds = data is not None and data.split is not None and data.split.folds is not None
         twice = two_validations(each.data.get("fit"), folds=folds) if recorded is None else []
@@ -142,10 +142,8 @@ def _top_level_faults(document: Document) -> list[Fault]:
     if "model" not in document.data and "model" not in meant_keys(ConfigSection, document.data):
         faults.append(Fault("the config has no 'model' section", (), hint="add model: {layers: [...]}"))
     if document.data.get("tune") is not None:
-        try:
+        with collected(faults):
             parse_tune(document.data["tune"])
-        except Invalid as invalid:
-            faults += invalid.faults
     return faults
 
 
@@ -163,8 +161,8 @@ def _refuse_early(phase: Config, faults: Sequence[Fault], of_data: Sequence[Faul
             check_early(phase)
         return
     references = References(phase.document, phase.flags)
-    rest, broken = references.resolve(lambda path: path[:1] == ("data",) or in_template(path))
-    raise phase.error([*faults, *of_data, *with_broken(broken, faults_without_data(rest.data, references))])
+    rest = faults_without_data(references, lambda path: path[:1] == ("data",) or in_template(path))
+    raise phase.error([*faults, *of_data, *rest])
 
 
 def _read_data(document: Document, flags: Mapping[str, Flag]) -> tuple[DataSpec | None, list[Fault]]:

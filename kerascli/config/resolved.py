@@ -74,7 +74,7 @@ def _dump_update(update: UpdateSpec, each: ForwardPassSpec) -> Data:
     metrics = {use.name: {"metric": use.metric.dump(), **_dump_compared(use.of)} for use in update.metrics}
     return _present({
         "name": update.name, "train": list(update.train), "optimizer": update.optimizer.dump(),
-        "layers": _dump_entries(update.layers or ()),
+        "layers": [_dump_entry(entry) for entry in update.layers or ()],
         "loss": {term.name: _dump_term(term, each) for term in update.terms},
         "metrics": metrics, "repeat": each.repeat,
     })  # fmt: skip
@@ -115,11 +115,7 @@ def _dump_view(view: View) -> Data:
 
 def _dump_layers(entries: Sequence[Entry], outputs: Sequence[str], shared: Sequence[Shared]) -> Data:
     own = {each.name: _dump_shared(each) for each in shared}
-    return {"shared": own, "layers": _dump_entries(entries), "outputs": list(outputs)}
-
-
-def _dump_entries(entries: Sequence[Entry]) -> list[Any]:
-    return [_dump_entry(entry) for entry in entries]
+    return {"shared": own, "layers": [_dump_entry(entry) for entry in entries], "outputs": list(outputs)}
 
 
 def _dump_shared(shared: Shared) -> Any:

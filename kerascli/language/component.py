@@ -8,6 +8,7 @@ forms: `relu`, `dropout: 0.4`, `dense: {units: 256}`.
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from operator import methodcaller
@@ -89,6 +90,15 @@ class Invalid(ValueError):
     def below(self, path: Path) -> "Invalid":
         """Return a copy of the exception with `path` put in front of the config path of every error."""
         return Invalid(fault.below(path) for fault in self.faults)
+
+
+@contextmanager
+def collected(faults: list[Fault], path: Path = ()) -> Iterator[None]:
+    """Context manager that adds the config errors of an Invalid raised in its block, below `path`, to `faults`."""
+    try:
+        yield
+    except Invalid as invalid:
+        faults += invalid.below(path).faults
 
 
 class Names:

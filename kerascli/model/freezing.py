@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any, NoReturn
 
 from kerascli.foundation.errors import Fault, Path, suggestion
-from kerascli.language.component import Invalid
+from kerascli.language.component import Invalid, collected
 from kerascli.language.trainable import TrainedByLoRA
 from kerascli.layers.base import BaseLayer
 from kerascli.layers.lora import LowRank
@@ -34,16 +34,12 @@ def with_trainable(model: Model, patterns: Patterns) -> Model:
     chosen: dict[str, dict[str, Any]] = {}
     faults: list[Fault] = []
     for pattern, value in patterns.items():
-        try:
-            for name in names.matching(pattern):
+        with collected(faults, (*_PATH, pattern)):
+            matching = names.matching(pattern)
+            for name in matching:
                 chosen.setdefault(name, {}).update({"trainable": value} if isinstance(value, bool) else {})
             if isinstance(value, TrainedByLoRA):
-                _add_lora(chosen, [names.nodes[name] for name in names.matching(pattern)], value)
-        except LookupError as error:
-            hint = "expected a layer, a shared model, base.dense_1, base.block5_*, or first..last"
-            faults.append(Fault(f"trainable: {error.args[0]}", (*_PATH, pattern), "key", hint=hint))
-        except Invalid as invalid:
-            faults += invalid.below((*_PATH, pattern)).faults
+                _add_lora(chosen, [names.nodes[name] for name in matching], value)
     for name, node in names.nodes.items():
         if isinstance(node.layer, LowRank) and node.layer.lora_rank and not node.layer.trainable and name not in chosen:
             text = f"'{node.name}' has lora_rank, and trainable: false freezes it: LoRA would train nothing"
@@ -62,18 +58,15 @@ def _add_lora(chosen: dict[str, dict[str, Any]], nodes: Sequence[Node], value: T
             before = {key: getattr(node.layer, key) for key in settings} | own
             if before["lora_rank"] is not None and any(before[key] != settings[key] for key in settings):
                 alpha = before["lora_alpha"] or before["lora_rank"]
-                text = (
-                    f"trainable: '{node.name}' has LoRA of rank {before['lora_rank']} and alpha {alpha:g}, which stays"
-                )
-                raise Invalid(
-                    [Fault(text, (), "key", hint="all patterns that match a layer give it one rank and alpha")]
-                )
+                text = f"trainable: '{node.name}' has LoRA of rank {before['lora_rank']} and alpha {alpha:g}"
+                hint = "all patterns that match a layer give it one rank and alpha"
+                raise Invalid(f"{text}, which stays", at="key", hint=hint)
             own.update(settings)
         has_lora = isinstance(node.layer, LowRank | CustomCellRNN) or wrapped(node) is not None
         own["trainable"] = value.trainable and has_lora
     if not any(isinstance(node.layer, LowRank) for node in nodes):
         hint = "dense, einsum_dense, embedding, reversible_embedding, conv_1d, conv_2d and conv_3d have it"
-        raise Invalid([Fault("trainable: none of these layers has LoRA", (), "key", hint=hint)])
+        raise Invalid("trainable: none of these layers has LoRA", at="key", hint=hint)
 
 
 def without_lora(model: Model, **settings: bool) -> Model:
@@ -138,7 +131,7 @@ class _Names:
                 names += [] if node.weights_name in names else [node.weights_name]
 
     def matching(self, pattern: str) -> Sequence[str]:
-        """Return the layers that match a pattern: a name, a glob or a range. Raises LookupError(text) if none does."""
+        """Return the layers that match a pattern: a name, a glob or a range. Raises Invalid if none does."""
         if pattern in self._below:
             return self._below[pattern]
         if ends := _RANGE.fullmatch(pattern):
@@ -147,8 +140,7 @@ class _Names:
         return matches or self._unknown(pattern)
 
     def _between(self, first: str, last: str) -> Sequence[str]:
-        """Return the layers of a pattern `first..last`, both ends included. Raises LookupError(text) for an unknown
-        end.
+        """Return the layers of a pattern `first..last`, both ends included. Raises Invalid for an unknown end.
 
         `last` may omit its prefix: base.block4_conv1..block5_conv3.
         """
@@ -160,11 +152,16 @@ class _Names:
         start = min(map(self.layers.index, self._below[first]))
         stop = max(map(self.layers.index, self._below[last]))
         if start > stop:
-            raise LookupError(f"'{first}' comes after '{last}': the range is empty")
+            _refuse(f"'{first}' comes after '{last}': the range is empty")
         return self.layers[start : stop + 1]
 
     def _unknown(self, name: str) -> NoReturn:
-        raise LookupError(f"nothing in the model is called '{name}'{suggestion(name, self._below)}")
+        _refuse(f"nothing in the model is called '{name}'{suggestion(name, self._below)}")
+
+
+def _refuse(text: str) -> NoReturn:
+    hint = "expected a layer, a shared model, base.dense_1, base.block5_*, or first..last"
+    raise Invalid(f"trainable: {text}", at="key", hint=hint)
 
 
 def _and_above(name: str) -> Iterator[str]:

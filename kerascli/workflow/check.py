@@ -220,7 +220,7 @@ def _best_facts(config: Config, *, no_data: bool = False) -> _FactsOfData:
         return facts, None, []  # generated data, or a well-known dataset
     if absent:
         text = f"the data, and what depends on it: {absent[0]}"
-        source = where_from(config.text)
+        source = where_from(config.document.text)
         return facts, None, [text if source is None else f"{text}; the config says: {source}"]
     try:
         prepared = load_config_data(config, decode=False)

@@ -291,7 +291,7 @@ def _write_start(record: RunRecord, runner: PhaseRunner, device: Choice, facts: 
     phases, experiment = runner.phases, runner.state.experiment
     spec, config = experiment.spec, phases[-1].config
     plugins = [record.write_plugin(code) for code in config.plugins]
-    record.write_config(config.text)
+    record.write_config(config.document.text)
     _write_resolved(record, phases)
     updates = [each.module.graph for each in experiment.forward_passes] if spec.train_step is not None else []
     record.write_summary(render(summarize(experiment.graph, spec.name, updates=updates)))

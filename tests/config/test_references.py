@@ -9,13 +9,13 @@ import pytest
 from kerascli.config.composition.extends import MAX_CHAIN, read_extended
 from kerascli.config.composition.merge import is_component
 from kerascli.config.composition.overrides import override
-from kerascli.config.composition.references import UNKNOWN, Facts, References, escape_references, read_flags
+from kerascli.config.composition.references import Facts, References, escape_references, read_flags
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import dump_yaml, parse_document
 from kerascli.foundation.errors import ConfigError, Fault, KerasCliError
 
 FACTS: Mapping[str, Any] = {
-    "inputs.x.shape": [28, 28], "targets.y.num_classes": 10, "inputs.x.max_length": UNKNOWN, "inputs.u.shape": UNKNOWN,
+    "inputs.x.shape": [28, 28], "targets.y.num_classes": 10, "inputs.x.max_length": None, "inputs.u.shape": None,
 }  # fmt: skip
 
 

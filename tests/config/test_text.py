@@ -386,13 +386,34 @@ def test_a_value_from_an_option_has_the_same_rules() -> None:
     assert len(caught.value.faults[0].lines()) == 2
 
 
+PIECES = [
+    "a", "b: ", ": ", "- ", "\n", "\n  ", "\n    ", "[", "]", "{", "}", ",", "'", '"', "&x ", "*x",
+    "<<: ", "|", ">", "#", " ", "!t ", "%", "@", "?", "1", "010",
+    "\t", "---", "...", "$(", ")", "\\", "é",
+]  # fmt: skip
+
+
+def noise(count: int, seed: int) -> list[str]:
+    chooser = random.Random(seed)
+    return ["".join(chooser.choice(PIECES) for _ in range(chooser.randrange(1, 16))) for _ in range(count)]
+
+
+def test_libyaml_reads_as_pyyaml_s_own_parser_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome(text: str) -> object:
+        try:
+            document = parse_document(text, "c.yaml")
+        except ConfigError as error:
+            return [fault.lines() for fault in error.faults]
+        return repr(document.data), document.marks
+
+    texts = [*noise(1500, seed=5), *(f"a: {written}\nb: [x, &y {{c: 1}}]\nd: *y" for written, _ in SCALARS)]
+    fast = list(map(outcome, texts))
+    monkeypatch.setattr("yaml.__with_libyaml__", False)
+    assert list(map(outcome, texts)) == fast
+
+
 def test_noise_is_refused_with_a_place_or_read_and_nothing_else() -> None:
-    chooser = random.Random(3)
-    pieces = ["a", "b: ", ": ", "- ", "\n", "\n  ", "\n    ", "[", "]", "{", "}", ",", "'", '"', "&x ", "*x",
-              "<<: ", "|", ">", "#", " ", "!t ", "%", "@", "?", "1", "010",
-              "\t", "---", "...", "$(", ")", "\\", "é"]  # fmt: skip
-    for _ in range(6000):
-        text = "".join(chooser.choice(pieces) for _ in range(chooser.randrange(1, 16)))
+    for text in noise(6000, seed=3):
         try:
             parse_document(text, "c.yaml")
         except ConfigError as error:

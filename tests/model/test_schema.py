@@ -42,9 +42,9 @@ def test_a_key_that_is_a_word_of_python_s_is_read_by_its_name() -> None:
 
 
 def test_unknown_keys_are_faults_with_the_key_that_was_meant() -> None:
-    faults = Faults(("model",))
+    faults = Faults()
     written = {"shpae": [], 1: 2}
-    assert not faults.read(StateSection, written, ("states", "h"), "state 'h'").has("shape")
+    assert not faults.read(StateSection, written, ("model", "states", "h"), "state 'h'").has("shape")
     near, far = faults.all()
     assert near.text == "unknown key 'shpae' in state 'h'; did you mean 'shape'?"
     assert near.path == ("model", "states", "h", "shpae")

@@ -46,27 +46,22 @@ def _base(chain: list[Document]) -> Document:
     if reason := impossible_path(path):
         raise _refused(upper, f"no file can be called {show(written)}: {reason}")
     files = [os.path.realpath(each.folders.get(each.name, FilePath()) / FilePath(each.name).name) for each in chain]
-    if os.path.realpath(path) in files:
-        circle = [each.name for each in chain[files.index(os.path.realpath(path)) :]]
+    if (real := os.path.realpath(path)) in files:
+        circle = [each.name for each in chain[files.index(real) :]]
         raise upper.error([Fault(f"extends is circular: {' -> '.join([*circle, circle[0]])}", ("extends",))])
     if len(chain) > MAX_CHAIN:
         raise _refused(upper, f"a chain of more than {MAX_CHAIN} files")
     try:
         base = read_document(path)
     except ConfigError as error:
-        if any(fault.place is not None and fault.place.line for fault in error.faults) and not _is_yaml(path):
+        quotes_lines = any(fault.place is not None and fault.place.line for fault in error.faults)
+        if quotes_lines and FilePath(real).suffix.lower() not in {".yaml", ".yml"}:
             raise _no_config(upper, written) from None
         # a fault without a place is about the whole file: locate it at `extends`
         raise ConfigError([upper.locate(replace(fault, path=("extends",))) for fault in error.faults]) from None
     if base.data and not base.data.keys() & set(ConfigSection.model_fields):
         raise _no_config(upper, written)
     return base
-
-
-def _is_yaml(path: FilePath) -> bool:
-    """Return True if a path, with symbolic links resolved, ends in .yaml or .yml: error messages quote lines of no
-    other files."""
-    return FilePath(os.path.realpath(path)).suffix.lower() in {".yaml", ".yml"}
 
 
 def _no_config(upper: Document, written: str) -> ConfigError:

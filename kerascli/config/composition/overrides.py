@@ -14,7 +14,9 @@ from kerascli.foundation.errors import ConfigError, Fault, Path, Place, dotted, 
 from kerascli.language.component import Invalid
 from kerascli.language.kinds import places
 
-_PART = re.compile(r"(?P<name>[^.\[\]]+)|\[(?P<index>-?[0-9]+)\]")
+_INDEX = r"\[-?[0-9]+\]"
+_PART = rf"(?:[^.\[\]]+|{_INDEX})"
+_PATH = re.compile(rf"{_PART}(?:\.{_PART}|{_INDEX})*")
 
 _LISTS = frozenset(key for _, key in places("list").values())
 _PIPELINES = {("data", "inputs"), ("data", "targets"), ("data", "shared")}
@@ -68,20 +70,10 @@ def assignments(sets: Mapping[str, Any]) -> list[str]:
 def path_parts(path: str, name: str) -> _Parts:
     """Return the parts of a config path such as `model.layers[0].dense.units`: keys, and numbers in brackets as
     integers."""
-    parts: list[str | int] = []
-    position = 0
-    while position < len(path):
-        if parts and path[position] == ".":
-            position += 1
-        elif parts and path[position] != "[":
-            position = -1
-        match = _PART.match(path, position) if position >= 0 else None
-        if match is None:
-            hint = "as in fit.epochs or model.layers[0].dense.units"
-            raise ConfigError(f"'{path}' is not the path of a setting", place=name, hint=hint)
-        parts.append(match["name"] if match["index"] is None else int(match["index"]))
-        position = match.end()
-    return tuple(parts)
+    if not _PATH.fullmatch(path):
+        hint = "as in fit.epochs or model.layers[0].dense.units"
+        raise ConfigError(f"'{path}' is not the path of a setting", place=name, hint=hint)
+    return tuple(int(part[1:-1]) if part.startswith("[") else part for part in re.findall(_PART, path))
 
 
 def _with(document: Document, parts: _Parts, value: Any, name: str) -> Document:

@@ -13,7 +13,7 @@ from kerascli.foundation.disk.files import impossible_path, in_home, open_file, 
 from kerascli.foundation.errors import Fault, FileRefused, Related, show
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.user_code import UserCode
-from kerascli.language.component import Invalid
+from kerascli.language.component import Invalid, collected
 from kerascli.runs.outputs import FILE
 
 RENAMED = {
@@ -55,10 +55,8 @@ def import_plugins(document: Document, codes: Sequence[UserCode | Path]) -> tupl
     faults: list[Fault] = []
     plugins: list[UserCode] = []
     for index, code in enumerate(codes):
-        try:
+        with collected(faults):
             plugins.append(_import(code, ("plugins", index)))
-        except Invalid as invalid:
-            faults += invalid.faults
     if faults:
         raise document.error(faults)
     return tuple(plugins)

@@ -11,7 +11,7 @@ from kerascli.config.yaml.scalars import ScalarError, read_scalar
 from kerascli.data.remote.addresses import ENVIRONMENT
 from kerascli.foundation.disk.files import in_home, with_tilde
 from kerascli.foundation.errors import Fault, Path, Place, mapped, plain_name, show, suggestion
-from kerascli.language.component import Invalid, registries
+from kerascli.language.component import Invalid, collected, registries
 from kerascli.language.expressions import ExpressionError, Value, has_reference, substitute
 from kerascli.language.expressions.numbers import Values
 from kerascli.language.expressions.template import names_referred_to
@@ -20,19 +20,24 @@ from kerascli.language.expressions.tree import UnknownName
 Flag = str | int | float | bool
 
 
-class Unknown:
-    """Type of `UNKNOWN`, the value of a reference to the data ($inputs.x.shape) before the data has been read."""
-
-
-UNKNOWN: Final = Unknown()
 STAND_IN = 2
 """Placeholder for a size that is unknown until the data is read: a number that passes most checks."""
 
-Facts = Mapping[str, Value | Unknown]
-"""Type of a mapping from the name of a fact of the data (such as `inputs.x.max_length`) to its value, or UNKNOWN if it
-is not known yet."""
+Facts = Mapping[str, Value]
+"""Type of a mapping from the name of a fact of the data (such as `inputs.x.max_length`) to its value; None if it is not
+known yet."""
 NO_FACTS: Final[Facts] = {}
 """Facts that the section `data` may refer to: an empty mapping, since this section determines the facts."""
+
+
+class OpenFacts(dict[str, Value]):
+    """Facts of data that was not read, by name; those of inputs and targets that are not listed are not known yet."""
+
+    def __missing__(self, name: str) -> Value:
+        group, _, rest = name.partition(".")
+        if group not in ("inputs", "targets") or f"{group}.{rest.partition('.')[0]}.shape" in self:
+            raise KeyError(name)
+        return None
 
 
 def in_template(path: Path) -> bool:
@@ -72,11 +77,9 @@ def read_flags(document: Document, assignments: Iterable[str] = ()) -> dict[str,
             options[name] = (value, place)
     flags: dict[str, Flag] = {}
     for name, written in names.items():
-        try:
+        with collected(faults):
             default = _default(document, str(name), written, flags)
             flags[str(name)] = _typed(name, default, *options[name]) if name in options else default
-        except Invalid as invalid:
-            faults += invalid.faults
     if faults:
         raise document.error(faults)
     return flags
@@ -99,7 +102,7 @@ class References:
 
     A reference names a flag (a variable of the config's section `flags`, which `--flag` sets) or a fact of the data
     (`inputs.x.shape`); in a block or `repeat` of layers (templates), it may also name a parameter or loop variable.
-    With `facts` None, the data has not been read: placeholders replace its facts.
+    Without `facts`, the data has not been read: placeholders replace its facts.
     """
 
     def __init__(self, document: Document, flags: Mapping[str, Flag], facts: Facts | None = None) -> None:
@@ -107,7 +110,7 @@ class References:
         """Config paths where a placeholder replaces a fact of the data that is not known yet."""
         self.document = document
         self.flags = flags
-        self.facts = facts
+        self.facts = OpenFacts() if facts is None else facts
 
     def resolve(self, skip: Callable[[Path], bool] = in_template) -> tuple[Document, list[Fault]]:
         """Return (config with each reference, such as `$units`, replaced by its value, config errors).
@@ -134,13 +137,6 @@ def escape_references(value: Any) -> Any:
     return mapped(value, lambda each: each.replace("$", "$$") if isinstance(each, str) else each)
 
 
-class _Unread(dict[str, Unknown]):
-    """Facts of data that has not been read: each is UNKNOWN."""
-
-    def __missing__(self, name: str) -> Unknown:
-        return UNKNOWN
-
-
 class _Scope(ChainMap[str, Any]):
     """Mapping from the names that a reference may use (flags, parameters, variables; facts of the data) to their
     values."""
@@ -149,8 +145,9 @@ class _Scope(ChainMap[str, Any]):
 
     def __getitem__(self, name: str) -> Value:
         names, facts = self.maps
-        value = (facts if "." in name else names)[name]
-        if isinstance(value, Unknown):
+        if "." not in name:
+            return names[name]
+        if (value := facts[name]) is None:
             self.used_unknown = True
             return [STAND_IN] if name.endswith(".shape") else STAND_IN
         return value
@@ -188,7 +185,7 @@ class _Resolver:
 
     def _text(self, text: str, path: Path) -> Value:
         references = self._references
-        facts: Any = _Unread() if references.facts is None else references.facts
+        facts: Any = references.facts
         scope = _Scope(self._names, facts)
         try:
             result = substitute(text, scope)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from kerascli.config.schema.sections import Section, node_settings, sections
-from kerascli.config.schema.settings import Schema, Setting, first_line, mapped, settings
+from kerascli.config.schema.settings import Schema, Setting, first_line, mapped, options, settings
 from kerascli.language.component import Component, Registry, registries
 from kerascli.layers.base import LAYERS
 from kerascli.model.syntax.schema import FirstLayerKeys, RepeatEach, RepeatTimes
@@ -170,18 +170,16 @@ def _closed(properties: Schema) -> Schema:
 def _value(schema: Schema) -> Schema:
     """Return the schema of a setting as standard JSON Schema that also accepts a reference ($name) as the value."""
     shown = {key: schema[key] for key in ("description", "default") if key in schema}
-    options = [option for part in schema.get("anyOf", [schema]) for option in _options(part)]
-    if {"type": "string"} not in options and _REFERENCE not in options:
-        options.append(_REFERENCE)
-    return {**shown, "anyOf": options}
+    forms = list(map(_form, options(schema)))
+    if {"type": "string"} not in forms and _REFERENCE not in forms:
+        forms.append(_REFERENCE)
+    return {**shown, "anyOf": forms}
 
 
-def _options(schema: Schema) -> list[Schema]:
-    """Return the alternatives of a setting's schema, which do not yet accept a reference ($name)."""
-    if "anyOf" in schema:
-        return [option for part in schema["anyOf"] for option in _options(part)]
+def _form(schema: Schema) -> Schema:
+    """Return the standard JSON Schema of an alternative of a setting's schema."""
     names = {"x-component": schema.get("x-component"), "x-section": schema.get("x-section"),
              "x-pipeline": "pipeline", "x-node": "entry"}  # fmt: skip
     if name := next((name for key, name in names.items() if key in schema), None):
-        return [{"$ref": f"#/$defs/{name}"}]
-    return [mapped({key: value for key, value in schema.items() if key not in {"description", "default"}}, _value)]
+        return {"$ref": f"#/$defs/{name}"}
+    return mapped({key: value for key, value in schema.items() if key not in {"description", "default"}}, _value)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kerascli.config.sections.compile import CompileSection, CompileSpec, ComputeSection, scaled
-from kerascli.foundation.errors import Fault, Path, show, suggestion
+from kerascli.foundation.errors import Path, show, suggestion
 from kerascli.foundation.shapes import Specs, TensorSpec
 from kerascli.language.component import Invalid, Registry
 from kerascli.language.section import meant_keys
@@ -18,7 +18,8 @@ _COLUMNS = ("loss", "epoch", "learning_rate", "epoch_seconds")
 _ONE_EACH = frozenset({"loss", "loss_weights"})
 """Keys of `compile` with one value for each output; the other keys have a list of values for each."""
 Written = dict[str, tuple[Any, Path]]
-"""Type of a mapping from output name to the config's value for it and the path of that value below `compile`."""
+"""Type of a mapping from output name to the config's value for it and the path of that value."""
+_PATH: Path = ("compile",)
 ANY = "?"
 """Placeholder for the name of a model's output when the outputs are unknown."""
 
@@ -40,7 +41,7 @@ class CompileReader:
     """Names of the classes of each target."""
     section: CompileSection = field(init=False)
     """The `compile` section with its optimizer, precision ... checked; `read` sets it."""
-    faults: Faults = field(default_factory=lambda: Faults(("compile",)))
+    faults: Faults = field(default_factory=Faults)
     names: set[str] = field(default_factory=set)
     """Names of the columns of the history (history.csv) that have been assigned so far."""
 
@@ -50,19 +51,19 @@ class CompileReader:
         With `extra_losses`, layers of the model add losses, so that `loss` may be missing.
         """
         if not isinstance(section, dict):
-            raise Invalid(f"compile: expected a mapping with 'loss', got {show(section)}", ("compile",))
-        self.section = self.faults.read(CompileSection, section, ())
+            raise Invalid(f"compile: expected a mapping with 'loss', got {show(section)}", _PATH)
+        self.section = self.faults.read(CompileSection, section, _PATH)
         pairs = self._pairs()
         losses = self._losses(needs_loss=not extra_losses and "loss" not in meant_keys(CompileSection, section))
         weights = self._loss_weights(losses)
         self.names = {f"{output}_loss" for output in losses} if len(losses) > 1 else set()
         for name in self.logged:
-            self._check_name(name, ())
+            self._check_name(name, _PATH)
         metrics = self._metrics("metrics", pairs)
         weighted = self._metrics("weighted_metrics", pairs)
         targets = []
         for output in self.outputs or ():
-            loss, path = losses.get(output, (None, ("metrics", output)))
+            loss, path = losses.get(output, (None, (*_PATH, "metrics", output)))
             uses = (*metrics.get(output, ()), *weighted.get(output, ()))
             if loss is None and not uses:
                 continue
@@ -91,13 +92,13 @@ class CompileReader:
                 text = f"target '{name}' has no output of that name{suggestion(name, self.outputs)}"
                 remedy = f"give its layer name: {name}, or list it under model.outputs"
                 hint = f"outputs: {', '.join(self.outputs)}; {remedy}"
-                self.faults.take([Fault(text, ("data", "targets", name), "key", hint=hint)])
+                self.faults.add(text, ("data", "targets", name), "key", hint=hint)
         return pairs
 
     def _per_output(self, key: str, registry: Registry[Any] | None = None) -> Written:
         """Return, by output, the value of a key of `compile` for that output and the value's config path; `registry`
         is that of the values' kind (None: they are numbers)."""
-        value = getattr(self.section, key) if self.section.has(key) else None
+        value, path = getattr(self.section, key) if self.section.has(key) else None, (*_PATH, key)
         if value is None:
             return {}
         if isinstance(value, dict) and value and _is_by_output(value, self.outputs, registry):
@@ -106,24 +107,25 @@ class CompileReader:
                 text = f"there is no output '{name}'{suggestion(str(name), self.outputs or ())}"
                 if name in (self.targets or ()):
                     text = f"'{name}' is a target; expected the name of an output"
-                self.faults.add(text, (key, name), "key", hint=f"outputs: {', '.join(self.outputs or ())}")
-            return {} if wrong else {name: (written, (key, name)) for name, written in value.items()}
+                self.faults.add(text, (*path, name), "key", hint=f"outputs: {', '.join(self.outputs or ())}")
+            return {} if wrong else {name: (written, (*path, name)) for name, written in value.items()}
         if self.outputs is None or len(self.outputs) == 1:
             name = ANY if self.outputs is None else next(iter(self.outputs))
             alone = isinstance(value, list) and len(value) == 1 and key in _ONE_EACH
-            return {name: (value[0], (key, 0)) if alone else (value, (key,))}
-        return self._by_position(key, value, list(self.outputs))
+            return {name: (value[0], (*path, 0)) if alone else (value, path)}
+        return self._by_position(value, path, list(self.outputs))
 
-    def _by_position(self, key: str, value: Any, outputs: list[str]) -> Written:
+    def _by_position(self, value: Any, path: Path, outputs: list[str]) -> Written:
         """Return a value for several outputs that does not name them: a list with an item for each, or one for all."""
+        key = path[-1]
         # a flat list of metrics belongs to a single output
         has_items = isinstance(value, list) and (key in _ONE_EACH or all(isinstance(item, list) for item in value))
         if has_items and len(value) == len(outputs):
-            return {name: (value[index], (key, index)) for index, name in enumerate(outputs)}
+            return {name: (value[index], (*path, index)) for index, name in enumerate(outputs)}
         if key == "loss" and not isinstance(value, list):
-            return dict.fromkeys(outputs, (value, (key,)))
+            return dict.fromkeys(outputs, (value, path))
         text = f"{key}: the model has {len(outputs)} outputs; name one of them"
-        self.faults.add(text, (key,), hint=f"{key}: {{{outputs[0]}: ...}}")
+        self.faults.add(text, path, hint=f"{key}: {{{outputs[0]}: ...}}")
         return {}
 
     def _losses(self, *, needs_loss: bool) -> dict[str, tuple[Loss, Path]]:
@@ -134,7 +136,7 @@ class CompileReader:
             with self.faults.absorbing(path):
                 losses |= {} if value is None else {output: (LOSSES.parse(value), path)}
         if needs_loss and not losses and self.faults.count == before:
-            self.faults.add("compile needs 'loss'", (), "key", hint="add loss: mse, categorical_crossentropy ...")
+            self.faults.add("compile needs 'loss'", _PATH, "key", hint="add loss: mse, categorical_crossentropy ...")
         return losses
 
     def _loss_weights(self, losses: Collection[str]) -> dict[str, float]:

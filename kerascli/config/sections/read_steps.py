@@ -10,7 +10,7 @@ from kerascli.config.sections.train_step import ForwardPassSpec, TrainStepSpec, 
 from kerascli.foundation.errors import Fault, Path, Related, show, suggestion
 from kerascli.foundation.shapes import Specs
 from kerascli.language.component import Invalid
-from kerascli.language.section import Written, meant_keys, read_section
+from kerascli.language.section import Written, meant_keys
 from kerascli.model.inference.build import build_forward_pass
 from kerascli.model.ir.nodes import Entry, Node, flat
 from kerascli.model.runtime.built import Built, Modules
@@ -63,7 +63,7 @@ class StepReader:
     precision: Precision = "float32"
     owners: Modules = field(default_factory=dict)
     """Mapping from weight name prefix to module, for the weights of the model and of the forward passes read so far."""
-    faults: Faults = field(default_factory=lambda: Faults(()))
+    faults: Faults = field(default_factory=Faults)
     names: dict[str, Path] = field(default_factory=dict)
     """Mapping from the name of each update read so far to the config path of the name."""
     columns: dict[str, Path] = field(default_factory=dict)
@@ -71,27 +71,25 @@ class StepReader:
     trained: dict[str, tuple[str, Path]] = field(default_factory=dict)
     """Mapping from each name under `train` in the items of `fit.train_step` read so far to (item that trains it, config
     path of the name)."""
-    places: dict[str, Path] = field(default_factory=dict)
-    """Mapping from the weight name prefix of each entry under an update's `train` key to the config path of that
-    entry."""
 
     def read(self, section: Any, compiled: Any) -> TrainStepSpec:
         """Parse `fit.train_step` into a TrainStepSpec. Raises Invalid with every config error.
 
         `compiled` is the `compile` section.
         """
-        faults = _compile_faults(compiled)
-        if not isinstance(section, list) or not section:
-            hint = "train_step: [{name: ..., train: ..., optimizer: ..., layers: [...], loss: {...}}]"
-            text = f"train_step: expected a list of updates, got {show(section)}"
-            raise Invalid([*faults, Fault(text, PATH, hint=hint)])
+        self.faults.take(_compile_faults(compiled))
         settings = compiled if isinstance(compiled, dict) else {}
         settings = {key: value for key, value in settings.items() if key in ComputeSection.model_fields}
-        compute, of_compute = read_section(ComputeSection, settings, ("compile",))
+        compute = self.faults.read(ComputeSection, settings, ("compile",))
         self.precision, self.owners = compute.precision, self.built.owners
-        passes = self._passes(section)
-        if faults := [*faults, *of_compute, *self.faults.all()]:
-            raise Invalid(faults)
+        passes: list[ForwardPassSpec] = []
+        if isinstance(section, list) and section:
+            passes = self._passes(section)
+        else:
+            hint = "train_step: [{name: ..., train: ..., optimizer: ..., layers: [...], loss: {...}}]"
+            self.faults.add(f"train_step: expected a list of updates, got {show(section)}", PATH, hint=hint)
+        if self.faults.count:
+            raise Invalid(self.faults.all())
         return TrainStepSpec(tuple(passes), compute)
 
     def _passes(self, section: list[Any]) -> list[ForwardPassSpec]:
@@ -111,28 +109,23 @@ class StepReader:
     def _forward_pass(self, group: list[_Written]) -> ForwardPassSpec | None:
         before = self.faults.count
         lead = group[0]
-        own = "layers" in lead.keys
-        forward = Forward(self.scope, self.inputs, self.targets, lead.path, own=own)
-        layers = forward.read(lead.section.layers, str(lead.keys.get("name", "train_step"))) if own else None
+        forward = Forward(self.scope, self.inputs, self.targets, lead.path, lead.keys)
         terms = TermReader(forward, self.targets, self.classes, self.faults)
-        read = [(each.path, self._update(each, layers if each is lead else None, terms)) for each in group]
+        read = [(each.path, self._update(each, forward.layers if each is lead else None, terms)) for each in group]
         updates = [(path, update) for path, update in read if update is not None]
         repeat = self._repeat(group)
         if self.faults.count > before:  # a node without consumers may lead to one that could not be parsed
             self.faults.take(forward.faults.all())
             return None
-        try:
-            built = build_forward_pass(forward.model(terms.outputs, "a loss"), self.owners)
-        except Invalid as invalid:
-            self.faults.take(invalid.faults)
-            return None
-        self.owners = built.owners
-        terms.check(built.specs)
-        for _, update in updates:
-            if self.faults.count == before:
-                self._check_trained(update, built)
-        specs = [self._with_columns(update, path, terms, built.specs) for path, update in updates]
-        return ForwardPassSpec(built, tuple(specs), repeat) if self.faults.count == before else None
+        with self.faults.absorbing():
+            built = build_forward_pass(forward.model(terms.outputs), self.owners)
+            self.owners = built.owners
+            terms.check(built.specs)
+            for _, update in updates:
+                if self.faults.count == before:
+                    self._check_trained(update, built)
+            specs = [self._with_columns(update, path, terms, built.specs) for path, update in updates]
+            return ForwardPassSpec(built, tuple(specs), repeat) if self.faults.count == before else None
 
     def _update(self, written: _Written, layers: tuple[Entry, ...] | None, terms: TermReader) -> UpdateSpec | None:
         path, section = written.path, written.section
@@ -175,35 +168,28 @@ class StepReader:
         return name
 
     def _train(self, value: Any, path: Path, update: str) -> tuple[str, ...]:
-        """Return the name prefixes of the weights that an update of `fit.train_step` trains: those of shared layers,
-        shared models and nodes."""
-        nodes = {each.name: each.weights_name for each in self.built.model.entries if isinstance(each, Node)}
-        prefixes = {**{name: name for name in self.scope.reading.shared}, **nodes}
+        """Return the shared layers, shared models and nodes whose weights an update of `fit.train_step` trains: the
+        weights' names begin with theirs."""
+        nodes = [each.name for each in self.built.model.entries if isinstance(each, Node)]
+        known = list(dict.fromkeys([*self.scope.reading.shared, *nodes]))
         where = (*path, "train")
         if not as_list(value):
-            hint = f"train: {next(iter(prefixes), 'generator')}"
+            hint = f"train: {next(iter(known), 'generator')}"
             text, at = f"'{update}' has nothing to train", path if value is None else where
             self.faults.add(text, at, "key" if value is None else "value", hint=hint)
         trained: list[str] = []
         for name, at in each_at(value, where) if as_list(value) else ():
-            if isinstance(name, str) and name in prefixes:
-                self._claim(name, prefixes[name], update, at)
-                trained.append(prefixes[name])
+            if name not in known:
+                wrong = f"the model has no '{name}'{suggestion(name, known)}" if isinstance(name, str) else None
+                text = f"train: {wrong or f'expected a name, got {show(name)}'}"
+                self.faults.add(text, at, hint=f"available: {', '.join(known)}")
                 continue
-            wrong = f"the model has no '{name}'{suggestion(name, prefixes)}" if isinstance(name, str) else None
-            text = f"train: {wrong or f'expected a name, got {show(name)}'}"
-            self.faults.add(text, at, hint=f"available: {', '.join(prefixes)}")
+            other, first = self.trained.setdefault(name, (update, at))
+            if first != at:
+                text = f"'{name}' is trained by '{other}' already: a weight has one optimizer"
+                self.faults.add(text, at, hint="put both losses into one update", related=_first(first))
+            trained.append(name)
         return tuple(trained)
-
-    def _claim(self, name: str, prefix: str, update: str, path: Path) -> None:
-        """Record that an update trains the weights of `name`; report a config error if another one does already."""
-        if name not in self.trained:
-            self.trained[name] = (update, path)
-            self.places[prefix] = path
-            return
-        other, first = self.trained[name]
-        text = f"'{name}' is trained by '{other}' already: a weight has one optimizer"
-        self.faults.add(text, path, hint="put both losses into one update", related=_first(first))
 
     def _repeat(self, group: Sequence[_Written]) -> int:
         for number, each in enumerate(group):
@@ -248,13 +234,14 @@ class StepReader:
         owners = {node.weights_name for node in (*self.built.model.nodes, *built.model.nodes)}
         trainable = self.built.trainable() | built.trainable()
         for name in update.train:
+            _, place = self.trained[name]
             if _has(reached, name):
                 continue
             if _has({f"{owner}/" for owner in owners}, name) and not _has(trainable, name):
-                self.faults.add(f"'{name}' has no trainable weights", self.places[name])
+                self.faults.add(f"'{name}' has no trainable weights", place)
             else:
                 text = f"'{update.name}' trains '{name}', but its loss does not depend on it"
-                self.faults.add(text, self.places[name], hint=f"call '{name}' in its layers, on the way to the loss")
+                self.faults.add(text, place, hint=f"call '{name}' in its layers, on the way to the loss")
 
 
 def _compared(update: UpdateSpec) -> list[str]:

@@ -60,13 +60,13 @@ class Document:
     def _span(self, fault: Fault) -> Place | None:
         """Return the position of the part of a text value that a config error is about; None if unknown, as in a text
         with `$` references."""
-        path, _ = self._mark(fault.path)
+        path = self._written(fault.path)
         is_plain = isinstance(text := self.at(path), str) and "$" not in text
         return self.point(path, *fault.span) if fault.span is not None and is_plain else None
 
     def _place(self, path: Path, at: At) -> Place:
-        written, mark = self._mark(path)
-        return mark.key if mark.key is not None and written == path and at == "key" else mark.value
+        mark = self.mark(path)
+        return mark.key if mark.key is not None and path in self.marks and at == "key" else mark.value
 
     def point(self, path: Path, column: int, length: int) -> Place:
         """Return the position of `length` characters of a text value, from character `column` (counted from 1) on.
@@ -96,7 +96,7 @@ class Document:
 
     def mark(self, path: Path) -> Mark:
         """Return the position in the text of a config path, or of the longest beginning of it that exists."""
-        return self._mark(path)[1]
+        return self.marks.get(self._written(path)) or Mark(None, Place(self.name))
 
     def error(self, faults: Iterable[Fault]) -> Faulty:
         """Return one ConfigError with several errors, located in the text, sorted by line, without duplicates."""
@@ -104,12 +104,9 @@ class Document:
         # without config paths, errors of equal message and position are equal
         return one_error((replace(fault, path=(), at="value") for fault in located), self.name)
 
-    def _mark(self, path: Path) -> tuple[Path, Mark]:
-        """Return the longest beginning of a config path that the config has, and its position in the text."""
-        for length in range(len(path), 0, -1):
-            if (mark := self.marks.get(path[:length])) is not None:
-                return path[:length], mark
-        return (), self.marks.get((), Mark(None, Place(self.name)))
+    def _written(self, path: Path) -> Path:
+        """Return the longest beginning of a config path that the config has."""
+        return next((path[:length] for length in range(len(path), 0, -1) if path[:length] in self.marks), ())
 
 
 def one_error(faults: Iterable[Fault], name: str = "") -> Faulty:

@@ -25,19 +25,31 @@ class Source:
     lines: tuple[str, ...]
 
     @classmethod
+    def unchecked(cls, text: str, name: str) -> "Source":
+        return cls(name, tuple(_LINE_END.split(text)))
+
+    @classmethod
     def of(cls, text: str, name: str) -> "Source":
         """Split a config's text into lines. Raises ConfigError for a character that a config must not contain."""
-        source = cls(name, tuple(_LINE_END.split(text)))
+        source = cls.unchecked(text, name)
         if bad := _FORBIDDEN.search(text):
-            before = _LINE_END.split(text[: bad.start()])
-            place = source.spot(len(before) - 1, len(before[-1]))
+            place = source.after(text[: bad.start()])
             hint = f'in double quotes it is written "\\u{ord(bad.group()):04x}"'
             raise ConfigError(f"the character U+{ord(bad.group()):04X} is not allowed", place=place, hint=hint)
         return source
 
+    def after(self, beginning: str) -> Place:
+        """Return the position of the character that follows the beginning of the text."""
+        lines = _LINE_END.split(beginning)
+        return self.spot(len(lines) - 1, len(lines[-1]))
+
     def spot(self, line: int, column: int, length: int = 1) -> Place:
         """Return the position (a Place) of `length` characters of the text from a line and column, counted from 0."""
-        return Place(self.name, line + 1, column + 1, self.lines[line] if line < len(self.lines) else "", length)
+        return Place(self.name, line + 1, column + 1, self.line(line), length)
+
+    def line(self, number: int) -> str:
+        """Return a line, counted from 0; a parser's last position may be beyond the text."""
+        return self.lines[number] if number < len(self.lines) else ""
 
     def place(self, mark: YamlMark | None, end: YamlMark | None = None) -> Place:
         """Return the position (a Place) of the text between two marks of PyYAML; without `end`, of one character."""
@@ -45,8 +57,8 @@ class Source:
             return self.spot(0, 0)
         length = 1
         if end is not None:
-            width = len(self.lines[mark.line].rstrip()) if mark.line < len(self.lines) else 0
-            length = (end.column if end.line == mark.line else width) - mark.column
+            width = end.column if end.line == mark.line else len(self.line(mark.line).rstrip())
+            length = width - mark.column
         return self.spot(mark.line, mark.column, max(1, length))
 
 
@@ -55,50 +67,45 @@ class Brackets:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._spans: list[tuple[YamlMark, YamlMark, YamlMark, bool]] = []
-        self._start: tuple[YamlMark, YamlMark] | None = None
-        self._end: YamlMark | None = None
-        self._pending = 0
+        self._open: list[ScalarEvent] = []
+        """Scalars of the present expression, whose first one opens brackets that it does not close."""
+        self._split: list[list[ScalarEvent]] = []
 
     def see(self, event: ScalarEvent, *, in_flow: bool) -> None:
-        excess = event.value.count("(") - event.value.count(")")
-        rest = self._source.lines[event.end_mark.line][event.end_mark.column :]
+        rest = self._source.line(event.end_mark.line)[event.end_mark.column :]
         # outside of [] and {}, only a comment (' #') cuts an expression off
         is_cut = in_flow or ("$(" in event.value and rest.lstrip().startswith("#"))
-        if self._start is None and excess > 0 and is_cut:
-            self._start = (event.start_mark, event.end_mark)
-            self._pending = excess
-            self._end = event.end_mark
-            if not in_flow:
-                self.end()
-        elif self._start is not None:
-            self._pending += excess
-            self._end = event.end_mark
-            if self._pending <= 0:
+        if self._open or (is_cut and _excess([event]) > 0):
+            self._open.append(event)
+            if not in_flow or _excess(self._open) <= 0:
                 self.end()
 
     def end(self) -> None:
-        """End the current unquoted expression, if a scalar began one by opening brackets without closing them.
-
-        An expression ends where all its brackets are closed, or where the surrounding [] or {} ends. The method
-        `faults` reports the expression.
-        """
-        if self._start is not None and self._end is not None:
-            self._spans.append((*self._start, self._end, self._pending == 0))
-        self._start = None
+        """End the present unquoted expression, if there is one: all its brackets are closed, or the surrounding [] or
+        {} ends."""
+        if self._open:
+            self._split.append(self._open)
+            self._open = []
 
     def faults(self) -> list[Fault]:
+        """Return a config error for each expression that YAML splits."""
         self.end()
-        return [self._fault(*span) for span in self._spans]
+        return [self._fault(scalars) for scalars in self._split]
 
-    def _fault(self, start: YamlMark, cut: YamlMark, end: YamlMark, whole: bool) -> Fault:
+    def _fault(self, scalars: list[ScalarEvent]) -> Fault:
+        start, cut, end = scalars[0].start_mark, scalars[0].end_mark, scalars[-1].end_mark
         line = self._source.lines[start.line]
         part = line[start.column : cut.column] if cut.line == start.line else line[start.column :]
         text = f"unbalanced brackets in '{part}': YAML ends unquoted text at ',', '[', ']', '{{', '}}' and ' #'"
         hint = "put the whole expression in quotes"
-        if whole and end.line == start.line:
+        if _excess(scalars) == 0 and end.line == start.line:
             full = line[start.column : end.column]
             quote = "'" if '"' in full else '"'
             items = vector_to_write(full)
             hint = f"quote it: {quote}{full}{quote}" if items is None else f"write {items}"
         return Fault(text, place=self._source.place(start, cut), hint=hint)
+
+
+def _excess(scalars: list[ScalarEvent]) -> int:
+    """Return the number of opening brackets less that of closing ones."""
+    return sum(each.value.count("(") - each.value.count(")") for each in scalars)

@@ -11,7 +11,7 @@ from typing import Any
 
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.dump import dump_yaml
-from kerascli.config.yaml.expand import parse_text
+from kerascli.config.yaml.reader import parse_text
 from kerascli.config.yaml.source import Source
 from kerascli.foundation.disk.files import NotRegular, impossible_path, open_file
 from kerascli.foundation.errors import ConfigError, Place, StorageError, nearest, show
@@ -83,10 +83,7 @@ def _decode(data: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         # utf-8-sig counts from after the byte order mark
         data = data.removeprefix(b"\xef\xbb\xbf")
-        before = data[: error.start].decode("utf-8", errors="replace")
-        lines = before.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        source = lines[-1] + data[error.start :].splitlines()[0].decode("utf-8", errors="replace")
-        place = Place(name, len(lines), len(lines[-1]) + 1, source)
+        place = Source.unchecked(data.decode(errors="replace"), name).after(data[: error.start].decode())
         text = f"not UTF-8: byte 0x{data[error.start]:02x}"
         raise ConfigError(text, place=place, hint="save the file as UTF-8") from None
 

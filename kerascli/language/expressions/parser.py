@@ -43,7 +43,8 @@ _TOKEN = re.compile(
     | (?P<number>(?:[0-9]+(?:\.(?!\.)[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)
     | (?P<text>'[^'\\\n]*'|"[^"\\\n]*")
     | (?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)
-    | (?P<operator>\.\.\.|\*\*|//|==|!=|<=|>=|[-+*/%@<>=()\[\],:])""",
+    | (?P<operator>\.\.\.|\*\*|//|==|!=|<=|>=|[-+*/%@<>=()\[\],:])
+    | (?P<other>.)""",
     re.VERBOSE | re.ASCII,
 )
 
@@ -248,16 +249,14 @@ def tokenize(text: str) -> list[Token]:
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"an expression has at most {MAX_LENGTH:,} characters, this one has {len(text):,}", 1)
     tokens: list[Token] = []
-    position = 0
-    while position < len(text):
-        if (match := _TOKEN.match(text, position)) is None:
-            raise _unknown(text, position)
-        kind = match.lastgroup
+    for match in _TOKEN.finditer(text):
+        kind, end = str(match.lastgroup), match.end()
+        if kind == "other":
+            raise _unknown(text, match.start())
         if kind != "space":
-            tokens.append(Token(str(kind), match.group(), position + 1))
-        position = match.end()
-        if kind == "number" and re.match(r"[A-Za-z0-9_]", text[position:]):
-            raise ExpressionError(f"a number cannot end in '{text[position]}'", position + 1)
+            tokens.append(Token(kind, match.group(), match.start() + 1))
+        if kind == "number" and re.match(r"[A-Za-z0-9_]", text[end:]):
+            raise ExpressionError(f"a number cannot end in '{text[end]}'", end + 1)
     return [*tokens, Token("end", "", len(text) + 1)]
 
 

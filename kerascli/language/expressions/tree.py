@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, dataclass_transform
+from typing import Any, Self, dataclass_transform
 
 
 class ExpressionError(ValueError):
@@ -14,9 +14,10 @@ class ExpressionError(ValueError):
         self.column = column
         self.length = length
 
-    def shifted(self, columns: int) -> "ExpressionError":
-        """Return a copy of the error with `columns` added to its column, for a text that contains the expression."""
-        return ExpressionError(self.text, self.column + columns, self.length)
+    def shifted(self, columns: int) -> Self:
+        """Return the error with `columns` added to its column, for a text that contains the expression."""
+        self.column += columns
+        return self
 
 
 class UnknownName(ExpressionError):
@@ -26,9 +27,6 @@ class UnknownName(ExpressionError):
         super().__init__(f"unknown name '{name}'{meant}", column, length)
         self.name = name
         self.meant = meant
-
-    def shifted(self, columns: int) -> "UnknownName":
-        return UnknownName(self.name, self.meant, self.column + columns, self.length)
 
 
 @dataclass_transform(frozen_default=True)
@@ -137,22 +135,18 @@ def children(node: Node) -> Iterator[Node]:
     """Yield the child nodes of a node, from left to right."""
     for name in type(node).__match_args__[2:]:  # after column and length
         value = getattr(node, name)
-        if isinstance(value, Node):
-            yield value
-        elif isinstance(value, tuple):
-            yield from (each for each in value if isinstance(each, Node))
+        yield from (each for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, Node))
 
 
 def mapped(node: Node, change: Callable[[Node], Node]) -> Node:
     """Return a copy of a syntax node with `change` applied to its children."""
-    changed: dict[str, Any] = {}
-    for name in type(node).__match_args__[2:]:
-        value = getattr(node, name)
-        if isinstance(value, Node):
-            changed[name] = change(value)
-        elif isinstance(value, tuple):
-            changed[name] = tuple(change(each) if isinstance(each, Node) else each for each in value)
-    return replace(node, **changed) if changed else node
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(changed, value))
+        return change(value) if isinstance(value, Node) else value
+
+    return replace(node, **{name: changed(getattr(node, name)) for name in type(node).__match_args__[2:]})
 
 
 def spine(node: Binary | Index) -> tuple[Node, list[Binary | Index]]:

@@ -10,20 +10,19 @@ from torch import nn
 from kerascli.foundation.errors import Fault, Path, Related, used_here
 from kerascli.foundation.light_torch import without_compiler
 from kerascli.foundation.shapes import MAX_VALUES, Specs, TensorSpec, show_shape
-from kerascli.language.component import Invalid
+from kerascli.language.component import Invalid, collected
 from kerascli.layers.base import ShapeMismatch, WeightedModule
 from kerascli.layers.recurrent.base import StatefulModule
 from kerascli.layers.weight_spec import MAX_PARAMETERS
 from kerascli.model.inference.inner_models import make_module
 from kerascli.model.inference.shape_inference import (
     SpecCache,
-    as_module_input,
     batch_axis_hint,
     declared_outputs,
     fits,
     infer_outputs,
+    module_inputs,
     output_faults,
-    sample_specs,
     show_inputs,
 )
 from kerascli.model.ir.analysis import called_in
@@ -110,7 +109,7 @@ def _build_node(
     """Return a node's module and the specs (shape, dtype) of its outputs. If the node calls a layer again, the module
     shares the weights of `owners`, the modules of the earlier calls."""
     layer = node.layer
-    seen = tuple(as_module_input(layer, spec) for spec in sample_specs(node, specs))
+    seen = module_inputs(node, specs)
     _check_mask(node, specs)
     with torch.device("meta"):
         module = make_module(layer, seen, build)
@@ -217,12 +216,9 @@ def build_views(model: Model, owners: Modules, batch_size: int | None = None) ->
     faults: list[Fault] = []
     views: dict[str, Built] = {}
     for name, view in model.views.items():
-        try:
+        with collected(faults):
             views[name] = build(view.model, owners, batch_size)
-        except Invalid as invalid:
-            faults += invalid.faults
-            continue
-        faults += [_own_weights(e, name) for e in view.entries if _has_own_weights(e, views[name], owners)]
+            faults += [_own_weights(e, name) for e in view.entries if _has_own_weights(e, views[name], owners)]
     if faults:
         raise Invalid(faults)
     return views

@@ -15,8 +15,7 @@ from kerascli.model.inference.shape_inference import fits, output_faults
 from kerascli.model.ir.inner_models import Cell, CustomCellRNN, SharedPart
 from kerascli.model.ir.nodes import Input, Model
 from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.graph import SharedLayerModule, SharedModelModule
-from kerascli.model.runtime.inner_models import Loop
+from kerascli.model.runtime.inner_models import Loop, SharedLayerModule, SharedModelModule
 
 Build = Callable[[Model], Built]
 

@@ -13,17 +13,16 @@ from kerascli.layers.base import BaseLayer, Outcome, ShapeMismatch
 from kerascli.model.ir.nodes import Model, Node
 
 
-def sample_specs(node: Node, specs: Specs) -> tuple[TensorSpec, ...]:
-    """Return the specs (shape without the batch axis, dtype) of a node's inputs.
+def module_inputs(node: Node, specs: Specs) -> tuple[TensorSpec, ...]:
+    """Return the specs (shape without the batch axis, dtype) of a node's inputs as its module gets them.
 
     `specs` maps names of tensors to their specs. If no input has a batch axis, the first axis of each is treated as the
     batch axis, which lets an encoder be called on a trainable tensor. Inputs of formulas, and those that the layer
     accepts without a batch axis, keep their specs. Raises ShapeMismatch if a layer takes tensors both with and without
     a batch axis, or a scalar without one.
     """
-    inputs = tuple(specs[name] for name in node.inputs)
     if node.layer.call_form == "names":
-        return inputs
+        return tuple(specs[name] for name in node.inputs)
     free = _may_lack_batch(node)
     used = {name: specs[name] for name in node.used_names() if name not in free}
     without = [name for name, spec in used.items() if not spec.batched]
@@ -34,10 +33,8 @@ def sample_specs(node: Node, specs: Specs) -> tuple[TensorSpec, ...]:
         raise ShapeMismatch(f"needs inputs with a batch axis: '{without[0]}' {used[without[0]]} has none", hint=hint)
     if any(not used[name].shape for name in without):
         raise ShapeMismatch(f"needs inputs with a batch axis: '{without[0]}' is a scalar", hint="use it in a formula")
-    return tuple(
-        spec if spec.batched or name in free else TensorSpec(spec.shape[1:], spec.dtype)
-        for name, spec in zip(node.inputs, inputs, strict=True)
-    )
+    samples = {name: TensorSpec(used[name].shape[1:], used[name].dtype) for name in without}
+    return tuple(_as_module_input(node.layer, samples.get(name, specs[name])) for name in node.inputs)
 
 
 def _may_lack_batch(node: Node) -> set[str]:
@@ -83,7 +80,7 @@ def fits(declared: TensorSpec, spec: TensorSpec) -> bool:
     return is_compatible(declared.shape, spec.shape) and declared.is_integer == spec.is_integer
 
 
-def as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
+def _as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
     """Return the spec (shape, dtype) of an input as a layer's module gets it: floats if it takes no integers."""
     if spec.is_integer and not layer.takes_integers:
         return TensorSpec(spec.shape, _name(torch.get_default_dtype()), spec.batched)
@@ -132,7 +129,7 @@ def _key(node: Node, specs: Specs) -> Any:
 
 
 def _infer_outputs(node: Node, module: nn.Module, specs: Specs) -> tuple[TensorSpec, ...]:
-    inputs = [as_module_input(node.layer, specs[name]) for name in node.inputs]
+    inputs = [_as_module_input(node.layer, specs[name]) for name in node.inputs]
     sizes = _UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
     runs = [_run_on_meta(node, module, inputs, specs, *pair) for pair in zip(_BATCH_SIZES, sizes, strict=True)]
     free = node.layer.call_form == "names" or not any(spec.batched for spec in inputs)

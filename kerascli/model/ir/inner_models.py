@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from pydantic import InstanceOf
 
 from kerascli.foundation.errors import Path, show
-from kerascli.layers.base import BaseLayer, CallForm, ShapeMismatch
+from kerascli.language.component import Invalid
+from kerascli.layers.base import BaseLayer, CallForm
 from kerascli.layers.recurrent.base import SequenceSettings
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 from kerascli.model.ir.nodes import Entry, Node, Shared, flat
@@ -170,23 +171,23 @@ def wrapped(node: Node) -> Shared | None:
 def with_shared(cls: type[BaseLayer], settings: Any, shared_by_name: Mapping[str, Shared | None]) -> Any:
     """Return a wrapper's arguments (`settings`), with a SharedPart in place of a shared layer's or model's name.
 
-    `cls` is the wrapper's class. Without such a name, the arguments are returned unchanged. Raises ShapeMismatch if the
+    `cls` is the wrapper's class. Without such a name, the arguments are returned unchanged. Raises Invalid if the
     wrapper cannot wrap the shared layer or model.
     """
-    named = settings.get("layer") if isinstance(settings, dict) else settings
+    named, at = (settings.get("layer"), ("layer",)) if isinstance(settings, dict) else (settings, ())
     if not issubclass(cls, TimeDistributed):
         if "layer" in cls.model_fields and isinstance(named, str) and named in shared_by_name:
             text = f"'{named}' is shared: {cls.component_name} cannot wrap a shared layer or model"
-            raise ShapeMismatch(text, hint="only time_distributed can wrap it", argument="layer")
+            raise Invalid(text, at, hint="only time_distributed can wrap it")
         return settings
     if isinstance(named, dict) and len(named) == 1:
         name = next(iter(named))
         if name in shared_by_name:
             text = f"'{name}' is shared: a call takes no arguments of the layer, got {show(named[name])}"
-            raise ShapeMismatch(text, hint=f"write layer: {name}", argument="layer")
+            raise Invalid(text, at, hint=f"write layer: {name}")
     if not isinstance(named, str) or (shared := shared_by_name.get(named)) is None:
         return settings
-    _check(shared)
+    _check(shared, at)
     return {**settings, "layer": part_of(shared)} if isinstance(settings, dict) else part_of(shared)
 
 
@@ -196,12 +197,12 @@ def part_of(shared: Shared) -> SharedPart:
     return SharedPart(shared=shared, layers=tuple(layers))
 
 
-def _check(shared: Shared) -> None:
-    """Raise ShapeMismatch if a shared layer or model cannot be called on single time steps."""
+def _check(shared: Shared, path: Path) -> None:
+    """Raise Invalid, at `path`, if a shared layer or model cannot be called on single time steps."""
     if shared.layer is None and len(shared.inputs) != 1:
         text = f"'{shared.name}' takes {len(shared.inputs)} inputs; time_distributed can wrap models of one input"
-        raise ShapeMismatch(text, argument="layer")
+        raise Invalid(text, path)
     logging = next((node for node in flat(shared.entries) if node.layer.logs), None)
     if logging is not None:
         text = f"'{shared.name}' logs '{logging.name}', which is not defined for single time steps"
-        raise ShapeMismatch(text, hint="move it outside the shared model, over all steps", argument="layer")
+        raise Invalid(text, path, hint="move it outside the shared model, over all steps")

@@ -67,14 +67,10 @@ class Node:
         return {key: value for key, value in self.call.items() if isinstance(value, bool)}
 
     @property
-    def call_tensors(self) -> dict[str, str | tuple[str, ...]]:
-        """Call arguments of the node that are tensors, by name: the name of a tensor, or the names of several."""
-        return {key: value for key, value in self.call.items() if not isinstance(value, bool)}
-
-    @property
     def call_names(self) -> dict[str, tuple[str, ...]]:
         """Call arguments of the node that are tensors, by name, each as the names of one tensor or several."""
-        return {key: (value,) if isinstance(value, str) else value for key, value in self.call_tensors.items()}
+        tensors = {key: value for key, value in self.call.items() if not isinstance(value, bool)}
+        return {key: (value,) if isinstance(value, str) else value for key, value in tensors.items()}
 
     def used_names(self) -> list[str]:
         """Return the names of all tensors that the node takes, as inputs or call arguments."""

@@ -77,7 +77,7 @@ def submodules_of(node: Node, module: nn.Module) -> list[Submodule]:
     parts = [
         replace(
             part,
-            path=below(path.replace(".", "/"), part.path),
+            path=below(path, part.path),
             name=part.name or node.weights_name,
             trainable=part.trainable and node.layer.trainable,
         )
@@ -109,7 +109,7 @@ def _outermost(module: nn.Module, path: str = "") -> Iterator[tuple[str, Composi
         yield path, module
         return
     for name, child in module.named_children():
-        yield from _outermost(child, f"{path}.{name}" if path else name)
+        yield from _outermost(child, below(path, name))
 
 
 def below(path: str, rest: str) -> str:

@@ -63,7 +63,7 @@ class PreparedNode:
         are_cast = (built.specs[name].is_integer and not takes_integers for name in node.inputs)
         self.casts = tuple(index for index, is_cast in enumerate(are_cast) if is_cast)
         """Indices of the inputs that are cast to the default dtype."""
-        self.tensors_in_call = list(node.call_tensors.items())
+        self.tensors_in_call = [(key, value) for key, value in node.call.items() if not isinstance(value, bool)]
         switches = node.call_flags
         self.training = switches.pop("training", None)
         self.hidden = tuple(node.unseen_masks)

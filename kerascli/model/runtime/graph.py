@@ -1,25 +1,15 @@
-"""Torch modules that run graphs of nodes: a whole model, or a shared layer or model in a wrapper."""
+"""Torch module that runs a graph of nodes, such as a whole model."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from kerascli.layers.base import Outcome
 from kerascli.model.ir.analysis import name_of, needing_targets, set_by
 from kerascli.model.ir.gradients import differentiated
 from kerascli.model.ir.nodes import Node
-from kerascli.model.runtime.built import (
-    Built,
-    CompositeModule,
-    InnerNode,
-    Submodule,
-    inner_nodes,
-    submodules_below,
-    submodules_of,
-)
+from kerascli.model.runtime.built import Built, submodules_of
 from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, Tensors, differentiable, run_nodes
 from kerascli.model.runtime.weights import Weight
 
@@ -120,40 +110,3 @@ def _last_uses(nodes: Sequence[Node], outputs: tuple[str, ...]) -> dict[str, tup
         if name not in outputs:
             last[node_name] = (*last.get(node_name, ()), name)
     return last
-
-
-class SharedLayerModule(CompositeModule):
-    """Module that runs a shared layer as the layer of a wrapper, such as `time_distributed`."""
-
-    def __init__(self, weights: str, module: nn.Module, *, trainable: bool) -> None:
-        super().__init__()
-        self.weights, self.trainable = weights, trainable
-        self.inner = module
-
-    def forward(self, x: Tensor, **call: Any) -> Any:  # (N, *) -> (N, *)
-        return self.inner(x, **call)
-
-    def parts(self) -> Iterator[Submodule]:
-        yield Submodule("inner", self.weights, self.inner, self.trainable)
-
-
-class SharedModelModule(CompositeModule):
-    """Module that runs a shared model with one input as the layer of a wrapper, such as `time_distributed`."""
-
-    def __init__(self, built: Built) -> None:
-        super().__init__()
-        self.graph = Graph(built)
-        self._places = self.places()
-
-    def forward(self, x: Tensor) -> Outcome:  # (N, *) -> (N, *)
-        outcome = self.graph({self.graph.model.inputs[0].name: x})
-        first, *rest = outcome.outputs.values()
-        updates = {self._places[name]: value for name, value in outcome.updates.items()}
-        return Outcome((first, *rest) if rest else first, losses=outcome.losses, updates=updates)
-
-    def parts(self) -> Iterator[Submodule]:
-        yield from submodules_below("graph/nodes", self.graph.model.nodes, self.graph.nodes)
-
-    def inner_nodes(self) -> Iterator[InnerNode]:
-        yield from (InnerNode(node, self.graph.specs) for node in self.graph.model.nodes)
-        yield from inner_nodes(self.graph.nodes)

@@ -1,7 +1,8 @@
-"""Modules of the `rnn` with a custom cell: its initial states, and the loop over time steps."""
+"""Modules that run models inside layers: the custom cell of an `rnn`, and shared layers and models in wrappers."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from kerascli.layers.recurrent.steps import mask_of_steps
 from kerascli.model.ir.inner_models import CellState, CustomCellRNN
 from kerascli.model.runtime.built import Built, CompositeModule, InnerNode, Submodule, inner_nodes, submodules_below
 from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, Tensors, run_nodes
+from kerascli.model.runtime.graph import Graph
 from kerascli.parts.initializers import Zeros
 
 
@@ -178,6 +180,43 @@ class Loop(CompositeModule):
                 losses[name] = losses[name] + loss if name in losses else loss
             outcome.losses = {}
         return every, states, losses
+
+
+class SharedLayerModule(CompositeModule):
+    """Module that runs a shared layer as the layer of a wrapper, such as `time_distributed`."""
+
+    def __init__(self, weights: str, module: nn.Module, *, trainable: bool) -> None:
+        super().__init__()
+        self.weights, self.trainable = weights, trainable
+        self.inner = module
+
+    def forward(self, x: Tensor, **call: Any) -> Any:  # (N, *) -> (N, *)
+        return self.inner(x, **call)
+
+    def parts(self) -> Iterator[Submodule]:
+        yield Submodule("inner", self.weights, self.inner, self.trainable)
+
+
+class SharedModelModule(CompositeModule):
+    """Module that runs a shared model with one input as the layer of a wrapper, such as `time_distributed`."""
+
+    def __init__(self, built: Built) -> None:
+        super().__init__()
+        self.graph = Graph(built)
+        self._places = self.places()
+
+    def forward(self, x: Tensor) -> Outcome:  # (N, *) -> (N, *)
+        outcome = self.graph({self.graph.model.inputs[0].name: x})
+        first, *rest = outcome.outputs.values()
+        updates = {self._places[name]: value for name, value in outcome.updates.items()}
+        return Outcome((first, *rest) if rest else first, losses=outcome.losses, updates=updates)
+
+    def parts(self) -> Iterator[Submodule]:
+        yield from submodules_below("graph/nodes", self.graph.model.nodes, self.graph.nodes)
+
+    def inner_nodes(self) -> Iterator[InnerNode]:
+        yield from (InnerNode(node, self.graph.specs) for node in self.graph.model.nodes)
+        yield from inner_nodes(self.graph.nodes)
 
 
 def _first(state: CellState) -> str:

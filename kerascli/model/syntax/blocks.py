@@ -9,7 +9,7 @@ from kerascli.language.expressions.template import names_referred_to
 from kerascli.language.section import Written, key_names, keys_of, unknown_keys
 from kerascli.model.ir.nodes import Use
 from kerascli.model.syntax.faults import replaced
-from kerascli.model.syntax.reader import Block, Reading, as_list
+from kerascli.model.syntax.reader import MODEL, Block, Reading, as_list
 from kerascli.model.syntax.schema import BlockSection, NodeKeys, RepeatEach, RepeatTimes
 
 _KEYS = (*key_names(RepeatTimes)[:-1], *key_names(RepeatEach))
@@ -38,31 +38,32 @@ def _variables(reading: Reading, arguments: Any, path: Path) -> list[dict[str, V
     """Return a list of the variables (name -> value) in each repetition of a `repeat`; it is empty after a config
     error."""
     add, example = reading.faults.add, "repeat: {times: 3, layers: [...]}"
-    if not isinstance(arguments, dict) or not isinstance(arguments.get("layers"), list) or not arguments["layers"]:
+    if not _has_layers(arguments):
         add("repeat needs 'layers', a list of layers", path, "key", hint=example)
         return []
-    reading.faults.take(unknown_keys(arguments, _KEYS, "repeat", reading.place(path), listed="repeat has"))
-    counted, each = keys_of(RepeatTimes, arguments), keys_of(RepeatEach, arguments)
-    if counted.has("times") == each.has("each"):
+    reading.faults.take(unknown_keys(arguments, _KEYS, "repeat", path, listed="repeat has"))
+    if ("times" in arguments) == ("each" in arguments):
         add("repeat needs either 'times' or 'each'", path, "key", hint=example)
         return []
-    values: Sequence[Value] = []
-    if counted.has("times"):
-        name, variable, other, of = counted.index, "index", "as", "each"
-        values = _counted(reading, counted.times, (*path, "times"))
-    else:
-        name, variable, other, of = each.as_, "as", "index", "times"
-        if isinstance(each.each, list):
-            values = each.each
-        else:
-            add(f"repeat: each: expected a list of values, got {show(each.each)}", (*path, "each"))
-        if name is None:
-            add("repeat: 'each' needs 'as', the name of its variable", path, "key")
+    forms = (("times", "index"), ("each", "as"))
+    (key, variable), (of, other) = forms if "times" in arguments else forms[::-1]
+    given, name = arguments[key], arguments.get(variable)
+    values: Sequence[Value] = given if isinstance(given, list) else []
+    if key == "times":
+        values = _counted(reading, given, (*path, key))
+    elif not isinstance(given, list):
+        add(f"repeat: each: expected a list of values, got {show(given)}", (*path, key))
+    if key == "each" and name is None:
+        add("repeat: 'each' needs 'as', the name of its variable", path, "key")
     if other in arguments:
         add(f"repeat: '{other}' goes with '{of}'", (*path, other), "key")
     if name is not None and not (isinstance(name, str) and name.isidentifier()):
         add(f"repeat: {variable}: expected a name, got {show(name)}", (*path, variable))
     return [{name: value} if isinstance(name, str) else {} for value in values]
+
+
+def _has_layers(written: Any) -> bool:
+    return isinstance(written, dict) and isinstance(written.get("layers"), list) and bool(written["layers"])
 
 
 def _counted(reading: Reading, times: Any, path: Path) -> Sequence[Value]:
@@ -76,8 +77,8 @@ def _counted(reading: Reading, times: Any, path: Path) -> Sequence[Value]:
 def read_blocks(reading: Reading, section: Any) -> None:
     """Record the blocks of `model.blocks` (templates of layers); their layers are read where the blocks are used."""
     what = "model.blocks: expected a mapping of names to blocks"
-    for name, written in reading.items(section, what, ("blocks",)).items():
-        path: Path = ("blocks", name)
+    for name, written in reading.items(section, what, (*MODEL, "blocks")).items():
+        path = (*MODEL, "blocks", name)
         if reading.is_name_of_part(name, path):
             reading.blocks[name] = _block(reading, name, written, path)
 
@@ -85,7 +86,7 @@ def read_blocks(reading: Reading, section: Any) -> None:
 def _block(reading: Reading, name: str, written: Any, path: Path) -> Block | None:
     faults = reading.faults
     before = faults.count
-    if not isinstance(written, dict) or not isinstance(written.get("layers"), list) or not written["layers"]:
+    if not _has_layers(written):
         hint = f"{name}: {{parameters: {{units: 16}}, layers: [...]}}"
         faults.add(f"block '{name}': expected a mapping with 'layers', a list of layers", path, "key", hint=hint)
         return None
@@ -142,13 +143,13 @@ def read_use(reading: Reading, written: str, arguments: Any, entry: Path) -> Non
     if not is_present:
         names.previous = inputs[0]
         if keys.has("name"):
-            reading.pass_on(name, inputs[0], reading.place(path))
+            reading.pass_on(name, inputs[0], path)
         return
     first = len(reading.entries)
     with (
         replaced(reading, "variables", reading.variables | values),
         replaced(reading, "open_blocks", (*reading.open_blocks, written)),
-        replaced(faults, "uses", (*faults.uses, Use(reading.place(path), "block", first))),
+        replaced(faults, "uses", (*faults.uses, Use(path, "block", first))),
         names.inside(sees_outside=False),
     ):
         names.define_inputs(dict(zip(block.inputs, inputs, strict=True)))
@@ -176,7 +177,7 @@ def _name_results(
 ) -> None:
     """Name the outputs of one use of a block (template of layers) as the use's key `outputs` says; tensors of nodes in
     the block are renamed."""
-    place, renamed, names = reading.place(path), dict[str, str](), reading.names
+    renamed, names = dict[str, str](), reading.names
     made = {output for entry in reading.entries[first:] for output in entry.outputs}
     names.previous = None
     for output, tensor in zip(written, results, strict=False):
@@ -185,9 +186,9 @@ def _name_results(
         if tensor in made and tensor not in renamed:
             renamed[tensor] = names.unique(output)
         means = renamed.get(tensor, tensor)
-        names.give(output, place, means=means)
+        names.give(output, path, means=means)
         names.previous = names.previous or means
-    names.take(name, place, node=names.unique(name))
+    names.take(name, path, node=names.unique(name))
     reading.entries[first:] = [entry.renamed(renamed) for entry in reading.entries[first:]]
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kerascli.foundation.errors import Fault, Path, nearest, show, suggestion
+from kerascli.foundation.errors import Path, nearest, show, suggestion
 from kerascli.layers.expressions.expr import Update
 from kerascli.model.ir.analysis import dead_node_faults
 from kerascli.model.ir.gradients import differentiated
@@ -41,7 +41,7 @@ def read_cell(reading: Reading, prefix: str, written: dict[Any, Any], constants:
     for name in (name for name in constants if name != "?"):
         where = (*path[:-1], "constants", name)
         inner.check_name(name, where, "key")
-        names.give(name, inner.place(where))
+        names.give(name, where)
     inner.inputs = (*inputs, *(state.name for state in states), *constants)
     names.previous = inputs[0] if len(inputs) == 1 else None
     outputs = ()
@@ -53,7 +53,7 @@ def read_cell(reading: Reading, prefix: str, written: dict[Any, Any], constants:
         faults.add("a cell needs 'layers', the nodes computed at each time step", path, "key")
         names.previous, names.has_inputs = "?", False
     following = _next(inner, states, keys.next, path)
-    cell = Cell(inputs, states, constants, tuple(inner.entries), following, outputs, inner.place(path))
+    cell = Cell(inputs, states, constants, tuple(inner.entries), following, outputs, path)
     if faults.count == before and "?" not in constants:
         _check_use(inner, cell, path)
     return cell
@@ -65,7 +65,7 @@ def _inputs(inner: Reading, written: Any, path: Path) -> tuple[str, ...]:
         return ("input",)
     for name, where in each_at(written, path):
         inner.check_name(name, where)
-        inner.names.give(str(name), inner.place(where))
+        inner.names.give(str(name), where)
     return tuple(map(str, as_list(written)))
 
 
@@ -80,7 +80,7 @@ def _states(inner: Reading, written: Any, path: Path) -> tuple[CellState, ...]:
         where, before = (*path, "states", name), inner.faults.count
         inner.check_name(name, where, "key")
         if inner.faults.count == before:
-            inner.names.give(str(name), inner.place(where))
+            inner.names.give(str(name), where)
             states.append(_state(inner, str(name), value, where))
     return tuple(states)
 
@@ -109,7 +109,7 @@ def _state(inner: Reading, name: str, value: Any, path: Path) -> CellState:
     if state.has("initializer"):
         with inner.faults.absorbing((*path, "initializer")):
             initializer = INITIALIZERS.parse(state.initializer)
-    return CellState(name, tuple(sizes), initializer, state.trainable is True, inner.place(path))
+    return CellState(name, tuple(sizes), initializer, state.trainable is True, path)
 
 
 def _next(inner: Reading, states: tuple[CellState, ...], written: Any, path: Path) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ def _check_use(inner: Reading, cell: Cell, path: Path) -> None:
             problem = f"'{node.name}' produces a mask, which a time step cannot have"
             hint = f"put {kind} before the rnn: masked time steps leave the states unchanged"
         if problem is not None:
-            inner.faults.take([Fault(problem, node.path, "key", hint=hint)])
+            inner.faults.add(problem, node.path, "key", hint=hint)
     ends = (*cell.outputs, *cell.next)
     inner.faults.take(dead_node_faults((), inner.entries, ends, at="the cell's outputs or next"))
     used = {*ends, *names_used_by(inner.entries)}

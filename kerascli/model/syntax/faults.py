@@ -14,10 +14,9 @@ S = TypeVar("S", bound=BaseSection)
 
 
 class Faults:
-    """Collector of the config errors of one section; the paths given to its methods are relative to the section."""
+    """Collector of config errors."""
 
-    def __init__(self, section: Path) -> None:
-        self.section = section
+    def __init__(self) -> None:
         self.count = 0
         """Number of errors so far, including repeated ones that are reported only once."""
         self.uses: tuple[Use, ...] = ()
@@ -28,21 +27,21 @@ class Faults:
     def add(
         self, text: str, path: Path, at: At = "value", *, hint: str | None = None, related: tuple[Related, ...] = ()
     ) -> None:
-        self.take([Fault(text, (*self.section, *path), at, hint=hint, related=related)])
+        self.take([Fault(text, path, at, hint=hint, related=related)])
 
     @contextmanager
-    def absorbing(self, path: Path) -> Iterator[None]:
+    def absorbing(self, path: Path = ()) -> Iterator[None]:
         """Context manager that collects the config errors of an Invalid exception raised in its block.
 
-        The paths of the exception's errors are relative to `path` in the section.
+        The paths of the exception's errors are relative to `path`.
         """
         try:
             yield
         except Invalid as invalid:
-            self.take(invalid.below((*self.section, *path)).faults)
+            self.take(invalid.below(path).faults)
 
     def take(self, faults: Iterable[Fault]) -> None:
-        """Add config errors with complete paths; an error in a block (template of layers) counts once for all uses."""
+        """Add config errors; an error in a block (template of layers) counts once for all uses."""
         for fault in faults:
             self.count += 1
             key = fault.text, fault.path
@@ -57,7 +56,7 @@ class Faults:
 
         `path` is the config path of the mapping, `title` its name in errors.
         """
-        section, faults = read_section(cls, written, (*self.section, *path), title)
+        section, faults = read_section(cls, written, path, title)
         self.take(faults)
         return section
 

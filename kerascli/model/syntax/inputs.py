@@ -4,19 +4,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from kerascli.foundation.errors import Fault, Path, one_of, show
+from kerascli.foundation.errors import Path, one_of, show
 from kerascli.foundation.shapes import Shape, Specs, TensorSpec, is_compatible
 from kerascli.language.component import Invalid
 from kerascli.language.section import keys_of
 from kerascli.model.ir.nodes import Input
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.names import Names
-from kerascli.model.syntax.reader import Reading
+from kerascli.model.syntax.reader import MODEL, Reading
 from kerascli.model.syntax.schema import INPUT_DTYPES, FirstLayerKeys, InputSection, ModelSection
 
 
 def read_inputs(
-    reading: Reading, section: ModelSection, data_inputs: Specs | None, base: Path = (), unread: Collection[str] = ()
+    reading: Reading, section: ModelSection, data_inputs: Specs | None, base: Path = MODEL, unread: Collection[str] = ()
 ) -> dict[str, Input]:
     """Return the inputs of a model by name, and define these names for the layers that follow.
 
@@ -41,12 +41,12 @@ def read_inputs(
         for name in unread:
             text = f"the shape of input '{name}' is unknown before the data is read"
             hint = f"declare it in model: inputs: {{{name}: [28, 28]}}"
-            faults.take([Fault(text, ("data", "inputs", name), "key", hint=hint)])
+            faults.add(text, ("data", "inputs", name), "key", hint=hint)
         names.mark_broken([*inputs, *unread])
         inputs = {}
     elif not inputs and data_inputs is not None:
         hint = "add inputs to the model, for four numbers a row inputs: {x: [4]}; or input_shape to the first layer"
-        faults.add("the shape of the model's input is unknown", ("layers", 0), "key", hint=hint)
+        faults.add("the shape of the model's input is unknown", (*MODEL, "layers", 0), "key", hint=hint)
     _define(inputs, names, faults)
     if len(inputs) == 1:
         names.previous = next(iter(inputs))
@@ -87,7 +87,7 @@ def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults
         faults.add(f"input_shape: expected a list of sizes such as [784], got {show(written)}", path)
         return inputs
     if not inputs:
-        return {"x": Input("x", TensorSpec(shape), (*faults.section, *path))}
+        return {"x": Input("x", TensorSpec(shape), path)}
     if len(inputs) > 1:
         hint = "declare them under model.inputs"
         faults.add(f"input_shape: the data has several inputs: {', '.join(inputs)}", path, hint=hint)
@@ -99,21 +99,21 @@ def _with_first_shape(inputs: dict[str, Input], written: Any, path: Path, faults
     return inputs
 
 
-def read_declared(reading: Reading, declared: Any, data: Specs, base: Path = ()) -> dict[str, Input]:
+def read_declared(reading: Reading, declared: Any, data: Specs, base: Path) -> dict[str, Input]:
     """Return the inputs that a config section declares, by name, and define these names for the layers that follow.
 
     `declared` is the value of the section's key `inputs`, a mapping from name to shape (or to shape and dtype); `base`
-    is the section's config path, () for `model`. `data` maps the names of the data's inputs to their shapes and dtypes:
+    is the section's config path. `data` maps the names of the data's inputs to their shapes and dtypes:
     an input of the same name must agree with it, and has its dtype by default.
     """
     names, faults = reading.names, reading.faults
     if not isinstance(declared, dict) or not declared:
-        hint, whose = "inputs: {x: [28, 28, 1]}", base[-1] if base else "model"
-        if data and not base:
+        hint = "inputs: {x: [28, 28, 1]}"
+        if data and base == MODEL:
             hint = f"leave 'inputs' out: the model takes those of data.inputs, {', '.join(data)}"
         elif isinstance(declared, list) and declared:
             hint = f"a shape follows each name, for four numbers a row inputs: {{{declared[0]}: [4]}}"
-        text = f"{whose}.inputs: expected a mapping of names to shapes, got {show(declared)}"
+        text = f"{base[-1]}.inputs: expected a mapping of names to shapes, got {show(declared)}"
         faults.add(text, (*base, "inputs"), hint=hint)
         names.mark_broken([*map(str, declared), "?"] if isinstance(declared, list) else ["?"])
         names.previous = "?"
@@ -125,8 +125,8 @@ def read_declared(reading: Reading, declared: Any, data: Specs, base: Path = ())
         if (problem := names.refuse(name)) is not None:
             faults.add(problem.text, path, "key")
         with faults.absorbing(path):
-            inputs[name] = Input(name, read_input(name, value, data.get(name)), reading.place(path))
-            names.give(name, reading.place(path))
+            inputs[name] = Input(name, read_input(name, value, data.get(name)), path)
+            names.give(name, path)
         if name not in inputs:
             names.mark_broken([name])
     if len(declared) == 1:
@@ -139,7 +139,7 @@ def read_input(name: str, value: Any, data: TensorSpec | None) -> TensorSpec:
 
     `data` has the shape and dtype of the data's input named `name`, which must agree. Raises Invalid (config errors).
     """
-    faults = Faults(())
+    faults = Faults()
     keys = value if isinstance(value, dict) else {"shape": value}
     declared = faults.read(InputSection, keys, (), f"input '{name}'")
     if faults.count and not declared.has("shape"):
@@ -171,7 +171,7 @@ def _first_shape(layers: list[Any]) -> tuple[Any, Path]:
     if isinstance(first, dict) and len(first) == 1:
         ((name, arguments),) = first.items()
         if isinstance(arguments, dict):
-            return keys_of(FirstLayerKeys, arguments).input_shape, ("layers", 0, name, "input_shape")
+            return keys_of(FirstLayerKeys, arguments).input_shape, (*MODEL, "layers", 0, name, "input_shape")
     return None, ()
 
 

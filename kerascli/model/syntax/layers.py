@@ -9,21 +9,18 @@ from kerascli.language.component import Invalid, names_first_argument, split_for
 from kerascli.language.foreign_words import NEEDLESS
 from kerascli.language.section import key_names, keys_of
 from kerascli.language.wording import key_to_write, meant_key
-from kerascli.layers.base import LAYERS, BaseLayer, ShapeMismatch, call_arguments
+from kerascli.layers.base import LAYERS, BaseLayer, call_arguments
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.model.ir.inner_models import with_shared
 from kerascli.model.ir.nodes import CallValue, Node
 from kerascli.model.syntax.faults import Faults
-from kerascli.model.syntax.reader import Reading
+from kerascli.model.syntax.reader import MODEL, Reading
 from kerascli.model.syntax.schema import FirstLayerKeys, NodeKeys
 
 
 @dataclass(frozen=True, slots=True)
 class SplitEntry:
-    """Item of `layers`, divided into layer class, layer arguments and node keys (`name`, `inputs` ...), unchecked.
-
-    Config paths are relative to the model section.
-    """
+    """Item of `layers`, divided into layer class, layer arguments and node keys (`name`, `inputs` ...), unchecked."""
 
     cls: type[BaseLayer]
     written: str
@@ -77,7 +74,7 @@ def _divide(
         if key in node_keys:
             of_node[key] = value
         elif key in key_names(FirstLayerKeys):  # the inputs have been read; see `inputs.py`
-            if path[:2] != ("layers", 0):
+            if path[:3] != (*MODEL, "layers", 0):
                 text = f"{key}: allowed on the first layer only; the shapes of other layers are inferred"
                 faults.add(text, (*path, key), "key", hint="remove it")
         elif key in cls.model_fields or key in NEEDLESS or names_first_argument(cls, key) or cls.reason_against(key):
@@ -118,25 +115,25 @@ def add_node(
     """
     faults, names = reading.faults, reading.names
     is_present = reading.is_present(node.keys, node.path)
-    place, unique = reading.place(node.path), names.unique(name)
+    unique = names.unique(name)
     if layer is None or faults.count > before:
         reading.mark_broken(name, node.keys)
         return
     has_outputs = layer.result_count() != 0
     if has_outputs and not is_present:
         if inputs:
-            reading.pass_on(name, inputs[0], place)
+            reading.pass_on(name, inputs[0], node.path)
         return
     written = reading.results(name, layer.results_of(call), node.keys, node.path) if has_outputs else ()
-    names.take(name, place, node=unique, has_outputs=has_outputs)
+    names.take(name, node.path, node=unique, has_outputs=has_outputs)
     outputs = tuple(unique if output == name else names.unique(output) for output in written)
     previous = names.previous
-    reading.give_results(written, outputs, place)
+    reading.give_results(written, outputs, node.path)
     if layer.call_form == "none" or not has_outputs:
         names.previous = previous
     if is_present:
         weights = f"{reading.prefix}{unique}"
-        reading.entries.append(Node(unique, layer, inputs, outputs, call, weights, place, faults.uses))
+        reading.entries.append(Node(unique, layer, inputs, outputs, call, weights, node.path, faults.uses))
     if faults.count > before:  # names of outputs that are not allowed
         names.mark_broken(["?"])
         names.previous = names.previous or "?"
@@ -148,15 +145,11 @@ def read_settings(reading: Reading, node: SplitEntry) -> BaseLayer | None:
     `node` is the item, already divided into layer class, arguments and node keys (`name`, `inputs` ...).
     """
     settings = node.settings
-    if "layer" in node.cls.model_fields:
-        try:
+    with reading.faults.absorbing(node.path):
+        if "layer" in node.cls.model_fields:
             settings = with_shared(node.cls, settings, reading.shared)
-        except ShapeMismatch as mismatch:
-            path = node.path if isinstance(settings, str) else (*node.path, *mismatch.fault.path)
-            reading.faults.take([replace(mismatch.fault, path=reading.place(path))])
-            return None
-    with reading.faults.absorbing(node.entry):
-        return LAYERS.construct(node.cls, node.written, settings)
+        with reading.faults.absorbing(node.entry):
+            return LAYERS.construct(node.cls, node.written, settings)
 
 
 def _inputs(reading: Reading, node: SplitEntry, layer: BaseLayer | None) -> tuple[str, ...]:
@@ -194,5 +187,5 @@ def _add_at_name(
 ) -> None:
     """Report config errors at the place of a name in a layer's expression."""
     place = layer.place_of(name)
-    path = reading.place((*node.path, *place.path))
+    path = (*node.path, *place.path)
     reading.faults.take([replace(each, path=path, span=place.span) for each in faults])

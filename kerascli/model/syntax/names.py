@@ -12,6 +12,7 @@ from kerascli.language.component import Invalid
 from kerascli.language.expressions.parser import RESERVED
 from kerascli.language.expressions.suggestions import suggestion_for
 from kerascli.layers.base import LAYERS
+from kerascli.model.syntax.faults import replaced
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -67,13 +68,10 @@ class Names:
         outer, inner = self._body, _Body()
         if sees_outside:
             inner = _Body(outer.tensors.new_child(), later=dict(outer.later), sees_targets=outer.sees_targets)
-        self._body = inner
-        try:
+        with replaced(self, "_body", inner):
             yield
-        finally:
-            self._body = outer
-            for name in inner.tensors.maps[0].values() if sees_outside else ():
-                outer.tensors.setdefault(name, name)
+        for name in inner.tensors.maps[0].values() if sees_outside else ():
+            outer.tensors.setdefault(name, name)
 
     def unique(self, name: str) -> str:
         """Return a name for a node that no other node of the model has, made from its name in the config.

@@ -16,6 +16,7 @@ from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.names import Names
 from kerascli.model.syntax.schema import CellSection, ModelSection, NodeKeys, SharedSection, ViewSection
 
+MODEL: Path = ("model",)
 MAX_NODES = 10_000
 
 References = Callable[[Any, Path, Values, Callable[[Path], bool]], tuple[Any, list[Fault]]]
@@ -137,18 +138,18 @@ class Reading:
         """Add the items of a list `layers` (layers, uses of blocks, calls of shared models) to the model being read."""
         self.entry_reader(self, layers, path)
 
-    def read_body(self, written: Body, base: Path) -> tuple[str, ...]:
+    def read_body(self, written: Body, base: Path, *, may_be_uncalled: bool = False) -> tuple[str, ...]:
         """Read the `layers` and `outputs` of a model, and return the names of its outputs.
 
         `written` is the config section of the model, `base` its config path. The model's inputs and shared layers must
-        have been read before.
+        have been read before; with `may_be_uncalled` its layers need not call the latter.
         """
-        whose = str(base[-1]) if base else "model"
-        if base and written.has("layers") and not is_list(written.layers, whose, (*base, "layers"), self.faults):
+        whose = str(base[-1])
+        if written.has("layers") and not is_list(written.layers, whose, (*base, "layers"), self.faults):
             return ()
         self.read_entries(written.layers or [], (*base, "layers"))
         outputs = self._outputs(written.outputs, whose, (*base, "outputs"))
-        if base and not self.faults.count:
+        if not self.faults.count and not may_be_uncalled:
             self.faults.take(uncalled_faults(self.shared.maps[0], self.entries))
         return outputs
 
@@ -169,9 +170,6 @@ class Reading:
             self.faults.add(f"{what}, got {show(section)}", path)
         return section if isinstance(section, dict) else {}
 
-    def place(self, path: Path) -> Path:
-        return (*self.faults.section, *path)
-
     def resolved(
         self, written: Any, path: Path, variables: Values, waits: Callable[[Path], bool] = lambda path: False
     ) -> Any:
@@ -180,7 +178,7 @@ class Reading:
         `variables` maps names that references may use, besides flags and facts of the data, to values. References at
         paths for which `waits` returns True are left unchanged.
         """
-        value, faults = self.references(written, self.place(path), variables, waits)
+        value, faults = self.references(written, path, variables, waits)
         self.faults.take(faults)
         return value
 

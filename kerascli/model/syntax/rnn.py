@@ -38,7 +38,7 @@ def read_rnn(reading: Reading, written: str, arguments: dict[Any, Any], entry: P
         reading.mark_broken(reading.name(keys, path, "rnn"), keys)
         return
     allowed = dict.fromkeys((*key_names(NodeKeys), *_CALL, *key_names(RNNKeys), *CustomCellRNN.settings(), "cell"))
-    faults.take(unknown_keys(arguments, tuple(allowed), "rnn", reading.place(path), listed="it has"))
+    faults.take(unknown_keys(arguments, tuple(allowed), "rnn", path, listed="it has"))
     name = reading.name(keys, path, "rnn")
     constants = _constants(reading, keys.constants, (*path, "constants"))
     prefix = f"{reading.prefix}{reading.names.unique(name)}/"

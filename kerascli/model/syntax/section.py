@@ -10,13 +10,13 @@ from kerascli.foundation.shapes import Specs
 from kerascli.language.component import Invalid
 from kerascli.language.section import keys_of, meant_keys
 from kerascli.layers.base import LAYERS
-from kerascli.model.ir.analysis import dead_node_faults, target_faults, targets_of, uncalled_faults, update_faults
+from kerascli.model.ir.analysis import dead_node_faults, target_faults, targets_of, update_faults
 from kerascli.model.ir.nodes import Input, Model, flat
 from kerascli.model.syntax.blocks import read_blocks, read_repeat, read_use
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.inputs import from_data, read_inputs
 from kerascli.model.syntax.layers import read_layer, split_entry
-from kerascli.model.syntax.reader import Reading, References, TooManyNodes, as_list, is_list
+from kerascli.model.syntax.reader import MODEL, Reading, References, TooManyNodes, as_list, is_list
 from kerascli.model.syntax.rnn import has_custom_cell, read_rnn
 from kerascli.model.syntax.schema import ModelSection, NodeKeys
 from kerascli.model.syntax.shared import read_call, read_shared
@@ -40,14 +40,14 @@ def parse_model(
     called in this section. `unread` names the data's inputs whose shapes are unknown until the data is read. Raises
     Invalid (config errors).
     """
-    faults = Faults(("model",))
+    faults = Faults()
     reading = Reading(faults, references or (lambda value, *_: (value, [])), _read_entries)
     if (written := _written(section, faults)) is None:
         raise Invalid(faults.all())
     alone = not written.has("layers")
-    declared: Path = ()
+    declared = MODEL
     if alone:
-        declared = ("shared", written.outputs)
+        declared = (*MODEL, "shared", written.outputs)
         inputs = written.shared[written.outputs]["inputs"]  # as if its only layer was a call of the shared model
         written = written.model_copy(update={"inputs": inputs, "layers": [{written.outputs: {"inputs": [*inputs]}}]})
     with suppress(TooManyNodes):
@@ -55,10 +55,8 @@ def parse_model(
         inputs = read_inputs(reading, written, data_inputs, declared, unread)
         reading.inputs = tuple(inputs)
         reading.names.see_targets(None if data_inputs is None else tuple(data_targets or {}))
-        read_shared(reading, written.shared, ())
-        outputs = reading.read_body(written, ())
-        if not faults.count and not alone and not called_elsewhere:
-            faults.take(uncalled_faults(reading.shared, reading.entries))
+        read_shared(reading, written.shared, MODEL)
+        outputs = reading.read_body(written, MODEL, may_be_uncalled=alone or called_elsewhere)
         # views also take inputs of the data, whose names may be unknown
         reading.names.has_inputs &= not called_elsewhere or data_inputs is not None
         scope = Scope(reading, tuple(inputs.values()), _unknown(reading, data_inputs) if called_elsewhere else ())
@@ -86,12 +84,12 @@ def _written(section: Any, faults: Faults) -> ModelSection | None:
     """
     if not isinstance(section, dict):
         hint = "put 'layers:' above the list" if isinstance(section, list) else None
-        faults.add(f"model: expected a mapping with 'layers', got {show(section)}", (), hint=hint)
+        faults.add(f"model: expected a mapping with 'layers', got {show(section)}", MODEL, hint=hint)
         return None
-    model = faults.read(ModelSection, section, ())
+    model = faults.read(ModelSection, section, MODEL)
     shared, output = model.shared, model.outputs
     if model.has("layers"):
-        return model if is_list(model.layers, "model", ("layers",), faults) else None
+        return model if is_list(model.layers, "model", (*MODEL, "layers"), faults) else None
     named = shared.get(output) if isinstance(shared, dict) and isinstance(output, str) else None
     if isinstance(named, dict) and isinstance(named.get("inputs"), dict) and not model.has("inputs"):
         return model
@@ -99,13 +97,13 @@ def _written(section: Any, faults: Faults) -> ModelSection | None:
         return None
     if not isinstance(shared, dict) or not isinstance(output, str):
         or_shared = ", or let outputs name one model of shared" if isinstance(shared, dict) else ""
-        faults.add("model needs 'layers'", (), "key", hint=f"add layers: [...]{or_shared}")
+        faults.add("model needs 'layers'", MODEL, "key", hint=f"add layers: [...]{or_shared}")
     elif output not in shared:
         text = f"model has no 'layers', and 'outputs' names no shared model: '{output}'"
-        faults.add(f"{text}{suggestion(output, shared)}", ("outputs",))
+        faults.add(f"{text}{suggestion(output, shared)}", (*MODEL, "outputs"))
     else:
         text = f"shared model '{output}' replaces model.layers: it needs inputs, each with its shape"
-        faults.add(text, ("shared", output), "key", hint="inputs: {z: [8]}, or add layers to the model")
+        faults.add(text, (*MODEL, "shared", output), "key", hint="inputs: {z: [8]}, or add layers to the model")
     return None
 
 
@@ -113,17 +111,17 @@ def _read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
     """Add the items of a list `layers` (layers, calls, uses of blocks, repeats) to the model being read."""
     in_template = "blocks" in path or "repeat" in path
     broken: set[int] = set()
-    if in_template:
-        written, layers = layers, []
-        for index, entry in enumerate(written):
-            before = reading.faults.count
-            layers.append(_resolved(reading, entry, (*path, index)))
-            broken |= {index} if reading.faults.count > before else set()
+    written, layers = layers, []
+    for index, entry in enumerate(written):
+        before = reading.faults.count
+        may_refer = in_template or _only_item(entry)[0] == "repeat"
+        layers.append(_resolved(reading, entry, (*path, index)) if may_refer else entry)
+        broken |= {index} if reading.faults.count > before else set()
     _announce(reading, layers, path)
     for index, entry in enumerate(layers):
         with reading.faults.absorbing((*path, index)):
             if index not in broken:
-                _read_entry(reading, entry, (*path, index), resolve=not in_template)
+                _read_entry(reading, entry, (*path, index))
                 continue
         written, arguments = (entry, None) if isinstance(entry, str) else _only_item(entry)
         name = keys_of(NodeKeys, arguments).name if isinstance(arguments, dict) else written
@@ -133,24 +131,17 @@ def _read_entries(reading: Reading, layers: list[Any], path: Path) -> None:
 def _resolved(reading: Reading, entry: Any, path: Path) -> Any:
     """Return an item of the layers of a block or repeat with its `$` references resolved, except in a
     nested repeat or cell."""
-    depth = len(reading.place(path))
 
-    def waits(path: Path) -> bool:
-        return any(pair in {("repeat", "layers"), ("cell", "layers")} for pair in pairwise(path[depth:]))
+    def waits(below: Path) -> bool:
+        return any(pair in {("repeat", "layers"), ("cell", "layers")} for pair in pairwise(below[len(path) :]))
 
     return reading.resolved(entry, path, reading.variables, waits)
 
 
-def _read_entry(reading: Reading, entry: Any, path: Path, *, resolve: bool) -> None:
+def _read_entry(reading: Reading, entry: Any, path: Path) -> None:
     """Add one item of the list `layers` to the model being read. Raises Invalid, with paths inside the item."""
     name, arguments = (entry, {}) if isinstance(entry, str) else _only_item(entry)
     if name == "repeat":
-        before = reading.faults.count
-        if resolve and isinstance(entry, dict):
-            arguments = _resolved(reading, entry, path)[name]
-        if reading.faults.count > before:  # report no consequences of an unresolved reference
-            reading.mark_broken()
-            return
         read_repeat(reading, arguments, path)
     elif name in reading.shared:
         read_call(reading, name, arguments, path)
@@ -187,7 +178,7 @@ def _announce(reading: Reading, layers: list[Any], path: Path) -> None:
             keys = keys_of(NodeKeys, arguments)
             for name in (keys.name, *as_list(keys.outputs)):
                 if isinstance(name, str) and name != "_":
-                    reading.names.announce(name, reading.place((*path, index, written)))
+                    reading.names.announce(name, (*path, index, written))
 
 
 def _only_item(entry: Any) -> tuple[Any, Any]:

@@ -49,7 +49,7 @@ def _layer(reading: Reading, name: str, written: Any, path: Path) -> Shared | No
         text = f"{node.cls.component_name} names its inputs itself; share a model that contains it"
         reading.faults.add(text, node.path, "key", hint=f"{name}: {{layers: [{node.written}: ...]}}")
     layer = read_settings(reading, node)
-    return layer and Shared(name, f"{reading.prefix}{name}", {}, layer=layer, path=reading.place(node.path))
+    return layer and Shared(name, f"{reading.prefix}{name}", {}, layer=layer, path=node.path)
 
 
 def _model(reading: Reading, name: str, written: dict[str, Any], path: Path) -> Shared:
@@ -64,14 +64,14 @@ def _model(reading: Reading, name: str, written: dict[str, Any], path: Path) -> 
     if reading.faults.count == before and not inner.names.has_broken():
         _check_use(inner, name, outputs, path)
     reading.faults.is_flag(model.trainable, (*path, "trainable"))
-    if model.has("init_from") and len(path) > 2:
+    if model.has("init_from") and len(path) > 3:
         text = "init_from: only a model of model.shared takes weights, with those of the models inside it"
         reading.faults.add(text, (*path, "init_from"), "key")
     entries = inner.entries if model.trainable else [entry.frozen() for entry in inner.entries]
     own = tuple(shared for shared in inner.shared.maps[0].values() if shared is not None)
     return Shared(
         name, weights, inputs, tuple(entries), outputs, own, None, model.trainable, inner.names.meanings(),
-        reading.place(path),
+        path,
     )  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def _declared_inputs(inner: Reading, name: str, declared: Any, path: Path) -> di
         with inner.faults.absorbing(where):
             if (shape := shapes.get(each)) is not None:
                 inputs[str(each)] = read_input(str(each), shape, None)
-        inner.names.give(str(each), inner.place(where))
+        inner.names.give(str(each), where)
     inner.names.previous = next(iter(inputs)) if len(inputs) == 1 else None
     return inputs
 
@@ -138,22 +138,22 @@ def read_call(reading: Reading, written: str, arguments: Any, entry: Path) -> No
     if faults.count > before:
         reading.mark_broken(name, keys)
         return
-    place, unique = reading.place(path), names.unique(name)
+    unique = names.unique(name)
     if not is_present:
-        reading.pass_on(name, inputs[0], place)
+        reading.pass_on(name, inputs[0], path)
         return
-    names.take(name, place, node=unique)
+    names.take(name, path, node=unique)
     tensors = tuple(unique if output == name else names.unique(output) for output in outputs)
-    uses, meanings, aliases = (*faults.uses, Use(place, "model" if layer is None else "layer")), {}, {}
+    uses, meanings, aliases = (*faults.uses, Use(path, "model" if layer is None else "layer")), {}, {}
     if layer is None:
         nodes, meanings, aliases = _nodes(shared, unique, inputs, tensors, call, uses)
     else:
         nodes = (Node(unique, layer, inputs, tensors, call, shared.weights, shared.path, uses),)
     reading.budget.spend(len(nodes), path, faults)
-    reading.give_results(outputs, [aliases.get(tensor, tensor) for tensor in tensors], place)
+    reading.give_results(outputs, [aliases.get(tensor, tensor) for tensor in tensors], path)
     for inner, tensor in meanings.items():
-        names.give(f"{name}.{inner}", place, means=tensor)
-    reading.entries.append(Call(unique, shared, inputs, tensors, call, nodes, place))
+        names.give(f"{name}.{inner}", path, means=tensor)
+    reading.entries.append(Call(unique, shared, inputs, tensors, call, nodes, path))
 
 
 def _inputs(reading: Reading, shared: Shared, keys: NodeKeys, path: Path, below: Path) -> tuple[str, ...]:

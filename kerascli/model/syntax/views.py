@@ -9,7 +9,7 @@ from typing import Any
 from kerascli.foundation.errors import Fault, Path, show
 from kerascli.foundation.shapes import Specs
 from kerascli.language.component import Invalid
-from kerascli.language.section import meant_keys
+from kerascli.language.section import Written, meant_keys
 from kerascli.layers.base import BaseLayer
 from kerascli.model.ir.analysis import PREFIX, called_in, dead_node_faults, targets_of
 from kerascli.model.ir.nodes import Entry, Input, Model, Node, Shared, View, flat, names_used_by
@@ -17,7 +17,7 @@ from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.inputs import from_data, read_declared
 from kerascli.model.syntax.layers import SplitEntry, read_layer
 from kerascli.model.syntax.names import Names
-from kerascli.model.syntax.reader import Reading, TooManyNodes, is_list
+from kerascli.model.syntax.reader import MODEL, Reading, TooManyNodes, is_list
 from kerascli.model.syntax.schema import NodeKeys, ViewSection
 from kerascli.model.syntax.shared import read_shared
 
@@ -39,13 +39,11 @@ class Scope:
         With `own`, the view has inputs of its own, and sees no names of the model's nodes and inputs.
         """
         reading = self.reading
-        section = reading.faults.section
         return reading.inner(
             faults=faults,
             prefix="/".join(map(str, path)) + "/",
             names=Names() if own else copy.deepcopy(reading.names),
             inputs=() if own else reading.inputs,
-            blocks={n: block and replace(block, path=(*section, *block.path)) for n, block in reading.blocks.items()},
         )
 
 
@@ -54,18 +52,16 @@ def read_views(scope: Scope, section: Any) -> dict[str, View]:
     faults, views = scope.reading.faults, {}
     if section is not None and (not isinstance(section, dict) or not section):
         text = f"model.views: expected a mapping of names to models, got {show(section)}"
-        faults.add(text, ("views",), hint="views: {encode: {outputs: z}}")
+        faults.add(text, (*MODEL, "views"), hint="views: {encode: {outputs: z}}")
     for name, written in section.items() if isinstance(section, dict) else ():
-        path = scope.reading.place(("views", name))
+        path = (*MODEL, "views", name)
         if problem := Names().refuse(str(name)):
-            faults.add(problem.text, ("views", name), "key")
-        try:
+            faults.add(problem.text, path, "key")
+        with faults.absorbing():
             view = read_view_at(scope, f"view '{name}'", written, path)
             if problems := [*_training_faults(view), *_target_faults(view, str(name), path)]:
                 raise Invalid(problems)
             views[str(name)] = view
-        except Invalid as invalid:
-            faults.take(invalid.faults)
     return views
 
 
@@ -96,7 +92,7 @@ def read_view_at(scope: Scope, whose: str, written: Any, path: Path) -> View:
     A view that declares inputs may use only these inputs. A view without inputs may use the data's inputs, and the
     inputs and nodes of the model of `scope`. `whose` names the view in errors. Raises Invalid (config errors).
     """
-    faults = Faults(())
+    faults = Faults()
     view = faults.read(ViewSection, written if isinstance(written, dict) else {}, path, whose)
     if not view.has("layers") and not view.has("outputs"):
         if not isinstance(written, dict) or not meant_keys(ViewSection, written):
@@ -148,19 +144,17 @@ def called_by(shared: Iterable[Shared | None], entries: Sequence[Entry]) -> tupl
 
 
 class Forward:
-    """Reader of a forward pass of `fit.train_step`: its own `layers`, or (without these) the model's nodes.
+    """Reader of a forward pass of `fit.train_step`: the `layers` of an update, or (without these) the model's nodes."""
 
-    All its config paths begin at the top of the config.
-    """
-
-    def __init__(self, scope: Scope, inputs: Specs, targets: Specs | None, path: Path, *, own: bool) -> None:
-        self.faults = Faults(())
+    def __init__(self, scope: Scope, inputs: Specs, targets: Specs | None, path: Path, update: Written) -> None:
+        self.faults = Faults()
         self._scope = scope
-        self._own = own
-        self._path = path
         self._targets = targets or {}
+        own = "layers" in update
         self.reading = scope.fork(self.faults, path, own=own)
         self.inputs = scope.inputs
+        self.layers: tuple[Entry, ...] | None = None
+        """Nodes and calls of shared models in the update's `layers`; None without these."""
         if not own:
             self.reading.entries += scope.reading.entries
             return
@@ -171,16 +165,13 @@ class Forward:
         for each in self.inputs:
             names.give(each.name, each.path)
         names.previous = next(iter(inputs)) if len(inputs) == 1 else None
-
-    def read(self, layers: Any, whose: str) -> tuple[Entry, ...]:
-        """Read the list `layers` of the update named `whose`; return its nodes, and its calls of shared models."""
-        path = (*self._path, "layers")
-        if is_list(layers, whose, path, self.faults):
+        path = (*path, "layers")
+        if is_list(update["layers"], str(update.get("name", "train_step")), path, self.faults):
             with suppress(TooManyNodes):
-                self.reading.read_entries(layers, path)
+                self.reading.read_entries(update["layers"], path)
         else:
-            self.reading.names.has_inputs = False  # any unknown name may be that of a layer that could not be read
-        return tuple(self.reading.entries)
+            names.has_inputs = False  # any unknown name may be that of a layer that could not be read
+        self.layers = tuple(self.reading.entries)
 
     def formula(self, cls: type[BaseLayer], text: Any, path: Path, settings: Mapping[str, Any]) -> Node | None:
         """Add a layer without output tensors (`cls`: `add_loss` ...) for the formula `text` at a config path.
@@ -197,18 +188,15 @@ class Forward:
         entries[-1] = replace(node, layer=node.layer.model_copy(update=settings))
         return entries[-1]
 
-    def model(self, outputs: Iterable[str], at: str) -> Model:
-        """Return the forward pass as a model with the given `outputs`. Raises Invalid (config errors).
-
-        `at` is the config key to name in errors about the outputs.
-        """
+    def model(self, outputs: Iterable[str]) -> Model:
+        """Return the forward pass as a model with the given `outputs`, which losses use. Raises Invalid."""
         outputs, entries = tuple(dict.fromkeys(outputs)), tuple(self.reading.entries)
-        if not self.faults.count and self._own:
-            self.faults.take(dead_node_faults((), entries, outputs, at=at, inside=False))
+        if not self.faults.count and self.layers is not None:
+            self.faults.take(dead_node_faults((), entries, outputs, at="a loss", inside=False))
         for node in flat(entries):
             if node.layer.keeps_states():
                 text, hint = f"'{node.name}' is stateful, which train_step does not support", "remove stateful"
-                self.faults.take([Fault(text, node.path, "key", hint=hint)])
+                self.faults.add(text, node.path, "key", hint=hint)
         if self.faults.count:
             raise Invalid(self.faults.all())
         shared = called_by(self._scope.reading.shared.values(), entries)

@@ -114,7 +114,7 @@ def import_weights(
         fill(file.arrays, pairs)
     with new_run(runs_dir, name or config.name) as record:
         plugins = [record.write_plugin(code) for code in config.plugins]
-        record.write_config(config.text)
+        record.write_config(config.document.text)
         learned = {} if prepared is None else prepared.learned
         facts = {
             "config": str(config.path), "flags": dict(config.flags), "plugins": plugins,
