@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -11,12 +11,6 @@ from torch import Tensor
 from kerascli.foundation.shapes import DataFormat, Shape, Size1D, Size2D, Size3D, Sizes, TensorSpec
 from kerascli.layers.base import Layer, ShapeMismatch
 
-KernelSize = Annotated[
-    Sizes, Field(description="Size of the window along each spatial axis; one integer: the same for all.")
-]
-Strides = Annotated[
-    Sizes, Field(description="Stride of the window along each spatial axis; one integer: the same for all.")
-]
 DilationRate = Annotated[
     Sizes, Field(description="Spacing between the elements of the window along each axis; 1: adjacent.")
 ]
@@ -28,6 +22,29 @@ CausalPadding = Annotated[
     Literal["valid", "same", "causal"],
     Field(description="valid: no padding; same: output length ceil(steps / stride); causal: padded at the start only."),
 ]
+
+
+class WindowArguments(Layer):
+    """Mixin with the window of convolutional layers; subclasses for 1D, 2D and 3D narrow the sizes' types."""
+
+    rank: ClassVar[int]
+
+    kernel_size: Sizes
+    """Size of the window along each spatial axis; one integer: the same for all."""
+    strides: Sizes
+    """Stride of the window along each spatial axis; one integer: the same for all."""
+    padding: Padding = "valid"
+
+    if TYPE_CHECKING:  # declared by each layer, where Keras has it: later
+        data_format: DataFormat
+        dilation_rate: DilationRate
+
+    def window_and_channels(self, x: TensorSpec) -> tuple["Window", int]:
+        """Return the layer's window and the number of channels of `x`; raises ShapeMismatch for an unsuitable `x`."""
+        window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
+        sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
+        window.check(sizes)
+        return window, channels
 
 
 class WindowArguments1D(Layer):
@@ -93,6 +110,14 @@ def spatial_shape(x: TensorSpec, rank: int, data_format: DataFormat) -> tuple[Sh
     if x.rank != rank + 1:
         raise ShapeMismatch(f"needs {what} ({order}), got {x}", hint=_reshape_hint(x, rank))
     return (x.shape[:-1], x.shape[-1]) if data_format == "channels_last" else (x.shape[1:], x.shape[0])
+
+
+def sizes_and_channels(x: TensorSpec, rank: int, data_format: DataFormat) -> tuple[Shape, int]:
+    """Return the spatial sizes of `x` and its number of channels, which must be known; raises ShapeMismatch."""
+    sizes, channels = spatial_shape(x, rank, data_format)
+    if channels is None:
+        raise ShapeMismatch(f"needs a known number of channels, got {x}")
+    return sizes, channels
 
 
 def _reshape_hint(x: TensorSpec, rank: int) -> str | None:

@@ -43,8 +43,8 @@ class PReLUModule(WeightedModule):
     alpha: Tensor
 
     def __init__(self, settings: PReLU, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.add_weight_of(settings, "alpha", shape)
+        super().__init__(settings)
+        self.add_weight_of("alpha", shape)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         return torch.relu(x) - self.alpha * torch.relu(-x)

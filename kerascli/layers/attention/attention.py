@@ -47,11 +47,6 @@ def _leading(query: TensorSpec, value: TensorSpec) -> Iterator[tuple[int | None,
 class ScoredModule(WeightedModule):
     """Base class of attention modules whose output is the sum of the values, weighted by the softmax of the scores."""
 
-    def __init__(self, rate: float, seed: int | None) -> None:
-        super().__init__()
-        self.rate = rate
-        self.seed = seed
-
     def forward(
         self,
         query: Tensor,
@@ -67,7 +62,7 @@ class ScoredModule(WeightedModule):
         order = causal_mask(query, key) if use_causal_mask else None
         visible = combined_mask([None if value_mask is None else value_mask.unsqueeze(-2), order])
         y, weights = None, None
-        if not return_attention_scores and not (self.training and self.rate):
+        if not return_attention_scores and not (self.training and self.settings.dropout):
             y = self.fused_result(query, key, value, visible)
         if y is None:
             weights = self._weights(query, key, visible)
@@ -81,7 +76,7 @@ class ScoredModule(WeightedModule):
         if visible is not None:
             scores = torch.where(visible, scores, scores + masked_score(scores.dtype))
         weights = torch.softmax(scores, -1)
-        return dropout(weights, self.rate, seed=self.seed) if self.training else weights
+        return dropout(weights, self.settings.dropout, seed=self.settings.seed) if self.training else weights
 
     @abstractmethod
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
@@ -127,7 +122,7 @@ class AttentionModule(ScoredModule):
     concat_score_weight: Tensor | None
 
     def __init__(self, settings: Attention) -> None:
-        super().__init__(settings.dropout, settings.seed)
+        super().__init__(settings)
         self.add_weight("scale", () if settings.use_scale else None, initializer=Ones())
         self.add_weight("concat_score_weight", () if settings.score_mode == "concat" else None, initializer=Ones())
 
@@ -175,7 +170,7 @@ class AdditiveAttentionModule(ScoredModule):
     scale: Tensor | None
 
     def __init__(self, settings: AdditiveAttention, features: int) -> None:
-        super().__init__(settings.dropout, settings.seed)
+        super().__init__(settings)
         self.add_weight("scale", (features,) if settings.use_scale else None, initializer=GlorotUniform())
 
     def scores(self, query: Tensor, key: Tensor) -> Tensor:

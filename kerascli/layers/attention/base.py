@@ -133,12 +133,12 @@ class Projection(WeightedModule):
     bias: Tensor | None
 
     def __init__(self, settings: HeadSettings, ins: tuple[int, ...], outs: tuple[int, ...]) -> None:
-        super().__init__()
+        super().__init__(settings)
         self.ins, self.outs = ins, outs
         of_ins, of_outs = tuple(range(len(ins))), tuple(range(len(ins), len(ins) + len(outs)))
         start = with_fans(settings.kernel_initializer, of_ins, of_outs)
-        self.add_weight_of(settings, "kernel", (*ins, *outs), initializer=start, axes=(*of_outs, *of_ins))
-        self.add_weight_of(settings, "bias", outs if settings.use_bias else None)
+        self.add_weight_of("kernel", (*ins, *outs), initializer=start, axes=(*of_outs, *of_ins))
+        self.add_weight_of("bias", outs if settings.use_bias else None)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *, ins) -> (N, *, outs)
         kernel = self.kernel.flatten(len(self.outs)).flatten(0, -2)

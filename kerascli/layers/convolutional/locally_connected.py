@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from kerascli.foundation.shapes import DataFormat, Size1D, Size2D, TensorSpec
 from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.convolutional.convolution import FilterArguments, sizes_and_channels
-from kerascli.layers.geometry import Window
+from kerascli.layers.convolutional.convolution import FilterArguments
+from kerascli.layers.geometry import Window, sizes_and_channels
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
 
@@ -47,26 +47,26 @@ class LocallyConnectedModule(WeightedModule):
     bias: Tensor | None
 
     def __init__(self, settings: LocallyConnected, places: tuple[int, ...], channels: int) -> None:
-        super().__init__()
-        self.windows = tuple(zip(settings.kernel_size, settings.strides, strict=True))
+        super().__init__(settings)
         self.places = places
         self.channels_first = settings.data_format == "channels_first"
-        self.activation = settings.activation
         fan_in = math.prod(settings.kernel_size) * channels
-        self.add_weight_of(settings, "kernel", (math.prod(places), fan_in, settings.filters))
-        self.add_weight_of(settings, "bias", (*places, settings.filters) if settings.use_bias else None)
+        self.add_weight_of("kernel", (math.prod(places), fan_in, settings.filters))
+        self.add_weight_of("bias", (*places, settings.filters) if settings.use_bias else None)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *places, filters), or channels first
         y = torch.bmm(self._patches(x), self.kernel).transpose(0, 1)  # (N, places, filters)
         y = y.reshape(-1, *self.places, self.kernel.shape[-1])
         y = y if self.bias is None else y + self.bias
         y = y.movedim(-1, 1) if self.channels_first else y
-        return y if self.activation is None else self.activation(y)
+        return y if self.settings.activation is None else self.settings.activation(y)
 
     def _patches(self, x: Tensor) -> Tensor:
         """Return the windows of the input `x` as a tensor (output positions, N, values per window)."""
-        rank, first = len(self.windows), 2 if self.channels_first else 1
-        for axis, (size, stride) in enumerate(self.windows, first):
+        rank, first = self.settings.rank, 2 if self.channels_first else 1
+        for axis, (size, stride) in enumerate(
+            zip(self.settings.kernel_size, self.settings.strides, strict=True), first
+        ):
             x = x.unfold(axis, size, stride)
         sites = list(range(first, first + rank))
         inside = list(range(rank + 2, 2 * rank + 2))

@@ -9,7 +9,6 @@ from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.layers.lora import LowRank, LowRankModule
 from kerascli.parts import fields
-from kerascli.parts.base import Activation
 
 
 class DenseArguments(Layer):
@@ -42,12 +41,11 @@ class DenseModule(LowRankModule):
     bias: Tensor | None
 
     def __init__(self, settings: Dense, features: int) -> None:
-        super().__init__()
-        self.activation: Activation | None = settings.activation
-        self.add_weight_of(settings, "kernel", (features, settings.units), axes=(1, 0))
-        self.add_weight_of(settings, "bias", (settings.units,) if settings.use_bias else None)
-        self.add_lora(settings, "kernel")
+        super().__init__(settings)
+        self.add_weight_of("kernel", (features, settings.units), axes=(1, 0))
+        self.add_weight_of("bias", (settings.units,) if settings.use_bias else None)
+        self.add_lora("kernel")
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *, F) -> (N, *, units)
         y = F.linear(x, self.adapted("kernel"), self.bias)
-        return y if self.activation is None else self.activation(y)
+        return y if self.settings.activation is None else self.settings.activation(y)

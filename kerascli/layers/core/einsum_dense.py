@@ -135,18 +135,16 @@ class EinsumDenseModule(LowRankModule):
     bias: Tensor | None
 
     def __init__(self, settings: EinsumDense, kernel: tuple[int, ...], bias: tuple[int, ...] | None) -> None:
-        super().__init__()
-        self.equation = settings.equation
-        self.activation = settings.activation
+        super().__init__(settings)
         letters, outputs = read_equation(settings.equation).kernel, read_equation(settings.equation).y
         ins = tuple(i for i, letter in enumerate(letters) if letter not in outputs)
         outs = tuple(i for i, letter in enumerate(letters) if letter in outputs)
-        self.add_weight_of(settings, "kernel", kernel, initializer=with_fans(settings.kernel_initializer, ins, outs))
-        self.add_weight_of(settings, "bias", bias)
-        self.add_lora(settings, "kernel")
+        self.add_weight_of("kernel", kernel, initializer=with_fans(settings.kernel_initializer, ins, outs))
+        self.add_weight_of("bias", bias)
+        self.add_lora("kernel")
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *), as in the equation
-        y = torch.einsum(self.equation, x, self.adapted("kernel"))
+        y = torch.einsum(self.settings.equation, x, self.adapted("kernel"))
         if self.bias is not None:
             y = y + self.bias
-        return y if self.activation is None else self.activation(y)
+        return y if self.settings.activation is None else self.settings.activation(y)

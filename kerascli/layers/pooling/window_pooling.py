@@ -9,14 +9,7 @@ from torch.nn import functional as F
 
 from kerascli.foundation.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.geometry import (
-    Padding,
-    Window,
-    pad_order,
-    spatial_shape,
-    symmetric_padding,
-    with_channels_first,
-)
+from kerascli.layers.geometry import Padding, Window, pad_order, spatial_shape, symmetric_padding, with_channels_first
 from kerascli.preprocessing.function import Function
 
 

@@ -58,14 +58,13 @@ class WeightedRecurrence(Recurrence, WeightedModule):
     bias: Tensor | None
 
     def __init__(self, settings: CellSettings, features: int) -> None:
-        super().__init__()
-        self.settings = settings
+        super().__init__(settings)
         self.gates = len(self.masked_gates)
         columns = self.gates * settings.units
-        self.add_weight_of(settings, "kernel", (features, columns), axes=(1, 0))
-        self.add_weight_of(settings, "recurrent_kernel", (settings.units, columns), axes=(1, 0))
+        self.add_weight_of("kernel", (features, columns), axes=(1, 0))
+        self.add_weight_of("recurrent_kernel", (settings.units, columns), axes=(1, 0))
         bias = self.bias_shape(columns) if settings.use_bias else None
-        self.add_weight_of(settings, "bias", bias, initializer=self.bias_start())
+        self.add_weight_of("bias", bias, initializer=self.bias_start())
 
     def bias_shape(self, columns: int) -> tuple[int, ...]:
         return (columns,)

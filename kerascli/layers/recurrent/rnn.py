@@ -112,8 +112,7 @@ class StackedRNNCells(Cell):
 
 class RNNModule(SequenceModule):
     def __init__(self, settings: RNN, step: TensorSpec) -> None:
-        super().__init__()
-        self.settings = settings
+        super().__init__(settings)
         self._name = settings.cell.component_name
         self.add_module(self._name, build_inner(settings.cell, step, trainable=settings.trainable))
         self.output_index = self._cell.output_index
