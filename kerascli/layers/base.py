@@ -101,6 +101,8 @@ class BaseLayer(Component):
     """True: in training a sample's result depends on its whole batch; `time_distributed` then runs step by step."""
     row_independent: ClassVar[bool] = False
     """True: a row's result is independent of other rows and of random numbers, so batches may be joined."""
+    fused: ClassVar[bool] = False
+    """True: all steps of a sequence run as one operation, in training on the CPU, too."""
     loops: ClassVar[bool] = False
     """True: on the CPU a call runs some operations for each step of a sequence: tracing takes as many times as long."""
     call_arguments: ClassVar[Mapping[str, CallArgument]] = {}

@@ -37,11 +37,6 @@ class SequenceSettings(BaseLayer):
         return "pass" if self.return_sequences else "stop"
 
     @property
-    def fused(self) -> bool:
-        """True if all time steps run as one operation, in training on the CPU, too."""
-        return False
-
-    @property
     def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return not self.fused
 
@@ -76,11 +71,6 @@ class Cell(Layer):
     call_arguments = {  # noqa: RUF012
         "states": CallArgument("tensors", "states before the step; default: zeros"),
     }
-
-    @property
-    def fused(self) -> bool:
-        """True if all time steps of a layer that runs this cell are one operation, in training on the CPU, too."""
-        return False
 
     def result_count(self) -> int:
         return 1 + self.state_count

@@ -30,7 +30,6 @@ class CellSettings(Protocol):
 
     units: int
     use_bias: bool
-    bias_initializer: Initializer
     dropout: float
     recurrent_dropout: float
     seed: int | None
@@ -39,6 +38,8 @@ class CellSettings(Protocol):
     def fused(self) -> bool:
         """True if torch has a fused kernel that computes all time steps of this cell at once."""
         ...
+
+    def bias_start(self) -> Initializer: ...
 
 
 class WeightedRecurrence(Recurrence, WeightedModule):
@@ -64,13 +65,10 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         self.add_weight_of("kernel", (features, columns), axes=(1, 0))
         self.add_weight_of("recurrent_kernel", (settings.units, columns), axes=(1, 0))
         bias = self.bias_shape(columns) if settings.use_bias else None
-        self.add_weight_of("bias", bias, initializer=self.bias_start())
+        self.add_weight_of("bias", bias, initializer=settings.bias_start())
 
     def bias_shape(self, columns: int) -> tuple[int, ...]:
         return (columns,)
-
-    def bias_start(self) -> Initializer:
-        return self.settings.bias_initializer
 
     def biases(self) -> tuple[Tensor | None, Tensor | None]:
         """Return the biases of the input product and the recurrent product; as in Keras, most cells have no second."""

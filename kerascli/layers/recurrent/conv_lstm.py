@@ -12,7 +12,6 @@ from kerascli.layers.convolutional.convolution import KERNEL_AXES, StridedOrDila
 from kerascli.layers.geometry import Window, from_channels_first, to_channels_first
 from kerascli.layers.recurrent.arguments import LayerArguments, LSTMGateArguments, SeedArgument, ZeroOutputForMask
 from kerascli.layers.recurrent.base import Recurrent, SequenceModule
-from kerascli.layers.recurrent.lstm import ForgetBias
 from kerascli.layers.recurrent.steps import State, run_steps
 from kerascli.layers.regularization.dropout import dropout_mask
 from kerascli.parts import fields
@@ -62,9 +61,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         axes = KERNEL_AXES[settings.rank]
         self.add_weight_of("kernel", (*window.size, channels, columns), axes=axes)
         self.add_weight_of("recurrent_kernel", (*window.size, settings.filters, columns), axes=axes)
-        fill = settings.bias_initializer
-        start = ForgetBias(other_gates=fill) if settings.unit_forget_bias else fill
-        self.add_weight_of("bias", (columns,) if settings.use_bias else None, initializer=start)
+        self.add_weight_of("bias", (columns,) if settings.use_bias else None, initializer=settings.bias_start())
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         last = self.settings.data_format == "channels_last"

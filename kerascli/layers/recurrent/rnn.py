@@ -1,7 +1,7 @@
 """RNN: any cell, or a stack of cells, run over the steps of a sequence."""
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from torch import Tensor
@@ -119,9 +119,7 @@ class RNNModule(SequenceModule):
 
     @property
     def _cell(self) -> Recurrence:
-        cell = self.get_submodule(self._name)
-        assert isinstance(cell, Recurrence)
-        return cell
+        return cast(Recurrence, self.get_submodule(self._name))
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         return self._cell.state_shapes(step)
@@ -149,8 +147,7 @@ class StackModule(StepModule):
 
     @property
     def _cells(self) -> list[Recurrence]:
-        cells = [self.get_submodule(name) for name in self._names]
-        return [cell for cell in cells if isinstance(cell, Recurrence)]
+        return [cast(Recurrence, self.get_submodule(name)) for name in self._names]
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         shapes: list[tuple[int, ...]] = []
