@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional as F
 
 from kerascli.foundation.shapes import DataFormat, Shape, Size1D, Size2D, Size3D, Sizes, TensorSpec
 from kerascli.layers.base import Layer, ShapeMismatch
@@ -200,10 +201,15 @@ class Window:
         ]
         return [(total // 2, total - total // 2) for total in totals]
 
+    def padded(self, x: Tensor, value: float = 0.0) -> tuple[Tensor, tuple[int, ...] | int]:
+        """Return `x` (N, C, *sizes) and the padding left to torch's kernel, which pads both sides of an axis equally.
 
-def symmetric_padding(pads: list[tuple[int, int]]) -> tuple[int, ...] | None:
-    """Return the padding as one number per axis, as torch's kernels take it; None if before and after differ."""
-    return tuple(before for before, _ in pads) if all(before == after for before, after in pads) else None
+        Other padding is already in the returned tensor, filled with `value`.
+        """
+        pads = self.pads(tuple(x.shape[2:]))
+        if all(before == after for before, after in pads):
+            return x, tuple(before for before, _ in pads)
+        return F.pad(x, pad_order(pads), value=value), 0
 
 
 def pad_order(pads: list[tuple[int, int]]) -> list[int]:

@@ -11,13 +11,12 @@ from kerascli.layers import geometry
 from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.convolutional.convolution import KERNEL_AXES, BaseConvolutionModule, StridedOrDilated
 from kerascli.layers.geometry import Window
-from kerascli.layers.kernels import KernelAndBias
+from kerascli.layers.kernels import KernelAndBias, OutputArguments
 from kerascli.ops.filters import cut_of_transposed
-from kerascli.parts import fields
 
 
 class TransposedConvolutionArguments(StridedOrDilated):
-    """Mixin with a transposed convolution's first arguments, in Keras's order: those before `kernel_initializer`."""
+    """Mixin with a transposed convolution's first arguments, in Keras's order: those before `activation`."""
 
     padding: Literal["valid", "same"] = "valid"
     """valid: output size (input - 1) * stride + dilated kernel size; same: input * stride (without output_padding)."""
@@ -25,11 +24,9 @@ class TransposedConvolutionArguments(StridedOrDilated):
     """Size added at the end of each axis, less than the stride; null: such that outputs are at least input * stride."""
     data_format: DataFormat = "channels_last"
     dilation_rate: geometry.DilationRate
-    activation: fields.OutputActivation = None
-    use_bias: fields.UseBias = True
 
 
-class TransposedConvolution(KernelAndBias, TransposedConvolutionArguments):
+class TransposedConvolution(KernelAndBias, OutputArguments, TransposedConvolutionArguments):
     """Base class of transposed convolution layers; the subclasses for 1D, 2D and 3D narrow the sizes' types."""
 
     @model_validator(mode="after")

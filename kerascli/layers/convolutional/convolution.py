@@ -11,9 +11,8 @@ from kerascli.foundation.shapes import DataFormat, PositiveInt, TensorSpec
 from kerascli.layers import geometry
 from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
 from kerascli.layers.geometry import Window, WindowArguments
-from kerascli.layers.kernels import KernelAndBias
+from kerascli.layers.kernels import KernelAndBias, OutputArguments
 from kerascli.layers.lora import LowRank, LowRankModule
-from kerascli.parts import fields
 
 KERNEL_AXES = {1: (2, 1, 0), 2: (3, 2, 0, 1), 3: (4, 3, 0, 1, 2)}
 """Mapping from rank to the permutation of a kernel's axes from Keras's (*size, in, filters) to (filters, in, *size)."""
@@ -65,25 +64,20 @@ class BaseConvolutionModule(WeightedModule):
 
 def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, window: Window, groups: int = 1) -> Tensor:
     """Convolve (N, C, *sizes) with a kernel (filters, C / groups, *size) to (N, filters, *sizes)."""
-    pads = window.pads(tuple(x.shape[2:]))
-    padding = geometry.symmetric_padding(pads)
-    if padding is None:
-        x, padding = F.pad(x, geometry.pad_order(pads)), 0
-    return _CONVOLVE[len(pads)](x, kernel, bias, window.strides, padding, window.dilation, groups)
+    x, padding = window.padded(x)
+    return _CONVOLVE[x.ndim - 2](x, kernel, bias, window.strides, padding, window.dilation, groups)
 
 
 class ConvolutionArguments(StridedOrDilated):
-    """Mixin with the first arguments of a convolution layer, in Keras's order: those before `kernel_initializer`."""
+    """Mixin with the first arguments of a convolution layer, in Keras's order: those before `activation`."""
 
     data_format: DataFormat = "channels_last"
     dilation_rate: geometry.DilationRate
     groups: PositiveInt = 1
     """Number of groups into which the channels are split; each has its own filters, an equal part of all filters."""
-    activation: fields.OutputActivation = None
-    use_bias: fields.UseBias = True
 
 
-class Convolution(LowRank, KernelAndBias, ConvolutionArguments):
+class Convolution(LowRank, KernelAndBias, OutputArguments, ConvolutionArguments):
     """Base class of conv_1d, conv_2d and conv_3d, which narrow the types of the sizes."""
 
     @model_validator(mode="after")

@@ -10,21 +10,18 @@ from kerascli.foundation.shapes import DataFormat, Size1D, Size2D, TensorSpec
 from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
 from kerascli.layers.convolutional.convolution import FilterArguments
 from kerascli.layers.geometry import Window, sizes_and_channels
-from kerascli.layers.kernels import KernelAndBias
-from kerascli.parts import fields
+from kerascli.layers.kernels import KernelAndBias, OutputArguments
 
 
 class LocallyConnectedArguments(FilterArguments):
-    """Mixin with a locally connected layer's first arguments, in Keras's order: those before `kernel_initializer`."""
+    """Mixin with a locally connected layer's first arguments, in Keras's order: those before `activation`."""
 
     padding: Literal["valid"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
     """Padding: only valid (no padding) is possible, as in Keras with implementation 1."""
     data_format: DataFormat = "channels_last"
-    activation: fields.OutputActivation = None
-    use_bias: fields.UseBias = True
 
 
-class LocallyConnected(KernelAndBias, LocallyConnectedArguments):
+class LocallyConnected(KernelAndBias, OutputArguments, LocallyConnectedArguments):
     """Base class of locally_connected_1d and locally_connected_2d, which narrow the types of the sizes."""
 
     implementation: Literal[1] = 1

@@ -6,22 +6,19 @@ from torch.nn import functional as F
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.layers.absent import QUANTIZATION
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.layers.kernels import KernelAndBias
+from kerascli.layers.kernels import KernelAndBias, OutputArguments
 from kerascli.layers.lora import LowRank, LowRankModule
-from kerascli.parts import fields
 
 
 class DenseArguments(Layer):
-    """Mixin with the first arguments of `dense`, in Keras's order: those before `kernel_initializer`."""
+    """Mixin with the first argument of `dense`."""
 
     units: PositiveInt
     """Number of output units: dimensionality of the output's last axis."""
-    activation: fields.OutputActivation = None
-    use_bias: fields.UseBias = True
 
 
 @layer(Example(input=(8,), output=(4,), config={"units": 4, "activation": "relu"}))
-class Dense(LowRank, KernelAndBias, DenseArguments):
+class Dense(LowRank, KernelAndBias, OutputArguments, DenseArguments):
     """Fully connected layer: activation(x @ kernel + bias), along the last axis of the input.
 
     Input: (N, *, F). Output: (N, *, units). `kernel` is (F, units), `bias` (units,).

@@ -85,7 +85,7 @@ class EinsumDense(LowRank, KernelAndBias, EinsumArguments):
         shape = self.output_shape
         sizes = _sizes(equation, (shape,) if isinstance(shape, int) else shape, x)
         kernel = tuple(_size_of(letter, sizes, x) for letter in equation.kernel)
-        return EinsumDenseModule(self, kernel, self._bias_shape(equation, sizes, x))
+        return EinsumDenseModule(self, equation, kernel, self._bias_shape(equation, sizes, x))
 
     def _bias_shape(self, equation: Equation, sizes: dict[str, int | None], x: TensorSpec) -> tuple[int, ...] | None:
         """Return the shape of the bias: sizes along `bias_axes`, 1 for axes between and after them; None: no bias."""
@@ -134,11 +134,12 @@ def _size_of(letter: str, sizes: dict[str, int | None], x: TensorSpec) -> int:
 class EinsumDenseModule(LowRankModule):
     bias: Tensor | None
 
-    def __init__(self, settings: EinsumDense, kernel: tuple[int, ...], bias: tuple[int, ...] | None) -> None:
+    def __init__(
+        self, settings: EinsumDense, equation: Equation, kernel: tuple[int, ...], bias: tuple[int, ...] | None
+    ) -> None:
         super().__init__(settings)
-        letters, outputs = read_equation(settings.equation).kernel, read_equation(settings.equation).y
-        ins = tuple(i for i, letter in enumerate(letters) if letter not in outputs)
-        outs = tuple(i for i, letter in enumerate(letters) if letter in outputs)
+        ins = tuple(i for i, letter in enumerate(equation.kernel) if letter not in equation.y)
+        outs = tuple(i for i, letter in enumerate(equation.kernel) if letter in equation.y)
         self.add_weight_of("kernel", kernel, initializer=with_fans(settings.kernel_initializer, ins, outs))
         self.add_weight_of("bias", bias)
         self.add_lora("kernel")
