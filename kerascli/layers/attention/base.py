@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.shapes import TensorSpec, is_compatible
 from kerascli.layers.activations.softmax import softmax
-from kerascli.layers.base import CallArgument, MergeLayer, ShapeMismatch, WeightedModule
+from kerascli.layers.base import BaseLayer, CallArgument, MergeLayer, ShapeMismatch, WeightedModule
 from kerascli.parts.base import Initializer, Regularizer
 from kerascli.parts.initializers import with_fans
 
@@ -27,8 +27,7 @@ class AttentionLayer(MergeLayer):
     def results_of(self, call: Mapping[str, Any]) -> int:
         return 2 if call.get("return_attention_scores") else 1
 
-    def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
-        return masks[0]
+    merge_masks = BaseLayer.merge_masks
 
 
 CALL: Mapping[str, CallArgument] = {
@@ -52,8 +51,7 @@ def query_value_key(
     for x in xs:
         if x.rank < 2 or (rank and x.rank != rank) or x.shape[-1] is None:
             raise ShapeMismatch(f"needs {expected} for query, value and key, got {' and '.join(map(str, xs))}")
-    steps = zip(value.shape[:-1], key.shape[:-1], strict=False)
-    if value.rank != key.rank or any(None not in (a, b) and a != b for a, b in steps):
+    if not is_compatible(value.shape[:-1], key.shape[:-1]):
         raise ShapeMismatch(f"needs value and key with the same steps, got {value} and {key}")
     return query, value, key
 
