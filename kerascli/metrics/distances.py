@@ -174,7 +174,7 @@ class BinaryCrossentropy(LossMetric):
 
 
 @metric()
-class CategoricalCrossentropy(crossentropy.CategoricalArguments, LossMetric):
+class CategoricalCrossentropy(crossentropy.SmoothedArguments, LossMetric):
     """Mean cross-entropy of mutually exclusive classes; targets are one-hot."""
 
     loss_class = crossentropy.CategoricalCrossentropy
@@ -199,14 +199,14 @@ class SparseCategoricalCrossentropy(crossentropy.SparseArguments, LossMetric):
 
 
 @metric()
-class BinaryFocalCrossentropy(focal.BinaryArguments, LossMetric):
+class BinaryFocalCrossentropy(crossentropy.SmoothedArguments, focal.BinaryArguments, LossMetric):
     """Mean binary focal cross-entropy (Lin et al., 2017): binary cross-entropy times (1 - p_t) ** gamma."""
 
     loss_class = focal.BinaryFocalCrossentropy
 
 
 @metric()
-class CategoricalFocalCrossentropy(focal.CategoricalArguments, LossMetric):
+class CategoricalFocalCrossentropy(crossentropy.SmoothedArguments, focal.CategoricalArguments, LossMetric):
     """Mean categorical focal cross-entropy (Lin et al., 2017): cross-entropy times alpha * (1 - p) ** gamma.
 
     Targets are one-hot.

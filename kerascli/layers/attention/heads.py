@@ -81,11 +81,12 @@ class MultiHeadModule(nn.Module):
     ) -> Tensor | tuple[Tensor, Tensor] | Outcome:  # (N, *T, F), (N, *S, G), (N, *S, K) -> (N, *T, output_shape)
         if return_attention_scores and self.settings.flash_attention:
             raise ShapeMismatch("cannot return scores with flash_attention: true", argument="return_attention_scores")
+        key = value if key is None else key
         own = [_as_mask(mask) for mask in (query_mask, value_mask, key_mask)]
         of_query, of_value, of_key = (base.combined_mask(pair) for pair in zip(own, [*masks, None][:3], strict=True))
         steps = [self._of_steps(of_query, query, -1), self._of_steps(of_value, value, -2)]
-        steps += [self._of_steps(of_key, value if key is None else key, -2)]
-        q, k, v = self.query(query), self.key(value if key is None else key), self.value(value)
+        steps += [self._of_steps(of_key, key, -2)]
+        q, k, v = self.query(query), self.key(key), self.value(value)
         gate = None if self.gate is None else torch.sigmoid(self.gate(query))
         projected = [q, k, v] if gate is None else [q, k, v, gate]
         q, k, v = (self._along_steps(x) for x in (q, k, v))
