@@ -85,7 +85,7 @@ class MaskedMerge(ElementwiseMerge):
         return y
 
 
-@layer(Example(input=[(4,), (4,)], output=(4,)))
+@layer()
 class Add(ElementwiseMerge):
     """Adds its inputs elementwise.
 
