@@ -32,7 +32,12 @@ class UnitArguments(Layer):
 
     if TYPE_CHECKING:  # declared by other groups of arguments
         recurrent_activation: Activation | None
+        use_bias: bool
+        dropout: float
         recurrent_dropout: float
+        seed: int | None
+
+        def bias_start(self) -> Initializer: ...
 
 
 class GatedUnitArguments(UnitArguments):

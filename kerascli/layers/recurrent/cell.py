@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import NotSequences, ShapeMismatch, WeightedModule
+from kerascli.layers.recurrent.arguments import UnitArguments
 from kerascli.layers.recurrent.base import Recurrence
 from kerascli.layers.recurrent.steps import State, restore_order, run_steps, unmasked_first
 from kerascli.layers.regularization.dropout import dropout_mask
-from kerascli.parts.base import Initializer
 
 GATE_OPEN = 1e4
 """Pre-activation that opens a gate; negated, it closes it. sigmoid(-1e4) is 0 in every dtype, and float16 holds 1e4."""
@@ -23,23 +23,6 @@ Products = Callable[[Tensor, int, int], Tensor]
 
 Its arguments are the previous output, first and end: (N, units) -> (N, gates * units).
 """
-
-
-class CellSettings(Protocol):
-    """Protocol of a recurrent cell's or layer's settings; each weight holds the kernels or biases of all gates."""
-
-    units: int
-    use_bias: bool
-    dropout: float
-    recurrent_dropout: float
-    seed: int | None
-
-    @property
-    def fused(self) -> bool:
-        """True if torch has a fused kernel that computes all time steps of this cell at once."""
-        ...
-
-    def bias_start(self) -> Initializer: ...
 
 
 class WeightedRecurrence(Recurrence, WeightedModule):
@@ -58,7 +41,7 @@ class WeightedRecurrence(Recurrence, WeightedModule):
     recurrent_kernel: Tensor
     bias: Tensor | None
 
-    def __init__(self, settings: CellSettings, features: int) -> None:
+    def __init__(self, settings: UnitArguments, features: int) -> None:
         super().__init__(settings)
         self.gates = len(self.masked_gates)
         columns = self.gates * settings.units

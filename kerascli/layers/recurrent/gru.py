@@ -47,7 +47,7 @@ class GRURecurrence(WeightedRecurrence):
 
     masked_gates = (GATE_OPEN, 0.0, 0.0)
 
-    settings: GRU | GRUCell  # pyright: ignore[reportIncompatibleVariableOverride]
+    settings: GRU | GRUCell
 
     def bias_shape(self, columns: int) -> tuple[int, ...]:
         return (2, columns) if self.settings.reset_after else (columns,)

@@ -46,7 +46,7 @@ class LSTMRecurrence(WeightedRecurrence):
     masked_gates = (-GATE_OPEN, GATE_OPEN, 0.0, 0.0)
     states = 2
 
-    settings: LSTM | LSTMCell  # pyright: ignore[reportIncompatibleVariableOverride]
+    settings: LSTM | LSTMCell
 
     def step(self, x: Tensor, state: State, products: Products) -> State:
         activate, gate = self.settings.activation or Linear(), self.settings.recurrent_activation or Linear()

@@ -42,7 +42,7 @@ class SimpleRNNCell(SimpleRNNCellArguments, Cell):
 class SimpleRNNRecurrence(WeightedRecurrence):
     masked_gates = (-GATE_OPEN,)  # relu gives 0 then, so that no output grows without bound
 
-    settings: SimpleRNN | SimpleRNNCell  # pyright: ignore[reportIncompatibleVariableOverride]
+    settings: SimpleRNN | SimpleRNNCell
 
     def step(self, x: Tensor, state: State, products: Products) -> State:
         return ((self.settings.activation or Linear())(x + products(state[0], 0, 1)),)
