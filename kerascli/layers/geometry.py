@@ -183,11 +183,8 @@ class Window:
 
     def output_sizes(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
         """Return the output size along each axis: the number of window positions."""
-        spans = [0 if self.padding == "valid" else reach - 1 for reach in self.reach]
-        return tuple(
-            (size + span - reach) // stride + 1
-            for size, span, reach, stride in zip(sizes, spans, self.reach, self.strides, strict=True)
-        )
+        axes = zip(sizes, self.pads(sizes), self.reach, self.strides, strict=True)
+        return tuple((size + sum(pads) - reach) // stride + 1 for size, pads, reach, stride in axes)
 
     def pads(self, sizes: tuple[int, ...]) -> list[tuple[int, int]]:
         """Return the padding (before, after) of each spatial axis; with padding `same` an odd element goes after."""

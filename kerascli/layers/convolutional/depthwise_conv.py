@@ -1,8 +1,5 @@
 """Depthwise convolutions of each channel with its own kernels, and separable ones, followed by a pointwise one."""
 
-from typing import Annotated
-
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,18 +10,6 @@ from kerascli.layers.convolutional.convolution import KERNEL_AXES, BaseConvoluti
 from kerascli.layers.geometry import Window
 from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
-
-_DepthwiseInitializer = Annotated[fields.InitializerField, Field(description="Initializer of the depthwise kernel.")]
-_DepthwiseRegularizer = Annotated[
-    fields.RegularizerField | None,
-    Field(description="Regularizer of the depthwise kernel, a penalty added to the loss."),
-]
-_DepthwiseConstraint = Annotated[
-    fields.ConstraintField | None, Field(description="Constraint applied to the depthwise kernel after each update.")
-]
-_DepthMultiplier = Annotated[
-    PositiveInt, Field(description="Number of depthwise output channels for each input channel.")
-]
 
 _DEPTHWISE_AXES = {1: (1, 2, 0), 2: (2, 3, 0, 1)}
 """Mapping from rank to the permutation of a kernel (*size, channels, multiplier) to (channels, multiplier, *size)."""
@@ -41,17 +26,21 @@ def _grouped(kernel: Tensor) -> Tensor:
 class DepthwiseConvolution(geometry.WindowArguments):
     """Base class of depthwise_conv_1d and depthwise_conv_2d, which narrow the types of the sizes."""
 
-    depth_multiplier: _DepthMultiplier = 1
+    depth_multiplier: PositiveInt = 1
+    """Number of depthwise output channels for each input channel."""
     data_format: DataFormat = "channels_last"
     dilation_rate: geometry.DilationRate
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True
-    depthwise_initializer: _DepthwiseInitializer = GlorotUniform()
+    depthwise_initializer: fields.InitializerField = GlorotUniform()
+    """Initializer of the depthwise kernel."""
     bias_initializer: fields.BiasInitializer = Zeros()
-    depthwise_regularizer: _DepthwiseRegularizer = None
+    depthwise_regularizer: fields.RegularizerField | None = None
+    """Regularizer of the depthwise kernel, a penalty added to the loss."""
     bias_regularizer: fields.BiasRegularizer = None
     activity_regularizer: fields.ActivityRegularizer = None
-    depthwise_constraint: _DepthwiseConstraint = None
+    depthwise_constraint: fields.ConstraintField | None = None
+    """Constraint applied to the depthwise kernel after each update."""
     bias_constraint: fields.BiasConstraint = None
 
     def build(self, x: TensorSpec) -> nn.Module:
@@ -96,19 +85,23 @@ class SeparableConvolution(FilterArguments):
 
     data_format: DataFormat = "channels_last"
     dilation_rate: geometry.DilationRate
-    depth_multiplier: _DepthMultiplier = 1
+    depth_multiplier: PositiveInt = 1
+    """Number of depthwise output channels for each input channel."""
     activation: fields.OutputActivation = None
     use_bias: fields.UseBias = True
-    depthwise_initializer: _DepthwiseInitializer = GlorotUniform()
+    depthwise_initializer: fields.InitializerField = GlorotUniform()
+    """Initializer of the depthwise kernel."""
     pointwise_initializer: fields.InitializerField = GlorotUniform()
     """Initializer of the pointwise (1x1) kernel."""
     bias_initializer: fields.BiasInitializer = Zeros()
-    depthwise_regularizer: _DepthwiseRegularizer = None
+    depthwise_regularizer: fields.RegularizerField | None = None
+    """Regularizer of the depthwise kernel, a penalty added to the loss."""
     pointwise_regularizer: fields.RegularizerField | None = None
     """Regularizer of the pointwise kernel, a penalty added to the loss."""
     bias_regularizer: fields.BiasRegularizer = None
     activity_regularizer: fields.ActivityRegularizer = None
-    depthwise_constraint: _DepthwiseConstraint = None
+    depthwise_constraint: fields.ConstraintField | None = None
+    """Constraint applied to the depthwise kernel after each update."""
     pointwise_constraint: fields.ConstraintField | None = None
     """Constraint applied to the pointwise kernel after each update."""
     bias_constraint: fields.BiasConstraint = None

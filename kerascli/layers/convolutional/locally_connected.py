@@ -29,12 +29,12 @@ class LocallyConnected(KernelAndBias, OutputArguments, LocallyConnectedArguments
 
     def build(self, x: TensorSpec) -> nn.Module:
         sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
-        Window(self.kernel_size, self.strides, self.padding, (1,) * self.rank).check(sizes)
+        window = Window(self.kernel_size, self.strides, self.padding, (1,) * self.rank)
+        window.check(sizes)
         lengths = [size for size in sizes if size is not None]
         if len(lengths) < self.rank:
             raise ShapeMismatch(f"needs known sizes, since it has weights for each output position, got {x}")
-        places = tuple((n - k) // s + 1 for n, k, s in zip(lengths, self.kernel_size, self.strides, strict=True))
-        return LocallyConnectedModule(self, places, channels)
+        return LocallyConnectedModule(self, window.output_sizes(tuple(lengths)), channels)
 
 
 class LocallyConnectedModule(WeightedModule):
@@ -61,10 +61,8 @@ class LocallyConnectedModule(WeightedModule):
     def _patches(self, x: Tensor) -> Tensor:
         """Return the windows of the input `x` as a tensor (output positions, N, values per window)."""
         rank, first = self.settings.rank, 2 if self.channels_first else 1
-        for axis, (size, stride) in enumerate(
-            zip(self.settings.kernel_size, self.settings.strides, strict=True), first
-        ):
-            x = x.unfold(axis, size, stride)
+        for axis in range(rank):
+            x = x.unfold(first + axis, self.settings.kernel_size[axis], self.settings.strides[axis])
         sites = list(range(first, first + rank))
         inside = list(range(rank + 2, 2 * rank + 2))
         order = [1, *inside] if self.channels_first else [*inside, rank + 1]
