@@ -20,9 +20,6 @@ Axes = Annotated[Axis | Annotated[tuple[Axis, ...], Field(min_length=1, strict=F
 FromLogits = Annotated[
     bool, Field(description="Predictions are logits (no activation in the last layer), not probabilities.")
 ]
-LabelSmoothing = Annotated[
-    Fraction, Field(description="Fraction by which targets are moved from 0 and 1 towards the uniform distribution.")
-]
 IgnoreClass = Annotated[int | None, Field(description="Class label whose targets are ignored; null: no class.")]
 
 
@@ -79,7 +76,8 @@ class SmoothedArguments(Component):
     """Mixin with the last arguments of cross-entropies whose targets can be smoothed, losses and metrics."""
 
     from_logits: FromLogits = False
-    label_smoothing: LabelSmoothing = 0.0
+    label_smoothing: Fraction = 0.0
+    """Fraction by which targets are moved from 0 and 1 towards the uniform distribution."""
     axis: Axes = -1
 
 

@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from kerascli.foundation.shapes import Floats, NonNegativeFloat, PositiveFloat, TensorSpec
+from kerascli.foundation.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, TensorSpec
 from kerascli.losses import cosine, crossentropy, focal, hinge, regression
 from kerascli.losses.base import Loss
-from kerascli.losses.crossentropy import Axes, FromLogits, LabelSmoothing
+from kerascli.losses.crossentropy import Axes, FromLogits
 from kerascli.losses.labels import Labels
 from kerascli.losses.ranks import spread
 from kerascli.metrics.base import MeanMetric, metric
@@ -170,7 +170,8 @@ class BinaryCrossentropy(LossMetric):
     loss_class = crossentropy.BinaryCrossentropy
 
     from_logits: FromLogits = False
-    label_smoothing: LabelSmoothing = 0.0
+    label_smoothing: Fraction = 0.0
+    """Fraction by which targets are moved from 0 and 1 towards the uniform distribution."""
 
 
 @metric()
