@@ -42,6 +42,11 @@ class ArgumentError(ValueError):
         self.named = named
 
 
+class Refusal(ArgumentError):
+    """ArgumentError of an operation's function, whose text `Op.call` begins with the operation's name: `pad: ...`, or
+    `unfold needs ...`."""
+
+
 class Op(NamedTuple):
     """Tensor operation that formulas can call: a function with its name, parameters and description.
 
@@ -112,7 +117,11 @@ class Op(NamedTuple):
                 named[name] = value
             else:
                 ordered.append(value)
-        return self.function(*ordered, **named)
+        try:
+            return self.function(*ordered, **named)
+        except Refusal as refusal:
+            link = " " if refusal.text.startswith("needs ") else ": "
+            raise ArgumentError(f"{self.name}{link}{refusal.text}", refusal.argument) from None
 
     def _fitted(self, parameter: inspect.Parameter, value: Any, device: torch.device, written: int | str | None) -> Any:
         """Return an argument of a call converted to the type of its parameter. Raises ArgumentError.

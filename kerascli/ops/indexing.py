@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import ArgumentError, Numbers, Sizes, as_float, common_dtype, dtype_of, one_axis, op, table
+from kerascli.ops.base import Numbers, Refusal, Sizes, as_float, common_dtype, dtype_of, one_axis, op, table
 
 
 def _flat_or_along(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -130,7 +130,7 @@ def argpartition(x: Tensor, kth: int, axis: int | None = -1) -> Tensor:
     """Return indices that partition an axis: the kth smallest at index kth, smaller ones before, larger ones after."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     if not -x.shape[axis] <= kth < x.shape[axis]:
-        raise ArgumentError(f"argpartition: kth: expected an index of an axis of {x.shape[axis]}, got {kth}", "kth")
+        raise Refusal(f"kth: expected an index of an axis of {x.shape[axis]}, got {kth}", "kth")
     return _argsort(x, axis)
 
 
@@ -192,7 +192,7 @@ def histogram(x: Tensor, bins: int = 10, range: Numbers | None = None) -> tuple[
     """Compute counts and edges of `bins` equal bins over `range`, by default from smallest to largest element."""
     values = as_float(x).reshape(-1).detach()
     if bins < 1:
-        raise ArgumentError(f"histogram: bins: expected 1 or more, got {bins}", "bins")
+        raise Refusal(f"bins: expected 1 or more, got {bins}", "bins")
     if range is None:
         low, high = values.amin(), values.amax()
         half = 0.5 * (low == high)  # a single value gets bins of nonzero width
@@ -200,7 +200,7 @@ def histogram(x: Tensor, bins: int = 10, range: Numbers | None = None) -> tuple[
     elif len(range) == 2 and range[0] < range[1]:
         low, high = (torch.full((), float(end), dtype=values.dtype, device=values.device) for end in range)
     else:
-        raise ArgumentError("histogram: range: expected [low, high], low below high", "range")
+        raise Refusal("range: expected [low, high], low below high", "range")
     shares = torch.arange(bins + 1, dtype=values.dtype, device=values.device) / bins
     edges = torch.where(shares == 1, high, low + (high - low) * shares)
     places = torch.searchsorted(edges, values, right=True) - 1
