@@ -143,13 +143,6 @@ class SequenceModule(Recurrence, StatefulModule):
     `Recurrence`."""
 
     settings: Recurrent
-    zero_output_for_mask: bool | None = None
-    """Override of the layer's setting `zero_output_for_mask`. True: outputs of masked steps are 0; False: the previous
-    output.
-
-    None: no override.
-    """
-
     kept: tuple[str, ...] = ()
     """Names of the states that are carried over from batch to batch."""
 
@@ -184,8 +177,7 @@ class SequenceModule(Recurrence, StatefulModule):
             outputs, state = self._at_once(x, state, mask)
         else:
             outputs, state = self.run(x, state, mask)
-        zeros = settings.zero_output_for_mask if self.zero_output_for_mask is None else self.zero_output_for_mask
-        if mask is not None and zeros:
+        if mask is not None and settings.zero_output_for_mask:
             outputs = outputs.masked_fill(~broadcast_mask(mask, outputs), 0)
         if not settings.return_sequences:  # the last one is in the state, unless there is a mask or nothing was run
             outputs = state[self.output_index] if mask is None and not infers else outputs[:, -1]

@@ -35,7 +35,6 @@ class WeightedRecurrence(Recurrence, WeightedModule):
 
     masked_gates: ClassVar[tuple[float, ...]]
     """Weight, for each gate, of the additional input feature that is 1 in masked time steps."""
-    states: ClassVar[int] = 1
 
     kernel: Tensor
     recurrent_kernel: Tensor
@@ -66,7 +65,7 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         """Return all outputs and the last state, computed by torch's fused kernel; called only if `settings.fused`."""
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
-        return [(self.settings.units,)] * self.states
+        return [(self.settings.units,)] * self.settings.state_count
 
     def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
         if self.settings.fused:

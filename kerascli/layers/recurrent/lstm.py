@@ -44,7 +44,6 @@ class LSTMRecurrence(WeightedRecurrence):
     """Base class of the modules of lstm and lstm_cell; the order of gates, as in torch: input, forget, cell, output."""
 
     masked_gates = (-GATE_OPEN, GATE_OPEN, 0.0, 0.0)
-    states = 2
 
     settings: LSTM | LSTMCell
 

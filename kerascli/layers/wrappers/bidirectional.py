@@ -99,10 +99,8 @@ class BidirectionalModule(nn.Module):
         words = ("forward", "backward")
         self.names = [f"{word}_{one.component_name}" for word, one in zip(words, self.layers, strict=True)]
         for name, one in zip(self.names, self.layers, strict=True):
-            module = build_inner(one, x, trainable=settings.trainable)
-            assert isinstance(module, SequenceModule)
-            module.zero_output_for_mask = one.return_sequences
-            self.add_module(name, module)
+            one = one.model_copy(update={"zero_output_for_mask": one.return_sequences})
+            self.add_module(name, build_inner(one, x, trainable=settings.trainable))
 
     @property
     def directions(self) -> list[SequenceModule]:
