@@ -129,9 +129,9 @@ class StatefulModule(WeightedModule):
     """Base class of modules of recurrent layers that can carry their state over from one batch to the next."""
 
     @property
-    @abstractmethod
     def stateful(self) -> bool:
         """True if the layer's settings ask to carry states over from batch to batch."""
+        return self.settings.stateful
 
     @abstractmethod
     def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
@@ -145,10 +145,6 @@ class SequenceModule(Recurrence, StatefulModule):
     settings: Recurrent
     kept: tuple[str, ...] = ()
     """Names of the states that are carried over from batch to batch."""
-
-    @property
-    def stateful(self) -> bool:
-        return self.settings.stateful
 
     def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
         shapes = self.state_shapes(step)
