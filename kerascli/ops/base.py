@@ -101,7 +101,7 @@ class Op(NamedTuple):
         bound = self.bind(arguments, keywords)
         ordered: list[Any] = []
         named: dict[str, Any] = {"device": device} if self.makes else {}
-        for name, parameter in self.parameters.items():
+        for place, (name, parameter) in enumerate(self.parameters.items()):
             if parameter.kind is parameter.VAR_POSITIONAL:
                 first = len(arguments) - len(bound[name])
                 ordered += [self._fitted(parameter, item, device, n) for n, item in enumerate(bound[name], first)]
@@ -112,7 +112,7 @@ class Op(NamedTuple):
                 continue
             value = bound.get(name, parameter.default)
             if value is not parameter.default:
-                value = self._fitted(parameter, value, device, name if name in keywords else None)
+                value = self._fitted(parameter, value, device, name if name in keywords else place)
             if parameter.kind is parameter.KEYWORD_ONLY:
                 named[name] = value
             else:
@@ -123,16 +123,14 @@ class Op(NamedTuple):
             link = " " if refusal.text.startswith("needs ") else ": "
             raise ArgumentError(f"{self.name}{link}{refusal.text}", refusal.argument) from None
 
-    def _fitted(self, parameter: inspect.Parameter, value: Any, device: torch.device, written: int | str | None) -> Any:
+    def _fitted(self, parameter: inspect.Parameter, value: Any, device: torch.device, place: int | str) -> Any:
         """Return an argument of a call converted to the type of its parameter. Raises ArgumentError.
 
-        `written` is its position or name in the call, which errors report; None: the parameter's position.
+        `place` is its position or name in the call, which errors report.
         """
         try:
-            fitting = self._fitting(parameter, value, device)
-            return fitting if self.keeps_integers and not self.widens else self._cast(fitting)
+            return self._cast(self._fitting(parameter, value, device))
         except ArgumentError as error:
-            place = list(self.parameters).index(parameter.name) if written is None else written
             raise ArgumentError(error.text, place) from None
 
     def _fitting(self, parameter: inspect.Parameter, value: Any, device: torch.device) -> Any:
@@ -227,11 +225,8 @@ def as_tensor(value: Any, device: torch.device) -> Tensor:
     """Return a number or nested lists as a tensor, created on `device` without a copy from the host."""
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, bool):
-        return torch.full((), value, dtype=torch.bool, device=device)
     if isinstance(value, (int, float)):
-        dtype = torch.get_default_dtype() if isinstance(value, float) else torch.int64
-        return torch.full((), value, dtype=dtype, device=device)
+        return torch.full((), value, device=device)
     if isinstance(value, list) and value:
         parts = [wide(as_tensor(item, device)) for item in value]
         dtype = reduce(torch.promote_types, [part.dtype for part in parts])
