@@ -141,7 +141,7 @@ def from_channels_first(x: Tensor, data_format: DataFormat) -> Tensor:
     return x.movedim(1, -1) if data_format == "channels_last" else x
 
 
-def with_channels_first(function: Callable[[Tensor], Tensor], x: Tensor, rank: int, data_format: DataFormat) -> Tensor:
+def with_channels_first(x: Tensor, function: Callable[[Tensor], Tensor], rank: int, data_format: DataFormat) -> Tensor:
     """Apply a function of (N, C, *sizes), with at least two sizes, to a tensor of `rank` spatial axes.
 
     Sequences are passed as images of height 1, for torch's channels_last kernels.

@@ -50,7 +50,7 @@ class BaseConvolutionModule(WeightedModule):
         self.window = window.at_least_2d()
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *sizes, filters), or channels first
-        y = geometry.with_channels_first(self.convolve, x, self.settings.rank, self.settings.data_format)
+        y = geometry.with_channels_first(x, self.convolve, self.settings.rank, self.settings.data_format)
         return y if self.settings.activation is None else self.settings.activation(y)
 
     @abstractmethod

@@ -48,7 +48,7 @@ class Pooling(Layer):
         window = Window(self.pool_size, self.strides or self.pool_size, self.padding, (1,) * self.rank)
         window.check(sizes)
         pool, wide = type(self).pool, window.at_least_2d()
-        return Function(lambda x: with_channels_first(lambda x: pool(x, wide), x, self.rank, self.data_format))
+        return Function(with_channels_first, lambda x: pool(x, wide), self.rank, self.data_format)
 
 
 class Pooling1D(Pooling):

@@ -32,10 +32,7 @@ class Reshape(Layer):
                 hint="write -1 for one size to have it computed",
                 argument="target_shape",
             )
-        return Function(self._reshaped)
-
-    def _reshaped(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *target_shape)
-        return x.reshape(x.shape[0], *self.target_shape)
+        return Function(lambda x: x.reshape(x.shape[0], *self.target_shape))  # (N, *) -> (N, *target_shape)
 
 
 def _fits(shape: Shape, target: tuple[int, ...]) -> bool:
@@ -105,7 +102,4 @@ class RepeatVector(Layer):
     def build(self, x: TensorSpec) -> nn.Module:
         if x.rank != 1:
             raise ShapeMismatch(f"needs vectors (features), got {x}")
-        return Function(self._repeated)
-
-    def _repeated(self, x: Tensor) -> Tensor:  # (N, F) -> (N, n, F)
-        return x.unsqueeze(1).expand(-1, self.n, -1)
+        return Function(lambda x: x.unsqueeze(1).expand(-1, self.n, -1))  # (N, F) -> (N, n, F)
