@@ -199,6 +199,9 @@ class GRUCellArguments(SeedArgument, ResetAfterArgument, ConstraintArguments, GR
 class LSTMGateArguments(RegularizerArguments, ForgetGateArguments, GateArguments):
     """Mixin with the arguments of all LSTMs, convolutional ones too, from the gates up to the regularizers."""
 
+    if TYPE_CHECKING:  # declared by other groups of arguments
+        activation: Activation | None
+
 
 class LSTMArguments(LSTMGateArguments, GatedUnitArguments):
     """Mixin with the arguments of `lstm` and `lstm_cell` up to the regularizers."""

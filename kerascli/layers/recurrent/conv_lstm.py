@@ -12,10 +12,11 @@ from kerascli.layers.convolutional.convolution import KERNEL_AXES, StridedOrDila
 from kerascli.layers.geometry import Window, from_channels_first, to_channels_first
 from kerascli.layers.recurrent.arguments import LayerArguments, LSTMGateArguments, SeedArgument, ZeroOutputForMask
 from kerascli.layers.recurrent.base import Recurrent, SequenceModule
+from kerascli.layers.recurrent.lstm import next_state
 from kerascli.layers.recurrent.steps import State, run_steps
 from kerascli.layers.regularization.dropout import dropout_mask
 from kerascli.parts import fields
-from kerascli.parts.activations import Linear, Tanh
+from kerascli.parts.activations import Tanh
 
 _GATES = 4
 
@@ -84,18 +85,14 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         return mask
 
     def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
-        activate, gate = self.settings.activation or Linear(), self.settings.recurrent_activation or Linear()
         data_format: DataFormat = self.settings.data_format
         projected, product = self._project(x), self._product(state[0])
-
         axis = -1 if data_format == "channels_last" else 1
 
         def step(frame: Tensor, state: State) -> State:  # activations expect data_format: softmax is over the last axis
             h, c = state
             gates = from_channels_first(frame + product(to_channels_first(h, data_format)), data_format)
-            i, f, g, o = gates.chunk(_GATES, dim=axis)
-            c = gate(f) * c + gate(i) * activate(g)
-            return gate(o) * activate(c), c
+            return next_state(self.settings, gates.chunk(_GATES, dim=axis), c)
 
         return run_steps(step, projected, state, mask)
 

@@ -1,11 +1,13 @@
 """LSTM: long short-term memory (Hochreiter and Schmidhuber, 1997)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, layer
-from kerascli.layers.recurrent.arguments import CudnnArguments, LSTMCellArguments, LSTMLayerArguments
+from kerascli.layers.recurrent.arguments import CudnnArguments, LSTMCellArguments, LSTMGateArguments, LSTMLayerArguments
 from kerascli.layers.recurrent.base import Cell, SequenceModule, StepModule
 from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.steps import State
@@ -40,6 +42,14 @@ class LSTMCell(LSTMCellArguments, Cell):
         return LSTMCellModule(self, features_of(x))
 
 
+def next_state(settings: LSTMGateArguments, gates: Sequence[Tensor], c: Tensor) -> State:
+    """Return output and cell state after a time step; `gates` are the pre-activations: input, forget, cell, output."""
+    activate, gate = settings.activation or Linear(), settings.recurrent_activation or Linear()
+    i, f, g, o = gates
+    c = gate(f) * c + gate(i) * activate(g)
+    return gate(o) * activate(c), c
+
+
 class LSTMRecurrence(WeightedRecurrence):
     """Base class of the modules of lstm and lstm_cell; the order of gates, as in torch: input, forget, cell, output."""
 
@@ -48,11 +58,7 @@ class LSTMRecurrence(WeightedRecurrence):
     settings: LSTM | LSTMCell
 
     def step(self, x: Tensor, state: State, products: Products) -> State:
-        activate, gate = self.settings.activation or Linear(), self.settings.recurrent_activation or Linear()
-        h, c = state
-        i, f, g, o = (x + products(h, 0, 4)).chunk(4, dim=-1)
-        c = gate(f) * c + gate(i) * activate(g)
-        return gate(o) * activate(c), c
+        return next_state(self.settings, (x + products(state[0], 0, 4)).chunk(4, dim=-1), state[1])
 
     def all_steps(self, x: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
         weights, states = self.fused_weights(kernel), [one.unsqueeze(0) for one in state]
