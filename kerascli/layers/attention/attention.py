@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kerascli.foundation.shapes import Fraction, Seed, TensorSpec, is_compatible
 from kerascli.layers.attention import base
@@ -125,9 +126,8 @@ class AttentionModule(ScoredModule):
             return None
         query, key, value = (x.unsqueeze(1) for x in (self._scaled(query), key, value))  # the kernel takes heads: one
         visible = visible if visible is None or visible.ndim == 2 else visible.unsqueeze(1)
-        return base.fused_attention(
-            query, key, value, visible, scale=1.0, is_causal=False, masked_score=masked_score(query.dtype)
-        ).squeeze(1)
+        bias = base.score_bias(visible, query, masked_score(query.dtype))
+        return F.scaled_dot_product_attention(query, key, value, bias, scale=1.0).squeeze(1)
 
     def _scaled(self, x: Tensor) -> Tensor:
         return x if self.scale is None else x * self.scale

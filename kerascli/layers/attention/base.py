@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -86,21 +86,11 @@ def _distances(query: Tensor, key: Tensor) -> Tensor:
     return rows.unsqueeze(1) - columns
 
 
-def fused_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None,
-    *,
-    scale: float,
-    is_causal: bool,
-    masked_score: float,
-) -> Tensor:  # (*, T, D), (*, S, D), (*, S, V) -> (*, T, V)
-    """Compute softmax(query @ key * scale) @ value in one torch kernel; adds `masked_score` to masked scores."""
-    bias = None
-    if mask is not None:
-        bias = torch.zeros((), dtype=query.dtype, device=query.device).where(mask, masked_score)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, is_causal=is_causal, scale=scale)
+def score_bias(mask: Tensor | None, query: Tensor, masked_score: float) -> Tensor | None:
+    """Return what torch's fused attention adds to the scores of `query`: `masked_score` where the mask is False."""
+    if mask is None:
+        return None
+    return torch.zeros((), dtype=query.dtype, device=query.device).where(mask, masked_score)
 
 
 def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
@@ -108,17 +98,36 @@ def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
     return softmax(scores, (scores.ndim - 1,), None if mask is None else mask.expand_as(scores))
 
 
-class HeadSettings(Protocol):
-    """Protocol of the settings that multi-head attention reads; `add_weight_of` reads further ones by their names."""
+class MultiHeadLayer(AttentionLayer):
+    """Base class of layers with multi-head attention; each layer itself declares its settings, in Keras's order."""
 
-    use_bias: bool
-    kernel_initializer: Initializer
-    dropout: float
-    sliding_window: int | None
-    flash_attention: bool | None
-    activity_regularizer: Regularizer | None
-    use_gate: bool
-    seed: int | None
+    call_arguments = {  # noqa: RUF012
+        "query_mask": CallArgument(
+            "tensor",
+            "(N, T), 0: this step of the query attends to nothing; combined with the query's own mask",
+            or_false=True,
+        ),
+        "value_mask": CallArgument(
+            "tensor", "(N, S), 0: nothing attends to this step; combined with the value's own mask", or_false=True
+        ),
+        "key_mask": CallArgument(
+            "tensor", "(N, S), 0: nothing attends to this step; combined with the key's own mask", or_false=True
+        ),
+        "attention_mask": CallArgument(
+            "tensor", "(N, T, S), 0: step t of the query does not attend to step s of the value"
+        ),
+        **CALL,
+    }
+
+    if TYPE_CHECKING:  # declared by each layer, where Keras has it
+        use_bias: bool
+        kernel_initializer: Initializer
+        dropout: float
+        sliding_window: int | None
+        flash_attention: bool | None
+        activity_regularizer: Regularizer | None
+        use_gate: bool
+        seed: int | None
 
 
 class Projection(WeightedModule):
@@ -130,7 +139,7 @@ class Projection(WeightedModule):
     kernel: Tensor
     bias: Tensor | None
 
-    def __init__(self, settings: HeadSettings, ins: tuple[int, ...], outs: tuple[int, ...]) -> None:
+    def __init__(self, settings: MultiHeadLayer, ins: tuple[int, ...], outs: tuple[int, ...]) -> None:
         super().__init__(settings)
         self.ins, self.outs = ins, outs
         of_ins, of_outs = tuple(range(len(ins))), tuple(range(len(ins), len(ins) + len(outs)))

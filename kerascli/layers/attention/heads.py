@@ -1,38 +1,17 @@
-"""Base classes of multi_head_attention and group_query_attention: attention in several heads."""
+"""Module of multi_head_attention and group_query_attention: attention in several heads."""
 
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kerascli.foundation.shapes import TensorSpec, show_shape
 from kerascli.layers.attention import base
-from kerascli.layers.base import CallArgument, Outcome, ShapeMismatch
+from kerascli.layers.base import Outcome, ShapeMismatch
 from kerascli.layers.geometry import broadcast_mask
 from kerascli.layers.regularization.dropout import dropout
-
-
-class MultiHeadLayer(base.AttentionLayer):
-    """Base class of layers with multi-head attention; each layer itself declares its settings, in Keras's order."""
-
-    call_arguments = {  # noqa: RUF012
-        "query_mask": CallArgument(
-            "tensor",
-            "(N, T), 0: this step of the query attends to nothing; combined with the query's own mask",
-            or_false=True,
-        ),
-        "value_mask": CallArgument(
-            "tensor", "(N, S), 0: nothing attends to this step; combined with the value's own mask", or_false=True
-        ),
-        "key_mask": CallArgument(
-            "tensor", "(N, S), 0: nothing attends to this step; combined with the key's own mask", or_false=True
-        ),
-        "attention_mask": CallArgument(
-            "tensor", "(N, T, S), 0: step t of the query does not attend to step s of the value"
-        ),
-        **base.CALL,
-    }
 
 
 class MultiHeadModule(nn.Module):
@@ -43,7 +22,7 @@ class MultiHeadModule(nn.Module):
 
     def __init__(
         self,
-        settings: base.HeadSettings,
+        settings: base.MultiHeadLayer,
         inputs: tuple[TensorSpec, TensorSpec, TensorSpec],
         heads: tuple[int, int],
         keys: tuple[int, int],
@@ -112,9 +91,8 @@ class MultiHeadModule(nn.Module):
         order = base.causal_mask(q, k) if use_causal_mask and not is_causal else None
         visible = base.combined_mask([visible, order, None if window is None else base.window_mask(window, q, k)])
         if not explicit:
-            y = base.fused_attention(
-                q, k, v, visible, scale=self.scale, is_causal=is_causal, masked_score=_masked_score(q.dtype)
-            )
+            bias = base.score_bias(visible, q, _masked_score(q.dtype))
+            y = F.scaled_dot_product_attention(q, k, v, bias, is_causal=is_causal, scale=self.scale)
             if visible is not None and (rate or q.ndim != 4):  # zeros where all is masked: see _masked_score
                 y = torch.where(visible.any(-1, keepdim=True), y, 0.0)
             return y, None
