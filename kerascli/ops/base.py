@@ -7,7 +7,7 @@ import operator
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ Ints = int | Sizes
 """One integer, or several: one for each axis."""
 Numbers = Sequence[float]
 Compute = Callable[..., Tensor]
+C = TypeVar("C", bound=Callable[..., Any])
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -273,7 +274,7 @@ class Ops:
         self._ops: dict[str, Op] = {}
         self._loaded = False
 
-    def register(self, operation: Op, aliases: Sequence[str]) -> None:
+    def register(self, operation: Op, aliases: Sequence[str] = ()) -> None:
         for name in (operation.name, *aliases):
             assert name not in self._ops, f"two operations called '{name}'"
             alias_of = None if name == operation.name else operation.name
@@ -305,19 +306,17 @@ class Ops:
 OPS = Ops()
 
 
-def op(
-    name: str | None = None, *aliases: str, widens: bool = False, keeps_integers: bool = False
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def op(name: str | None = None, *, widens: bool = False, keeps_integers: bool = False) -> Callable[[C], C]:
     """Return a decorator that registers a function as an operation called `name` (default: as the function)."""
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: C) -> C:
         signature = inspect.signature(function)
         parameters = dict(signature.parameters)
         makes = parameters.pop("device", None) is not None
         several = get_origin(signature.return_annotation) in (tuple, list)
         spelling = name or function.__name__.strip("_")
         meaning = (function.__doc__ or "").strip()
-        OPS.register(Op(spelling, function, meaning, parameters, makes, several, widens, keeps_integers), aliases)
+        OPS.register(Op(spelling, function, meaning, parameters, makes, several, widens, keeps_integers))
         return function
 
     return decorate
