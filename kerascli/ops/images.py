@@ -100,11 +100,10 @@ def ssim(
         raise Refusal(f"filter_size: expected 1 to the images' size, got {filter_size}")
     x, y = (as_float(image).reshape(-1, *image1.shape[-3:]).movedim(-1, 1) for image in (image1, image2))
     taps = _taps(x, filter_size, filter_sigma)
-    means = [_filtered(z, taps, taps) for z in (x, y, x * x, y * y, x * y)]
-    a, b = means[0], means[1]
+    a, b, xx, yy, xy = (_filtered(z, taps, taps) for z in (x, y, x * x, y * y, x * y))
     luminance, contrast = (k1 * max_val) ** 2, (k2 * max_val) ** 2
-    above = (2 * a * b + luminance) * (2 * (means[4] - a * b) + contrast)
-    below = (a * a + b * b + luminance) * (means[2] - a * a + means[3] - b * b + contrast)
+    above = (2 * a * b + luminance) * (2 * (xy - a * b) + contrast)
+    below = (a * a + b * b + luminance) * (xx - a * a + yy - b * b + contrast)
     similarity = (above / below).mean((1, 2, 3))
     return similarity if image1.ndim == 4 else similarity.squeeze(0)
 
@@ -135,12 +134,8 @@ def resize(
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise Refusal("crop_to_aspect_ratio and pad_to_aspect_ratio exclude each other")
 
-    height, width, crop, padding = *size, crop_to_aspect_ratio, fill_value if pad_to_aspect_ratio else None
-
-    def change(x: Tensor) -> Tensor:
-        return resized(x, height, width, interpolation, antialias, crop=crop, padding=padding)
-
-    return of_images(images, change)
+    crop, padding = crop_to_aspect_ratio, fill_value if pad_to_aspect_ratio else None
+    return of_images(images, lambda x: resized(x, *size, interpolation, antialias, crop=crop, padding=padding))
 
 
 @op("image.pad_images", keeps_integers=True)
