@@ -3,12 +3,12 @@
 from torch import Tensor
 
 from kerascli.foundation.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, TensorSpec
-from kerascli.losses import cosine, crossentropy, focal
+from kerascli.losses import crossentropy, focal
 from kerascli.losses.base import LOSSES, Loss
 from kerascli.losses.crossentropy import Axes, FromLogits
 from kerascli.losses.labels import Labels
 from kerascli.losses.ranks import spread
-from kerascli.losses.regression import LogCosh
+from kerascli.losses.regression import LogCosh, cosine_similarity
 from kerascli.metrics.base import MeanMetric, metric
 
 
@@ -120,7 +120,7 @@ class CosineSimilarity(MeanMetric):
     axis: Axes = -1
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return cosine.cosine_similarity(y_true, y_pred, self.axis)
+        return cosine_similarity(y_true, y_pred, self.axis)
 
 
 @metric()

@@ -1,4 +1,4 @@
-"""ReLU, LeakyReLU, ThresholdedReLU, ELU and SELU as layers, each of which applies one activation function.
+"""Activation, ReLU, LeakyReLU, ThresholdedReLU, ELU and SELU: layers that each apply one activation function.
 
 Keras 2 and R have thresholded_relu (Konda et al., 2015), R has selu.
 """
@@ -9,9 +9,24 @@ from torch import nn
 
 from kerascli.foundation.shapes import NonNegativeFloat, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.parts import activations
-from kerascli.parts.base import Activation
+from kerascli.parts import activations, base, fields
 from kerascli.preprocessing.function import Function
+
+
+@layer(Example(input=(8,), output=(8,), config={"activation": "tanh"}))
+class Activation(Layer):
+    """Applies an activation function to its input.
+
+    Input and output: (N, *); an activation that changes the shape (`glu`) changes the output's.
+    """
+
+    mask = "pass"
+
+    activation: fields.ActivationField
+    """Activation function, by name or as a mapping."""
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        return Function(self.activation)
 
 
 class Rectifier(Layer):
@@ -20,7 +35,7 @@ class Rectifier(Layer):
     mask = "pass"
     examples = (Example(input=(8,), output=(8,)),)
 
-    applied: ClassVar[type[Activation]]
+    applied: ClassVar[type[base.Activation]]
     """Activation function that the layer applies, whose arguments are the layer's."""
 
     def build(self, x: TensorSpec) -> nn.Module:
