@@ -107,22 +107,19 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         Each gate has one dropout mask for all time steps.
         """
         units, rate, bias = h.shape[-1], self.settings.recurrent_dropout if self.training else 0.0, self.biases()[1]
-        if not rate:
-            kernel = self.recurrent_kernel
+        masks = self.dropout_masks(h.unsqueeze(1), rate, self.gates).squeeze(2) if rate else None
+        kernel = self.recurrent_kernel
 
-            def plain(h: Tensor, first: int, end: int) -> Tensor:
-                gates = slice(first * units, end * units)
-                return F.linear(h, kernel[gates], None if bias is None else bias[gates])
+        def products(h: Tensor, first: int, end: int) -> Tensor:
+            gates = slice(first * units, end * units)
+            offset = None if bias is None else bias[gates]
+            if masks is None:
+                return F.linear(h, kernel[gates], offset)
+            kernels = kernel[gates].unflatten(0, (end - first, -1))
+            y = torch.einsum("gnv,guv->ngu", h * masks[first:end], kernels).flatten(1)
+            return y if offset is None else y + offset
 
-            return plain
-        masks = self.dropout_masks(h.unsqueeze(1), rate, self.gates).squeeze(2)
-        kernels = self.recurrent_kernel.unflatten(0, (self.gates, -1))
-
-        def dropped(h: Tensor, first: int, end: int) -> Tensor:
-            y = torch.einsum("gnv,guv->ngu", h * masks[first:end], kernels[first:end]).flatten(1)
-            return y if bias is None else y + bias[first * units : end * units]
-
-        return dropped
+        return products
 
     def dropout_masks(self, x: Tensor, rate: float, count: int) -> Tensor:  # (N, T, *) -> (count, N, 1, *)
         """Return `count` random dropout masks for inputs like `x`, each the same for all time steps of a sequence."""
