@@ -45,11 +45,8 @@ class GatedUnitArguments(UnitArguments):
 
     @property
     def fused(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return (
-            self.recurrent_dropout == 0
-            and isinstance(self.activation, Tanh)
-            and isinstance(self.recurrent_activation, Sigmoid)
-        )
+        default = isinstance(self.activation, Tanh) and isinstance(self.recurrent_activation, Sigmoid)
+        return default and self.recurrent_dropout == 0
 
 
 class GateArguments(Layer):
