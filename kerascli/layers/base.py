@@ -101,8 +101,6 @@ class BaseLayer(Component):
     """True: in training a sample's result depends on its whole batch; `time_distributed` then runs step by step."""
     row_independent: ClassVar[bool] = False
     """True: a row's result is independent of other rows and of random numbers, so batches may be joined."""
-    fused: ClassVar[bool] = False
-    """True: all steps of a sequence run as one operation, in training on the CPU, too."""
     loops: ClassVar[bool] = False
     """True: on the CPU a call runs some operations for each step of a sequence: tracing takes as many times as long."""
     call_arguments: ClassVar[Mapping[str, CallArgument]] = {}
@@ -113,6 +111,11 @@ class BaseLayer(Component):
 
     trainable: bool = True
     """Train the layer's weights; false: training does not change them."""
+
+    @property
+    def fused(self) -> bool:
+        """True if all steps of a sequence run as one operation, in training on the CPU, too."""
+        return False
 
     def makes_mask(self) -> bool:
         """Return True if the layer, with its present settings, produces a mask."""

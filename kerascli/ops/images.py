@@ -134,8 +134,8 @@ def resize(
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise Refusal("crop_to_aspect_ratio and pad_to_aspect_ratio exclude each other")
 
-    crop, padding = crop_to_aspect_ratio, fill_value if pad_to_aspect_ratio else None
-    return of_images(images, lambda x: resized(x, *size, interpolation, antialias, crop=crop, padding=padding))
+    height, width, crop, padding = *size, crop_to_aspect_ratio, fill_value if pad_to_aspect_ratio else None
+    return of_images(images, lambda x: resized(x, height, width, interpolation, antialias, crop=crop, padding=padding))
 
 
 @op("image.pad_images", keeps_integers=True)

@@ -44,7 +44,7 @@ class GatedUnitArguments(UnitArguments):
     """Mixin with the first arguments of recurrent layers and cells with gates, which torch has a fused kernel for."""
 
     @property
-    def fused(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def fused(self) -> bool:
         default = isinstance(self.activation, Tanh) and isinstance(self.recurrent_activation, Sigmoid)
         return default and self.recurrent_dropout == 0
 
@@ -138,7 +138,7 @@ class ResetAfterArgument(Layer):
     """Apply the reset gate after the product with the recurrent kernel; false: before it."""
 
     @property
-    def fused(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def fused(self) -> bool:
         return self.reset_after and super().fused
 
 
@@ -155,7 +155,7 @@ class CudnnArguments(Recurrent):  # pyright: ignore[reportIncompatibleVariableOv
     zero_output_for_mask: ZeroOutputForMask = False
 
     @property
-    def fused(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def fused(self) -> bool:
         return self.use_cudnn is not False and super().fused
 
     @model_validator(mode="after")
@@ -169,7 +169,7 @@ class SimpleRNNArguments(RegularizerArguments, InitializerArguments, UnitArgumen
     """Mixin with the arguments of `simple_rnn` and `simple_rnn_cell` up to the regularizers."""
 
     @property
-    def fused(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def fused(self) -> bool:
         return self.recurrent_dropout == 0 and (isinstance(self.activation, Tanh) or self.activation == ReLU())
 
 

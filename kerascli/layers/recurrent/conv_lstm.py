@@ -50,6 +50,7 @@ class ConvLSTM(Recurrent, SeedArgument, LayerArguments, LSTMGateArguments, ConvL
 class ConvLSTMModule(SequenceModule, WeightedModule):
     """Module of a convolutional LSTM, which convolves with channels first; gates: input, forget, cell, output."""
 
+    settings: ConvLSTM  # pyright: ignore[reportIncompatibleVariableOverride]
     kernel: Tensor
     recurrent_kernel: Tensor
     bias: Tensor | None
