@@ -98,21 +98,19 @@ def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
     return softmax(scores, (scores.ndim - 1,), None if mask is None else mask.expand_as(scores))
 
 
+_UNSEEN = "(N, S), 0: nothing attends to this step"
+_MASKED = {"query": "(N, T), 0: this step of the query attends to nothing", "value": _UNSEEN, "key": _UNSEEN}
+"""Mapping from an input to the effect of its mask."""
+
+
 class MultiHeadLayer(AttentionLayer):
     """Base class of layers with multi-head attention; each layer itself declares its settings, in Keras's order."""
 
     call_arguments = {  # noqa: RUF012
-        "query_mask": CallArgument(
-            "tensor",
-            "(N, T), 0: this step of the query attends to nothing; combined with the query's own mask",
-            or_false=True,
-        ),
-        "value_mask": CallArgument(
-            "tensor", "(N, S), 0: nothing attends to this step; combined with the value's own mask", or_false=True
-        ),
-        "key_mask": CallArgument(
-            "tensor", "(N, S), 0: nothing attends to this step; combined with the key's own mask", or_false=True
-        ),
+        **{
+            f"{of}_mask": CallArgument("tensor", f"{text}; combined with the {of}'s own mask", or_false=True)
+            for of, text in _MASKED.items()
+        },
         "attention_mask": CallArgument(
             "tensor", "(N, T, S), 0: step t of the query does not attend to step s of the value"
         ),
