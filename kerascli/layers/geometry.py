@@ -91,11 +91,8 @@ def positive_axes(axes: int | tuple[int, ...], x: TensorSpec, argument: str = "a
     positive = sorted({axis + rank if axis < 0 else axis for axis in each})
     if not each or len(positive) != len(each) or positive[0] < 1 or positive[-1] >= rank:
         shown = axes if isinstance(axes, int) else list(axes)
-        raise ShapeMismatch(
-            f"axis {shown} does not fit an input of {x}",
-            hint="axis 0 is the batch; negative axes count from the end",
-            argument=argument,
-        )
+        hint = "axis 0 is the batch; negative axes count from the end"
+        raise ShapeMismatch(f"axis {shown} does not fit an input of {x}", hint=hint, argument=argument)
     return tuple(positive)
 
 
@@ -119,6 +116,13 @@ def sizes_and_channels(x: TensorSpec, rank: int, data_format: DataFormat) -> tup
     if channels is None:
         raise ShapeMismatch(f"needs a known number of channels, got {x}")
     return sizes, channels
+
+
+def check_groups(groups: int, channels: int, x: TensorSpec) -> None:
+    """Raise ShapeMismatch unless the setting `groups` of a layer divides the number of channels of its input `x`."""
+    if channels % groups:
+        text = f"has {groups} groups, which do not divide the {channels} channels of {x}"
+        raise ShapeMismatch(text, argument="groups")
 
 
 def _reshape_hint(x: TensorSpec, rank: int) -> str | None:
@@ -176,10 +180,8 @@ class Window:
             return
         if any(size is not None and size < reach for size, reach in zip(sizes, self.reach, strict=True)):
             shown, window = (" x ".join("?" if n is None else str(n) for n in part) for part in (sizes, self.reach))
-            raise ShapeMismatch(
-                f"input is {shown}, a {window} window with padding valid leaves nothing",
-                hint="use padding: same, a smaller window, or fewer poolings and strides before it",
-            )
+            hint = "use padding: same, a smaller window, or fewer poolings and strides before it"
+            raise ShapeMismatch(f"input is {shown}, a {window} window with padding valid leaves nothing", hint=hint)
 
     def output_sizes(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
         """Return the output size along each axis: the number of window positions."""

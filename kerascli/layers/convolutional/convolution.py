@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from kerascli.foundation.shapes import DataFormat, PositiveInt, TensorSpec
 from kerascli.layers import geometry
-from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.base import Example, Layer, WeightedModule, layer
 from kerascli.layers.geometry import Window, WindowArguments
 from kerascli.layers.kernels import KernelAndBias, OutputArguments
 from kerascli.layers.lora import LowRank, LowRankModule
@@ -88,10 +88,7 @@ class Convolution(LowRank, KernelAndBias, OutputArguments, ConvolutionArguments)
 
     def build(self, x: TensorSpec) -> nn.Module:
         window, channels = self.window_and_channels(x)
-        if channels % self.groups:
-            raise ShapeMismatch(
-                f"has {self.groups} groups, which do not divide the {channels} channels of {x}", argument="groups"
-            )
+        geometry.check_groups(self.groups, channels, x)
         return ConvolutionModule(self, window, channels)
 
 

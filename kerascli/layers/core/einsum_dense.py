@@ -39,9 +39,8 @@ class Equation:
         if any(len(set(letters)) < len(letters) for letters in (self.x, self.kernel, self.y)):
             raise ValueError("a letter may occur only once in the input, in the kernel and in the output")
         if self.ellipsis != "first" and (self.x[0] != self.y[0] or self.x[0] in self.kernel):
-            raise ValueError(
-                f"the first axis is the batch: it must stay first and not be in the kernel, got '{self.x[0]}'"
-            )
+            text = "the first axis is the batch: it must stay first and not be in the kernel"
+            raise ValueError(f"{text}, got '{self.x[0]}'")
 
 
 def read_equation(text: str) -> Equation:

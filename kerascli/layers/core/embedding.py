@@ -100,9 +100,7 @@ class ReversibleEmbedding(LowRank, EmbeddingArguments):
     in a model: call it at the start and, with `reverse: true`, at the end. Paper: Press and Wolf, 2017.
     """
 
-    refused = {  # noqa: RUF012
-        "weights": "initial vectors are read from a file: init_from; Keras fails with them, too",
-    }
+    refused = {"weights": "initial vectors are read from a file: init_from; Keras fails with them, too"}  # noqa: RUF012
     call_arguments = {"reverse": CallArgument("bool", "project vectors back to logits over the ids")}  # noqa: RUF012
 
     tie_weights: bool = True

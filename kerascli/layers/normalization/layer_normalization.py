@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.foundation.shapes import Axes, Axis, TensorSpec
-from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.geometry import positive_axes
+from kerascli.layers.base import Example, Layer, WeightedModule, layer
+from kerascli.layers.geometry import check_groups, positive_axes
 from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, sizes_along
 from kerascli.parts.initializers import Ones
 from kerascli.preprocessing.function import Function
@@ -141,9 +141,7 @@ class GroupNormalization(PenaltyArguments, ScaleArguments, GroupArguments):
         axes = positive_axes(self.axis, x)
         (channels,) = sizes_along(axes, x)
         groups = channels if self.groups == -1 else self.groups
-        if channels % groups:
-            text = f"has {groups} groups, which do not divide the {channels} channels of {x}"
-            raise ShapeMismatch(text, argument="groups")
+        check_groups(groups, channels, x)
         return GroupNormalizationModule(self, axes[0], channels, groups)
 
 

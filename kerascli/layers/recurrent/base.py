@@ -68,9 +68,7 @@ class Cell(Layer):
 
     state_count: ClassVar[int] = 1
     """Number of tensors in the recurrent state."""
-    call_arguments = {  # noqa: RUF012
-        "states": CallArgument("tensors", "states before the step; default: zeros"),
-    }
+    call_arguments = {"states": CallArgument("tensors", "states before the step; default: zeros")}  # noqa: RUF012
 
     def result_count(self) -> int:
         return 1 + self.state_count

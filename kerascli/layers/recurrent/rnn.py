@@ -23,9 +23,8 @@ def _is_cell(value: BaseLayer) -> Cell:
 
 def _list_is_a_stack(value: Any) -> Any:
     if isinstance(value, dict) and "layers" in value:
-        raise ValueError(
-            "a cell can be defined in place only where rnn is an entry of 'layers', not inside another layer"
-        )
+        text = "a cell can be defined in place only where rnn is an entry of 'layers', not inside another layer"
+        raise ValueError(text)
     if not isinstance(value, list):
         return value
     try:

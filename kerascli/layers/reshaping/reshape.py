@@ -26,12 +26,10 @@ class Reshape(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         if None not in x.shape and not _fits(x.shape, self.target_shape):
-            raise ShapeMismatch(
-                f"cannot reshape {x} ({math.prod(x.shape)} values a sample) "  # type: ignore[arg-type]
-                f"to {show_shape((None, *self.target_shape))}",
-                hint="write -1 for one size to have it computed",
-                argument="target_shape",
-            )
+            count, target = math.prod(x.shape), show_shape((None, *self.target_shape))  # type: ignore[arg-type]
+            text = f"cannot reshape {x} ({count} values a sample) to {target}"
+            hint = "write -1 for one size to have it computed"
+            raise ShapeMismatch(text, hint=hint, argument="target_shape")
         return Function(lambda x: x.reshape(x.shape[0], *self.target_shape))  # (N, *) -> (N, *target_shape)
 
 
