@@ -84,12 +84,11 @@ class Loss(Component):
 
         `validate` adds the position.
         """
+        name = self.component_name
         if self.reduction == "none":
-            return f"'{self.component_name}' with reduction 'none' gives no scalar to train on; remove 'reduction'"
+            return f"'{name}' with reduction 'none' gives no scalar to train on; remove 'reduction'"
         if target.dtype == "string":
-            return (
-                f"'{self.component_name}' needs numeric targets, got text; add string_lookup to the target's pipeline"
-            )
+            return f"'{name}' needs numeric targets, got text; add string_lookup to the target's pipeline"
         return axes_fault(self, output) or self.check_shapes(target, output)
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
