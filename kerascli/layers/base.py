@@ -13,7 +13,7 @@ from kerascli.foundation.errors import Fault, Path
 from kerascli.foundation.shapes import Shape, TensorSpec
 from kerascli.language.component import Component, Invalid, Registry
 from kerascli.layers.absent import ABSENT, OF_ANY_LAYER
-from kerascli.layers.weight_spec import WeightSpec, part_of
+from kerascli.layers.weight_spec import KINDS, WeightSpec, prefix_of
 from kerascli.parts.base import Constraint, Initializer, Regularizer
 
 
@@ -112,6 +112,11 @@ class BaseLayer(Component):
     trainable: bool = True
     """Train the layer's weights; false: training does not change them."""
 
+    @property
+    def fused(self) -> bool:
+        """True if all steps of a sequence run as one operation, in training on the CPU, too."""
+        return False
+
     def makes_mask(self) -> bool:
         """Return True if the layer, with its present settings, produces a mask."""
         return self.mask == "make"
@@ -209,8 +214,10 @@ class Outcome:
 class WeightedModule(nn.Module):
     """Base class of torch modules with weights, which `add_weight` declares and the model graph initializes later."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Any = None) -> None:
         super().__init__()
+        self.settings = settings
+        """Layer that built the module, from which `add_weight_of` reads what it declares."""
         self.weight_specs: dict[str, WeightSpec] = {}
 
     def add_weight(
@@ -225,19 +232,22 @@ class WeightedModule(nn.Module):
         axes: tuple[int, ...] | None = None,
         dtype: torch.dtype | None = None,
         is_state: bool = False,
+        prefix: str | None = None,
     ) -> None:
         """Declare a weight with its `shape` in Keras; it becomes the module's parameter, or buffer, called `name`.
 
         `axes` is the order in which torch's tensor has Keras's axes: (1, 0) for a dense kernel that `F.linear` uses,
         (3, 2, 0, 1) for a Conv2D kernel. `dtype` None: the model's. `shape` None: there is no such weight, the
-        attribute is None. Raises ShapeMismatch if the initializer, regularizer or constraint does not fit the weight.
+        attribute is None. Raises ShapeMismatch if the initializer, regularizer or constraint does not fit the weight;
+        `prefix`, with which their settings' names begin, is as in `add_weight_of`.
         """
         if shape is None:
             setattr(self, name, None)
             return
         spec = WeightSpec(name, shape, initializer, regularizer, constraint, trainable, axes, dtype, is_state)
         if fault := spec.fault():
-            raise ShapeMismatch(fault[0], argument=fault[1])
+            text, kind = fault
+            raise ShapeMismatch(text, argument=kind and f"{prefix_of(name) if prefix is None else prefix}{kind}")
         self.weight_specs[name] = spec
         tensor = spec.to_torch(torch.empty(shape, dtype=dtype)).contiguous()
         if trainable:
@@ -246,24 +256,16 @@ class WeightedModule(nn.Module):
             self.register_buffer(name, tensor)
 
     def add_weight_of(
-        self,
-        settings: object,
-        name: str,
-        shape: tuple[int, ...] | None,
-        *,
-        part: str | None = None,
-        initializer: Initializer | None = None,
-        axes: tuple[int, ...] | None = None,
+        self, name: str, shape: tuple[int, ...] | None, *, prefix: str | None = None, **further: Any
     ) -> None:
-        """Declare a weight whose initializer, regularizer and constraint are attributes of the layer's `settings`.
+        """Declare a weight whose initializer, regularizer and constraint are attributes of the module's `settings`.
 
-        The settings' names begin with `part`, by default the weight's name without `_kernel`, as in Keras: a
-        kernel has a kernel_initializer, a recurrent_kernel a recurrent_initializer.
+        Their names begin with `prefix`, by default the weight's name without `_kernel`, as in Keras: a kernel has a
+        kernel_initializer, a recurrent_kernel a recurrent_initializer. `further` are arguments of `add_weight`.
         """
-        part = part or part_of(name)
-        start: Initializer = initializer or getattr(settings, f"{part}_initializer")
-        regularizer, constraint = getattr(settings, f"{part}_regularizer"), getattr(settings, f"{part}_constraint")
-        self.add_weight(name, shape, initializer=start, regularizer=regularizer, constraint=constraint, axes=axes)
+        prefix = prefix_of(name) if prefix is None else prefix
+        given = {kind: getattr(self.settings, f"{prefix}{kind}") for kind in KINDS}
+        self.add_weight(name, shape, prefix=prefix, **given | further)
 
     def freeze(self) -> None:
         """Make all weights of the module non-trainable."""

@@ -3,20 +3,15 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional as F
 
 from kerascli.foundation.shapes import DataFormat, Shape, Size1D, Size2D, Size3D, Sizes, TensorSpec
 from kerascli.layers.base import Layer, ShapeMismatch
 
-KernelSize = Annotated[
-    Sizes, Field(description="Size of the window along each spatial axis; one integer: the same for all.")
-]
-Strides = Annotated[
-    Sizes, Field(description="Stride of the window along each spatial axis; one integer: the same for all.")
-]
 DilationRate = Annotated[
     Sizes, Field(description="Spacing between the elements of the window along each axis; 1: adjacent.")
 ]
@@ -28,6 +23,29 @@ CausalPadding = Annotated[
     Literal["valid", "same", "causal"],
     Field(description="valid: no padding; same: output length ceil(steps / stride); causal: padded at the start only."),
 ]
+
+
+class WindowArguments(Layer):
+    """Mixin with the window of convolutional layers; subclasses for 1D, 2D and 3D narrow the sizes' types."""
+
+    rank: ClassVar[int]
+
+    kernel_size: Sizes
+    """Size of the window along each spatial axis; one integer: the same for all."""
+    strides: Sizes
+    """Stride of the window along each spatial axis; one integer: the same for all."""
+    padding: Padding = "valid"
+
+    if TYPE_CHECKING:  # declared by each layer, where Keras has it: later
+        data_format: DataFormat
+        dilation_rate: DilationRate
+
+    def window_and_channels(self, x: TensorSpec) -> tuple["Window", int]:
+        """Return the layer's window and the number of channels of `x`; raises ShapeMismatch for an unsuitable `x`."""
+        window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
+        sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
+        window.check(sizes)
+        return window, channels
 
 
 class WindowArguments1D(Layer):
@@ -73,11 +91,8 @@ def positive_axes(axes: int | tuple[int, ...], x: TensorSpec, argument: str = "a
     positive = sorted({axis + rank if axis < 0 else axis for axis in each})
     if not each or len(positive) != len(each) or positive[0] < 1 or positive[-1] >= rank:
         shown = axes if isinstance(axes, int) else list(axes)
-        raise ShapeMismatch(
-            f"axis {shown} does not fit an input of {x}",
-            hint="axis 0 is the batch; negative axes count from the end",
-            argument=argument,
-        )
+        hint = "axis 0 is the batch; negative axes count from the end"
+        raise ShapeMismatch(f"axis {shown} does not fit an input of {x}", hint=hint, argument=argument)
     return tuple(positive)
 
 
@@ -93,6 +108,21 @@ def spatial_shape(x: TensorSpec, rank: int, data_format: DataFormat) -> tuple[Sh
     if x.rank != rank + 1:
         raise ShapeMismatch(f"needs {what} ({order}), got {x}", hint=_reshape_hint(x, rank))
     return (x.shape[:-1], x.shape[-1]) if data_format == "channels_last" else (x.shape[1:], x.shape[0])
+
+
+def sizes_and_channels(x: TensorSpec, rank: int, data_format: DataFormat) -> tuple[Shape, int]:
+    """Return the spatial sizes of `x` and its number of channels, which must be known; raises ShapeMismatch."""
+    sizes, channels = spatial_shape(x, rank, data_format)
+    if channels is None:
+        raise ShapeMismatch(f"needs a known number of channels, got {x}")
+    return sizes, channels
+
+
+def check_groups(groups: int, channels: int, x: TensorSpec) -> None:
+    """Raise ShapeMismatch unless the setting `groups` of a layer divides the number of channels of its input `x`."""
+    if channels % groups:
+        text = f"has {groups} groups, which do not divide the {channels} channels of {x}"
+        raise ShapeMismatch(text, argument="groups")
 
 
 def _reshape_hint(x: TensorSpec, rank: int) -> str | None:
@@ -115,7 +145,7 @@ def from_channels_first(x: Tensor, data_format: DataFormat) -> Tensor:
     return x.movedim(1, -1) if data_format == "channels_last" else x
 
 
-def with_channels_first(function: Callable[[Tensor], Tensor], x: Tensor, rank: int, data_format: DataFormat) -> Tensor:
+def with_channels_first(x: Tensor, function: Callable[[Tensor], Tensor], rank: int, data_format: DataFormat) -> Tensor:
     """Apply a function of (N, C, *sizes), with at least two sizes, to a tensor of `rank` spatial axes.
 
     Sequences are passed as images of height 1, for torch's channels_last kernels.
@@ -150,18 +180,13 @@ class Window:
             return
         if any(size is not None and size < reach for size, reach in zip(sizes, self.reach, strict=True)):
             shown, window = (" x ".join("?" if n is None else str(n) for n in part) for part in (sizes, self.reach))
-            raise ShapeMismatch(
-                f"input is {shown}, a {window} window with padding valid leaves nothing",
-                hint="use padding: same, a smaller window, or fewer poolings and strides before it",
-            )
+            hint = "use padding: same, a smaller window, or fewer poolings and strides before it"
+            raise ShapeMismatch(f"input is {shown}, a {window} window with padding valid leaves nothing", hint=hint)
 
     def output_sizes(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
         """Return the output size along each axis: the number of window positions."""
-        spans = [0 if self.padding == "valid" else reach - 1 for reach in self.reach]
-        return tuple(
-            (size + span - reach) // stride + 1
-            for size, span, reach, stride in zip(sizes, spans, self.reach, self.strides, strict=True)
-        )
+        axes = zip(sizes, self.pads(sizes), self.reach, self.strides, strict=True)
+        return tuple((size + sum(pads) - reach) // stride + 1 for size, pads, reach, stride in axes)
 
     def pads(self, sizes: tuple[int, ...]) -> list[tuple[int, int]]:
         """Return the padding (before, after) of each spatial axis; with padding `same` an odd element goes after."""
@@ -175,10 +200,15 @@ class Window:
         ]
         return [(total // 2, total - total // 2) for total in totals]
 
+    def padded(self, x: Tensor, value: float = 0.0) -> tuple[Tensor, tuple[int, ...] | int]:
+        """Return `x` (N, C, *sizes) and the padding left to torch's kernel, which pads both sides of an axis equally.
 
-def symmetric_padding(pads: list[tuple[int, int]]) -> tuple[int, ...] | None:
-    """Return the padding as one number per axis, as torch's kernels take it; None if before and after differ."""
-    return tuple(before for before, _ in pads) if all(before == after for before, after in pads) else None
+        Other padding is already in the returned tensor, filled with `value`.
+        """
+        pads = self.pads(tuple(x.shape[2:]))
+        if all(before == after for before, after in pads):
+            return x, tuple(before for before, _ in pads)
+        return F.pad(x, pad_order(pads), value=value), 0
 
 
 def pad_order(pads: list[tuple[int, int]]) -> list[int]:

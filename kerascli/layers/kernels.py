@@ -1,8 +1,15 @@
-"""Mixin with the settings of a kernel and a bias, which many layers of Keras have in this order."""
+"""Mixins with the settings of an output, and of a kernel and a bias, which many layers of Keras have in this order."""
 
 from kerascli.layers.base import BaseLayer
 from kerascli.parts import fields
 from kerascli.parts.initializers import GlorotUniform, Zeros
+
+
+class OutputArguments(BaseLayer):
+    """Mixin with the arguments that come before `kernel_initializer` in most layers with a kernel."""
+
+    activation: fields.OutputActivation = None
+    use_bias: fields.UseBias = True
 
 
 class KernelAndBias(BaseLayer):

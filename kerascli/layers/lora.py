@@ -33,12 +33,12 @@ class LowRankModule(WeightedModule):
     lora_scale = 0.0
     """Factor of the low-rank update; 0 for a layer without LoRA."""
 
-    def add_lora(self, settings: LowRank, name: str) -> None:
-        """Declare the update's factors if `settings` have a rank, and freeze the weight `name`.
+    def add_lora(self, name: str) -> None:
+        """Declare the update's factors if the settings have a rank, and freeze the weight `name`.
 
         The update starts from 0, since its second factor does. As in Keras, both factors have the weight's regularizer.
         """
-        if (rank := settings.lora_rank) is None:
+        if (rank := self.settings.lora_rank) is None:
             return
         spec = self.weight_specs[name]
         if spec.constraint is not None:
@@ -48,7 +48,7 @@ class LowRankModule(WeightedModule):
         factors = {"a": ((*spec.shape[:-1], rank), HeUniform()), "b": ((rank, spec.shape[-1]), Zeros())}
         for factor, (shape, initializer) in factors.items():
             self.add_weight(f"lora_{name}_{factor}", shape, initializer=initializer, regularizer=spec.regularizer)
-        self.lora_scale = (settings.lora_alpha or rank) / rank
+        self.lora_scale = (self.settings.lora_alpha or rank) / rank
 
     def adapted(self, name: str) -> Tensor:
         """Return the weight `name`, in torch's layout, with its low-rank update added."""

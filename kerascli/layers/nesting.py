@@ -76,30 +76,25 @@ class InnerCalls:
     """Collector of the losses, metrics and weight updates that the layers inside another layer return."""
 
     def __init__(self) -> None:
-        self._losses: dict[str, Tensor] = {}
-        self._metrics: dict[str, Tensor] = {}
-        self._updates: dict[str, Tensor] = {}
+        self._found: dict[str, dict[str, Tensor]] = {"losses": {}, "metrics": {}, "updates": {}}
 
     def collect(self, name: str, result: Any, module: str | None = None) -> Any:
         """Return the output in an inner layer's `result`; store the losses, metrics and weight updates in it under
         `name/...`, updates under the path of the layer's `module` (default: `name`)."""
         if not isinstance(result, Outcome):
             return result
-        prefix, path = (f"{part}/" if part else "" for part in (name, name if module is None else module))
-        self._losses.update({f"{prefix}{key}": loss for key, loss in result.losses.items()})
-        self._metrics.update({f"{prefix}{key}": value for key, value in result.metrics.items()})
-        self._updates.update({f"{path}{key}": value for key, value in result.updates.items()})
+        for kind, found in self._found.items():
+            path = name if module is None or kind != "updates" else module
+            found.update({f"{path}/{key}" if path else key: each for key, each in getattr(result, kind).items()})
         return result.value
 
     def penalize(self, name: str, layer: BaseLayer, value: Any) -> None:
         """Add the penalty of an inner layer's `activity_regularizer` on its output `value`."""
         loss = activity_loss(layer, value if isinstance(value, tuple) else (value,))
         if loss is not None:
-            self._losses[f"{name}/activity"] = loss
+            self._found["losses"][f"{name}/activity"] = loss
 
     def outcome(self, value: Any) -> Any:
         """Return the outer layer's result: `value`, or an Outcome that also has the collected losses, metrics and
         weight updates."""
-        if not (self._losses or self._metrics or self._updates):
-            return value
-        return Outcome(value, self._losses, self._metrics, self._updates)
+        return Outcome(value, **self._found) if any(self._found.values()) else value

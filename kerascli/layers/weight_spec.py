@@ -1,9 +1,7 @@
 """Specification of a weight: shape, initializer, regularizer and constraint, as in Keras."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,6 +11,8 @@ from kerascli.parts.base import Constraint, Initializer, Regularizer
 
 MAX_PARAMETERS = 2**31
 """Maximum number of parameters of a model, so that a typing error in `units` does not exhaust the memory."""
+KINDS = ("initializer", "regularizer", "constraint")
+"""Kinds of components that a weight has, which the names of its settings end with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ class WeightSpec:
         return tensor.permute(inverse)
 
     def fault(self) -> tuple[str, str | None] | None:
-        """Return (error message, setting at fault) if the weight is too large or a setting does not fit it; else None.
+        """Return (error message, one of KINDS that is at fault) if the weight is too large or one does not fit it; else
+        None.
 
         A trial on the meta device finds it.
         """
@@ -55,21 +56,19 @@ class WeightSpec:
             text = f"needs {count:,} parameters for its {self.name} {show_shape(self.shape)}"
             return f"{text}; the limit is {MAX_PARAMETERS:,} for a whole model", None
         meta = torch.empty(self.shape, device="meta")
-        trials: dict[str, Callable[[], object]] = {"initializer": partial(self.initializer.check, self.shape)}
-        if self.regularizer is not None:
-            trials["regularizer"] = partial(self.regularizer, meta)
-        if self.constraint is not None:
-            trials["constraint"] = partial(self.constraint, meta)
-        for kind, trial in trials.items():
+        for kind in KINDS:
             try:
-                trial()
+                if kind == "initializer":
+                    self.initializer.check(self.shape)
+                elif (part := getattr(self, kind)) is not None:
+                    part(meta)
             except (IndexError, ValueError) as error:
                 reason = "it has no such axis" if isinstance(error, IndexError) else error
-                text = f"the {kind} does not fit {self.name} {show_shape(self.shape)}: {reason}"
-                return text, f"{part_of(self.name)}_{kind}"
+                return f"the {kind} does not fit {self.name} {show_shape(self.shape)}: {reason}", kind
         return None
 
 
-def part_of(weight: str) -> str:
-    """Return the prefix of a weight's settings: `recurrent` (of `recurrent_initializer`) for `recurrent_kernel`."""
-    return weight.removesuffix("_kernel")
+def prefix_of(weight: str) -> str:
+    """Return how the names of a weight's settings begin: `recurrent_` (of `recurrent_initializer`) for
+    `recurrent_kernel`."""
+    return f"{weight.removesuffix('_kernel')}_"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation import local_batch
-from kerascli.foundation.shapes import Shape, TensorSpec
+from kerascli.foundation.shapes import Shape, TensorSpec, is_compatible
 from kerascli.language.component import Component, Registry
 from kerascli.losses.labels import Labels, class_labels
 from kerascli.losses.ranks import aligned_pair, axes_fault, axes_of, match_ranks, spread
@@ -84,12 +84,11 @@ class Loss(Component):
 
         `validate` adds the position.
         """
+        name = self.component_name
         if self.reduction == "none":
-            return f"'{self.component_name}' with reduction 'none' gives no scalar to train on; remove 'reduction'"
+            return f"'{name}' with reduction 'none' gives no scalar to train on; remove 'reduction'"
         if target.dtype == "string":
-            return (
-                f"'{self.component_name}' needs numeric targets, got text; add string_lookup to the target's pipeline"
-            )
+            return f"'{name}' needs numeric targets, got text; add string_lookup to the target's pipeline"
         return axes_fault(self, output) or self.check_shapes(target, output)
 
     def check_shapes(self, target: TensorSpec, output: TensorSpec) -> str | None:
@@ -113,9 +112,7 @@ def same_shape(target: Shape, output: Shape) -> bool:
         target = target[:-1]
     elif len(output) == len(target) + 1 and output[-1] == 1:
         output = output[:-1]
-    return len(target) == len(output) and all(
-        a == b or a is None or b is None for a, b in zip(target, output, strict=True)
-    )
+    return is_compatible(target, output)
 
 
 def _merged_weight(

@@ -20,9 +20,6 @@ Axes = Annotated[Axis | Annotated[tuple[Axis, ...], Field(min_length=1, strict=F
 FromLogits = Annotated[
     bool, Field(description="Predictions are logits (no activation in the last layer), not probabilities.")
 ]
-LabelSmoothing = Annotated[
-    Fraction, Field(description="Fraction by which targets are moved from 0 and 1 towards the uniform distribution.")
-]
 IgnoreClass = Annotated[int | None, Field(description="Class label whose targets are ignored; null: no class.")]
 
 
@@ -75,16 +72,17 @@ def _are_class_numbers(target: TensorSpec, output: TensorSpec) -> bool:
     return same_shape(target.shape, output.shape[:-1])
 
 
-class CategoricalArguments(Component):
-    """Mixin with the arguments of `categorical_crossentropy`, the loss and the metric."""
+class SmoothedArguments(Component):
+    """Mixin with the last arguments of cross-entropies whose targets can be smoothed, losses and metrics."""
 
     from_logits: FromLogits = False
-    label_smoothing: LabelSmoothing = 0.0
+    label_smoothing: Fraction = 0.0
+    """Fraction by which targets are moved from 0 and 1 towards the uniform distribution."""
     axis: Axes = -1
 
 
 @loss()
-class CategoricalCrossentropy(CategoricalArguments, Loss):
+class CategoricalCrossentropy(SmoothedArguments, Loss):
     """Cross-entropy of mutually exclusive classes with one-hot targets: -sum(y_true * log(y_pred)) over the classes."""
 
     predicts = "classes"
@@ -156,17 +154,13 @@ class CategoricalGeneralizedCrossEntropy(Loss):
 
 
 @loss()
-class BinaryCrossentropy(Loss):
+class BinaryCrossentropy(SmoothedArguments, Loss):
     """Binary cross-entropy: mean of -(y_true * log(y_pred) + (1 - y_true) * log(1 - y_pred)) along `axis`.
 
     For targets of 0 or 1: one binary output, or several independent labels (multi-hot).
     """
 
     predicts = "labels"
-
-    from_logits: FromLogits = False
-    label_smoothing: LabelSmoothing = 0.0
-    axis: Axes = -1
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y_true = smoothed(y_true, self.label_smoothing, classes=2)

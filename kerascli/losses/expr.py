@@ -6,24 +6,29 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation.shapes import TensorSpec
+from kerascli.language.component import Component
 from kerascli.language.expressions import ExpressionError
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.ranks import meet
 from kerascli.ops.expression import PairExpression, value_of_pair
 
 
-@loss()
-class Expr(Loss):
-    """Loss given as a formula over y_true and y_pred, with one value per sample.
-
-    For example "mean(square(y_true - y_pred), axis=-1)".
-    """
+class PairFormula(Component):
+    """Mixin with the argument `value` of the loss and the metric `expr`."""
 
     value: PairExpression
     """Formula over y_true and y_pred; quote it if it contains a comma, a bracket or a colon."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return value_of_pair(self.value, y_true, y_pred)
+
+
+@loss()
+class Expr(PairFormula, Loss):
+    """Loss given as a formula over y_true and y_pred, with one value per sample.
+
+    For example "mean(square(y_true - y_pred), axis=-1)".
+    """
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
         """Return targets and predictions of equal rank; shapes may differ, as for labels and probabilities."""

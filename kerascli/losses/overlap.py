@@ -1,18 +1,11 @@
 """Overlap losses of segmentation: Dice and Tversky."""
 
-from typing import Annotated
-
-from pydantic import Field
 from torch import Tensor
 
 from kerascli.foundation.shapes import NonNegativeFloat
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import EPSILON, Axes
 from kerascli.losses.ranks import named_axes
-
-SummedAxes = Annotated[
-    Axes | None, Field(description="Axes to sum over; null: all axes, the batch included, as in Keras.")
-]
 
 
 class _Overlap(Loss):
@@ -30,7 +23,8 @@ class Dice(_Overlap):
     Sums run over `axis`; by default over all axes, the batch included.
     """
 
-    axis: SummedAxes = None
+    axis: Axes | None = None
+    """Axes to sum over; null: all axes, the batch included, as in Keras."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         overlap, true, predicted = (x.sum(self.axis) for x in (y_true * y_pred, y_true, y_pred))
@@ -49,7 +43,8 @@ class Tversky(_Overlap):
     """Weight of false negatives (Keras's docs say false positives; its code, and this, weigh false negatives)."""
     beta: NonNegativeFloat = 0.5
     """Weight of false positives (Keras's docs say false negatives; see alpha)."""
-    axis: SummedAxes = None
+    axis: Axes | None = None
+    """Axes to sum over; null: all axes, the batch included, as in Keras."""
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         true_positives = (y_true * y_pred).sum(self.axis)

@@ -1,4 +1,4 @@
-"""Regression losses, averaged over the last axis."""
+"""Regression losses: averages over the last axis, and the negative cosine similarity."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from kerascli.foundation.shapes import PositiveFloat
 from kerascli.losses.base import Loss, loss
-from kerascli.losses.crossentropy import EPSILON
+from kerascli.losses.crossentropy import EPSILON, Axes
 
 
 class RegressionLoss(Loss):
@@ -94,3 +94,25 @@ class KLDivergence(RegressionLoss):
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y_true, y_pred = y_true.clamp(EPSILON, 1), y_pred.clamp(EPSILON, 1)
         return (y_true * (y_true / y_pred).log()).sum(-1)
+
+
+@loss(aliases=("cosine_proximity",))
+class CosineSimilarity(Loss):
+    """Negative cosine similarity: -sum(l2_normalize(y_true) * l2_normalize(y_pred)) along `axis`.
+
+    -1 for vectors of the same direction, 0 for orthogonal ones, 1 for opposite ones.
+    """
+
+    axis: Axes = -1
+
+    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return -cosine_similarity(y_true, y_pred, self.axis)
+
+
+def cosine_similarity(y_true: Tensor, y_pred: Tensor, axis: int | tuple[int, ...]) -> Tensor:
+    """Compute the cosine of the angle between vectors along `axis`; 0 for a zero vector."""
+    return (_normalized(y_true, axis) * _normalized(y_pred, axis)).sum(axis)
+
+
+def _normalized(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:
+    return x / x.square().sum(axis, keepdim=True).clamp(min=1e-12).sqrt()

@@ -12,6 +12,8 @@ from kerascli.metrics.base import Metric, metric, ratio
 from kerascli.metrics.confusion import MAX_THRESHOLDS, Confusion, confusion, even_thresholds, has_targets, outcomes
 
 _EPSILON = 1e-7
+_HEIGHTS = {"interpolation": lambda a, b: (a + b) / 2, "minoring": torch.minimum, "majoring": torch.maximum}
+"""Mapping from the summation method to the height of a strip below the curve, given the curve at both ends."""
 
 
 def _upper(value: Any) -> Any:
@@ -68,11 +70,7 @@ class AUC(Metric):
         weights = None if self.label_weights is None else torch.tensor(self.label_weights, dtype=state.dtype)
         if weights is not None and not self.multi_label:
             state = state @ weights
-        at = confusion(state)
-        if self.curve == "PR" and self.summation_method == "interpolation":
-            area = _interpolated_pr_area(at)
-        else:
-            area = self._riemann_area(at)
+        area = self._area(confusion(state))
         if not self.multi_label:
             return area
         return area.mean() if weights is None else ratio((area * weights).sum(), weights.sum())
@@ -81,15 +79,11 @@ class AUC(Metric):
         state = state if self.multi_label or self.label_weights is None else state.sum(-1)
         return has_targets(state, negatives=self.curve == "ROC")
 
-    def _riemann_area(self, at: Confusion) -> Tensor:
+    def _area(self, at: Confusion) -> Tensor:
+        if self.curve == "PR" and self.summation_method == "interpolation":
+            return _interpolated_pr_area(at)
         x, y = (at.false_positive_rate, at.recall) if self.curve == "ROC" else (at.recall, at.precision)
-        if self.summation_method == "interpolation":
-            heights = (y[:-1] + y[1:]) / 2
-        elif self.summation_method == "minoring":
-            heights = torch.minimum(y[:-1], y[1:])
-        else:
-            heights = torch.maximum(y[:-1], y[1:])
-        return ((x[:-1] - x[1:]) * heights).sum(0)
+        return ((x[:-1] - x[1:]) * _HEIGHTS[self.summation_method](y[:-1], y[1:])).sum(0)
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         labels = output.shape[-1] if output.shape else 1

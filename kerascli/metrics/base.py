@@ -139,11 +139,12 @@ class MeanMetric(Metric):
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         values = self.values(y_true, y_pred)
-        if values.ndim > 1 and sample_weight is None:
+        if sample_weight is not None:
+            return _weighted(values, sample_weight)
+        if values.ndim > 1:
             values = values.to(count_dtype(values)).flatten(1).mean(1)
-        if sample_weight is None:
-            return sum_and_count(values, values.numel())
-        return _weighted(values, sample_weight)
+        total = values.sum(dtype=count_dtype(values)).reshape(1)
+        return torch.nn.functional.pad(total, (0, 1), value=float(values.numel()))  # one small kernel
 
     def result(self, state: Tensor) -> Tensor:
         total, count = state
@@ -156,15 +157,6 @@ class MeanMetric(Metric):
 def ratio(part: Tensor, whole: Tensor) -> Tensor:
     """Return part / whole, elementwise, with 0 where `whole` is 0."""
     return torch.where(whole == 0, 0.0, part / whole)
-
-
-def sum_and_count(values: Tensor, count: int) -> Tensor:
-    """Return the state (sum, count), a tensor, of a metric that is the mean of unweighted values.
-
-    One small kernel appends the count to the sum.
-    """
-    total = values.sum(dtype=count_dtype(values)).reshape(1)
-    return torch.nn.functional.pad(total, (0, 1), value=float(count))
 
 
 def _weighted(values: Tensor, sample_weight: Tensor) -> Tensor:

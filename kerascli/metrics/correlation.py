@@ -23,9 +23,8 @@ class _Correlation(MeanMetric):
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         if self.axis == -1 and output.shape[-1:] in ((), (1,)) and target.rank >= output.rank - (output.rank == 1):
-            return (
-                f"'{self.component_name}' has one value per row to correlate; set axis: 0 to correlate over the batch"
-            )
+            name = self.component_name
+            return f"'{name}' has one value per row to correlate; set axis: 0 to correlate over the batch"
         return super().check(target, output)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:

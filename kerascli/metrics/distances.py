@@ -1,26 +1,23 @@
 """Metrics that are the mean of a loss over samples, without regularization penalties and loss weights."""
 
-from typing import ClassVar
-
 from torch import Tensor
 
-from kerascli.foundation.shapes import Floats, NonNegativeFloat, PositiveFloat, TensorSpec
-from kerascli.losses import cosine, crossentropy, focal, hinge, regression
-from kerascli.losses.base import Loss
-from kerascli.losses.crossentropy import Axes, FromLogits, LabelSmoothing
+from kerascli.foundation.shapes import Floats, Fraction, NonNegativeFloat, PositiveFloat, TensorSpec
+from kerascli.losses import crossentropy, focal
+from kerascli.losses.base import LOSSES, Loss
+from kerascli.losses.crossentropy import Axes, FromLogits
 from kerascli.losses.labels import Labels
 from kerascli.losses.ranks import spread
+from kerascli.losses.regression import LogCosh, cosine_similarity
 from kerascli.metrics.base import MeanMetric, metric
 
 
 class LossMetric(MeanMetric):
-    """Base class of metrics that are the mean over samples of a loss (`loss_class`) and have the loss's arguments."""
-
-    loss_class: ClassVar[type[Loss]]
+    """Base class of metrics that are the mean over samples of the loss of the same name, and have its arguments."""
 
     def loss(self) -> Loss:
         """Return the loss whose mean is the metric, with the metric's arguments."""
-        return self.loss_class(**self.model_dump(exclude={"name"}))
+        return LOSSES.get(self.component_name)(**self.model_dump(exclude={"name"}))
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.loss().values(y_true, y_pred)
@@ -36,28 +33,20 @@ class LossMetric(MeanMetric):
 class MeanSquaredError(LossMetric):
     """Mean squared error: mean((y_true - y_pred) ** 2)."""
 
-    loss_class = regression.MeanSquaredError
-
 
 @metric(aliases=("mae",))
 class MeanAbsoluteError(LossMetric):
     """Mean absolute error: mean(|y_true - y_pred|)."""
-
-    loss_class = regression.MeanAbsoluteError
 
 
 @metric(aliases=("mape",))
 class MeanAbsolutePercentageError(LossMetric):
     """Mean absolute percentage error: 100 * mean(|y_true - y_pred| / max(|y_true|, 1e-7))."""
 
-    loss_class = regression.MeanAbsolutePercentageError
-
 
 @metric(aliases=("msle",))
 class MeanSquaredLogarithmicError(LossMetric):
     """Mean squared logarithmic error: mean((log(1 + y_true) - log(1 + y_pred)) ** 2)."""
-
-    loss_class = regression.MeanSquaredLogarithmicError
 
 
 @metric(aliases=("rmse",))
@@ -75,14 +64,13 @@ class RootMeanSquaredError(MeanMetric):
 class LogCoshError(LossMetric):
     """Mean log-cosh error: mean(log(cosh(y_pred - y_true)))."""
 
-    loss_class = regression.LogCosh
+    def loss(self) -> Loss:
+        return LogCosh()
 
 
 @metric()
 class Huber(LossMetric):
     """Mean Huber loss: 0.5 * error ** 2 for |error| <= delta, else delta * |error| - 0.5 * delta ** 2."""
-
-    loss_class = regression.Huber
 
     delta: PositiveFloat = 1.0
     """Absolute error above which the loss is linear instead of quadratic."""
@@ -114,14 +102,10 @@ class MeanRelativeError(MeanMetric):
 class Poisson(LossMetric):
     """Mean Poisson loss of counts: mean(y_pred - y_true * log(y_pred + 1e-7))."""
 
-    loss_class = regression.Poisson
-
 
 @metric(aliases=("kld", "kullback_leibler_divergence"))
 class KLDivergence(LossMetric):
     """Mean Kullback-Leibler divergence: sum(y_true * log(y_true / y_pred)) over the last axis of distributions."""
-
-    loss_class = regression.KLDivergence
 
 
 @metric(aliases=("cosine_proximity",))
@@ -136,21 +120,17 @@ class CosineSimilarity(MeanMetric):
     axis: Axes = -1
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return cosine.cosine_similarity(y_true, y_pred, self.axis)
+        return cosine_similarity(y_true, y_pred, self.axis)
 
 
 @metric()
 class Hinge(LossMetric):
     """Mean hinge loss: mean(max(1 - y_true * y_pred, 0)); targets are -1 and 1, or 0 and 1."""
 
-    loss_class = hinge.Hinge
-
 
 @metric()
 class SquaredHinge(LossMetric):
     """Mean squared hinge loss: mean(max(1 - y_true * y_pred, 0) ** 2); targets are -1 and 1, or 0 and 1."""
-
-    loss_class = hinge.SquaredHinge
 
 
 @metric()
@@ -160,24 +140,19 @@ class CategoricalHinge(LossMetric):
     Targets are one-hot.
     """
 
-    loss_class = hinge.CategoricalHinge
-
 
 @metric()
 class BinaryCrossentropy(LossMetric):
     """Mean binary cross-entropy of targets of 0 or 1, and of independent (multi-hot) labels."""
 
-    loss_class = crossentropy.BinaryCrossentropy
-
     from_logits: FromLogits = False
-    label_smoothing: LabelSmoothing = 0.0
+    label_smoothing: Fraction = 0.0
+    """Fraction by which targets are moved from 0 and 1 towards the uniform distribution."""
 
 
 @metric()
-class CategoricalCrossentropy(crossentropy.CategoricalArguments, LossMetric):
+class CategoricalCrossentropy(crossentropy.SmoothedArguments, LossMetric):
     """Mean cross-entropy of mutually exclusive classes; targets are one-hot."""
-
-    loss_class = crossentropy.CategoricalCrossentropy
 
 
 @metric()
@@ -186,8 +161,6 @@ class SparseCategoricalCrossentropy(crossentropy.SparseArguments, LossMetric):
 
     As in Keras, an ignored class enters the mean with the value 0, or not at all if there are sample weights.
     """
-
-    loss_class = crossentropy.SparseCategoricalCrossentropy
 
     sparse_targets = True
 
@@ -199,17 +172,13 @@ class SparseCategoricalCrossentropy(crossentropy.SparseArguments, LossMetric):
 
 
 @metric()
-class BinaryFocalCrossentropy(focal.BinaryArguments, LossMetric):
+class BinaryFocalCrossentropy(crossentropy.SmoothedArguments, focal.BinaryArguments, LossMetric):
     """Mean binary focal cross-entropy (Lin et al., 2017): binary cross-entropy times (1 - p_t) ** gamma."""
-
-    loss_class = focal.BinaryFocalCrossentropy
 
 
 @metric()
-class CategoricalFocalCrossentropy(focal.CategoricalArguments, LossMetric):
+class CategoricalFocalCrossentropy(crossentropy.SmoothedArguments, focal.CategoricalArguments, LossMetric):
     """Mean categorical focal cross-entropy (Lin et al., 2017): cross-entropy times alpha * (1 - p) ** gamma.
 
     Targets are one-hot.
     """
-
-    loss_class = focal.CategoricalFocalCrossentropy

@@ -3,24 +3,17 @@
 from torch import Tensor
 
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.losses.expr import pair_fault
+from kerascli.losses.expr import PairFormula, pair_fault
 from kerascli.losses.ranks import meet
 from kerascli.metrics.base import MeanMetric, metric
-from kerascli.ops.expression import PairExpression, value_of_pair
 
 
 @metric()
-class Expr(MeanMetric):
+class Expr(PairFormula, MeanMetric):
     """Mean over samples of a formula over y_true and y_pred, which has one value per sample.
 
     For example "max(abs(y_true - y_pred), axis=-1)".
     """
-
-    value: PairExpression
-    """Formula over y_true and y_pred; quote it if it contains a comma, a bracket or a colon."""
-
-    def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return value_of_pair(self.value, y_true, y_pred)
 
     def aligned(self, y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[Tensor, Tensor]:
         """Return targets and predictions of equal rank, not shape: a formula may compare labels to probabilities.

@@ -40,7 +40,8 @@ class _FScore(Metric):
             counts = counts * spread(sample_weight.to(dtype), y, "sample weights or a mask")
         return counts.sum(1)
 
-    def score(self, state: Tensor, beta: float) -> Tensor:
+    def result(self, state: Tensor) -> Tensor:
+        beta: float = getattr(self, "beta", 1.0)  # f1_score is fbeta_score without this argument
         true_positives, false_positives, false_negatives = state.sum(1) if self.average == "micro" else state
         precision = true_positives / (true_positives + false_positives + _EPSILON)
         recall = true_positives / (true_positives + false_negatives + _EPSILON)
@@ -76,9 +77,6 @@ class FBetaScore(_FScore):
     beta: PositiveFloat = 1.0
     """Weight of recall relative to precision; 1 gives the F1 score."""
 
-    def result(self, state: Tensor) -> Tensor:
-        return self.score(state, self.beta)
-
 
 @metric(name="f1_score")
 class F1Score(_FScore):
@@ -86,9 +84,6 @@ class F1Score(_FScore):
 
     Targets are one-hot or multi-hot of shape (N, classes), like the outputs.
     """
-
-    def result(self, state: Tensor) -> Tensor:
-        return self.score(state, 1.0)
 
 
 def units_fault(name: str, output: TensorSpec, units: str, *, by_unit: bool) -> str | None:

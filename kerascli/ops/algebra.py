@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.ops.base import ArgumentError, as_float, op, table
+from kerascli.ops.base import Refusal, as_float, op, table
 
 table({
     "matmul(x1, x2)": (torch.matmul,
@@ -63,9 +63,9 @@ def einsum(subscripts: str, /, *operands: Tensor) -> Tensor:
     """Evaluate the Einstein summation convention, such as einsum('bij,bjk->bik', a, b), for the operands."""
     inputs = subscripts.replace(" ", "").partition("->")[0].split(",")
     if len(inputs) != len(operands):
-        raise ArgumentError(f"einsum: '{subscripts}' needs {len(inputs)} tensors, got {len(operands)}")
+        raise Refusal(f"'{subscripts}' needs {len(inputs)} tensors, got {len(operands)}")
     if not set(subscripts) <= {*string.ascii_letters, *",->. "}:
-        raise ArgumentError(f"einsum: '{subscripts}': expected letters, ',', '->' and '...' only")
+        raise Refusal(f"'{subscripts}': expected letters, ',', '->' and '...' only")
     return torch.einsum(subscripts, *operands)
 
 
@@ -127,7 +127,7 @@ def matrix_rank(x: Tensor, tol: float | None = None) -> Tensor:
 def corrcoef(x: Tensor) -> Tensor:
     """Compute the matrix of Pearson correlation coefficients of the rows."""
     if x.ndim > 2:
-        raise ArgumentError(f"corrcoef needs a matrix, whose rows are variables, got {x.ndim} axes")
+        raise Refusal(f"needs a matrix, whose rows are variables, got {x.ndim} axes")
     rows = as_float(x).reshape(-1, x.shape[-1])
     away = rows - rows.mean(-1, keepdim=True)
     products = away @ away.mT
@@ -140,7 +140,7 @@ def corrcoef(x: Tensor) -> Tensor:
 def correlate(x1: Tensor, x2: Tensor, mode: Literal["valid", "same", "full"] = "valid") -> Tensor:
     """Compute the cross-correlation of two vectors; mode: 'valid', 'same' or 'full'."""
     if x1.ndim != 1 or x2.ndim != 1:
-        raise ArgumentError("correlate needs two vectors")
+        raise Refusal("needs two vectors")
     dtype = torch.promote_types(as_float(x1).dtype, as_float(x2).dtype)
     around = x2.shape[0] - 1
     whole = F.conv1d(F.pad(x1.to(dtype), (around, around)).view(1, 1, -1), x2.to(dtype).view(1, 1, -1)).view(-1)

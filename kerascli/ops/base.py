@@ -7,7 +7,7 @@ import operator
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ Ints = int | Sizes
 """One integer, or several: one for each axis."""
 Numbers = Sequence[float]
 Compute = Callable[..., Tensor]
+C = TypeVar("C", bound=Callable[..., Any])
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -40,6 +41,11 @@ class ArgumentError(ValueError):
         self.text = text
         self.argument = argument
         self.named = named
+
+
+class Refusal(ArgumentError):
+    """ArgumentError of an operation's function, whose text `Op.call` begins with the operation's name: `pad: ...`, or
+    `unfold needs ...`."""
 
 
 class Op(NamedTuple):
@@ -96,7 +102,7 @@ class Op(NamedTuple):
         bound = self.bind(arguments, keywords)
         ordered: list[Any] = []
         named: dict[str, Any] = {"device": device} if self.makes else {}
-        for name, parameter in self.parameters.items():
+        for place, (name, parameter) in enumerate(self.parameters.items()):
             if parameter.kind is parameter.VAR_POSITIONAL:
                 first = len(arguments) - len(bound[name])
                 ordered += [self._fitted(parameter, item, device, n) for n, item in enumerate(bound[name], first)]
@@ -107,23 +113,25 @@ class Op(NamedTuple):
                 continue
             value = bound.get(name, parameter.default)
             if value is not parameter.default:
-                value = self._fitted(parameter, value, device, name if name in keywords else None)
+                value = self._fitted(parameter, value, device, name if name in keywords else place)
             if parameter.kind is parameter.KEYWORD_ONLY:
                 named[name] = value
             else:
                 ordered.append(value)
-        return self.function(*ordered, **named)
+        try:
+            return self.function(*ordered, **named)
+        except Refusal as refusal:
+            link = " " if refusal.text.startswith("needs ") else ": "
+            raise ArgumentError(f"{self.name}{link}{refusal.text}", refusal.argument) from None
 
-    def _fitted(self, parameter: inspect.Parameter, value: Any, device: torch.device, written: int | str | None) -> Any:
+    def _fitted(self, parameter: inspect.Parameter, value: Any, device: torch.device, place: int | str) -> Any:
         """Return an argument of a call converted to the type of its parameter. Raises ArgumentError.
 
-        `written` is its position or name in the call, which errors report; None: the parameter's position.
+        `place` is its position or name in the call, which errors report.
         """
         try:
-            fitting = self._fitting(parameter, value, device)
-            return fitting if self.keeps_integers and not self.widens else self._cast(fitting)
+            return self._cast(self._fitting(parameter, value, device))
         except ArgumentError as error:
-            place = list(self.parameters).index(parameter.name) if written is None else written
             raise ArgumentError(error.text, place) from None
 
     def _fitting(self, parameter: inspect.Parameter, value: Any, device: torch.device) -> Any:
@@ -218,11 +226,8 @@ def as_tensor(value: Any, device: torch.device) -> Tensor:
     """Return a number or nested lists as a tensor, created on `device` without a copy from the host."""
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, bool):
-        return torch.full((), value, dtype=torch.bool, device=device)
     if isinstance(value, (int, float)):
-        dtype = torch.get_default_dtype() if isinstance(value, float) else torch.int64
-        return torch.full((), value, dtype=dtype, device=device)
+        return torch.full((), value, device=device)
     if isinstance(value, list) and value:
         parts = [wide(as_tensor(item, device)) for item in value]
         dtype = reduce(torch.promote_types, [part.dtype for part in parts])
@@ -269,7 +274,7 @@ class Ops:
         self._ops: dict[str, Op] = {}
         self._loaded = False
 
-    def register(self, operation: Op, aliases: Sequence[str]) -> None:
+    def register(self, operation: Op, aliases: Sequence[str] = ()) -> None:
         for name in (operation.name, *aliases):
             assert name not in self._ops, f"two operations called '{name}'"
             alias_of = None if name == operation.name else operation.name
@@ -301,19 +306,17 @@ class Ops:
 OPS = Ops()
 
 
-def op(
-    name: str | None = None, *aliases: str, widens: bool = False, keeps_integers: bool = False
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def op(name: str | None = None, *, widens: bool = False, keeps_integers: bool = False) -> Callable[[C], C]:
     """Return a decorator that registers a function as an operation called `name` (default: as the function)."""
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: C) -> C:
         signature = inspect.signature(function)
         parameters = dict(signature.parameters)
         makes = parameters.pop("device", None) is not None
         several = get_origin(signature.return_annotation) in (tuple, list)
         spelling = name or function.__name__.strip("_")
         meaning = (function.__doc__ or "").strip()
-        OPS.register(Op(spelling, function, meaning, parameters, makes, several, widens, keeps_integers), aliases)
+        OPS.register(Op(spelling, function, meaning, parameters, makes, several, widens, keeps_integers))
         return function
 
     return decorate

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.signal import windows
 
 from kerascli.foundation import draws
-from kerascli.ops.base import ArgumentError, Compute, Ints, Value, common_dtype, dtype_of, op, table
+from kerascli.ops.base import Compute, Ints, Refusal, Value, common_dtype, dtype_of, op, table
 
 
 def _sizes(shape: Ints) -> list[int]:
@@ -130,7 +130,7 @@ table({
 def random_randint(shape: Ints, minval: int, maxval: int, dtype: str = "int32", *, device: torch.device) -> Tensor:
     """Draw uniformly distributed integers from minval to maxval - 1."""
     if maxval <= minval:
-        raise ArgumentError(f"random_randint: expected minval below maxval, got {minval} and {maxval}")
+        raise Refusal(f"expected minval below maxval, got {minval} and {maxval}")
     scaled = draws.uniform(_like(shape, None, device)) * (maxval - minval) + minval
     return scaled.floor().clamp(max=maxval - 1).to(dtype_of(dtype))
 
@@ -142,7 +142,7 @@ def random_bernoulli(shape: Ints, p: Value = 0.5, dtype: str | None = None, *, d
     if isinstance(p, Tensor):
         return (draws.uniform(like) < p).to(like.dtype)
     if not 0 <= p <= 1:
-        raise ArgumentError(f"random_bernoulli: p: expected a number from 0 to 1, got {p}")
+        raise Refusal(f"p: expected a number from 0 to 1, got {p}")
     return draws.bernoulli(like, float(p))
 
 
@@ -158,5 +158,5 @@ def random_categorical(logits: Tensor, num_samples: int, dtype: str = "int32") -
 def random_dropout(inputs: Tensor, rate: float) -> Tensor:
     """Set elements to 0 with probability `rate` and scale the others by 1 / (1 - rate); in inference, too."""
     if not 0 <= rate < 1:
-        raise ArgumentError(f"random_dropout: rate: expected a number from 0 below 1, got {rate}")
+        raise Refusal(f"rate: expected a number from 0 below 1, got {rate}")
     return inputs * draws.bernoulli(inputs, 1 - rate) / (1 - rate)

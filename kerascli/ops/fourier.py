@@ -4,12 +4,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.ops.base import ArgumentError, Tensors, as_float, op
+from kerascli.ops.base import Refusal, Tensors, as_float, op
 
 
-def _joined(name: str, x: Tensors) -> Tensor:
+def _joined(x: Tensors) -> Tensor:
     if len(x) != 2 or x[0].shape != x[1].shape:
-        raise ArgumentError(f"{name}: x: expected [real parts, imaginary parts], two tensors of one shape")
+        raise Refusal("x: expected [real parts, imaginary parts], two tensors of one shape")
     return torch.complex(as_float(x[0]), as_float(x[1]))
 
 
@@ -20,19 +20,19 @@ def _parted(x: Tensor) -> tuple[Tensor, Tensor]:
 @op(widens=True)
 def fft(x: Tensors) -> tuple[Tensor, Tensor]:
     """Compute the Fourier transform along the last axis; argument and result are [real, imaginary] parts."""
-    return _parted(torch.fft.fft(_joined("fft", x)))
+    return _parted(torch.fft.fft(_joined(x)))
 
 
 @op(widens=True)
 def fft2(x: Tensors) -> tuple[Tensor, Tensor]:
     """Compute the 2D Fourier transform along the last two axes; argument and result are [real, imaginary] parts."""
-    return _parted(torch.fft.fft2(_joined("fft2", x)))
+    return _parted(torch.fft.fft2(_joined(x)))
 
 
 @op(widens=True)
 def ifft2(x: Tensors) -> tuple[Tensor, Tensor]:
     """Compute the inverse 2D Fourier transform; argument and result are [real, imaginary] parts."""
-    return _parted(torch.fft.ifft2(_joined("ifft2", x)))
+    return _parted(torch.fft.ifft2(_joined(x)))
 
 
 @op(widens=True)
@@ -44,7 +44,7 @@ def rfft(x: Tensor, fft_length: int | None = None) -> tuple[Tensor, Tensor]:
 @op(widens=True)
 def irfft(x: Tensors, fft_length: int | None = None) -> Tensor:
     """Compute the inverse of rfft: a real signal from [real, imaginary] parts."""
-    return torch.fft.irfft(_joined("irfft", x), fft_length)
+    return torch.fft.irfft(_joined(x), fft_length)
 
 
 @op(widens=True)
@@ -54,16 +54,15 @@ def stft(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Compute the short-time Fourier transform: real and imaginary parts (*, sequences, fft_length // 2 + 1)."""
     signal = as_float(x)
-    weights = _weights("stft", signal, window, sequence_length, sequence_stride, fft_length)
+    weights = _weights(signal, window, sequence_length, sequence_stride, fft_length)
     if center:
         around = fft_length // 2
         if around >= x.shape[-1]:
-            text = f"a signal of {x.shape[-1]} is too short for reflection padding of {around}"
-            raise ArgumentError(f"stft: center: {text}")
+            raise Refusal(f"center: a signal of {x.shape[-1]} is too short for reflection padding of {around}")
         signal = F.pad(signal.reshape(-1, x.shape[-1]), (around, around), mode="reflect")
         signal = signal.unflatten(0, x.shape[:-1]) if x.ndim > 1 else signal[0]
     if signal.shape[-1] < fft_length:
-        raise ArgumentError(f"stft: a signal of {signal.shape[-1]} is shorter than fft_length, {fft_length}")
+        raise Refusal(f"a signal of {signal.shape[-1]} is shorter than fft_length, {fft_length}")
     return _parted(torch.fft.rfft(signal.unfold(-1, fft_length, sequence_stride) * weights))
 
 
@@ -77,7 +76,7 @@ def istft(
     count, start = pieces.shape[-2], fft_length // 2 if center else 0
     whole = sequence_stride * (count - 1) + fft_length
     end = whole - start if length is None else start + length
-    weights = _weights("istft", pieces, window, sequence_length, sequence_stride, fft_length)
+    weights = _weights(pieces, window, sequence_length, sequence_stride, fft_length)
     if window is None:
         return _overlapped(pieces, sequence_stride)[..., start:end]
     if center and sequence_length == fft_length:  # the sums of squared window weights of each sample
@@ -89,12 +88,12 @@ def istft(
     return _overlapped(pieces * weights / squares.sum(0).repeat(steps)[:fft_length], sequence_stride)[..., start:end]
 
 
-def _weights(name: str, x: Tensor, window: Tensor | str | None, length: int, stride: int, fft_length: int) -> Tensor:
+def _weights(x: Tensor, window: Tensor | str | None, length: int, stride: int, fft_length: int) -> Tensor:
     """Return the `length` values of a window function, zero-padded on both sides to `fft_length`."""
     if not 1 <= length <= fft_length:
-        raise ArgumentError(f"{name}: sequence_length: expected 1 to fft_length, {fft_length}, got {length}")
+        raise Refusal(f"sequence_length: expected 1 to fft_length, {fft_length}, got {length}")
     if stride < 1:
-        raise ArgumentError(f"{name}: sequence_stride: expected 1 or more, got {stride}")
+        raise Refusal(f"sequence_stride: expected 1 or more, got {stride}")
     if window is None:
         weights = torch.ones(length, dtype=x.dtype, device=x.device)
     elif isinstance(window, Tensor):
@@ -103,9 +102,9 @@ def _weights(name: str, x: Tensor, window: Tensor | str | None, length: int, str
         make = torch.hann_window if window == "hann" else torch.hamming_window
         weights = make(length, periodic=True, dtype=x.dtype, device=x.device)
     else:
-        raise ArgumentError(f"{name}: window: expected 'hann', 'hamming', a vector or null, got '{window}'", "window")
+        raise Refusal(f"window: expected 'hann', 'hamming', a vector or null, got '{window}'", "window")
     if tuple(weights.shape) != (length,):
-        raise ArgumentError(f"{name}: window: expected {length} values, sequence_length, got {list(weights.shape)}")
+        raise Refusal(f"window: expected {length} values, sequence_length, got {list(weights.shape)}")
     before = (fft_length - length) // 2
     return F.pad(weights, (before, fft_length - length - before))
 

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import ArgumentError, as_float, op
+from kerascli.ops.base import Refusal, as_float, op
 from kerascli.ops.images import of_images
 from kerascli.preprocessing.resampling import Interpolation, pixels, warp
 
@@ -20,7 +20,7 @@ def affine_transform(
 ) -> Tensor:  # fmt: skip
     """Apply an affine transform [a0, a1, a2, b0, b1, b2, 0, 0]: out(x, y) = in(a0 x + a1 y + a2, b0 x + b1 y + b2)."""
     if transform.ndim not in (1, 2) or transform.shape[-1] != 8:
-        raise ArgumentError("image.affine_transform: transform: expected shape (8,) or (batch, 8)", 1)
+        raise Refusal("transform: expected shape (8,) or (batch, 8)", 1)
     a0, a1, a2, b0, b1, b2, _, _ = as_float(transform).reshape(-1, 8, 1, 1).unbind(1)
 
     def change(x: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def affine_transform(
         across, down = (a0 * i + a1 * j + a2).to(x.dtype), (b0 * i + b1 * j + b2).to(x.dtype)
         return warp(x, across, down, interpolation=interpolation, fill_mode=fill_mode, fill_value=fill_value)
 
-    return of_images("image.affine_transform", images, change)
+    return of_images(images, change)
 
 
 @op("image.perspective_transform", keeps_integers=True)
@@ -38,7 +38,7 @@ def perspective_transform(
 ) -> Tensor:  # fmt: skip
     """Apply the perspective transform that maps four points [[x, y], ...] to four others, all (4, 2) or (N, 4, 2)."""
     if start_points.shape != end_points.shape or start_points.shape[-2:] != (4, 2) or start_points.ndim > 3:
-        raise ArgumentError("image.perspective_transform: expected two tensors of points (4, 2) or (batch, 4, 2)")
+        raise Refusal("expected two tensors of points (4, 2) or (batch, 4, 2)")
 
     def change(x: Tensor) -> Tensor:
         a = _homography(*(points.to(x.dtype).reshape(-1, 4, 2) for points in (start_points, end_points)))
@@ -48,7 +48,7 @@ def perspective_transform(
         across, down = (a0 * i + a1 * j + a2) / below, (a3 * i + a4 * j + a5) / below
         return warp(x, across, down, interpolation=interpolation, fill_mode="constant", fill_value=fill_value)
 
-    return of_images("image.perspective_transform", images, change)
+    return of_images(images, change)
 
 
 def _homography(start: Tensor, end: Tensor) -> Tensor:
@@ -67,10 +67,9 @@ def map_coordinates(
 ) -> Tensor:
     """Interpolate a tensor at coordinates of shape (number of axes, *): nearest (order 0) or linear (order 1)."""
     if order not in (0, 1):
-        raise ArgumentError(f"image.map_coordinates: order: expected 0 or 1, got {order}", "order")
+        raise Refusal(f"order: expected 0 or 1, got {order}", "order")
     if coordinates.ndim < 1 or coordinates.shape[0] != inputs.ndim:
-        text = f"coordinates: expected a first axis of {inputs.ndim}, the axes of inputs"
-        raise ArgumentError(f"image.map_coordinates: {text}", 1)
+        raise Refusal(f"coordinates: expected a first axis of {inputs.ndim}, the axes of inputs", 1)
     by_axis = [_neighbours(place, order) for place in as_float(coordinates).unbind()]
     total = None
     for corner in itertools.product(*by_axis):

@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.ops.base import ArgumentError, Numbers, Sizes, as_float, op
+from kerascli.ops.base import Numbers, Refusal, Sizes, as_float, op
 from kerascli.preprocessing.images.base import saturated
 from kerascli.preprocessing.images.colors import from_hsv, grayscale, to_hsv
 from kerascli.preprocessing.images.sizes import resized
 from kerascli.preprocessing.resampling import CURVES
 
 
-def of_images(name: str, x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+def of_images(x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     """Apply `change`, (N, C, H, W) -> (N, C, *), to images (N, H, W, C) or (H, W, C); the result has their dtype."""
     if x.ndim not in (3, 4):
-        raise ArgumentError(f"{name} needs images (batch, height, width, channels), got {x.ndim} axes")
+        raise Refusal(f"needs images (batch, height, width, channels), got {x.ndim} axes")
     images = in_full(x) if x.ndim == 4 else in_full(x).unsqueeze(0)
     y = change(images.movedim(-1, 1)).movedim(1, 3)
     y = y if x.ndim == 4 else y.squeeze(0)
@@ -29,50 +29,49 @@ def in_full(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def _check_floats(name: str, x: Tensor, channels: int) -> None:
-    """Raise ArgumentError unless `x` is a float tensor with the given number of channels."""
+def _check_floats(x: Tensor) -> None:
+    """Raise Refusal unless `x` is a float tensor of images with 3 channels."""
     if not x.is_floating_point():
-        raise ArgumentError(f"{name} needs a float tensor; write cast(x, 'float32') / 255")
-    if x.shape[-1] != channels:
-        raise ArgumentError(f"{name} needs images of {channels} channels, got {x.shape[-1]}")
+        raise Refusal("needs a float tensor; write cast(x, 'float32') / 255")
+    if x.shape[-1] != 3:
+        raise Refusal(f"needs images of 3 channels, got {x.shape[-1]}")
 
 
 @op("image.rgb_to_grayscale", keeps_integers=True)
 def rgb_to_grayscale(images: Tensor) -> Tensor:
     """Convert RGB images (*, H, W, 3) to grayscale (*, H, W, 1); images of one channel are unchanged."""
     if images.ndim and images.shape[-1] not in (1, 3):
-        raise ArgumentError(f"image.rgb_to_grayscale needs images of 1 or 3 channels, got {images.shape[-1]}")
-    return of_images("image.rgb_to_grayscale", as_float(images), grayscale).to(images.dtype)
+        raise Refusal(f"needs images of 1 or 3 channels, got {images.shape[-1]}")
+    return of_images(as_float(images), grayscale).to(images.dtype)
 
 
 @op("image.rgb_to_hsv")
 def rgb_to_hsv(images: Tensor) -> Tensor:
     """Convert RGB images (*, H, W, 3) to HSV: hue, saturation and value, from 0 to 1."""
-    _check_floats("image.rgb_to_hsv", images, 3)
-    return of_images("image.rgb_to_hsv", images, lambda x: torch.stack(to_hsv(x), 1))
+    _check_floats(images)
+    return of_images(images, lambda x: torch.stack(to_hsv(x), 1))
 
 
 @op("image.hsv_to_rgb")
 def hsv_to_rgb(images: Tensor) -> Tensor:
     """Convert HSV images (*, H, W, 3), from 0 to 1, to RGB."""
-    _check_floats("image.hsv_to_rgb", images, 3)
-    return of_images("image.hsv_to_rgb", images, lambda x: from_hsv(*x.unbind(1)))
+    _check_floats(images)
+    return of_images(images, lambda x: from_hsv(*x.unbind(1)))
 
 
 @op("image.gaussian_blur", keeps_integers=True)
 def gaussian_blur(images: Tensor, kernel_size: Sizes = (3, 3), sigma: Numbers = (1.0, 1.0)) -> Tensor:
     """Blur images with a Gaussian kernel; sigma is [horizontal, vertical], the padding is zero."""
     if len(kernel_size) != 2 or len(sigma) != 2 or any(size < 1 or size % 2 == 0 for size in kernel_size):
-        text = "kernel_size and sigma: expected two numbers each, odd ones for kernel_size"
-        raise ArgumentError(f"image.gaussian_blur: {text}")
+        raise Refusal("kernel_size and sigma: expected two numbers each, odd ones for kernel_size")
     if min(sigma) <= 0:
-        raise ArgumentError(f"image.gaussian_blur: sigma: expected two numbers above 0, got {list(sigma)}", "sigma")
+        raise Refusal(f"sigma: expected two numbers above 0, got {list(sigma)}", "sigma")
 
     def change(x: Tensor) -> Tensor:
         across, down = (_taps(x, size, width) for size, width in zip(kernel_size, sigma, strict=True))
         return _filtered(F.pad(x, [n for size in kernel_size for n in (size // 2, size // 2)]), across, down)
 
-    return of_images("image.gaussian_blur", images, change)
+    return of_images(images, change)
 
 
 @op("image.sobel_edges")
@@ -86,7 +85,7 @@ def sobel_edges(images: Tensor) -> Tensor:
         down = down[..., :-2] + 2 * down[..., 1:-1] + down[..., 2:]
         return torch.stack([down, across], -1)
 
-    return of_images("image.sobel_edges", images, change)
+    return of_images(images, change)
 
 
 @op("image.ssim")
@@ -96,16 +95,15 @@ def ssim(
 ) -> Tensor:  # fmt: skip
     """Compute the structural similarity (SSIM) of two images per sample; 1 for equal images."""
     if image1.shape != image2.shape or image1.ndim not in (3, 4):
-        raise ArgumentError("image.ssim needs two tensors (batch, height, width, channels) of one shape")
+        raise Refusal("needs two tensors (batch, height, width, channels) of one shape")
     if not 1 <= filter_size <= min(image1.shape[-3:-1]):
-        raise ArgumentError(f"image.ssim: filter_size: expected 1 to the images' size, got {filter_size}")
+        raise Refusal(f"filter_size: expected 1 to the images' size, got {filter_size}")
     x, y = (as_float(image).reshape(-1, *image1.shape[-3:]).movedim(-1, 1) for image in (image1, image2))
     taps = _taps(x, filter_size, filter_sigma)
-    means = [_filtered(z, taps, taps) for z in (x, y, x * x, y * y, x * y)]
-    a, b = means[0], means[1]
+    a, b, xx, yy, xy = (_filtered(z, taps, taps) for z in (x, y, x * x, y * y, x * y))
     luminance, contrast = (k1 * max_val) ** 2, (k2 * max_val) ** 2
-    above = (2 * a * b + luminance) * (2 * (means[4] - a * b) + contrast)
-    below = (a * a + b * b + luminance) * (means[2] - a * a + means[3] - b * b + contrast)
+    above = (2 * a * b + luminance) * (2 * (xy - a * b) + contrast)
+    below = (a * a + b * b + luminance) * (xx - a * a + yy - b * b + contrast)
     similarity = (above / below).mean((1, 2, 3))
     return similarity if image1.ndim == 4 else similarity.squeeze(0)
 
@@ -132,16 +130,12 @@ def resize(
 ) -> Tensor:  # fmt: skip
     """Resize images to [height, width]; optionally crop or pad them first to keep the aspect ratio."""
     if len(size) != 2 or min(size) < 1:
-        raise ArgumentError(f"image.resize: size: expected [height, width], got {list(size)}", "size")
+        raise Refusal(f"size: expected [height, width], got {list(size)}", "size")
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
-        raise ArgumentError("image.resize: crop_to_aspect_ratio and pad_to_aspect_ratio exclude each other")
+        raise Refusal("crop_to_aspect_ratio and pad_to_aspect_ratio exclude each other")
 
     height, width, crop, padding = *size, crop_to_aspect_ratio, fill_value if pad_to_aspect_ratio else None
-
-    def change(x: Tensor) -> Tensor:
-        return resized(x, height, width, interpolation, antialias, crop=crop, padding=padding)
-
-    return of_images("image.resize", images, change)
+    return of_images(images, lambda x: resized(x, height, width, interpolation, antialias, crop=crop, padding=padding))
 
 
 @op("image.pad_images", keeps_integers=True)
@@ -150,8 +144,8 @@ def pad_images(
     right_padding: int | None = None, target_height: int | None = None, target_width: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Pad images with zeros. For each axis, give two of: padding before, padding after, target size."""
-    top, bottom = _both_ends("pad_images", images, -3, top_padding, bottom_padding, target_height)
-    left, right = _both_ends("pad_images", images, -2, left_padding, right_padding, target_width)
+    top, bottom = _both_ends("pad", images, -3, top_padding, bottom_padding, target_height)
+    left, right = _both_ends("pad", images, -2, left_padding, right_padding, target_width)
     return F.pad(images, (0, 0, left, right, top, bottom))
 
 
@@ -162,27 +156,27 @@ def crop_images(
     target_width: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Crop images. For each axis, give two of: cropping before, cropping after, target size."""
-    top, bottom = _both_ends("crop_images", images, -3, top_cropping, bottom_cropping, target_height)
-    left, right = _both_ends("crop_images", images, -2, left_cropping, right_cropping, target_width)
+    top, bottom = _both_ends("crop", images, -3, top_cropping, bottom_cropping, target_height)
+    left, right = _both_ends("crop", images, -2, left_cropping, right_cropping, target_width)
     return images[..., top : images.shape[-3] - bottom, left : images.shape[-2] - right, :]
 
 
 def _both_ends(
-    name: str, images: Tensor, axis: int, before: int | None, after: int | None, target: int | None
+    verb: str, images: Tensor, axis: int, before: int | None, after: int | None, target: int | None
 ) -> tuple[int, int]:
     """Return the padding or cropping of images before and after an axis, from two of three values.
 
     These are the sizes before and after, and the target size.
     """
-    size, sign = images.shape[axis], 1 if name == "pad_images" else -1
+    size, sign = images.shape[axis], 1 if verb == "pad" else -1
     ends = ("top", "bottom", "height") if axis == -3 else ("left", "right", "width")
     if sum(value is None for value in (before, after, target)) != 1:
-        raise ArgumentError(f"image.{name}: expected two of {ends[0]}, {ends[1]} and target_{ends[2]}")
+        raise Refusal(f"expected two of {ends[0]}, {ends[1]} and target_{ends[2]}")
     total = sign * (target - size) if target is not None else 0
     first = before if before is not None else total - (after or 0)
     last = after if after is not None else total - (before or 0)
     if min(first, last) < 0 or size + sign * (first + last) < 0:
-        raise ArgumentError(f"image.{name}: cannot {name.partition('_')[0]} an axis of {size} by {first} and {last}")
+        raise Refusal(f"cannot {verb} an axis of {size} by {first} and {last}")
     return first, last
 
 
@@ -197,9 +191,9 @@ def scale_and_translate(
     """Scale and translate images by one number for each of the axes `spatial_dims`; values outside an image are 0."""
     curve = CURVES[method if method in CURVES else f"bi{method.removeprefix('tri')}"]
     if len(output_shape) != images.ndim:
-        raise ArgumentError(f"image.scale_and_translate: output_shape: expected {images.ndim} sizes")
+        raise Refusal(f"output_shape: expected {images.ndim} sizes")
     if not scale.shape == translation.shape == (len(spatial_dims),):
-        raise ArgumentError("image.scale_and_translate: scale and translation: expected a number for each spatial dim")
+        raise Refusal("scale and translation: expected a number for each spatial dim")
     y = in_full(images)
     for scaled, moved, axis in zip(scale.unbind(), translation.unbind(), spatial_dims, strict=True):
         weights = _weights(y, images.shape[axis], output_shape[axis], scaled, moved, curve, antialias)

@@ -7,14 +7,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import ArgumentError, Numbers, Sizes, as_float, common_dtype, dtype_of, one_axis, op, table
+from kerascli.ops.base import Numbers, Refusal, Sizes, as_float, common_dtype, dtype_of, one_axis, op, table
 
 
 def _flat_or_along(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Return a function that is applied along an axis, or with an axis of None to the flattened tensor."""
 
-    def call(x: Tensor, axis: int | None, *settings: torch.dtype | None) -> Tensor:
-        return function(x.reshape(-1), 0, *settings) if axis is None else function(x, axis, *settings)
+    def call(x: Tensor, axis: int | None, dtype: torch.dtype | None = None) -> Tensor:
+        x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
+        return function(x, axis) if dtype is None else function(x, axis, dtype=dtype)
 
     return call
 
@@ -25,14 +26,6 @@ def _without_nan(function: Callable[..., Tensor], value: float) -> Callable[...,
 
 def _argsort(x: Tensor, axis: int) -> Tensor:
     return torch.argsort(x, dim=axis, stable=True).to(torch.int32)
-
-
-def _cumsum(x: Tensor, axis: int, dtype: torch.dtype | None) -> Tensor:
-    return torch.cumsum(x, axis, dtype=dtype)
-
-
-def _cumprod(x: Tensor, axis: int, dtype: torch.dtype | None) -> Tensor:
-    return torch.cumprod(x, axis, dtype=dtype)
 
 
 def _segments(reduction: str, empty: float) -> Callable[..., Tensor]:
@@ -54,8 +47,9 @@ table({
         "Sort elements in ascending order along `axis`; null flattens the tensor first."),
     "argsort(x, axis: int | None = -1)": (_flat_or_along(_argsort),
         "Return the indices that sort a tensor along `axis` in ascending order; null flattens the tensor first."),
-    "cumsum": (_flat_or_along(_cumsum), "Compute the cumulative sum along `axis`, by default of the flattened tensor."),
-    "cumprod": (_flat_or_along(_cumprod),
+    "cumsum": (_flat_or_along(torch.cumsum),
+        "Compute the cumulative sum along `axis`, by default of the flattened tensor."),
+    "cumprod": (_flat_or_along(torch.cumprod),
         "Compute the cumulative product along `axis`, by default of the flattened tensor."),
     "digitize(x, bins)": (
         lambda x, bins: torch.bucketize(as_float(x), bins.to(as_float(x).dtype), right=True).to(torch.int32),
@@ -65,9 +59,9 @@ table({
         "Extract windows along the last axis; a new axis before it has the windows."),
 }, _CUMULATIVE, keeps_integers=True)  # fmt: skip
 table({
-    "nancumsum": (_without_nan(_flat_or_along(_cumsum), 0.0),
+    "nancumsum": (_without_nan(_flat_or_along(torch.cumsum), 0.0),
         "Compute the cumulative sum along `axis`, with NaN as 0; by default of the flattened tensor."),
-    "nancumprod": (_without_nan(_flat_or_along(_cumprod), 1.0),
+    "nancumprod": (_without_nan(_flat_or_along(torch.cumprod), 1.0),
         "Compute the cumulative product along `axis`, with NaN as 1; by default of the flattened tensor."),
 }, _CUMULATIVE)  # fmt: skip
 table({
@@ -136,7 +130,7 @@ def argpartition(x: Tensor, kth: int, axis: int | None = -1) -> Tensor:
     """Return indices that partition an axis: the kth smallest at index kth, smaller ones before, larger ones after."""
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
     if not -x.shape[axis] <= kth < x.shape[axis]:
-        raise ArgumentError(f"argpartition: kth: expected an index of an axis of {x.shape[axis]}, got {kth}", "kth")
+        raise Refusal(f"kth: expected an index of an axis of {x.shape[axis]}, got {kth}", "kth")
     return _argsort(x, axis)
 
 
@@ -198,7 +192,7 @@ def histogram(x: Tensor, bins: int = 10, range: Numbers | None = None) -> tuple[
     """Compute counts and edges of `bins` equal bins over `range`, by default from smallest to largest element."""
     values = as_float(x).reshape(-1).detach()
     if bins < 1:
-        raise ArgumentError(f"histogram: bins: expected 1 or more, got {bins}", "bins")
+        raise Refusal(f"bins: expected 1 or more, got {bins}", "bins")
     if range is None:
         low, high = values.amin(), values.amax()
         half = 0.5 * (low == high)  # a single value gets bins of nonzero width
@@ -206,7 +200,7 @@ def histogram(x: Tensor, bins: int = 10, range: Numbers | None = None) -> tuple[
     elif len(range) == 2 and range[0] < range[1]:
         low, high = (torch.full((), float(end), dtype=values.dtype, device=values.device) for end in range)
     else:
-        raise ArgumentError("histogram: range: expected [low, high], low below high", "range")
+        raise Refusal("range: expected [low, high], low below high", "range")
     shares = torch.arange(bins + 1, dtype=values.dtype, device=values.device) / bins
     edges = torch.where(shares == 1, high, low + (high - low) * shares)
     places = torch.searchsorted(edges, values, right=True) - 1

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.ops.base import OPS, ArgumentError, Axes, Op, all_axes, as_float, op
+from kerascli.ops.base import OPS, Axes, Op, Refusal, all_axes, as_float, op
 from kerascli.parts.base import ACTIVATIONS, Activation
 
 _EPSILON = 1e-7
@@ -43,7 +43,7 @@ def normalize(x: Tensor, axis: Axes = -1, order: int = 2, epsilon: float | None 
     if order == 2:
         return x * x.square().sum(axes, keepdim=True).rsqrt().clamp(max=1 / least)
     if order < 1:
-        raise ArgumentError(f"normalize: order: expected 1 or more, got {order}")
+        raise Refusal(f"order: expected 1 or more, got {order}")
     return x / torch.linalg.vector_norm(x, order, axes, keepdim=True).clamp(min=least)
 
 
@@ -100,7 +100,7 @@ def binary_crossentropy(target: Tensor, output: Tensor, from_logits: bool = Fals
 def categorical_crossentropy(target: Tensor, output: Tensor, from_logits: bool = False, axis: int = -1) -> Tensor:
     """Compute the cross-entropy of each sample with one-hot targets."""
     if target.shape != output.shape:
-        raise ArgumentError("categorical_crossentropy: target and output differ in shape")
+        raise Refusal("target and output differ in shape")
     return -(target * _log_probabilities(output, from_logits, axis)).sum(axis)
 
 
@@ -151,7 +151,7 @@ def gradient(of: Tensor, at: Tensor) -> Tensor:
     if not torch.is_grad_enabled():  # its shape is inferred
         return torch.zeros_like(at)
     if not (of.requires_grad and at.requires_grad):
-        raise ArgumentError("gradient: 'of' is not differentiable", "of")
+        raise Refusal("'of' is not differentiable", "of")
     return torch.autograd.grad(of.sum(), at, create_graph=True)[0]
 
 
@@ -174,9 +174,9 @@ def dot_product_attention(
 ) -> Tensor:  # fmt: skip
     """Compute scaled dot-product attention, softmax(query @ key^T * scale + bias) @ value, on (N, T, heads, F)."""
     if min(query.ndim, key.ndim, value.ndim) != 4:
-        raise ArgumentError("dot_product_attention needs tensors of four axes: batch, time, heads, features")
+        raise Refusal("needs tensors of four axes: batch, time, heads, features")
     if bias is not None and mask is not None:
-        raise ArgumentError("dot_product_attention: give a bias or a mask, not both")
+        raise Refusal("give a bias or a mask, not both")
     if mask is not None and is_causal:
         steps = torch.ones(query.shape[1], key.shape[1], dtype=torch.bool, device=query.device)
         mask, is_causal = mask.bool() & steps.tril(), False

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import ArgumentError, Axes, Value, all_axes, as_float, as_tensor, one_axis, op, table, wide
+from kerascli.ops.base import Axes, Refusal, Value, all_axes, as_float, as_tensor, one_axis, op, table, wide
 
 
 def _one_by_one(x: Tensor, axes: tuple[int, ...], keepdims: bool, dtype: torch.dtype | None = None) -> Tensor:
@@ -159,6 +159,6 @@ def average(x: Tensor, axis: int | None = None, weights: Value | None = None) ->
     weight = as_tensor(weights, x.device)
     if weight.ndim == 1 and x.ndim > 1:
         if axis is None:
-            raise ArgumentError("average: weights of one axis need 'axis'")
+            raise Refusal("weights of one axis need 'axis'")
         weight = weight.reshape([-1 if i == one_axis(x, axis) else 1 for i in range(x.ndim)]).expand_as(x)
     return (x * weight).sum(all_axes(x, axis)) / weight.sum(all_axes(x, axis))

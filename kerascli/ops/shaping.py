@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.ops.base import ArgumentError, Sizes, Tensors, Value, all_axes, common_dtype, one_axis, op, table, wide
+from kerascli.ops.base import Refusal, Sizes, Tensors, Value, all_axes, common_dtype, one_axis, op, table, wide
 
 
 def _append(x1: Tensor, x2: Tensor, axis: int | None) -> Tensor:
@@ -18,7 +18,7 @@ def _append(x1: Tensor, x2: Tensor, axis: int | None) -> Tensor:
 
 def _split(x: Tensor, parts: int | Sizes, axis: int) -> list[Tensor]:
     if isinstance(parts, int) and (parts < 1 or x.shape[axis] % parts):
-        raise ArgumentError(f"split: an axis of size {x.shape[axis]} cannot be split into {parts} equal parts")
+        raise Refusal(f"an axis of size {x.shape[axis]} cannot be split into {parts} equal parts")
     return list(torch.tensor_split(x, parts, axis))  # type: ignore[arg-type]
 
 
@@ -81,7 +81,7 @@ def expand_dims(x: Tensor, axis: int | Sizes) -> Tensor:
     axes = [axis] if isinstance(axis, int) else axis
     rank = x.ndim + len(axes)
     if any(not -rank <= i < rank for i in axes):
-        raise ArgumentError(f"expand_dims: axis {axis} is out of range for a result of {rank} axes")
+        raise Refusal(f"axis {axis} is out of range for a result of {rank} axes")
     for i in sorted(i % rank for i in axes):
         x = x.unsqueeze(i)
     return x
@@ -92,7 +92,7 @@ def squeeze(x: Tensor, axis: int | Sizes | None = None) -> Tensor:
     """Remove axes of size 1: those in `axis`, by default all."""
     axes = all_axes(x, axis) if axis is not None else tuple(i for i in range(x.ndim) if x.shape[i] == 1)
     if any(x.shape[i] != 1 for i in axes):
-        raise ArgumentError(f"squeeze: axis {axis} has a size other than 1")
+        raise Refusal(f"axis {axis} has a size other than 1")
     return x.squeeze(axes)
 
 
@@ -126,13 +126,13 @@ def pad(x: Tensor, pad_width: list, mode: _PadMode = "constant", constant_values
     widths = [list(pair) if isinstance(pair, list) else [pair, pair] for pair in pad_width]
     widths = widths * x.ndim if len(widths) == 1 else widths
     if len(widths) != x.ndim or any(len(pair) != 2 or not all(isinstance(n, int) for n in pair) for pair in widths):
-        raise ArgumentError(f"pad: pad_width: expected [before, after] for each of {x.ndim} axes, got {pad_width}")
+        raise Refusal(f"pad_width: expected [before, after] for each of {x.ndim} axes, got {pad_width}")
     if mode == "constant":
         flat = [n for pair in reversed(widths) for n in pair]
         x = x if constant_values is None else x.to(common_dtype(x, constant_values))
         return F.pad(x, flat, value=constant_values or 0.0)
     if constant_values is not None:
-        raise ArgumentError("pad: constant_values is for the mode 'constant' only")
+        raise Refusal("constant_values is for the mode 'constant' only")
     return _mirrored(x, widths, mode)
 
 
@@ -142,7 +142,7 @@ def _mirrored(x: Tensor, widths: Sequence[Sequence[int]], mode: str) -> Tensor:
         inner = 1 if mode == "reflect" else 0
         length = x.shape[axis]
         if max(before, after) > length - inner:
-            raise ArgumentError(f"pad: an axis of {length} is too short for {mode} padding of {max(before, after)}")
+            raise Refusal(f"an axis of {length} is too short for {mode} padding of {max(before, after)}")
         head = x.narrow(axis, inner, before).flip(axis)
         tail = x.narrow(axis, length - inner - after, after).flip(axis)
         x = torch.cat([head, x, tail], axis)
@@ -204,7 +204,7 @@ def select(condlist: Tensors, choicelist: Tensors, default: Value = 0) -> Value:
 def unstack(x: Tensor, num: int | None = None, axis: int = 0) -> list[Tensor]:
     """Split a tensor along an axis into a list of tensors of one rank less."""
     if num is not None and x.shape[axis] != num:
-        raise ArgumentError(f"unstack: num: expected {x.shape[axis]}, the size of the axis, got {num}")
+        raise Refusal(f"num: expected {x.shape[axis]}, the size of the axis, got {num}")
     return list(x.unbind(axis))
 
 
@@ -215,10 +215,9 @@ def rearrange(tensor: Tensor, pattern: str, **axes_lengths: int) -> Tensor:
     names, order = ([name for group in side for name in group] for side in (before, after))
     unknown = [name for name in axes_lengths if name not in names]
     if unknown:
-        raise ArgumentError(f"rearrange: '{unknown[0]}' is not an axis of '{pattern}'", unknown[0])
+        raise Refusal(f"'{unknown[0]}' is not an axis of '{pattern}'", unknown[0])
     if len(before) != tensor.ndim:
-        text = f"rearrange: '{pattern.partition('->')[0].strip()}' has {len(before)} axes"
-        raise ArgumentError(f"{text}, the tensor has {tensor.ndim}")
+        raise Refusal(f"'{pattern.partition('->')[0].strip()}' has {len(before)} axes, the tensor has {tensor.ndim}")
     sizes: dict[str, int] = {}
     for group, length in zip(before, tensor.shape, strict=True):
         sizes.update(_sizes(group, length, axes_lengths))
@@ -230,18 +229,18 @@ def _pattern_sides(pattern: str) -> list[list[list[str]]]:
     """Parse a pattern of `rearrange` to the groups of axis names before and after `->`, with the same names in both."""
     sides = pattern.split("->")
     if len(sides) != 2:
-        raise ArgumentError(f"rearrange: pattern: expected 'axes -> axes', got '{pattern}'")
+        raise Refusal(f"pattern: expected 'axes -> axes', got '{pattern}'")
     groups = [_groups(side) for side in sides]
     names, order = (sorted(name for group in side for name in group) for side in groups)
     if names != order or len(set(names)) != len(names):
-        raise ArgumentError(f"rearrange: pattern: expected each axis once on each side of '->', got '{pattern}'")
+        raise Refusal(f"pattern: expected each axis once on each side of '->', got '{pattern}'")
     return groups
 
 
 def _groups(side: str) -> list[list[str]]:
     """Parse one side of a `rearrange` pattern to groups of axis names: 'b (h k)' gives [['b'], ['h', 'k']]."""
     if not re.fullmatch(r"([\w\s]|\([\w\s]+\))*", side):
-        raise ArgumentError(f"rearrange: pattern: expected names and brackets with names in them, got '{side.strip()}'")
+        raise Refusal(f"pattern: expected names and brackets with names in them, got '{side.strip()}'")
     return [part.strip("()").split() for part in re.findall(r"\w+|\([\w\s]+\)", side)]
 
 
@@ -250,7 +249,7 @@ def _sizes(group: list[str], length: int, lengths: dict[str, int]) -> dict[str, 
     open_ = [name for name in group if name not in lengths]
     product = math.prod(lengths[name] for name in group if name in lengths)
     if len(open_) > 1:
-        raise ArgumentError(f"rearrange: all sizes of ({' '.join(group)}) but one must be given, such as {open_[0]}=2")
+        raise Refusal(f"all sizes of ({' '.join(group)}) but one must be given, such as {open_[0]}=2")
     if product < 1 or length % product or (not open_ and product != length):
-        raise ArgumentError(f"rearrange: an axis of {length} cannot be split into ({' '.join(group)}) with {product}")
+        raise Refusal(f"an axis of {length} cannot be split into ({' '.join(group)}) with {product}")
     return {name: lengths.get(name, length // product) for name in group}

@@ -1,10 +1,9 @@
 """Adam and its relatives: AdamW, Adamax, Nadam and Lamb."""
 
 import math
-from typing import Annotated
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import field_validator
 from torch import Tensor
 
 from kerascli.foundation.shapes import NonNegativeFloat, OpenFraction
@@ -19,10 +18,8 @@ class Adam(AdamLike):
     Both are exponential moving averages (the first and second moments), corrected for their start at 0.
     """
 
-    epsilon: Annotated[
-        NonNegativeFloat,
-        Field(description='Small constant for numerical stability, "epsilon hat" of Kingma and Ba (2014, section 2).'),
-    ] = 1e-7
+    epsilon: NonNegativeFloat = 1e-7
+    """Small constant for numerical stability, "epsilon hat" of Kingma and Ba (2014, section 2)."""
     amsgrad: bool = False
     """AMSGrad (Reddi et al., 2018): divide by the maximum of all second-moment estimates so far, not by the last."""
 
@@ -68,9 +65,8 @@ class Adamax(AdamLike):
     The norm is max(beta_2 * norm, |gradient|). Suited to embeddings, whose gradients are mostly 0.
     """
 
-    beta_2: Annotated[OpenFraction, Field(description="Exponential decay rate of the infinity norm of gradients.")] = (
-        0.999
-    )
+    beta_2: OpenFraction = 0.999
+    """Exponential decay rate of the infinity norm of gradients."""
 
     def slots(self) -> tuple[str, ...]:
         return ("momentum", "norm")

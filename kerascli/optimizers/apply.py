@@ -107,11 +107,7 @@ class FlatOptimizer:
 
     @torch.no_grad()
     def apply(
-        self,
-        gradients: Sequence[Tensor | None],
-        *,
-        loss: Tensor,
-        assigned: Sequence[tuple[Tensor, Tensor]] = (),
+        self, gradients: Sequence[Tensor | None], *, loss: Tensor, assigned: Sequence[tuple[Tensor, Tensor]] = ()
     ) -> None:
         """Update the weights by one step from their gradients; a weight with gradient None is not updated.
 

@@ -36,12 +36,6 @@ LearningRate = Annotated[
 Epsilon = Annotated[
     NonNegativeFloat, Field(description="Small constant added to a denominator for numerical stability.")
 ]
-Beta1 = Annotated[
-    OpenFraction, Field(description="Exponential decay rate of the first-moment (mean gradient) estimate.")
-]
-Beta2 = Annotated[
-    OpenFraction, Field(description="Exponential decay rate of the second-moment (mean squared gradient) estimate.")
-]
 
 
 _CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
@@ -156,8 +150,10 @@ class AdamLike(Optimizer):
     """Base class of optimizers that estimate first and second moments of gradients, by default in two state vectors."""
 
     learning_rate: LearningRate = 0.001
-    beta_1: Beta1 = 0.9
-    beta_2: Beta2 = 0.999
+    beta_1: OpenFraction = 0.9
+    """Exponential decay rate of the first-moment (mean gradient) estimate."""
+    beta_2: OpenFraction = 0.999
+    """Exponential decay rate of the second-moment (mean squared gradient) estimate."""
     epsilon: Epsilon = 1e-7
 
     def slots(self) -> tuple[str, ...]:

@@ -1,8 +1,6 @@
 """Base classes and registries of activations, initializers, regularizers and constraints."""
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -51,9 +49,5 @@ INITIALIZERS = Registry(
 REGULARIZERS = Registry("regularizer", Regularizer, ("kerascli.parts.regularizers",), ("regularizer_",))
 CONSTRAINTS = Registry("constraint", Constraint, ("kerascli.parts.constraints",), ("constraint_",))
 
-P = TypeVar("P", bound=type[Component])
-
-
-def part(registry: Registry[Any], *, name: str | None = None, aliases: tuple[str, ...] = ()) -> Callable[[P], P]:
-    """Return a decorator that registers a class in the given registry: `@part(ACTIVATIONS)`."""
-    return registry.named(name=name, aliases=aliases)
+part = Registry.named
+"""Decorator that registers a class in the given registry: `@part(ACTIVATIONS)`."""

@@ -4,21 +4,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kerascli.parts.base import (
-    ACTIVATIONS,
-    CONSTRAINTS,
-    INITIALIZERS,
-    REGULARIZERS,
-    Activation,
-    Constraint,
-    Initializer,
-    Regularizer,
-)
+from kerascli.parts import base
 
-ActivationField = Annotated[Activation, ACTIVATIONS.field()]
-InitializerField = Annotated[Initializer, INITIALIZERS.field()]
-RegularizerField = Annotated[Regularizer, REGULARIZERS.field()]
-ConstraintField = Annotated[Constraint, CONSTRAINTS.field()]
+ActivationField = Annotated[base.Activation, base.ACTIVATIONS.field()]
+InitializerField = Annotated[base.Initializer, base.INITIALIZERS.field()]
+RegularizerField = Annotated[base.Regularizer, base.REGULARIZERS.field()]
+ConstraintField = Annotated[base.Constraint, base.CONSTRAINTS.field()]
 
 OutputActivation = Annotated[
     ActivationField | None, Field(description="Activation function of the output; null: linear, a(x) = x.")

@@ -149,8 +149,7 @@ class VarianceScaling(Initializer):
     """Axes of the weight whose sizes multiply to fan_out; null: the axes that Keras uses."""
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
-        fan = _fan(self.mode, *fans(shape, self.input_axes, self.output_axes))
-        return _scaled(shape, self.scale / fan, self.distribution, dtype, _source(self.seed, generator))
+        return _scaled(self, shape, dtype, generator)
 
 
 class FixedScaling(Initializer):
@@ -167,8 +166,7 @@ class FixedScaling(Initializer):
     """Axes of the weight whose sizes multiply to fan_out; null: the axes that Keras uses."""
 
     def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
-        fan = _fan(self.mode, *fans(shape, self.input_axes, self.output_axes))
-        return _scaled(shape, self.scale / fan, self.distribution, dtype, _source(self.seed, generator))
+        return _scaled(self, shape, dtype, generator)
 
 
 @part(INITIALIZERS)
@@ -259,17 +257,16 @@ def fans(
     return shape[-2] * window, shape[-1] * window
 
 
-def _fan(mode: Mode, fan_in: int, fan_out: int) -> float:
-    return max(1.0, {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode])
-
-
 def _scaled(
-    shape: tuple[int, ...], variance: float, distribution: Distribution, dtype: torch.dtype, source: torch.Generator
+    of: VarianceScaling | FixedScaling, shape: tuple[int, ...], dtype: torch.dtype, generator: torch.Generator
 ) -> Tensor:
-    if distribution == "uniform":
+    fan_in, fan_out = fans(shape, of.input_axes, of.output_axes)
+    fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[of.mode]
+    variance, source = of.scale / max(1.0, fan), _source(of.seed, generator)
+    if of.distribution == "uniform":
         limit = math.sqrt(3 * variance)
         return torch.empty(shape, dtype=dtype).uniform_(-limit, limit, generator=source)
-    if distribution == "untruncated_normal":
+    if of.distribution == "untruncated_normal":
         return _normal(shape, dtype, source).mul_(math.sqrt(variance))
     return _truncated(shape, dtype, source).mul_(math.sqrt(variance) / _TRUNCATED_STDDEV)
 

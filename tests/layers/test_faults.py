@@ -304,3 +304,22 @@ def test_settings_that_cannot_be_are_refused(written, text):
     with pytest.raises(Invalid) as caught:
         LAYERS.parse(written)
     assert [fault.text for fault in caught.value.faults] == [text]
+
+
+@pytest.mark.parametrize(
+    ("written", "shapes", "setting"),
+    [
+        ({"dense": {"units": 3, "kernel_constraint": {"max_norm": {"axis": 7}}}}, [(8,)], "kernel_constraint"),
+        (
+            {"depthwise_conv_2d": {"kernel_size": 3, "depthwise_constraint": {"max_norm": {"axis": 7}}}},
+            [(9, 9, 3)],
+            "depthwise_constraint",
+        ),
+        ({"gru": {"units": 3, "recurrent_constraint": {"max_norm": {"axis": 7}}}}, [(5, 3)], "recurrent_constraint"),
+        ({"weight": {"shape": [3], "initializer": "identity"}}, [], "initializer"),
+    ],
+)
+def test_a_fault_of_a_weight_names_the_setting(written, shapes, setting):
+    with pytest.raises(ShapeMismatch) as caught:
+        harness.make(LAYERS.parse(written), *map(TensorSpec, shapes))
+    assert caught.value.fault.path == (setting,)

@@ -33,9 +33,8 @@ class PReLU(Layer):
         sizes = [1 if axis in shared else size for axis, size in enumerate(x.shape, start=1)]
         if None in sizes:
             hint = f"share it: shared_axes: [{', '.join(str(i) for i, size in enumerate(sizes, 1) if size is None)}]"
-            raise ShapeMismatch(
-                f"needs a known size for each axis along which slopes are not shared, got {x}", hint=hint
-            )
+            text = f"needs a known size for each axis along which slopes are not shared, got {x}"
+            raise ShapeMismatch(text, hint=hint)
         return PReLUModule(self, tuple(size for size in sizes if size is not None))
 
 
@@ -43,8 +42,8 @@ class PReLUModule(WeightedModule):
     alpha: Tensor
 
     def __init__(self, settings: PReLU, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.add_weight_of(settings, "alpha", shape)
+        super().__init__(settings)
+        self.add_weight_of("alpha", shape)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         return torch.relu(x) - self.alpha * torch.relu(-x)

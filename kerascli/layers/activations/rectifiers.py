@@ -1,17 +1,32 @@
-"""ReLU, LeakyReLU, ThresholdedReLU, ELU and SELU as layers, each of which applies one activation function.
+"""Activation, ReLU, LeakyReLU, ThresholdedReLU, ELU and SELU: layers that each apply one activation function.
 
 Keras 2 and R have thresholded_relu (Konda et al., 2015), R has selu.
 """
 
-from abc import abstractmethod
+from typing import ClassVar
 
 from torch import nn
 
 from kerascli.foundation.shapes import NonNegativeFloat, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.parts import activations
-from kerascli.parts.base import Activation
+from kerascli.parts import activations, base, fields
 from kerascli.preprocessing.function import Function
+
+
+@layer(Example(input=(8,), output=(8,), config={"activation": "tanh"}))
+class Activation(Layer):
+    """Applies an activation function to its input.
+
+    Input and output: (N, *); an activation that changes the shape (`glu`) changes the output's.
+    """
+
+    mask = "pass"
+
+    activation: fields.ActivationField
+    """Activation function, by name or as a mapping."""
+
+    def build(self, x: TensorSpec) -> nn.Module:
+        return Function(self.activation)
 
 
 class Rectifier(Layer):
@@ -20,15 +35,14 @@ class Rectifier(Layer):
     mask = "pass"
     examples = (Example(input=(8,), output=(8,)),)
 
-    @abstractmethod
-    def activation(self) -> Activation:
-        """Return the activation function (an `Activation`) that the layer applies, with the layer's settings."""
+    applied: ClassVar[type[base.Activation]]
+    """Activation function that the layer applies, whose arguments are the layer's."""
 
     def build(self, x: TensorSpec) -> nn.Module:
-        return Function(self.activation())
+        return Function(self.applied(**{name: getattr(self, name) for name in self.applied.model_fields}))
 
 
-@layer(Example(input=(8,), output=(8,)), name="relu", aliases=("activation_relu",))
+@layer(name="relu", aliases=("activation_relu",))
 class ReLU(Rectifier):
     """Rectified linear unit: max(x, 0), with an optional maximum, negative slope and threshold.
 
@@ -36,15 +50,14 @@ class ReLU(Rectifier):
     and output: (N, *).
     """
 
+    applied = activations.ReLU
+
     max_value: NonNegativeFloat | None = None
     """Maximum of the output; null: unlimited."""
     negative_slope: NonNegativeFloat = 0.0
     """Slope of the function for inputs below the threshold."""
     threshold: NonNegativeFloat = 0.0
     """Threshold: values below it are set to negative_slope * (x - threshold)."""
-
-    def activation(self) -> Activation:
-        return activations.ReLU(negative_slope=self.negative_slope, max_value=self.max_value, threshold=self.threshold)
 
 
 @layer(name="leaky_relu", aliases=("activation_leaky_relu",))
@@ -54,14 +67,13 @@ class LeakyReLU(Rectifier):
     The default slope is 0.3 here and 0.2 in the activation of this name: both are Keras's. Input and output: (N, *).
     """
 
+    applied = activations.LeakyReLU
+
     negative_slope: NonNegativeFloat = 0.3
     """Slope for values below 0."""
 
-    def activation(self) -> Activation:
-        return activations.LeakyReLU(negative_slope=self.negative_slope)
 
-
-@layer(Example(input=(8,), output=(8,)), name="thresholded_relu", aliases=("activation_thresholded_relu",))
+@layer(name="thresholded_relu", aliases=("activation_thresholded_relu",))
 class ThresholdedReLU(Rectifier):
     """Thresholded ReLU: x above theta, 0 elsewhere (Konda et al., 2015).
 
@@ -71,22 +83,21 @@ class ThresholdedReLU(Rectifier):
     theta: NonNegativeFloat = 1.0
     """Threshold: values up to it become 0."""
 
-    def activation(self) -> Activation:
-        return activations.ReLU(threshold=self.theta)
+    def build(self, x: TensorSpec) -> nn.Module:
+        return Function(activations.ReLU(threshold=self.theta))
 
 
-@layer(Example(input=(8,), output=(8,)), aliases=("activation_elu",))
+@layer(aliases=("activation_elu",))
 class ELU(Rectifier):
     """Exponential linear unit: x above 0, alpha * (exp(x) - 1) below (Clevert et al., 2016).
 
     Input and output: (N, *).
     """
 
+    applied = activations.Elu
+
     alpha: float = 1.0
     """Scale alpha of the negative part, which approaches -alpha for large negative inputs."""
-
-    def activation(self) -> Activation:
-        return activations.Elu(alpha=self.alpha)
 
 
 @layer(aliases=("activation_selu",))
@@ -96,5 +107,4 @@ class SELU(Rectifier):
     Use it with lecun_normal kernels, and with alpha_dropout for dropout. Input and output: (N, *).
     """
 
-    def activation(self) -> Activation:
-        return activations.Selu()
+    applied = activations.Selu

@@ -1,56 +1,40 @@
 """Attention and AdditiveAttention: one score for each step of the query and each step of the key."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from kerascli.foundation.shapes import Fraction, Seed, TensorSpec
-from kerascli.layers.attention.base import (
-    CALL,
-    AttentionLayer,
-    causal_mask,
-    combined_mask,
-    feature_count,
-    fused_attention,
-    query_value_key,
-)
+from kerascli.foundation.shapes import Fraction, Seed, TensorSpec, is_compatible
+from kerascli.layers.attention import base
 from kerascli.layers.base import CallArgument, Example, ShapeMismatch, WeightedModule, layer
 from kerascli.layers.regularization.dropout import dropout
 from kerascli.parts.initializers import GlorotUniform, Ones
 
 
-class ScoredAttention(AttentionLayer):
+class ScoredAttention(base.AttentionLayer):
     """Base class of the settings of `attention` and `additive_attention`, which have no projections."""
 
     call_arguments = {  # noqa: RUF012
         "mask": CallArgument("tensors", "[query mask, value mask], (N, T) and (N, S): 0 masks a step", or_false=True),
-        **CALL,
+        **base.CALL,
     }
 
 
 def check_inputs(xs: tuple[TensorSpec, ...]) -> None:
     """Raise ShapeMismatch unless the shapes of query, value and key fit each other."""
-    query, value, key = query_value_key(xs)
-    if query.rank != value.rank or any(None not in (a, b) and a != b for a, b in _leading(query, value)):
+    query, value, key = base.query_value_key(xs)
+    if not is_compatible(query.shape[:-2], value.shape[:-2]):
         raise ShapeMismatch(f"needs a query and a value with equal axes before the steps, got {query} and {value}")
     if query.shape[-1] != key.shape[-1]:
         raise ShapeMismatch(f"needs a query and a key with equal features, got {query} and {key}")
 
 
-def _leading(query: TensorSpec, value: TensorSpec) -> Iterator[tuple[int | None, int | None]]:
-    return zip(query.shape[:-2], value.shape[:-2], strict=True)
-
-
 class ScoredModule(WeightedModule):
     """Base class of attention modules whose output is the sum of the values, weighted by the softmax of the scores."""
-
-    def __init__(self, rate: float, seed: int | None) -> None:
-        super().__init__()
-        self.rate = rate
-        self.seed = seed
 
     def forward(
         self,
@@ -64,10 +48,10 @@ class ScoredModule(WeightedModule):
     ) -> Tensor | tuple[Tensor, Tensor]:  # (N, *, T, D), (N, *, S, V), (N, *, S, D) -> (N, *, T, V)
         key = value if key is None else key
         query_mask, value_mask = masks[:2]
-        order = causal_mask(query, key) if use_causal_mask else None
-        visible = combined_mask([None if value_mask is None else value_mask.unsqueeze(-2), order])
+        order = base.causal_mask(query, key) if use_causal_mask else None
+        visible = base.combined_mask([None if value_mask is None else value_mask.unsqueeze(-2), order])
         y, weights = None, None
-        if not return_attention_scores and not (self.training and self.rate):
+        if not return_attention_scores and not (self.training and self.settings.dropout):
             y = self.fused_result(query, key, value, visible)
         if y is None:
             weights = self._weights(query, key, visible)
@@ -81,7 +65,7 @@ class ScoredModule(WeightedModule):
         if visible is not None:
             scores = torch.where(visible, scores, scores + masked_score(scores.dtype))
         weights = torch.softmax(scores, -1)
-        return dropout(weights, self.rate, seed=self.seed) if self.training else weights
+        return dropout(weights, self.settings.dropout, seed=self.settings.seed) if self.training else weights
 
     @abstractmethod
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
@@ -127,7 +111,7 @@ class AttentionModule(ScoredModule):
     concat_score_weight: Tensor | None
 
     def __init__(self, settings: Attention) -> None:
-        super().__init__(settings.dropout, settings.seed)
+        super().__init__(settings)
         self.add_weight("scale", () if settings.use_scale else None, initializer=Ones())
         self.add_weight("concat_score_weight", () if settings.score_mode == "concat" else None, initializer=Ones())
 
@@ -142,9 +126,8 @@ class AttentionModule(ScoredModule):
             return None
         query, key, value = (x.unsqueeze(1) for x in (self._scaled(query), key, value))  # the kernel takes heads: one
         visible = visible if visible is None or visible.ndim == 2 else visible.unsqueeze(1)
-        return fused_attention(
-            query, key, value, visible, scale=1.0, is_causal=False, masked_score=masked_score(query.dtype)
-        ).squeeze(1)
+        bias = base.score_bias(visible, query, masked_score(query.dtype))
+        return F.scaled_dot_product_attention(query, key, value, bias, scale=1.0).squeeze(1)
 
     def _scaled(self, x: Tensor) -> Tensor:
         return x if self.scale is None else x * self.scale
@@ -168,14 +151,14 @@ class AdditiveAttention(ScoredAttention):
 
     def build(self, xs: tuple[TensorSpec, ...]) -> nn.Module:
         check_inputs(xs)
-        return AdditiveAttentionModule(self, feature_count(xs[0]))
+        return AdditiveAttentionModule(self, base.feature_count(xs[0]))
 
 
 class AdditiveAttentionModule(ScoredModule):
     scale: Tensor | None
 
     def __init__(self, settings: AdditiveAttention, features: int) -> None:
-        super().__init__(settings.dropout, settings.seed)
+        super().__init__(settings)
         self.add_weight("scale", (features,) if settings.use_scale else None, initializer=GlorotUniform())
 
     def scores(self, query: Tensor, key: Tensor) -> Tensor:

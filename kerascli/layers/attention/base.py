@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.shapes import TensorSpec, is_compatible
 from kerascli.layers.activations.softmax import softmax
-from kerascli.layers.base import CallArgument, MergeLayer, ShapeMismatch, WeightedModule
+from kerascli.layers.base import BaseLayer, CallArgument, MergeLayer, ShapeMismatch, WeightedModule
 from kerascli.parts.base import Initializer, Regularizer
 from kerascli.parts.initializers import with_fans
 
@@ -27,8 +27,7 @@ class AttentionLayer(MergeLayer):
     def results_of(self, call: Mapping[str, Any]) -> int:
         return 2 if call.get("return_attention_scores") else 1
 
-    def merge_masks(self, masks: Sequence[Tensor | None], xs: Sequence[Tensor]) -> Tensor | None:
-        return masks[0]
+    merge_masks = BaseLayer.merge_masks
 
 
 CALL: Mapping[str, CallArgument] = {
@@ -52,8 +51,7 @@ def query_value_key(
     for x in xs:
         if x.rank < 2 or (rank and x.rank != rank) or x.shape[-1] is None:
             raise ShapeMismatch(f"needs {expected} for query, value and key, got {' and '.join(map(str, xs))}")
-    steps = zip(value.shape[:-1], key.shape[:-1], strict=False)
-    if value.rank != key.rank or any(None not in (a, b) and a != b for a, b in steps):
+    if not is_compatible(value.shape[:-1], key.shape[:-1]):
         raise ShapeMismatch(f"needs value and key with the same steps, got {value} and {key}")
     return query, value, key
 
@@ -88,21 +86,11 @@ def _distances(query: Tensor, key: Tensor) -> Tensor:
     return rows.unsqueeze(1) - columns
 
 
-def fused_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None,
-    *,
-    scale: float,
-    is_causal: bool,
-    masked_score: float,
-) -> Tensor:  # (*, T, D), (*, S, D), (*, S, V) -> (*, T, V)
-    """Compute softmax(query @ key * scale) @ value in one torch kernel; adds `masked_score` to masked scores."""
-    bias = None
-    if mask is not None:
-        bias = torch.zeros((), dtype=query.dtype, device=query.device).where(mask, masked_score)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, is_causal=is_causal, scale=scale)
+def score_bias(mask: Tensor | None, query: Tensor, masked_score: float) -> Tensor | None:
+    """Return what torch's fused attention adds to the scores of `query`: `masked_score` where the mask is False."""
+    if mask is None:
+        return None
+    return torch.zeros((), dtype=query.dtype, device=query.device).where(mask, masked_score)
 
 
 def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
@@ -110,17 +98,34 @@ def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
     return softmax(scores, (scores.ndim - 1,), None if mask is None else mask.expand_as(scores))
 
 
-class HeadSettings(Protocol):
-    """Protocol of the settings that multi-head attention reads; `add_weight_of` reads further ones by their names."""
+_UNSEEN = "(N, S), 0: nothing attends to this step"
+_MASKED = {"query": "(N, T), 0: this step of the query attends to nothing", "value": _UNSEEN, "key": _UNSEEN}
+"""Mapping from an input to the effect of its mask."""
 
-    use_bias: bool
-    kernel_initializer: Initializer
-    dropout: float
-    sliding_window: int | None
-    flash_attention: bool | None
-    activity_regularizer: Regularizer | None
-    use_gate: bool
-    seed: int | None
+
+class MultiHeadLayer(AttentionLayer):
+    """Base class of layers with multi-head attention; each layer itself declares its settings, in Keras's order."""
+
+    call_arguments = {  # noqa: RUF012
+        **{
+            f"{of}_mask": CallArgument("tensor", f"{text}; combined with the {of}'s own mask", or_false=True)
+            for of, text in _MASKED.items()
+        },
+        "attention_mask": CallArgument(
+            "tensor", "(N, T, S), 0: step t of the query does not attend to step s of the value"
+        ),
+        **CALL,
+    }
+
+    if TYPE_CHECKING:  # declared by each layer, where Keras has it
+        use_bias: bool
+        kernel_initializer: Initializer
+        dropout: float
+        sliding_window: int | None
+        flash_attention: bool | None
+        activity_regularizer: Regularizer | None
+        use_gate: bool
+        seed: int | None
 
 
 class Projection(WeightedModule):
@@ -132,13 +137,13 @@ class Projection(WeightedModule):
     kernel: Tensor
     bias: Tensor | None
 
-    def __init__(self, settings: HeadSettings, ins: tuple[int, ...], outs: tuple[int, ...]) -> None:
-        super().__init__()
+    def __init__(self, settings: MultiHeadLayer, ins: tuple[int, ...], outs: tuple[int, ...]) -> None:
+        super().__init__(settings)
         self.ins, self.outs = ins, outs
         of_ins, of_outs = tuple(range(len(ins))), tuple(range(len(ins), len(ins) + len(outs)))
         start = with_fans(settings.kernel_initializer, of_ins, of_outs)
-        self.add_weight_of(settings, "kernel", (*ins, *outs), initializer=start, axes=(*of_outs, *of_ins))
-        self.add_weight_of(settings, "bias", outs if settings.use_bias else None)
+        self.add_weight_of("kernel", (*ins, *outs), initializer=start, axes=(*of_outs, *of_ins))
+        self.add_weight_of("bias", outs if settings.use_bias else None)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *, ins) -> (N, *, outs)
         kernel = self.kernel.flatten(len(self.outs)).flatten(0, -2)

@@ -1,49 +1,17 @@
-"""Base classes of multi_head_attention and group_query_attention: attention in several heads."""
+"""Module of multi_head_attention and group_query_attention: attention in several heads."""
 
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kerascli.foundation.shapes import TensorSpec, show_shape
-from kerascli.layers.attention.base import (
-    CALL,
-    AttentionLayer,
-    HeadSettings,
-    Projection,
-    causal_mask,
-    combined_mask,
-    feature_count,
-    fused_attention,
-    masked_softmax,
-    window_mask,
-)
-from kerascli.layers.base import CallArgument, Outcome, ShapeMismatch
+from kerascli.layers.attention import base
+from kerascli.layers.base import Outcome, ShapeMismatch
 from kerascli.layers.geometry import broadcast_mask
 from kerascli.layers.regularization.dropout import dropout
-
-
-class MultiHeadLayer(AttentionLayer):
-    """Base class of layers with multi-head attention; each layer itself declares its settings, in Keras's order."""
-
-    call_arguments = {  # noqa: RUF012
-        "query_mask": CallArgument(
-            "tensor",
-            "(N, T), 0: this step of the query attends to nothing; combined with the query's own mask",
-            or_false=True,
-        ),
-        "value_mask": CallArgument(
-            "tensor", "(N, S), 0: nothing attends to this step; combined with the value's own mask", or_false=True
-        ),
-        "key_mask": CallArgument(
-            "tensor", "(N, S), 0: nothing attends to this step; combined with the key's own mask", or_false=True
-        ),
-        "attention_mask": CallArgument(
-            "tensor", "(N, T, S), 0: step t of the query does not attend to step s of the value"
-        ),
-        **CALL,
-    }
 
 
 class MultiHeadModule(nn.Module):
@@ -54,7 +22,7 @@ class MultiHeadModule(nn.Module):
 
     def __init__(
         self,
-        settings: HeadSettings,
+        settings: base.MultiHeadLayer,
         inputs: tuple[TensorSpec, TensorSpec, TensorSpec],
         heads: tuple[int, int],
         keys: tuple[int, int],
@@ -65,13 +33,13 @@ class MultiHeadModule(nn.Module):
         """Initialize for `inputs` (query, value, key); `heads`, `keys` and `values` are (count, size) of the heads of
         queries, keys and values, `results` the sizes of an output at one step."""
         super().__init__()
-        query, value, key = map(feature_count, inputs)
+        query, value, key = map(base.feature_count, inputs)
         attended = (heads[0], values[1])
-        self.query = Projection(settings, (query,), heads)
-        self.key = Projection(settings, (key,), keys)
-        self.gate = Projection(settings, (query,), attended) if settings.use_gate else None
-        self.value = Projection(settings, (value,), values)
-        self.attention_output = Projection(settings, attended, results)
+        self.query = base.Projection(settings, (query,), heads)
+        self.key = base.Projection(settings, (key,), keys)
+        self.gate = base.Projection(settings, (query,), attended) if settings.use_gate else None
+        self.value = base.Projection(settings, (value,), values)
+        self.attention_output = base.Projection(settings, attended, results)
         self.settings = settings
         self.scale = 1 / math.sqrt(heads[1])
         self.axes = axes
@@ -92,15 +60,16 @@ class MultiHeadModule(nn.Module):
     ) -> Tensor | tuple[Tensor, Tensor] | Outcome:  # (N, *T, F), (N, *S, G), (N, *S, K) -> (N, *T, output_shape)
         if return_attention_scores and self.settings.flash_attention:
             raise ShapeMismatch("cannot return scores with flash_attention: true", argument="return_attention_scores")
+        key = value if key is None else key
         own = [_as_mask(mask) for mask in (query_mask, value_mask, key_mask)]
-        of_query, of_value, of_key = (combined_mask(pair) for pair in zip(own, [*masks, None][:3], strict=True))
+        of_query, of_value, of_key = (base.combined_mask(pair) for pair in zip(own, [*masks, None][:3], strict=True))
         steps = [self._of_steps(of_query, query, -1), self._of_steps(of_value, value, -2)]
-        steps += [self._of_steps(of_key, value if key is None else key, -2)]
-        q, k, v = self.query(query), self.key(value if key is None else key), self.value(value)
+        steps += [self._of_steps(of_key, key, -2)]
+        q, k, v = self.query(query), self.key(key), self.value(value)
         gate = None if self.gate is None else torch.sigmoid(self.gate(query))
         projected = [q, k, v] if gate is None else [q, k, v, gate]
         q, k, v = (self._along_steps(x) for x in (q, k, v))
-        visible = combined_mask([*steps, self._attention_mask(_as_mask(attention_mask), query, value)])
+        visible = base.combined_mask([*steps, self._attention_mask(_as_mask(attention_mask), query, value)])
         y, weights = self._attend(q, k, v, visible, use_causal_mask, return_attention_scores)
         y = self._along_axes(y, query)
         y = self.attention_output(y if gate is None else y * gate)
@@ -119,16 +88,15 @@ class MultiHeadModule(nn.Module):
         rate, window = self.settings.dropout, self.settings.sliding_window
         explicit = wants_weights or self.settings.flash_attention is False or (self.training and rate > 0)
         is_causal = use_causal_mask and not explicit and visible is None and window is None
-        order = causal_mask(q, k) if use_causal_mask and not is_causal else None
-        visible = combined_mask([visible, order, None if window is None else window_mask(window, q, k)])
+        order = base.causal_mask(q, k) if use_causal_mask and not is_causal else None
+        visible = base.combined_mask([visible, order, None if window is None else base.window_mask(window, q, k)])
         if not explicit:
-            y = fused_attention(
-                q, k, v, visible, scale=self.scale, is_causal=is_causal, masked_score=_masked_score(q.dtype)
-            )
+            bias = base.score_bias(visible, q, _masked_score(q.dtype))
+            y = F.scaled_dot_product_attention(q, k, v, bias, is_causal=is_causal, scale=self.scale)
             if visible is not None and (rate or q.ndim != 4):  # zeros where all is masked: see _masked_score
                 y = torch.where(visible.any(-1, keepdim=True), y, 0.0)
             return y, None
-        weights = masked_softmax((q * self.scale) @ k.mT, visible)
+        weights = base.masked_softmax((q * self.scale) @ k.mT, visible)
         dropped = dropout(weights, rate, seed=self.settings.seed) if self.training else weights
         return dropped @ v, weights
 

@@ -1,13 +1,13 @@
 """MultiHeadAttention and GroupQueryAttention: attention in several learned projections in parallel."""
 
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from pydantic import model_validator
 from torch import nn
 
 from kerascli.foundation.shapes import Axes, Fraction, PositiveInt, Seed, Sizes, TensorSpec
-from kerascli.layers.attention.base import feature_count, query_value_key
-from kerascli.layers.attention.heads import MultiHeadLayer, MultiHeadModule
+from kerascli.layers.attention.base import MultiHeadLayer, feature_count, query_value_key
+from kerascli.layers.attention.heads import MultiHeadModule
 from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
 from kerascli.layers.kernels import KernelAndBias
@@ -17,8 +17,6 @@ from kerascli.parts import fields
 class KernelArguments(MultiHeadLayer):
     """Mixin with the arguments that both layers have before `kernel_initializer`, on what the kernel computes."""
 
-    if TYPE_CHECKING:  # declared by each layer, where Keras has it: earlier
-        dropout: float
     sliding_window: PositiveInt | None = None
     """Attend only to steps less than this many steps away, in both directions; null: attend to all steps."""
     flash_attention: bool | None = None

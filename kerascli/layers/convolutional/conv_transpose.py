@@ -7,39 +7,30 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.foundation.shapes import Count1D, Count2D, Count3D, DataFormat, NonNegativeInt, TensorSpec
+from kerascli.layers import geometry
 from kerascli.layers.base import Example, ShapeMismatch, layer
-from kerascli.layers.convolutional.convolution import (
-    KERNEL_AXES,
-    BaseConvolutionModule,
-    FilterArguments,
-    sizes_and_channels,
-)
-from kerascli.layers.geometry import DilationRate, Window, WindowArguments1D, WindowArguments2D, WindowArguments3D
-from kerascli.layers.kernels import KernelAndBias
+from kerascli.layers.convolutional.convolution import KERNEL_AXES, BaseConvolutionModule, StridedOrDilated
+from kerascli.layers.geometry import Window
+from kerascli.layers.kernels import KernelAndBias, OutputArguments
 from kerascli.ops.filters import cut_of_transposed
-from kerascli.parts import fields
 
 
-class TransposedConvolutionArguments(FilterArguments):
-    """Mixin with a transposed convolution's first arguments, in Keras's order: those before `kernel_initializer`."""
+class TransposedConvolutionArguments(StridedOrDilated):
+    """Mixin with a transposed convolution's first arguments, in Keras's order: those before `activation`."""
 
     padding: Literal["valid", "same"] = "valid"
     """valid: output size (input - 1) * stride + dilated kernel size; same: input * stride (without output_padding)."""
     output_padding: tuple[NonNegativeInt, ...] | None = None
     """Size added at the end of each axis, less than the stride; null: such that outputs are at least input * stride."""
     data_format: DataFormat = "channels_last"
-    dilation_rate: DilationRate
-    activation: fields.OutputActivation = None
-    use_bias: fields.UseBias = True
+    dilation_rate: geometry.DilationRate
 
 
-class TransposedConvolution(KernelAndBias, TransposedConvolutionArguments):
+class TransposedConvolution(KernelAndBias, OutputArguments, TransposedConvolutionArguments):
     """Base class of transposed convolution layers; the subclasses for 1D, 2D and 3D narrow the sizes' types."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
-            raise ValueError("strides and dilation_rate cannot both be above 1")
         if any(extra >= stride for extra, stride in zip(self.output_padding or (), self.strides, strict=False)):
             padding, strides = list(self.output_padding or ()), list(self.strides)
             raise ValueError(f"output_padding must be less than strides on every axis, got {padding} and {strides}")
@@ -47,7 +38,7 @@ class TransposedConvolution(KernelAndBias, TransposedConvolutionArguments):
 
     def build(self, x: TensorSpec) -> nn.Module:
         window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
-        sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
+        sizes, channels = geometry.sizes_and_channels(x, self.rank, self.data_format)
         extras = self.output_padding or (None,) * self.rank
         whole = zip(window.reach, window.strides, extras, strict=True)
         cuts = tuple(cut_of_transposed(*each, self.padding) for each in whole)
@@ -66,22 +57,20 @@ class TransposedConvolutionModule(BaseConvolutionModule):
     def __init__(
         self, settings: TransposedConvolution, window: Window, cuts: tuple[tuple[int, int], ...], channels: int
     ) -> None:
-        super().__init__(settings)
-        window = window.at_least_2d()
-        cuts = ((0, 0), *cuts) if self.rank == 1 else cuts
-        self.strides, self.dilation = window.strides, window.dilation
+        super().__init__(settings, window)
+        cuts = ((0, 0), *cuts) if settings.rank == 1 else cuts
         self.padding = tuple(before for before, _ in cuts)
         self.output_padding = tuple(max(before - after, 0) for before, after in cuts)
         self.surplus = tuple(max(after - before, 0) for before, after in cuts)
         kernel = (*settings.kernel_size, settings.filters, channels)
-        self.add_weight_of(settings, "kernel", kernel, axes=KERNEL_AXES[settings.rank])
-        self.add_weight_of(settings, "bias", (settings.filters,) if settings.use_bias else None)
+        self.add_weight_of("kernel", kernel, axes=KERNEL_AXES[settings.rank])
+        self.add_weight_of("bias", (settings.filters,) if settings.use_bias else None)
 
     def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, filters, *sizes)
         function = F.conv_transpose2d if x.ndim == 4 else F.conv_transpose3d
         y = function(
             x, self.at_least_2d(self.kernel), self.bias,
-            self.strides, self.padding, self.output_padding, 1, self.dilation,
+            self.window.strides, self.padding, self.output_padding, 1, self.window.dilation,
         )  # fmt: skip
         for axis, surplus in enumerate(self.surplus, 2):
             y = y.narrow(axis, 0, y.shape[axis] - surplus) if surplus else y
@@ -92,7 +81,7 @@ class TransposedConvolutionModule(BaseConvolutionModule):
     Example(input=(8, 4), output=(10, 6), config={"filters": 6, "kernel_size": 3}),
     aliases=("convolution_1d_transpose",),
 )
-class Conv1DTranspose(WindowArguments1D, TransposedConvolution):
+class Conv1DTranspose(geometry.WindowArguments1D, TransposedConvolution):
     """Transposed 1D convolution (also called deconvolution) of sequences: strides of 2 double their length.
 
     Input: (N, T, C). Output: (N, T', filters). With `data_format: channels_first`: (N, C, T) and (N, filters, T').
@@ -107,7 +96,7 @@ class Conv1DTranspose(WindowArguments1D, TransposedConvolution):
     ),
     aliases=("convolution_2d_transpose",),
 )
-class Conv2DTranspose(WindowArguments2D, TransposedConvolution):
+class Conv2DTranspose(geometry.WindowArguments2D, TransposedConvolution):
     """Transposed 2D convolution (also called deconvolution) of images: strides of 2 double their height and width.
 
     Input: (N, H, W, C). Output: (N, H', W', filters). With `data_format: channels_first`: (N, C, H, W) and (N, filters,
@@ -125,7 +114,7 @@ class Conv2DTranspose(WindowArguments2D, TransposedConvolution):
     ),
     aliases=("convolution_3d_transpose",),
 )
-class Conv3DTranspose(WindowArguments3D, TransposedConvolution):
+class Conv3DTranspose(geometry.WindowArguments3D, TransposedConvolution):
     """Transposed 3D convolution (also called deconvolution) of volumes: strides of 2 double each size.
 
     Input: (N, D, H, W, C). Output: (N, D', H', W', filters). With `data_format: channels_first`: (N, C, D, H, W) and

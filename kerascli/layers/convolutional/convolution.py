@@ -1,77 +1,43 @@
 """Conv1D, Conv2D, Conv3D: convolutions of sequences, images and volumes."""
 
 from abc import abstractmethod
-from typing import ClassVar, Protocol, Self
+from typing import Self
 
 from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kerascli.foundation.shapes import DataFormat, PositiveInt, Shape, TensorSpec
-from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.geometry import (
-    CausalPadding,
-    DilationRate,
-    KernelSize,
-    Padding,
-    Strides,
-    Window,
-    WindowArguments1D,
-    WindowArguments2D,
-    WindowArguments3D,
-    pad_order,
-    spatial_shape,
-    symmetric_padding,
-    with_channels_first,
-)
-from kerascli.layers.kernels import KernelAndBias
+from kerascli.foundation.shapes import DataFormat, PositiveInt, TensorSpec
+from kerascli.layers import geometry
+from kerascli.layers.base import Example, Layer, WeightedModule, layer
+from kerascli.layers.geometry import Window, WindowArguments
+from kerascli.layers.kernels import KernelAndBias, OutputArguments
 from kerascli.layers.lora import LowRank, LowRankModule
-from kerascli.parts import fields
-from kerascli.parts.base import Activation
 
 KERNEL_AXES = {1: (2, 1, 0), 2: (3, 2, 0, 1), 3: (4, 3, 0, 1, 2)}
 """Mapping from rank to the permutation of a kernel's axes from Keras's (*size, in, filters) to (filters, in, *size)."""
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
-class FilterArguments(Layer):
-    """Mixin with the first arguments of convolutional layers; subclasses for 1D, 2D and 3D narrow the sizes' types."""
-
-    rank: ClassVar[int]
+class FilterArgument(Layer):
+    """Mixin with the argument `filters`, the first of most convolutional layers."""
 
     filters: PositiveInt
     """Number of filters (output channels)."""
-    kernel_size: KernelSize
-    strides: Strides
-    padding: Padding = "valid"
 
 
-class ConvolutionSettings(Protocol):
-    """Base class of all convolution layers, with the settings that they share."""
-
-    rank: ClassVar[int]
-    kernel_size: KernelSize
-    strides: Strides
-    padding: Padding
-    data_format: DataFormat
-    dilation_rate: DilationRate
-    activation: Activation | None
+class FilterArguments(WindowArguments, FilterArgument):
+    """Mixin with the first arguments of convolutional layers."""
 
 
-def window_and_channels(settings: ConvolutionSettings, x: TensorSpec) -> tuple[Window, int]:
-    """Return a convolution's window and the number of channels of `x`; raises ShapeMismatch for an unsuitable `x`."""
-    window = Window(settings.kernel_size, settings.strides, settings.padding, settings.dilation_rate)
-    sizes, channels = sizes_and_channels(x, settings.rank, settings.data_format)
-    window.check(sizes)
-    return window, channels
+class StridedOrDilated(FilterArguments):
+    """Base class of layers whose window is either strided or dilated."""
 
-
-def sizes_and_channels(x: TensorSpec, rank: int, data_format: DataFormat) -> tuple[Shape, int]:
-    """Return the spatial sizes of `x` and its number of channels, which must be known; raises ShapeMismatch."""
-    sizes, channels = spatial_shape(x, rank, data_format)
-    if channels is None:
-        raise ShapeMismatch(f"needs a known number of channels, got {x}")
-    return sizes, channels
+    @model_validator(mode="after")
+    def _strided_or_dilated(self) -> Self:
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ValueError("strides and dilation_rate cannot both be above 1")
+        return self
 
 
 class BaseConvolutionModule(WeightedModule):
@@ -79,15 +45,13 @@ class BaseConvolutionModule(WeightedModule):
 
     bias: Tensor | None
 
-    def __init__(self, settings: ConvolutionSettings) -> None:
-        super().__init__()
-        self.rank = settings.rank
-        self.data_format: DataFormat = settings.data_format
-        self.activation = settings.activation
+    def __init__(self, settings: WindowArguments, window: Window) -> None:
+        super().__init__(settings)
+        self.window = window.at_least_2d()
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *sizes, filters), or channels first
-        y = with_channels_first(self.convolve, x, self.rank, self.data_format)
-        return y if self.activation is None else self.activation(y)
+        y = geometry.with_channels_first(x, self.convolve, self.settings.rank, self.settings.data_format)
+        return y if self.settings.activation is None else self.settings.activation(y)
 
     @abstractmethod
     def convolve(self, x: Tensor) -> Tensor:
@@ -95,79 +59,67 @@ class BaseConvolutionModule(WeightedModule):
 
     def at_least_2d(self, kernel: Tensor) -> Tensor:
         """Return a kernel (torch's layout) with two or more spatial axes: 1D convolutions get a height of 1."""
-        return kernel.unsqueeze(2) if self.rank == 1 else kernel
+        return kernel.unsqueeze(2) if self.settings.rank == 1 else kernel
 
 
 def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, window: Window, groups: int = 1) -> Tensor:
     """Convolve (N, C, *sizes) with a kernel (filters, C / groups, *size) to (N, filters, *sizes)."""
-    pads = window.pads(tuple(x.shape[2:]))
-    padding = symmetric_padding(pads)
-    if padding is None:
-        x, padding = F.pad(x, pad_order(pads)), 0
-    return _CONVOLVE[len(pads)](x, kernel, bias, window.strides, padding, window.dilation, groups)
+    x, padding = window.padded(x)
+    return _CONVOLVE[x.ndim - 2](x, kernel, bias, window.strides, padding, window.dilation, groups)
 
 
-class ConvolutionArguments(FilterArguments):
-    """Mixin with the first arguments of a convolution layer, in Keras's order: those before `kernel_initializer`."""
+class ConvolutionArguments(StridedOrDilated):
+    """Mixin with the first arguments of a convolution layer, in Keras's order: those before `activation`."""
 
     data_format: DataFormat = "channels_last"
-    dilation_rate: DilationRate
+    dilation_rate: geometry.DilationRate
     groups: PositiveInt = 1
     """Number of groups into which the channels are split; each has its own filters, an equal part of all filters."""
-    activation: fields.OutputActivation = None
-    use_bias: fields.UseBias = True
 
 
-class Convolution(LowRank, KernelAndBias, ConvolutionArguments):
+class Convolution(LowRank, KernelAndBias, OutputArguments, ConvolutionArguments):
     """Base class of conv_1d, conv_2d and conv_3d, which narrow the types of the sizes."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.filters % self.groups:
             raise ValueError(f"filters ({self.filters}) must be a multiple of groups ({self.groups})")
-        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
-            raise ValueError("strides and dilation_rate cannot both be above 1")
         return self
 
     def build(self, x: TensorSpec) -> nn.Module:
-        window, channels = window_and_channels(self, x)
-        if channels % self.groups:
-            raise ShapeMismatch(
-                f"has {self.groups} groups, which do not divide the {channels} channels of {x}", argument="groups"
-            )
+        window, channels = self.window_and_channels(x)
+        geometry.check_groups(self.groups, channels, x)
         return ConvolutionModule(self, window, channels)
 
 
 class ConvolutionModule(LowRankModule, BaseConvolutionModule):
     def __init__(self, settings: Convolution, window: Window, channels: int) -> None:
-        super().__init__(settings)
-        self.window = window.at_least_2d()
-        self.groups = settings.groups
+        super().__init__(settings, window)
         kernel = (*window.size, channels // settings.groups, settings.filters)
-        self.add_weight_of(settings, "kernel", kernel, axes=KERNEL_AXES[settings.rank])
-        self.add_weight_of(settings, "bias", (settings.filters,) if settings.use_bias else None)
-        self.add_lora(settings, "kernel")
+        self.add_weight_of("kernel", kernel, axes=KERNEL_AXES[settings.rank])
+        self.add_weight_of("bias", (settings.filters,) if settings.use_bias else None)
+        self.add_lora("kernel")
 
     def convolve(self, x: Tensor) -> Tensor:  # (N, C, *sizes) -> (N, filters, *sizes)
-        return convolve(x, self.at_least_2d(self.adapted("kernel")), self.bias, self.window, self.groups)
+        return convolve(x, self.at_least_2d(self.adapted("kernel")), self.bias, self.window, self.settings.groups)
 
 
 @layer(Example(input=(10, 4), output=(8, 6), config={"filters": 6, "kernel_size": 3}), aliases=("convolution_1d",))
-class Conv1D(WindowArguments1D, Convolution):
+class Conv1D(geometry.WindowArguments1D, Convolution):
     """1D convolution of sequences with `filters` learned kernels, then a bias and an activation.
 
     Input: (N, T, C). Output: (N, T', filters). With `data_format: channels_first`: (N, C, T) and (N, filters, T'). With
     `padding: causal` no output depends on later steps.
     """
 
-    padding: CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
+    padding: geometry.CausalPadding = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 @layer(
     Example(input=(28, 28, 1), output=(26, 26, 8), config={"filters": 8, "kernel_size": 3, "activation": "relu"}),
     aliases=("convolution_2d",),
 )
-class Conv2D(WindowArguments2D, Convolution):
+class Conv2D(geometry.WindowArguments2D, Convolution):
     """2D convolution of images with `filters` learned kernels, then a bias and an activation.
 
     Input: (N, H, W, C). Output: (N, H', W', filters). With `data_format: channels_first`: (N, C, H, W) and (N, filters,
@@ -179,7 +131,7 @@ class Conv2D(WindowArguments2D, Convolution):
     Example(input=(8, 8, 8, 1), output=(6, 6, 6, 4), config={"filters": 4, "kernel_size": 3}),
     aliases=("convolution_3d",),
 )
-class Conv3D(WindowArguments3D, Convolution):
+class Conv3D(geometry.WindowArguments3D, Convolution):
     """3D convolution of volumes, or of images over time, with `filters` learned kernels, then a bias and an activation.
 
     Input: (N, D, H, W, C). Output: (N, D', H', W', filters). With `data_format: channels_first`: (N, C, D, H, W) and

@@ -8,23 +8,20 @@ from torch import Tensor, nn
 
 from kerascli.foundation.shapes import DataFormat, Size1D, Size2D, TensorSpec
 from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.convolutional.convolution import FilterArguments, sizes_and_channels
-from kerascli.layers.geometry import Window
-from kerascli.layers.kernels import KernelAndBias
-from kerascli.parts import fields
+from kerascli.layers.convolutional.convolution import FilterArguments
+from kerascli.layers.geometry import Window, sizes_and_channels
+from kerascli.layers.kernels import KernelAndBias, OutputArguments
 
 
 class LocallyConnectedArguments(FilterArguments):
-    """Mixin with a locally connected layer's first arguments, in Keras's order: those before `kernel_initializer`."""
+    """Mixin with a locally connected layer's first arguments, in Keras's order: those before `activation`."""
 
     padding: Literal["valid"] = "valid"  # pyright: ignore[reportIncompatibleVariableOverride]
     """Padding: only valid (no padding) is possible, as in Keras with implementation 1."""
     data_format: DataFormat = "channels_last"
-    activation: fields.OutputActivation = None
-    use_bias: fields.UseBias = True
 
 
-class LocallyConnected(KernelAndBias, LocallyConnectedArguments):
+class LocallyConnected(KernelAndBias, OutputArguments, LocallyConnectedArguments):
     """Base class of locally_connected_1d and locally_connected_2d, which narrow the types of the sizes."""
 
     implementation: Literal[1] = 1
@@ -32,12 +29,12 @@ class LocallyConnected(KernelAndBias, LocallyConnectedArguments):
 
     def build(self, x: TensorSpec) -> nn.Module:
         sizes, channels = sizes_and_channels(x, self.rank, self.data_format)
-        Window(self.kernel_size, self.strides, self.padding, (1,) * self.rank).check(sizes)
+        window = Window(self.kernel_size, self.strides, self.padding, (1,) * self.rank)
+        window.check(sizes)
         lengths = [size for size in sizes if size is not None]
         if len(lengths) < self.rank:
             raise ShapeMismatch(f"needs known sizes, since it has weights for each output position, got {x}")
-        places = tuple((n - k) // s + 1 for n, k, s in zip(lengths, self.kernel_size, self.strides, strict=True))
-        return LocallyConnectedModule(self, places, channels)
+        return LocallyConnectedModule(self, window.output_sizes(tuple(lengths)), channels)
 
 
 class LocallyConnectedModule(WeightedModule):
@@ -47,27 +44,25 @@ class LocallyConnectedModule(WeightedModule):
     bias: Tensor | None
 
     def __init__(self, settings: LocallyConnected, places: tuple[int, ...], channels: int) -> None:
-        super().__init__()
-        self.windows = tuple(zip(settings.kernel_size, settings.strides, strict=True))
+        super().__init__(settings)
         self.places = places
         self.channels_first = settings.data_format == "channels_first"
-        self.activation = settings.activation
         fan_in = math.prod(settings.kernel_size) * channels
-        self.add_weight_of(settings, "kernel", (math.prod(places), fan_in, settings.filters))
-        self.add_weight_of(settings, "bias", (*places, settings.filters) if settings.use_bias else None)
+        self.add_weight_of("kernel", (math.prod(places), fan_in, settings.filters))
+        self.add_weight_of("bias", (*places, settings.filters) if settings.use_bias else None)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *places, filters), or channels first
         y = torch.bmm(self._patches(x), self.kernel).transpose(0, 1)  # (N, places, filters)
         y = y.reshape(-1, *self.places, self.kernel.shape[-1])
         y = y if self.bias is None else y + self.bias
         y = y.movedim(-1, 1) if self.channels_first else y
-        return y if self.activation is None else self.activation(y)
+        return y if self.settings.activation is None else self.settings.activation(y)
 
     def _patches(self, x: Tensor) -> Tensor:
         """Return the windows of the input `x` as a tensor (output positions, N, values per window)."""
-        rank, first = len(self.windows), 2 if self.channels_first else 1
-        for axis, (size, stride) in enumerate(self.windows, first):
-            x = x.unfold(axis, size, stride)
+        rank, first = self.settings.rank, 2 if self.channels_first else 1
+        for axis in range(rank):
+            x = x.unfold(first + axis, self.settings.kernel_size[axis], self.settings.strides[axis])
         sites = list(range(first, first + rank))
         inside = list(range(rank + 2, 2 * rank + 2))
         order = [1, *inside] if self.channels_first else [*inside, rank + 1]

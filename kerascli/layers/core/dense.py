@@ -6,23 +6,19 @@ from torch.nn import functional as F
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.layers.absent import QUANTIZATION
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.layers.kernels import KernelAndBias
+from kerascli.layers.kernels import KernelAndBias, OutputArguments
 from kerascli.layers.lora import LowRank, LowRankModule
-from kerascli.parts import fields
-from kerascli.parts.base import Activation
 
 
 class DenseArguments(Layer):
-    """Mixin with the first arguments of `dense`, in Keras's order: those before `kernel_initializer`."""
+    """Mixin with the first argument of `dense`."""
 
     units: PositiveInt
     """Number of output units: dimensionality of the output's last axis."""
-    activation: fields.OutputActivation = None
-    use_bias: fields.UseBias = True
 
 
 @layer(Example(input=(8,), output=(4,), config={"units": 4, "activation": "relu"}))
-class Dense(LowRank, KernelAndBias, DenseArguments):
+class Dense(LowRank, KernelAndBias, OutputArguments, DenseArguments):
     """Fully connected layer: activation(x @ kernel + bias), along the last axis of the input.
 
     Input: (N, *, F). Output: (N, *, units). `kernel` is (F, units), `bias` (units,).
@@ -42,12 +38,11 @@ class DenseModule(LowRankModule):
     bias: Tensor | None
 
     def __init__(self, settings: Dense, features: int) -> None:
-        super().__init__()
-        self.activation: Activation | None = settings.activation
-        self.add_weight_of(settings, "kernel", (features, settings.units), axes=(1, 0))
-        self.add_weight_of(settings, "bias", (settings.units,) if settings.use_bias else None)
-        self.add_lora(settings, "kernel")
+        super().__init__(settings)
+        self.add_weight_of("kernel", (features, settings.units), axes=(1, 0))
+        self.add_weight_of("bias", (settings.units,) if settings.use_bias else None)
+        self.add_lora("kernel")
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *, F) -> (N, *, units)
         y = F.linear(x, self.adapted("kernel"), self.bias)
-        return y if self.activation is None else self.activation(y)
+        return y if self.settings.activation is None else self.settings.activation(y)

@@ -39,9 +39,8 @@ class Equation:
         if any(len(set(letters)) < len(letters) for letters in (self.x, self.kernel, self.y)):
             raise ValueError("a letter may occur only once in the input, in the kernel and in the output")
         if self.ellipsis != "first" and (self.x[0] != self.y[0] or self.x[0] in self.kernel):
-            raise ValueError(
-                f"the first axis is the batch: it must stay first and not be in the kernel, got '{self.x[0]}'"
-            )
+            text = "the first axis is the batch: it must stay first and not be in the kernel"
+            raise ValueError(f"{text}, got '{self.x[0]}'")
 
 
 def read_equation(text: str) -> Equation:
@@ -85,7 +84,7 @@ class EinsumDense(LowRank, KernelAndBias, EinsumArguments):
         shape = self.output_shape
         sizes = _sizes(equation, (shape,) if isinstance(shape, int) else shape, x)
         kernel = tuple(_size_of(letter, sizes, x) for letter in equation.kernel)
-        return EinsumDenseModule(self, kernel, self._bias_shape(equation, sizes, x))
+        return EinsumDenseModule(self, equation, kernel, self._bias_shape(equation, sizes, x))
 
     def _bias_shape(self, equation: Equation, sizes: dict[str, int | None], x: TensorSpec) -> tuple[int, ...] | None:
         """Return the shape of the bias: sizes along `bias_axes`, 1 for axes between and after them; None: no bias."""
@@ -134,19 +133,18 @@ def _size_of(letter: str, sizes: dict[str, int | None], x: TensorSpec) -> int:
 class EinsumDenseModule(LowRankModule):
     bias: Tensor | None
 
-    def __init__(self, settings: EinsumDense, kernel: tuple[int, ...], bias: tuple[int, ...] | None) -> None:
-        super().__init__()
-        self.equation = settings.equation
-        self.activation = settings.activation
-        letters, outputs = read_equation(settings.equation).kernel, read_equation(settings.equation).y
-        ins = tuple(i for i, letter in enumerate(letters) if letter not in outputs)
-        outs = tuple(i for i, letter in enumerate(letters) if letter in outputs)
-        self.add_weight_of(settings, "kernel", kernel, initializer=with_fans(settings.kernel_initializer, ins, outs))
-        self.add_weight_of(settings, "bias", bias)
-        self.add_lora(settings, "kernel")
+    def __init__(
+        self, settings: EinsumDense, equation: Equation, kernel: tuple[int, ...], bias: tuple[int, ...] | None
+    ) -> None:
+        super().__init__(settings)
+        ins = tuple(i for i, letter in enumerate(equation.kernel) if letter not in equation.y)
+        outs = tuple(i for i, letter in enumerate(equation.kernel) if letter in equation.y)
+        self.add_weight_of("kernel", kernel, initializer=with_fans(settings.kernel_initializer, ins, outs))
+        self.add_weight_of("bias", bias)
+        self.add_lora("kernel")
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *), as in the equation
-        y = torch.einsum(self.equation, x, self.adapted("kernel"))
+        y = torch.einsum(self.settings.equation, x, self.adapted("kernel"))
         if self.bias is not None:
             y = y + self.bias
-        return y if self.activation is None else self.activation(y)
+        return y if self.settings.activation is None else self.settings.activation(y)

@@ -80,16 +80,16 @@ class GivenValues(Initializer):
 
 class EmbeddingModule(LowRankModule):
     def __init__(self, settings: "Embedding | ReversibleEmbedding", start: Initializer | None = None) -> None:
-        super().__init__()
-        self.mask_zero = settings.mask_zero
-        self.add_weight_of(settings, "embeddings", (settings.input_dim, settings.output_dim), initializer=start)
-        self.add_lora(settings, "embeddings")
+        super().__init__(settings)
+        start = start or settings.embeddings_initializer
+        self.add_weight_of("embeddings", (settings.input_dim, settings.output_dim), initializer=start)
+        self.add_lora("embeddings")
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *, output_dim)
         return F.embedding(x.long(), self.adapted("embeddings"))
 
     def make_mask(self, x: Tensor) -> Tensor | None:  # (N, *) -> (N, *)
-        return x != 0 if self.mask_zero else None
+        return x != 0 if self.settings.mask_zero else None
 
 
 @layer(Example(input=(5,), output=(5, 4), config={"input_dim": 10, "output_dim": 4}, dtype="int64"))
@@ -100,9 +100,7 @@ class ReversibleEmbedding(LowRank, EmbeddingArguments):
     in a model: call it at the start and, with `reverse: true`, at the end. Paper: Press and Wolf, 2017.
     """
 
-    refused = {  # noqa: RUF012
-        "weights": "initial vectors are read from a file: init_from; Keras fails with them, too",
-    }
+    refused = {"weights": "initial vectors are read from a file: init_from; Keras fails with them, too"}  # noqa: RUF012
     call_arguments = {"reverse": CallArgument("bool", "project vectors back to logits over the ids")}  # noqa: RUF012
 
     tie_weights: bool = True
@@ -129,7 +127,6 @@ class ReversibleEmbeddingModule(EmbeddingModule):
 
     def __init__(self, settings: ReversibleEmbedding) -> None:
         super().__init__(settings)
-        self.settings = settings
         if not settings.tie_weights:
             self.add_weight(
                 "reverse_embeddings", (settings.output_dim, settings.input_dim), axes=(1, 0),

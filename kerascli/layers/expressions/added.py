@@ -18,6 +18,9 @@ class LoggedValue(ExpressionLayer):
     def result_count(self) -> int | None:
         return 0
 
+    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
+        return LoggedValueModule(self, inputs)
+
 
 @layer(Example(input=(4,), output=[], config={"value": "mean(square(prev), axis=-1)", "weight": 0.5}))
 class AddLoss(LoggedValue):
@@ -31,9 +34,6 @@ class AddLoss(LoggedValue):
 
     def adds_losses(self) -> bool:
         return True
-
-    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
-        return LoggedValueModule(self, inputs, self.weight)
 
 
 @layer(Example(input=(4,), output=[], config={"value": "max(abs(prev), axis=-1)"}))
@@ -50,23 +50,13 @@ class AddMetric(LoggedValue):
     def sums(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.reduction == "sum"
 
-    def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
-        return LoggedValueModule(self, inputs, None, self.reduction)
-
 
 class LoggedValueModule(ExpressionModule):
-    def __init__(
-        self, layer: LoggedValue, xs: tuple[TensorSpec, ...], weight: float | None, reduction: str = "mean"
-    ) -> None:
-        super().__init__(layer, xs)
-        self.weight = weight
-        self.reduction = reduction
-
     def forward(self, *xs: Tensor) -> Outcome:  # each (N, *) -> no result
         value = self.value_of(xs)
         if not isinstance(value, Tensor) or (value.ndim and value.shape[0] != xs[self.sized_by].shape[0]):
             raise ShapeMismatch("needs a value for each sample, or a single one", argument="value")
         value = value.to(dtype_of(None))  # in full precision, whatever the model's precision
-        reduced = value.mean() if self.reduction == "mean" else value.sum()
-        losses = {} if self.weight is None else {"": reduced * self.weight}
+        reduced = value.sum() if self.layer.sums else value.mean()
+        losses = {"": reduced * self.layer.weight} if isinstance(self.layer, AddLoss) else {}
         return Outcome((), losses=losses, metrics={"": reduced.detach()})

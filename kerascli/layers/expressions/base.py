@@ -51,6 +51,7 @@ class ExpressionModule(nn.Module):
 
     def __init__(self, layer: ExpressionLayer, xs: tuple[TensorSpec, ...]) -> None:
         super().__init__()
+        self.layer = layer
         self.names = layer.names()
         self.expression: Expression = expression(layer.value)
         self.sized_by = next((index for index, spec in enumerate(xs) if spec.batched), 0)

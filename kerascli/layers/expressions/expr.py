@@ -83,7 +83,6 @@ class UpdateModule(ExpressionModule):
         value = self.value_of((weight, *xs))
         if not isinstance(value, Tensor) or value.shape != weight.shape:
             got = tuple(value.shape) if isinstance(value, Tensor) else "no tensor"
-            raise ShapeMismatch(
-                f"needs a value of the weight's shape {tuple(weight.shape)}, got {got}", argument="value"
-            )
+            text = f"needs a value of the weight's shape {tuple(weight.shape)}, got {got}"
+            raise ShapeMismatch(text, argument="value")
         return Outcome((), updates={"": value.detach().to(weight.dtype)})

@@ -7,7 +7,7 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from kerascli.foundation.shapes import Sizes, TensorSpec
-from kerascli.layers.base import BaseLayer, Example, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.base import BaseLayer, Example, WeightedModule, layer
 from kerascli.parts.fields import ConstraintField, InitializerField, RegularizerField
 from kerascli.parts.initializers import GlorotUniform, Zeros
 
@@ -41,12 +41,7 @@ class Weight(BaseLayer):
         return self
 
     def build_for(self, inputs: tuple[TensorSpec, ...]) -> nn.Module:
-        try:
-            return WeightModule(self)
-        except ShapeMismatch as mismatch:  # the setting's name has no prefix: `initializer`
-            path = mismatch.fault.path
-            argument = path[0].removeprefix("value_") if path and isinstance(path[0], str) else None
-            raise ShapeMismatch(mismatch.fault.text, argument=argument) from None
+        return WeightModule(self)
 
     def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
         return (TensorSpec(self.shape, self.dtype, batched=False),)
@@ -56,14 +51,13 @@ class WeightModule(WeightedModule):
     value: Tensor
 
     def __init__(self, settings: Weight) -> None:
-        super().__init__()
+        super().__init__(settings)
         is_float = settings.dtype == "float32"
-        self.add_weight(
-            "value", settings.shape,
-            initializer=settings.initializer or (GlorotUniform() if is_float else Zeros()),
-            regularizer=settings.regularizer, constraint=settings.constraint, trainable=settings.trainable,
-            dtype=None if is_float else getattr(torch, settings.dtype),
-        )  # fmt: skip
+        start = settings.initializer or (GlorotUniform() if is_float else Zeros())
+        dtype = None if is_float else getattr(torch, settings.dtype)
+        self.add_weight_of(
+            "value", settings.shape, prefix="", initializer=start, trainable=settings.trainable, dtype=dtype
+        )
 
     def forward(self) -> Tensor:  # -> shape
         return self.value

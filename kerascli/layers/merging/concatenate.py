@@ -6,7 +6,7 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
-from kerascli.foundation.shapes import Axis, TensorSpec
+from kerascli.foundation.shapes import Axis, TensorSpec, is_compatible
 from kerascli.layers.base import Example, MergeLayer, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
 from kerascli.layers.merging.elementwise import check_count
@@ -30,9 +30,8 @@ class Concatenate(MergeLayer):
             raise self._mismatch(xs, hint="one number per row is no vector; reshape: [1] after its layer makes one")
         (axis,) = positive_axes(self.axis, xs[0])
         for x in xs:
-            sizes = zip(x.shape, xs[0].shape, strict=False)
-            equal = all(None in (a, b) or a == b for i, (a, b) in enumerate(sizes, start=1) if i != axis)
-            if x.rank != xs[0].rank or not equal:
+            others, first = (one.shape[: axis - 1] + one.shape[axis:] for one in (x, xs[0]))
+            if x.rank != xs[0].rank or not is_compatible(others, first):
                 raise self._mismatch(xs)
         return Function(lambda *xs: torch.cat(xs, axis))
 

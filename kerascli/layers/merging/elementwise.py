@@ -61,9 +61,7 @@ class MaskedMerge(ElementwiseMerge):
     """Base class of layers that merge their inputs elementwise and ignore masked steps."""
 
     uses_masks = True
-    call_arguments = {  # noqa: RUF012
-        "mask": CallArgument("bool", "false: do not ignore masked steps"),
-    }
+    call_arguments = {"mask": CallArgument("bool", "false: do not ignore masked steps")}  # noqa: RUF012
 
     def merged(self, *xs: Tensor, masks: Sequence[Mask] = ()) -> Tensor:  # each (N, *) -> (N, *)
         """Merge the unmasked steps of tensors elementwise."""
@@ -85,7 +83,7 @@ class MaskedMerge(ElementwiseMerge):
         return y
 
 
-@layer(Example(input=[(4,), (4,)], output=(4,)))
+@layer()
 class Add(ElementwiseMerge):
     """Adds its inputs elementwise.
 

@@ -61,6 +61,6 @@ class ScaledModule(WeightedModule):
     beta: Tensor | None
 
     def __init__(self, settings: ScaleArguments, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.add_weight_of(settings, "gamma", shape if settings.scale else None)
-        self.add_weight_of(settings, "beta", shape if settings.center else None)
+        super().__init__(settings)
+        self.add_weight_of("gamma", shape if settings.scale else None)
+        self.add_weight_of("beta", shape if settings.center else None)

@@ -89,38 +89,31 @@ class BatchNormalizationModule(ScaledModule):
         shape = (channels,)
         super().__init__(settings, shape)
         self.axis = axis
-        self.momentum = settings.momentum
-        self.epsilon = settings.epsilon
-        self.trainable = settings.trainable
-        self.synchronized = settings.synchronized
         self.add_weight("moving_mean", shape, initializer=settings.moving_mean_initializer, trainable=False)
         self.add_weight("moving_variance", shape, initializer=settings.moving_variance_initializer, trainable=False)
-        self.renorm = settings.renorm
-        self.renorm_momentum = settings.renorm_momentum
-        self.bounds = settings.renorm_clipping or {}
-        if self.renorm:
+        if settings.renorm:
             deviation = SquareRoot(of=settings.moving_variance_initializer)
             self.add_weight("moving_stddev", shape, initializer=deviation, trainable=False)
             self.add_weight("renorm_mean", shape, initializer=settings.moving_mean_initializer, trainable=False)
             self.add_weight("renorm_stddev", shape, initializer=deviation, trainable=False)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor | Outcome:  # (N, *) -> (N, *)
-        if not (self.training and self.trainable):
+        if not (self.training and self.settings.trainable):
             return self._fused(x, self.moving_mean, self.moving_variance, training=False)
         values = x.numel() // x.shape[self.axis]
-        add = local_batch.sum_of_parts() if self.synchronized else None
-        if add is None and mask is None and values > 1 and not self.renorm:
+        add = local_batch.sum_of_parts() if self.settings.synchronized else None
+        if add is None and mask is None and values > 1 and not self.settings.renorm:
             mean, variance = torch.zeros_like(self.moving_mean), torch.zeros_like(self.moving_variance)
             y = self._fused(x, mean, variance, training=True)  # stores the statistics in them
             variance = variance * ((values - 1) / values)  # torch's is unbiased there, Keras's is not
         else:
             mean, variance = self._moments(x, mask) if add is None else self._moments_of_all(x, mask, add)
-            if self.renorm:
+            if self.settings.renorm:
                 return self._renormalized(x, mean, variance)
             y = self._normalize(x, mean, variance, self.gamma, self.beta)
         updates = {
-            "moving_mean": torch.lerp(self.moving_mean, mean.detach(), 1 - self.momentum),
-            "moving_variance": torch.lerp(self.moving_variance, variance.detach(), 1 - self.momentum),
+            "moving_mean": torch.lerp(self.moving_mean, mean.detach(), 1 - self.settings.momentum),
+            "moving_variance": torch.lerp(self.moving_variance, variance.detach(), 1 - self.settings.momentum),
         }
         return Outcome(y, updates=updates)
 
@@ -129,20 +122,21 @@ class BatchNormalizationModule(ScaledModule):
 
         No gradient flows through the correction.
         """
-        at, deviation = mean.detach(), torch.sqrt(variance.detach() + self.epsilon)
-        usual = self.renorm_stddev.clamp(min=math.sqrt(self.epsilon))
-        factor = (deviation / usual).clamp(self.bounds.get("rmin", 0.0), self.bounds.get("rmax"))
-        shift, most = (at - self.renorm_mean) / usual, self.bounds.get("dmax")
+        epsilon, bounds = self.settings.epsilon, self.settings.renorm_clipping or {}
+        at, deviation = mean.detach(), torch.sqrt(variance.detach() + epsilon)
+        usual = self.renorm_stddev.clamp(min=math.sqrt(epsilon))
+        factor = (deviation / usual).clamp(bounds.get("rmin", 0.0), bounds.get("rmax"))
+        shift, most = (at - self.renorm_mean) / usual, bounds.get("dmax")
         shift = shift if most is None else shift.clamp(-most, most)
         gamma, beta = (factor, shift) if self.gamma is None else (factor * self.gamma, shift * self.gamma)
         y = self._normalize(x, mean, variance, gamma, beta if self.beta is None else beta + self.beta)
-        moving_stddev = torch.lerp(self.moving_stddev, deviation, 1 - self.momentum)
+        moving_stddev = torch.lerp(self.moving_stddev, deviation, 1 - self.settings.momentum)
         return Outcome(y, updates={
-            "renorm_mean": torch.lerp(self.renorm_mean, at, 1 - self.renorm_momentum),
-            "renorm_stddev": torch.lerp(self.renorm_stddev, deviation, 1 - self.renorm_momentum),
-            "moving_mean": torch.lerp(self.moving_mean, at, 1 - self.momentum),
+            "renorm_mean": torch.lerp(self.renorm_mean, at, 1 - self.settings.renorm_momentum),
+            "renorm_stddev": torch.lerp(self.renorm_stddev, deviation, 1 - self.settings.renorm_momentum),
+            "moving_mean": torch.lerp(self.moving_mean, at, 1 - self.settings.momentum),
             "moving_stddev": moving_stddev,
-            "moving_variance": torch.relu(moving_stddev.square() - self.epsilon),
+            "moving_variance": torch.relu(moving_stddev.square() - epsilon),
         })  # fmt: skip
 
     def _fused(self, x: Tensor, mean: Tensor, variance: Tensor, *, training: bool) -> Tensor:
@@ -150,9 +144,8 @@ class BatchNormalizationModule(ScaledModule):
         last = self.axis == x.ndim - 1
         # Images are a view in channels_last format, which the kernels support; other ranks would be copied.
         flat = x.reshape(-1, x.shape[-1]) if last and x.ndim != 4 else x.movedim(self.axis, 1)
-        y = torch.batch_norm(
-            flat, self.gamma, self.beta, mean, variance, training, 1.0, self.epsilon, torch.backends.cudnn.enabled
-        )
+        epsilon, cudnn = self.settings.epsilon, torch.backends.cudnn.enabled
+        y = torch.batch_norm(flat, self.gamma, self.beta, mean, variance, training, 1.0, epsilon, cudnn)
         return y.reshape(x.shape) if last and x.ndim != 4 else y.movedim(1, self.axis)
 
     def _moments(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -195,7 +188,7 @@ class BatchNormalizationModule(ScaledModule):
     def _normalize(
         self, x: Tensor, mean: Tensor, variance: Tensor, gamma: Tensor | None, beta: Tensor | None
     ) -> Tensor:
-        factor = torch.rsqrt(variance + self.epsilon)
+        factor = torch.rsqrt(variance + self.settings.epsilon)
         if gamma is not None:
             factor = factor * gamma
         y = (x - self._aligned(mean, x)) * self._aligned(factor, x)

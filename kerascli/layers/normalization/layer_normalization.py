@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kerascli.foundation.shapes import Axes, Axis, TensorSpec
-from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.geometry import positive_axes
+from kerascli.layers.base import Example, Layer, WeightedModule, layer
+from kerascli.layers.geometry import check_groups, positive_axes
 from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, sizes_along
 from kerascli.parts.initializers import Ones
 from kerascli.preprocessing.function import Function
@@ -44,20 +44,17 @@ class LayerNormalizationModule(ScaledModule):
     def __init__(self, settings: LayerNormalization, axes: tuple[int, ...], sizes: tuple[int, ...]) -> None:
         rms = settings.rms_scaling  # with gamma and without beta, whatever `scale` and `center` are
         super().__init__(settings.model_copy(update={"scale": True, "center": False}) if rms else settings, sizes)
-        self.rms_scaling = rms
         self.axes = axes
-        self.sizes = sizes
-        self.epsilon = settings.epsilon
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         last = tuple(range(x.ndim - len(self.axes), x.ndim))
         x = x.movedim(self.axes, last)
-        if self.rms_scaling:
+        if self.settings.rms_scaling:
             assert self.gamma is not None
-            factor = torch.rsqrt(x.var(last, correction=0, keepdim=True) + self.epsilon)
+            factor = torch.rsqrt(x.var(last, correction=0, keepdim=True) + self.settings.epsilon)
             y = (x * factor * self.gamma).to(x.dtype)
         else:
-            y = F.layer_norm(x, self.sizes, self.gamma, self.beta, self.epsilon)
+            y = F.layer_norm(x, x.shape[last[0] :], self.gamma, self.beta, self.settings.epsilon)
         return y.movedim(last, self.axes)
 
 
@@ -74,23 +71,21 @@ class RMSNormalization(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         axes = positive_axes(self.axis, x)
-        return RMSNormalizationModule(axes, sizes_along(axes, x), self.epsilon)
+        return RMSNormalizationModule(self, axes, sizes_along(axes, x))
 
 
 class RMSNormalizationModule(WeightedModule):
     scale: Tensor
 
-    def __init__(self, axes: tuple[int, ...], sizes: tuple[int, ...], epsilon: float) -> None:
-        super().__init__()
+    def __init__(self, settings: RMSNormalization, axes: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+        super().__init__(settings)
         self.axes = axes
-        self.sizes = sizes
-        self.epsilon = epsilon
         self.add_weight("scale", sizes, initializer=Ones())
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         last = tuple(range(x.ndim - len(self.axes), x.ndim))
         wide = x.movedim(self.axes, last).to(self.scale.dtype)  # in half precision the squares would overflow
-        y = F.rms_norm(wide, self.sizes, self.scale, self.epsilon)
+        y = F.rms_norm(wide, self.scale.shape, self.scale, self.settings.epsilon)
         return y.movedim(last, self.axes).to(x.dtype)
 
 
@@ -146,9 +141,7 @@ class GroupNormalization(PenaltyArguments, ScaleArguments, GroupArguments):
         axes = positive_axes(self.axis, x)
         (channels,) = sizes_along(axes, x)
         groups = channels if self.groups == -1 else self.groups
-        if channels % groups:
-            text = f"has {groups} groups, which do not divide the {channels} channels of {x}"
-            raise ShapeMismatch(text, argument="groups")
+        check_groups(groups, channels, x)
         return GroupNormalizationModule(self, axes[0], channels, groups)
 
 
@@ -157,13 +150,12 @@ class GroupNormalizationModule(ScaledModule):
         super().__init__(settings, (channels,))
         self.axis = axis
         self.groups = groups
-        self.epsilon = settings.epsilon
 
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         last = x.movedim(self.axis, 1)
         if x.requires_grad and self.gamma is not None and self.beta is not None:
-            return F.group_norm(last, self.groups, self.gamma, self.beta, self.epsilon).movedim(1, self.axis)
+            return F.group_norm(last, self.groups, self.gamma, self.beta, self.settings.epsilon).movedim(1, self.axis)
         # torch 2.13's backward fails, or crashes the process, if one of the three has no gradient
-        y = F.group_norm(last, self.groups, eps=self.epsilon).movedim(1, -1)
+        y = F.group_norm(last, self.groups, eps=self.settings.epsilon).movedim(1, -1)
         y = y if self.gamma is None else y * self.gamma
         return (y if self.beta is None else y + self.beta).movedim(-1, self.axis)

@@ -29,11 +29,8 @@ class AdaptivePooling(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         spatial_shape(x, self.rank, self.data_format)
-        return Function(self._pooled)
-
-    def _pooled(self, x: Tensor) -> Tensor:  # (N, *sizes, C) -> (N, *output_size, C), or channels first
         size = (1, *self.output_size) if self.rank == 1 else self.output_size
-        return with_channels_first(lambda x: self.pools[x.ndim - 4](x, size), x, self.rank, self.data_format)
+        return Function(with_channels_first, lambda x: self.pools[x.ndim - 4](x, size), self.rank, self.data_format)
 
 
 class AdaptivePooling1D(AdaptivePooling):

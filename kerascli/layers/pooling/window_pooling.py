@@ -9,34 +9,23 @@ from torch.nn import functional as F
 
 from kerascli.foundation.shapes import DataFormat, Size1D, Size2D, Size3D, Sizes, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.geometry import (
-    Padding,
-    Window,
-    pad_order,
-    spatial_shape,
-    symmetric_padding,
-    with_channels_first,
-)
+from kerascli.layers.geometry import Padding, Window, spatial_shape, with_channels_first
 from kerascli.preprocessing.function import Function
 
 
 def _average(x: Tensor, window: Window) -> Tensor:  # (N, C, *sizes) -> (N, C, *sizes)
     """Return the mean of each window; padding is excluded."""
-    pads = window.pads(tuple(x.shape[2:]))
     average = F.avg_pool2d if x.ndim == 4 else F.avg_pool3d
-    padding = symmetric_padding(pads)
-    if padding is not None:
-        return average(x, window.size, window.strides, padding, count_include_pad=False)
-    share = average(F.pad(torch.ones_like(x[:1, :1]), pad_order(pads)), window.size, window.strides)
-    return average(F.pad(x, pad_order(pads)), window.size, window.strides) / share
+    y, padding = window.padded(x)
+    means = average(y, window.size, window.strides, padding, count_include_pad=False)
+    if y is x:
+        return means
+    return means / average(window.padded(torch.ones_like(x[:1, :1]))[0], window.size, window.strides)
 
 
 def _largest(x: Tensor, window: Window) -> Tensor:  # (N, C, *sizes) -> (N, C, *sizes)
     """Return the maximum of each window."""
-    pads = window.pads(tuple(x.shape[2:]))
-    padding = symmetric_padding(pads)
-    if padding is None:
-        x, padding = F.pad(x, pad_order(pads), value=-torch.inf), 0
+    x, padding = window.padded(x, -torch.inf)
     largest = F.max_pool2d if x.ndim == 4 else F.max_pool3d
     return largest(x, window.size, window.strides, padding)
 
@@ -59,7 +48,7 @@ class Pooling(Layer):
         window = Window(self.pool_size, self.strides or self.pool_size, self.padding, (1,) * self.rank)
         window.check(sizes)
         pool, wide = type(self).pool, window.at_least_2d()
-        return Function(lambda x: with_channels_first(lambda x: pool(x, wide), x, self.rank, self.data_format))
+        return Function(with_channels_first, lambda x: pool(x, wide), self.rank, self.data_format)
 
 
 class Pooling1D(Pooling):

@@ -9,8 +9,8 @@ from pydantic import model_validator
 from torch import Tensor, nn
 
 from kerascli.foundation.shapes import DataFormat, PositiveInt, TensorSpec
-from kerascli.layers.base import Example, Layer, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.geometry import Window, pad_order, spatial_shape
+from kerascli.layers.base import Example, Layer, WeightedModule, layer
+from kerascli.layers.geometry import Window, pad_order, sizes_and_channels
 from kerascli.parts.initializers import STFT
 
 _EPSILON = 1e-7
@@ -55,9 +55,7 @@ class STFTSpectrogram(Layer):
         return self
 
     def build(self, x: TensorSpec) -> nn.Module:
-        sizes, channels = spatial_shape(x, 1, self.data_format)
-        if channels is None:
-            raise ShapeMismatch(f"needs a known number of channels, got {x}")
+        sizes, _ = sizes_and_channels(x, 1, self.data_format)
         module = STFTSpectrogramModule(self)
         module.frames.check(sizes)
         return module
@@ -65,16 +63,14 @@ class STFTSpectrogram(Layer):
 
 class STFTSpectrogramModule(WeightedModule):
     def __init__(self, settings: STFTSpectrogram) -> None:
-        super().__init__()
-        self.mode = settings.mode
-        self.expand_dims = settings.expand_dims
+        super().__init__(settings)
         self.last = settings.data_format == "channels_last"
         length = settings.frame_length
         self.frames = Window((length,), (settings.frame_step or length // 2,), settings.padding, (1,))
         transform = settings.fft_length or 2 ** math.ceil(math.log2(length))
         sides: tuple[Literal["real", "imag"], ...] = ("real", "imag")
         for side in sides:
-            if self.mode == side or self.mode not in sides:
+            if settings.mode == side or settings.mode not in sides:
                 made = STFT(side=side, window=settings.window, scaling=settings.scaling, periodic=settings.periodic)
                 shape = (length, 1, transform // 2 + 1)
                 self.add_weight(f"{side}_kernel", shape, initializer=made, axes=(2, 1, 0))
@@ -89,7 +85,7 @@ class STFTSpectrogramModule(WeightedModule):
             if f"{side}_kernel" in self.weight_specs
         }
         spectrogram = self._output(**parts).unflatten(0, (-1, channels))  # (N, C, F, T')
-        if self.expand_dims:
+        if self.settings.expand_dims:
             return spectrogram.permute(0, 3, 2, 1) if self.last else spectrogram.mT
         spectrogram = spectrogram.flatten(1, 2)
         return spectrogram.mT if self.last else spectrogram
@@ -99,12 +95,13 @@ class STFTSpectrogramModule(WeightedModule):
             only = imag if real is None else real
             assert only is not None
             return only
-        if self.mode == "stft":
+        mode = self.settings.mode
+        if mode == "stft":
             return torch.cat([real, imag], 1)
-        if self.mode == "angle":
+        if mode == "angle":
             return torch.atan2(imag, real)
         power = real.square() + imag.square()
-        if self.mode == "psd":  # every frequency but the first and the last also represents its negative
+        if mode == "psd":  # every frequency but the first and the last also represents its negative
             return power + F.pad(power[:, 1:-1], (0, 0, 1, 1))
         magnitude = power.clamp(min=_EPSILON).sqrt()
-        return magnitude if self.mode == "magnitude" else magnitude.clamp(min=_EPSILON).log()
+        return magnitude if mode == "magnitude" else magnitude.clamp(min=_EPSILON).log()

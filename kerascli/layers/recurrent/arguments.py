@@ -4,20 +4,20 @@ Each class here is a group of consecutive arguments of Keras. A layer made of se
 pydantic takes the fields of the last base class first, and so they are in Keras's order.
 """
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
 
 from kerascli.foundation.shapes import Fraction, PositiveInt, Seed
 from kerascli.layers.base import Layer
+from kerascli.layers.recurrent.base import Recurrent
 from kerascli.parts import fields
-from kerascli.parts.activations import Sigmoid, Tanh
+from kerascli.parts.activations import ReLU, Sigmoid, Tanh
+from kerascli.parts.base import Activation, Initializer
 from kerascli.parts.initializers import GlorotUniform, Orthogonal, Zeros
 
-UseCudnn = Annotated[
-    bool | Literal["auto"],
-    Field(description="true: require torch's fused kernel; false: run step by step; auto: fused where possible."),
-]
 ZeroOutputForMask = Annotated[
     bool, Field(description="Output 0 at masked steps; false: repeat the output before them.")
 ]
@@ -29,6 +29,24 @@ class UnitArguments(Layer):
     units: PositiveInt
     """Number of output units: dimensionality of the output and of the state."""
     activation: fields.OutputActivation = Tanh()
+
+    if TYPE_CHECKING:  # declared by other groups of arguments
+        recurrent_activation: Activation | None
+        use_bias: bool
+        dropout: float
+        recurrent_dropout: float
+        seed: int | None
+
+        def bias_start(self) -> Initializer: ...
+
+
+class GatedUnitArguments(UnitArguments):
+    """Mixin with the first arguments of recurrent layers and cells with gates, which torch has a fused kernel for."""
+
+    @property
+    def fused(self) -> bool:
+        default = isinstance(self.activation, Tanh) and isinstance(self.recurrent_activation, Sigmoid)
+        return default and self.recurrent_dropout == 0
 
 
 class GateArguments(Layer):
@@ -47,12 +65,32 @@ class InitializerArguments(Layer):
     """Initializer of the recurrent kernel, which transforms the previous output."""
     bias_initializer: fields.BiasInitializer = Zeros()
 
+    def bias_start(self) -> Initializer:
+        """Return the initializer of the bias of all gates."""
+        return self.bias_initializer
 
-class ForgetGateArguments(Layer):
+
+class ForgetGateArguments(InitializerArguments):
     """Mixin with the argument `unit_forget_bias` of recurrent layers and cells that have a forget gate."""
 
     unit_forget_bias: bool = True
     """Initialize the forget gate's bias to 1 (Jozefowicz et al., 2015), the other gates' biases by bias_initializer."""
+
+    def bias_start(self) -> Initializer:
+        return ForgetBias(other_gates=self.bias_initializer) if self.unit_forget_bias else self.bias_initializer
+
+
+class ForgetBias(Initializer):
+    """Initializer of an LSTM's bias: ones for the forget gate (Jozefowicz et al., 2015), and the values of another
+    initializer for the other gates."""
+
+    other_gates: fields.InitializerField
+
+    def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+        units = shape[0] // 4
+        before = self.other_gates((units,), dtype=dtype, generator=generator)
+        after = self.other_gates((2 * units,), dtype=dtype, generator=generator)
+        return torch.cat([before, torch.ones(units, dtype=dtype), after])
 
 
 class RegularizerArguments(Layer):
@@ -99,9 +137,40 @@ class ResetAfterArgument(Layer):
     reset_after: bool = True
     """Apply the reset gate after the product with the recurrent kernel; false: before it."""
 
+    @property
+    def fused(self) -> bool:
+        return self.reset_after and super().fused
+
+
+class CudnnArguments(Recurrent):  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Mixin with the last arguments of `gru` and `lstm`, after those of the sequence."""
+
+    kernel_needs: ClassVar[str] = "activation tanh, recurrent_activation sigmoid, recurrent_dropout 0"
+    """Arguments with which torch's fused kernel runs, for messages."""
+
+    use_cudnn: Annotated[
+        bool | Literal["auto"],
+        Field(description="true: require torch's fused kernel; false: run step by step; auto: fused where possible."),
+    ] = "auto"
+    zero_output_for_mask: ZeroOutputForMask = False
+
+    @property
+    def fused(self) -> bool:
+        return self.use_cudnn is not False and super().fused
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.use_cudnn is True and not self.fused:
+            raise ValueError(f"use_cudnn: true needs {self.kernel_needs}")
+        return self
+
 
 class SimpleRNNArguments(RegularizerArguments, InitializerArguments, UnitArguments):
     """Mixin with the arguments of `simple_rnn` and `simple_rnn_cell` up to the regularizers."""
+
+    @property
+    def fused(self) -> bool:
+        return self.recurrent_dropout == 0 and (isinstance(self.activation, Tanh) or self.activation == ReLU())
 
 
 class SimpleRNNLayerArguments(LayerArguments, SimpleRNNArguments):
@@ -112,7 +181,7 @@ class SimpleRNNCellArguments(SeedArgument, ConstraintArguments, SimpleRNNArgumen
     """Mixin with the arguments of `simple_rnn_cell`."""
 
 
-class GRUArguments(RegularizerArguments, InitializerArguments, GateArguments, UnitArguments):
+class GRUArguments(RegularizerArguments, InitializerArguments, GateArguments, GatedUnitArguments):
     """Mixin with the arguments of `gru` and `gru_cell` up to the regularizers."""
 
 
@@ -124,11 +193,14 @@ class GRUCellArguments(SeedArgument, ResetAfterArgument, ConstraintArguments, GR
     """Mixin with the arguments of `gru_cell`."""
 
 
-class LSTMGateArguments(RegularizerArguments, ForgetGateArguments, InitializerArguments, GateArguments):
+class LSTMGateArguments(RegularizerArguments, ForgetGateArguments, GateArguments):
     """Mixin with the arguments of all LSTMs, convolutional ones too, from the gates up to the regularizers."""
 
+    if TYPE_CHECKING:  # declared by other groups of arguments
+        activation: Activation | None
 
-class LSTMArguments(LSTMGateArguments, UnitArguments):
+
+class LSTMArguments(LSTMGateArguments, GatedUnitArguments):
     """Mixin with the arguments of `lstm` and `lstm_cell` up to the regularizers."""
 
     activation: fields.ActivationField | None = Tanh()

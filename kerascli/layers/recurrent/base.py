@@ -37,11 +37,6 @@ class SequenceSettings(BaseLayer):
         return "pass" if self.return_sequences else "stop"
 
     @property
-    def fused(self) -> bool:
-        """True if all time steps run as one operation, in training on the CPU, too."""
-        return False
-
-    @property
     def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return not self.fused
 
@@ -73,14 +68,7 @@ class Cell(Layer):
 
     state_count: ClassVar[int] = 1
     """Number of tensors in the recurrent state."""
-    call_arguments = {  # noqa: RUF012
-        "states": CallArgument("tensors", "states before the step; default: zeros"),
-    }
-
-    @property
-    def fused(self) -> bool:
-        """True if all time steps of a layer that runs this cell are one operation, in training on the CPU, too."""
-        return False
+    call_arguments = {"states": CallArgument("tensors", "states before the step; default: zeros")}  # noqa: RUF012
 
     def result_count(self) -> int:
         return 1 + self.state_count
@@ -139,9 +127,9 @@ class StatefulModule(WeightedModule):
     """Base class of modules of recurrent layers that can carry their state over from one batch to the next."""
 
     @property
-    @abstractmethod
     def stateful(self) -> bool:
         """True if the layer's settings ask to carry states over from batch to batch."""
+        return self.settings.stateful
 
     @abstractmethod
     def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
@@ -153,19 +141,8 @@ class SequenceModule(Recurrence, StatefulModule):
     `Recurrence`."""
 
     settings: Recurrent
-    zero_output_for_mask: bool | None = None
-    """Override of the layer's setting `zero_output_for_mask`. True: outputs of masked steps are 0; False: the previous
-    output.
-
-    None: no override.
-    """
-
     kept: tuple[str, ...] = ()
     """Names of the states that are carried over from batch to batch."""
-
-    @property
-    def stateful(self) -> bool:
-        return self.settings.stateful
 
     def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
         shapes = self.state_shapes(step)
@@ -194,8 +171,7 @@ class SequenceModule(Recurrence, StatefulModule):
             outputs, state = self._at_once(x, state, mask)
         else:
             outputs, state = self.run(x, state, mask)
-        zeros = settings.zero_output_for_mask if self.zero_output_for_mask is None else self.zero_output_for_mask
-        if mask is not None and zeros:
+        if mask is not None and settings.zero_output_for_mask:
             outputs = outputs.masked_fill(~broadcast_mask(mask, outputs), 0)
         if not settings.return_sequences:  # the last one is in the state, unless there is a mask or nothing was run
             outputs = state[self.output_index] if mask is None and not infers else outputs[:, -1]

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import NotSequences, ShapeMismatch, WeightedModule
+from kerascli.layers.recurrent.arguments import UnitArguments
 from kerascli.layers.recurrent.base import Recurrence
 from kerascli.layers.recurrent.steps import State, restore_order, run_steps, unmasked_first
 from kerascli.layers.regularization.dropout import dropout_mask
-from kerascli.parts.base import Initializer
 
 GATE_OPEN = 1e4
 """Pre-activation that opens a gate; negated, it closes it. sigmoid(-1e4) is 0 in every dtype, and float16 holds 1e4."""
@@ -23,22 +23,6 @@ Products = Callable[[Tensor, int, int], Tensor]
 
 Its arguments are the previous output, first and end: (N, units) -> (N, gates * units).
 """
-
-
-class CellSettings(Protocol):
-    """Protocol of a recurrent cell's or layer's settings; each weight holds the kernels or biases of all gates."""
-
-    units: int
-    use_bias: bool
-    bias_initializer: Initializer
-    dropout: float
-    recurrent_dropout: float
-    seed: int | None
-
-    @property
-    def fused(self) -> bool:
-        """True if torch has a fused kernel that computes all time steps of this cell at once."""
-        ...
 
 
 class WeightedRecurrence(Recurrence, WeightedModule):
@@ -51,27 +35,22 @@ class WeightedRecurrence(Recurrence, WeightedModule):
 
     masked_gates: ClassVar[tuple[float, ...]]
     """Weight, for each gate, of the additional input feature that is 1 in masked time steps."""
-    states: ClassVar[int] = 1
 
     kernel: Tensor
     recurrent_kernel: Tensor
     bias: Tensor | None
 
-    def __init__(self, settings: CellSettings, features: int) -> None:
-        super().__init__()
-        self.settings = settings
+    def __init__(self, settings: UnitArguments, features: int) -> None:
+        super().__init__(settings)
         self.gates = len(self.masked_gates)
         columns = self.gates * settings.units
-        self.add_weight_of(settings, "kernel", (features, columns), axes=(1, 0))
-        self.add_weight_of(settings, "recurrent_kernel", (settings.units, columns), axes=(1, 0))
+        self.add_weight_of("kernel", (features, columns), axes=(1, 0))
+        self.add_weight_of("recurrent_kernel", (settings.units, columns), axes=(1, 0))
         bias = self.bias_shape(columns) if settings.use_bias else None
-        self.add_weight_of(settings, "bias", bias, initializer=self.bias_start())
+        self.add_weight_of("bias", bias, initializer=settings.bias_start())
 
     def bias_shape(self, columns: int) -> tuple[int, ...]:
         return (columns,)
-
-    def bias_start(self) -> Initializer:
-        return self.settings.bias_initializer
 
     def biases(self) -> tuple[Tensor | None, Tensor | None]:
         """Return the biases of the input product and the recurrent product; as in Keras, most cells have no second."""
@@ -86,7 +65,7 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         """Return all outputs and the last state, computed by torch's fused kernel; called only if `settings.fused`."""
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
-        return [(self.settings.units,)] * self.states
+        return [(self.settings.units,)] * self.settings.state_count
 
     def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
         if self.settings.fused:
@@ -128,22 +107,19 @@ class WeightedRecurrence(Recurrence, WeightedModule):
         Each gate has one dropout mask for all time steps.
         """
         units, rate, bias = h.shape[-1], self.settings.recurrent_dropout if self.training else 0.0, self.biases()[1]
-        if not rate:
-            kernel = self.recurrent_kernel
+        masks = self.dropout_masks(h.unsqueeze(1), rate, self.gates).squeeze(2) if rate else None
+        kernel = self.recurrent_kernel
 
-            def plain(h: Tensor, first: int, end: int) -> Tensor:
-                gates = slice(first * units, end * units)
-                return F.linear(h, kernel[gates], None if bias is None else bias[gates])
+        def products(h: Tensor, first: int, end: int) -> Tensor:
+            gates = slice(first * units, end * units)
+            offset = None if bias is None else bias[gates]
+            if masks is None:
+                return F.linear(h, kernel[gates], offset)
+            kernels = kernel[gates].unflatten(0, (end - first, -1))
+            y = torch.einsum("gnv,guv->ngu", h * masks[first:end], kernels).flatten(1)
+            return y if offset is None else y + offset
 
-            return plain
-        masks = self.dropout_masks(h.unsqueeze(1), rate, self.gates).squeeze(2)
-        kernels = self.recurrent_kernel.unflatten(0, (self.gates, -1))
-
-        def dropped(h: Tensor, first: int, end: int) -> Tensor:
-            y = torch.einsum("gnv,guv->ngu", h * masks[first:end], kernels[first:end]).flatten(1)
-            return y if bias is None else y + bias[first * units : end * units]
-
-        return dropped
+        return products
 
     def dropout_masks(self, x: Tensor, rate: float, count: int) -> Tensor:  # (N, T, *) -> (count, N, 1, *)
         """Return `count` random dropout masks for inputs like `x`, each the same for all time steps of a sequence."""

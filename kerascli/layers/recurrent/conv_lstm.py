@@ -1,41 +1,31 @@
 """ConvLSTM1D, ConvLSTM2D, ConvLSTM3D: LSTMs with convolutions in place of matrix products (Shi et al., 2015)."""
 
 from collections.abc import Callable
-from typing import Self
 
 import torch
-from pydantic import model_validator
 from torch import Tensor
 
 from kerascli.foundation.shapes import DataFormat, TensorSpec, show_shape
+from kerascli.layers import geometry
 from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
-from kerascli.layers.convolutional.convolution import KERNEL_AXES, FilterArguments, convolve
-from kerascli.layers.geometry import (
-    DilationRate,
-    Window,
-    WindowArguments1D,
-    WindowArguments2D,
-    WindowArguments3D,
-    from_channels_first,
-    spatial_shape,
-    to_channels_first,
-)
+from kerascli.layers.convolutional.convolution import KERNEL_AXES, StridedOrDilated, convolve
+from kerascli.layers.geometry import Window, from_channels_first, to_channels_first
 from kerascli.layers.recurrent.arguments import LayerArguments, LSTMGateArguments, SeedArgument, ZeroOutputForMask
 from kerascli.layers.recurrent.base import Recurrent, SequenceModule
-from kerascli.layers.recurrent.lstm import ForgetBias
+from kerascli.layers.recurrent.lstm import next_state
 from kerascli.layers.recurrent.steps import State, run_steps
 from kerascli.layers.regularization.dropout import dropout_mask
 from kerascli.parts import fields
-from kerascli.parts.activations import Linear, Tanh
+from kerascli.parts.activations import Tanh
 
 _GATES = 4
 
 
-class ConvLSTMArguments(FilterArguments):
+class ConvLSTMArguments(StridedOrDilated):
     """Mixin with the first arguments of convolutional LSTMs, in Keras's order: those before `recurrent_activation`."""
 
     data_format: DataFormat = "channels_last"
-    dilation_rate: DilationRate
+    dilation_rate: geometry.DilationRate
     activation: fields.OutputActivation = Tanh()
 
 
@@ -46,16 +36,10 @@ class ConvLSTM(Recurrent, SeedArgument, LayerArguments, LSTMGateArguments, ConvL
 
     zero_output_for_mask: ZeroOutputForMask = False
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
-            raise ValueError("strides and dilation_rate cannot both be above 1")
-        return self
-
     def build(self, x: TensorSpec) -> SequenceModule:
         if x.rank != self.rank + 2:
             raise ShapeMismatch(f"needs sequences of {self.rank}-D frames (steps, frame, channels), got {x}")
-        sizes, channels = spatial_shape(TensorSpec(x.shape[1:]), self.rank, self.data_format)
+        sizes, channels = geometry.spatial_shape(TensorSpec(x.shape[1:]), self.rank, self.data_format)
         if channels is None or None in sizes:
             raise ShapeMismatch(f"needs frames of known sizes, got {x}")
         window = Window(self.kernel_size, self.strides, self.padding, self.dilation_rate)
@@ -66,22 +50,20 @@ class ConvLSTM(Recurrent, SeedArgument, LayerArguments, LSTMGateArguments, ConvL
 class ConvLSTMModule(SequenceModule, WeightedModule):
     """Module of a convolutional LSTM, which convolves with channels first; gates: input, forget, cell, output."""
 
+    settings: ConvLSTM  # pyright: ignore[reportIncompatibleVariableOverride]
     kernel: Tensor
     recurrent_kernel: Tensor
     bias: Tensor | None
 
     def __init__(self, settings: ConvLSTM, window: Window, channels: int) -> None:
-        super().__init__()
-        self.settings: ConvLSTM = settings  # pyright: ignore[reportIncompatibleVariableOverride]
+        super().__init__(settings)
         self.window = window
         self.recurrent_window = Window(window.size, (1,) * settings.rank, "same", (1,) * settings.rank)
         columns = _GATES * settings.filters
         axes = KERNEL_AXES[settings.rank]
-        self.add_weight_of(settings, "kernel", (*window.size, channels, columns), axes=axes)
-        self.add_weight_of(settings, "recurrent_kernel", (*window.size, settings.filters, columns), axes=axes)
-        fill = settings.bias_initializer
-        start = ForgetBias(other_gates=fill) if settings.unit_forget_bias else fill
-        self.add_weight_of(settings, "bias", (columns,) if settings.use_bias else None, initializer=start)
+        self.add_weight_of("kernel", (*window.size, channels, columns), axes=axes)
+        self.add_weight_of("recurrent_kernel", (*window.size, settings.filters, columns), axes=axes)
+        self.add_weight_of("bias", (columns,) if settings.use_bias else None, initializer=settings.bias_start())
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         last = self.settings.data_format == "channels_last"
@@ -104,18 +86,14 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         return mask
 
     def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
-        activate, gate = self.settings.activation or Linear(), self.settings.recurrent_activation or Linear()
         data_format: DataFormat = self.settings.data_format
         projected, product = self._project(x), self._product(state[0])
-
         axis = -1 if data_format == "channels_last" else 1
 
         def step(frame: Tensor, state: State) -> State:  # activations expect data_format: softmax is over the last axis
             h, c = state
             gates = from_channels_first(frame + product(to_channels_first(h, data_format)), data_format)
-            i, f, g, o = gates.chunk(_GATES, dim=axis)
-            c = gate(f) * c + gate(i) * activate(g)
-            return gate(o) * activate(c), c
+            return next_state(self.settings, gates.chunk(_GATES, dim=axis), c)
 
         return run_steps(step, projected, state, mask)
 
@@ -148,7 +126,7 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
 
 
 @layer(Example(input=(5, 7, 3), output=(5, 4), config={"filters": 4, "kernel_size": 3}), name="conv_lstm_1d")
-class ConvLSTM1D(WindowArguments1D, ConvLSTM):
+class ConvLSTM1D(geometry.WindowArguments1D, ConvLSTM):
     """Convolutional LSTM over sequences of 1D frames: `lstm` with `conv_1d` in place of matrix products.
 
     Input: (N, T, L, C). Output: (N, L', filters), or (N, T, L', filters) with `return_sequences`; `return_state` adds
@@ -158,7 +136,7 @@ class ConvLSTM1D(WindowArguments1D, ConvLSTM):
 
 
 @layer(Example(input=(5, 7, 6, 3), output=(5, 4, 4), config={"filters": 4, "kernel_size": 3}), name="conv_lstm_2d")
-class ConvLSTM2D(WindowArguments2D, ConvLSTM):
+class ConvLSTM2D(geometry.WindowArguments2D, ConvLSTM):
     """Convolutional LSTM over sequences of images: `lstm` with `conv_2d` in place of matrix products.
 
     Input: (N, T, H, W, C). Output: (N, H', W', filters), or (N, T, H', W', filters) with `return_sequences`;
@@ -168,10 +146,9 @@ class ConvLSTM2D(WindowArguments2D, ConvLSTM):
 
 
 @layer(
-    Example(input=(3, 4, 5, 6, 2), output=(2, 3, 4, 4), config={"filters": 4, "kernel_size": 3}),
-    name="conv_lstm_3d",
+    Example(input=(3, 4, 5, 6, 2), output=(2, 3, 4, 4), config={"filters": 4, "kernel_size": 3}), name="conv_lstm_3d"
 )
-class ConvLSTM3D(WindowArguments3D, ConvLSTM):
+class ConvLSTM3D(geometry.WindowArguments3D, ConvLSTM):
     """Convolutional LSTM over sequences of volumes: `lstm` with `conv_3d` in place of matrix products.
 
     Input: (N, T, D, H, W, C). Output: (N, D', H', W', filters), or (N, T, D', H', W', filters) with `return_sequences`;

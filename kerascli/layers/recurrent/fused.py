@@ -12,16 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_LIBRARY = torch.library.Library("kerascli", "FRAGMENT")
-_LIBRARY.define("gru(Tensor x, Tensor h, Tensor kernel, Tensor bias) -> (Tensor, Tensor, Tensor)")
-_LIBRARY.define(
-    "gru_backward(Tensor outputs, Tensor last, Tensor kernel, Tensor states, Tensor gates, Tensor new)"
-    " -> (Tensor, Tensor)"
-)
-_LIBRARY.define("simple_rnn(Tensor x, Tensor h, Tensor kernel, bool relu) -> Tensor")
-_LIBRARY.define(
-    "simple_rnn_backward(Tensor outputs, Tensor last, Tensor kernel, Tensor states, bool relu) -> (Tensor, Tensor)"
-)
 _BLOCK = 2**17
 """Number of values of the state over the time steps whose factors the backward pass computes at once: they stay in the
 processor's cache."""
@@ -208,11 +198,13 @@ def _backward_form(outputs: Tensor, last: Tensor, kernel: Tensor, *others: objec
     return last.new_empty(*outputs.shape[:2], columns), torch.empty_like(last)
 
 
+_LIBRARY = torch.library.Library("kerascli", "FRAGMENT")
 for _name, _function, _form in (
     ("gru", _gru, _gru_form),
     ("gru_backward", _gru_backward, _backward_form),
     ("simple_rnn", _simple_rnn, _states_form),
     ("simple_rnn_backward", _simple_rnn_backward, _backward_form),
 ):
+    _LIBRARY.define(_name + torch.library.infer_schema(_function, mutates_args=()))
     _LIBRARY.impl(_name, _function, "CPU")
     torch.library.register_fake(f"kerascli::{_name}", _form, lib=_LIBRARY)

@@ -1,28 +1,19 @@
 """GRU: gated recurrent unit (Cho et al., 2014)."""
 
-from typing import Self
-
-from pydantic import model_validator
 from torch import Tensor
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, layer
-from kerascli.layers.recurrent.arguments import (
-    GRUCellArguments,
-    GRULayerArguments,
-    ResetAfterArgument,
-    UseCudnn,
-    ZeroOutputForMask,
-)
+from kerascli.layers.recurrent.arguments import CudnnArguments, GRUCellArguments, GRULayerArguments, ResetAfterArgument
 from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, StepModule
 from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.fused import run_fused
 from kerascli.layers.recurrent.steps import State
-from kerascli.parts.activations import Linear, Sigmoid, Tanh
+from kerascli.parts.activations import Linear
 
 
 @layer(Example(input=(5, 3), output=(4,), config={"units": 4}))
-class GRU(ResetAfterArgument, Recurrent, GRULayerArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
+class GRU(CudnnArguments, ResetAfterArgument, Recurrent, GRULayerArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Gated recurrent unit: a recurrent layer whose update and reset gates control its output (Cho et al., 2014).
 
     Input: (N, T, F). Output: (N, units), or (N, T, units) with `return_sequences`; `return_state` adds the last output,
@@ -30,19 +21,7 @@ class GRU(ResetAfterArgument, Recurrent, GRULayerArguments):  # pyright: ignore[
     run in one fused kernel, others step by step; `unroll` is accepted without effect.
     """
 
-    use_cudnn: UseCudnn = "auto"
-    zero_output_for_mask: ZeroOutputForMask = False
-
-    @property
-    def fused(self) -> bool:
-        return self.use_cudnn is not False and _fits_kernel(self)
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if self.use_cudnn is True and not self.fused:
-            needed = "activation tanh, recurrent_activation sigmoid, recurrent_dropout 0, reset_after true"
-            raise ValueError(f"use_cudnn: true needs {needed}")
-        return self
+    kernel_needs = f"{CudnnArguments.kernel_needs}, reset_after true"
 
     def build(self, x: TensorSpec) -> SequenceModule:
         return GRUModule(self, features_of_sequence(x))
@@ -55,21 +34,8 @@ class GRUCell(GRUCellArguments, Cell):
     Input: (N, F). Outputs: (N, units), and the state after the step, (N, units).
     """
 
-    @property
-    def fused(self) -> bool:
-        return _fits_kernel(self)
-
     def build(self, x: TensorSpec) -> StepModule:
         return GRUCellModule(self, features_of(x))
-
-
-def _fits_kernel(settings: GRU | GRUCell) -> bool:
-    return (
-        settings.reset_after
-        and settings.recurrent_dropout == 0
-        and isinstance(settings.activation, Tanh)
-        and isinstance(settings.recurrent_activation, Sigmoid)
-    )
 
 
 class GRURecurrence(WeightedRecurrence):
@@ -81,7 +47,7 @@ class GRURecurrence(WeightedRecurrence):
 
     masked_gates = (GATE_OPEN, 0.0, 0.0)
 
-    settings: GRU | GRUCell  # pyright: ignore[reportIncompatibleVariableOverride]
+    settings: GRU | GRUCell
 
     def bias_shape(self, columns: int) -> tuple[int, ...]:
         return (2, columns) if self.settings.reset_after else (columns,)

@@ -1,7 +1,7 @@
 """RNN: any cell, or a stack of cells, run over the steps of a sequence."""
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from torch import Tensor
@@ -23,9 +23,8 @@ def _is_cell(value: BaseLayer) -> Cell:
 
 def _list_is_a_stack(value: Any) -> Any:
     if isinstance(value, dict) and "layers" in value:
-        raise ValueError(
-            "a cell can be defined in place only where rnn is an entry of 'layers', not inside another layer"
-        )
+        text = "a cell can be defined in place only where rnn is an entry of 'layers', not inside another layer"
+        raise ValueError(text)
     if not isinstance(value, list):
         return value
     try:
@@ -112,17 +111,14 @@ class StackedRNNCells(Cell):
 
 class RNNModule(SequenceModule):
     def __init__(self, settings: RNN, step: TensorSpec) -> None:
-        super().__init__()
-        self.settings = settings
+        super().__init__(settings)
         self._name = settings.cell.component_name
         self.add_module(self._name, build_inner(settings.cell, step, trainable=settings.trainable))
         self.output_index = self._cell.output_index
 
     @property
     def _cell(self) -> Recurrence:
-        cell = self.get_submodule(self._name)
-        assert isinstance(cell, Recurrence)
-        return cell
+        return cast(Recurrence, self.get_submodule(self._name))
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         return self._cell.state_shapes(step)
@@ -150,8 +146,7 @@ class StackModule(StepModule):
 
     @property
     def _cells(self) -> list[Recurrence]:
-        cells = [self.get_submodule(name) for name in self._names]
-        return [cell for cell in cells if isinstance(cell, Recurrence)]
+        return [cast(Recurrence, self.get_submodule(name)) for name in self._names]
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         shapes: list[tuple[int, ...]] = []

@@ -9,7 +9,7 @@ from kerascli.layers.recurrent.base import Cell, Recurrent, SequenceModule, Step
 from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.fused import run_fused
 from kerascli.layers.recurrent.steps import State
-from kerascli.parts.activations import Linear, ReLU, Tanh
+from kerascli.parts.activations import Linear, Tanh
 
 
 @layer(Example(input=(5, 3), output=(4,), config={"units": 4}))
@@ -24,10 +24,6 @@ class SimpleRNN(Recurrent, SimpleRNNLayerArguments):  # pyright: ignore[reportIn
     seed: Seed = None
     zero_output_for_mask: ZeroOutputForMask = False
 
-    @property
-    def fused(self) -> bool:
-        return _fits_kernel(self)
-
     def build(self, x: TensorSpec) -> SequenceModule:
         return SimpleRNNModule(self, features_of_sequence(x))
 
@@ -39,22 +35,14 @@ class SimpleRNNCell(SimpleRNNCellArguments, Cell):
     Input: (N, F). Outputs: (N, units), and the state after the step, (N, units).
     """
 
-    @property
-    def fused(self) -> bool:
-        return _fits_kernel(self)
-
     def build(self, x: TensorSpec) -> StepModule:
         return SimpleRNNCellModule(self, features_of(x))
-
-
-def _fits_kernel(settings: SimpleRNN | SimpleRNNCell) -> bool:
-    return settings.recurrent_dropout == 0 and (isinstance(settings.activation, Tanh) or settings.activation == ReLU())
 
 
 class SimpleRNNRecurrence(WeightedRecurrence):
     masked_gates = (-GATE_OPEN,)  # relu gives 0 then, so that no output grows without bound
 
-    settings: SimpleRNN | SimpleRNNCell  # pyright: ignore[reportIncompatibleVariableOverride]
+    settings: SimpleRNN | SimpleRNNCell
 
     def step(self, x: Tensor, state: State, products: Products) -> State:
         return ((self.settings.activation or Linear())(x + products(state[0], 0, 1)),)

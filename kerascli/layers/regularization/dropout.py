@@ -38,11 +38,9 @@ class Dropout(Layer):
             return
         fits = len(noise) == len(shape) and noise[0] in (None, 1)
         if not fits or any(n not in (None, 1, size) for n, size in zip(noise, shape, strict=True)):
-            raise ShapeMismatch(
-                f"noise_shape {show_shape(noise)} does not fit an input of {x}",
-                hint="one entry an axis, batch first: null (as the input) or 1 (dropped together)",
-                argument="noise_shape",
-            )
+            text = f"noise_shape {show_shape(noise)} does not fit an input of {x}"
+            hint = "one entry an axis, batch first: null (as the input) or 1 (dropped together)"
+            raise ShapeMismatch(text, hint=hint, argument="noise_shape")
 
 
 def dropout(x: Tensor, rate: float, noise_shape: Shape | None = None, seed: int | None = None) -> Tensor:

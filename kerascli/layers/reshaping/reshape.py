@@ -26,16 +26,11 @@ class Reshape(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         if None not in x.shape and not _fits(x.shape, self.target_shape):
-            raise ShapeMismatch(
-                f"cannot reshape {x} ({math.prod(x.shape)} values a sample) "  # type: ignore[arg-type]
-                f"to {show_shape((None, *self.target_shape))}",
-                hint="write -1 for one size to have it computed",
-                argument="target_shape",
-            )
-        return Function(self._reshaped)
-
-    def _reshaped(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *target_shape)
-        return x.reshape(x.shape[0], *self.target_shape)
+            count, target = math.prod(x.shape), show_shape((None, *self.target_shape))  # type: ignore[arg-type]
+            text = f"cannot reshape {x} ({count} values a sample) to {target}"
+            hint = "write -1 for one size to have it computed"
+            raise ShapeMismatch(text, hint=hint, argument="target_shape")
+        return Function(lambda x: x.reshape(x.shape[0], *self.target_shape))  # (N, *) -> (N, *target_shape)
 
 
 def _fits(shape: Shape, target: tuple[int, ...]) -> bool:
@@ -105,7 +100,4 @@ class RepeatVector(Layer):
     def build(self, x: TensorSpec) -> nn.Module:
         if x.rank != 1:
             raise ShapeMismatch(f"needs vectors (features), got {x}")
-        return Function(self._repeated)
-
-    def _repeated(self, x: Tensor) -> Tensor:  # (N, F) -> (N, n, F)
-        return x.unsqueeze(1).expand(-1, self.n, -1)
+        return Function(lambda x: x.unsqueeze(1).expand(-1, self.n, -1))  # (N, F) -> (N, n, F)

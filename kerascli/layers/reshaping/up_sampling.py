@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from kerascli.foundation.shapes import DataFormat, PositiveInt, Size2D, Size3D, TensorSpec
 from kerascli.layers.base import Example, Layer, layer
-from kerascli.layers.geometry import from_channels_first, spatial_shape, to_channels_first
+from kerascli.layers.geometry import spatial_shape, with_channels_first
 from kerascli.preprocessing.function import Function
 from kerascli.preprocessing.resampling import resampling_weights
 
@@ -46,15 +46,13 @@ class UpSampling2D(Layer):
             case "nearest":
                 return Function(_repeated, self.size, self.data_format)
             case "bilinear":
-                return Function(self._bilinear)
+                return Function(with_channels_first, self._bilinear, 2, self.data_format)
             case _:
                 return Function(self._smooth)
 
-    def _bilinear(self, x: Tensor) -> Tensor:  # (N, H, W, C) -> (N, larger H, larger W, C), or channels first
-        x = to_channels_first(x, self.data_format)
+    def _bilinear(self, x: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, larger H, larger W)
         larger = [size * times for size, times in zip(x.shape[2:], self.size, strict=True)]
-        y = F.interpolate(x, size=larger, mode="bilinear", align_corners=False)
-        return from_channels_first(y, self.data_format)
+        return F.interpolate(x, size=larger, mode="bilinear", align_corners=False)
 
     def _smooth(self, x: Tensor) -> Tensor:  # (N, H, W, C) -> (N, larger H, larger W, C), or channels first
         """Enlarge images by weighted means of neighbouring pixels (bicubic, lanczos3 or lanczos5 kernels)."""

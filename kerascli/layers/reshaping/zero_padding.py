@@ -1,6 +1,5 @@
 """ZeroPadding1D, ZeroPadding2D, ZeroPadding3D: add zeros around sequences, images and volumes."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -21,12 +20,8 @@ class ZeroPadding(Layer):
     """Numbers of zeros to add, before and after, along each spatial axis."""
     data_format: DataFormat = "channels_last"
 
-    def margins(self) -> Sequence[tuple[int, int]]:
-        """Return the numbers of zeros before and after, for each spatial axis."""
-        return self.padding
-
     def build(self, x: TensorSpec) -> nn.Module:
-        margins = self.margins()
+        margins = [self.padding] if isinstance(self.padding[0], int) else self.padding
         spatial_shape(x, len(margins), self.data_format)
         channels = [(0, 0)] if self.data_format == "channels_last" else []
         return Function(F.pad, pad_order([*margins, *channels]))
@@ -41,9 +36,6 @@ class ZeroPadding1D(ZeroPadding):
 
     padding: Margin1D = (1, 1)
     """Number of steps to add: one integer for both ends, or [before, after]."""
-
-    def margins(self) -> Sequence[tuple[int, int]]:
-        return (self.padding,)
 
 
 @layer(Example(input=(5, 6, 3), output=(7, 8, 3)))

@@ -1,7 +1,7 @@
 """Bidirectional: a recurrent layer run forwards and another run backwards (Schuster and Paliwal, 1997)."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, Self, cast
 
 import torch
 from pydantic import AfterValidator, model_validator
@@ -18,6 +18,13 @@ def _is_recurrent(value: BaseLayer) -> Recurrent:
         raise ValueError(f"expected a recurrent layer (lstm, gru ...), got {value.component_name}")
     return value
 
+
+_MERGED: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "concat": lambda y, z: torch.cat([y, z], dim=-1),
+    "sum": torch.add,
+    "ave": lambda y, z: (y + z) / 2,
+    "mul": torch.mul,
+}
 
 RecurrentField = Annotated[Recurrent, LAYERS.field(), AfterValidator(_is_recurrent)]
 
@@ -92,15 +99,12 @@ class BidirectionalModule(nn.Module):
         words = ("forward", "backward")
         self.names = [f"{word}_{one.component_name}" for word, one in zip(words, self.layers, strict=True)]
         for name, one in zip(self.names, self.layers, strict=True):
-            module = build_inner(one, x, trainable=settings.trainable)
-            assert isinstance(module, SequenceModule)
-            module.zero_output_for_mask = one.return_sequences
-            self.add_module(name, module)
+            one = one.model_copy(update={"zero_output_for_mask": one.return_sequences})
+            self.add_module(name, build_inner(one, x, trainable=settings.trainable))
 
     @property
     def directions(self) -> list[SequenceModule]:
-        modules = [self.get_submodule(name) for name in self.names]
-        return [module for module in modules if isinstance(module, SequenceModule)]
+        return [cast(SequenceModule, self.get_submodule(name)) for name in self.names]
 
     def forward(
         self, x: Tensor, mask: Tensor | None = None, initial_state: Sequence[Tensor] | None = None
@@ -114,7 +118,9 @@ class BidirectionalModule(nn.Module):
             outputs.append(output)
             after += rest
         y, z = outputs
-        merged = self._merge(y, z.flip(1) if self.settings.layer.return_sequences else z)
+        z = z.flip(1) if self.settings.layer.return_sequences else z
+        mode = self.settings.merge_mode
+        merged = (y, z) if mode is None else (_MERGED[mode](y, z),)
         return calls.outcome((*merged, *after) if len(merged) + len(after) > 1 else merged[0])
 
     def _halves(self, states: Sequence[Tensor] | None) -> tuple[Sequence[Tensor] | None, Sequence[Tensor] | None]:
@@ -124,16 +130,3 @@ class BidirectionalModule(nn.Module):
         if len(states) != first + second:
             raise ShapeMismatch(f"needs {first + second} initial states, {first} for each direction, got {len(states)}")
         return states[:first], states[first:]
-
-    def _merge(self, y: Tensor, z: Tensor) -> tuple[Tensor, ...]:
-        match self.settings.merge_mode:
-            case "concat":
-                return (torch.cat([y, z], dim=-1),)
-            case "sum":
-                return (y + z,)
-            case "ave":
-                return ((y + z) / 2,)
-            case "mul":
-                return (y * z,)
-            case None:
-                return (y, z)

@@ -56,9 +56,8 @@ class SpectralNormalizationModule(WeightedModule):
     vector_u: Tensor
 
     def __init__(self, settings: SpectralNormalization, inner: WeightedModule, kernel: str) -> None:
-        super().__init__()
+        super().__init__(settings)
         self.layer = settings.layer
-        self.iterations = settings.power_iterations
         self.name = settings.layer.component_name
         self.spec = inner.weight_specs[kernel]
         self.add_module(self.name, inner)
@@ -88,7 +87,7 @@ class SpectralNormalizationModule(WeightedModule):
         """
         matrix = self.spec.to_keras(kernel).reshape(-1, self.spec.shape[-1])
         left = right = self.vector_u
-        for _ in range(self.iterations):
+        for _ in range(self.settings.power_iterations):
             left = _unit((matrix * right).sum(1, keepdim=True))
             right = _unit((matrix * left).sum(0, keepdim=True))
         largest = (matrix * left * right).sum()

@@ -79,22 +79,22 @@ class TimeDistributedModule(nn.Module):
 
     def _one_by_one(self, x: Tensor, mask: Tensor | None) -> Outcome:
         """Run the inner layer on the time steps in turn, each with the weights as the previous step updated them."""
-        module, seen = self.get_submodule(self.name), [Outcome(())]
+        module, outcomes = self.get_submodule(self.name), list[Outcome]()
         weights = dict((*module.named_parameters(), *module.named_buffers()))
         carried: dict[str, Tensor] = {}
         for time, step in enumerate(x.unbind(1)):
             arguments = {} if mask is None else {"mask": mask[:, time]}
             result = functional_call(module, carried, (step,), arguments)
-            seen.append(result if isinstance(result, Outcome) else Outcome(result))
-            for name, value in seen[-1].updates.items():
+            outcomes.append(result if isinstance(result, Outcome) else Outcome(result))
+            for name, value in outcomes[-1].updates.items():
                 key = name.replace("/", ".")
                 carried[key] = with_value(weights[key], value)
-        del seen[0]
+        last = outcomes[-1]
         return Outcome(
-            _stacked([outcome.value for outcome in seen]),
-            {key: torch.stack([outcome.losses[key] for outcome in seen]).sum(0) for key in seen[-1].losses},
-            {key: torch.stack([outcome.metrics[key] for outcome in seen]).mean(0) for key in seen[-1].metrics},
-            seen[-1].updates,
+            _stacked([each.value for each in outcomes]),
+            {key: torch.stack([each.losses[key] for each in outcomes]).sum(0) for key in last.losses},
+            {key: torch.stack([each.metrics[key] for each in outcomes]).mean(0) for key in last.metrics},
+            last.updates,
         )
 
 

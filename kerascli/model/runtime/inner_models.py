@@ -25,16 +25,12 @@ class Start(StatefulModule):
     """
 
     def __init__(self, layer: CustomCellRNN) -> None:
-        super().__init__()
+        super().__init__(layer)
         self.layer = layer
         for state in layer.cell.states:
             if state.is_weight:
                 trained = state.trainable and layer.trainable
                 self.add_weight(_first(state), state.shape, initializer=state.initializer, trainable=trained)
-
-    @property
-    def stateful(self) -> bool:
-        return self.layer.stateful
 
     def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
         for state in self.layer.cell.states:
