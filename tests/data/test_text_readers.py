@@ -98,6 +98,7 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any]]] = {
     "another delimiter": (b"a;b\n1;2\n", {}),
     "compressed": (b"\x1f\x8b0\n1\n", {}),
     "no number": (b"a,b\n1,x\n2,true\n", {"dtypes": {"b": "number"}}),
+    "no number after too many digits": (b"a,b\n1,99999999999999999999999\n2,x\n", {"dtypes": {"b": "number"}}),
     "booleans are no numbers": (b"a,b\n1,true\n2,false\n", {"dtypes": {"b": "number"}}),
     "no such column": (b"a,b\n1,2\n", {"dtypes": {"z": "text"}}),
 }
@@ -218,6 +219,7 @@ WORDS = {
     "another delimiter": "t:1: a single column 'a;b'",
     "compressed": "t: this is gzip, not delimited text",
     "no number": "t:2:b: 'x' is not a number, as dtypes says of this column",
+    "no number after too many digits": "t:3:b: 'x' is not a number, as dtypes says of this column",
     "booleans are no numbers": "t:2:b: 'true' is not a number, as dtypes says of this column",
     "no such column": "t:1: dtypes: there is no column 'z'",
 }
