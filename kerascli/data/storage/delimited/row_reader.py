@@ -121,9 +121,9 @@ def as_utf8(data: bytes, name: str, form: TextFormat) -> bytes:
 
 
 def _in_column(data: bytes, at: int, form: TextFormat) -> str:
-    """Return the text ` in column 'age'` for the field at an offset; '' if the header has no name for it."""
+    """Return the text ` in column 'age'` for the field at an offset; '' if there is no name for it."""
     header = data.removeprefix(BYTE_ORDER_MARK).split(b"\n", 1)[0].decode(form.encoding, errors="replace")
-    names = header.rstrip("\r").split(form.delimiter)
+    names = form.names or header.rstrip("\r").split(form.delimiter)
     position = data[data.rfind(b"\n", 0, at) + 1 : at].decode("latin-1").count(form.delimiter)
     return f" in column '{safe_text(names[position], 40)}'" if position < len(names) else ""
 
