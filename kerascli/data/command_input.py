@@ -142,7 +142,6 @@ class CommandInput(NamedTuple):
             return Table(columns, len(files), name=FILES)
         assert decoded is not None
         name, decoder = decoded
-        decoder.need()
         values, damaged = DecodedFiles(files, decoder).read_once()
         if len(self.columns[name].shape) < len(decoder.shape):
             values = in_memory(values)[..., 0]

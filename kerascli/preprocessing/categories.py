@@ -76,8 +76,7 @@ class Encoded(nn.Module):
         dtype = self.dtype or torch.get_default_dtype()
         if self.weights is None:
             return encode_tensor(x, self.mode, self.size, dtype, count_weights)
-        counts = encode_tensor(x, "count", self.size, dtype)
-        return counts * torch.tensor(self.weights, dtype=dtype, device=x.device)
+        return encode_tensor(x, "count", self.size, dtype) * torch.tensor(self.weights, dtype=dtype, device=x.device)
 
 
 def vector_dtype(mode: str) -> str:

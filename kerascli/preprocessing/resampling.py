@@ -6,6 +6,7 @@ curve and repeats the border; torch has no Lanczos.
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 import torch
@@ -42,18 +43,15 @@ def _keys_cubic(x: Tensor) -> Tensor:
     return torch.where(x < 1, near, far) * (x < 2)
 
 
-def _lanczos(radius: int) -> Callable[[Tensor], Tensor]:
-    def curve(x: Tensor) -> Tensor:
-        wave = radius * torch.sin(math.pi * x) * torch.sin(math.pi * x / radius)
-        near = x <= 1e-3
-        return torch.where(near, 1.0, wave / torch.where(near, 1.0, (math.pi * x) ** 2)) * (x <= radius)
-
-    return curve
+def _lanczos(x: Tensor, radius: int) -> Tensor:
+    wave = radius * torch.sin(math.pi * x) * torch.sin(math.pi * x / radius)
+    near = x <= 1e-3
+    return torch.where(near, 1.0, wave / torch.where(near, 1.0, (math.pi * x) ** 2)) * (x <= radius)
 
 
 CURVES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "bilinear": lambda x: (1 - x).clamp(min=0),
-    "bicubic": _keys_cubic, "lanczos3": _lanczos(3), "lanczos5": _lanczos(5),
+    "bicubic": _keys_cubic, "lanczos3": partial(_lanczos, radius=3), "lanczos5": partial(_lanczos, radius=5),
 }  # fmt: skip
 
 
@@ -65,7 +63,7 @@ def pixels(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def warp(
-    x: Tensor, across: Tensor, down: Tensor, *, interpolation: Interpolation, fill_mode: AnyFillMode, fill_value: float
+    x: Tensor, across: Tensor, down: Tensor, interpolation: Interpolation, fill_mode: AnyFillMode, fill_value: float
 ) -> Tensor:
     """Sample images at the positions `across` and `down` (N, H, W) with torch's sampler and Keras's fill modes."""
     if interpolation == "nearest":

@@ -97,7 +97,9 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any]]] = {
     "all skipped": (b"a,b\n1,2\n", {"skip_rows": 2}),
     "another delimiter": (b"a;b\n1;2\n", {}),
     "compressed": (b"\x1f\x8b0\n1\n", {}),
+    "bytes that are no text, without a header": (b"1,2\n3,\xff\n", {"names": ["a", "b"]}),
     "no number": (b"a,b\n1,x\n2,true\n", {"dtypes": {"b": "number"}}),
+    "no number after too many digits": (b"a,b\n1,99999999999999999999999\n2,x\n", {"dtypes": {"b": "number"}}),
     "booleans are no numbers": (b"a,b\n1,true\n2,false\n", {"dtypes": {"b": "number"}}),
     "no such column": (b"a,b\n1,2\n", {"dtypes": {"z": "text"}}),
 }
@@ -217,7 +219,9 @@ WORDS = {
     "all skipped": "t:1: the file is empty",
     "another delimiter": "t:1: a single column 'a;b'",
     "compressed": "t: this is gzip, not delimited text",
+    "bytes that are no text, without a header": "t:2: not UTF-8 (byte 0xff in column 'b')",
     "no number": "t:2:b: 'x' is not a number, as dtypes says of this column",
+    "no number after too many digits": "t:3:b: 'x' is not a number, as dtypes says of this column",
     "booleans are no numbers": "t:2:b: 'true' is not a number, as dtypes says of this column",
     "no such column": "t:1: dtypes: there is no column 'z'",
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass
 from itertools import islice
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from kerascli.data.batches.order import Order
 from kerascli.data.batches.rows import MemorySplit, Split
-from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
+from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows, count
 from kerascli.foundation.cpus import cpu_limit
 
 P = TypeVar("P")
@@ -112,23 +113,23 @@ class BatchSource:
         if self._resident is not None and self.shuffle and self.portion is WHOLE:
             return self._gathered(self._resident, epoch, start)
         if self._resident is not None:
-            parts = self._parts(epoch, start, every, lambda rows: torch.from_numpy(rows).to(self.device))
-            return map(self._pick, parts)
+            return map(self._pick, self._parts(epoch, start, every))
         batch_bytes = self.split.nbytes // max(1, self.rows) * self.batch_size
         depth = min(2 * _THREADS, max(2, _AHEAD_BYTES // max(1, batch_bytes)))
-        parts = self._parts(epoch, start, every, lambda rows: rows)
+        parts = self._parts(epoch, start, every)
         return prefetch(self._read, parts, threads=min(_THREADS, depth), depth=depth)
 
-    def _parts(self, epoch: int, start: int, every: int, send: Callable[[np.ndarray], Any]) -> Iterator[Any]:
-        """Iterate over an epoch's batches: the rows of each that this process reads, a slice, or row indices after
-        `send` if shuffled; and the row count of the whole batch."""
+    def _parts(self, epoch: int, start: int, every: int) -> Iterator[Any]:
+        """Iterate over an epoch's batches: the rows of each that this process reads, a slice, or row indices if
+        shuffled, on the device if the rows are there; and the row count of the whole batch."""
         size, own = self.batch_size, self.portion.slice
         if not self.shuffle:
             for first in range(start * size, self.rows, size * every):
                 whole = min(size, self.rows - first)
                 yield slice(first + own(whole).start, first + own(whole).stop), whole
             return
-        for chunk in map(send, self._numbers(epoch, start)):
+        for numbers in self._numbers(epoch, start):
+            chunk = numbers if self._resident is None else torch.from_numpy(numbers).to(self.device)
             for rows in (chunk[first : first + size] for first in range(0, len(chunk), size)):
                 yield rows[own(len(rows))], len(rows)
 
@@ -141,24 +142,21 @@ class BatchSource:
 
     def _gathered(self, resident: Sections, epoch: int, start: int) -> Iterator[Batch]:
         """Iterate over the shuffled batches of an epoch; the rows of several small batches are gathered at once."""
-        size, columns = self.batch_size, [values for section in resident for values in section.values()]
-        sizes = [size * values[:1].nbytes for values in columns]
+        size = self.batch_size
+        sizes = [size * values[:1].nbytes for section in resident for values in section.values()]
         # at another address within a cache line, matrix kernels may round differently
         several = not any(each % _LINE_BYTES for each in sizes)
         length = size * max(1, _GATHERED_BYTES // max(1, sum(sizes))) if several else size
         for chunk in self._numbers(epoch, start):
             for rows in torch.from_numpy(chunk).to(self.device).split(length):
-                parts = [values.index_select(0, rows).split(size) for values in columns]
-                for own, *tensors in zip(rows.split(size), *parts, strict=True):
-                    rest = iter(tensors)
-                    inputs, targets, weights = (dict(zip(section, rest, strict=False)) for section in resident)
-                    yield Batch(inputs, targets, weights, len(own))
+                parts = _each(resident, lambda values, rows=rows: values.index_select(0, rows).split(size))
+                for number, own in enumerate(rows.split(size)):
+                    yield Batch(*_each(parts, itemgetter(number)), len(own))
 
     def _pick(self, own: tuple[slice | Tensor, int]) -> Batch:
         assert self._resident is not None
         rows, whole = own
-        number = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
-        return Batch(*_each(self._resident, lambda values: values[rows]), number, whole)
+        return Batch(*_each(self._resident, lambda values: values[rows]), count(rows), whole)
 
     def _read(self, own: tuple[Rows, int]) -> Batch:
         """Read the rows of a batch and start their transfer to the device, without waiting for its end."""
@@ -198,9 +196,9 @@ def _load(split: Split, device: torch.device) -> Sections:
     return resident
 
 
-def _each(sections: Iterable[Mapping[str, P]], make: Callable[[P], Tensor]) -> Sections:
+def _each(parts: Iterable[Mapping[str, P]], make: Callable[[P], R]) -> tuple[dict[str, R], dict[str, R], dict[str, R]]:
     """Return the inputs, targets and sample weights that `make` makes of those of a split or batch."""
-    inputs, targets, weights = ({name: make(values) for name, values in section.items()} for section in sections)
+    inputs, targets, weights = ({name: make(values) for name, values in part.items()} for part in parts)
     return inputs, targets, weights
 
 

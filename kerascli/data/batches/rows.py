@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import NamedTuple
 
 import numpy as np
@@ -97,12 +99,8 @@ class DiskSplit:
     def read(self, rows: Rows) -> MemorySplit:
         """Read the selected rows of the split into memory; thread-safe. Raises DataError."""
         rows = compose_rows(slice(0, self.rows), rows)
-        inputs, targets, weights = {}, {}, {}
-        for read in (self._ready.read, *self._readers):
-            part = read(rows)
-            inputs |= part.inputs
-            targets |= part.targets
-            weights |= part.sample_weight
+        parts = [read(rows).sections() for read in (self._ready.read, *self._readers)]
+        inputs, targets, weights = (reduce(or_, arrays) for arrays in zip(*parts, strict=True))
         origin = None if self.origin is None else self.origin.take(rows)
         split = MemorySplit(inputs, targets, weights, count(rows), origin)
         for check in self._checks:

@@ -32,14 +32,11 @@ def read_cifar(
 
     Nothing is extracted to disk. Raises DataError. `splits` maps the name of a split to the names of its files.
     """
-    expected = {batch for names in splits.values() for batch in names}
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
-        files = ((each.name.rpartition("/")[2], each) for each in tar)
-        batches = {last: file.read() for last, each in files if last in expected and (file := tar.extractfile(each))}
+        batches = {each.name.rpartition("/")[2]: file.read() for each in tar if (file := tar.extractfile(each))}
     tables: dict[str, Table] = {}
     for split, names in splits.items():
-        batch_data = [parse_batch(batches[batch], f"{name}: '{batch}'", key, classes) for batch in names]
-        x, y = zip(*batch_data, strict=True)
+        x, y = zip(*(parse_batch(batches[each], f"{name}: '{each}'", key, classes) for each in names), strict=True)
         pictures = np.concatenate(x).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         columns = {"x": np.ascontiguousarray(pictures), "y": np.concatenate(y)[:, None]}
         tables[split] = table_of(columns, f"{name} {split}")
@@ -102,8 +99,8 @@ class Cifar100(Downloaded):
 
     def load(self, context: Context) -> Tables:
         splits = {"train": ("train",), "test": ("test",)}
-        data = fetch(self.remote(), context)
-        return read_cifar(data, "cifar100", splits, f"{self.label_mode}_labels", self._classes)
+        key = f"{self.label_mode}_labels"
+        return read_cifar(fetch(self.remote(), context), "cifar100", splits, key, self._classes)
 
     @property
     def _classes(self) -> int:

@@ -39,8 +39,7 @@ class Remote(NamedTuple):
 
     @property
     def local(self) -> Path:
-        home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-        return home / "datasets" / self.path
+        return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "datasets" / self.path
 
     @property
     def place(self) -> Path:

@@ -7,7 +7,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, Fields, Tables, source
 from kerascli.data.datasets.download import KERAS_FILES, Downloaded, fetch
-from kerascli.data.datasets.word_sequences import shuffled_rows
+from kerascli.data.datasets.word_sequences import shuffled_rows, train_and_test
 from kerascli.data.storage.table import Table, table_of
 from kerascli.foundation.disk.npz import load_npz
 from kerascli.foundation.shapes import NonNegativeInt, OpenFraction
@@ -29,10 +29,8 @@ class Housing(Downloaded):
         arrays = load_npz(io.BytesIO(fetch(self.remote(), context)), self.component_name, _LIMIT)
         x, y = (arrays[name][:most].astype(np.float64) for name in ("x", "y"))
         [order] = shuffled_rows(seed, len(x))
-        until = int(len(x) * (1 - test_split))
-        parts = {"train": order[:until], "test": order[until:]}
-        columns = {split: {"x": x[rows], "y": y[rows]} for split, rows in parts.items() if len(rows)}
-        return {split: table_of(each, f"{self.component_name} {split}") for split, each in columns.items()}
+        parts = train_and_test(order, test_split).items()
+        return {split: table_of({"x": x[own], "y": y[own]}, f"{self.component_name} {split}") for split, own in parts}
 
 
 @source()

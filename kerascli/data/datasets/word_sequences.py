@@ -100,6 +100,12 @@ def shuffled_rows(seed: int, *rows: int) -> list[np.ndarray]:
     return orders
 
 
+def train_and_test(rows: np.ndarray, test_split: float) -> dict[str, np.ndarray]:
+    """Divide rows into those of the splits `train` and `test`, the last ones; a split without rows is left out."""
+    until = int(len(rows) * (1 - test_split))
+    return {split: part for split, part in (("train", rows[:until]), ("test", rows[until:])) if len(part)}
+
+
 @source()
 class Imdb(WordSequences):
     """IMDB film reviews (Maas et al., 2011): 25,000 for training and 25,000 for testing. Downloaded once.
@@ -116,8 +122,7 @@ class Imdb(WordSequences):
         data = fetch(self.remote(), context)
         parts = [read_texts(data, "imdb", suffix) for suffix in ("_train", "_test")]
         orders = shuffled_rows(self.seed, *(len(part.labels) for part in parts))
-        mixed = [part.take(order) for part, order in zip(parts, orders, strict=True)]
-        train, test = self.prepared(mixed)
+        train, test = self.prepared([part.take(order) for part, order in zip(parts, orders, strict=True)])
         return {"train": self.table(train, "train"), "test": self.table(test, "test")}
 
 
@@ -148,7 +153,5 @@ class Reuters(WordSequences):
         texts = read_texts(fetch(self.remote(), context), "reuters")
         texts = texts.take(shuffled_rows(self.seed, len(texts.labels))[0])
         [texts] = self.prepared([texts])
-        rows = len(texts.labels)
-        until = int(rows * (1 - self.test_split))
-        parts = {"train": np.arange(until), "test": np.arange(until, rows)}
-        return {split: self.table(texts.take(chosen), split) for split, chosen in parts.items() if len(chosen)}
+        parts = train_and_test(np.arange(len(texts.labels)), self.test_split)
+        return {split: self.table(texts.take(rows), split) for split, rows in parts.items()}

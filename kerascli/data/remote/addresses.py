@@ -54,14 +54,6 @@ def address_fault(address: str, schemes: tuple[str, ...]) -> str | None:
     return None if secret is None else f"the address holds credentials ({safe_text(secret, 40)}=...)"
 
 
-def path_fault(name: str, path: str, schemes: tuple[str, ...]) -> Fault | None:
-    """Return the error about a path or an address in the field `name` of a config, if no file can have it."""
-    if (wrong := address_fault(path, schemes)) is not None:
-        return Fault(f"{name}: {wrong}", (name,), hint=CREDENTIALS if scheme_of(path) in schemes else None)
-    reason = None if in_place(path) else impossible_path(path)
-    return None if reason is None else Fault(f"{name}: no file can be called {show(path)}: {reason}", (name,))
-
-
 CREDENTIALS = (
     "credentials come from the environment: AWS_* or ~/.aws, GOOGLE_APPLICATION_CREDENTIALS, PG* or ~/.pgpass; "
     "or write $env.NAME"
@@ -85,25 +77,23 @@ def with_environment(path: str) -> str:
 
 
 @contextmanager
-def hiding_environment(*paths: str) -> Iterator[None]:
-    """Context manager that writes `$env.NAME` for the values of environment variables in errors about `paths`."""
+def hiding_environment(path: str) -> Iterator[None]:
+    """Context manager that writes `$env.NAME` for the values of environment variables in errors about a path."""
     try:
         yield
     except KerasCliError as error:
-        names = {name for path in paths for name in ENVIRONMENT.findall(path) if os.environ.get(name)}
+        names = {name for name in ENVIRONMENT.findall(path) if os.environ.get(name)}
 
         def hidden(text: str) -> str:
             for name in sorted(names, key=lambda name: -len(os.environ[name])):
                 text = text.replace(os.environ[name], f"$env.{name}")
             return text
 
-        error.faults = tuple(
-            replace(
-                fault, text=hidden(fault.text), hint=fault.hint and hidden(fault.hint),
-                place=fault.place and replace(fault.place, file=hidden(fault.place.file)),
-            )
-            for fault in error.faults
-        )  # fmt: skip
+        def hiding(fault: Fault) -> Fault:
+            place = fault.place and replace(fault.place, file=hidden(fault.place.file))
+            return replace(fault, text=hidden(fault.text), hint=fault.hint and hidden(fault.hint), place=place)
+
+        error.faults = tuple(map(hiding, error.faults))
         raise
 
 
@@ -131,9 +121,14 @@ class InFolder(Component):
     @model_validator(mode="after")
     def _paths_are_possible(self) -> Self:
         for name in self.paths:
-            value = getattr(self, name)
-            if isinstance(value, str) and (fault := path_fault(name, value, self.schemes)) is not None:
-                raise Invalid([fault])
+            path = getattr(self, name)
+            if not isinstance(path, str):
+                continue
+            if (wrong := address_fault(path, self.schemes)) is not None:
+                hint = CREDENTIALS if scheme_of(path) in self.schemes else None
+                raise Invalid(f"{name}: {wrong}", (name,), hint=hint)
+            if not in_place(path) and (reason := impossible_path(path)) is not None:
+                raise Invalid(f"{name}: no file can be called {show(path)}: {reason}", (name,))
         begins_at_home = any(str(getattr(self, name)).startswith("~") for name in self.paths)
         return self.with_paths(in_home) if begins_at_home else self
 

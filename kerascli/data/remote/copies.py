@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 from kerascli.data.download import Progress, download_file, only_one
 from kerascli.data.remote.addresses import FILE_SCHEMES, address_fault, scheme_of, with_environment
-from kerascli.data.storage.partitions import Part, files_below, parquet_keys, partition_values
+from kerascli.data.storage.partitions import Part, parquet_parts, parts_below
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.errors import ConfigError, DataError, DataMissing, first_line, safe_text
@@ -32,7 +33,7 @@ def parts_at(path: str, folder: Path, *, whole_folders: bool, progress: Progress
         if path.startswith("$env.") and not os.path.isabs(address):
             raise ConfigError(f"'{safe_text(path)}': expected an address or an absolute path")
         local = folder / address
-        return _below(path, local) if whole_folders and local.is_dir() else [Part(local, path)]
+        return parts_below(local, path) if whole_folders and local.is_dir() else [Part(local, path)]
     if scheme not in FILE_SCHEMES:
         raise ConfigError(f"'{safe_text(path)}': {address_fault(f'{scheme}://', FILE_SCHEMES)}")
     if scheme == "https":
@@ -45,21 +46,14 @@ def last_name(path: str) -> str:
     return path.partition("#")[0].partition("?")[0].rstrip("/").rpartition("/")[2]
 
 
-def _below(path: str, folder: Path) -> list[Part]:
-    keys = parquet_keys(files_below(folder), path)
-    named = zip(keys, partition_values(keys, path), strict=True)
-    return [Part(folder / key, f"{path.rstrip('/')}/{key}", values) for key, values in named]
-
-
 def _downloaded(path: str, address: str, progress: Progress | None) -> Path:
     """Return the copy of a file at an https address, whose fragment (`#sha256=...`) is its SHA-256."""
-    url, _, fragment = address.partition("#")
-    kind, _, sha256 = fragment.partition("=")
-    if kind != "sha256" or len(sha256) != 64 or not set(sha256.lower()) <= set("0123456789abcdef"):
+    if (found := re.fullmatch(r"([^#]*)#sha256=([0-9A-Fa-f]{64})", address)) is None:
         text = f"'{safe_text(path)}': a file at https:// needs its SHA-256 (64 hexadecimal digits)"
         raise ConfigError(text, hint="set 'sha256' of the source, or write ADDRESS#sha256=...")
-    local = _cached(sha256.lower(), path)
-    download_file(url, local, digest=sha256.lower(), shown=path.partition("#")[0], progress=progress)
+    url, digest = found[1], found[2].lower()
+    local = _cached(digest, path)
+    download_file(url, local, digest=digest, shown=path.partition("#")[0], progress=progress)
     return local
 
 
@@ -81,14 +75,12 @@ def _from_bucket(path: str, address: str, whole_folders: bool, progress: Progres
             raise DataError("this is a folder; the source reads one file", place=path)
         below = files.get_file_info(FileSelector(key, recursive=True))
         found = {each.path[len(key) + 1 :]: each for each in below if each.is_file}
-    keys = parquet_keys(found, path)
-    copied = []
-    for name, values in zip(keys, partition_values(keys, path), strict=True):
-        shown = f"{path.rstrip('/')}/{name}"
+
+    def copy(name: str, shown: str) -> Path:
         with _network(shown):
-            local = _copy(files, found[name], f"{address.rstrip('/')}/{name}", shown, progress)
-        copied.append(Part(local, shown, values))
-    return copied
+            return _copy(files, found[name], f"{address.rstrip('/')}/{name}", shown, progress)
+
+    return parquet_parts(found, path, copy)
 
 
 def _file_system(scheme: str, bucket: str) -> Any:
@@ -100,8 +92,7 @@ def _file_system(scheme: str, bucket: str) -> Any:
     server = urlsplit(endpoint if "://" in endpoint else f"http://{endpoint}")
     own: dict[str, Any] = {"endpoint_override": server.netloc, "scheme": server.scheme} if endpoint else {}
     if scheme == "gs":
-        limit = timedelta(seconds=_REQUEST_SECONDS)
-        return fs.GcsFileSystem(anonymous=bool(endpoint), retry_time_limit=limit, **own)
+        return fs.GcsFileSystem(anonymous=bool(endpoint), retry_time_limit=timedelta(seconds=_REQUEST_SECONDS), **own)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     return fs.S3FileSystem(
         region=region or (None if endpoint else fs.resolve_s3_region(bucket)), connect_timeout=_CONNECT_SECONDS,
@@ -128,10 +119,8 @@ def _copy(files: Any, info: Any, address: str, shown: str, progress: Progress | 
     with only_one(local):
         if local.exists() and (local.stat().st_size, local.stat().st_mtime_ns) == (info.size, changed):
             return local
-        with storage.staged(local, Pieces(info.size, blocks)) as file:
-            os.utime(file.temporary, ns=(changed, changed))
-            storage.place(file, local)
-        storage.sync_folder(local.parent)
+        storage.write_bytes(local, Pieces(info.size, blocks))
+        os.utime(local, ns=(changed, changed))
     return local
 
 

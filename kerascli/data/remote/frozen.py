@@ -43,28 +43,26 @@ class _Widened(Exception):
 
 def _written(blocks: Blocks, kinds: dict[str, set[Any]], digest: Any) -> Iterator[bytes]:
     """Yield the bytes of the file of Parquet, and add the rows to the digest; add what columns hold to `kinds`."""
-    from pyarrow import parquet
+    from pyarrow.parquet import ParquetWriter
 
-    sink, writer, types, schema = _Sink(), None, dict[str, Any](), pa.schema([])
+    sink, writer, types, found = _Sink(), None, pa.schema([]), pa.schema([])
     for block in blocks(frozenset(name for name, each in kinds.items() if _type(each) == pa.string())):
         for name in {**kinds, **block}:
             kinds.setdefault(name, set()).update(_kinds(block[name]) if name in block else {"missing"})
+        found = pa.schema([(name, _type(each)) for name, each in kinds.items()])
         if writer is None:
-            types = {name: _type(each) for name, each in kinds.items()}
+            types = found
             # not packed: the size of a packed file says little about the memory that its rows take
-            schema = pa.schema(types.items())
-            writer = parquet.ParquetWriter(
-                sink, schema, compression="none", use_dictionary=False, write_page_checksum=True
-            )
-            digest.update(repr(types).encode())
-        if types == {name: _type(each) for name, each in kinds.items()}:
+            writer = ParquetWriter(sink, types, compression="none", use_dictionary=False, write_page_checksum=True)
+            digest.update(repr(dict(zip(types.names, types.types, strict=True))).encode())
+        if types == found:
             count = len(next(iter(block.values())))
-            arrays = (block[name] if name in block else pa.nulls(count) for name in types)
-            rows = pa.record_batch([array.cast(kind) for array, kind in zip(arrays, schema.types, strict=True)], schema)
+            arrays = (block[name] if name in block else pa.nulls(count) for name in types.names)
+            rows = pa.record_batch([array.cast(kind) for array, kind in zip(arrays, types.types, strict=True)], types)
             digest.update(rows.serialize())
             writer.write_batch(rows)
             yield sink.taken()
-    if types != {name: _type(each) for name, each in kinds.items()}:
+    if types != found:
         raise _Widened
     assert writer is not None, "the caller refuses tables without rows"
     writer.close()

@@ -123,15 +123,12 @@ def _frozen(path: Path, name: str, form: TextFormat | None, columns: frozenset[s
 
 def _tables(path: Path, name: str, text: frozenset[str], form: TextFormat | None) -> Iterator[dict[str, "pa.Array"]]:
     """Yield the columns of the blocks of a text file, and the line of each row; those in `text` verbatim."""
-    header, before = b"", 0
+    before = 0
     for block in _blocks(path, name, quotes=form is not None and form.quotes):
         if block.strip():
-            added = before - header.count(b"\n")
-            table = _table(header + block, name, added, form.text_format(skip_rows=0) if form and before else form)
-            lines = pa.array(table.numbers() + added)
-            yield {LINE: lines, **{key: _array(table, key, text) for key in table}}
-            if form is not None and not form.names:
-                header = storage.csv_text([list(table)], form.delimiter).encode(form.encoding)
+            table = _table(block, name, before, form)
+            yield {LINE: pa.array(table.numbers() + before), **{key: _array(table, key, text) for key in table}}
+            form = form and form.text_format(names=tuple(table), skip_rows=0)  # the first block has the header
         before += block.count(b"\n")
 
 
@@ -139,12 +136,11 @@ def _blocks(path: Path, name: str, *, quotes: bool) -> Iterator[bytes]:
     """Yield the text of a file in blocks of about `BLOCK_BYTES` that end at the end of a row."""
     rest = b""
     for part in unpacked_blocks(path, name, BLOCK_BYTES):
-        text = rest + part
-        end = _last_row(text, quotes=quotes)
-        if end or len(text) > 8 * BLOCK_BYTES:  # the parser says what is wrong with a row without an end
-            yield text[: end or None]
-            text = text[end:] if end else b""
-        rest = text
+        rest += part
+        # the parser says what is wrong with a row without an end
+        if end := _last_row(rest, quotes=quotes) or (len(rest) if len(rest) > 8 * BLOCK_BYTES else 0):
+            yield rest[:end]
+            rest = rest[end:]
     if rest:
         yield rest
 

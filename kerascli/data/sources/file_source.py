@@ -50,9 +50,9 @@ class FileSource(Source):
             if scheme_of(path) == "https" and "#sha256=" not in path:
                 text = f"{name}: a file at https:// needs its SHA-256"
                 hint = "add sha256: ..." if name == "path" else f"write {name}: ADDRESS#sha256=..."
-                raise Invalid([Fault(text, (name,), hint=hint)])
+                raise Invalid(text, (name,), hint=hint)
         if self.sha256 is not None and not in_place(self.path):
-            raise Invalid([Fault("sha256: only of a file at https://", ("sha256",), "key")])
+            raise Invalid("sha256: only of a file at https://", ("sha256",), "key")
         return self
 
     def load(self, context: Context) -> Tables:
@@ -138,13 +138,10 @@ class TableOfFiles(Source):
                 table.column(name)  # raises the error
             if name not in table or (context.columns is not None and name not in context.columns):
                 continue
-            decoder = reader.decoder()
-            decoder.need()
             folders = reader.folders(context.folder, table.name, of_command=of_command)
-            files = NamedFiles(table, name, folders, reader.suffix, decoder)
+            files = NamedFiles(table, name, folders, reader.suffix, reader.decoder())
             columns[name], faults = files.read_once() if context.decode else files.find_all()
-            can_skip = skip and reader.on_corrupt == "skip"
-            undamaged(table, faults, skip=can_skip, noun="file", of_command=of_command)
+            undamaged(table, faults, skip=skip and reader.on_corrupt == "skip", noun="file", of_command=of_command)
             damaged |= faults
         return undamaged(table.with_files(columns), damaged, skip=True, noun="file") if columns else table
 

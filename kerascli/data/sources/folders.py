@@ -5,6 +5,7 @@ import os
 import sys
 from abc import abstractmethod
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal, Self
 
@@ -19,8 +20,6 @@ from kerascli.data.text.files import read_text
 from kerascli.foundation.disk.files import LINE_BYTES, OBJECT_BYTES, memory_limit, refuse_text
 from kerascli.foundation.errors import DataError, DataMissing, safe_text, suggestion
 from kerascli.foundation.shapes import PositiveInt, Words
-
-_MOST_FILES = 20_000_000
 
 
 class FolderSource(Source):
@@ -78,10 +77,7 @@ class FolderSource(Source):
 def plain_path(path: Path) -> Path:
     """Return a path without `..` in it, as users would write it; unchanged if a link makes that another file."""
     plain = os.path.normpath(path)
-    try:
-        return Path(plain) if os.path.samefile(plain, path) else path
-    except OSError:
-        return path
+    return Path(plain) if os.path.realpath(plain) == os.path.realpath(path) else path
 
 
 def file_names(files: Sequence[Path]) -> np.ndarray:
@@ -113,20 +109,15 @@ def files_in(
     if classes is None and not folder.is_dir():
         raise DataMissing("there is no such folder", place=shown)
     names_there = () if classes is None else class_names(folder, shown)
-    paths: list[Path] = []
-    counts = []
-    for name in ("",) if classes is None else classes:
-        if classes is not None and name not in names_there:
+    for name in classes or ():
+        if name not in names_there:
             text = f"there is no folder for the class '{safe_text(name, 40)}'{suggestion(name, names_there)}"
             raise DataError(text, place=shown)
-        files = files_below(folder / name, suffixes)
-        counts.append(len(files))
-        paths += files
-        if len(paths) > _MOST_FILES:
-            raise DataError(f"more than {_MOST_FILES:,} files", place=shown)
+    files = [files_below(folder / name, suffixes) for name in ([""] if classes is None else classes)]
+    paths = list(chain.from_iterable(files))
     if not paths:
         raise DataError(f"there are no files that end in {', '.join(suffixes)}", place=shown)
-    return paths, None if classes is None else np.repeat(np.arange(len(counts)), counts)
+    return paths, None if classes is None else np.repeat(np.arange(len(files)), list(map(len, files)))
 
 
 def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -148,8 +139,7 @@ class TextFolder(FolderSource):
         return {"text": Field((), "string"), **self.label(context)}
 
     def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
-        texts = texts_of(files, name)
-        return Table({FILE: file_names(files), **columns, "text": texts}, len(files), name=name)
+        return Table({FILE: file_names(files), **columns, "text": texts_of(files, name)}, len(files), name=name)
 
 
 def texts_of(files: Sequence[Path], name: str) -> np.ndarray:

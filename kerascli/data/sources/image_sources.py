@@ -11,7 +11,7 @@ from kerascli.data.base import Context, Field, Fields, Source, Tables, source
 from kerascli.data.readers import Channels, ImageSettings, OnCorrupt
 from kerascli.data.sources.folders import FolderSource, file_names, files_below, files_in, plain_path
 from kerascli.data.storage.decoded_files import DecodedFiles, Decoder, undamaged
-from kerascli.data.storage.image_files import SUFFIXES, Reading, dtype_of_labels, need_pillow
+from kerascli.data.storage.image_files import SUFFIXES, Reading, dtype_of_labels
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.sound_files import SoundReading
 from kerascli.data.storage.table import FILE, FILES, Table
@@ -37,7 +37,6 @@ def decoded_table(
 
     Raises DataError for damage unless `skip`.
     """
-    decoder.need()
     values, damaged = DecodedFiles(files, decoder).read_once()
     table = Table({FILE: file_names(files), **columns, column: values}, len(files), name=name)
     return undamaged(table, damaged, skip=skip, noun=decoder.noun)
@@ -93,7 +92,6 @@ class ImagePairs(ImageSource, TwoFolders):
         return decoded_table(files, {}, "image", self.reading(), FILES, skip=False)
 
     def load(self, context: Context) -> Tables:
-        need_pillow()
         images, masks = (_by_name(plain_path(context.folder / path), path) for path in (self.images, self.masks))
         names = sorted(images)
         if lacking := [name for name in names if name + self.mask_suffix not in masks]:

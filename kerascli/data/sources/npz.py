@@ -23,8 +23,7 @@ class Npz(FileSource):
     """
 
     def facts(self, context: Context) -> Fields | None:
-        headers = array_headers(self.local(context, self.path), self.path)
-        columns = _by_split(headers, self.path).get("train", {})
+        columns = _by_split(array_headers(self.local(context, self.path), self.path), self.path).get("train", {})
         dtypes = {name: "string" if each.dtype.kind in "US" else each.dtype.name for name, each in columns.items()}
         return {name: Field(each.shape[1:], dtypes[name]) for name, each in columns.items()}
 

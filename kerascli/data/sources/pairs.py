@@ -61,9 +61,8 @@ class Pairs(WrappedSource):
             rows = other if is_other else one
             return table.place(int(rows[row]), column.removesuffix(OTHER) if is_other else column, at)
 
-        numbers = table.numbers()[one]
-        return Table(columns, len(one), name=table.name, lines=numbers, made_of=place, skipped=table.skipped,
-                     note=table.note)  # fmt: skip
+        return Table(columns, len(one), name=table.name, lines=table.numbers()[one], made_of=place,
+                     skipped=table.skipped, note=table.note)  # fmt: skip
 
     def _partners(self, table: Table, split: str) -> np.ndarray:
         """Draw two rows to pair each row with, (rows, 2): another row of its class, and a row of another class."""

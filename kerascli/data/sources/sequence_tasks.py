@@ -103,8 +103,7 @@ class Addition(Generated):
         pairs: dict[tuple[int, int], tuple[int, int]] = {}
         while len(pairs) < self.rows:
             least = 10 ** random.integers(0, self.digits, (self.rows, 2))
-            terms = random.integers(np.where(least == 1, 0, least), 10 * least)
-            for a, b in terms.tolist():
+            for a, b in random.integers(np.where(least == 1, 0, least), 10 * least).tolist():
                 pairs.setdefault((min(a, b), max(a, b)), (a, b))
         return list(pairs.values())[: self.rows]
 

@@ -19,7 +19,7 @@ from kerascli.data.storage.column import pa
 from kerascli.data.storage.partitions import Part
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.files import in_home, open_regular
-from kerascli.foundation.errors import ConfigError, DataError, Fault, safe_text
+from kerascli.foundation.errors import ConfigError, DataError, safe_text
 from kerascli.language.component import Invalid
 
 SQLITE = "sqlite:///"
@@ -55,7 +55,7 @@ class Sql(Source):
     @model_validator(mode="after")
     def _is_an_address(self) -> Self:
         if not self.url.startswith("$env.") and (wrong := _fault(self.url)) is not None:
-            raise Invalid([Fault(f"url: {wrong}", ("url",))])
+            raise Invalid(f"url: {wrong}", ("url",))
         return self
 
     def load(self, context: Context) -> Tables:
@@ -99,8 +99,7 @@ class Sql(Source):
 
 def _fault(url: str) -> str | None:
     """Return what is wrong with the address of a database; None if nothing is."""
-    is_address = url.startswith((SQLITE, "postgresql://"))
-    return None if is_address else f"expected {SQLITE}FILE or postgresql://HOST/DATABASE"
+    return None if url.startswith((SQLITE, "postgresql://")) else f"expected {SQLITE}FILE or postgresql://HOST/DATABASE"
 
 
 def query_blocks(url: str, folder: Path, query: str, shown: str, text: frozenset[str]) -> Iterator[Block]:

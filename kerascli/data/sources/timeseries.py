@@ -170,8 +170,8 @@ class Timeseries(WrappedSource):
 
     def starts(self, rows: int, *, ahead: bool) -> np.ndarray:
         """Return the first row of each window of a series of `rows` rows; `ahead`: of those with `NAME_next`."""
-        end = rows if self.end_index is None else min(self.end_index, rows)
-        return np.arange(self.start_index, end - self.span(ahead=ahead), self.sequence_stride)
+        end = min(rows, self.end_index or rows) - self.span(ahead=ahead)
+        return np.arange(self.start_index, end, self.sequence_stride)
 
     def windows(self, table: Table, split: str, used: frozenset[str] | None) -> Table:
         """Return a table of sliding windows over a table's rows, with the `used` columns (None: all).
@@ -190,9 +190,8 @@ class Timeseries(WrappedSource):
             if name in used:
                 columns[name] = gathered(values, starts, self.sampling_rate * np.arange(self.sequence_length))
             if name + NEXT in used:
-                first, one = starts + self.first_ahead(), self.horizon == 1
-                steps = self.sampling_rate * np.arange(self.horizon)
-                columns[name + NEXT] = values[first] if one else gathered(values, first, steps)
+                steps = 0 if self.horizon == 1 else self.sampling_rate * np.arange(self.horizon)
+                columns[name + NEXT] = gathered(values, starts + self.first_ahead(), steps)
         if self.group is not None:
             columns[self.group] = table.array(self.group)[starts]
 

@@ -10,7 +10,7 @@ import numpy as np
 from kerascli.data.base import SOURCES, Context, Source, Tables
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.storage.column import is_number
-from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, in_memory, is_large
+from kerascli.data.storage.on_disk import Direct, Rows, Values, in_memory, is_large
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import ConfigError
@@ -69,31 +69,28 @@ def values_in_memory(table: Table, name: str, made: str) -> np.ndarray:
     return in_memory(values)
 
 
-def gathered(values: np.ndarray, rows: np.ndarray, steps: np.ndarray | None = None) -> Values:
+def gathered(values: np.ndarray, rows: np.ndarray, steps: np.ndarray | int = 0) -> Values:
     """Return selected rows of an array, or a window of rows for each: in memory, or gathered on access if too large.
 
     `steps` are the rows of a window, counted from the first; windows hold an axis of values for each step.
     """
-    column = Gathered(values if steps is None or values.ndim > 1 else values[:, None], rows, steps)
+    column = Gathered(values[:, None] if np.ndim(steps) and values.ndim == 1 else values, rows, np.asarray(steps))
     return column if is_large(len(column) * column.row_bytes) else column[slice(None)]
 
 
 class Gathered(Direct):
     """Column of selected rows of an array, or of windows of rows; what is selected several times is stored once."""
 
-    def __init__(self, values: np.ndarray, rows: np.ndarray, steps: np.ndarray | None) -> None:
-        shape = values.shape[1:] if steps is None else (len(steps), *values.shape[1:])
-        super().__init__(len(rows), shape, values.dtype, values[:1].nbytes * (1 if steps is None else len(steps)))
+    def __init__(self, values: np.ndarray, rows: np.ndarray, steps: np.ndarray) -> None:
+        super().__init__(len(rows), steps.shape + values.shape[1:], values.dtype, values[:1].nbytes * steps.size)
         self._values = values
         self._first = rows
         self._steps = steps
 
-    def __getitem__(self, rows: Rows) -> np.ndarray:
-        first = self._first[compose_rows(self._rows, rows)]
-        return self._values[first if self._steps is None else first[:, None] + self._steps]
+    def _read(self, rows: Rows) -> np.ndarray:
+        return self._values[np.add.outer(self._first[rows], self._steps)]
 
     def at(self, steps: int | list[int]) -> np.ndarray:
         """Return the value of each window at a time step (rows,), or at several (rows, steps); windows must hold one
         value per time step."""
-        assert self._steps is not None
         return self._values[np.add.outer(self._first[self._rows], self._steps[steps]), 0]

@@ -11,13 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 import numpy as np
 
-from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, count, is_large
+from kerascli.data.storage.on_disk import Direct, Rows, Values, count, is_large
 from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import FILES, Skipped, Table
 from kerascli.foundation.cpus import cpu_limit
@@ -64,13 +63,14 @@ class DecodedFiles(Direct):
     """Column of files (rows, *shape), decoded on access; of labels of 16 bits the dtype is known once they are read."""
 
     def __init__(self, files: Sequence[Path] | np.ndarray, decoder: Decoder) -> None:
+        """Create the column of some files. Raises DataError if a library that the decoder needs is not installed."""
+        decoder.need()
         size = math.prod(decoder.shape) * decoder.dtype.itemsize
         super().__init__(len(files), decoder.shape, decoder.dtype, size)
         self._files = files
         self._decoder = decoder
 
-    def __getitem__(self, rows: Rows) -> np.ndarray:
-        rows = compose_rows(self._rows, rows)
+    def _read(self, rows: Rows) -> np.ndarray:
         numbers = range(rows.start, rows.stop) if isinstance(rows, slice) else rows.tolist()
         out = np.empty((len(numbers), *self.row_shape), self.dtype)
         with ThreadPoolExecutor(_THREADS) as threads:  # decoders release the interpreter lock
@@ -87,8 +87,14 @@ class DecodedFiles(Direct):
         in_memory = not is_large(len(self) * self.row_bytes)
         faults: dict[int, Fault] = {}
         out = np.zeros(self.shape, self.dtype) if in_memory else None
+
+        def decode(row: int) -> np.ndarray | Fault:
+            try:
+                return self.decoded(row, reduced=not in_memory)
+            except DamagedFile as error:
+                return error.faults[0]
+
         with ThreadPoolExecutor(_THREADS) as threads:
-            decode = partial(self._decoded_or_fault, reduced=not in_memory)
             for row, values in enumerate(threads.map(decode, range(len(self)))):
                 if isinstance(values, Fault):
                     faults[row] = values
@@ -102,12 +108,6 @@ class DecodedFiles(Direct):
     def decoded(self, row: int, *, reduced: bool = False) -> np.ndarray:
         """Decode the file of a row. Raises DamagedFile, DataError."""
         return self._decoder.decode(self._files[row], reduced=reduced)
-
-    def _decoded_or_fault(self, row: int, *, reduced: bool) -> np.ndarray | Fault:
-        try:
-            return self.decoded(row, reduced=reduced)
-        except DamagedFile as error:
-            return error.faults[0]
 
 
 class NamedFiles(DecodedFiles):
@@ -146,8 +146,7 @@ class NamedFiles(DecodedFiles):
         except DataError as error:
             first = error.faults[0]
             text = first.text if first.place is None else f"'{safe_text(self._names[row], 60)}': {first.text}"
-            place = self._table.place(row, self._column)
-            raise type(error)(replace(first, text=text, place=place)) from None
+            raise type(error)(replace(first, text=text, place=self._table.place(row, self._column))) from None
 
     def _path(self, name: str) -> Path:
         """Return the path of a file by its name in the table.
@@ -186,8 +185,8 @@ class NamedFiles(DecodedFiles):
 class _Zeros(Direct):
     """Column of zeros in place of files that are not decoded."""
 
-    def __getitem__(self, rows: Rows) -> np.ndarray:
-        return np.zeros((count(compose_rows(self._rows, rows)), *self.row_shape), self.dtype)
+    def _read(self, rows: Rows) -> np.ndarray:
+        return np.zeros((count(rows), *self.row_shape), self.dtype)
 
 
 def undamaged(

@@ -12,7 +12,7 @@ from typing import IO
 
 import numpy as np
 
-from kerascli.data.storage.on_disk import Direct, Rows, Values, compose_rows, is_large
+from kerascli.data.storage.on_disk import Direct, Rows, Values, count, is_large
 from kerascli.foundation.disk.files import available_memory, memory_limit
 from kerascli.foundation.errors import DataError, StorageError, safe_text
 
@@ -32,8 +32,10 @@ class Mapped(Direct):
         self._map = mapping
         self._name = name
         self._file_bytes = self._map.size()
-        self._start = _address(array) - _address(np.frombuffer(self._map, np.uint8))
-        self._raw = _raw_rows(array, self._map, self._start)
+        self._start = array.ctypes.data - np.frombuffer(self._map, np.uint8).ctypes.data
+        is_plain = array.flags.c_contiguous and array.nbytes
+        self._raw = array.view(np.uint8).reshape(len(array), -1) if is_plain else None
+        """Rows as bytes (rows, row bytes): numpy would copy all of an unaligned array to take some of its rows."""
         # A file that fits in memory is soon cached as a whole, so the kernel's readahead at each page fault helps. A
         # larger file would be read many times over. For it, readahead is turned off, and hints announce the rows of a
         # batch, which the kernel then reads at once; a page fault reads one page and waits for it.
@@ -41,11 +43,10 @@ class Mapped(Direct):
         if self._hinted:
             self._map.madvise(mmap.MADV_RANDOM)
 
-    def __getitem__(self, rows: Rows) -> np.ndarray:
+    def _read(self, rows: Rows) -> np.ndarray:
         # Access beyond the end of a mapped file would kill the process with SIGBUS.
         if self._map.size() < self._file_bytes:
             raise DataError("the file was shortened while it was in use", place=self._name)
-        rows = compose_rows(self._rows, rows)
         if self._hinted:
             self._hint(rows)
         if isinstance(rows, slice):
@@ -57,12 +58,11 @@ class Mapped(Direct):
     def _hint(self, rows: Rows) -> None:
         """Announce to the kernel (madvise) which rows of the file are read next, in the order of the file."""
         stride = self._array.strides[0]
-        if isinstance(rows, slice):
-            spans = iter([(self._start + rows.start * stride, (rows.stop - rows.start) * stride)])
-        else:
-            spans = ((self._start + row * stride, self.row_bytes) for row in np.sort(rows).tolist())
-        for start, length in _pages(spans):
-            self._map.madvise(mmap.MADV_WILLNEED, start, length)
+        spans = [(rows.start, count(rows))] if isinstance(rows, slice) else [(row, 1) for row in np.sort(rows).tolist()]
+        for first, number in spans:
+            start, end = self._start + first * stride, self._start + (first + number) * stride
+            for place in range(start - start % mmap.PAGESIZE, end, _HINT_BYTES):
+                self._map.madvise(mmap.MADV_WILLNEED, place, min(_HINT_BYTES, end - place))
 
 
 def mapping_of(array: np.ndarray) -> mmap.mmap | None:
@@ -112,41 +112,13 @@ def _refuse_too_large(values: np.ndarray, key: str, name: str) -> None:
         raise DataError(text, place=name, hint=hint)
 
 
-def _raw_rows(array: np.ndarray, mapping: mmap.mmap, start: int) -> np.ndarray | None:
-    """Return an array's rows as bytes (rows, row bytes); None if the array is not contiguous.
-
-    numpy would copy all of an unaligned array instead.
-    """
-    if not array.flags.c_contiguous or not array.nbytes:
-        return None
-    return np.ndarray((len(array), array.nbytes // len(array)), np.uint8, mapping, start)
-
-
-def _address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
-
-
-def _pages(spans: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield (start, length) of page-aligned pieces of a file for madvise hints, which cover `spans` without overlap."""
-    done = 0
-    for start, length in spans:
-        end = start + length
-        place = max(done, start - start % mmap.PAGESIZE)
-        while place < end:
-            yield place, min(_HINT_BYTES, end - place)
-            place += _HINT_BYTES
-        done = max(done, end + -end % mmap.PAGESIZE)
-
-
 def unnamed_file(folder: str) -> IO[bytes]:
     """Return a new open temporary file in a folder, that no other process can open."""
     return tempfile.TemporaryFile(dir=folder, buffering=0)
 
 
 def spill(
-    chunks: Iterator[np.ndarray],
-    rows: int,
-    temporary: Callable[[str], AbstractContextManager[IO[bytes]]] = unnamed_file,
+    parts: Iterator[np.ndarray], rows: int, temporary: Callable[[str], AbstractContextManager[IO[bytes]]] = unnamed_file
 ) -> np.ndarray:
     """Write arrays with `rows` rows in all to a temporary file, and return it as one memory-mapped array.
 
@@ -155,17 +127,20 @@ def spill(
     there is not enough space.
     """
     folder = _folder()
-    first = next(chunks)
-    _refuse_full(folder, needed=rows * first.nbytes // len(first))
+    first = next(parts)
     try:
+        _refuse_full(folder, needed=rows * first.nbytes // len(first))
         with temporary(folder) as file:
-            for chunk in chain([first], chunks):
-                assert chunk.dtype == first.dtype, "the bytes would be read as something else"
+            for part in chain([first], parts):
+                assert part.dtype == first.dtype, "the bytes would be read as something else"
                 if file.writable():
-                    _write(file, chunk)
+                    _write(file, part)
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
-        raise _failed(folder, error) from None
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise StorageError(f"no room is left in '{safe_text(folder)}' for prepared rows", hint=_HINT) from None
+        reason = (error.strerror or str(error)).lower()
+        raise StorageError(f"cannot keep prepared rows in '{safe_text(folder)}': {reason}") from None
     return np.ndarray((rows, *first.shape[1:]), first.dtype, mapped)
 
 
@@ -175,28 +150,18 @@ def _folder() -> str:
     return next((each for each in folders if each and os.access(each, os.W_OK)), tempfile.gettempdir())
 
 
-def _write(file: IO[bytes], chunk: np.ndarray) -> None:
+def _write(file: IO[bytes], part: np.ndarray) -> None:
     """Write an array to an open file by system calls; with a memory mapping, a full disk would kill the process."""
-    data = np.ascontiguousarray(chunk).view(np.uint8).reshape(-1).data
+    data = np.ascontiguousarray(part).view(np.uint8).reshape(-1).data
     while data:
         data = data[file.write(data) :]
 
 
 def _refuse_full(folder: str, needed: int) -> None:
-    try:
-        free = shutil.disk_usage(folder).free
-    except OSError as error:
-        raise _failed(folder, error) from None
+    free = shutil.disk_usage(folder).free
     if needed > free:
         text = f"{needed / 1e9:.1f} GB of prepared rows do not fit into '{safe_text(folder)}'"
         raise StorageError(f"{text}, which has {free / 1e9:.1f} GB left", hint=_HINT)
-
-
-def _failed(folder: str, error: OSError) -> StorageError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        return StorageError(f"no room is left in '{safe_text(folder)}' for prepared rows", hint=_HINT)
-    reason = (error.strerror or str(error)).lower()
-    return StorageError(f"cannot keep prepared rows in '{safe_text(folder)}': {reason}")
 
 
 _HINT = "set TMPDIR to a folder with more room"

@@ -3,7 +3,7 @@
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Self
 
 import numpy as np
@@ -60,9 +60,13 @@ class OnDisk:
 class Direct(OnDisk, ABC):
     """Column on disk from which any rows can be read (random access)."""
 
-    @abstractmethod
     def __getitem__(self, rows: Rows) -> np.ndarray:
         """Read the selected rows into memory."""
+        return self._read(compose_rows(self._rows, rows))
+
+    @abstractmethod
+    def _read(self, rows: Rows) -> np.ndarray:
+        """Read rows of the whole file into memory."""
 
 
 class Stream(OnDisk):
@@ -94,7 +98,7 @@ Values = np.ndarray | Direct | Stream
 """Values of a column, in memory or on disk."""
 
 
-def count(rows: Rows) -> int:
+def count(rows: slice | Sized) -> int:
     return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
 
 
@@ -122,6 +126,14 @@ def rows_a_block(values: Values) -> int:
     return max(1, BLOCK_BYTES // max(1, row_bytes))
 
 
+def joint_pieces(columns: Mapping[str, Values], rows: int | None) -> Iterator[dict[str, np.ndarray]]:
+    """Iterate over columns in blocks of the same rows, of about `BLOCK_BYTES` in all; at most `rows` rows each."""
+    fitting = min(map(rows_a_block, columns.values())) // len(columns)
+    rows = max(1, min(fitting, rows or fitting))
+    parts = zip(*(pieces(values, rows) for values in columns.values()), strict=True)
+    return (dict(zip(columns, part, strict=True)) for part in parts)
+
+
 def blocks(values: Values) -> Iterator[np.ndarray]:
     """Iterate over a column in blocks; a column in memory is a single block."""
     return iter([values]) if isinstance(values, np.ndarray) else pieces(values, rows_a_block(values))
@@ -144,16 +156,12 @@ def _within(rows: Rows, first: int, length: int) -> Rows:
 
 
 def recut(arrays: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
-    """Regroup consecutive arrays into pieces of `rows` rows; a piece is a view unless it spans several arrays."""
+    """Regroup consecutive arrays into pieces of `rows` rows, the last of which may be smaller."""
     rest = np.empty(0)
     for array in arrays:
-        if missing := -len(rest) % rows:
-            rest, array = np.concatenate([rest, array[:missing]]), array[missing:]
-            if len(rest) < rows:
-                continue
-            yield rest
-        end = len(array) - len(array) % rows
-        yield from (array[first : first + rows] for first in range(0, end, rows))
-        rest = array[end:]
+        joined = np.concatenate([rest, array]) if len(rest) else array
+        end = len(joined) - len(joined) % rows
+        yield from (joined[first : first + rows] for first in range(0, end, rows))
+        rest = joined[end:]
     if len(rest):
         yield rest

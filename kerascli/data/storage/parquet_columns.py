@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kerascli.data.storage.column import Column, pa
+from kerascli.data.storage.column import Column, pa, pc
 from kerascli.data.storage.on_disk import Stream, Values, is_large
 from kerascli.data.storage.partitions import LINE, Part, partition_columns
 from kerascli.foundation.disk.files import OBJECT_BYTES, open_regular, refuse_bomb
@@ -33,16 +33,13 @@ class ParquetFile:
         with self.opened() as file:
             self._metadata = file.metadata
             self.schema = file.schema_arrow
+        self.rows: int = self._metadata.num_rows
         names = self.schema.names
         twice = next((column for column in names if names.count(column) > 1), None)
         if twice is not None:
             raise DataError(f"column '{safe_text(twice, 40)}' appears twice", place=name)
         if not names:
             raise DataError("there are no columns", place=name)
-
-    @property
-    def rows(self) -> int:
-        return self._metadata.num_rows
 
     def read(self, column: str) -> Any:
         """Return a whole column as a pyarrow array."""
@@ -111,22 +108,18 @@ class ParquetColumns(Mapping[str, Values | Column]):
         """
         self._files = [ParquetFile(part.path, part.name) for part in parts]
         self._counts = [file.rows for file in self._files]
-        self._ends = np.cumsum(self._counts)
+        self.rows = sum(self._counts)
+        self._starts = np.cumsum([0, *self._counts])
         self._schema = self._files[0].schema
         self._check_same(columns)
         self._partitions = partition_columns(parts, self._schema.names, dtypes or {})
         self._column = cache(self._read)
         self._missing = cache(lambda name: any(file.has_missing(name) for file in self._files))
-        used = [column for column in self if columns is None or column in columns]
-        row_bytes = sum(map(self._row_bytes, used))
+        row_bytes = sum(self._row_bytes(column) for column in self if columns is None or column in columns)
         for file in self._files:
             hint = "write it without packing: compression='none', use_dictionary=False"
             refuse_bomb(row_bytes * file.rows, file.size, file.name, hint)
         self._streamed = is_large(row_bytes * self.rows)
-
-    @property
-    def rows(self) -> int:
-        return sum(self._counts)
 
     def __getitem__(self, name: str) -> Values | Column:
         if name not in self._partitions and name not in self._schema.names:
@@ -141,13 +134,12 @@ class ParquetColumns(Mapping[str, Values | Column]):
         return iter((*(name for name in self._schema.names if name != LINE), *self._partitions))
 
     def __len__(self) -> int:
-        return len(list(iter(self)))
+        return sum(1 for _ in self)
 
     def place(self, row: int, column: str, at: tuple[int, int] = (0, 0)) -> Place:
         """Return the place of a value: its file, and the row's number there, counted from 1."""
-        index = int(np.searchsorted(self._ends, row, side="right"))
-        first = int(self._ends[index]) - self._counts[index]
-        return Place(self._files[index].name, row - first + 1, name=column)
+        index = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return Place(self._files[index].name, row - int(self._starts[index]) + 1, name=column)
 
     def stream(self, name: str, rows: int) -> Iterator[np.ndarray]:
         """Iterate over a column in arrays of at most `rows` rows, row group by row group."""
@@ -191,12 +183,11 @@ class ParquetColumns(Mapping[str, Values | Column]):
         first, *others = self._files
         names = dict.fromkeys(name for file in self._files for name in file.schema.names)
         for file in others:
-            for name in names if columns is None else [name for name in names if name in columns]:
+            for name in names if columns is None else filter(columns.__contains__, names):
                 here, there = _type_text(file, name), _type_text(first, name)
                 if here != there:
                     text = f"column '{safe_text(name, 40)}' is {here}, and in '{safe_text(first.name)}' {there}"
-                    hint = "write all files of a table with the same schema"
-                    raise DataError(text, place=file.name, hint=hint)
+                    raise DataError(text, place=file.name, hint="write all files of a table with the same schema")
 
     def _type(self, name: str) -> Any:
         return self._schema.field(name).type
@@ -220,8 +211,7 @@ def _plain(kind: Any) -> Any:
 
 
 def _is_text(kind: Any) -> bool:
-    types = pa.types
-    return types.is_string(kind) or types.is_large_string(kind)
+    return kind in (pa.string(), pa.large_string())
 
 
 def _dtype(kind: Any, missing: bool) -> np.dtype:
@@ -246,12 +236,11 @@ def _array(column: Any, name: str, file: str, *, missing: bool) -> np.ndarray:
         return column.fill_null("").to_numpy()
     if types.is_date(kind) or types.is_timestamp(kind):
         return _time_texts(column)
-    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
+    if _dtype(kind, missing).kind == "O":
         raise DataError(f"'{name}' holds {kind}; expected numbers or text", place=file)
     if missing and not types.is_floating(kind):
-        whole = column.cast(pa.uint8()) if types.is_boolean(kind) else column
         try:
-            column = whole.cast(pa.float64())
+            column = column.cast(pa.float64())
         except pa.ArrowInvalid:
             text = f"'{name}' has missing values and numbers beyond 2**53, which floats cannot hold"
             raise DataError(text, place=file) from None
@@ -260,15 +249,11 @@ def _array(column: Any, name: str, file: str, *, missing: bool) -> np.ndarray:
 
 def _time_texts(column: Any) -> np.ndarray:
     """Return dates and timestamps as ISO 8601 texts, as a text file would have them; with a time zone in UTC (`Z`)."""
-    times = column.to_numpy()
-    if pa.types.is_date(column.type):
-        texts = times.astype("datetime64[D]").astype(str).astype(object)
+    kind = column.type
+    if pa.types.is_date(kind):
+        texts = column.cast(pa.string())
     else:
-        seconds = times.astype("datetime64[s]")
-        texts = seconds.astype(str).astype(object)
-        fractions = np.flatnonzero(times != seconds)
-        texts[fractions] = [text.rstrip("0") for text in times[fractions].astype(str).tolist()]
-        if column.type.tz is not None:
-            texts += "Z"
-    texts[np.isnat(times)] = ""
-    return texts
+        plain = column.cast(pa.timestamp(kind.unit)).cast(pa.string())  # without the time zone, in UTC
+        texts = pc.replace_substring_regex(pc.replace_substring(plain, " ", "T"), r"\.0*$|(\.\d*[1-9])0+$", r"\1")
+        texts = pc.binary_join_element_wise(texts, "Z" if kind.tz else "", "")
+    return texts.fill_null("").to_numpy()

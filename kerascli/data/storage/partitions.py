@@ -1,6 +1,6 @@
 """Parts of a table: the files of Parquet below a folder or an address, and the values that the folders give them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -28,16 +28,18 @@ class Part(NamedTuple):
     values: Mapping[str, str] = {}
 
 
-def files_below(folder: Path) -> list[str]:
-    """Return the paths of all files below a folder, relative to it; links to folders are not followed."""
-    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+def parts_below(folder: Path, name: str) -> list[Part]:
+    """Return the Parquet files below a folder, as `parquet_parts`; links to folders are not followed."""
+    keys = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    return parquet_parts(keys, name, lambda key, _: folder / key)
 
 
-def parquet_keys(keys: Iterable[str], name: str) -> list[str]:
-    """Return the keys (paths below a folder, with '/') of the Parquet files of a table, sorted; `name` is the folder's.
+def parquet_parts(keys: Iterable[str], name: str, local: Callable[[str, str], Path]) -> list[Part]:
+    """Return the Parquet files of a table, of those with the `keys` (paths with '/') below a folder called `name`.
 
-    Files and folders whose names begin with '_' or '.' are left out, as by Spark and pyarrow. Raises DataError for
-    files of other kinds, or if there are no files.
+    They are sorted; `local` returns the file of a key, and of its name in messages. Files and folders whose names begin
+    with '_' or '.' are left out, as by Spark and pyarrow. Raises DataError for files of other kinds, if there are no
+    files, or if they do not have the same partition columns.
     """
     data = sorted(key for key in keys if not any(part.startswith(("_", ".")) for part in key.split("/")))
     other = next((key for key in data if not key.lower().endswith(PARQUET)), None)
@@ -45,23 +47,17 @@ def parquet_keys(keys: Iterable[str], name: str) -> list[str]:
         raise DataError("expected files of Parquet alone (.parquet) below the folder", place=f"{name}/{other}")
     if not data:
         raise DataMissing(f"there are no files of Parquet (.parquet) below '{safe_text(name)}'")
-    return data
-
-
-def partition_values(keys: Sequence[str], name: str) -> list[dict[str, str]]:
-    """Return the text of each partition column for each key: {year: 2024, month: 01} of `year=2024/month=01/a.parquet`.
-
-    Raises DataError if the keys do not have the same partition columns.
-    """
-    rows = [_values(key, f"{name}/{key}") for key in keys]
-    for key, values in zip(keys, rows, strict=True):
+    named = [(key, f"{name.rstrip('/')}/{key}") for key in data]
+    rows = [_values(*each) for each in named]
+    for (_, place), values in zip(named, rows, strict=True):
         if list(values) != list(rows[0]):
-            text = f"{_columns(values)}; '{safe_text(keys[0])}' has {_columns(rows[0])}"
-            raise DataError(text, place=f"{name}/{key}", hint="all files of a table have the same partition columns")
-    return rows
+            text = f"{_columns(values)}; '{safe_text(data[0])}' has {_columns(rows[0])}"
+            raise DataError(text, place=place, hint="all files of a table have the same partition columns")
+    return [Part(local(*each), each[1], values) for each, values in zip(named, rows, strict=True)]
 
 
 def _values(key: str, place: str) -> dict[str, str]:
+    """Return the text of each partition column for a key: {year: 2024, month: 01} of `year=2024/month=01/a.parquet`."""
     values: dict[str, str] = {}
     for folder in key.split("/")[:-1]:
         column, equals, value = folder.partition("=")

@@ -5,24 +5,14 @@ so one long review would cost gigabytes. Object arrays come from our own readers
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from kerascli.data.storage.column import Column, Texts
 from kerascli.data.storage.mapped import keep_large_on_disk
-from kerascli.data.storage.on_disk import (
-    Direct,
-    Rows,
-    Stream,
-    Values,
-    compose_rows,
-    count,
-    in_memory,
-    pieces,
-    rows_a_block,
-)
+from kerascli.data.storage.on_disk import Direct, Rows, Stream, Values, compose_rows, count, in_memory, joint_pieces
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import DataError, Place, suggestion
 
@@ -213,8 +203,7 @@ class Table(Mapping[str, Values]):
         """Return a table of the selected rows, in the selection's order; columns on disk stay on disk."""
         rows = compose_rows(slice(0, self.rows), rows)
         selected = rows if self.selected is None else compose_rows(self.selected, rows)
-        return Table(self.columns, count(rows), name=self.name, taken=self._whole(rows), skipped=skipped,
-                     selected=selected, files=self.files)  # fmt: skip
+        return replace(self, rows=count(rows), taken=self.whole(rows), skipped=skipped, selected=selected)
 
     def replaced(self, columns: Collection[str], rows: np.ndarray) -> "Table":
         """Return the table with the values of some columns taken from other of its rows, by their positions."""
@@ -225,14 +214,13 @@ class Table(Mapping[str, Values]):
     def with_files(self, files: Mapping[str, Values]) -> "Table":
         """Return the table with columns of decoded files in place of the columns that name them."""
         columns = {name: files[name] if name in files else self._chosen(name) for name in self.columns}
-        return Table(columns, self.rows, name=self.name, taken=self.whole(), skipped=self.skipped,
-                     files=frozenset(files))  # fmt: skip
+        return replace(self, columns=columns, taken=self.whole(), selected=None, files=frozenset(files))
 
     def load(self, rows: Rows, columns: Iterable[str]) -> "Table":
         """Return a table in memory of the selected rows, with those of the given columns that allow random access."""
         rows = compose_rows(slice(0, self.rows), rows)
         read = {name: values[rows] for name in columns if isinstance(values := self.column(name), np.ndarray | Direct)}
-        return Table(read, count(rows), name=self.name, taken=self._whole(rows))
+        return Table(read, count(rows), name=self.name, taken=self.whole(rows))
 
     def parts(self, columns: Iterable[str], rows: int | None = None) -> Iterator["Table"]:
         """Iterate over the table's rows as tables in memory: at most `rows` at a time, or all if already in memory."""
@@ -240,26 +228,19 @@ class Table(Mapping[str, Values]):
         if not self.on_disk(columns):
             yield self
             return
-        fitting = min(rows_a_block(self.column(name)) for name in columns) // len(columns)
-        rows = max(1, min(fitting, rows or fitting))
         first = 0
-        for blocks in zip(*(pieces(self.column(name), rows) for name in columns), strict=True):
-            part = slice(first, first + len(blocks[0]))
-            values = dict(zip(columns, blocks, strict=True))
-            yield Table(values, len(blocks[0]), name=self.name, taken=self._whole(part))
+        for values in joint_pieces({name: self.column(name) for name in columns}, rows):
+            part = slice(first, first + len(next(iter(values.values()))))
+            yield Table(values, count(part), name=self.name, taken=self.whole(part))
             first = part.stop
 
     def slices(self, rows: int) -> Iterator["Table"]:
         """Iterate over the table's rows as tables of at most `rows` rows, whose columns are gathered on access."""
         return (self.take(slice(start, start + rows)) for start in range(0, self.rows, rows))
 
-    def whole(self) -> tuple["Table", Rows]:
-        """Return the table of the whole file, and the selection of its rows that this table holds."""
-        return (self, slice(0, self.rows)) if self.taken is None else self.taken
-
-    def _whole(self, rows: Rows) -> tuple["Table", Rows]:
+    def whole(self, rows: Rows = slice(None)) -> tuple["Table", Rows]:
         """Return the table of the whole file, and the selection of its rows that are the selected rows of this one."""
-        whole, there = self.whole()
+        whole, there = self.taken or (self, slice(0, self.rows))
         return whole, compose_rows(there, rows)
 
     def numbers(self) -> np.ndarray:
@@ -277,8 +258,7 @@ class Table(Mapping[str, Values]):
             return table.place(rows.start + row if isinstance(rows, slice) else int(rows[row]), column, at)
         if self.made_of is not None:
             return self.made_of(row, column, at)
-        number = row + 1 if self.lines is None else int(self.numbers()[row])
-        place = Place(self.name or "data", number, name=column)
+        place = Place(self.name or "data", row + 1 if self.lines is None else int(self.numbers()[row]), name=column)
         return place if self.excerpt is None else self.excerpt(place, list(self))
 
 

@@ -1,5 +1,6 @@
 """Transform `impute`: replace missing values with a statistic of the training rows or a constant."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -107,10 +108,7 @@ def _means(columns: Blocks) -> list[Any]:
 
 
 def _medians(columns: Blocks) -> list[Any]:
-    whole = columns.alone()
-    if whole is None:
-        return [value if value == value else None for value in medians(columns).tolist()]
-    return [float(np.median(column)) if len(column) else None for column in map(_present, whole.T)]
+    return [None if math.isnan(value) else value for value in medians(columns)]
 
 
 def _most_frequent(columns: Blocks) -> list[Any]:

@@ -81,8 +81,7 @@ class ImageOperation(Component):
             raise ValueError(f"needs images ({order}), got {show_shape((None, *shape))}")
         (height, width), count = (shape[:-1], shape[-1]) if last else (shape[1:], shape[0])
         if self.channels and count not in (None, *self.channels):
-            expected = " or ".join(map(str, self.channels))
-            raise ValueError(f"needs images of {expected} channels ({order}), got {count}")
+            raise ValueError(f"needs images of {' or '.join(map(str, self.channels))} channels ({order}), got {count}")
         size = self.size(height, width)
         return (*size, count) if last else (count, *size)
 

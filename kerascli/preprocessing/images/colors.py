@@ -11,14 +11,13 @@ from kerascli.preprocessing.images.base import (
     FactorOperation,
     ImageOperation,
     SignedFactor,
-    Span,
     operation,
     signed_span,
     uniform,
 )
 
 
-def rescaled(x: Tensor, old: Span, new: Span) -> Tensor:
+def rescaled(x: Tensor, old: ValueRange, new: ValueRange) -> Tensor:
     """Rescale pixel values linearly from one range to another."""
     if old == new:
         return x

@@ -52,10 +52,8 @@ class RandomElasticTransform(ImageOperation):
         shift = blur(noise * sigma.view(-1, 1, 1, 1), taps, taps)
         shift = shift * (strength * 0.1 * max(height, width)).view(-1, 1, 1, 1)
         across, down = pixels(x)
-        bent = warp(
-            x, across + shift[:, 0], down + shift[:, 1],
-            interpolation=self.interpolation, fill_mode=self.fill_mode, fill_value=self.fill_value,
-        )  # fmt: skip
+        across, down = across + shift[:, 0], down + shift[:, 1]
+        bent = warp(x, across, down, self.interpolation, self.fill_mode, self.fill_value)
         return torch.where(selected, bent, x).clamp(*self.value_range)
 
 
@@ -90,7 +88,7 @@ class RandomPerspective(ImageOperation):
         selected, growth = drawn
         height, width = x.shape[-2:]
         across, down = _sources(x, growth, width - 1, height - 1)
-        bent = warp(x, across, down, interpolation=self.interpolation, fill_mode="constant", fill_value=self.fill_value)
+        bent = warp(x, across, down, self.interpolation, "constant", self.fill_value)
         return torch.where(selected, bent, x)
 
 
@@ -165,8 +163,7 @@ class RandomErasing(ImageOperation):
         if noise is not None:
             return (noise * high).clamp(low, high)
         values = self.fill_value if isinstance(self.fill_value, tuple) else (self.fill_value,)
-        shape = (1, 1, 1, 1)
-        return torch.cat([x.new_full(shape, min(max(value or 0.0, low), high)) for value in values], 1)
+        return torch.cat([x.new_full((1, 1, 1, 1), min(max(value or 0.0, low), high)) for value in values], 1)
 
 
 def _within(place: Tensor, size: int, part: Tensor, start: Tensor) -> Tensor:

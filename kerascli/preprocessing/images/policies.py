@@ -72,6 +72,9 @@ class RandAugment(ImageOperation):
         return changed_by(augmentations(self), x, drawn)
 
 
+_COLOURS = (RandomBrightness, RandomColorDegeneration, RandomContrast, RandomSharpness)
+
+
 def augmentations(of: "RandAugment | AugMix") -> list[ImageOperation]:
     """Return Keras's eleven image operations: first those that change positions and shades, last those for colours."""
     factor, value_range, interpolation = span(of.factor), of.value_range, of.interpolation
@@ -83,10 +86,7 @@ def augmentations(of: "RandAugment | AugMix") -> list[ImageOperation]:
         Solarization(addition_factor=factor, threshold_factor=factor, value_range=value_range),
         AutoContrast(value_range=value_range),
         Equalization(value_range=value_range),
-        RandomBrightness(factor=factor, value_range=value_range),
-        RandomColorDegeneration(factor=factor, value_range=value_range),
-        RandomContrast(factor=factor, value_range=value_range),
-        RandomSharpness(factor=factor, value_range=value_range),
+        *(kind(factor=factor, value_range=value_range) for kind in _COLOURS),
     ]
 
 
@@ -105,9 +105,6 @@ def changed_by(parts: list[ImageOperation], x: Tensor, chain: Chain) -> Tensor:
             result = torch.where(index == number, part.change(x, numbers), result)
         x = result
     return x
-
-
-_WITHOUT_COLOURS = 7
 
 
 @operation({"num_chains": 2, "chain_depth": 1})
@@ -140,7 +137,7 @@ class AugMix(ImageOperation):
 
     def parts(self) -> list[ImageOperation]:
         """Return the image operations that the chains of AugMix are composed of."""
-        return augmentations(self)[: None if self.all_ops else _WITHOUT_COLOURS]
+        return augmentations(self)[: None if self.all_ops else -len(_COLOURS)]
 
     def draw(self, x: Tensor) -> tuple[Tensor, Tensor, list[Chain]]:
         """Draw the weights of an image's augmented versions (N, chains) and of itself (N, 1, 1, 1), and the chains."""

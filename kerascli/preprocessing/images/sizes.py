@@ -74,16 +74,13 @@ def resized(
         down = resampling_weights(x, x.shape[-2], height, interpolation, antialias=antialias)
         across = resampling_weights(x, x.shape[-1], width, interpolation, antialias=antialias)
         return down.mT @ (x @ across)
-    smooth = interpolation != "nearest"
-    corners = False if smooth else None
-    mode = _TORCH_MODES[interpolation]
-    return F.interpolate(x, (height, width), mode=mode, align_corners=corners, antialias=antialias and smooth)
+    is_antialiased = antialias and interpolation != "nearest"
+    return F.interpolate(x, (height, width), mode=_TORCH_MODES[interpolation], antialias=is_antialiased)
 
 
 def smart_resize(x: Tensor, height: int, width: int) -> Tensor:
     """Crop images to the largest central part with the aspect ratio of height x width, and resize it bilinearly."""
-    x = crop_to_aspect_ratio(x, height, width)
-    return F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
+    return resized(x, height, width, "bilinear", antialias=False, crop=True, padding=None)
 
 
 @operation({"height": 4, "width": 5})

@@ -154,8 +154,7 @@ class ContrastLimitedAdaptiveHistogramEqualization(ImageOperation):
         tiles = _mirrored(_mirrored(shades, 2, high * down), 3, wide * across)
         tiles = tiles.unflatten(3, (across, wide)).unflatten(2, (down, high)).transpose(3, 4).flatten(4)
         tables = self._tables(tiles, x.dtype)  # (N, C, tiles down, tiles across, shades)
-        spread = _between_tiles(tables, shades, high, wide)
-        return rescaled(spread, (0, 255), self.value_range)
+        return rescaled(_between_tiles(tables, shades, high, wide), (0, 255), self.value_range)
 
     def _tables(self, tiles: Tensor, dtype: torch.dtype) -> Tensor:
         """Return tables of new shades for the tiles: (N, C, down, across, pixels) to (N, C, down, across, 256)."""

@@ -53,9 +53,8 @@ class AffineOperation(ImageOperation):
 
     def change(self, x: Tensor, drawn: Any) -> Tensor:
         i, j = pixels(x)
-        places = [a * i + b * j + c for a, b, c in self.sources(x, drawn)]
-        interpolation, fill_mode, fill_value = self.interpolation, self.fill_mode, self.fill_value
-        return warp(x, *places, interpolation=interpolation, fill_mode=fill_mode, fill_value=fill_value)
+        across, down = (a * i + b * j + c for a, b, c in self.sources(x, drawn))
+        return warp(x, across, down, self.interpolation, self.fill_mode, self.fill_value)
 
 
 @operation({"factor": 0.1})

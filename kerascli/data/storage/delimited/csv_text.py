@@ -41,10 +41,7 @@ def read_csv(
     is compressed.
     """
     packed = len(data) if packed is None else packed
-    text, start = as_utf8(data, name, form), 0
-    for _ in range(form.skip_rows):
-        start = text.find(b"\n", start) + 1 or len(text)
-    text = text[start:]
+    text = b"".join(as_utf8(data, name, form).split(b"\n", form.skip_rows)[form.skip_rows :])
     header = text.find(b"\n") + 1
     field_bytes = _FIELD_BYTES + header // 2**13 + _COLUMN_BYTES * header // max(1, len(text))
     refuse_text(text, {"\n": _LINE_BYTES, form.delimiter: field_bytes}, packed, name)
@@ -137,9 +134,10 @@ def _check_dtypes(form: TextFormat, table: Table) -> None:
             text = f"dtypes: there is no column '{safe_text(column, 40)}'{suggestion(column, table)}"
             raise DataError(text, place=Place(table.name, int(table.numbers()[0]) - 1))
         if dtype == "number" and table.like(column).dtype == object:
-            fields = text_array(table.text(column).tolist())
-            ends = range(1, len(fields) + 1)
-            row = bisect_left(ends, True, key=lambda end: typed(fields.slice(0, end), form, dtype) is None)
-            text = f"'{safe_text(fields[row].as_py(), 40)}' is not a number, as dtypes says of this column"
-            wrong = [row for row, field in enumerate(fields.to_pylist()) if field and form.plain(field) is None]
-            raise BadRows.of(table, wrong or [row], column, text)
+            words = table.text(column).tolist()
+            wrong = [row for row, word in enumerate(words) if word and form.plain(word) is None]
+            if not wrong:  # but an integer of too many digits
+                fields, ends = text_array(words), range(1, len(words) + 1)
+                wrong = [bisect_left(ends, True, key=lambda end: typed(fields.slice(0, end), form, dtype) is None)]
+            text = f"'{safe_text(words[wrong[0]], 40)}' is not a number, as dtypes says of this column"
+            raise BadRows.of(table, wrong, column, text)
