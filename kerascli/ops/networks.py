@@ -13,6 +13,11 @@ from kerascli.parts.base import ACTIVATIONS, Activation
 _EPSILON = 1e-7
 _OTHER_DEFAULTS = {"gelu": {"approximate": True}}
 """Mapping from operation to the arguments whose default in keras.ops differs from the activation function's."""
+_SHORT = 2**13
+"""Maximum number of values in a head's key for which torch's fused attention in half precision takes the CPU longer.
+
+Its backward pass took up to five times as long as in float32 (torch 2.13, a processor with AMX).
+"""
 
 
 def _register(cls: type[Activation]) -> None:
@@ -182,4 +187,21 @@ def dot_product_attention(
         mask, is_causal = mask.bool() & steps.tril(), False
     seen = mask.bool() if mask is not None else bias
     q, k, v = (x.transpose(1, 2) for x in (query, key, value))
-    return F.scaled_dot_product_attention(q, k, v, seen, is_causal=is_causal, scale=scale).transpose(1, 2)
+    return fused_attention(q, k, v, seen, is_causal=is_causal, scale=scale).transpose(1, 2)
+
+
+def fused_attention(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, *, is_causal: bool = False, scale: float | None
+) -> Tensor:  # (*, T, D), (*, S, D), (*, S, V) -> (*, T, V)
+    """Compute softmax(query @ key^T * scale + bias) @ value in one torch kernel; `bias` may be a boolean mask.
+
+    Short keys in half precision are computed in float32 on the CPU, where that is faster.
+    """
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else query.dtype
+    is_short = key.shape[-2] * key.shape[-1] <= _SHORT
+    if not (query.is_cpu and dtype in (torch.float16, torch.bfloat16) and is_short):
+        return F.scaled_dot_product_attention(query, key, value, bias, is_causal=is_causal, scale=scale)
+    wide = bias.float() if bias is not None and bias.is_floating_point() else bias
+    with torch.autocast("cpu", enabled=False):
+        query, key, value = query.float(), key.float(), value.float()
+        return F.scaled_dot_product_attention(query, key, value, wide, is_causal=is_causal, scale=scale).to(dtype)

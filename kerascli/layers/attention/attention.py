@@ -6,12 +6,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from kerascli.foundation.shapes import Fraction, Seed, TensorSpec, is_compatible
 from kerascli.layers.attention import base
 from kerascli.layers.base import CallArgument, Example, ShapeMismatch, WeightedModule, layer
 from kerascli.layers.regularization.dropout import dropout
+from kerascli.ops.networks import fused_attention
 from kerascli.parts.initializers import GlorotUniform, Ones
 
 
@@ -127,7 +127,7 @@ class AttentionModule(ScoredModule):
         query, key, value = (x.unsqueeze(1) for x in (self._scaled(query), key, value))  # the kernel takes heads: one
         visible = visible if visible is None or visible.ndim == 2 else visible.unsqueeze(1)
         bias = base.score_bias(visible, query, masked_score(query.dtype))
-        return F.scaled_dot_product_attention(query, key, value, bias, scale=1.0).squeeze(1)
+        return fused_attention(query, key, value, bias, scale=1.0).squeeze(1)
 
     def _scaled(self, x: Tensor) -> Tensor:
         return x if self.scale is None else x * self.scale

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from kerascli.foundation.shapes import TensorSpec, show_shape
 from kerascli.layers.attention import base
 from kerascli.layers.base import Outcome, ShapeMismatch
 from kerascli.layers.geometry import broadcast_mask
 from kerascli.layers.regularization.dropout import dropout
+from kerascli.ops.networks import fused_attention
 
 
 class MultiHeadModule(nn.Module):
@@ -92,7 +92,7 @@ class MultiHeadModule(nn.Module):
         visible = base.combined_mask([visible, order, None if window is None else base.window_mask(window, q, k)])
         if not explicit:
             bias = base.score_bias(visible, q, _masked_score(q.dtype))
-            y = F.scaled_dot_product_attention(q, k, v, bias, is_causal=is_causal, scale=self.scale)
+            y = fused_attention(q, k, v, bias, is_causal=is_causal, scale=self.scale)
             if visible is not None and (rate or q.ndim != 4):  # zeros where all is masked: see _masked_score
                 y = torch.where(visible.any(-1, keepdim=True), y, 0.0)
             return y, None
