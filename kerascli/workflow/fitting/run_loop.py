@@ -31,8 +31,7 @@ from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.baselines import target_means
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
-from kerascli.workflow.fitting.recorder import Follower, NoRecord, Recorder
-from kerascli.workflow.fitting.sample_writer import SampleWriter
+from kerascli.workflow.fitting.recorder import NoRecord, Recorder
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.memory import STOPS, stopped_by
 
@@ -102,24 +101,19 @@ def _phases(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event
                 yield event
         if runner.is_last:
             return
-        fresh = runner.start_next_phase()
-        yield from runner.begin(fresh=fresh)
+        yield from runner.begin(fresh=runner.start_next_phase())
 
 
 def _phase(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event]:
     state = runner.state
-    saver = Saver(record.checkpoints, state.trainer, runner.reached, state.plan, runner.group)
-    trained = _compared(train(state.trainer, state.plan, runner.reached, looks=state.strategy.leads), runner)
-    if isinstance(record, NoRecord):
-        follower = Follower(saver)
-        yield from _saved_on_signal(follower.follow(trained), follower, record.path, runner)
+    saver = Saver(runner, record.checkpoints) if isinstance(record, NoRecord) else Recorder(runner, record)
+    trained = train(state.trainer, state.plan, runner.reached, looks=state.strategy.leads)
+    events = saver.follow(_compared(trained, runner))
+    if state.profiler is None or isinstance(record, NoRecord):
+        yield from _saved_on_signal(events, saver, record.path, runner)
         return
-    recorder = Recorder(saver, record, SampleWriter(record, state.experiment, runner.phase.prepared))
-    events = recorder.follow(trained)
-    if state.profiler is not None:
-        events = state.profiler.follow(events, batches_done=runner.reached.batch)
-    saved = _saved_on_signal(events, recorder, record.path, runner)
-    yield from saved if state.profiler is None else _profiled(saved, state.profiler, record)
+    events = state.profiler.follow(events, batches_done=runner.reached.batch)
+    yield from _profiled(_saved_on_signal(events, saver, record.path, runner), state.profiler, record)
 
 
 def _profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) -> Iterator[Event]:
@@ -199,25 +193,21 @@ def interrupted_error(text: str, run: Path, number: int) -> Interrupted:
     return Interrupted(text, signal_number=number, hint=f"resume with: {command}")
 
 
-def _saved_on_signal(events: Iterator[Event], recorder: Follower, run: Path, runner: PhaseRunner) -> Iterator[Event]:
+def _saved_on_signal(events: Iterator[Event], saver: Saver, run: Path, runner: PhaseRunner) -> Iterator[Event]:
     """Yield the events of a training run; on a signal finish the step, save a checkpoint, and raise Interrupted.
 
     After an epoch, raise Paused if the option `pause` gives a reason.
     """
     for event in events:
         yield event
-        if isinstance(event, EpochEnd) and not _is_last_epoch(event, runner):
+        if isinstance(event, EpochEnd) and not (runner.is_last and saver.is_last(event)):
             reason = runner.options.pause(f"epoch {event.epoch}")
             if reason is not None:
-                recorder.save_and_wait(reason)
+                saver.save(reason, wait=True)
                 raise Paused(reason)
         number = runner.group.notices.common_signal
         if number is not None and not isinstance(event, Stopped):  # nothing is left to save at the last event
-            recorder.save_and_wait("a signal")
-            progress = recorder.progress
+            saver.save("a signal", wait=True)
+            progress = saver.progress
             where = f"epoch {progress.epoch + 1}, step {progress.batch}"
             raise interrupted_error(f"interrupted at {where}; saved", run, number)
-
-
-def _is_last_epoch(event: EpochEnd, runner: PhaseRunner) -> bool:
-    return runner.is_last and (event.epoch >= runner.state.plan.epochs or runner.reached.stopped is not None)
