@@ -187,10 +187,7 @@ def predict_in_blocks(
     """
     module.eval()
     if not module.graph.model.inputs:  # a view of weights alone
-        with torch.inference_mode(), draws.using(draws.Draws(seed, "predict/0", 0)):
-            values = {name: full_precision(value).detach().to("cpu") for name, value in module.run({}).outputs.items()}
-        yield values
-        return
+        batches = [Batch({}, {}, {}, 1)]
     parts, size = list[dict[str, Tensor]](), 0
     values: dict[str, Tensor] = {}
     own_states = EvaluationStates(module.states())
@@ -201,7 +198,7 @@ def predict_in_blocks(
             with batches.inference(module), draws.using(drawn), own_states.for_batch():
                 outcome = module.predict(batch.inputs)
                 own_states.keep(outcome.updates)
-                values = {name: full_precision(value) for name, value in outcome.outputs.items()}
+                values = {name: full_precision(value).detach() for name, value in outcome.outputs.items()}
         parts.append({name: torch.cat(batches.rows(number, value)).to("cpu") for name, value in values.items()})
         size += sum(value.numel() for value in parts[-1].values())
         if size >= _BLOCK_VALUES:

@@ -6,17 +6,16 @@ nothing depends on the clock. All modes draw the same random numbers; a smaller 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from kerascli.compiler.cache import Verdict
 from kerascli.compiler.compiling import compiled_function, is_compiled_function, reason_not_to_compile
 from kerascli.compiler.graph_costs import costly_operations, has_convolutions
 from kerascli.compiler.program import FlatRunner, Program, trace_program
-from kerascli.compiler.verdicts import Verdict
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.device import Choice
@@ -124,19 +123,16 @@ def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
     if jit_compile is True:
         return Choice("compiled", "jit_compile is true")
     verdict = Verdict.of(program.digest(leaves_of(request.batches[0])))
-    is_compiled = compiled_before(request, program)
-    if verdict is not None and verdict.traced <= verdict.compiled:
+    needed = seconds_to_compile(request, program)
+    if verdict is not None and verdict.saved <= 0:
         return Choice("traced", verdict.text)
-    if verdict is not None and (
-        is_compiled or (verdict.traced - verdict.compiled) * request.steps > seconds_to_compile(program)
-    ):
+    if verdict is not None and verdict.saved * request.steps > needed:
         return Choice("compiled", verdict.text)
     if reason := _reason_to_stay_traced(request, program):
         return Choice("traced", reason)
-    if is_compiled:
+    if not needed:
         return Choice("compiled", "it has been compiled before")
-    saved = costly_operations(program.code.graph) * _SECONDS_SAVED * request.steps
-    if saved < seconds_to_compile(program):
+    if costly_operations(program.code.graph) * _SECONDS_SAVED * request.steps < needed:
         return Choice("traced", f"compiling would take longer than {request.steps:,} steps save")
     return Choice("compiled", f"{request.steps:,} steps save more time than compiling takes")
 
@@ -150,20 +146,19 @@ def _reason_to_stay_traced(request: Request, program: Program) -> str | None:
     return None
 
 
-def seconds_to_compile(program: Program) -> float:
-    """Return the estimated time in seconds to compile a program and an optimizer's update rule, without cache."""
+def seconds_to_compile(request: Request, program: Program) -> float:
+    """Return the estimated time in seconds to compile a forward pass and the optimizers' update rules; 0 if the
+    compiler's cache has their code."""
+    if program.is_compiled(leaves_of(request.batches[0])) and all(map(_is_compiled, request.rules())):
+        return 0.0
     return max(20.0, 0.02 * len(program.code.graph.nodes))
 
 
-def compiled_before(request: Request, program: Program) -> bool:
-    """Return True if the compiler's cache has code for the forward pass and the optimizers' update rules."""
-    if not program.is_compiled(leaves_of(request.batches[0])):
-        return False
-    for rule in request.rules():
-        with suppress(Exception):  # it would be raised again at compilation
-            if not is_compiled_function(rule.function, rule.examples):
-                return False
-    return True
+def _is_compiled(rule: Written) -> bool:
+    try:
+        return is_compiled_function(rule.function, rule.examples)
+    except Exception:  # it would be raised again at compilation
+        return True
 
 
 def compile_rule(rule: Written) -> Callable[..., object]:

@@ -1,19 +1,16 @@
 """Time a training step in both execution modes after a training run, so that later runs use the faster one."""
 
-from collections.abc import Callable
-from functools import partial
 from statistics import median
 from time import perf_counter
 
 import torch
 
+from kerascli.compiler.cache import Verdict
 from kerascli.compiler.compiling import reason_not_to_compile
-from kerascli.compiler.verdicts import Verdict
 from kerascli.foundation import draws
 from kerascli.training.execution_mode import (
     Request,
     compile_rule,
-    compiled_before,
     make_runner,
     reason_not_to_trace,
     seconds_to_compile,
@@ -42,8 +39,7 @@ def learn_mode(request: Request, trained_seconds: float) -> Verdict | None:
     digest = program.digest(inputs)
     if Verdict.of(digest) is not None or reason_not_to_compile(program.code, request.device) is not None:
         return None
-    if not compiled_before(request, program):
-        seconds -= seconds_to_compile(program)
+    seconds -= seconds_to_compile(request, program)
     if seconds <= 0:
         return None
     runners = [make_runner(request, mode) for mode in ("traced", "compiled")]
@@ -52,26 +48,17 @@ def learn_mode(request: Request, trained_seconds: float) -> Verdict | None:
     rules = request.rules()
     updates = [[rule.function for rule in rules], [compile_rule(rule) for rule in rules]]
 
-    def step(mode: int) -> None:
+    @torch.no_grad()
+    def seconds_of(mode: int) -> float:
+        begin = perf_counter()
         runners[mode][0](request.batches[0], draws.Draws(0, "try", 0))
         for rule, update in zip(rules, updates[mode], strict=True):
             update(*rule.examples)
+        return perf_counter() - begin
 
-    verdict = Verdict(*_times([partial(step, 0), partial(step, 1)], seconds))
+    rounds, end = [[seconds_of(0), seconds_of(1)]], perf_counter() + seconds
+    while len(rounds) <= _ROUNDS and (len(rounds) < 2 or perf_counter() < end):
+        rounds.append([seconds_of(0), seconds_of(1)])
+    verdict = Verdict(*map(median, zip(*rounds[1:], strict=True)))  # the first round is slower
     verdict.keep(digest)
     return verdict
-
-
-@torch.no_grad()
-def _times(functions: list[Callable[[], None]], seconds: float) -> list[float]:
-    """Return the median times in seconds of functions that are called in turns, for at most about `seconds` in all."""
-    times: list[list[float]] = [[] for _ in functions]
-    for function in functions:
-        function()
-    end = perf_counter() + seconds
-    while len(times[0]) < _ROUNDS and (not times[0] or perf_counter() < end):
-        for function, each in zip(functions, times, strict=True):
-            begin = perf_counter()
-            function()
-            each.append(perf_counter() - begin)
-    return [median(each) for each in times]

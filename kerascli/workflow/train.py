@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -56,7 +57,7 @@ from kerascli.workflow.fitting.phase_facts import (
 from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases, refuse_undivided
 from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
-from kerascli.workflow.fitting.saver import filling, newest, restore
+from kerascli.workflow.fitting.saver import fill_from, newest, restore
 from kerascli.workflow.interchange.init_from import InitWeights
 from kerascli.workflow.rows.command_rows import moved_hint
 from kerascli.workflow.tracking.following import sending
@@ -87,7 +88,7 @@ def start(config: Config, options: Options, record: RunRecord | None = None) -> 
     device = choose_device(options.device)
     reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
     begun = InitWeights()
-    fill = begun.filling(phases[0].config, options)
+    fill = partial(begun.load, config=phases[0].config, options=options)
     runner = PhaseRunner(phases, device, options, reached, options.mode, fill=fill)
     stages.end("model and execution mode")
     with deferred() as stop:
@@ -257,7 +258,9 @@ def _restored(
         text = f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"
         raise FileRefused(text)
     begun = InitWeights()
-    fill = begun.filling(phases[0].config, options) if checkpoint is None else filling(checkpoint, part)
+    fill = partial(begun.load, config=phases[0].config, options=options)
+    if checkpoint is not None:
+        fill = partial(fill_from, checkpoint, part)
     runner = PhaseRunner(phases, device, options, reached, mode, fill=fill)
     if checkpoint is not None:
         runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks, part)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kerascli.compiler.verdicts import Verdict
+from kerascli.compiler.cache import Verdict
 from kerascli.training import mode_timing
 from kerascli.training.execution_mode import Request, make_runner, traced
 from kerascli.training.forward_pass import Eager

@@ -24,6 +24,7 @@ from kerascli.model.freezing import trained_layers
 from kerascli.runs.record import RunRecord
 from kerascli.training.evaluate import predict
 from kerascli.workflow.evaluate import evaluate_rows
+from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.init_from import InitWeights
@@ -66,7 +67,7 @@ def begun(path: Path, runs: Path) -> dict[str, np.ndarray]:
     config = open_config(path)
     prepared = load_config_data(config)
     experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
-    InitWeights().load(experiment, config, runs)
+    InitWeights().load(experiment, config, Options(runs))
     outputs = predict(experiment.module, rows_in_order(experiment, prepared.splits["train"]).epoch(0), seed=0)
     return {
         "out": next(iter(outputs.values())).numpy(),

@@ -28,14 +28,14 @@ def rows_in_order(experiment: Experiment, rows: Split, *, metrics: bool = True) 
     DataError if a stateful model would get a smaller last batch.
     """
     spec, fit = experiment.spec, experiment.spec.fit
-    size = rows_at_once(
-        spec.built,
-        spec.compile.pairs if spec.compile is not None else None,
-        metrics=metrics,
-        batch_size=fit.batch_size,
-        validation_batch_size=fit.validation_batch_size,
-        validation_steps=fit.validation_steps,
-    )
+    size = fit.validation_batch_size
+    if any(node.layer.keeps_states() for node in spec.model.nodes):
+        size = fit.batch_size
+    elif size is None and metrics and fit.validation_steps is not None:
+        size = fit.batch_size
+    elif size is None:
+        pairs = None if spec.compile is None else spec.compile.pairs
+        size = rows_at_once(spec.built, pairs, fit.batch_size, metrics=metrics)
     source = BatchSource(rows, size, experiment.device)
     _refuse_part(experiment, source)
     return source

@@ -1,7 +1,7 @@
 """Save the state of a training run to checkpoints, and restore it; decide when to save."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from kerascli.callbacks.base import Callback
@@ -150,14 +150,10 @@ def newest(record: RunRecord, group: Group, part: str | None = None) -> tuple[Ch
     return checkpoint, notes
 
 
-def filling(checkpoint: Checkpoint, part: str | None) -> Callable[[Experiment], None]:
-    """Return a function that sets a model's weights to those of a checkpoint, unless FSDP divides them (`part`)."""
-
-    def fill(experiment: Experiment) -> None:
-        if part is None:
-            assign_weights(experiment.weights, saved_weights(training_tensors(checkpoint.blobs)))
-
-    return fill
+def fill_from(checkpoint: Checkpoint, part: str | None, experiment: Experiment) -> None:
+    """Set a model's weights to those of a checkpoint, unless FSDP divides them (`part`)."""
+    if part is None:
+        assign_weights(experiment.weights, saved_weights(training_tensors(checkpoint.blobs)))
 
 
 def restore(
