@@ -57,9 +57,9 @@ INNER_FLOORS = {
     ],
     "training": [
         ["classes", "generation", "profiling", "tensor_file"], ["checks", "objectives"],
-        ["checkpoint_files", "evaluate", "forward_pass"], ["build", "graph_runner", "step"],
+        ["checkpoint_files", "evaluate", "forward_pass"], ["build", "step"],
         ["execution_mode"],
-        ["checkpoint", "mode_timing", "strategies"], ["loop"],
+        ["checkpoint", "strategies"], ["loop"],
     ],
     "training/strategies": [
         ["checks", "collectives", "failures", "notices"], ["group"],

@@ -3,10 +3,13 @@
 The mode is chosen once, recorded in run.json, and used again on resume. The choice depends on the config, the machine
 and the cache: on code that was compiled before, and on times that were measured after an earlier run; within a run
 nothing depends on the clock. All modes draw the same random numbers; a smaller last batch always runs as the module.
+After a run both modes are timed, so that later runs use the faster one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
+from time import perf_counter
 from typing import Literal
 
 import torch
@@ -24,8 +27,15 @@ from kerascli.foundation.spans import span
 from kerascli.layers.base import BaseLayer
 from kerascli.optimizers.rule import Written
 from kerascli.training.checks.row_independence import components_in
-from kerascli.training.forward_pass import Eager, ForwardPass, Runner, largest_difference
-from kerascli.training.graph_runner import GraphRunner, batch_like, leaves_of
+from kerascli.training.forward_pass import (
+    Eager,
+    ForwardPass,
+    GraphRunner,
+    Runner,
+    batch_like,
+    largest_difference,
+    leaves_of,
+)
 from kerascli.training.objectives.outcome import Layout
 
 _TOLERANCE = 1e-2
@@ -37,6 +47,12 @@ _SECONDS_SAVED = 5e-6
 _STEPS_TO_UNROLL = 50
 """Number of training steps that take less time, with a loop over time steps on the CPU as a traced graph, than tracing
 it takes, however many operations there are: both times are proportional to their number."""
+
+SHARE = 0.05
+"""Maximum time for timing both modes, as a share of the time of the training run."""
+_SECONDS_TO_PREPARE = 2.0
+"""Estimated time in seconds to trace a step three times and to load its compiled code."""
+_ROUNDS = 50
 
 MODES = ("eager", "traced", "compiled")
 """Names of the modes in which forward passes are executed, from the slowest to the fastest."""
@@ -201,3 +217,41 @@ def _loop(request: Request) -> str | None:
     """Return the name of a layer of the forward pass that loops over time steps; None if there is none."""
     components = components_in(request.forward_pass.module.components())
     return next((each.component_name for each in components if isinstance(each, BaseLayer) and each.loops), None)
+
+
+def learn_mode(request: Request, trained_seconds: float) -> Verdict | None:
+    """Time a training step in both execution modes, and keep the verdict for later runs of the same step.
+
+    None if there is nothing to learn: there is a verdict, a mode is impossible here, or it would take more than `SHARE`
+    of the training's time. The weights stay as they are. Raises StorageError, and what torch's compiler raises.
+    """
+    seconds, inputs = SHARE * trained_seconds - _SECONDS_TO_PREPARE, leaves_of(request.batches[0])
+    if seconds <= 0 or request.device.type != "cpu" or reason_not_to_trace(request) is not None:
+        return None
+    program, _ = traced(Eager(request.forward_pass, request.live_scales), request.batches[0])
+    digest = program.digest(inputs)
+    if Verdict.of(digest) is not None or reason_not_to_compile(program.code, request.device) is not None:
+        return None
+    seconds -= seconds_to_compile(request, program)
+    if seconds <= 0:
+        return None
+    runners = [make_runner(request, mode) for mode in ("traced", "compiled")]
+    if [choice.value for _, choice in runners] != ["traced", "compiled"]:
+        return None
+    rules = request.rules()
+    updates = [[rule.function for rule in rules], [compile_rule(rule) for rule in rules]]
+
+    @torch.no_grad()
+    def seconds_of(mode: int) -> float:
+        begin = perf_counter()
+        runners[mode][0](request.batches[0], draws.Draws(0, "try", 0))
+        for rule, update in zip(rules, updates[mode], strict=True):
+            update(*rule.examples)
+        return perf_counter() - begin
+
+    rounds, end = [[seconds_of(0), seconds_of(1)]], perf_counter() + seconds
+    while len(rounds) <= _ROUNDS and (len(rounds) < 2 or perf_counter() < end):
+        rounds.append([seconds_of(0), seconds_of(1)])
+    verdict = Verdict(*map(median, zip(*rounds[1:], strict=True)))  # the first round is slower
+    verdict.keep(digest)
+    return verdict

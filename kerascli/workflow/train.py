@@ -33,7 +33,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.checkpoint import checkpoint_facts
 from kerascli.training.checkpoint_files import part_file
-from kerascli.training.mode_timing import learn_mode
+from kerascli.training.execution_mode import learn_mode
 from kerascli.training.step import Progress as Reached
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group

@@ -29,9 +29,8 @@ def rows_in_order(experiment: Experiment, rows: Split, *, metrics: bool = True) 
     """
     spec, fit = experiment.spec, experiment.spec.fit
     size = fit.validation_batch_size
-    if any(node.layer.keeps_states() for node in spec.model.nodes):
-        size = fit.batch_size
-    elif size is None and metrics and fit.validation_steps is not None:
+    is_stateful = any(node.layer.keeps_states() for node in spec.model.nodes)
+    if is_stateful or (size is None and metrics and fit.validation_steps is not None):
         size = fit.batch_size
     elif size is None:
         pairs = None if spec.compile is None else spec.compile.pairs

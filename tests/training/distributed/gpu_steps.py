@@ -37,8 +37,7 @@ from kerascli.training import execution_mode
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.evaluate import evaluate, predict
 from kerascli.training.execution_mode import Request, make_runner
-from kerascli.training.forward_pass import Eager
-from kerascli.training.graph_runner import GraphRunner
+from kerascli.training.forward_pass import Eager, GraphRunner
 from kerascli.training.step import Trainer
 from kerascli.training.strategies import fsdp, notices
 from kerascli.training.strategies.data_parallel import DataParallel, ShardedRunner
