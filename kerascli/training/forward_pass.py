@@ -1,4 +1,4 @@
-"""Forward pass of a training step, the parameter updates made from its losses, and its runners: eager, or of a graph."""
+"""Forward pass of a training step, the parameter updates made from its losses, and its runners (eager, graph)."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
