@@ -1,7 +1,7 @@
 """The training loop: a generator of training events, from a trainer, batches of data and callbacks."""
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,11 +34,11 @@ class Plan:
     steps: int
     batches: Callable[[int, int], Iterable[Batch]]
     """Function (epoch from 0, number of the first batch) -> iterable of the epoch's batches from that batch on."""
-    validation: Callable[[], Iterable[Batch] | EvaluatedBatches] | None
+    validation: Callable[[], EvaluatedBatches] | None
     validates: Callable[[int], bool]
     """Function (epoch from 1) -> True if a validation, on the batches that `validation` returns, follows the epoch."""
     callbacks: Sequence[Callback]
-    directions: dict[str, str]
+    directions: Mapping[str, Literal["min", "max"]]
     """Mapping from the name of a logged value to its better direction, `min` or `max`."""
     resets_states: bool = True
     """True if stateful layers are reset before each epoch."""
@@ -139,7 +139,7 @@ class _Loop:
                     written = self._run_callbacks("batch_end", due, logs, progress.seconds)
             yield BatchEnd(number, progress.batch, plan.steps, logs if is_shown else None, *written)
 
-    def _validation(self, batches: Iterable[Batch] | EvaluatedBatches) -> Generator[Tick, None, dict[str, float]]:
+    def _validation(self, batches: EvaluatedBatches) -> Generator[Tick, None, dict[str, float]]:
         """Return the work of a validation, on the weights' moving averages if a callback asks for them."""
         work = evaluate(self.trainer.module, batches, seed=self.trainer.seed, step=self.progress.step)
         on_averages = any(callback.validates_with_averages for callback in self.plan.callbacks)

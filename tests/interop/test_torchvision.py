@@ -21,7 +21,7 @@ from kerascli.foundation.events import Note
 from kerascli.interop.torch_files import Forward
 from kerascli.interop.torchvision_names import to_our_names
 from kerascli.training.build import Experiment, build_experiment
-from kerascli.training.evaluate import predict
+from kerascli.training.evaluate import EvaluatedBatches, predict
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
@@ -178,7 +178,8 @@ def test_the_config_sees_pixels_as_torchvision_does(
     prepared = load_config_data(config)
     experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
     InitWeights().load(experiment, config, Options(tmp_path))
-    [ours] = predict(experiment.module, rows_in_order(experiment, prepared.splits["test"]).epoch(0), seed=0).values()
+    source = rows_in_order(experiment, prepared.splits["test"])
+    [ours] = predict(experiment.module, EvaluatedBatches(source.epoch(0)), seed=0).values()
     pixels = torch.from_numpy(Cifar10().load(config.context)["test"].array("x")).permute(0, 3, 1, 2) / 255
     mean, deviation = (torch.tensor(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     with torch.no_grad():
