@@ -21,7 +21,7 @@ from kerascli.model.runtime.weights import Weight, materialize
 from kerascli.optimizers.adaptive import RMSprop
 from kerascli.training.forward_pass import ForwardPass, ParameterUpdate
 from kerascli.training.objectives.objective import Objective, PassObjective
-from kerascli.training.objectives.train_step import AllPasses, GraphStep
+from kerascli.training.objectives.train_step import AllPasses, BatchStages, GraphStep
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Experiment:
         weights = graph.weights()
         stage = Stage({}) if view.own_inputs else self.module.input_stage
         objective = Objective(["loss"], (), (), weights).to(self.device)
-        module = GraphStep(graph, objective, stage, self.module.target_stage, self.module.precision)
+        module = GraphStep(graph, objective, (stage, self.module.target_stage), self.module.precision)
         return Experiment(spec, graph, module, (), weights, self.device)
 
 
@@ -102,7 +102,7 @@ def build_experiment(
         sums=spec.model.summed,
         class_weight=_class_weight(spec, stages.facts.targets),
     ).to(device)
-    module = GraphStep(graph, objective, *_modules(stages, device), compiled.compute.precision, mixing)
+    module = GraphStep(graph, objective, _modules(stages, device), compiled.compute.precision, mixing)
     if divide is not None:
         divide(module)
     materialize(graph, weights, seed=spec.seed, device=device, initialize=initialize)
@@ -138,11 +138,10 @@ def _of_train_step(
             )
             for u, update in zip(each.updates, updates, strict=True)
         ]
-        module = GraphStep(graph, PassObjective(objectives), *modules, train_step.compute.precision, mixing)
+        module = GraphStep(graph, PassObjective(objectives), modules, train_step.compute.precision, mixing)
         passes.append(ForwardPass(module, tuple(updates), each.repeat))
-    whole = AllPasses(
-        graphs[0], [(each.stream, each.module) for each in passes], *modules, train_step.compute.precision
-    )
+    streams = [(each.stream, each.module) for each in passes]
+    whole = AllPasses(graphs[0], streams, modules, train_step.compute.precision)
     return Experiment(spec, graphs[0], whole, tuple(passes), weights, device)
 
 
@@ -154,7 +153,7 @@ def _terms_and_metrics(pairs: Sequence[OutputTarget]) -> tuple[list[LossTerm], l
     )
 
 
-def _modules(stages: Stages, device: torch.device) -> tuple[nn.Module, nn.Module]:
+def _modules(stages: Stages, device: torch.device) -> BatchStages:
     return stages.input_stage.to(device), stages.target_stage.to(device)
 
 

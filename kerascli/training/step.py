@@ -5,6 +5,7 @@ A Progress (counters, callback states), the weights and the optimizer's state ar
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -57,29 +58,24 @@ class Progress:
     """Number of epochs that were finished when the current training phase began."""
 
 
+@dataclass(eq=False)
 class Trainer:
     """Trainer of a model: in each training step, it runs the forward passes and applies optimizers to the gradients."""
 
-    def __init__(
-        self,
-        module: TrainStepModule,
-        optimizers: Optimizers,
-        weights: Sequence[Weight],
-        passes: Sequence[tuple[ForwardPass, Runner]],
-        *,
-        seed: int,
-    ) -> None:
-        self.module = module
-        self.optimizers = optimizers
-        self.weights = list(weights)
-        self.seed = seed
-        self._passes = tuple(passes)
-        self._by_name = {weight.name: weight for weight in weights}
+    module: TrainStepModule
+    optimizers: Optimizers
+    weights: Sequence[Weight]
+    passes: Sequence[tuple[ForwardPass, Runner]]
+    seed: int
+
+    @cached_property
+    def _by_name(self) -> dict[str, Weight]:
+        return {weight.name: weight for weight in self.weights}
 
     def step(self, batch: Batch, number: int) -> list[Tensor]:
         """Run training step `number` (from 0) on a batch; return states of losses and metrics, to sum over batches."""
         states: list[Tensor] = []
-        for forward_pass, run in self._passes:
+        for forward_pass, run in self.passes:
             own: list[Tensor] = []
             for time in (*range(1, forward_pass.repeat), None):
                 stream = forward_pass.stream if time is None else f"{forward_pass.stream}/{time}"

@@ -97,7 +97,7 @@ def _divided(experiment: Experiment, rows: Split) -> tuple[tuple[object, ...], t
 def _with_model(experiment: Experiment, built: Built) -> Experiment:
     """Return an experiment whose forward passes run another built model."""
     head, whole = Graph(built), experiment.module
-    module = GraphStep(head, whole.objective, whole.input_stage, whole.target_stage, whole.precision)
+    module = GraphStep(head, whole.objective, (whole.input_stage, whole.target_stage), whole.precision)
     passes = tuple(replace(each, module=module) for each in experiment.forward_passes)
     spec = replace(experiment.spec, model=built.model, built=built)
     return replace(experiment, spec=spec, graph=head, module=module, forward_passes=passes)

@@ -206,15 +206,11 @@ class PhaseRunner:
         `fresh` is true if the phase begins with a new optimizer.
         """
         if len(self.phases) > 1:
+            number, epochs = self.reached.phase + 1, self.state.plan.epochs - self.reached.first
             weights = self.state.experiment.weights
-            yield PhaseBegin(
-                self.reached.phase + 1,
-                len(self.phases),
-                self.state.plan.epochs - self.reached.first,
-                sum(weight.count for weight in weights if weight.trainable),
-                sum(weight.count for weight in weights),
-                fresh=fresh,
-            )
+            trained = sum(weight.count for weight in weights if weight.trainable)
+            parameters = sum(weight.count for weight in weights)
+            yield PhaseBegin(number, len(self.phases), epochs, trained, parameters, fresh=fresh)
         yield from self.state.notes
 
     def start_next_phase(self) -> bool:

@@ -22,9 +22,7 @@ class SampleWriter:
         self._record = record
         callbacks = experiment.spec.fit.callbacks
         self._samplers = {each.sample_name: each for each in callbacks if isinstance(each, Sampler)}
-        self._context = ModelContext(
-            experiment, prepared.splits, prepared.learned, prepared.facts.targets, prepared.display_columns
-        )
+        self._context = ModelContext(experiment, prepared.splits, prepared.learned, prepared.display_columns)
 
     def write(self, request: WriteSample | WriteEmbeddings) -> None:
         if isinstance(request, WriteSample):
