@@ -1,7 +1,7 @@
 """Bases: shared models that are networks of kerascli, of a run or a file, resolved to `layers` and `init_from`."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -11,7 +11,7 @@ from typing import Any
 from kerascli.config import load
 from kerascli.config.composition.applications import find_application
 from kerascli.config.composition.references import NO_FACTS, Flag, References, escape_references
-from kerascli.config.config import Config, Progress
+from kerascli.config.config import Config
 from kerascli.config.resolved import dump_model
 from kerascli.config.sections.init_from import base_path
 from kerascli.config.yaml.document import Document
@@ -44,23 +44,13 @@ _SHARED: ConfigPath = ("model", "shared")
 _SOURCES = ("application", "run", "file")
 
 
-def open_config(
-    config: Path | Document,
-    *,
-    sets: Sequence[str] = (),
-    flags: Sequence[str] = (),
-    progress: Progress | None = None,
-    fold: int | None = None,
-    runs_dir: Path = Path("runs"),
-) -> Config:
+def open_config(config: Path | Document, *, runs_dir: Path = Path("runs"), **options: Any) -> Config:
     """Open a config file (or its parsed document), whose bases are resolved; runs are looked up in `runs_dir`.
 
     The other arguments, and the errors raised, are those of `kerascli.config.load.open_config`; a run or file that
     cannot be read is an error, too.
     """
-
-    bases = partial(with_bases, runs_dir=runs_dir)
-    return load.open_config(config, sets=sets, flags=flags, progress=progress, fold=fold, bases=bases)
+    return load.open_config(config, bases=partial(with_bases, runs_dir=runs_dir), **options)
 
 
 def with_bases(document: Document, flags: Mapping[str, Flag], runs_dir: Path) -> Document:

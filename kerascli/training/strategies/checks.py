@@ -42,12 +42,7 @@ def strategy_faults(spec: RunSpec, processes: int) -> list[Fault]:
         return [_removed(spec)]
     if processes == 1 and spec.fit.shards in (None, 1):
         return []
-    return [
-        *_number_faults(spec, processes),
-        *fsdp_faults(spec, processes),
-        *_loss_faults(spec),
-        *_node_faults(spec),
-    ]
+    return [*_number_faults(spec, processes), *fsdp_faults(spec, processes), *_loss_faults(spec), *_node_faults(spec)]
 
 
 def _removed(spec: RunSpec) -> Fault:
