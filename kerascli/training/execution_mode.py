@@ -27,15 +27,7 @@ from kerascli.foundation.spans import span
 from kerascli.layers.base import BaseLayer
 from kerascli.optimizers.rule import Written
 from kerascli.training.checks.row_independence import components_in
-from kerascli.training.forward_pass import (
-    Eager,
-    ForwardPass,
-    GraphRunner,
-    Runner,
-    batch_like,
-    largest_difference,
-    leaves_of,
-)
+from kerascli.training.forward_pass import Eager, ForwardPass, GraphRunner, Runner, largest_difference
 from kerascli.training.objectives.outcome import Layout
 
 _TOLERANCE = 1e-2
@@ -100,11 +92,11 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
     if mode.value == "compiled":
         with span("compiling"):
             try:
-                return _verified(request, program.compiled(leaves_of(first)), layout, module), mode
+                return _verified(request, program.compiled(first.leaves()), layout, module), mode
             except Exception as error:
                 mode = Choice("traced", _failure("compiling", error))
     try:
-        return _verified(request, program.simplified(leaves_of(first)), layout, module), mode
+        return _verified(request, program.simplified(first.leaves()), layout, module), mode
     except Exception as error:
         return module, Choice("eager", _failure("the traced graph", error))
 
@@ -118,12 +110,13 @@ def traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
     layouts: list[Layout] = []
 
     def step(*leaves: Tensor) -> list[Tensor | None]:
-        outcome = module.run(batch_like(batch, leaves))
+        remaining = iter(leaves)
+        outcome = module.run(batch.mapped(lambda _: next(remaining), batch.rows))
         layouts.append(outcome.layout())
         return outcome.flat()
 
     weights = [weight.tensor for weight in module.module.weights()]
-    program = trace_program(step, leaves_of(batch), reads=[*weights, *module.live_scales.values()], drawn=tape.draws)
+    program = trace_program(step, batch.leaves(), reads=[*weights, *module.live_scales.values()], drawn=tape.draws)
     return program, layouts[0]
 
 
@@ -138,7 +131,7 @@ def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
         return Choice("traced", f"jit_compile is {'true' if jit_compile is True else 'auto'}, but {missing}")
     if jit_compile is True:
         return Choice("compiled", "jit_compile is true")
-    verdict = Verdict.of(program.digest(leaves_of(request.batches[0])))
+    verdict = Verdict.of(program.digest(request.batches[0].leaves()))
     needed = seconds_to_compile(request, program)
     if verdict is not None and verdict.saved <= 0:
         return Choice("traced", verdict.text)
@@ -165,7 +158,7 @@ def _reason_to_stay_traced(request: Request, program: Program) -> str | None:
 def seconds_to_compile(request: Request, program: Program) -> float:
     """Return the estimated time in seconds to compile a forward pass and the optimizers' update rules; 0 if the
     compiler's cache has their code."""
-    if program.is_compiled(leaves_of(request.batches[0])) and all(map(_is_compiled, request.rules())):
+    if program.is_compiled(request.batches[0].leaves()) and all(map(_is_compiled, request.rules())):
         return 0.0
     return max(20.0, 0.02 * len(program.code.graph.nodes))
 
@@ -225,7 +218,7 @@ def learn_mode(request: Request, trained_seconds: float) -> Verdict | None:
     None if there is nothing to learn: there is a verdict, a mode is impossible here, or it would take more than `SHARE`
     of the training's time. The weights stay as they are. Raises StorageError, and what torch's compiler raises.
     """
-    seconds, inputs = SHARE * trained_seconds - _SECONDS_TO_PREPARE, leaves_of(request.batches[0])
+    seconds, inputs = SHARE * trained_seconds - _SECONDS_TO_PREPARE, request.batches[0].leaves()
     if seconds <= 0 or request.device.type != "cpu" or reason_not_to_trace(request) is not None:
         return None
     program, _ = traced(Eager(request.forward_pass, request.live_scales), request.batches[0])

@@ -111,21 +111,7 @@ class GraphRunner:
         with span("forward and backward"):
             if (batch.rows, batch.whole) != self._size:
                 return self._module(batch, numbers)
-            return self._layout.outcome(self._run(leaves_of(batch), numbers))
-
-
-def leaves_of(batch: Batch) -> list[Tensor]:
-    return [*batch.inputs.values(), *batch.targets.values(), *batch.sample_weight.values()]
-
-
-def batch_like(batch: Batch, leaves: Sequence[Tensor]) -> Batch:
-    """Return a batch with the names of `batch` and the tensors in `leaves`: inputs, targets, sample weights, in this
-    order."""
-    remaining = iter(leaves)
-    inputs, targets, weights = (
-        {name: next(remaining) for name in section} for section in (batch.inputs, batch.targets, batch.sample_weight)
-    )
-    return Batch(inputs, targets, weights, batch.rows, batch.whole)
+            return self._layout.outcome(self._run(batch.leaves(), numbers))
 
 
 _PIECE = 2**18

@@ -16,16 +16,7 @@ from kerascli.config.resolved import dump_model
 from kerascli.config.sections.init_from import base_path
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import parse_document
-from kerascli.foundation.errors import (
-    ConfigError,
-    Fault,
-    FileRefused,
-    KerasCliError,
-    Place,
-    in_yaml,
-    safe_text,
-    suggestion,
-)
+from kerascli.foundation.errors import ConfigError, Fault, FileRefused, KerasCliError, Place, in_yaml, suggestion
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.interop.keras.objects import Refusals
 from kerascli.interop.keras_import.architecture import read_architecture
@@ -112,7 +103,7 @@ def _resolved(written: Mapping[str, Any], path: ConfigPath, folder: Path, runs_d
         begin = {"run": os.path.join(os.curdir, os.path.relpath(record.path.absolute(), folder.absolute()))}
     else:
         assert base.file is not None
-        section, whose, begin = _section_in(folder / base.file), f"'{safe_text(base.file)}'", {"file": base.file}
+        section, whose, begin = _section_in(folder / base.file), quoted(base.file), {"file": base.file}
     frozen = {} if base.trainable else {"trainable": False}
     weights = {} if begin is None else {"init_from": begin}
     return escape_references({**cut(section, base.until, (*path, "until"), whose), **frozen, **weights})
@@ -159,7 +150,7 @@ def _section_of(record: RunRecord) -> dict[str, Any]:
 def _section_in(path: Path) -> dict[str, Any]:
     """Return the section `model` of a model that Keras saved. Raises FileRefused, DataError."""
     if path.suffix not in {".keras", ".h5"}:
-        text = f"a base is read from a model that Keras saved: expected .keras or .h5, got '{safe_text(str(path))}'"
+        text = f"a base is read from a model that Keras saved: expected .keras or .h5, got {quoted(path)}"
         raise FileRefused(text)
     with open_model(path) as file:
         refusals = Refusals(file.name)

@@ -44,16 +44,7 @@ from kerascli.workflow.evaluation.last_evaluation import evaluate_splits
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.make_trainer import requests_of
 from kerascli.workflow.fitting.options import Options
-from kerascli.workflow.fitting.phase_facts import (
-    data_digests,
-    data_notes,
-    data_rows,
-    directions,
-    history_columns,
-    monitor,
-    refuse_other_epochs,
-    skipped,
-)
+from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, facts_of, history_columns
 from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases, refuse_undivided
 from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
@@ -195,7 +186,9 @@ def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: 
         phases = prepare_phases(config, load_learned(record.preprocessing()))
     for phase in phases:
         phase.prepared.tables.clear()
-    refuse_other_epochs(phases, sets)
+    if sets and len(phases) > 1:
+        text = "--set fit.epochs: the epochs of a run with phases cannot be changed"
+        raise ConfigError(text, hint="start a new run for other settings")
     refuse_undivided(phases, options.group)
     _refuse_other_data(record.facts().get("data", {}), data_digests(phases))
     return phases
@@ -306,10 +299,7 @@ def _write_start(record: RunRecord, runner: PhaseRunner, device: Choice, facts: 
         "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
         "device": device.value, "device_reason": device.reason,
         "precision": spec.training.compute.precision if spec.training else "float32",
-        "data": data_digests(phases), "rows": data_rows(phases), "plugins": plugins, "directions": directions(phases),
-        "monitor": monitor(phases),
-        "skipped_images": skipped(phases, rows=False), "skipped_rows": skipped(phases, rows=True),
-        **facts,
+        "plugins": plugins, **facts_of(phases), **facts,
     })  # fmt: skip
 
 

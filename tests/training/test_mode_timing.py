@@ -7,7 +7,7 @@ import pytest
 from kerascli.compiler.cache import Verdict
 from kerascli.training import execution_mode
 from kerascli.training.execution_mode import Request, learn_mode, make_runner, traced
-from kerascli.training.forward_pass import Eager, leaves_of
+from kerascli.training.forward_pass import Eager
 from tests.support.needs import needs_a_compiler
 from tests.support.runs_harness import outcome, train, write
 from tests.training.test_execution_mode import CONFIGS, CONVOLUTIONAL, request_of
@@ -20,7 +20,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def digest_of(request: Request) -> str:
-    return traced(Eager(request.forward_pass), request.batches[0])[0].digest(leaves_of(request.batches[0]))
+    return traced(Eager(request.forward_pass), request.batches[0])[0].digest(request.batches[0].leaves())
 
 
 @pytest.mark.parametrize(("traced_seconds", "mode"), [(0.001, "traced"), (0.003, "compiled")])

@@ -72,11 +72,7 @@ class Sharding(NamedTuple):
 def _rows(batch: Batch, first: int, stop: int) -> Batch:
     if stop - first == batch.rows:
         return batch
-
-    def cut(section: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {name: values[first:stop] for name, values in section.items()}
-
-    return Batch(cut(batch.inputs), cut(batch.targets), cut(batch.sample_weight), stop - first, batch.whole)
+    return batch.mapped(lambda values: values[first:stop], stop - first)
 
 
 class DataParallel(Strategy):

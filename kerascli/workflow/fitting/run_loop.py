@@ -6,15 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from kerascli.foundation.errors import (
-    FileRefused,
-    Interrupted,
-    KerasCliError,
-    Paused,
-    ProcessLost,
-    StorageError,
-    TrainingStopped,
-)
+from kerascli.foundation.errors import Interrupted, KerasCliError, Paused, ProcessLost, StorageError, TrainingStopped
 from kerascli.foundation.events import EpochEnd, Event, Note, Stopped
 from kerascli.foundation.interrupts import Signals
 from kerascli.foundation.spans import listening
@@ -172,7 +164,7 @@ def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
         return f"the last finite weights are saved in {record.path}"
     try:
         checkpoint = record.checkpoints.newest()
-    except FileRefused:
+    except KerasCliError:
         return "no weights are saved: there was no checkpoint before it"
     saved = saved_weights(training_tensors(checkpoint.blobs))
     record.write_weights(tensor_pieces({w.name: saved[w.name] for w in lasting(trainer.weights) if w.name in saved}))
