@@ -24,6 +24,8 @@ class Program(NamedTuple):
     inputs and random numbers."""
 
     code: fx.GraphModule
+    examples: Sequence[Tensor]
+    """Arguments of the graph `code`, with which it was traced."""
     reads: tuple[Tensor, ...]
     """Tensors, such as weights, that the traced function reads although they are not among its arguments."""
     drawn: Sequence[tuple[str, draws.Draw]]
@@ -34,48 +36,40 @@ class Program(NamedTuple):
     def device(self) -> torch.device:
         return next(node.meta["device"] for node in self.code.graph.nodes if node.op == "placeholder")
 
-    def arguments(self, inputs: Sequence[Tensor], numbers: draws.Draws) -> list[Tensor]:
-        """Return the list of arguments for the graph `code`: tensors in `reads`, inputs, and new random numbers."""
-        return [*self.reads, *inputs, *(numbers.make_at(place, draw) for place, draw in self.drawn)]
+    def compiled(self) -> FlatRunner:
+        """Compile the program for its shapes; return a function that runs it. Raises what torch's compiler raises."""
+        run = compiled(self.code, self.examples)
+        return self._runner(_in_one_thread(run) if self._is_small() else run)
 
-    def compiled(self, inputs: Sequence[Tensor]) -> FlatRunner:
-        """Compile the program for inputs with the shapes of `inputs`; return a function that runs it. Raises what
-        torch's compiler raises."""
-        run = compiled(self.code, self._examples(inputs))
-        return self._runner(_in_one_thread(run) if self._is_small() else run, inputs)
-
-    def is_compiled(self, inputs: Sequence[Tensor]) -> bool:
+    def is_compiled(self) -> bool:
         """Return True if `compiled` would load the program's native code from the cache instead of compiling it."""
-        return is_compiled(self.code, self._examples(inputs))
+        return is_compiled(self.code, self.examples)
 
-    def digest(self, inputs: Sequence[Tensor]) -> str:
-        """Return a digest of the program for inputs with the shapes of `inputs`, on this machine and torch."""
-        return digest_of(self.code, self._examples(inputs))
+    def digest(self) -> str:
+        """Return a digest of the program for its shapes, on this machine and torch."""
+        return digest_of(self.code, self.examples)
 
-    def simplified(self, inputs: Sequence[Tensor]) -> FlatRunner:
-        """Simplify the program's graph in place; return a function that runs it on inputs with the shapes of
-        `inputs`."""
+    def simplified(self) -> FlatRunner:
+        """Simplify the program's graph in place; return a function that runs it."""
         is_small = self._is_small()
         simplify(self.code, on_cpu=self.device.type == "cpu")
         in_python = self.device.type == "cuda" or has_ordered(self.code.graph)  # a CUDA graph, or errors of Python
         run = self.code.forward if in_python else interpreted(self.code)
-        return self._runner(_in_one_thread(run) if is_small else run, inputs)
+        return self._runner(_in_one_thread(run) if is_small else run)
 
     def _is_small(self) -> bool:
         return self.device.type == "cpu" and fits_one_thread(self.code.graph)
 
-    def _examples(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        return self.arguments(inputs, draws.Draws(0, "compile", 0))
-
-    def _runner(self, run: Run, inputs: Sequence[Tensor]) -> FlatRunner:
+    def _runner(self, run: Run) -> FlatRunner:
+        reads, drawn = self.reads, self.drawn  # the examples need not stay in memory
         if self.device.type == "cuda" and not has_ordered(self.code.graph):
             with torch.no_grad():
-                run = Replayed(run, self.arguments(inputs, draws.Draws(0, "capture", 0)), fixed=len(self.reads))
+                run = Replayed(run, self.examples, fixed=len(reads))
 
         def runner(inputs: Sequence[Tensor], numbers: draws.Draws) -> Sequence[Tensor | None]:
             # No input requires gradients, but with gradients disabled oneDNN's LSTM saves nothing for its backward.
             with torch.enable_grad():
-                return run(*self.arguments(inputs, numbers))
+                return run(*reads, *inputs, *(numbers.make_at(place, draw) for place, draw in drawn))
 
         return runner
 
@@ -119,4 +113,5 @@ def trace_program(
     code = trace(run, [*reads, *inputs, *numbers])
     if onednn_is_faster():
         use_onednn(code.graph)
-    return Program(code, tuple(tensor.detach() for tensor in reads), drawn)
+    own = tuple(tensor.detach() for tensor in reads)
+    return Program(code, [*own, *inputs, *numbers], own, drawn)

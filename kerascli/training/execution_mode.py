@@ -82,21 +82,20 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
     untraced = reason_not_to_trace(request, recorded)
     if untraced is not None:
         return module, Choice("eager", untraced)
-    first = request.batches[0]
     with span("tracing"):
         try:
-            program, layout = traced(module, first)
+            program, layout = traced(module, request.batches[0])
         except Exception as error:  # whatever torch raises, the module gives the same results
             return module, Choice("eager", _failure("tracing", error))
     mode = _mode(request, program, recorded)
     if mode.value == "compiled":
         with span("compiling"):
             try:
-                return _verified(request, program.compiled(first.leaves()), layout, module), mode
+                return _verified(request, program.compiled(), layout, module), mode
             except Exception as error:
                 mode = Choice("traced", _failure("compiling", error))
     try:
-        return _verified(request, program.simplified(first.leaves()), layout, module), mode
+        return _verified(request, program.simplified(), layout, module), mode
     except Exception as error:
         return module, Choice("eager", _failure("the traced graph", error))
 
@@ -131,7 +130,7 @@ def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
         return Choice("traced", f"jit_compile is {'true' if jit_compile is True else 'auto'}, but {missing}")
     if jit_compile is True:
         return Choice("compiled", "jit_compile is true")
-    verdict = Verdict.of(program.digest(request.batches[0].leaves()))
+    verdict = Verdict.of(program.digest())
     needed = seconds_to_compile(request, program)
     if verdict is not None and verdict.saved <= 0:
         return Choice("traced", verdict.text)
@@ -158,7 +157,7 @@ def _reason_to_stay_traced(request: Request, program: Program) -> str | None:
 def seconds_to_compile(request: Request, program: Program) -> float:
     """Return the estimated time in seconds to compile a forward pass and the optimizers' update rules; 0 if the
     compiler's cache has their code."""
-    if program.is_compiled(request.batches[0].leaves()) and all(map(_is_compiled, request.rules())):
+    if program.is_compiled() and all(map(_is_compiled, request.rules())):
         return 0.0
     return max(20.0, 0.02 * len(program.code.graph.nodes))
 
@@ -218,11 +217,11 @@ def learn_mode(request: Request, trained_seconds: float) -> Verdict | None:
     None if there is nothing to learn: there is a verdict, a mode is impossible here, or it would take more than `SHARE`
     of the training's time. The weights stay as they are. Raises StorageError, and what torch's compiler raises.
     """
-    seconds, inputs = SHARE * trained_seconds - _SECONDS_TO_PREPARE, request.batches[0].leaves()
+    seconds = SHARE * trained_seconds - _SECONDS_TO_PREPARE
     if seconds <= 0 or request.device.type != "cpu" or reason_not_to_trace(request) is not None:
         return None
     program, _ = traced(Eager(request.forward_pass, request.live_scales), request.batches[0])
-    digest = program.digest(inputs)
+    digest = program.digest()
     if Verdict.of(digest) is not None or reason_not_to_compile(program.code, request.device) is not None:
         return None
     seconds -= seconds_to_compile(request, program)
