@@ -64,7 +64,7 @@ INNER_FLOORS = {
     "training/strategies": [
         ["checks", "collectives", "failures", "notices"], ["group"],
         ["flat_step_result", "members", "process_sum", "shared_evaluation", "shared_file"], ["base"], ["data_parallel"],
-        ["fsdp_runner"], ["fsdp"],
+        ["fsdp"],
     ],
     "workflow": [
         ["advice", "baselines", "bases", "generation", "loaded", "memory", "outputs"],

@@ -41,7 +41,7 @@ from kerascli.training.forward_pass import Eager, GraphRunner
 from kerascli.training.step import Trainer
 from kerascli.training.strategies import fsdp, notices
 from kerascli.training.strategies.data_parallel import DataParallel, ShardedRunner
-from kerascli.training.strategies.fsdp_runner import FSDPRunner
+from kerascli.training.strategies.fsdp import FSDPRunner
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.shared_evaluation import SharedBatches
 from kerascli.workflow.fitting.make_trainer import optimizers_of
