@@ -1,22 +1,27 @@
 """Programs: functions of tensors traced to one graph of torch operations, so that no Python code runs in between."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx
 
 from kerascli.compiler.compiling import Run, compiled, digest_of, is_compiled
-from kerascli.compiler.cuda_graph import Replayed
 from kerascli.compiler.graph_costs import fits_one_thread
 from kerascli.compiler.interpreter import interpreted
 from kerascli.compiler.onednn_matmul import onednn_is_faster, use_onednn
 from kerascli.compiler.passes import simplify
+from kerascli.compiler.torch_private import copy_all
 from kerascli.compiler.tracing import has_ordered, trace
 from kerascli.foundation import draws
 
 FlatRunner = Callable[[Sequence[Tensor], draws.Draws], Sequence[Tensor | None]]
 """Type of a function that runs a traced program: it takes inputs and random numbers, and returns the results."""
+
+
+_WARM_UPS = 3
+"""Number of runs of a function before its capture as a CUDA graph, in which libraries choose kernels and allocate
+workspaces."""
 
 
 class Program(NamedTuple):
@@ -72,6 +77,36 @@ class Program(NamedTuple):
                 return run(*reads, *inputs, *(numbers.make_at(place, draw) for place, draw in drawn))
 
         return runner
+
+
+class Replayed:
+    """A function of tensors that is captured once as a CUDA graph and replayed in every call.
+
+    The first `fixed` arguments are tensors at fixed addresses, such as weights; the others are copied in. The next call
+    overwrites the returned tensors. `cuda` is torch.cuda, or a stand-in for tests.
+    """
+
+    def __init__(
+        self, run: Callable[..., Sequence[Tensor | None]], inputs: Sequence[Tensor], fixed: int, cuda: Any = torch.cuda
+    ) -> None:
+        self._copied = [tensor.clone() for tensor in inputs[fixed:]]
+        self._fixed = fixed
+        arguments = [*inputs[:fixed], *self._copied]
+        side = cuda.Stream()
+        side.wait_stream(cuda.current_stream())
+        with cuda.stream(side):  # a capture may not begin on the stream that others use
+            for _ in range(_WARM_UPS):
+                run(*arguments)
+        cuda.current_stream().wait_stream(side)
+        self._graph = cuda.CUDAGraph()
+        # Threads that load batches, or wait for sums of other parts, may go on meanwhile.
+        with cuda.graph(self._graph, capture_error_mode="thread_local"):
+            self._outputs = run(*arguments)
+
+    def __call__(self, *flat: Tensor) -> Sequence[Tensor | None]:
+        copy_all(self._copied, flat[self._fixed :])
+        self._graph.replay()
+        return self._outputs
 
 
 def _in_one_thread(run: Run) -> Run:

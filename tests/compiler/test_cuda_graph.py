@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli.compiler.cuda_graph import Replayed
+from kerascli.compiler.program import Replayed
 
 
 class FakeStream:

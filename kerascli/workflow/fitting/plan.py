@@ -42,9 +42,8 @@ def rows_in_order(experiment: Experiment, rows: Split, *, metrics: bool = True) 
 
 def _refuse_part(experiment: Experiment, source: BatchSource) -> None:
     """Raise DataError if the last batch would be smaller than others, which a stateful model cannot take."""
-    size = source.batch_size
-    if source.rows % size and any(weight.spec.is_state for weight in experiment.weights):
-        left = source.rows % size
+    size, left = source.batch_size, source.rows % source.batch_size
+    if left and any(weight.spec.is_state for weight in experiment.weights):
         text = f"a stateful model needs batches of {size} rows, but {source.rows} rows leave a last batch of {left}"
         raise DataError(text, hint="remove rows, or choose a batch_size that divides their number")
 
@@ -65,15 +64,8 @@ def make_plan(
     batches are divided among processes.
     """
     spec, fit = experiment.spec, experiment.spec.fit
-    strategy = strategy or Single()
-    source = BatchSource(
-        prepared.splits["train"],
-        fit.batch_size,
-        experiment.device,
-        shuffle=fit.shuffle,
-        seed=spec.seed,
-        portion=strategy.portion,
-    )
+    rows, device, strategy = prepared.splits["train"], experiment.device, strategy or Single()
+    source = BatchSource(rows, fit.batch_size, device, shuffle=fit.shuffle, seed=spec.seed, portion=strategy.portion)
     _refuse_part(experiment, source)
     steps = fit.steps_per_epoch or source.steps
     steps = min(steps, limits.get("steps_per_epoch", steps))
