@@ -69,7 +69,7 @@ class Program(NamedTuple):
         reads, drawn = self.reads, self.drawn  # the examples need not stay in memory
         if self.device.type == "cuda" and not has_ordered(self.code.graph):
             with torch.no_grad():
-                run = Replayed(run, self.examples, fixed=len(reads))
+                run = replayed(run, self.examples, fixed=len(reads))
 
         def runner(inputs: Sequence[Tensor], numbers: draws.Draws) -> Sequence[Tensor | None]:
             # No input requires gradients, but with gradients disabled oneDNN's LSTM saves nothing for its backward.
@@ -79,34 +79,31 @@ class Program(NamedTuple):
         return runner
 
 
-class Replayed:
-    """A function of tensors that is captured once as a CUDA graph and replayed in every call.
+def replayed(run: Run, inputs: Sequence[Tensor], fixed: int, cuda: Any = torch.cuda) -> Run:
+    """Capture a function of tensors as a CUDA graph; return a function that replays the graph in every call.
 
     The first `fixed` arguments are tensors at fixed addresses, such as weights; the others are copied in. The next call
     overwrites the returned tensors. `cuda` is torch.cuda, or a stand-in for tests.
     """
+    copied = [tensor.clone() for tensor in inputs[fixed:]]
+    arguments = [*inputs[:fixed], *copied]
+    side = cuda.Stream()
+    side.wait_stream(cuda.current_stream())
+    with cuda.stream(side):  # a capture may not begin on the stream that others use
+        for _ in range(_WARM_UPS):
+            run(*arguments)
+    cuda.current_stream().wait_stream(side)
+    graph = cuda.CUDAGraph()
+    # Threads that load batches, or wait for sums of other parts, may go on meanwhile.
+    with cuda.graph(graph, capture_error_mode="thread_local"):
+        outputs = run(*arguments)
 
-    def __init__(
-        self, run: Callable[..., Sequence[Tensor | None]], inputs: Sequence[Tensor], fixed: int, cuda: Any = torch.cuda
-    ) -> None:
-        self._copied = [tensor.clone() for tensor in inputs[fixed:]]
-        self._fixed = fixed
-        arguments = [*inputs[:fixed], *self._copied]
-        side = cuda.Stream()
-        side.wait_stream(cuda.current_stream())
-        with cuda.stream(side):  # a capture may not begin on the stream that others use
-            for _ in range(_WARM_UPS):
-                run(*arguments)
-        cuda.current_stream().wait_stream(side)
-        self._graph = cuda.CUDAGraph()
-        # Threads that load batches, or wait for sums of other parts, may go on meanwhile.
-        with cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._outputs = run(*arguments)
+    def replay(*flat: Tensor) -> Sequence[Tensor | None]:
+        copy_all(copied, flat[fixed:])
+        graph.replay()
+        return outputs
 
-    def __call__(self, *flat: Tensor) -> Sequence[Tensor | None]:
-        copy_all(self._copied, flat[self._fixed :])
-        self._graph.replay()
-        return self._outputs
+    return replay
 
 
 def _in_one_thread(run: Run) -> Run:

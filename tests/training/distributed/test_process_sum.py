@@ -77,7 +77,7 @@ def test_a_program_with_sums_is_no_cuda_graph(monkeypatch: pytest.MonkeyPatch, m
         captured.append(run)
         return run
 
-    monkeypatch.setattr(program, "Replayed", captures)
+    monkeypatch.setattr(program, "replayed", captures)
     monkeypatch.setattr(program, "compiled", lambda code, _: code.forward)
     monkeypatch.setattr(Program, "device", torch.device("cuda:1"))
     partner = Partner(10.0)
