@@ -141,7 +141,7 @@ class DataParallel(Strategy):
         whole, examples = request.batches[0], self.examples(request.batches)
         with self.trial(examples[0]):
             run, mode = self._agreed(replace(request, batches=examples), recorded)
-        return ShardedRunner(run, Eager(request.forward_pass, request.live_scales), self, whole), mode
+        return sharded_runner(run, Eager(request.forward_pass, request.live_scales), self, whole), mode
 
     def _agreed(self, request: "Request", recorded: str | None) -> tuple[Runner, Choice]:
         """Return (function that runs a forward pass, its mode): the slowest mode that a process has chosen."""
@@ -156,44 +156,35 @@ class DataParallel(Strategy):
         return run, replace(mode, reason=f"as in process {modes.index(slowest)}")
 
 
-class ShardedRunner:
-    """Callable that runs a forward and backward pass on each shard (part) of a batch, and adds the shards' results.
+def sharded_runner(run: Runner, module: Runner, strategy: DataParallel, example: Batch) -> Runner:
+    """Return a function that runs a forward and backward pass on each shard (part) of a batch, and adds the results.
 
-    Losses, gradients and new values of weights are means of the shards' values, weighted by rows; metric states are
-    sums. Shards are added as a balanced binary tree, with its lower levels within a process and its upper levels among
-    processes, so that the sum does not depend on the number of processes.
+    `run` computes a shard, `example` is a batch in which each process has a shard with rows. `module` runs the forward
+    pass as PyTorch modules, for shards that are left out of the sums. Losses, gradients and new values of weights are
+    means of the shards' values, weighted by rows; metric states are sums. Shards are added as a balanced binary tree,
+    with its lower levels within a process and its upper levels among processes, so that the sum does not depend on the
+    number of processes.
     """
+    exchange, sharding = StepExchange(strategy.group, in_order=strategy.in_order), strategy.sharding
 
-    def __init__(self, run: Runner, module: Runner, strategy: "DataParallel", example: Batch) -> None:
-        """Initialize; `run` computes a shard, `example` is a batch in which each process has a shard with rows.
+    def nothing() -> Vectors:
+        """Return zeros for a shard without rows; example rows are run, since other processes may wait for sums."""
+        rows = strategy.example(example)
+        with strategy.part(rows, counts=False):
+            outcome = module(rows, draws.Draws(0, "example", 0))
+        averaged, added = exchange.flat(outcome, 0.0, first=False)
+        return torch.zeros_like(averaged), torch.zeros_like(added)
 
-        `module` runs the forward pass as PyTorch modules, for shards that are left out of the sums.
-        """
-        self._run = run
-        self._module = module
-        self._strategy = strategy
-        self._example = example
-        self._exchange = StepExchange(strategy.group, in_order=strategy.in_order)
-
-    def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
-        """Run this process's shards of a batch; return the outcome of the whole batch, summed over all processes."""
-        sharding = self._strategy.sharding
+    def run_shards(batch: Batch, numbers: draws.Draws) -> StepOutcome:
         there = dict(sharding.parts(batch))
 
         def of_shard(number: int) -> Vectors:
-            rows = there.get(number)
-            if rows is None:
-                return self._nothing()
-            with self._strategy.part(rows):
-                outcome = self._run(rows, numbers.of_shard(number))
-            return self._exchange.flat(outcome, rows.rows / rows.whole, first=sharding.is_first(number, batch))
+            if (rows := there.get(number)) is None:
+                return nothing()
+            with strategy.part(rows):
+                outcome = run(rows, numbers.of_shard(number))
+            return exchange.flat(outcome, rows.rows / rows.whole, first=sharding.is_first(number, batch))
 
-        return self._exchange.summed(sum_of_shards(of_shard, sharding.first, sharding.stop))
+        return exchange.summed(sum_of_shards(of_shard, sharding.first, sharding.stop))
 
-    def _nothing(self) -> Vectors:
-        """Return zeros for a shard without rows; example rows are run, since other processes may wait for sums."""
-        rows = self._strategy.example(self._example)
-        with self._strategy.part(rows, counts=False):
-            outcome = self._module(rows, draws.Draws(0, "example", 0))
-        averaged, added = self._exchange.flat(outcome, 0.0, first=False)
-        return torch.zeros_like(averaged), torch.zeros_like(added)
+    return run_shards

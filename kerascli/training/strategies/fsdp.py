@@ -56,7 +56,7 @@ class FullySharded(DataParallel):
         return partial(divide, settings=self._settings, size=self.group.world.size, device=device)
 
     def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
-        run = FSDPRunner(request.forward_pass, self, request.batches[0])
+        run = divided_runner(request.forward_pass, self, request.batches[0])
         return run, Choice("eager", "FSDP gathers weights as modules run")
 
 
@@ -177,58 +177,40 @@ def recompute_in_backward(module: nn.Module) -> None:
     module.forward = run
 
 
-class FSDPRunner:
-    """Callable that runs a forward and backward pass of a model divided by FSDP on this process's part of a batch.
+def divided_runner(forward_pass: ForwardPass, strategy: DataParallel, example: Batch) -> Runner:
+    """Return a function that runs a forward and backward pass of a divided model on this process's part of a batch.
 
     FSDP gathers weights before they are used, and adds gradients over the processes: each process gets the part of the
     gradients that belongs to its weights. Losses, metric states and new values of weights are added as without FSDP.
+    `example` is a batch with rows for this process, run in place of an empty part of a batch.
     """
+    [update] = forward_pass.updates
+    scale, sharding = update.optimizer.rule.loss_scale_factor or 1.0, strategy.sharding
+    exchange = StepExchange(strategy.group, in_order=False)
 
-    def __init__(self, forward_pass: ForwardPass, strategy: DataParallel, example: Batch) -> None:
-        """Initialize; `example` is a batch with rows for this process, run in place of an empty part of a batch."""
-        [update] = forward_pass.updates
-        self._module = forward_pass.module
-        self._weights = update.weights
-        self._scale = update.optimizer.rule.loss_scale_factor or 1.0
-        self._strategy = strategy
-        self._example = example
-        self._exchange = StepExchange(strategy.group, in_order=False)
-
-    def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
-        """Run this process's part of a batch; return the StepOutcome, after the sums over all processes.
-
-        The losses, metric states and new weights are those of the whole batch; the gradients are this process's part.
-        """
-        number, rows, share = self._part(batch)
-        with self._strategy.part(rows, counts=share > 0, scaled=True), draws.using(numbers.of_shard(number)):
+    def run(batch: Batch, numbers: draws.Draws) -> StepOutcome:
+        """Return the losses, metric states and new weights of the whole batch, and this process's part of the
+        gradients, which the weights no longer hold."""
+        number, rows = next(sharding.parts(batch), (sharding.first, None))
+        share = 0.0 if rows is None else rows.rows / rows.whole
+        rows = strategy.example(example) if rows is None else rows
+        with strategy.part(rows, counts=share > 0, scaled=True), draws.using(numbers.of_shard(number)):
             with span("forward"):
-                output = self._module(rows)
+                output = forward_pass.module(rows)
             [total] = output.totals
             with span("backward"):
-                (total * (share * self._scale)).backward()
-        gradients = self._gradients()
+                (total * (share * scale)).backward()
+        gradients: list[Tensor | None] = []
+        for weight in update.weights:
+            gradients.append(None if weight.tensor.grad is None else held(weight.tensor.grad))
+            weight.tensor.grad = None
         outcome = replace(output, totals=[_checked(total.detach(), gradients)])
-        first = share > 0 and self._strategy.sharding.is_first(number, batch)
-        averaged, added = self._exchange.flat(outcome, share, first=first)
+        averaged, added = exchange.flat(outcome, share, first=share > 0 and sharding.is_first(number, batch))
         if not share:  # the rest of the example has the weight 0 already, but a NaN in it must reach all processes
             added.zero_()
-        summed = self._exchange.summed((averaged, added))
-        return replace(summed, gradients=gradients)
+        return replace(exchange.summed((averaged, added)), gradients=gradients)
 
-    def _part(self, batch: Batch) -> tuple[int, Batch, float]:
-        """Return (shard number, rows, share) of this process's part of a batch; if it is empty, example rows and 0."""
-        for number, rows in self._strategy.sharding.parts(batch):
-            return number, rows, rows.rows / rows.whole
-        return self._strategy.sharding.first, self._strategy.example(self._example), 0.0
-
-    def _gradients(self) -> list[Tensor | None]:
-        """Return the parts of the gradients that this process holds, and remove them from the weights."""
-        gradients: list[Tensor | None] = []
-        for weight in self._weights:
-            gradient = weight.tensor.grad
-            gradients.append(None if gradient is None else held(gradient))
-            weight.tensor.grad = None
-        return gradients
+    return run
 
 
 def _checked(total: Tensor, gradients: list[Tensor | None]) -> Tensor:

@@ -40,8 +40,8 @@ from kerascli.training.execution_mode import Request, make_runner
 from kerascli.training.forward_pass import Eager, GraphRunner
 from kerascli.training.step import Trainer
 from kerascli.training.strategies import fsdp, notices
-from kerascli.training.strategies.data_parallel import DataParallel, ShardedRunner
-from kerascli.training.strategies.fsdp import FSDPRunner
+from kerascli.training.strategies.data_parallel import DataParallel, sharded_runner
+from kerascli.training.strategies.fsdp import divided_runner
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.shared_evaluation import SharedBatches
 from kerascli.workflow.fitting.make_trainer import optimizers_of
@@ -164,8 +164,8 @@ def steps(experiment: Experiment, batch: Batch, group: Group, mode: str, *, in_o
             with strategy.trial(example):
                 run, made = make_runner(Request(each, [example], 1, jit_compile=False))
             assert made.value == mode, made
-        of_all: Any = ShardedRunner(run, Eager(each), strategy, batch)
-        passes.append((each, FSDPRunner(each, strategy, batch) if experiment.is_divided else of_all))
+        of_all: Any = sharded_runner(run, Eager(each), strategy, batch)
+        passes.append((each, divided_runner(each, strategy, batch) if experiment.is_divided else of_all))
     trainer = Trainer(experiment.module, optimizers, experiment.weights, passes, seed=1)
     trainer.step(batch, 0)
     waits.clear()
