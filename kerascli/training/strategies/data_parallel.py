@@ -4,7 +4,7 @@ The results of all shards are added, weighted by their rows.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -113,14 +113,6 @@ class DataParallel(Strategy):
             return local_batch.using(LocalBatch(1.0, lambda total: add(total, 0.0)))
         return local_batch.using(LocalBatch(share, lambda total: add(total, 1.0 if scaled else share)))
 
-    @contextmanager
-    def trial(self, rows: Batch) -> Iterator[None]:
-        """Context manager to trace and test a forward pass on a shard of a batch, without sums over processes."""
-        from kerascli.training.strategies.process_sum import one_process
-
-        with self.part(rows), one_process():
-            yield
-
     def examples(self, batches: Sequence[Batch]) -> list[Batch]:
         """Return an example of each batch to trace and test the forward pass on: this process's first non-empty shard.
 
@@ -138,8 +130,10 @@ class DataParallel(Strategy):
         raise DataError(text, hint="train on fewer processes")
 
     def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
+        from kerascli.training.strategies.process_sum import one_process
+
         whole, examples = request.batches[0], self.examples(request.batches)
-        with self.trial(examples[0]):
+        with self.part(examples[0]), one_process():  # it is traced and tested without sums over processes
             run, mode = self._agreed(replace(request, batches=examples), recorded)
         return sharded_runner(run, Eager(request.forward_pass, request.live_scales), self, whole), mode
 

@@ -43,6 +43,7 @@ from kerascli.training.strategies import fsdp, notices
 from kerascli.training.strategies.data_parallel import DataParallel, sharded_runner
 from kerascli.training.strategies.fsdp import divided_runner
 from kerascli.training.strategies.group import Group
+from kerascli.training.strategies.process_sum import one_process
 from kerascli.training.strategies.shared_evaluation import SharedBatches
 from kerascli.workflow.fitting.make_trainer import optimizers_of
 from kerascli.workflow.fitting.memory_estimate import example_batch
@@ -161,7 +162,7 @@ def steps(experiment: Experiment, batch: Batch, group: Group, mode: str, *, in_o
         run: Any = Eager(each)
         if mode == "traced":
             example = strategy.example(batch)
-            with strategy.trial(example):
+            with strategy.part(example), one_process():
                 run, made = make_runner(Request(each, [example], 1, jit_compile=False))
             assert made.value == mode, made
         of_all: Any = sharded_runner(run, Eager(each), strategy, batch)
