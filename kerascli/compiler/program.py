@@ -1,4 +1,4 @@
-"""Programs: functions of tensors traced to one graph of torch operations, so that no Python code runs in between."""
+"""Programs: functions of tensors traced to one graph of torch operations, without Python code between; their costs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, fx
 
 from kerascli.compiler.compiling import Run, compiled, digest_of, is_compiled
-from kerascli.compiler.graph_costs import fits_one_thread
 from kerascli.compiler.interpreter import interpreted
+from kerascli.compiler.memory_reuse import may_alias
 from kerascli.compiler.onednn_matmul import onednn_is_faster, use_onednn
 from kerascli.compiler.passes import simplify
-from kerascli.compiler.torch_private import copy_all
+from kerascli.compiler.torch_private import OpOverload, copy_all
 from kerascli.compiler.tracing import has_ordered, trace
 from kerascli.foundation import draws
 
@@ -19,6 +19,14 @@ FlatRunner = Callable[[Sequence[Tensor], draws.Draws], Sequence[Tensor | None]]
 """Type of a function that runs a traced program: it takes inputs and random numbers, and returns the results."""
 
 
+_KERNELS = {
+    "aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::convolution", "aten::convolution_backward",
+    "aten::embedding", "kerascli::linear",
+}  # fmt: skip
+_DIVIDED_ELEMENTS = 2**15
+"""Minimum number of elements for which torch divides an operation among threads."""
+_UNDIVIDED_PRODUCT = 2**18
+"""Maximum number of multiplications of a matrix product that takes one thread a few microseconds."""
 _WARM_UPS = 3
 """Number of runs of a function before its capture as a CUDA graph, in which libraries choose kernels and allocate
 workspaces."""
@@ -147,3 +155,36 @@ def trace_program(
         use_onednn(code.graph)
     own = tuple(tensor.detach() for tensor in reads)
     return Program(code, [*own, *inputs, *numbers], own, drawn)
+
+
+def costly_operations(graph: fx.Graph) -> int:
+    """Return the number of operations in a graph that a compiler can fuse (no views, products, convolutions,
+    embeddings)."""
+    return sum(
+        isinstance(node.target, OpOverload) and not may_alias(node) and node.target._schema.name not in _KERNELS
+        for node in graph.nodes
+    )
+
+
+def has_convolutions(graph: fx.Graph) -> bool:
+    """Return True if any operation of a graph is a convolution.
+
+    Batch normalization compiled for their memory layouts took twice the time of torch's kernel on two cores.
+    """
+    return any(node.target is torch.ops.aten.convolution.default for node in graph.nodes)
+
+
+def fits_one_thread(graph: fx.Graph) -> bool:
+    """Return True if a graph for the CPU has no operation that several threads would make much faster."""
+    for node in graph.nodes:
+        value = node.meta.get("val")
+        if isinstance(value, Tensor) and value.numel() >= _DIVIDED_ELEMENTS:
+            return False
+        name = node.target._schema.name if isinstance(node.target, OpOverload) else ""
+        if name in ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"):
+            left, right = (each.meta["val"] for each in node.args[-2:])
+            if left.numel() * right.shape[-1] > _UNDIVIDED_PRODUCT:
+                return False
+        elif name in _KERNELS and name != "aten::embedding":
+            return False
+    return True

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from kerascli.compiler.cache import Verdict
 from kerascli.compiler.compiling import compiled_function, is_compiled_function, reason_not_to_compile
-from kerascli.compiler.graph_costs import costly_operations, has_convolutions
-from kerascli.compiler.program import FlatRunner, Program, trace_program
+from kerascli.compiler.program import FlatRunner, Program, costly_operations, has_convolutions, trace_program
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.device import Choice

@@ -77,7 +77,7 @@ def test_the_list_has_every_private_name_that_is_used() -> None:
         "optimizers/adam.py",
         "optimizers/clipping.py",
         "optimizers/flat.py",
-        *(f"compiler/{name}.py" for name in ("constant_folding", "graph_costs", "memory_reuse", "passes")),
+        *(f"compiler/{name}.py" for name in ("constant_folding", "memory_reuse", "passes", "program")),
     ]
     used = own + "".join((package / name).read_text(encoding="utf-8") for name in others)
     used += "from torch.utils._python_dispatch import TorchDispatchMode, torch.utils._pytree import tree_map_only"

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from kerascli.config.run import RunSpec
-from kerascli.config.sections.fit import FitSpec
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.prepare import PreparedData
@@ -73,13 +72,14 @@ def make_plan(
     if fit.validates():
         held_out = rows_in_order(experiment, prepared.splits[fit.validation_data or "validation"])
     limit = min((n for n in (fit.validation_steps, limits.get("validation_steps")) if n), default=None)
+    frequency = fit.validation_freq
     epochs = min(fit.epochs, fit.initial_epoch + limits["epochs"]) if "epochs" in limits else fit.epochs
     return Plan(
         epochs=first + epochs,
         steps=steps,
         batches=lambda epoch, first_batch: _batches(source, steps, epoch, first_batch, first),
         validation=None if held_out is None else lambda: strategy.evaluated(held_out, limit),
-        validates=lambda epoch: _is_due(fit, epoch),
+        validates=lambda epoch: epoch in frequency if isinstance(frequency, tuple) else epoch % frequency == 0,
         callbacks=fit.callbacks,
         directions=spec.log_names(),
         resets_states=fit.reset_states == "epoch",
@@ -99,12 +99,6 @@ def _batches(source: BatchSource, steps: int, epoch: int, first_batch: int, firs
         for batch in islice(source.epoch(first_epoch + passes, position), end - number):
             yield batch
             number += 1
-
-
-def _is_due(fit: FitSpec, epoch: int) -> bool:
-    """Return True if `validation_freq` asks for a validation after epoch number `epoch` (from 1)."""
-    frequency = fit.validation_freq
-    return epoch in frequency if isinstance(frequency, tuple) else epoch % frequency == 0
 
 
 def with_class_weights(spec: RunSpec, prepared: PreparedData) -> RunSpec:
