@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from kerascli.callbacks.base import (
     Callback,
@@ -25,8 +25,7 @@ from kerascli.training.step import Progress, Trainer
 _REDRAW_SECONDS = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Training plan: the config's `fit` section, completed with values from the data (`steps` per epoch ...)."""
 
     epochs: int

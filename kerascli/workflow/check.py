@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from kerascli.config.config import Config, Progress
 from kerascli.config.cross_checks import idle_fit_faults
@@ -30,8 +31,7 @@ from kerascli.workflow.loaded import view_of
 from kerascli.workflow.space_check import check_space
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
+class CheckResult(NamedTuple):
     """Result of checking a valid config: lines to print, warnings, and whether data files are missing."""
 
     lines: list[str]
