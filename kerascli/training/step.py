@@ -57,6 +57,11 @@ class Progress:
     first: int = 0
     """Number of epochs that were finished when the current training phase began."""
 
+    @property
+    def where(self) -> str:
+        """Position in the training as text: the last step (`epoch 2, step 3`) or, after an epoch's last, `epoch 2`."""
+        return f"epoch {self.epoch + 1}, step {self.batch}" if self.batch else f"epoch {self.epoch}"
+
 
 @dataclass(eq=False)
 class Trainer:
@@ -153,12 +158,8 @@ class Trainer:
         state = {name: value for name, value in self.optimizers.state().items() if value.dim()}
         name = nonfinite(self._held()) or nonfinite(state)
         if name is not None:
-            where = (
-                f"epoch {progress.epoch + 1}, step {progress.batch}" if progress.batch else f"epoch {progress.epoch}"
-            )
-            raise TrainingStopped(
-                Fault(f"'{name}' became nan or infinite by {where}: an update overflowed", hint=_HINT)
-            )
+            text = f"'{name}' became nan or infinite by {progress.where}: an update overflowed"
+            raise TrainingStopped(Fault(text, hint=_HINT))
 
     def has_finite_weights(self) -> bool:
         """Return True if no weight of the model is NaN or infinite; synchronizes with the device."""
@@ -209,12 +210,8 @@ def refuse_other_weights(
     saved = {name: tuple(value.shape) for name, value in values.items()}
     shapes = {weight.name: tuple(weight.spec.shape) for weight in weights}
     parts = {weight.name: tuple(weight.keras().shape) for weight in weights if weight.part is not None}
-    differing = sorted(
-        name
-        for name in {*saved, *shapes}
-        if saved.get(name) not in (shapes.get(name), parts.get(name, shapes.get(name)))
-    )
-    if differing:
-        name = differing[0]
+    names = {*saved, *shapes}
+    differing = [n for n in names if saved.get(n) not in (shapes.get(n), parts.get(n, shapes.get(n)))]
+    if (name := min(differing, default=None)) is not None:
         text = f"the weights are of another model: '{name}' has shape {saved.get(name)} there, {shapes.get(name)} here"
         raise FileRefused(text, hint=hint)

@@ -261,8 +261,8 @@ def _restored(
         raise FileRefused(f"the weights of {source} have changed since the run began", hint="start a new run")
     reached, plan = runner.reached, runner.state.plan
     if plan.epochs < reached.epoch + (reached.batch > 0):
-        where = f"epoch {reached.epoch + 1}, step {reached.batch}" if reached.batch else f"epoch {reached.epoch}"
-        raise ConfigError(f"fit.epochs is {plan.epochs}, but the run has reached {where}: it cannot be made shorter")
+        text = f"fit.epochs is {plan.epochs}, but the run has reached {reached.where}: it cannot be made shorter"
+        raise ConfigError(text)
     return runner, notes, history
 
 
