@@ -160,10 +160,8 @@ def trace_program(
 def costly_operations(graph: fx.Graph) -> int:
     """Return the number of operations in a graph that a compiler can fuse (no views, products, convolutions,
     embeddings)."""
-    return sum(
-        isinstance(node.target, OpOverload) and not may_alias(node) and node.target._schema.name not in _KERNELS
-        for node in graph.nodes
-    )
+    operations = (node for node in graph.nodes if isinstance(node.target, OpOverload) and not may_alias(node))
+    return sum(node.target._schema.name not in _KERNELS for node in operations)
 
 
 def has_convolutions(graph: fx.Graph) -> bool:

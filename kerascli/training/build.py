@@ -128,16 +128,12 @@ def _of_train_step(
     modules = _modules(stages, device)
     passes = []
     for graph, each in zip(graphs[1:], train_step.passes, strict=True):
-        updates = [
-            ParameterUpdate(u.name, u.optimizer, tuple(w for w in graph.weights() if w.trainable and u.trains(w.name)))
-            for u in each.updates
-        ]
-        objectives = [
-            Objective(
-                list(u.log_names()), u.terms, u.metrics, update.weights, logged=u.logged, sums=each.built.model.summed
-            )
-            for u, update in zip(each.updates, updates, strict=True)
-        ]
+        updates, objectives = list[ParameterUpdate](), list[Objective]()
+        for u in each.updates:
+            trained = tuple(weight for weight in graph.weights() if weight.trainable and u.trains(weight.name))
+            names, sums = list(u.log_names()), each.built.model.summed
+            updates.append(ParameterUpdate(u.name, u.optimizer, trained))
+            objectives.append(Objective(names, u.terms, u.metrics, trained, logged=u.logged, sums=sums))
         module = GraphStep(graph, PassObjective(objectives), modules, train_step.compute.precision, mixing)
         passes.append(ForwardPass(module, tuple(updates), each.repeat))
     streams = [(each.stream, each.module) for each in passes]
@@ -147,10 +143,9 @@ def _of_train_step(
 
 def _terms_and_metrics(pairs: Sequence[OutputTarget]) -> tuple[list[LossTerm], list[UpdateMetric]]:
     compared = [(pair, Comparison(pair.output, pair.target, is_target=True)) for pair in pairs]
-    return (
-        [LossTerm(pair.output, pair.weight, pair.loss, of) for pair, of in compared if pair.loss is not None],
-        [UpdateMetric(m.name, m.metric, of, m.columns, m.weighted) for pair, of in compared for m in pair.metrics],
-    )
+    terms = [LossTerm(pair.output, pair.weight, pair.loss, of) for pair, of in compared if pair.loss is not None]
+    metrics = [UpdateMetric(m.name, m.metric, of, m.columns, m.weighted) for pair, of in compared for m in pair.metrics]
+    return terms, metrics
 
 
 def _modules(stages: Stages, device: torch.device) -> BatchStages:

@@ -66,13 +66,10 @@ class Eager:
         self.module = forward_pass.module
         scales, names = live_scales or {}, [update.name for update in forward_pass.updates]
         self.live_scales = {name: scales[name] for name in names if name in scales}
-        self._updates = [
-            (
-                [weight.tensor for weight in update.weights],
-                self.live_scales.get(update.name, update.optimizer.rule.loss_scale_factor),
-            )
-            for update in forward_pass.updates
-        ]
+        self._updates: list[tuple[list[Tensor], Tensor | float | None]] = []
+        for update in forward_pass.updates:
+            scale = self.live_scales.get(update.name, update.optimizer.rule.loss_scale_factor)
+            self._updates.append(([weight.tensor for weight in update.weights], scale))
 
     def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
         with draws.using(numbers):

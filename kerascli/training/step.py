@@ -130,10 +130,8 @@ class Trainer:
         """Return this process's index range of each tensor that FSDP divides, by the tensor's name in a checkpoint."""
         parts = {weight.name: part for weight in self.weights if (part := _range(weight)) is not None}
         states = {key: parts.get(name) for key, name in self.optimizers.weights_of_state().items()}
-        return {
-            **{f"weights/{name}": each for name, each in parts.items()},
-            **{f"optimizer/{key}": each for key, each in states.items() if each is not None},
-        }
+        of_weights = {f"weights/{name}": each for name, each in parts.items()}
+        return of_weights | {f"optimizer/{key}": each for key, each in states.items() if each is not None}
 
     def restore(self, values: Mapping[str, Tensor]) -> None:
         """Set the model's weights to `values`, a mapping from weight name to tensor as `snapshot` returns it."""

@@ -43,18 +43,16 @@ class BaseObjective(nn.Module):
         """
         flat = torch.cat([state.detach().reshape(-1) for state in states]).cpu().double()
         parts = flat.split([state.numel() for state in states])
-        values = [
-            metric.elements(part.view(state.shape), only_defined=only_defined)
-            if isinstance(metric, Metric)
-            else [_reduced(part, metric)]
-            for metric, part, state in zip(self.metrics, parts, states, strict=True)
-        ]
+        views = [part.view(state.shape) for part, state in zip(parts, states, strict=True)]
+        values = [_elements(m, view, only_defined=only_defined) for m, view in zip(self.metrics, views, strict=True)]
         numbers = zip(self.names, chain.from_iterable(values), strict=True)
         return {name: number for name, number in numbers if number is not None}
 
 
-def _reduced(state: Tensor, reduction: Reduction) -> float:
-    return float(state[0] / state[1] if reduction == "mean" else state[0])
+def _elements(metric: Metric | Reduction, state: Tensor, *, only_defined: bool) -> Sequence[float | None]:
+    if isinstance(metric, Metric):
+        return metric.elements(state, only_defined=only_defined)
+    return [float(state[0] / state[1] if metric == "mean" else state[0])]
 
 
 class Objective(BaseObjective):

@@ -48,11 +48,8 @@ def without_frozen(
     or its outputs cannot be kept.
     """
     fit, whole = experiment.spec.fit, experiment.spec.model
-    if (
-        strategy.is_divided
-        or not _reuses_rows(experiment, prepared)
-        or not _has_frozen_weights(experiment, whole.nodes)
-    ):
+    is_useful = not strategy.is_divided and _reuses_rows(experiment, prepared)
+    if not is_useful or not _has_frozen_weights(experiment, whole.nodes):
         return None
     first, rest, kept = _divided(experiment, prepared.splits["train"])
     if not _has_frozen_weights(experiment, first):
