@@ -121,17 +121,15 @@ def fold_batch_norm(graph: fx.Graph) -> None:
         before, gamma, beta, mean, variance, is_training, _, epsilon = node.args
         if is_training or gamma is None or beta is None or not _is_own_convolution(before):
             continue
-        weight, bias = before.args[1:3]
+        (weight, bias), call = before.args[1:3], graph.call_function
         with graph.inserting_before(node):
-            deviation = graph.call_function(
-                aten.sqrt.default, (graph.call_function(aten.add.Tensor, (variance, epsilon)),)
-            )
-            factor = graph.call_function(aten.div.Tensor, (gamma, deviation))
-            by_filter = graph.call_function(aten.view.default, (factor, [-1] + [1] * (weight.meta["val"].ndim - 1)))
-            kernel = graph.call_function(aten.mul.Tensor, (weight, by_filter))
-            center = mean if bias is None else graph.call_function(aten.sub.Tensor, (mean, bias))
-            offset = graph.call_function(aten.addcmul.default, (beta, center, factor), {"value": -1})
-            folded = graph.call_function(aten.convolution.default, (before.args[0], kernel, offset, *before.args[3:]))
+            deviation = call(aten.sqrt.default, (call(aten.add.Tensor, (variance, epsilon)),))
+            factor = call(aten.div.Tensor, (gamma, deviation))
+            by_filter = call(aten.view.default, (factor, [-1] + [1] * (weight.meta["val"].ndim - 1)))
+            kernel = call(aten.mul.Tensor, (weight, by_filter))
+            center = mean if bias is None else call(aten.sub.Tensor, (mean, bias))
+            offset = call(aten.addcmul.default, (beta, center, factor), {"value": -1})
+            folded = call(aten.convolution.default, (before.args[0], kernel, offset, *before.args[3:]))
             folded.meta = dict(before.meta)
         for user in list(node.users):
             _replace(graph, user, folded)

@@ -184,10 +184,9 @@ class _Loop:
         return messages
 
     def _facts(self, logs: dict[str, float], seconds: float = 0.0) -> EpochFacts:
-        plan, progress, rates = self.plan, self.progress, self.trainer.optimizers.learning_rates
-        return EpochFacts(
-            progress.epoch + 1, plan.epochs, logs, rates, plan.steps, plan.directions, progress.step, seconds
-        )
+        plan, step, epoch = self.plan, self.progress.step, self.progress.epoch + 1
+        rates = self.trainer.optimizers.learning_rates
+        return EpochFacts(epoch, plan.epochs, logs, rates, plan.steps, plan.directions, step, seconds)
 
 
 def _timed_batches(batches: Iterable[Batch]) -> Iterator[Batch]:

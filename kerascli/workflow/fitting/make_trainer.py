@@ -97,9 +97,8 @@ def optimizers_of(experiment: Experiment, across: Callable[[Tensor], Tensor] | N
                 raise ConfigError("the model has no trainable weights: there is nothing to fit")
             if experiment.spec.train_step is None:
                 _refuse_idle(experiment)
-            by_update[update.name] = FlatOptimizer(
-                update.optimizer, weights, next(iter(by_update.values()), None), across
-            )
+            first = next(iter(by_update.values()), None)
+            by_update[update.name] = FlatOptimizer(update.optimizer, weights, first, across)
             repeats[update.name] = each.repeat
     return Optimizers(by_update, repeats)
 

@@ -137,9 +137,8 @@ def make_phase(config: Config, prepared: PreparedData, parsed: RunSpec | None = 
     rows = {name: split.rows for name, split in prepared.splits.items()}
     spec = describe_config(config, prepared.facts, rows, parsed)
     if spec.training is None:
-        raise config.error(
-            [Fault("the config has no 'compile' section", (), hint="add compile: {loss: ..., optimizer: ...}")]
-        )
+        hint = "add compile: {loss: ..., optimizer: ...}"
+        raise config.error([Fault("the config has no 'compile' section", (), hint=hint)])
     if faults := idle_fit_faults(spec):
         raise config.error(faults)
 
@@ -224,9 +223,8 @@ class PhaseRunner:
         self.phases[reached.phase] = self.phase.without_model()
         self.group.notices.forget_checkpoint()
         del trainer, self.state  # two models must not be in memory at once
-        self.reached = Progress(
-            epoch=reached.epoch, step=reached.step, row=reached.row, phase=reached.phase + 1, first=reached.epoch
-        )
+        first, phase = reached.epoch, reached.phase + 1
+        self.reached = Progress(epoch=first, step=reached.step, row=reached.row, phase=phase, first=first)
 
         def fill(made: Experiment) -> None:
             assign_weights(made.weights, _resized(weights, trained, made.weights))

@@ -114,9 +114,8 @@ def _profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) ->
         with listening(profiler):
             yield from events
     except Exception:
-        yield from _profile_events(
-            profiler, record, "the training ended early: the profile covers its steps until then"
-        )
+        note = "the training ended early: the profile covers its steps until then"
+        yield from _profile_events(profiler, record, note)
         raise
     yield from _profile_events(profiler, record)
 
