@@ -31,12 +31,8 @@ from kerascli.runs.history import Prefix
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
-from kerascli.training.checkpoint import checkpoint_facts
-from kerascli.training.checkpoint_files import part_file
 from kerascli.training.execution_mode import learn_mode
 from kerascli.training.step import Progress as Reached
-from kerascli.training.strategies.fsdp import strategy_of
-from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import checked_members
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
@@ -48,7 +44,7 @@ from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, fact
 from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases, refuse_undivided
 from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
-from kerascli.workflow.fitting.saver import fill_from, newest, restore
+from kerascli.workflow.fitting.saver import restored
 from kerascli.workflow.interchange.init_from import InitWeights
 from kerascli.workflow.rows.command_rows import moved_hint
 from kerascli.workflow.tracking.following import sending
@@ -150,7 +146,11 @@ def resume(
         threads = use_threads(options.threads, recorded=recorded.get("threads"))
         stages.end("data and checks")
         mode = recorded.get("execution_mode", recorded.get("tier"))
-        runner, notes, history = _restored(record, phases, device, options, mode)
+        begun = InitWeights()
+        fill = partial(begun.load, config=phases[0].config, options=options)
+        runner, notes, history = restored(record, phases, device, options, mode, fill)
+        if (source := begun.changed(recorded)) is not None:
+            raise FileRefused(f"the weights of {source} have changed since the run began", hint="start a new run")
         stages.end("model, execution mode and checkpoint")
         with deferred() as stop:
             runner.group.notices.signals = stop
@@ -233,37 +233,6 @@ def _warnings(phases: list[Phase]) -> list[Fault]:
         if phase.config.learned is not None:
             warnings += phase.prepared.splits["train"].oov.warnings()
     return warnings
-
-
-def _restored(
-    record: RunRecord, phases: list[Phase], device: Choice, options: Options, mode: str | None
-) -> tuple[PhaseRunner, list[Note], Prefix]:
-    """Return (PhaseRunner restored from the newest checkpoint, notes to print, history.csv up to the checkpoint)."""
-    group = options.group or Group()
-    strategy = strategy_of(group, phases[0].spec.fit.distribute)
-    part = part_file(group.world.rank, group.world.size) if strategy.is_divided else None
-    checkpoint, notes = newest(record, group, part)
-    reached, history = Reached(epoch=phases[0].spec.fit.initial_epoch), Prefix()
-    if checkpoint is not None:
-        facts = checkpoint_facts(checkpoint.facts)
-        reached.phase, reached.first, history = facts.phase, facts.first, facts.history
-    if not 0 <= reached.phase < len(phases):
-        text = f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"
-        raise FileRefused(text)
-    begun = InitWeights()
-    fill = partial(begun.load, config=phases[0].config, options=options)
-    if checkpoint is not None:
-        fill = partial(fill_from, checkpoint, part)
-    runner = PhaseRunner(phases, device, options, reached, mode, fill=fill)
-    if checkpoint is not None:
-        runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks, part)
-    elif (source := begun.changed(record.facts())) is not None:
-        raise FileRefused(f"the weights of {source} have changed since the run began", hint="start a new run")
-    reached, plan = runner.reached, runner.state.plan
-    if plan.epochs < reached.epoch + (reached.batch > 0):
-        text = f"fit.epochs is {plan.epochs}, but the run has reached {reached.where}: it cannot be made shorter"
-        raise ConfigError(text)
-    return runner, notes, history
 
 
 def _refuse_format_1(record: RunRecord) -> None:

@@ -4,22 +4,24 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from kerascli.callbacks.base import Callback
-from kerascli.foundation.errors import FileRefused
+from kerascli.foundation.device import Choice
+from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.foundation.events import BatchEnd, EpochEnd, Event, Note, Saved
 from kerascli.foundation.spans import span
 from kerascli.runs.checkpoints import Checkpoint, Checkpoints
 from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
-from kerascli.training.checkpoint import capture, reinstate, saved_weights
-from kerascli.training.checkpoint_files import TRAINING, needed_files, training_tensors
-from kerascli.training.step import Progress, Trainer, assign_weights
+from kerascli.training.checkpoint import capture, checkpoint_facts, reinstate, saved_weights
+from kerascli.training.checkpoint_files import TRAINING, needed_files, part_file, training_tensors
+from kerascli.training.step import Progress, assign_weights
+from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.notices import CheckpointRequest
 from kerascli.training.tensor_file import tensor_pieces
+from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.part_writer import PartWriter
-from kerascli.workflow.fitting.phases import PhaseRunner
+from kerascli.workflow.fitting.phases import Fill, Phase, PhaseRunner
 
 FIRST_SECONDS = 1.0
 """Minimum seconds since the start of training for the first checkpoint at the end of an epoch."""
@@ -127,7 +129,7 @@ class Saver:
         return CheckpointRequest.AT_EPOCH_END if waited > wait else CheckpointRequest.NONE
 
 
-def newest(record: RunRecord, group: Group, part: str | None = None) -> tuple[Checkpoint | None, list[Note]]:
+def _newest(record: RunRecord, group: Group, part: str | None) -> tuple[Checkpoint | None, list[Note]]:
     """Return (newest intact checkpoint of a run, notes to print); the checkpoint is None if the run has none.
 
     The notes report damaged checkpoints. With several processes, the checkpoint is the newest one that is intact on all
@@ -150,19 +152,37 @@ def newest(record: RunRecord, group: Group, part: str | None = None) -> tuple[Ch
     return checkpoint, notes
 
 
-def fill_from(checkpoint: Checkpoint, part: str | None, experiment: Experiment) -> None:
+def restored(
+    record: RunRecord, phases: list[Phase], device: Choice, options: Options, mode: str | None, fill: Fill
+) -> tuple[PhaseRunner, list[Note], Prefix]:
+    """Return (PhaseRunner restored from the newest checkpoint, notes to print, history.csv up to the checkpoint).
+
+    Without a checkpoint, `fill` sets the weights that the run begins with. Raises FileRefused if the checkpoint does
+    not match the model, ConfigError if the run has more epochs than it is to have.
+    """
+    group, fit = options.group or Group(), phases[0].spec.fit
+    part = part_file(group.world.rank, group.world.size) if strategy_of(group, fit.distribute).is_divided else None
+    checkpoint, notes = _newest(record, group, part)
+    reached, history = Progress(epoch=fit.initial_epoch), Prefix()
+    if checkpoint is not None:
+        facts = checkpoint_facts(checkpoint.facts)
+        reached.phase, reached.first, history = facts.phase, facts.first, facts.history
+        fill = partial(_fill_from, checkpoint, part)
+    if reached.phase >= len(phases):
+        text = f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"
+        raise FileRefused(text)
+    runner = PhaseRunner(phases, device, options, reached, mode, fill=fill)
+    trainer, plan = runner.state.trainer, runner.state.plan
+    if checkpoint is not None:
+        tensors = training_tensors(checkpoint.blobs, trainer.ranges(), part)
+        runner.reached = reached = reinstate(trainer, tensors, checkpoint.facts, plan.callbacks)
+    if plan.epochs < reached.epoch + (reached.batch > 0):
+        text = f"fit.epochs is {plan.epochs}, but the run has reached {reached.where}: it cannot be made shorter"
+        raise ConfigError(text)
+    return runner, notes, history
+
+
+def _fill_from(checkpoint: Checkpoint, part: str | None, experiment: Experiment) -> None:
     """Set a model's weights to those of a checkpoint, unless FSDP divides them (`part`)."""
     if part is None:
         assign_weights(experiment.weights, saved_weights(training_tensors(checkpoint.blobs)))
-
-
-def restore(
-    checkpoint: Checkpoint, trainer: Trainer, callbacks: Sequence[Callback], part: str | None = None
-) -> Progress:
-    """Load a checkpoint into a trainer; return the Progress (epoch, step, callback states ...) saved in it.
-
-    `part` is the name of this process's file of parts of the weights, if FSDP divides them; None: they are not divided.
-    Raises FileRefused if the checkpoint does not match the model.
-    """
-    tensors = training_tensors(checkpoint.blobs, trainer.ranges(), part)
-    return reinstate(trainer, tensors, checkpoint.facts, callbacks)
