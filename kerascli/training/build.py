@@ -40,11 +40,6 @@ class Experiment:
     """Weights of the model and, with `fit.train_step`, of what only its forward passes use; each weight once."""
     device: torch.device
 
-    @property
-    def is_divided(self) -> bool:
-        """True if FSDP divides the model's weights, so that this process holds only a part of them."""
-        return any(weight.part is not None for weight in self.weights)
-
     def view(self, name: str) -> "Experiment":
         """Return the view `name` of the model (a submodel that shares its weights) as an Experiment, ready to run.
 
