@@ -6,7 +6,6 @@ One process records the run; every other process does the same work, and writes 
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from kerascli.foundation.disk.pieces import Pieces
@@ -36,24 +35,18 @@ _TIMEOUT_SECONDS = 3.0
 """Timeout in seconds of requests that send metrics to a server."""
 
 
-class NoRecord:
-    """Stand-in for RunRecord (a run's folder) on a process that does not record the run: it writes nothing."""
+class NoRecord(RunRecord):
+    """Folder of a run on a process that does not record the run: it writes nothing but its parts of checkpoints."""
 
-    def __init__(self, path: Path) -> None:
-        record = RunRecord(path)
-        self.path = path
-        self.checkpoints = record.checkpoints
-        self.finish_for_another = record.finish_for_another
-
-    def note(self, **facts: object) -> None:
+    def note(self, **facts: Any) -> None:
         """Ignore facts that `RunRecord.note` would write to run.json."""
 
     def finish(self, status: str, *, reason: str | None = None, results: object = None) -> None:
         """Ignore the end of the run, which `RunRecord.finish` would write to run.json."""
 
-    def write_weights(self, contents: Pieces) -> None:
+    def write_weights(self, data: bytes | Pieces) -> None:
         """Compute the contents of a weights file without writing it: gathering FSDP's weights needs every process."""
-        for _ in contents:
+        for _ in data:
             pass
 
 

@@ -31,15 +31,12 @@ T = TypeVar("T")
 
 
 LastEvaluation = Callable[
-    [PhaseRunner, RunRecord | NoRecord, Mapping[str, list[float]]],
-    Generator[Event, None, dict[str, dict[str, float]]],
+    [PhaseRunner, RunRecord, Mapping[str, list[float]]], Generator[Event, None, dict[str, dict[str, float]]]
 ]
 """Function that evaluates the final weights, given the means of targets; it returns losses and metrics by split."""
 
 
-def run(
-    runner: PhaseRunner, record: RunRecord | NoRecord, stop: Signals, evaluate_splits: LastEvaluation
-) -> Iterator[Event]:
+def run(runner: PhaseRunner, record: RunRecord, stop: Signals, evaluate_splits: LastEvaluation) -> Iterator[Event]:
     """Train all remaining phases, evaluate the model by `evaluate_splits`, record the run, and yield all events.
 
     `stop` has the signals that end the training. Every process calls this function; one of them records the run. If
@@ -61,7 +58,7 @@ def run(
         raise
     except ProcessLost as error:
         if isinstance(record, NoRecord):
-            record.finish_for_another(str(error))
+            RunRecord(record.path).finish_for_another(str(error))
         raise _failed(record, error) from None
     except TrainingStopped as error:
         if isinstance(record, NoRecord):
@@ -79,7 +76,7 @@ def run(
         raise Interrupted("interrupted; the training had ended and is complete", signal_number=stop.number)
 
 
-def _phases(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event]:
+def _phases(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
     yield from runner.begin(fresh=runner.reached.batch == 0 and runner.reached.epoch == runner.reached.first)
     if runner.state.profiler is not None and not runner.is_last:
         yield Note(f"the profile is of phase {runner.reached.phase + 1}")
@@ -96,12 +93,12 @@ def _phases(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event
         yield from runner.begin(fresh=runner.start_next_phase())
 
 
-def _phase(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event]:
+def _phase(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
     state = runner.state
     saver = Saver(runner, record.checkpoints) if isinstance(record, NoRecord) else Recorder(runner, record)
     trained = train(state.trainer, state.plan, runner.reached, looks=state.strategy.leads)
     events = saver.follow(_compared(trained, runner))
-    if state.profiler is None or isinstance(record, NoRecord):
+    if state.profiler is None:
         yield from _saved_on_signal(events, saver, record.path, runner)
         return
     events = state.profiler.follow(events, batches_done=runner.reached.batch)
@@ -170,7 +167,7 @@ def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
     return f"the weights of the last checkpoint (step {checkpoint.step}) are saved in {record.path}"
 
 
-def _failed(record: RunRecord | NoRecord, error: KerasCliError) -> KerasCliError:
+def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
     record.finish("failed", reason=str(error))
     return error
 
