@@ -36,10 +36,7 @@ def evaluate_splits(
     """
     phase, state, limits = runner.phase, runner.state, runner.options.limits
     prepared, config = phase.prepared, phase.config
-    run = LoadedRun(
-        RunRecord(record.path), config, state.experiment, prepared, config.data, prepared.learned,
-        strategy=state.strategy,
-    )  # fmt: skip
+    run = LoadedRun(record, config, state.experiment, prepared, config.data, prepared.learned, strategy=state.strategy)
     shared = partial(state.strategy.evaluated, limit=limits.get("validation_steps"))
     results: dict[str, dict[str, float]] = {}
     for name in ("test",) if limits else ("test", "validation"):
