@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kerascli.callbacks.samples import ModelFacts, Rows, SampleContext, Sampler, Text
+from kerascli.callbacks.samples import ModelFacts, Rows, SampleContext, Sampler
 from kerascli.config.cross_checks import models_of
 from kerascli.data.base import States
 from kerascli.data.batches.rows import Split
@@ -197,6 +197,6 @@ def _inference(module: nn.Module, numbers: draws.Draws) -> Iterator[None]:
 def sample_file(sampler: Sampler, context: SampleContext) -> tuple[bytes, str]:
     """Generate the sample (image or text) that the callback `sampler` defines; return (file contents, file suffix)."""
     sample = sampler.sample(context)
-    if isinstance(sample, Text):
-        return sample.text.encode(), ".txt"
+    if isinstance(sample, str):
+        return sample.encode(), ".txt"
     return picture(sample), ".png"

@@ -28,8 +28,9 @@ from kerascli.foundation.spans import span
 from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.fitting.phases import PhaseRunner
-from kerascli.workflow.fitting.sample_writer import SampleWriter
+from kerascli.workflow.fitting.sample_writer import write_sample
 from kerascli.workflow.fitting.saver import Saver
+from kerascli.workflow.generation import ModelContext
 
 _TIMEOUT_SECONDS = 3.0
 """Timeout in seconds of requests that send metrics to a server."""
@@ -56,7 +57,8 @@ class Recorder(Saver):
     def __init__(self, runner: PhaseRunner, run: RunRecord) -> None:
         super().__init__(runner, run.checkpoints)
         self._run = run
-        self._samples = SampleWriter(run, runner.state.experiment, runner.phase.prepared)
+        data = runner.phase.prepared
+        self._context = ModelContext(runner.state.experiment, data.splits, data.learned, data.display_columns)
         self._boards: dict[str, Any] = {}
         """TensorBoard's SummaryWriters, one for each folder in the run's logs/, opened on the first write."""
         self._unreachable: set[str] = set()
@@ -95,7 +97,7 @@ class Recorder(Saver):
                 self._write_histograms(self._board(folder), step)
             case WriteSample(name, _) | WriteEmbeddings(name, _):
                 try:
-                    self._samples.write(record)
+                    write_sample(record, self._run, self._context)
                 except ConfigError as error:  # no reason to abort the training
                     return Note(f"the sample '{name}' could not be made: {error}", "warning")
             case Post(url):
