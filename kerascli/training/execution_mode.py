@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from kerascli.compiler.cache import Verdict
-from kerascli.compiler.compiling import compiled_function, is_compiled_function, reason_not_to_compile
+from kerascli.compiler.compiling import compiled, is_compiled, reason_not_to_compile, traced_function
 from kerascli.compiler.program import FlatRunner, Program, costly_operations, has_convolutions, trace_program
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
@@ -163,14 +163,14 @@ def seconds_to_compile(request: Request, program: Program) -> float:
 
 def _is_compiled(rule: Written) -> bool:
     try:
-        return is_compiled_function(rule.function, rule.examples)
+        return is_compiled(traced_function(rule.function, rule.examples), rule.examples)
     except Exception:  # it would be raised again at compilation
         return True
 
 
 def compile_rule(rule: Written) -> Callable[..., object]:
     """Return an optimizer's update rule, compiled for tensors of the shapes and dtypes of `rule.examples`."""
-    return compiled_function(rule.function, rule.examples)
+    return compiled(traced_function(rule.function, rule.examples), rule.examples)
 
 
 def _verified(request: Request, run: FlatRunner, layout: Layout, module: Runner) -> Runner:

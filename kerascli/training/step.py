@@ -101,16 +101,11 @@ class Trainer:
             own = [weight for weight in update.weights if weight.name in updates] if updates else ()
             assigned = [(held(weight.tensor), weight.own(updates.pop(weight.name))) for weight in own]
             self.optimizers.by_name[update.name].apply(gradients, loss=total, assigned=assigned)
-        self._store(updates)
-
-    def _store(self, updates: dict[str, Tensor]) -> None:
-        """Store new values of non-trainable weights (moving statistics), unless loss or gradients are not finite."""
-        if not updates:
-            return
-        with torch.no_grad():
-            for name, value in updates.items():
-                weight = self._by_name[name].tensor
-                weight.copy_(self.optimizers.keep_if_good(value, weight))
+        if updates:  # of non-trainable weights (moving statistics), kept if loss and gradients are finite
+            with torch.no_grad():
+                for name, value in updates.items():
+                    weight = self._by_name[name].tensor
+                    weight.copy_(self.optimizers.keep_if_good(value, weight))
 
     def weights_file(self) -> Pieces:
         """Return the contents of a safetensors file with the model's weights, in Keras's layout.
