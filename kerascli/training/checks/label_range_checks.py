@@ -39,6 +39,10 @@ class _Requirements(NamedTuple):
     compared: Mapping[str, list[tuple[Loss | Metric, TensorSpec]]]
     """Mapping from target to the losses and metrics that take it, each with the shape and dtype of the output."""
 
+    def asks_input(self, name: str, stage: Stage) -> bool:
+        """Return True if values of a model input need a check: as ids of an embedding, or for rounding to float32."""
+        return name in self.lookups or (name in self.numbers and name not in stage.names)
+
 
 def check_values(
     graphs: Iterable[Built],
@@ -92,7 +96,7 @@ def _check(
     checked = [
         ("inputs", name, values, of_inputs, _check_input)
         for name, values in part.inputs.items()
-        if name in requirements.lookups or (name in requirements.numbers and name not in of_inputs.names)
+        if requirements.asks_input(name, of_inputs)
     ]
     checked += [
         ("targets", name, values, of_targets, _check_target)
