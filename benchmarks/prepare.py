@@ -19,7 +19,7 @@ from kerascli.config.config import Config
 from kerascli.config.data import load_config_data
 from kerascli.data.batches.loader import BatchSource
 from kerascli.runs.index import find_run
-from kerascli.training import mode_timing
+from kerascli.training import execution_mode
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.train import start
@@ -39,7 +39,7 @@ def prepare(job: Job, rows: int, peers: list[str]) -> None:
             _train(job, Path(runs))
             export_run(find_run("latest", Path(runs)), "keras", folder / "model.keras")
     learning = [peer for peer in peers if peer in TIERS and "jit_compile" not in TIERS[peer]]
-    with patch.object(mode_timing, "SHARE", float("inf")):
+    with patch.object(execution_mode, "SHARE", float("inf")):
         for peer in learning:
             with tempfile.TemporaryDirectory(dir=folder) as runs:
                 _train(Job(peer, job.work, job.folder), Path(runs))

@@ -57,14 +57,14 @@ INNER_FLOORS = {
     ],
     "training": [
         ["classes", "generation", "profiling", "tensor_file"], ["checks", "objectives"],
-        ["checkpoint_files", "evaluate", "forward_pass"], ["build", "graph_runner", "step"],
+        ["checkpoint_files", "evaluate", "forward_pass"], ["build", "step"],
         ["execution_mode"],
-        ["checkpoint", "mode_timing", "strategies"], ["loop"],
+        ["checkpoint", "strategies"], ["loop"],
     ],
     "training/strategies": [
         ["checks", "collectives", "failures", "notices"], ["group"],
         ["flat_step_result", "members", "process_sum", "shared_evaluation", "shared_file"], ["base"], ["data_parallel"],
-        ["fsdp_runner"], ["fsdp"],
+        ["fsdp"],
     ],
     "workflow": [
         ["advice", "baselines", "bases", "generation", "loaded", "memory", "outputs"],

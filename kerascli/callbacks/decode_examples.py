@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import Mismatch, ModelFacts, Rows, SampleContext, ShowsRows, Text
+from kerascli.callbacks.samples import Mismatch, ModelFacts, Rows, SampleContext, ShowsRows
 from kerascli.foundation.shapes import PositiveInt
 
 
@@ -36,7 +36,7 @@ class DecodeExamples(ShowsRows):
         name = self.chosen_name(model.outputs)
         return name if name in model.targets else next(iter(model.targets), None)
 
-    def sample(self, context: SampleContext) -> Text:
+    def sample(self, context: SampleContext) -> str:
         rows = context.rows(self.count, self.split)
         facts = context.facts(self.view)
         target = self._target(facts)
@@ -47,7 +47,7 @@ class DecodeExamples(ShowsRows):
             predicted = self.chosen(self.outputs_for(context, rows.inputs)).argmax(-1).numpy()
         decoded = examples(context, self.view, rows, target, predicted)
         lines = [line for example in decoded for line in [*example.lines(), ""]]
-        return Text("\n".join([*lines, f"{sum(example.right for example in decoded)} of {rows.rows} right", ""]))
+        return "\n".join([*lines, f"{sum(example.right for example in decoded)} of {rows.rows} right", ""])
 
 
 class Example(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import Mismatch, ModelFacts, SampleContext, Sampler, Text
+from kerascli.callbacks.samples import Mismatch, ModelFacts, SampleContext, Sampler
 from kerascli.foundation.shapes import PositiveFloat, PositiveInt
 
 Temperatures = Annotated[
@@ -36,9 +36,9 @@ class GenerateText(Sampler):
             return "view", "needs a model with a single text input, made by text_vectorization"
         return None
 
-    def sample(self, context: SampleContext) -> Text:
+    def sample(self, context: SampleContext) -> str:
         parts = []
         for temperature in self.temperatures:
             text = context.continued(self.view, self.seed_text, self.length, temperature, self.seed)
             parts.append(f"--- temperature {temperature:g}\n{text}\n")
-        return Text("\n".join(parts))
+        return "\n".join(parts)

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, field_validator
+from pydantic import BeforeValidator
 
 from kerascli.callbacks.base import (
     Callback,
@@ -30,11 +30,15 @@ def _read(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         if not value or not all(map(_is_pair, value)):
             raise ValueError(f"expected pairs [first epoch, rate] such as [[0, 0.1], [10, 0.01]], got {show(value)}")
+        epochs = [epoch for epoch, _ in value]
+        if epochs != sorted(set(epochs)):
+            raise ValueError(f"expected [first epoch, rate] in ascending order of epochs, got epochs {epochs}")
         return tuple((epoch, float(rate)) for epoch, rate in value)
     if isinstance(value, (dict, Schedule)):
         return SCHEDULES.parse(value)
     if not isinstance(value, str):
         raise ValueError(f"expected a formula, a list of [first epoch, rate] or a schedule, got {show(value)}")
+    _rate_by_formula(value, 0, 0.01)
     return value
 
 
@@ -59,17 +63,6 @@ class LearningRateScheduler(Callback):
     verbose: Verbose = 0
     update: str | None = None
     """Name of the update (an item of `fit.train_step`) whose learning rate is set; null: all updates."""
-
-    @field_validator("schedule")
-    @classmethod
-    def _can_be_followed(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            _rate_by_formula(value, 0, 0.01)
-        if isinstance(value, tuple):
-            epochs = [epoch for epoch, _ in value]
-            if epochs != sorted(set(epochs)):
-                raise ValueError(f"expected [first epoch, rate] in ascending order of epochs, got epochs {epochs}")
-        return value
 
     def begin(self, facts: EpochFacts) -> list[Decision]:
         epoch = facts.epoch - 1

@@ -28,9 +28,8 @@ class Monitor(Callback):
 
     def missing(self, facts: EpochFacts) -> PrintMessage:
         """Return a message to print: the callback ignores this epoch, since its logs lack the monitored metric."""
-        return PrintMessage(
-            f"{self.component_name}: '{self.monitor}' is not in the logs of epoch {facts.epoch}, which is ignored"
-        )
+        text = f"{self.component_name}: '{self.monitor}' is not in the logs of epoch {facts.epoch}, which is ignored"
+        return PrintMessage(text)
 
     def improves(self, value: float, best: float | str | None, facts: EpochFacts, *, by: float = 0.0) -> bool:
         """Return True if a metric's value is better than its value `best`, which may come from `to_json`, by more than

@@ -49,13 +49,8 @@ class Heat(NamedTuple):
     """Labels of a heat map, as (panels, rows, columns); where they are empty, numbers are shown."""
 
 
-class Text(NamedTuple):
-    """Sample of the model's outputs: a text."""
-
-    text: str
-
-
-Sample = Images | Points | Heat | Text
+Sample = Images | Points | Heat | str
+"""Type of a sample of the model's outputs: images, points, heat maps, or a text."""
 
 
 class ModelFacts(NamedTuple):

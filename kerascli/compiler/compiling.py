@@ -72,17 +72,8 @@ def reason_not_to_compile(code: fx.GraphModule, device: torch.device) -> str | N
     return None
 
 
-def compiled_function(function: Callable[..., Any], examples: Sequence[Tensor]) -> Run:
-    """Trace and compile a function, which may write into its arguments. Raises whatever torch's compiler raises."""
-    return compiled(_traced(function, examples), examples)
-
-
-def is_compiled_function(function: Callable[..., Any], examples: Sequence[Tensor]) -> bool:
-    """Return True if `compiled_function` would load a function's code from the cache. Raises what tracing raises."""
-    return is_compiled(_traced(function, examples), examples)
-
-
-def _traced(function: Callable[..., Any], examples: Sequence[Tensor]) -> fx.GraphModule:
+def traced_function(function: Callable[..., Any], examples: Sequence[Tensor]) -> fx.GraphModule:
+    """Trace a function, which may write into its arguments, on copies of `examples`. Raises what tracing raises."""
     return trace(function, [tensor.clone() for tensor in examples])
 
 

@@ -37,12 +37,12 @@ def drop_aliases(graph: fx.Graph) -> None:
             _replace(graph, node, node.args[0])
         elif (node.target is aten.t.default and node.args[0].target is aten.t.default) or _undoes_permutation(node):
             _replace(graph, node, node.args[0].args[0])
-        elif node.target is aten.view.default and _shape(node) == _shape(node.args[0]):
+        elif node.target is aten.view.default and _form(node) == _form(node.args[0]):
             _replace(graph, node, node.args[0])
         elif node.target is aten.view.default and _keeps_axes(node.args[0]) and len(node.args[0].users) == 1:
             total, shape = node.args[0], node.args[0].args[0].meta["val"].shape
             axes = {axis % len(shape) for axis in total.args[1]}
-            if _shape(node) == tuple(size for axis, size in enumerate(shape) if axis not in axes):
+            if node.meta["val"].shape == tuple(size for axis, size in enumerate(shape) if axis not in axes):
                 total.args, total.meta = total.args[:2], node.meta
                 _replace(graph, node, total)
 
@@ -69,15 +69,14 @@ def simplify_softmax(graph: fx.Graph) -> None:
         if _sums_softmax(node):
             for user in list(node.users):
                 if user.target is aten.div.Tensor and user.args[1] is node and _form(user) == _form(user.args[0]):
-                    user.replace_all_uses_with(user.args[0])
-                    graph.erase_node(user)
+                    _replace(graph, user, user.args[0])
         elif node.target is SOFTMAX_BACKWARD:
             gradient, _, axis, _ = node.args
             node.args = (_without_constant(gradient, axis), *node.args[1:])
 
 
 def _sums_softmax(node: fx.Node) -> bool:
-    if node.target is not aten.sum.dim_IntList or node.kwargs or len(node.args) < 3 or not node.args[2]:
+    if not _keeps_axes(node):
         return False
     softmax: Any = node.args[0]
     axes: Any = node.args[1]
@@ -122,17 +121,15 @@ def fold_batch_norm(graph: fx.Graph) -> None:
         before, gamma, beta, mean, variance, is_training, _, epsilon = node.args
         if is_training or gamma is None or beta is None or not _is_own_convolution(before):
             continue
-        weight, bias = before.args[1:3]
+        (weight, bias), call = before.args[1:3], graph.call_function
         with graph.inserting_before(node):
-            deviation = graph.call_function(
-                aten.sqrt.default, (graph.call_function(aten.add.Tensor, (variance, epsilon)),)
-            )
-            factor = graph.call_function(aten.div.Tensor, (gamma, deviation))
-            by_filter = graph.call_function(aten.view.default, (factor, [-1] + [1] * (weight.meta["val"].ndim - 1)))
-            kernel = graph.call_function(aten.mul.Tensor, (weight, by_filter))
-            center = mean if bias is None else graph.call_function(aten.sub.Tensor, (mean, bias))
-            offset = graph.call_function(aten.addcmul.default, (beta, center, factor), {"value": -1})
-            folded = graph.call_function(aten.convolution.default, (before.args[0], kernel, offset, *before.args[3:]))
+            deviation = call(aten.sqrt.default, (call(aten.add.Tensor, (variance, epsilon)),))
+            factor = call(aten.div.Tensor, (gamma, deviation))
+            by_filter = call(aten.view.default, (factor, [-1] + [1] * (weight.meta["val"].ndim - 1)))
+            kernel = call(aten.mul.Tensor, (weight, by_filter))
+            center = mean if bias is None else call(aten.sub.Tensor, (mean, bias))
+            offset = call(aten.addcmul.default, (beta, center, factor), {"value": -1})
+            folded = call(aten.convolution.default, (before.args[0], kernel, offset, *before.args[3:]))
             folded.meta = dict(before.meta)
         for user in list(node.users):
             _replace(graph, user, folded)
@@ -142,7 +139,8 @@ def fold_batch_norm(graph: fx.Graph) -> None:
 
 def _is_own_convolution(node: Any) -> bool:
     """Return True if a graph node is a convolution, no transposed one, of float32 that one other node uses."""
-    return node.target is aten.convolution.default and len(node.users) == 1 and _plain(node) and not node.args[6]
+    is_alone = node.target is aten.convolution.default and len(node.users) == 1
+    return is_alone and node.meta["val"].dtype == torch.float32 and not node.args[6]
 
 
 def fuse_relu(graph: fx.Graph) -> None:
@@ -173,16 +171,6 @@ def fuse_relu(graph: fx.Graph) -> None:
         for replaced in (moved, before):
             if replaced is not None:
                 graph.erase_node(replaced)
-
-
-def _plain(node: fx.Node) -> bool:
-    value = node.meta.get("val")
-    return isinstance(value, Tensor) and value.dtype == torch.float32
-
-
-def _shape(node: fx.Node) -> object:
-    value = node.meta.get("val")
-    return tuple(value.shape) if isinstance(value, Tensor) else node
 
 
 def _replace(graph: fx.Graph, node: fx.Node, by: fx.Node) -> None:

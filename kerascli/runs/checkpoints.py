@@ -73,7 +73,7 @@ class Checkpoints:
         files = {name: self._write_blob(step, name, blob) for name, blob in blobs.items()} | dict(written or {})
         storage.sync_folder(self.folder)  # the manifest must not be durable before its files
         manifest = Manifest(step=step, files=files, facts=dict(facts), slots=sorted({*slots, *filled}))
-        before = [self._manifest_in(slot) for slot in manifest.slots]
+        before = [_intact(self._slot(slot)) for slot in manifest.slots]
         for path in (self._manifest(step), *map(self._slot, manifest.slots)):
             with storage.staged(path, manifest.sealed()) as staged:
                 storage.place(staged, path)
@@ -96,7 +96,7 @@ class Checkpoints:
         for slot in self.slots():
             with contextlib.suppress(FileRefused):
                 manifest = read_manifest(self._source(slot, up_to=step))
-                if manifest != self._manifest_in(slot):
+                if manifest != _intact(self._slot(slot)):
                     storage.write_bytes(self._slot(slot), manifest.sealed())
         later = [each for each in self.steps() if each > step]
         for each in later:
@@ -140,10 +140,8 @@ class Checkpoints:
 
     def newest_facts(self) -> Mapping[str, Any]:
         """Return the facts (JSON part) of the newest checkpoint with an undamaged manifest; {} if there is none."""
-        for step in self.steps()[::-1]:
-            with contextlib.suppress(FileRefused):
-                return read_manifest(self._manifest(step)).facts
-        return {}
+        manifests = (_intact(self._manifest(step)) for step in self.steps()[::-1])
+        return next((manifest.facts for manifest in manifests if manifest is not None), {})
 
     def slots(self) -> list[str]:
         """Return the names under which checkpoints are saved, such as `best`."""
@@ -176,8 +174,8 @@ class Checkpoints:
 
         The step is the last one, at most `up_to`, whose manifest fills the slot.
         """
-        path, manifest = self._slot(slot), self._manifest_in(slot)
-        filled = -1 if manifest is None else manifest.step
+        path = self._slot(slot)
+        filled = -1 if (manifest := _intact(path)) is None else manifest.step
         for step in self.steps()[::-1]:
             if filled <= step <= up_to and slot in self._slots_of(self._manifest(step)):
                 return self._manifest(step)
@@ -188,9 +186,6 @@ class Checkpoints:
         damaged."""
         manifest = _intact(path)
         return [] if manifest is None else [slot for slot in manifest.slots if _SLOT.fullmatch(f"{slot}.json")]
-
-    def _manifest_in(self, slot: str) -> Manifest | None:
-        return _intact(self._slot(slot))
 
     def _write_blob(self, step: int, name: str, blob: bytes | Pieces) -> BlobFile:
         with storage.staged(self.folder / f"step-{step:08d}.{name}", blob) as staged:
@@ -206,18 +201,15 @@ class Checkpoints:
         """Remove checkpoints that are no longer kept; `replaced` are the manifests whose names (`best`) the last save
         took over."""
         steps, self._kept = [*(self._kept or ()), newest], None
-        try:
-            dropped = [read_manifest(self._manifest(step)) for step in steps[:-_KEPT]]
-        except FileRefused:
-            dropped = None
-        if len(steps) == 1 or newest <= max(steps[:-1]) or dropped is None:
+        kept, left = steps[-_KEPT:], steps[:-_KEPT]
+        dropped = [manifest for step in left if (manifest := _intact(self._manifest(step))) is not None]
+        if len(steps) == 1 or newest <= max(steps[:-1]) or len(dropped) < len(left):
             self._kept = self._clear_up(newest)
             return
-        kept = steps[-_KEPT:]
         for manifest in dropped:
             storage.remove_file(self._manifest(manifest.step))
         for manifest in (*dropped, *replaced):
-            holding = [each.step for slot in manifest.slots if (each := self._manifest_in(slot)) is not None]
+            holding = [each.step for slot in manifest.slots if (each := _intact(self._slot(slot))) is not None]
             if manifest.step not in (*kept, *holding):
                 for path in manifest.paths(self.folder).values():
                     storage.remove_file(path)

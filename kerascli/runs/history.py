@@ -176,6 +176,5 @@ def _number(cell: str, path: Path, line: int, column: str) -> int | float:
     try:
         return int(cell) if _WHOLE.fullmatch(cell) else float(cell)
     except ValueError:
-        raise FileRefused(
-            f"{quoted(path)} is damaged: line {line}, column {quoted(column)}: expected a number, got {show(cell)}"
-        ) from None
+        where = f"line {line}, column {quoted(column)}"
+        raise FileRefused(f"{quoted(path)} is damaged: {where}: expected a number, got {show(cell)}") from None

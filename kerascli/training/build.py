@@ -21,7 +21,7 @@ from kerascli.model.runtime.weights import Weight, materialize
 from kerascli.optimizers.adaptive import RMSprop
 from kerascli.training.forward_pass import ForwardPass, ParameterUpdate
 from kerascli.training.objectives.objective import Objective, PassObjective
-from kerascli.training.objectives.train_step import AllPasses, GraphStep
+from kerascli.training.objectives.train_step import AllPasses, BatchStages, GraphStep
 
 
 @dataclass(slots=True)
@@ -40,11 +40,6 @@ class Experiment:
     """Weights of the model and, with `fit.train_step`, of what only its forward passes use; each weight once."""
     device: torch.device
 
-    @property
-    def is_divided(self) -> bool:
-        """True if FSDP divides the model's weights, so that this process holds only a part of them."""
-        return any(weight.part is not None for weight in self.weights)
-
     def view(self, name: str) -> "Experiment":
         """Return the view `name` of the model (a submodel that shares its weights) as an Experiment, ready to run.
 
@@ -57,7 +52,7 @@ class Experiment:
         weights = graph.weights()
         stage = Stage({}) if view.own_inputs else self.module.input_stage
         objective = Objective(["loss"], (), (), weights).to(self.device)
-        module = GraphStep(graph, objective, stage, self.module.target_stage, self.module.precision)
+        module = GraphStep(graph, objective, (stage, self.module.target_stage), self.module.precision)
         return Experiment(spec, graph, module, (), weights, self.device)
 
 
@@ -102,7 +97,7 @@ def build_experiment(
         sums=spec.model.summed,
         class_weight=_class_weight(spec, stages.facts.targets),
     ).to(device)
-    module = GraphStep(graph, objective, *_modules(stages, device), compiled.compute.precision, mixing)
+    module = GraphStep(graph, objective, _modules(stages, device), compiled.compute.precision, mixing)
     if divide is not None:
         divide(module)
     materialize(graph, weights, seed=spec.seed, device=device, initialize=initialize)
@@ -128,33 +123,27 @@ def _of_train_step(
     modules = _modules(stages, device)
     passes = []
     for graph, each in zip(graphs[1:], train_step.passes, strict=True):
-        updates = [
-            ParameterUpdate(u.name, u.optimizer, tuple(w for w in graph.weights() if w.trainable and u.trains(w.name)))
-            for u in each.updates
-        ]
-        objectives = [
-            Objective(
-                list(u.log_names()), u.terms, u.metrics, update.weights, logged=u.logged, sums=each.built.model.summed
-            )
-            for u, update in zip(each.updates, updates, strict=True)
-        ]
-        module = GraphStep(graph, PassObjective(objectives), *modules, train_step.compute.precision, mixing)
+        updates, objectives = list[ParameterUpdate](), list[Objective]()
+        for u in each.updates:
+            trained = tuple(weight for weight in graph.weights() if weight.trainable and u.trains(weight.name))
+            names, sums = list(u.log_names()), each.built.model.summed
+            updates.append(ParameterUpdate(u.name, u.optimizer, trained))
+            objectives.append(Objective(names, u.terms, u.metrics, trained, logged=u.logged, sums=sums))
+        module = GraphStep(graph, PassObjective(objectives), modules, train_step.compute.precision, mixing)
         passes.append(ForwardPass(module, tuple(updates), each.repeat))
-    whole = AllPasses(
-        graphs[0], [(each.stream, each.module) for each in passes], *modules, train_step.compute.precision
-    )
+    streams = [(each.stream, each.module) for each in passes]
+    whole = AllPasses(graphs[0], streams, modules, train_step.compute.precision)
     return Experiment(spec, graphs[0], whole, tuple(passes), weights, device)
 
 
 def _terms_and_metrics(pairs: Sequence[OutputTarget]) -> tuple[list[LossTerm], list[UpdateMetric]]:
     compared = [(pair, Comparison(pair.output, pair.target, is_target=True)) for pair in pairs]
-    return (
-        [LossTerm(pair.output, pair.weight, pair.loss, of) for pair, of in compared if pair.loss is not None],
-        [UpdateMetric(m.name, m.metric, of, m.columns, m.weighted) for pair, of in compared for m in pair.metrics],
-    )
+    terms = [LossTerm(pair.output, pair.weight, pair.loss, of) for pair, of in compared if pair.loss is not None]
+    metrics = [UpdateMetric(m.name, m.metric, of, m.columns, m.weighted) for pair, of in compared for m in pair.metrics]
+    return terms, metrics
 
 
-def _modules(stages: Stages, device: torch.device) -> tuple[nn.Module, nn.Module]:
+def _modules(stages: Stages, device: torch.device) -> BatchStages:
     return stages.input_stage.to(device), stages.target_stage.to(device)
 
 

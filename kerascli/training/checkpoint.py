@@ -26,8 +26,13 @@ def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict
     tensors.update({f"states/{index}": value for index, value in enumerate(progress.states or [])})
     for slot, weights in progress.slots.items():
         tensors.update({f"slots/{slot}/{name}": value for name, value in weights.items()})
+    return tensors, progress_facts(progress, history)
+
+
+def progress_facts(progress: Progress, history: Prefix) -> dict[str, Any]:
+    """Return the counters and callback states of a training run as JSON data, with the length of history.csv."""
     facts = {name: getattr(progress, name) for name in _FACTS}
-    return tensors, facts | {"said": progress.pending_messages, "history": history.model_dump()}
+    return facts | {"said": progress.pending_messages, "history": history.model_dump()}
 
 
 class CheckpointFacts(BaseModel):

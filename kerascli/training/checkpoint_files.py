@@ -17,7 +17,8 @@ from kerascli.training.tensor_file import read_tensors
 TRAINING = "training.safetensors"
 """Name of the file with the training state; with FSDP, it has only the tensors that every process holds whole."""
 _NAME = re.compile(r"(.+)@(\d{1,9}),(\d{1,18}),(\d{1,18}),(\d{1,18})", re.DOTALL)
-_FILE = re.compile(r"part-(\d+)-of-(\d+)\.safetensors")
+_FILE = re.compile(r"part-\d+-of-\d+\.safetensors")
+"""Name of a file with one process's parts of the weights, which FSDP divides."""
 
 
 class Range(NamedTuple):
@@ -36,11 +37,6 @@ class Range(NamedTuple):
 def part_file(rank: int, size: int) -> str:
     """Return the name of the checkpoint file with the parts of weights that process `rank` of `size` holds (FSDP)."""
     return f"part-{rank:05d}-of-{size:05d}.safetensors"
-
-
-def is_part(name: str) -> bool:
-    """Return True if a checkpoint file named `name` holds one process's parts of the weights, which FSDP divides."""
-    return _FILE.fullmatch(name) is not None
 
 
 def in_ranges(tensors: Mapping[str, Tensor], own: Mapping[str, Range]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -109,7 +105,7 @@ def needed_files(files: Iterable[str], part: str | None) -> list[str]:
     These files are that of the training state and, if FSDP divided the weights, this process's own file of parts,
     `part`, or the files of every process if there is none of that name.
     """
-    parts = sorted(filter(is_part, files))
+    parts = sorted(filter(_FILE.fullmatch, files))
     return [TRAINING, *([part] if part in parts else parts)]
 
 

@@ -66,11 +66,6 @@ class EvaluatedBatches:
     def __init__(self, batches: Iterable[Batch]) -> None:
         self._batches = batches
 
-    @classmethod
-    def of(cls, batches: "Iterable[Batch] | EvaluatedBatches") -> "EvaluatedBatches":
-        """Return `batches` as EvaluatedBatches; they are returned unchanged if they are EvaluatedBatches already."""
-        return batches if isinstance(batches, EvaluatedBatches) else cls(batches)
-
     def __iter__(self) -> Iterator[tuple[int, Batch | None]]:
         """Yield (number, batch); the batch is None if this process has no batch left, but another process has one."""
         return enumerate(self._batches)
@@ -111,7 +106,7 @@ class FurtherStates(Protocol):
 
 def evaluate(
     module: TrainStepModule,
-    batches: Iterable[Batch] | EvaluatedBatches,
+    batches: EvaluatedBatches,
     *,
     seed: int,
     step: int = 0,
@@ -125,7 +120,6 @@ def evaluate(
     undefined for the rows of the batches are left out. `further` needs a module of one graph (GraphStep).
     """
     module.eval()
-    batches = EvaluatedBatches.of(batches)
     sums: list[Tensor] | None = None
     states: list[Tensor] = []
     own_states = EvaluationStates(module.states())
@@ -171,15 +165,13 @@ def finished(work: Generator[object, None, T]) -> T:
             return end.value
 
 
-def predict(module: GraphStep, batches: Iterable[Batch] | EvaluatedBatches, *, seed: int) -> dict[str, Tensor]:
+def predict(module: GraphStep, batches: EvaluatedBatches, *, seed: int) -> dict[str, Tensor]:
     """Compute a model's predictions, as `predict_in_blocks` does; return a mapping from output name to tensor (rows,
     *)."""
     return _joined(list(predict_in_blocks(module, batches, seed=seed)))
 
 
-def predict_in_blocks(
-    module: GraphStep, batches: Iterable[Batch] | EvaluatedBatches, *, seed: int
-) -> Iterator[dict[str, Tensor]]:
+def predict_in_blocks(module: GraphStep, batches: EvaluatedBatches, *, seed: int) -> Iterator[dict[str, Tensor]]:
     """Yield a model's predictions for consecutive rows: mappings from output name to tensor (rows, *) on the CPU.
 
     Half precision is converted to float32. `seed` determines the random numbers of models that sample. If each process
@@ -187,21 +179,17 @@ def predict_in_blocks(
     """
     module.eval()
     if not module.graph.model.inputs:  # a view of weights alone
-        with torch.inference_mode(), draws.using(draws.Draws(seed, "predict/0", 0)):
-            values = {name: full_precision(value).detach().to("cpu") for name, value in module.run({}).outputs.items()}
-        yield values
-        return
+        batches = EvaluatedBatches([Batch({}, {}, {}, 1)])
     parts, size = list[dict[str, Tensor]](), 0
     values: dict[str, Tensor] = {}
     own_states = EvaluationStates(module.states())
-    batches = EvaluatedBatches.of(batches)
     for number, batch in batches:
         if batch is not None:
             drawn = draws.Draws(seed, f"predict/{number}", 0)
             with batches.inference(module), draws.using(drawn), own_states.for_batch():
                 outcome = module.predict(batch.inputs)
                 own_states.keep(outcome.updates)
-                values = {name: full_precision(value) for name, value in outcome.outputs.items()}
+                values = {name: full_precision(value).detach() for name, value in outcome.outputs.items()}
         parts.append({name: torch.cat(batches.rows(number, value)).to("cpu") for name, value in values.items()})
         size += sum(value.numel() for value in parts[-1].values())
         if size >= _BLOCK_VALUES:

@@ -3,20 +3,21 @@
 The mode is chosen once, recorded in run.json, and used again on resume. The choice depends on the config, the machine
 and the cache: on code that was compiled before, and on times that were measured after an earlier run; within a run
 nothing depends on the clock. All modes draw the same random numbers; a smaller last batch always runs as the module.
+After a run both modes are timed, so that later runs use the faster one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
+from statistics import median
+from time import perf_counter
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from kerascli.compiler.compiling import compiled_function, is_compiled_function, reason_not_to_compile
-from kerascli.compiler.graph_costs import costly_operations, has_convolutions
-from kerascli.compiler.program import FlatRunner, Program, trace_program
-from kerascli.compiler.verdicts import Verdict
+from kerascli.compiler.cache import Verdict
+from kerascli.compiler.compiling import compiled, is_compiled, reason_not_to_compile, traced_function
+from kerascli.compiler.program import FlatRunner, Program, costly_operations, has_convolutions, trace_program
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.device import Choice
@@ -25,8 +26,7 @@ from kerascli.foundation.spans import span
 from kerascli.layers.base import BaseLayer
 from kerascli.optimizers.rule import Written
 from kerascli.training.checks.row_independence import components_in
-from kerascli.training.forward_pass import Eager, ForwardPass, Runner, largest_difference
-from kerascli.training.graph_runner import GraphRunner, batch_like, leaves_of
+from kerascli.training.forward_pass import Eager, ForwardPass, GraphRunner, Runner, largest_difference
 from kerascli.training.objectives.outcome import Layout
 
 _TOLERANCE = 1e-2
@@ -38,6 +38,12 @@ _SECONDS_SAVED = 5e-6
 _STEPS_TO_UNROLL = 50
 """Number of training steps that take less time, with a loop over time steps on the CPU as a traced graph, than tracing
 it takes, however many operations there are: both times are proportional to their number."""
+
+SHARE = 0.05
+"""Maximum time for timing both modes, as a share of the time of the training run."""
+_SECONDS_TO_PREPARE = 2.0
+"""Estimated time in seconds to trace a step three times and to load its compiled code."""
+_ROUNDS = 50
 
 MODES = ("eager", "traced", "compiled")
 """Names of the modes in which forward passes are executed, from the slowest to the fastest."""
@@ -75,21 +81,20 @@ def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, 
     untraced = reason_not_to_trace(request, recorded)
     if untraced is not None:
         return module, Choice("eager", untraced)
-    first = request.batches[0]
     with span("tracing"):
         try:
-            program, layout = traced(module, first)
+            program, layout = traced(module, request.batches[0])
         except Exception as error:  # whatever torch raises, the module gives the same results
             return module, Choice("eager", _failure("tracing", error))
     mode = _mode(request, program, recorded)
     if mode.value == "compiled":
         with span("compiling"):
             try:
-                return _verified(request, program.compiled(leaves_of(first)), layout, module), mode
+                return _verified(request, program.compiled(), layout, module), mode
             except Exception as error:
                 mode = Choice("traced", _failure("compiling", error))
     try:
-        return _verified(request, program.simplified(leaves_of(first)), layout, module), mode
+        return _verified(request, program.simplified(), layout, module), mode
     except Exception as error:
         return module, Choice("eager", _failure("the traced graph", error))
 
@@ -103,12 +108,13 @@ def traced(module: Eager, batch: Batch) -> tuple[Program, Layout]:
     layouts: list[Layout] = []
 
     def step(*leaves: Tensor) -> list[Tensor | None]:
-        outcome = module.run(batch_like(batch, leaves))
+        remaining = iter(leaves)
+        outcome = module.run(batch.mapped(lambda _: next(remaining), batch.rows))
         layouts.append(outcome.layout())
         return outcome.flat()
 
     weights = [weight.tensor for weight in module.module.weights()]
-    program = trace_program(step, leaves_of(batch), reads=[*weights, *module.live_scales.values()], drawn=tape.draws)
+    program = trace_program(step, batch.leaves(), reads=[*weights, *module.live_scales.values()], drawn=tape.draws)
     return program, layouts[0]
 
 
@@ -123,20 +129,17 @@ def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
         return Choice("traced", f"jit_compile is {'true' if jit_compile is True else 'auto'}, but {missing}")
     if jit_compile is True:
         return Choice("compiled", "jit_compile is true")
-    verdict = Verdict.of(program.digest(leaves_of(request.batches[0])))
-    is_compiled = compiled_before(request, program)
-    if verdict is not None and verdict.traced <= verdict.compiled:
+    verdict = Verdict.of(program.digest())
+    needed = seconds_to_compile(request, program)
+    if verdict is not None and verdict.saved <= 0:
         return Choice("traced", verdict.text)
-    if verdict is not None and (
-        is_compiled or (verdict.traced - verdict.compiled) * request.steps > seconds_to_compile(program)
-    ):
+    if verdict is not None and verdict.saved * request.steps > needed:
         return Choice("compiled", verdict.text)
     if reason := _reason_to_stay_traced(request, program):
         return Choice("traced", reason)
-    if is_compiled:
+    if not needed:
         return Choice("compiled", "it has been compiled before")
-    saved = costly_operations(program.code.graph) * _SECONDS_SAVED * request.steps
-    if saved < seconds_to_compile(program):
+    if costly_operations(program.code.graph) * _SECONDS_SAVED * request.steps < needed:
         return Choice("traced", f"compiling would take longer than {request.steps:,} steps save")
     return Choice("compiled", f"{request.steps:,} steps save more time than compiling takes")
 
@@ -150,25 +153,24 @@ def _reason_to_stay_traced(request: Request, program: Program) -> str | None:
     return None
 
 
-def seconds_to_compile(program: Program) -> float:
-    """Return the estimated time in seconds to compile a program and an optimizer's update rule, without cache."""
+def seconds_to_compile(request: Request, program: Program) -> float:
+    """Return the estimated time in seconds to compile a forward pass and the optimizers' update rules; 0 if the
+    compiler's cache has their code."""
+    if program.is_compiled() and all(map(_is_compiled, request.rules())):
+        return 0.0
     return max(20.0, 0.02 * len(program.code.graph.nodes))
 
 
-def compiled_before(request: Request, program: Program) -> bool:
-    """Return True if the compiler's cache has code for the forward pass and the optimizers' update rules."""
-    if not program.is_compiled(leaves_of(request.batches[0])):
-        return False
-    for rule in request.rules():
-        with suppress(Exception):  # it would be raised again at compilation
-            if not is_compiled_function(rule.function, rule.examples):
-                return False
-    return True
+def _is_compiled(rule: Written) -> bool:
+    try:
+        return is_compiled(traced_function(rule.function, rule.examples), rule.examples)
+    except Exception:  # it would be raised again at compilation
+        return True
 
 
 def compile_rule(rule: Written) -> Callable[..., object]:
     """Return an optimizer's update rule, compiled for tensors of the shapes and dtypes of `rule.examples`."""
-    return compiled_function(rule.function, rule.examples)
+    return compiled(traced_function(rule.function, rule.examples), rule.examples)
 
 
 def _verified(request: Request, run: FlatRunner, layout: Layout, module: Runner) -> Runner:
@@ -206,3 +208,41 @@ def _loop(request: Request) -> str | None:
     """Return the name of a layer of the forward pass that loops over time steps; None if there is none."""
     components = components_in(request.forward_pass.module.components())
     return next((each.component_name for each in components if isinstance(each, BaseLayer) and each.loops), None)
+
+
+def learn_mode(request: Request, trained_seconds: float) -> Verdict | None:
+    """Time a training step in both execution modes, and keep the verdict for later runs of the same step.
+
+    None if there is nothing to learn: there is a verdict, a mode is impossible here, or it would take more than `SHARE`
+    of the training's time. The weights stay as they are. Raises StorageError, and what torch's compiler raises.
+    """
+    seconds = SHARE * trained_seconds - _SECONDS_TO_PREPARE
+    if seconds <= 0 or request.device.type != "cpu" or reason_not_to_trace(request) is not None:
+        return None
+    program, _ = traced(Eager(request.forward_pass, request.live_scales), request.batches[0])
+    digest = program.digest()
+    if Verdict.of(digest) is not None or reason_not_to_compile(program.code, request.device) is not None:
+        return None
+    seconds -= seconds_to_compile(request, program)
+    if seconds <= 0:
+        return None
+    runners = [make_runner(request, mode) for mode in ("traced", "compiled")]
+    if [choice.value for _, choice in runners] != ["traced", "compiled"]:
+        return None
+    rules = request.rules()
+    updates = [[rule.function for rule in rules], [compile_rule(rule) for rule in rules]]
+
+    @torch.no_grad()
+    def seconds_of(mode: int) -> float:
+        begin = perf_counter()
+        runners[mode][0](request.batches[0], draws.Draws(0, "try", 0))
+        for rule, update in zip(rules, updates[mode], strict=True):
+            update(*rule.examples)
+        return perf_counter() - begin
+
+    rounds, end = [[seconds_of(0), seconds_of(1)]], perf_counter() + seconds
+    while len(rounds) <= _ROUNDS and (len(rounds) < 2 or perf_counter() < end):
+        rounds.append([seconds_of(0), seconds_of(1)])
+    verdict = Verdict(*map(median, zip(*rounds[1:], strict=True)))  # the first round is slower
+    verdict.keep(digest)
+    return verdict

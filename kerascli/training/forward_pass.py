@@ -1,9 +1,9 @@
-"""Forward pass of a training step, the parameter updates made from its losses, and eager execution with autograd."""
+"""Forward pass of a training step, the parameter updates made from its losses, and its runners (eager, graph)."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,8 +13,11 @@ from kerascli.foundation import draws
 from kerascli.foundation.spans import span
 from kerascli.model.runtime.weights import Weight
 from kerascli.optimizers.base import BaseOptimizer
-from kerascli.training.objectives.outcome import StepOutcome
+from kerascli.training.objectives.outcome import Layout, StepOutcome
 from kerascli.training.objectives.train_step import TrainStepModule
+
+if TYPE_CHECKING:
+    from kerascli.compiler.program import FlatRunner
 
 M = TypeVar("M", bound=TrainStepModule, covariant=True)
 
@@ -63,13 +66,10 @@ class Eager:
         self.module = forward_pass.module
         scales, names = live_scales or {}, [update.name for update in forward_pass.updates]
         self.live_scales = {name: scales[name] for name in names if name in scales}
-        self._updates = [
-            (
-                [weight.tensor for weight in update.weights],
-                self.live_scales.get(update.name, update.optimizer.rule.loss_scale_factor),
-            )
-            for update in forward_pass.updates
-        ]
+        self._updates: list[tuple[list[Tensor], Tensor | float | None]] = []
+        for update in forward_pass.updates:
+            scale = self.live_scales.get(update.name, update.optimizer.rule.loss_scale_factor)
+            self._updates.append(([weight.tensor for weight in update.weights], scale))
 
     def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
         with draws.using(numbers):
@@ -88,6 +88,27 @@ class Eager:
                 last = number == len(self._updates)
                 outcome.gradients += torch.autograd.grad(scaled, trained, retain_graph=not last, allow_unused=True)
         return replace(outcome, totals=[total.detach() for total in outcome.totals])
+
+
+class GraphRunner:
+    """Callable that runs full batches through a traced graph of a forward and backward pass, smaller batches eagerly.
+
+    If each process has a part of a batch, the graph is also used only for whole batches of the size it was traced with:
+    the graph contains the part's share of the whole batch, and the parts of a batch must run either all as graphs or
+    none.
+    """
+
+    def __init__(self, run: "FlatRunner", example: Batch, layout: Layout, module: Runner) -> None:
+        self._run = run
+        self._size = (example.rows, example.whole)
+        self._layout = layout
+        self._module = module
+
+    def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
+        with span("forward and backward"):
+            if (batch.rows, batch.whole) != self._size:
+                return self._module(batch, numbers)
+            return self._layout.outcome(self._run(batch.leaves(), numbers))
 
 
 _PIECE = 2**18

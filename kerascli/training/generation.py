@@ -86,9 +86,6 @@ def sampled(scores: Tensor, codec: TextCodec, sampling: Sampling, may: int | Non
     return torch.searchsorted(sums, points, right=True)[:, 0].clamp_max(logits.shape[-1] - 1)
 
 
-_PADDING = 0
-
-
 class Decoder(NamedTuple):
     """Decoder (of an encoder-decoder model) as a function of its own output so far, with all its other inputs fixed."""
 
@@ -112,7 +109,7 @@ def decode_ids(model: Decoder, length: int, sampling: Sampling) -> np.ndarray:
     The end token is included. A text ends with the end token or, if the vocabulary has none, with padding; at the
     latest when the decoder's input is full or the text has `length` tokens.
     """
-    stop = _PADDING if model.writes.stop is None else model.writes.stop
+    stop = model.writes.stop or 0  # padding
     read_as = torch.tensor(model.reads.numbers_of(model.writes))
     so_far = torch.zeros((model.rows, model.places), dtype=torch.int64)
     so_far[:, : len(model.begin)] = torch.tensor(model.begin)

@@ -1,8 +1,8 @@
 """The training loop: a generator of training events, from a trainer, batches of data and callbacks."""
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from kerascli.callbacks.base import (
@@ -25,8 +25,7 @@ from kerascli.training.step import Progress, Trainer
 _REDRAW_SECONDS = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Training plan: the config's `fit` section, completed with values from the data (`steps` per epoch ...)."""
 
     epochs: int
@@ -34,11 +33,11 @@ class Plan:
     steps: int
     batches: Callable[[int, int], Iterable[Batch]]
     """Function (epoch from 0, number of the first batch) -> iterable of the epoch's batches from that batch on."""
-    validation: Callable[[], Iterable[Batch] | EvaluatedBatches] | None
+    validation: Callable[[], EvaluatedBatches] | None
     validates: Callable[[int], bool]
     """Function (epoch from 1) -> True if a validation, on the batches that `validation` returns, follows the epoch."""
     callbacks: Sequence[Callback]
-    directions: dict[str, str]
+    directions: Mapping[str, Literal["min", "max"]]
     """Mapping from the name of a logged value to its better direction, `min` or `max`."""
     resets_states: bool = True
     """True if stateful layers are reset before each epoch."""
@@ -53,74 +52,141 @@ def train(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool = Tru
     `progress`, weights and optimizer are consistent and can be saved. Callbacks and moving averages change the final
     weights only after the last epoch's event; an extended run continues from the weights before these changes.
     """
-    if not progress.callbacks:
-        progress.callbacks = [dict(callback.start()) for callback in plan.callbacks]
-    while progress.epoch < plan.epochs and progress.stopped is None:
-        yield from _epoch(trainer, plan, progress, looks=looks)
-    trainer.optimizers.finish()  # first, as in Keras: weights that a callback restores are those of its best epoch
-    for callback, state in zip(plan.callbacks, progress.callbacks, strict=True):
-        _apply(callback.train_end(state), trainer, progress)
-    done = "completed", f"{progress.epoch} epochs done"
-    reason, text = done if progress.stopped is None else ("callback", progress.stopped)
-    yield Stopped(reason, text, progress.epoch, _messages(progress))
+    yield from _Loop(trainer, plan, progress, looks).events()
 
 
-def _epoch(trainer: Trainer, plan: Plan, progress: Progress, *, looks: bool) -> Iterator[Event]:
-    number = progress.epoch + 1
-    started = time.monotonic() - progress.seconds
-    yield EpochBegin(number, plan.epochs, plan.steps)
-    if progress.batch == 0 and plan.resets_states:
-        reset_states(trainer.module.states())
-    if progress.batch == 0:  # after the event, at which a run may be left: a resumed run must not do it twice
-        facts = _facts(trainer, plan, progress, progress.row)
-        with span("callbacks"):
-            for callback in plan.callbacks:
-                _apply(callback.begin(facts), trainer, progress)
-    yield from _batches(trainer, plan, progress, started, looks=looks)
-    assert progress.states is not None
-    with span("metrics"):
-        logs = trainer.module.objective.logged_values(progress.states)
-        trainer.refuse_bad_step(plan.steps, number)
-        trainer.refuse_bad_weights(progress)
-    if plan.validation is not None and plan.validates(number):
-        with span("validation"):
-            results = yield from _validate(trainer, plan, progress)
-        logs.update({f"val_{name}": value for name, value in results.items()})
-    rates = rate_columns(trainer.optimizers.learning_rates)
-    with span("callbacks"):
-        facts = _facts(trainer, plan, progress, logs, time.monotonic() - started)
-        written = _run_callbacks(trainer, plan, progress, range(len(plan.callbacks)), "epoch_end", facts)
-    seconds = time.monotonic() - started
-    phase = {} if plan.phase is None else {"phase": plan.phase}
-    progress.row = {"epoch": number, **phase, **logs, **rates, "epoch_seconds": seconds}
-    progress.epoch, progress.batch, progress.states, progress.seconds = number, 0, None, 0.0
-    yield EpochEnd(number, plan.epochs, logs, seconds, _messages(progress), *written)
+_Written = tuple[tuple[str, ...], tuple[Record, ...]]
+"""Results of callbacks that are written to disk: names of the checkpoints to save, and records."""
 
 
-def _batches(trainer: Trainer, plan: Plan, progress: Progress, started: float, *, looks: bool) -> Iterator[Event]:
-    trainer.module.train()
-    drawn = time.monotonic()
-    number = progress.epoch + 1
-    periods = {i: n for i, callback in enumerate(plan.callbacks) if (n := callback.batch_period()) is not None}
-    for batch in _timed_batches(plan.batches(progress.epoch, progress.batch)):
-        states = trainer.step(batch, progress.step)
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    """Training loop, which trains the epochs of a plan that are left."""
+
+    trainer: Trainer
+    plan: Plan
+    progress: Progress
+    looks: bool
+
+    def events(self) -> Iterator[Event]:
+        plan, progress = self.plan, self.progress
+        if not progress.callbacks:
+            progress.callbacks = [dict(callback.start()) for callback in plan.callbacks]
+        while progress.epoch < plan.epochs and progress.stopped is None:
+            yield from self._epoch()
+        # first, as in Keras: weights that a callback restores are those of its best epoch
+        self.trainer.optimizers.finish()
+        for callback, state in zip(plan.callbacks, progress.callbacks, strict=True):
+            self._apply(callback.train_end(state))
+        done = "completed", f"{progress.epoch} epochs done"
+        reason, text = done if progress.stopped is None else ("callback", progress.stopped)
+        yield Stopped(reason, text, progress.epoch, self._messages())
+
+    def _epoch(self) -> Iterator[Event]:
+        trainer, plan, progress = self.trainer, self.plan, self.progress
+        number = progress.epoch + 1
+        started = time.monotonic() - progress.seconds
+        yield EpochBegin(number, plan.epochs, plan.steps)
+        if progress.batch == 0:  # after the event, at which a run may be left: a resumed run must not do it twice
+            if plan.resets_states:
+                reset_states(trainer.module.states())
+            facts = self._facts(progress.row)
+            with span("callbacks"):
+                for callback in plan.callbacks:
+                    self._apply(callback.begin(facts))
+        yield from self._batches(started)
+        assert progress.states is not None
         with span("metrics"):
-            progress.states = add_states(progress.states, states)
-        progress.batch += 1
-        progress.step += 1
-        now = time.monotonic()
-        logs, written = None, _Written((), ())
-        due = [i for i, period in periods.items() if progress.step % period == 0]
-        is_shown = looks and now - drawn >= _REDRAW_SECONDS
-        if due or is_shown:
-            drawn = now if is_shown else drawn
-            progress.seconds = now - started
-            with span("callbacks" if due else "metrics"):
-                trainer.refuse_bad_step(plan.steps, number)
-                logs = trainer.module.objective.logged_values(progress.states)
-                facts = _facts(trainer, plan, progress, logs, progress.seconds)
-                written = _run_callbacks(trainer, plan, progress, due, "batch_end", facts)
-        yield BatchEnd(number, progress.batch, plan.steps, logs if is_shown else None, *written)
+            logs = trainer.module.objective.logged_values(progress.states)
+            trainer.refuse_bad_step(plan.steps, number)
+            trainer.refuse_bad_weights(progress)
+        if plan.validation is not None and plan.validates(number):
+            with span("validation"):
+                results = yield from self._validation(plan.validation())
+            logs.update({f"val_{name}": value for name, value in results.items()})
+        rates = rate_columns(trainer.optimizers.learning_rates)
+        with span("callbacks"):
+            written = self._run_callbacks("epoch_end", range(len(plan.callbacks)), logs, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        phase = {} if plan.phase is None else {"phase": plan.phase}
+        progress.row = {"epoch": number, **phase, **logs, **rates, "epoch_seconds": seconds}
+        progress.epoch, progress.batch, progress.states, progress.seconds = number, 0, None, 0.0
+        yield EpochEnd(number, plan.epochs, logs, seconds, self._messages(), *written)
+
+    def _batches(self, started: float) -> Iterator[Event]:
+        trainer, plan, progress = self.trainer, self.plan, self.progress
+        trainer.module.train()
+        drawn = time.monotonic()
+        number = progress.epoch + 1
+        periods = {i: n for i, callback in enumerate(plan.callbacks) if (n := callback.batch_period()) is not None}
+        for batch in _timed_batches(plan.batches(progress.epoch, progress.batch)):
+            states = trainer.step(batch, progress.step)
+            with span("metrics"):
+                progress.states = add_states(progress.states, states)
+            progress.batch += 1
+            progress.step += 1
+            now = time.monotonic()
+            logs, written = None, ((), ())
+            due = [i for i, period in periods.items() if progress.step % period == 0]
+            is_shown = self.looks and now - drawn >= _REDRAW_SECONDS
+            if due or is_shown:
+                drawn = now if is_shown else drawn
+                progress.seconds = now - started
+                with span("callbacks" if due else "metrics"):
+                    trainer.refuse_bad_step(plan.steps, number)
+                    logs = trainer.module.objective.logged_values(progress.states)
+                    written = self._run_callbacks("batch_end", due, logs, progress.seconds)
+            yield BatchEnd(number, progress.batch, plan.steps, logs if is_shown else None, *written)
+
+    def _validation(self, batches: EvaluatedBatches) -> Generator[Tick, None, dict[str, float]]:
+        """Return the work of a validation, on the weights' moving averages if a callback asks for them."""
+        work = evaluate(self.trainer.module, batches, seed=self.trainer.seed, step=self.progress.step)
+        on_averages = any(callback.validates_with_averages for callback in self.plan.callbacks)
+        return _on_averages(work, self.trainer) if on_averages else work
+
+    def _run_callbacks(
+        self, moment: Literal["batch_end", "epoch_end"], indices: Iterable[int], logs: dict[str, float], seconds: float
+    ) -> _Written:
+        """Call a method of the callbacks with the given indices in order, and apply their decisions (new learning rate
+        ...)."""
+        done: list[Decision] = []
+        for index in indices:
+            facts, state = self._facts(logs, seconds), self.progress.callbacks[index]
+            decisions, state = getattr(self.plan.callbacks[index], moment)(facts, state)
+            self.progress.callbacks[index] = dict(state)
+            self._apply(decisions)
+            done += decisions
+        slots = tuple(each.slot for each in done if isinstance(each, SaveSlot) and each.to_disk)
+        return slots, tuple(each for each in done if isinstance(each, Record))
+
+    def _apply(self, decisions: Iterable[Decision]) -> None:
+        """Apply the decisions of callbacks (stop, set learning rate, restore ...); keep the messages to print."""
+        trainer, progress = self.trainer, self.progress
+        for decision in decisions:
+            match decision:
+                case SetLearningRate(value, update):
+                    trainer.optimizers.by_name[update].set_learning_rate(value)
+                case Stop(reason):
+                    progress.stopped = reason
+                    progress.pending_messages.append(reason)
+                case SaveSlot(slot, to_disk=False):
+                    progress.slots[slot] = trainer.snapshot()
+                case RestoreSlot(slot):
+                    trainer.restore(progress.slots[slot])
+                case PrintMessage(text):
+                    progress.pending_messages.append(text)
+                case _:
+                    pass  # the recorder handles slots on disk and records
+
+    def _messages(self) -> tuple[str, ...]:
+        """Return the messages of callbacks that are not printed yet, once."""
+        messages, self.progress.pending_messages = tuple(self.progress.pending_messages), []
+        return messages
+
+    def _facts(self, logs: dict[str, float], seconds: float = 0.0) -> EpochFacts:
+        plan, step, epoch = self.plan, self.progress.step, self.progress.epoch + 1
+        rates = self.trainer.optimizers.learning_rates
+        return EpochFacts(epoch, plan.epochs, logs, rates, plan.steps, plan.directions, step, seconds)
 
 
 def _timed_batches(batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -132,14 +198,6 @@ def _timed_batches(batches: Iterable[Batch]) -> Iterator[Batch]:
         if batch is None:
             return
         yield batch
-
-
-def _validate(trainer: Trainer, plan: Plan, progress: Progress) -> Generator[Event, None, dict[str, float]]:
-    assert plan.validation is not None
-    work = evaluate(trainer.module, plan.validation(), seed=trainer.seed, step=progress.step)
-    if any(callback.validates_with_averages for callback in plan.callbacks):
-        work = _on_averages(work, trainer)
-    return (yield from work)
 
 
 def _on_averages(
@@ -155,71 +213,3 @@ def _on_averages(
         finally:
             trainer.optimizers.swap_averages()
         yield tick
-
-
-class _Written(NamedTuple):
-    """Results of callbacks that are written to disk: names of the checkpoints to save, and records."""
-
-    slots: tuple[str, ...]
-    records: tuple[Record, ...]
-
-
-def _run_callbacks(
-    trainer: Trainer,
-    plan: Plan,
-    progress: Progress,
-    indices: Iterable[int],
-    moment: Literal["batch_end", "epoch_end"],
-    facts: EpochFacts,
-) -> _Written:
-    """Call a method of the callbacks with the given indices in order, and apply their decisions (new learning rate
-    ...)."""
-    done: list[Decision] = []
-    for index in indices:
-        facts = replace(facts, learning_rates=trainer.optimizers.learning_rates)
-        decisions, state = getattr(plan.callbacks[index], moment)(facts, progress.callbacks[index])
-        progress.callbacks[index] = dict(state)
-        _apply(decisions, trainer, progress)
-        done += decisions
-    slots = tuple(each.slot for each in done if isinstance(each, SaveSlot) and each.to_disk)
-    return _Written(slots, tuple(each for each in done if isinstance(each, Record)))
-
-
-def _apply(decisions: Iterable[Decision], trainer: Trainer, progress: Progress) -> None:
-    """Apply the decisions of callbacks (stop, set learning rate, restore ...); keep the messages to print."""
-    for decision in decisions:
-        match decision:
-            case SetLearningRate(value, update):
-                trainer.optimizers.by_name[update].set_learning_rate(value)
-            case Stop(reason):
-                progress.stopped = reason
-                progress.pending_messages.append(reason)
-            case SaveSlot(slot, to_disk=False):
-                progress.slots[slot] = trainer.snapshot()
-            case RestoreSlot(slot):
-                trainer.restore(progress.slots[slot])
-            case PrintMessage(text):
-                progress.pending_messages.append(text)
-            case _:
-                pass  # the recorder handles slots on disk and records
-
-
-def _messages(progress: Progress) -> tuple[str, ...]:
-    """Return the messages of callbacks that are not printed yet, once."""
-    messages, progress.pending_messages = tuple(progress.pending_messages), []
-    return messages
-
-
-def _facts(
-    trainer: Trainer, plan: Plan, progress: Progress, logs: dict[str, float], seconds: float = 0.0
-) -> EpochFacts:
-    return EpochFacts(
-        epoch=progress.epoch + 1,
-        epochs=plan.epochs,
-        logs=logs,
-        learning_rates=trainer.optimizers.learning_rates,
-        steps=plan.steps,
-        directions=plan.directions,  # pyright: ignore[reportArgumentType]
-        step=progress.step,
-        seconds=seconds,
-    )

@@ -5,6 +5,7 @@ A Progress (counters, callback states), the weights and the optimizer's state ar
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -56,30 +57,30 @@ class Progress:
     first: int = 0
     """Number of epochs that were finished when the current training phase began."""
 
+    @property
+    def where(self) -> str:
+        """Position in the training as text: the last step (`epoch 2, step 3`) or, after an epoch's last, `epoch 2`."""
+        return f"epoch {self.epoch + 1}, step {self.batch}" if self.batch else f"epoch {self.epoch}"
 
+
+@dataclass(eq=False)
 class Trainer:
     """Trainer of a model: in each training step, it runs the forward passes and applies optimizers to the gradients."""
 
-    def __init__(
-        self,
-        module: TrainStepModule,
-        optimizers: Optimizers,
-        weights: Sequence[Weight],
-        passes: Sequence[tuple[ForwardPass, Runner]],
-        *,
-        seed: int,
-    ) -> None:
-        self.module = module
-        self.optimizers = optimizers
-        self.weights = list(weights)
-        self.seed = seed
-        self._passes = tuple(passes)
-        self._by_name = {weight.name: weight for weight in weights}
+    module: TrainStepModule
+    optimizers: Optimizers
+    weights: Sequence[Weight]
+    passes: Sequence[tuple[ForwardPass, Runner]]
+    seed: int
+
+    @cached_property
+    def _by_name(self) -> dict[str, Weight]:
+        return {weight.name: weight for weight in self.weights}
 
     def step(self, batch: Batch, number: int) -> list[Tensor]:
         """Run training step `number` (from 0) on a batch; return states of losses and metrics, to sum over batches."""
         states: list[Tensor] = []
-        for forward_pass, run in self._passes:
+        for forward_pass, run in self.passes:
             own: list[Tensor] = []
             for time in (*range(1, forward_pass.repeat), None):
                 stream = forward_pass.stream if time is None else f"{forward_pass.stream}/{time}"
@@ -100,16 +101,11 @@ class Trainer:
             own = [weight for weight in update.weights if weight.name in updates] if updates else ()
             assigned = [(held(weight.tensor), weight.own(updates.pop(weight.name))) for weight in own]
             self.optimizers.by_name[update.name].apply(gradients, loss=total, assigned=assigned)
-        self._store(updates)
-
-    def _store(self, updates: dict[str, Tensor]) -> None:
-        """Store new values of non-trainable weights (moving statistics), unless loss or gradients are not finite."""
-        if not updates:
-            return
-        with torch.no_grad():
-            for name, value in updates.items():
-                weight = self._by_name[name].tensor
-                weight.copy_(self.optimizers.keep_if_good(value, weight))
+        if updates:  # of non-trainable weights (moving statistics), kept if loss and gradients are finite
+            with torch.no_grad():
+                for name, value in updates.items():
+                    weight = self._by_name[name].tensor
+                    weight.copy_(self.optimizers.keep_if_good(value, weight))
 
     def weights_file(self) -> Pieces:
         """Return the contents of a safetensors file with the model's weights, in Keras's layout.
@@ -129,10 +125,8 @@ class Trainer:
         """Return this process's index range of each tensor that FSDP divides, by the tensor's name in a checkpoint."""
         parts = {weight.name: part for weight in self.weights if (part := _range(weight)) is not None}
         states = {key: parts.get(name) for key, name in self.optimizers.weights_of_state().items()}
-        return {
-            **{f"weights/{name}": each for name, each in parts.items()},
-            **{f"optimizer/{key}": each for key, each in states.items() if each is not None},
-        }
+        of_weights = {f"weights/{name}": each for name, each in parts.items()}
+        return of_weights | {f"optimizer/{key}": each for key, each in states.items() if each is not None}
 
     def restore(self, values: Mapping[str, Tensor]) -> None:
         """Set the model's weights to `values`, a mapping from weight name to tensor as `snapshot` returns it."""
@@ -157,12 +151,8 @@ class Trainer:
         state = {name: value for name, value in self.optimizers.state().items() if value.dim()}
         name = nonfinite(self._held()) or nonfinite(state)
         if name is not None:
-            where = (
-                f"epoch {progress.epoch + 1}, step {progress.batch}" if progress.batch else f"epoch {progress.epoch}"
-            )
-            raise TrainingStopped(
-                Fault(f"'{name}' became nan or infinite by {where}: an update overflowed", hint=_HINT)
-            )
+            text = f"'{name}' became nan or infinite by {progress.where}: an update overflowed"
+            raise TrainingStopped(Fault(text, hint=_HINT))
 
     def has_finite_weights(self) -> bool:
         """Return True if no weight of the model is NaN or infinite; synchronizes with the device."""
@@ -213,12 +203,8 @@ def refuse_other_weights(
     saved = {name: tuple(value.shape) for name, value in values.items()}
     shapes = {weight.name: tuple(weight.spec.shape) for weight in weights}
     parts = {weight.name: tuple(weight.keras().shape) for weight in weights if weight.part is not None}
-    differing = sorted(
-        name
-        for name in {*saved, *shapes}
-        if saved.get(name) not in (shapes.get(name), parts.get(name, shapes.get(name)))
-    )
-    if differing:
-        name = differing[0]
+    names = {*saved, *shapes}
+    differing = [n for n in names if saved.get(n) not in (shapes.get(n), parts.get(n, shapes.get(n)))]
+    if (name := min(differing, default=None)) is not None:
         text = f"the weights are of another model: '{name}' has shape {saved.get(name)} there, {shapes.get(name)} here"
         raise FileRefused(text, hint=hint)

@@ -1,7 +1,7 @@
 """Bases: shared models that are networks of kerascli, of a run or a file, resolved to `layers` and `init_from`."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -11,21 +11,12 @@ from typing import Any
 from kerascli.config import load
 from kerascli.config.composition.applications import find_application
 from kerascli.config.composition.references import NO_FACTS, Flag, References, escape_references
-from kerascli.config.config import Config, Progress
+from kerascli.config.config import Config
 from kerascli.config.resolved import dump_model
 from kerascli.config.sections.init_from import base_path
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import parse_document
-from kerascli.foundation.errors import (
-    ConfigError,
-    Fault,
-    FileRefused,
-    KerasCliError,
-    Place,
-    in_yaml,
-    safe_text,
-    suggestion,
-)
+from kerascli.foundation.errors import ConfigError, Fault, FileRefused, KerasCliError, Place, in_yaml, suggestion
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.interop.keras.objects import Refusals
 from kerascli.interop.keras_import.architecture import read_architecture
@@ -44,23 +35,13 @@ _SHARED: ConfigPath = ("model", "shared")
 _SOURCES = ("application", "run", "file")
 
 
-def open_config(
-    config: Path | Document,
-    *,
-    sets: Sequence[str] = (),
-    flags: Sequence[str] = (),
-    progress: Progress | None = None,
-    fold: int | None = None,
-    runs_dir: Path = Path("runs"),
-) -> Config:
+def open_config(config: Path | Document, *, runs_dir: Path = Path("runs"), **options: Any) -> Config:
     """Open a config file (or its parsed document), whose bases are resolved; runs are looked up in `runs_dir`.
 
     The other arguments, and the errors raised, are those of `kerascli.config.load.open_config`; a run or file that
     cannot be read is an error, too.
     """
-
-    bases = partial(with_bases, runs_dir=runs_dir)
-    return load.open_config(config, sets=sets, flags=flags, progress=progress, fold=fold, bases=bases)
+    return load.open_config(config, bases=partial(with_bases, runs_dir=runs_dir), **options)
 
 
 def with_bases(document: Document, flags: Mapping[str, Flag], runs_dir: Path) -> Document:
@@ -122,7 +103,7 @@ def _resolved(written: Mapping[str, Any], path: ConfigPath, folder: Path, runs_d
         begin = {"run": os.path.join(os.curdir, os.path.relpath(record.path.absolute(), folder.absolute()))}
     else:
         assert base.file is not None
-        section, whose, begin = _section_in(folder / base.file), f"'{safe_text(base.file)}'", {"file": base.file}
+        section, whose, begin = _section_in(folder / base.file), quoted(base.file), {"file": base.file}
     frozen = {} if base.trainable else {"trainable": False}
     weights = {} if begin is None else {"init_from": begin}
     return escape_references({**cut(section, base.until, (*path, "until"), whose), **frozen, **weights})
@@ -169,7 +150,7 @@ def _section_of(record: RunRecord) -> dict[str, Any]:
 def _section_in(path: Path) -> dict[str, Any]:
     """Return the section `model` of a model that Keras saved. Raises FileRefused, DataError."""
     if path.suffix not in {".keras", ".h5"}:
-        text = f"a base is read from a model that Keras saved: expected .keras or .h5, got '{safe_text(str(path))}'"
+        text = f"a base is read from a model that Keras saved: expected .keras or .h5, got {quoted(path)}"
         raise FileRefused(text)
     with open_model(path) as file:
         refusals = Refusals(file.name)

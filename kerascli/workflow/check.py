@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from kerascli.config.config import Config, Progress
 from kerascli.config.cross_checks import idle_fit_faults
@@ -30,8 +31,7 @@ from kerascli.workflow.loaded import view_of
 from kerascli.workflow.space_check import check_space
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
+class CheckResult(NamedTuple):
     """Result of checking a valid config: lines to print, warnings, and whether data files are missing."""
 
     lines: list[str]
@@ -87,7 +87,7 @@ def check(
     missing = bool(unchecked) and not no_data
     is_sized = not spec.unknown and spec.inputs == facts_by_key[config.data_key][0].inputs  # no placeholders in it
     lines = [*_checked(config, spec, prepared, is_sized=is_sized), *strategy_lines(spec, processes or 1)]
-    warnings = _warnings(cases, prepared)
+    warnings = [*advise(cases), *_learned_warnings(prepared)]
     if processes is not None and is_sized:
         memory, shortage = memory_lines(spec, prepared, processes)
         lines, warnings = lines + memory, warnings + shortage
@@ -124,9 +124,8 @@ def _absent(config: Config, spec: RunSpec) -> Iterator[str]:
         yield "there is no 'compile' section"
 
 
-def _warnings(cases: Sequence[Case], prepared: PreparedData | None) -> list[Fault]:
-    learned = () if prepared is None else dict.fromkeys(prepared.warnings)
-    return [*advise(cases), *(Fault(text, level="warning") for text in learned)]
+def _learned_warnings(prepared: PreparedData | None) -> list[Fault]:
+    return [Fault(text, level="warning") for text in dict.fromkeys(() if prepared is None else prepared.warnings)]
 
 
 def _described(

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,8 +28,7 @@ from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.units import inverse_of
 
 
-@dataclass(frozen=True, slots=True)
-class ClassScores:
+class ClassScores(NamedTuple):
     """Classification results of a model output: confusion matrix [true, predicted] and scores of each class."""
 
     output: str
@@ -49,8 +48,7 @@ class ClassScores:
     """Threshold at which the second of two classes is predicted; None: the more probable class is predicted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     result: Evaluated
     class_scores: tuple[ClassScores, ...]
     in_units: dict[str, dict[str, float]]

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kerascli.callbacks.samples import ModelFacts, Rows, SampleContext, Sampler, Text
+from kerascli.callbacks.samples import ModelFacts, Rows, SampleContext, Sampler
 from kerascli.config.cross_checks import models_of
-from kerascli.data.base import Field, States
+from kerascli.data.base import States
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.display_columns import DisplayColumn
 from kerascli.data.text_codec import TextCodec, teacher_forcing, text_codecs
@@ -36,13 +36,11 @@ class ModelContext:
         experiment: Experiment,
         splits: Mapping[str, Split],
         learned: States,
-        targets: Mapping[str, Field],
         display_columns: Mapping[str, Mapping[str, DisplayColumn]],
     ) -> None:
         self.experiment = experiment
         self.learned = learned
         self._splits = splits
-        self._targets = targets
         self._display_columns = display_columns
         self._view = cache(experiment.view)
         self._facts = models_of(experiment.spec)
@@ -104,7 +102,7 @@ class ModelContext:
         return (self.outputs.get(name) or self.inputs[name]).each(numbers)
 
     def class_names(self, target: str) -> Sequence[str]:
-        field = self._targets.get(target)
+        field = (self.experiment.spec.targets or {}).get(target)
         return () if field is None or field.classes is None else field.classes
 
     def decoded(self, view: str | None, inputs: Mapping[str, Tensor]) -> np.ndarray:
@@ -199,6 +197,6 @@ def _inference(module: nn.Module, numbers: draws.Draws) -> Iterator[None]:
 def sample_file(sampler: Sampler, context: SampleContext) -> tuple[bytes, str]:
     """Generate the sample (image or text) that the callback `sampler` defines; return (file contents, file suffix)."""
     sample = sampler.sample(context)
-    if isinstance(sample, Text):
-        return sample.text.encode(), ".txt"
+    if isinstance(sample, str):
+        return sample.encode(), ".txt"
     return picture(sample), ".png"

@@ -19,7 +19,7 @@ def context_of(run: LoadedRun, *, data: bool = True) -> ModelContext:
     """
     prepared = load_again(run) if data and run.data is not None else None
     splits, aside = ({}, {}) if prepared is None else (prepared.splits, prepared.display_columns)
-    return ModelContext(run.experiment, splits, run.learned, run.stages.facts.targets, aside)
+    return ModelContext(run.experiment, splits, run.learned, aside)
 
 
 def draw_samples(run: LoadedRun, names: Sequence[str], folder: Path | None) -> Iterator[Path]:

@@ -185,9 +185,8 @@ def _class_columns(prefix: str, reading: ClassReading, probabilities: torch.Tens
     """Return a mapping from name to column for a classifier's predictions: class name, and probability of each
     class."""
     names = np.array(reading.names, dtype=object)
-    return {f"{prefix}class": names[reading.labels(probabilities).numpy()]} | {
-        f"{prefix}p({name})": probabilities[:, i].numpy() for i, name in enumerate(reading.names)
-    }
+    columns = {f"{prefix}p({name})": probabilities[:, i].numpy() for i, name in enumerate(reading.names)}
+    return {f"{prefix}class": names[reading.labels(probabilities).numpy()], **columns}
 
 
 def _decoded(prefix: str, output: torch.Tensor) -> Arrays:
@@ -201,10 +200,8 @@ def _decoded(prefix: str, output: torch.Tensor) -> Arrays:
         raise ConfigError(f"--decode imagenet: expected an output of {len(names):,} units, got one of shape {shape}")
     values, indices = output.topk(_DECODED, dim=-1)
     classes = np.array(names, object)[indices.numpy()]
-    columns: Arrays = {}
-    for i in range(_DECODED):
-        columns |= {f"{prefix}class_{i + 1}": classes[:, i], f"{prefix}p_{i + 1}": values[:, i].numpy()}
-    return columns
+    named = {"class": classes, "p": values.numpy()}
+    return {f"{prefix}{name}_{i + 1}": each[:, i] for i in range(_DECODED) for name, each in named.items()}
 
 
 def _plain_columns(name: str, output: np.ndarray) -> Arrays:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -30,12 +31,8 @@ from kerascli.runs.history import Prefix
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
-from kerascli.training.checkpoint import checkpoint_facts
-from kerascli.training.checkpoint_files import part_file
-from kerascli.training.mode_timing import learn_mode
+from kerascli.training.execution_mode import learn_mode
 from kerascli.training.step import Progress as Reached
-from kerascli.training.strategies.fsdp import strategy_of
-from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import checked_members
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
@@ -43,20 +40,11 @@ from kerascli.workflow.evaluation.last_evaluation import evaluate_splits
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.make_trainer import requests_of
 from kerascli.workflow.fitting.options import Options
-from kerascli.workflow.fitting.phase_facts import (
-    data_digests,
-    data_notes,
-    data_rows,
-    directions,
-    history_columns,
-    monitor,
-    refuse_other_epochs,
-    skipped,
-)
+from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, facts_of, history_columns
 from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases, refuse_undivided
 from kerascli.workflow.fitting.recorder import NoRecord
 from kerascli.workflow.fitting.run_loop import run
-from kerascli.workflow.fitting.saver import filling, newest, restore
+from kerascli.workflow.fitting.saver import restored
 from kerascli.workflow.interchange.init_from import InitWeights
 from kerascli.workflow.rows.command_rows import moved_hint
 from kerascli.workflow.tracking.following import sending
@@ -87,7 +75,7 @@ def start(config: Config, options: Options, record: RunRecord | None = None) -> 
     device = choose_device(options.device)
     reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
     begun = InitWeights()
-    fill = begun.filling(phases[0].config, options)
+    fill = partial(begun.load, config=phases[0].config, options=options)
     runner = PhaseRunner(phases, device, options, reached, options.mode, fill=fill)
     stages.end("model and execution mode")
     with deferred() as stop:
@@ -158,7 +146,11 @@ def resume(
         threads = use_threads(options.threads, recorded=recorded.get("threads"))
         stages.end("data and checks")
         mode = recorded.get("execution_mode", recorded.get("tier"))
-        runner, notes, history = _restored(record, phases, device, options, mode)
+        begun = InitWeights()
+        fill = partial(begun.load, config=phases[0].config, options=options)
+        runner, notes, history = restored(record, phases, device, options, mode, fill)
+        if (source := begun.changed(recorded)) is not None:
+            raise FileRefused(f"the weights of {source} have changed since the run began", hint="start a new run")
         stages.end("model, execution mode and checkpoint")
         with deferred() as stop:
             runner.group.notices.signals = stop
@@ -194,7 +186,9 @@ def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: 
         phases = prepare_phases(config, load_learned(record.preprocessing()))
     for phase in phases:
         phase.prepared.tables.clear()
-    refuse_other_epochs(phases, sets)
+    if sets and len(phases) > 1:
+        text = "--set fit.epochs: the epochs of a run with phases cannot be changed"
+        raise ConfigError(text, hint="start a new run for other settings")
     refuse_undivided(phases, options.group)
     _refuse_other_data(record.facts().get("data", {}), data_digests(phases))
     return phases
@@ -241,35 +235,6 @@ def _warnings(phases: list[Phase]) -> list[Fault]:
     return warnings
 
 
-def _restored(
-    record: RunRecord, phases: list[Phase], device: Choice, options: Options, mode: str | None
-) -> tuple[PhaseRunner, list[Note], Prefix]:
-    """Return (PhaseRunner restored from the newest checkpoint, notes to print, history.csv up to the checkpoint)."""
-    group = options.group or Group()
-    strategy = strategy_of(group, phases[0].spec.fit.distribute)
-    part = part_file(group.world.rank, group.world.size) if strategy.is_divided else None
-    checkpoint, notes = newest(record, group, part)
-    reached, history = Reached(epoch=phases[0].spec.fit.initial_epoch), Prefix()
-    if checkpoint is not None:
-        facts = checkpoint_facts(checkpoint.facts)
-        reached.phase, reached.first, history = facts.phase, facts.first, facts.history
-    if not 0 <= reached.phase < len(phases):
-        text = f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"
-        raise FileRefused(text)
-    begun = InitWeights()
-    fill = begun.filling(phases[0].config, options) if checkpoint is None else filling(checkpoint, part)
-    runner = PhaseRunner(phases, device, options, reached, mode, fill=fill)
-    if checkpoint is not None:
-        runner.reached = restore(checkpoint, runner.state.trainer, runner.state.plan.callbacks, part)
-    elif (source := begun.changed(record.facts())) is not None:
-        raise FileRefused(f"the weights of {source} have changed since the run began", hint="start a new run")
-    reached, plan = runner.reached, runner.state.plan
-    if plan.epochs < reached.epoch + (reached.batch > 0):
-        where = f"epoch {reached.epoch + 1}, step {reached.batch}" if reached.batch else f"epoch {reached.epoch}"
-        raise ConfigError(f"fit.epochs is {plan.epochs}, but the run has reached {where}: it cannot be made shorter")
-    return runner, notes, history
-
-
 def _refuse_format_1(record: RunRecord) -> None:
     facts = record.facts()
     if facts["format"] == 1:
@@ -303,10 +268,7 @@ def _write_start(record: RunRecord, runner: PhaseRunner, device: Choice, facts: 
         "config": str(config.path), "flags": dict(config.flags), "seed": spec.seed,
         "device": device.value, "device_reason": device.reason,
         "precision": spec.training.compute.precision if spec.training else "float32",
-        "data": data_digests(phases), "rows": data_rows(phases), "plugins": plugins, "directions": directions(phases),
-        "monitor": monitor(phases),
-        "skipped_images": skipped(phases, rows=False), "skipped_rows": skipped(phases, rows=True),
-        **facts,
+        "plugins": plugins, **facts_of(phases), **facts,
     })  # fmt: skip
 
 

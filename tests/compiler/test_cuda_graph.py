@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kerascli.compiler.cuda_graph import Replayed
+from kerascli.compiler.program import replayed
 
 
 class FakeStream:
@@ -76,16 +76,16 @@ def test_a_replay_reads_the_weights_where_they_lie_and_a_copy_of_the_rest() -> N
     cuda = Cuda()
     weight = torch.tensor([2.0, 3.0])
     first = torch.tensor([1.0, 1.0])
-    replayed = Replayed(recorded(cuda, lambda w, x: [w * x]), [weight, first], fixed=1, cuda=cuda)
+    replay = replayed(recorded(cuda, lambda w, x: [w * x]), [weight, first], fixed=1, cuda=cuda)
     assert cuda.log == [
         "side waits for main", "on side", "run", "run", "run", "main waits for side",
         "capture, errors of thread_local",  # other threads load batches, and NCCL's looks for its events
     ]  # fmt: skip
-    (found,) = replayed(weight, torch.tensor([10.0, 100.0]))
+    (found,) = replay(weight, torch.tensor([10.0, 100.0]))
     assert found is not None
     assert found.tolist() == [20.0, 300.0]
     weight.mul_(2)  # as an optimizer does
-    (again,) = replayed(weight, torch.tensor([1.0, 1.0]))
+    (again,) = replay(weight, torch.tensor([1.0, 1.0]))
     assert again is found  # the graph's own memory
     assert found.tolist() == [4.0, 6.0]
     assert first.tolist() == [1.0, 1.0]
@@ -94,10 +94,10 @@ def test_a_replay_reads_the_weights_where_they_lie_and_a_copy_of_the_rest() -> N
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_captured_step_computes_what_the_function_does() -> None:
     weight, x = torch.randn(64, 64, device="cuda"), torch.randn(8, 64, device="cuda")
-    replayed = Replayed(lambda w, y: [torch.tanh(y @ w), None], [weight, x], fixed=1)
+    replay = replayed(lambda w, y: [torch.tanh(y @ w), None], [weight, x], fixed=1)
     for _ in range(3):
         weight.add_(0.1)
         y = torch.randn_like(x)
-        found, nothing = replayed(weight, y)
+        found, nothing = replay(weight, y)
         assert nothing is None
         torch.testing.assert_close(found, torch.tanh(y @ weight))

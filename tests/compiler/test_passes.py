@@ -10,10 +10,10 @@ from torch import Tensor, fx
 from torch.nn import functional as F
 
 from kerascli.compiler.constant_folding import fold_constants
-from kerascli.compiler.graph_costs import costly_operations, fits_one_thread
 from kerascli.compiler.memory_reuse import reuse_memory
 from kerascli.compiler.onednn_matmul import use_onednn
 from kerascli.compiler.passes import drop_aliases, fold_batch_norm, fuse_relu, simplify, simplify_softmax
+from kerascli.compiler.program import costly_operations, fits_one_thread
 from kerascli.compiler.tracing import trace
 
 aten = torch.ops.aten

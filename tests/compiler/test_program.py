@@ -41,7 +41,7 @@ def expected(module: nn.Module, x: Tensor, step: int) -> Sequence[Tensor | None]
 
 def test_a_program_reads_weights_inputs_and_numbers_anew_at_each_call() -> None:
     module = Noisy()
-    run = traced(module, torch.randn(5, 4)).simplified([torch.randn(5, 4)])
+    run = traced(module, torch.randn(5, 4)).simplified()
     for step in range(2):
         x = torch.randn(5, 4)
         with torch.no_grad():
@@ -61,9 +61,9 @@ def test_a_compiled_program_does_what_the_module_does(tmp_path: Path, monkeypatc
     use_own_cache()
     module, x = Noisy(), torch.randn(5, 4)
     program = traced(module, x)
-    assert not program.is_compiled([x])
-    found = program.compiled([x])([x], draws.Draws(3, "train", 0))
-    assert program.is_compiled([x])
+    assert not program.is_compiled()
+    found = program.compiled()([x], draws.Draws(3, "train", 0))
+    assert program.is_compiled()
     for ours, theirs in zip(found, expected(module, x, 0), strict=True):
         torch.testing.assert_close(ours, theirs)
 
@@ -80,7 +80,7 @@ def test_a_small_compiled_program_runs_in_one_thread(monkeypatch: pytest.MonkeyP
     try:
         for width in (4, 2**16):
             x = torch.ones(3, width)
-            trace_program(lambda x: [x * 2], [x]).compiled([x])([x], draws.Draws(0, "train", 0))
+            trace_program(lambda x: [x * 2], [x]).compiled()([x], draws.Draws(0, "train", 0))
             assert torch.get_num_threads() == 2
         assert threads == [1, 2]
     finally:

@@ -17,7 +17,7 @@ NAMES = {
     "torch._C._get_graph_executor_optimize": "interpreter: the setting of others, put back after a call",
     "torch._C._set_graph_executor_optimize": "interpreter: operations as they are, not rewritten",
     "torch._dynamo.disable": "foundation/light_torch.py: the part of the compiler that tracing and shape inference use",
-    "torch._foreach_copy_": "cuda_graph, optimizers/flat.py: many copies as one operation",
+    "torch._foreach_copy_": "program, optimizers/flat.py: many copies as one operation",
     "torch._foreach_mul_": "optimizers/clipping.py: many products as one operation",
     "torch._foreach_norm": "optimizers/clipping.py: many norms as one operation",
     "torch._fused_adam_": "optimizers/adam.py: the update of all weights as one operation",
@@ -77,7 +77,7 @@ def test_the_list_has_every_private_name_that_is_used() -> None:
         "optimizers/adam.py",
         "optimizers/clipping.py",
         "optimizers/flat.py",
-        *(f"compiler/{name}.py" for name in ("constant_folding", "graph_costs", "memory_reuse", "passes")),
+        *(f"compiler/{name}.py" for name in ("constant_folding", "memory_reuse", "passes", "program")),
     ]
     used = own + "".join((package / name).read_text(encoding="utf-8") for name in others)
     used += "from torch.utils._python_dispatch import TorchDispatchMode, torch.utils._pytree import tree_map_only"

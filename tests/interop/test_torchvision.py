@@ -21,7 +21,8 @@ from kerascli.foundation.events import Note
 from kerascli.interop.torch_files import Forward
 from kerascli.interop.torchvision_names import to_our_names
 from kerascli.training.build import Experiment, build_experiment
-from kerascli.training.evaluate import predict
+from kerascli.training.evaluate import EvaluatedBatches, predict
+from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.init_from import InitWeights
@@ -129,7 +130,7 @@ def compared(config: Config, network: nn.Module, x: Tensor) -> None:
     """Compare in float64, so that only mistakes make a difference."""
     experiment = without_data(config)
     begun = InitWeights()
-    begun.load(experiment, config.phases[0], Path())
+    begun.load(experiment, config.phases[0], Options(Path()))
     assert len(begun.facts["init_from"]["weights"]) == len(experiment.weights)
     torch.set_default_dtype(torch.float64)
     try:
@@ -176,8 +177,9 @@ def test_the_config_sees_pixels_as_torchvision_does(
     config = open_config(path, flags=["size=32"]).phases[0]
     prepared = load_config_data(config)
     experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
-    InitWeights().load(experiment, config, tmp_path)
-    [ours] = predict(experiment.module, rows_in_order(experiment, prepared.splits["test"]).epoch(0), seed=0).values()
+    InitWeights().load(experiment, config, Options(tmp_path))
+    source = rows_in_order(experiment, prepared.splits["test"])
+    [ours] = predict(experiment.module, EvaluatedBatches(source.epoch(0)), seed=0).values()
     pixels = torch.from_numpy(Cifar10().load(config.context)["test"].array("x")).permute(0, 3, 1, 2) / 255
     mean, deviation = (torch.tensor(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     with torch.no_grad():
@@ -278,7 +280,7 @@ def test_a_base_may_be_a_shared_model(home: Path, tmp_path: Path, monkeypatch: p
     config = open_config(write(tmp_path, changed(SHARED, {"        - permute: [3, 1, 2]\n": ""})))
     experiment = without_data(config)
     with pytest.raises(ConfigError, match="kernel of 'classifier_0' needs channels first"):
-        InitWeights().load(experiment, config, tmp_path)
+        InitWeights().load(experiment, config, Options(tmp_path))
 
 
 def test_layers_are_mapped_in_torchvisions_own_spelling(

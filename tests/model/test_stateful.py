@@ -18,7 +18,7 @@ from keras.src.backend.torch.core import Variable
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.foundation.events import EpochEnd
 from kerascli.runs.index import find_run
-from kerascli.training.evaluate import evaluate, predict
+from kerascli.training.evaluate import EvaluatedBatches, evaluate, predict
 from kerascli.training.loop import train as train_steps
 from kerascli.training.step import Progress
 from kerascli.workflow.fitting.make_trainer import make_trainer
@@ -144,9 +144,9 @@ def test_a_stateful_layer_trains_evaluates_and_predicts_as_keras_s(
     assert states
     assert all(value.abs().max() > 0 for value in states.values())
     for _ in range(2):  # each pass begins anew
-        figures = outcome_of(evaluate(ours.module, rows.epoch(0), seed=1))
+        figures = outcome_of(evaluate(ours.module, EvaluatedBatches(rows.epoch(0)), seed=1))
         assert figures["loss"] == pytest.approx(judgement, rel=1e-9)
-        (found,) = predict(ours.module, rows.epoch(0), seed=1).values()
+        (found,) = predict(ours.module, EvaluatedBatches(rows.epoch(0)), seed=1).values()
         np.testing.assert_allclose(found, outputs, rtol=1e-9, atol=1e-9)
     after = {w.name: w.tensor for w in ours.weights if w.spec.is_state}
     torch.testing.assert_close(after, states, rtol=0, atol=0)  # and leaves those of the training alone

@@ -18,7 +18,7 @@ from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.device import Choice
 from kerascli.foundation.events import EpochEnd
 from kerascli.training.build import Experiment
-from kerascli.training.evaluate import evaluate, predict
+from kerascli.training.evaluate import EvaluatedBatches, evaluate, predict
 from kerascli.training.loop import train
 from kerascli.training.step import Progress
 from kerascli.workflow.fitting.make_trainer import make_trainer
@@ -62,13 +62,13 @@ class Ours:
         progress = Progress(epoch=experiment.spec.fit.initial_epoch)
         history = [dict(progress.row) for event in train(trainer, plan, progress) if isinstance(event, EpochEnd)]
         rows = rows_in_order(experiment, self.prepared.splits["train"])
-        outputs = predict(experiment.module, rows.epoch(0), seed=seed)
+        outputs = predict(experiment.module, EvaluatedBatches(rows.epoch(0)), seed=seed)
         own = ("epoch", "learning_rate", "epoch_seconds")
         names = {name: None for row in history for name in row if name not in own}
         return Trained(
             history={name: [row[name] for row in history if name in row] for name in names},
             weights={weight.name: weight.keras().numpy() for weight in experiment.weights},
-            evaluated=outcome_of(evaluate(experiment.module, rows.epoch(0), seed=seed)),
+            evaluated=outcome_of(evaluate(experiment.module, EvaluatedBatches(rows.epoch(0)), seed=seed)),
             predicted={name: value.numpy() for name, value in outputs.items()},
         )
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -53,13 +54,13 @@ def signal_at(number: signal.Signals, epoch: int) -> None:
     """Save after each epoch, and send this process a signal when it has done the second training step of an epoch."""
     real = saver.Saver.record
 
-    def record(self: saver.Saver, event: Event, *arguments: object) -> object:
+    def record(self: saver.Saver, event: Event) -> Sequence[Event]:
         if isinstance(event, BatchEnd) and (event.epoch, event.step) == (epoch, 2):
             os.kill(os.getpid(), number)
-        return real(self, event, *arguments)  # type: ignore[arg-type]
+        return real(self, event)
 
     saver.EPOCH_SECONDS = -1.0
-    saver.Saver.record = record  # type: ignore[assignment, method-assign]
+    saver.Saver.record = record  # type: ignore[method-assign]
 
 
 def signalled(run: Kept, folder: Path, number: signal.Signals, epoch: int, *command: str) -> Ended:

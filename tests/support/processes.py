@@ -20,7 +20,7 @@ from typing import Any
 from tests.support.quick import leave_out
 
 _PRELOADED = ["torch", "kerascli.cli.commands", "kerascli.workflow.train", "kerascli.training.strategies.process_sum",
-    "kerascli.training.strategies.fsdp_runner", "kerascli.workflow.evaluate", "kerascli.workflow.predict",
+    "kerascli.training.strategies.fsdp", "kerascli.workflow.evaluate", "kerascli.workflow.predict",
     "kerascli.report.plots", "matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.colorbar",
     "mpl_toolkits.mplot3d", "pyarrow.compute", "pyarrow.csv", "torch.distributed.fsdp"]  # fmt: skip
 

@@ -9,7 +9,7 @@ from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
 from kerascli.data.batches.loader import BatchSource
 from kerascli.foundation.device import Choice
-from kerascli.training.evaluate import evaluate
+from kerascli.training.evaluate import EvaluatedBatches, evaluate
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
 from tests.support.runs_harness import HARD, outcome_of, write
@@ -131,7 +131,7 @@ def test_metrics_do_not_depend_on_how_many_are_evaluated_at_once(config: str) ->
     experiment = build_phase(make_phase(opened, prepared), Choice("cpu", "a test"))
     split = prepared.splits["train"]
     at_once, few = (
-        outcome_of(evaluate(experiment.module, source.epoch(0), seed=1))
+        outcome_of(evaluate(experiment.module, EvaluatedBatches(source.epoch(0)), seed=1))
         for source in (rows_in_order(experiment, split), BatchSource(split, 7, experiment.device))
     )
     assert at_once == pytest.approx(few, rel=1e-6)

@@ -21,8 +21,7 @@ from kerascli.foundation.events import Note
 from kerascli.runs.record import RunRecord
 from kerascli.training import execution_mode
 from kerascli.training.execution_mode import Request, make_runner
-from kerascli.training.forward_pass import Eager, Runner, largest_difference
-from kerascli.training.graph_runner import GraphRunner
+from kerascli.training.forward_pass import Eager, GraphRunner, Runner, largest_difference
 from kerascli.training.loop import Plan
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan

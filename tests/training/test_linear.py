@@ -16,7 +16,7 @@ from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.several import Optimizers
 from kerascli.optimizers.sgd import SGD
 from kerascli.parts.initializers import Zeros
-from kerascli.training.evaluate import evaluate
+from kerascli.training.evaluate import EvaluatedBatches, evaluate
 from kerascli.training.execution_mode import Request, make_runner
 from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate, Runner
 from kerascli.training.loop import Plan, train
@@ -91,7 +91,9 @@ def test_the_loop_trains_an_nn_linear_as_torch_does(mode: str) -> None:
     assert losses == pytest.approx(by_torch(same, batches), rel=1e-5)
     for ours, theirs in zip(step.linear.parameters(), same.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
-    assert outcome_of(evaluate(step, batches, seed=0))["loss"] == pytest.approx(_loss(same, batches), rel=1e-5)
+    assert outcome_of(evaluate(step, EvaluatedBatches(batches), seed=0))["loss"] == pytest.approx(
+        _loss(same, batches), rel=1e-5
+    )
 
 
 def _loss(linear: nn.Linear, batches: Sequence[Batch]) -> float:

@@ -30,6 +30,7 @@ from kerascli.optimizers.several import Optimizers
 from kerascli.optimizers.sgd import SGD
 from kerascli.parts.initializers import Zeros
 from kerascli.training import loop
+from kerascli.training.evaluate import EvaluatedBatches
 from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate
 from kerascli.training.loop import Plan, train
 from kerascli.training.objectives.objective import BaseObjective
@@ -107,7 +108,7 @@ class Work:
             epochs=self.epochs,
             steps=len(batches),
             batches=lambda epoch, first: iter(batches[first:]),
-            validation=lambda: iter(batches[:2]),
+            validation=lambda: EvaluatedBatches(batches[:2]),
             validates=self.validates,
             callbacks=self.callbacks,
             directions={"loss": "min"},

@@ -4,12 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from kerascli.compiler.verdicts import Verdict
-from kerascli.training import mode_timing
-from kerascli.training.execution_mode import Request, make_runner, traced
+from kerascli.compiler.cache import Verdict
+from kerascli.training import execution_mode
+from kerascli.training.execution_mode import Request, learn_mode, make_runner, traced
 from kerascli.training.forward_pass import Eager
-from kerascli.training.graph_runner import leaves_of
-from kerascli.training.mode_timing import learn_mode
 from tests.support.needs import needs_a_compiler
 from tests.support.runs_harness import outcome, train, write
 from tests.training.test_execution_mode import CONFIGS, CONVOLUTIONAL, request_of
@@ -22,7 +20,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def digest_of(request: Request) -> str:
-    return traced(Eager(request.forward_pass), request.batches[0])[0].digest(leaves_of(request.batches[0]))
+    return traced(Eager(request.forward_pass), request.batches[0])[0].digest()
 
 
 @pytest.mark.parametrize(("traced_seconds", "mode"), [(0.001, "traced"), (0.003, "compiled")])
@@ -60,7 +58,7 @@ def test_a_long_run_learns_its_mode_and_keeps_its_weights(tmp_path: Path, monkey
     config = write(tmp_path, CONVOLUTIONAL)
     short, _ = train(config, tmp_path / "short", [])
     assert not list((tmp_path / "cache").rglob("verdicts"))
-    monkeypatch.setattr(mode_timing, "SHARE", 1e6)
+    monkeypatch.setattr(execution_mode, "SHARE", 1e6)
     long, events = train(config, tmp_path / "long", [])
     assert outcome(long) == outcome(short)
     (verdict,) = (tmp_path / "cache").rglob("verdicts/*.json")
@@ -75,5 +73,5 @@ def test_a_long_run_learns_its_mode_and_keeps_its_weights(tmp_path: Path, monkey
 
 def test_what_cannot_be_compiled_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     request, _ = request_of(CONFIGS / "tiny.yaml")
-    monkeypatch.setattr(mode_timing, "reason_not_to_compile", lambda code, device: "there is no C++ compiler")
+    monkeypatch.setattr(execution_mode, "reason_not_to_compile", lambda code, device: "there is no C++ compiler")
     assert learn_mode(request, 1e9) is None

@@ -31,6 +31,7 @@ from kerascli.interop.applications import CLASSES, cached_file
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.bases import open_config
 from kerascli.workflow.check import check, spec_of
+from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.interchange.init_from import InitWeights
 from kerascli.workflow.smoke import smoke
@@ -131,7 +132,7 @@ def config(home: Path, base: str) -> Path:
 def base_weights(path: Path) -> dict[str, np.ndarray]:
     opened = open_config(path)
     experiment = build_phase(make_phase(opened, load_config_data(opened)), Choice("cpu", "a test"))
-    InitWeights().load(experiment, opened, path.parent)
+    InitWeights().load(experiment, opened, Options(path.parent))
     return {w.name: w.keras().numpy() for w in experiment.weights if w.name.startswith("base/")}
 
 
@@ -146,7 +147,7 @@ def test_published_weights_are_downloaded_once_and_predict_as_keras(home: Path, 
     assert server.asked == ["/tiny_top.h5"]
     opened = open_config(config(home, "until: relu_2"))
     experiment = build_phase(make_phase(opened, load_config_data(opened)), Choice("cpu", "a test"))
-    InitWeights().load(experiment, opened, home)
+    InitWeights().load(experiment, opened, Options(home))
     theirs = tiny()
     x = np.load(home / "rows.npz")["image"]
     features = keras.Model(theirs.input, theirs.get_layer("relu_2").output).predict(x, verbose=0)  # pyright: ignore[reportArgumentType]

@@ -28,6 +28,7 @@ from kerascli.foundation.events import Note
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.bases import open_config
 from kerascli.workflow.check import spec_of
+from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.interchange.init_from import InitWeights
 from kerascli.workflow.loaded import open_run
@@ -97,7 +98,7 @@ def begun(path: Path, runs: Path) -> tuple[Any, dict[str, np.ndarray]]:
     """Return a config's model with its initial weights, and these by name."""
     config = open_config(path, runs_dir=runs)
     experiment = build_phase(make_phase(config, load_config_data(config)), Choice("cpu", "a test"))
-    InitWeights().load(experiment, config, runs)
+    InitWeights().load(experiment, config, Options(runs))
     return experiment, {weight.name: weight.keras().numpy().copy() for weight in experiment.weights}
 
 

@@ -1,6 +1,7 @@
 """The sweep over learning rates of `train --find-learning-rate`."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def test_the_losses_are_those_of_gradient_descent_with_growing_rates(tmp_path: P
     rates = np.geomspace(FIRST, LAST, STEPS)
     np.testing.assert_allclose(found.learning_rates, rates[: len(found.losses)], rtol=1e-12)
     phases = prepare_phases(open_config(tmp_path / "config.yaml"))
-    fill = InitWeights().filling(phases[0].config, Options())
+    fill = partial(InitWeights().load, config=phases[0].config, options=Options())
     runner = PhaseRunner(phases, Choice("cpu", "a test"), Options(), Progress(), fill=fill)
     weights = {weight.spec.name: weight.keras().numpy().copy() for weight in runner.state.experiment.weights}
     kernel, bias, average = weights["kernel"], weights["bias"], 0.0

@@ -22,8 +22,9 @@ from kerascli.foundation.errors import ConfigError, DataError, FileRefused, Kera
 from kerascli.foundation.events import Note
 from kerascli.model.freezing import trained_layers
 from kerascli.runs.record import RunRecord
-from kerascli.training.evaluate import predict
+from kerascli.training.evaluate import EvaluatedBatches, predict
 from kerascli.workflow.evaluate import evaluate_rows
+from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.interchange.init_from import InitWeights
@@ -66,8 +67,9 @@ def begun(path: Path, runs: Path) -> dict[str, np.ndarray]:
     config = open_config(path)
     prepared = load_config_data(config)
     experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
-    InitWeights().load(experiment, config, runs)
-    outputs = predict(experiment.module, rows_in_order(experiment, prepared.splits["train"]).epoch(0), seed=0)
+    InitWeights().load(experiment, config, Options(runs))
+    source = rows_in_order(experiment, prepared.splits["train"])
+    outputs = predict(experiment.module, EvaluatedBatches(source.epoch(0)), seed=0)
     return {
         "out": next(iter(outputs.values())).numpy(),
         **{weight.name: weight.keras().numpy() for weight in experiment.weights},

@@ -67,6 +67,16 @@ class Batch:
     def __post_init__(self) -> None:
         self.whole = self.whole or self.rows
 
+    def leaves(self) -> list[Tensor]:
+        """Return the tensors of the batch: inputs, targets, sample weights, in this order."""
+        return [*self.inputs.values(), *self.targets.values(), *self.sample_weight.values()]
+
+    def mapped(self, function: Callable[[Tensor], Tensor], rows: int) -> "Batch":
+        """Return the batch with what a function returns for its tensors, in the order of `leaves`, in their place."""
+        sections = (self.inputs, self.targets, self.sample_weight)
+        made = ({name: function(x) for name, x in each.items()} for each in sections)
+        return Batch(*made, rows=rows, whole=self.whole)
+
 
 class Portion(NamedTuple):
     """Part of each batch that one process reads: rows from the fraction `first / of` to `stop / of`, rounded down."""

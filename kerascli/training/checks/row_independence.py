@@ -161,26 +161,13 @@ _CACHED_BYTES = 2**21
 faster."""
 
 
-def rows_at_once(
-    built: Built,
-    pairs: Sequence[OutputTarget] | None,
-    *,
-    metrics: bool,
-    batch_size: int,
-    validation_batch_size: int | None = None,
-    validation_steps: int | None = None,
-) -> int:
+def rows_at_once(built: Built, pairs: Sequence[OutputTarget] | None, batch_size: int, *, metrics: bool) -> int:
     """Return a batch size for evaluation or prediction: above `batch_size` if larger batches give the same results.
 
     `built` is the model. With `metrics`, the batches are for evaluation, whose loss and metrics must not depend on the
-    batch size; else for prediction. `pairs` are the outputs and targets of losses and metrics; None if unknown. The
-    last three arguments are settings of `fit`.
+    batch size; else for prediction. `pairs` are the outputs and targets of losses and metrics; None if unknown.
     """
-    if any(node.layer.keeps_states() for node in built.model.nodes):
-        return batch_size
-    if validation_batch_size is not None:
-        return validation_batch_size
-    if metrics and (validation_steps is not None or pairs is None or not _adds_up(built, pairs)):
+    if metrics and (pairs is None or not _adds_up(built, pairs)):
         return batch_size
     rows = _CACHED_BYTES // max(1, _widest(built))
     return rows if rows > batch_size and _keeps_rows_apart(built, pairs or (), metrics=metrics) else batch_size

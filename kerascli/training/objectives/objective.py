@@ -43,18 +43,16 @@ class BaseObjective(nn.Module):
         """
         flat = torch.cat([state.detach().reshape(-1) for state in states]).cpu().double()
         parts = flat.split([state.numel() for state in states])
-        values = [
-            metric.elements(part.view(state.shape), only_defined=only_defined)
-            if isinstance(metric, Metric)
-            else [_reduced(part, metric)]
-            for metric, part, state in zip(self.metrics, parts, states, strict=True)
-        ]
+        views = [part.view(state.shape) for part, state in zip(parts, states, strict=True)]
+        values = [_elements(m, view, only_defined=only_defined) for m, view in zip(self.metrics, views, strict=True)]
         numbers = zip(self.names, chain.from_iterable(values), strict=True)
         return {name: number for name, number in numbers if number is not None}
 
 
-def _reduced(state: Tensor, reduction: Reduction) -> float:
-    return float(state[0] / state[1] if reduction == "mean" else state[0])
+def _elements(metric: Metric | Reduction, state: Tensor, *, only_defined: bool) -> Sequence[float | None]:
+    if isinstance(metric, Metric):
+        return metric.elements(state, only_defined=only_defined)
+    return [float(state[0] / state[1] if metric == "mean" else state[0])]
 
 
 class Objective(BaseObjective):
@@ -89,7 +87,8 @@ class Objective(BaseObjective):
         self._logged_terms = logged_terms
         self._metrics = metrics
         self._logged = logged
-        self._penalized = [weight for weight in weights if weight.spec.regularizer is not None and weight.trainable]
+        trained = [(weight, weight.spec.regularizer) for weight in weights if weight.trainable]
+        self._penalized = [(weight, regularizer) for weight, regularizer in trained if regularizer is not None]
         self.register_buffer("class_weight", class_weight)
 
     def forward(
@@ -126,7 +125,9 @@ class Objective(BaseObjective):
             y_true, y_pred, weight, mask = operands(each.of)
             states.append(measured(each.metric, y_true, y_pred, weight if each.weighted else None, mask))
         parts = [*parts, *outcome.losses.values()] if added is None else [*added, *parts]
-        total = _summed([*parts, *map(_penalty, self._penalized)])
+        for weight, regularizer in self._penalized:
+            parts.append(regularizer(weight.spec.to_keras(weight.tensor)))
+        total = parts[0] if len(parts) == 1 else torch.stack([part.reshape(()) for part in parts]).sum()
         logged = [total, *values[: self._logged_terms], *(outcome.metrics[name] for name in self._logged)]
         plain = [logged_state(value, rows, how) for value, how in zip(logged, self.metrics, strict=False)]
         return StepOutcome([total], [*plain, *states])
@@ -192,11 +193,6 @@ def full_precision(y_pred: Tensor) -> Tensor:
     return y_pred.float() if y_pred.dtype in (torch.bfloat16, torch.float16) else y_pred
 
 
-def _summed(parts: Sequence[Tensor]) -> Tensor:
-    """Return the sum of a sequence of scalar tensors."""
-    return parts[0] if len(parts) == 1 else torch.stack([part.reshape(()) for part in parts]).sum()
-
-
 def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor:
     """Return the state of a metric for one batch, to be summed over batches; `weight` are sample weights."""
     return metric(y_true, y_pred.detach(), sample_weight=weight, mask=mask)
@@ -213,10 +209,3 @@ def logged_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean
     state = torch.full((2,), float(rows), dtype=dtype, device=value.device)
     state[:1].mul_(value)
     return state
-
-
-def _penalty(weight: Weight) -> Tensor:
-    """Return the penalty that a weight's regularizer (`kernel_regularizer` ...) adds to the loss."""
-    regularizer = weight.spec.regularizer
-    assert regularizer is not None
-    return regularizer(weight.spec.to_keras(weight.tensor))

@@ -40,6 +40,10 @@ class TrainStepModule(nn.Module):
         return [weight for weight in self.weights() if weight.spec.is_state]
 
 
+BatchStages = tuple[nn.Module, nn.Module]
+"""Modules with the preprocessing steps that run per batch: of inputs, and of targets."""
+
+
 class GraphStep(TrainStepModule):
     """Module that applies per-batch preprocessing (mixup ...) and the model, and computes losses and metrics."""
 
@@ -47,15 +51,13 @@ class GraphStep(TrainStepModule):
         self,
         graph: Graph,
         objective: BaseObjective,
-        input_stage: nn.Module,
-        target_stage: nn.Module,
+        stages: BatchStages,
         precision: str,
         mixing: nn.Module | None = None,
     ) -> None:
         super().__init__(objective)
         self.graph = graph
-        self.input_stage = input_stage
-        self.target_stage = target_stage
+        self.input_stage, self.target_stage = stages
         self.precision = precision
         self.mixing = mixing
 
@@ -102,16 +104,9 @@ class AllPasses(GraphStep):
     """
 
     def __init__(
-        self,
-        graph: Graph,
-        passes: Sequence[tuple[str, GraphStep]],
-        input_stage: nn.Module,
-        target_stage: nn.Module,
-        precision: str,
+        self, graph: Graph, passes: Sequence[tuple[str, GraphStep]], stages: BatchStages, precision: str
     ) -> None:
-        super().__init__(
-            graph, JoinedObjective([each.objective for _, each in passes]), input_stage, target_stage, precision
-        )
+        super().__init__(graph, JoinedObjective([each.objective for _, each in passes]), stages, precision)
         self.passes = nn.ModuleList(each for _, each in passes)
         self._names = [name for name, _ in passes]
 

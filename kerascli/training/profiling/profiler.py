@@ -156,10 +156,8 @@ class Profiler:
         elif not work.most_expensive():
             yield "torch's profiler does not report the device's time by operation here: look at the trace"
         elif (slower := median(work.step_milliseconds) / (steps.median() * 1000)) > _SLOWED:
-            yield (
-                f"steps took {slower:.1f} times as long while torch's profiler recorded operations: for those, and for "
-                "layers, trust the shares more than the times"
-            )
+            text = f"steps took {slower:.1f} times as long while torch's profiler recorded operations"
+            yield f"{text}: for those, and for layers, trust the shares more than the times"
         if self._device.type != "cpu":
             yield "each phase waited for the device: without --profile phases overlap, and steps are faster"
 

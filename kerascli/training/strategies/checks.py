@@ -42,12 +42,7 @@ def strategy_faults(spec: RunSpec, processes: int) -> list[Fault]:
         return [_removed(spec)]
     if processes == 1 and spec.fit.shards in (None, 1):
         return []
-    return [
-        *_number_faults(spec, processes),
-        *fsdp_faults(spec, processes),
-        *_loss_faults(spec),
-        *_node_faults(spec),
-    ]
+    return [*_number_faults(spec, processes), *fsdp_faults(spec, processes), *_loss_faults(spec), *_node_faults(spec)]
 
 
 def _removed(spec: RunSpec) -> Fault:
@@ -140,9 +135,8 @@ def fsdp_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
         text = "shards: with fsdp, gradients are added in no fixed order: the bits depend on the number of processes"
         yield Fault(text, ("fit", "shards"), hint=f"remove shards, or {_DDP}")
     if spec.train_step is not None:
-        yield Fault(
-            "distribute: fsdp does not divide models that several updates train (fit.train_step)", path, hint=_DDP
-        )
+        text = "distribute: fsdp does not divide models that several updates train (fit.train_step)"
+        yield Fault(text, path, hint=_DDP)
         return
     yield from _optimizer_faults(spec)
     for number, what in _whole_model_callbacks(spec):

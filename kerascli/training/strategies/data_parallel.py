@@ -4,7 +4,7 @@ The results of all shards are added, weighted by their rows.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -72,11 +72,7 @@ class Sharding(NamedTuple):
 def _rows(batch: Batch, first: int, stop: int) -> Batch:
     if stop - first == batch.rows:
         return batch
-
-    def cut(section: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {name: values[first:stop] for name, values in section.items()}
-
-    return Batch(cut(batch.inputs), cut(batch.targets), cut(batch.sample_weight), stop - first, batch.whole)
+    return batch.mapped(lambda values: values[first:stop], stop - first)
 
 
 class DataParallel(Strategy):
@@ -117,14 +113,6 @@ class DataParallel(Strategy):
             return local_batch.using(LocalBatch(1.0, lambda total: add(total, 0.0)))
         return local_batch.using(LocalBatch(share, lambda total: add(total, 1.0 if scaled else share)))
 
-    @contextmanager
-    def trial(self, rows: Batch) -> Iterator[None]:
-        """Context manager to trace and test a forward pass on a shard of a batch, without sums over processes."""
-        from kerascli.training.strategies.process_sum import one_process
-
-        with self.part(rows), one_process():
-            yield
-
     def examples(self, batches: Sequence[Batch]) -> list[Batch]:
         """Return an example of each batch to trace and test the forward pass on: this process's first non-empty shard.
 
@@ -142,10 +130,12 @@ class DataParallel(Strategy):
         raise DataError(text, hint="train on fewer processes")
 
     def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
+        from kerascli.training.strategies.process_sum import one_process
+
         whole, examples = request.batches[0], self.examples(request.batches)
-        with self.trial(examples[0]):
+        with self.part(examples[0]), one_process():  # it is traced and tested without sums over processes
             run, mode = self._agreed(replace(request, batches=examples), recorded)
-        return ShardedRunner(run, Eager(request.forward_pass, request.live_scales), self, whole), mode
+        return sharded_runner(run, Eager(request.forward_pass, request.live_scales), self, whole), mode
 
     def _agreed(self, request: "Request", recorded: str | None) -> tuple[Runner, Choice]:
         """Return (function that runs a forward pass, its mode): the slowest mode that a process has chosen."""
@@ -160,44 +150,35 @@ class DataParallel(Strategy):
         return run, replace(mode, reason=f"as in process {modes.index(slowest)}")
 
 
-class ShardedRunner:
-    """Callable that runs a forward and backward pass on each shard (part) of a batch, and adds the shards' results.
+def sharded_runner(run: Runner, module: Runner, strategy: DataParallel, example: Batch) -> Runner:
+    """Return a function that runs a forward and backward pass on each shard (part) of a batch, and adds the results.
 
-    Losses, gradients and new values of weights are means of the shards' values, weighted by rows; metric states are
-    sums. Shards are added as a balanced binary tree, with its lower levels within a process and its upper levels among
-    processes, so that the sum does not depend on the number of processes.
+    `run` computes a shard, `example` is a batch in which each process has a shard with rows. `module` runs the forward
+    pass as PyTorch modules, for shards that are left out of the sums. Losses, gradients and new values of weights are
+    means of the shards' values, weighted by rows; metric states are sums. Shards are added as a balanced binary tree,
+    with its lower levels within a process and its upper levels among processes, so that the sum does not depend on the
+    number of processes.
     """
+    exchange, sharding = StepExchange(strategy.group, in_order=strategy.in_order), strategy.sharding
 
-    def __init__(self, run: Runner, module: Runner, strategy: "DataParallel", example: Batch) -> None:
-        """Initialize; `run` computes a shard, `example` is a batch in which each process has a shard with rows.
+    def nothing() -> Vectors:
+        """Return zeros for a shard without rows; example rows are run, since other processes may wait for sums."""
+        rows = strategy.example(example)
+        with strategy.part(rows, counts=False):
+            outcome = module(rows, draws.Draws(0, "example", 0))
+        averaged, added = exchange.flat(outcome, 0.0, first=False)
+        return torch.zeros_like(averaged), torch.zeros_like(added)
 
-        `module` runs the forward pass as PyTorch modules, for shards that are left out of the sums.
-        """
-        self._run = run
-        self._module = module
-        self._strategy = strategy
-        self._example = example
-        self._exchange = StepExchange(strategy.group, in_order=strategy.in_order)
-
-    def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
-        """Run this process's shards of a batch; return the outcome of the whole batch, summed over all processes."""
-        sharding = self._strategy.sharding
+    def run_shards(batch: Batch, numbers: draws.Draws) -> StepOutcome:
         there = dict(sharding.parts(batch))
 
         def of_shard(number: int) -> Vectors:
-            rows = there.get(number)
-            if rows is None:
-                return self._nothing()
-            with self._strategy.part(rows):
-                outcome = self._run(rows, numbers.of_shard(number))
-            return self._exchange.flat(outcome, rows.rows / rows.whole, first=sharding.is_first(number, batch))
+            if (rows := there.get(number)) is None:
+                return nothing()
+            with strategy.part(rows):
+                outcome = run(rows, numbers.of_shard(number))
+            return exchange.flat(outcome, rows.rows / rows.whole, first=sharding.is_first(number, batch))
 
-        return self._exchange.summed(sum_of_shards(of_shard, sharding.first, sharding.stop))
+        return exchange.summed(sum_of_shards(of_shard, sharding.first, sharding.stop))
 
-    def _nothing(self) -> Vectors:
-        """Return zeros for a shard without rows; example rows are run, since other processes may wait for sums."""
-        rows = self._strategy.example(self._example)
-        with self._strategy.part(rows, counts=False):
-            outcome = self._module(rows, draws.Draws(0, "example", 0))
-        averaged, added = self._exchange.flat(outcome, 0.0, first=False)
-        return torch.zeros_like(averaged), torch.zeros_like(added)
+    return run_shards

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -160,23 +161,16 @@ def in_thread(work: Callable[[], T], timeout: float | None = None) -> T:
     Raises TimeoutError after `timeout` seconds; the thread, which cannot be ended, then does not keep the process
     alive.
     """
-    answers: list[T] = []
-    errors: list[Exception] = []
+    answer = Future[T]()
 
     def run() -> None:
         try:
-            answers.append(work())
+            answer.set_result(work())
         except Exception as error:  # raised again in the thread that waits
-            errors.append(error)
+            answer.set_exception(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(timeout)
-    if errors:
-        raise errors[0]
-    if not answers:
-        raise TimeoutError
-    return answers[0]
+    threading.Thread(target=run, daemon=True).start()
+    return answer.result(timeout)
 
 
 def _is_gone(pid: int) -> bool:

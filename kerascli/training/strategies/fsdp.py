@@ -1,27 +1,33 @@
 """Fully sharded training: a model's weights are divided among processes by PyTorch's FSDP2 (`fully_shard`)."""
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import cache, partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.device import LARGE_BYTES, Choice, return_memory
+from kerascli.foundation.spans import span
 from kerascli.layers.base import Outcome
 from kerascli.model.runtime.graph import Graph, GraphOutcome
+from kerascli.model.runtime.weights import held
 from kerascli.parts.distributions import FSDP
-from kerascli.training.forward_pass import Runner
+from kerascli.training.forward_pass import ForwardPass, Runner
 from kerascli.training.objectives.outcome import StepOutcome
 from kerascli.training.objectives.train_step import GraphStep
 from kerascli.training.strategies.base import Single, Strategy
 from kerascli.training.strategies.collectives import ReduceScatter
 from kerascli.training.strategies.data_parallel import DataParallel
+from kerascli.training.strategies.flat_step_result import StepExchange
 from kerascli.training.strategies.group import Group
 
 if TYPE_CHECKING:
@@ -50,9 +56,7 @@ class FullySharded(DataParallel):
         return partial(divide, settings=self._settings, size=self.group.world.size, device=device)
 
     def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
-        from kerascli.training.strategies.fsdp_runner import FSDPRunner
-
-        run = FSDPRunner(request.forward_pass, self, request.batches[0])
+        run = divided_runner(request.forward_pass, self, request.batches[0])
         return run, Choice("eager", "FSDP gathers weights as modules run")
 
 
@@ -171,3 +175,48 @@ def recompute_in_backward(module: nn.Module) -> None:
         )  # fmt: skip
 
     module.forward = run
+
+
+def divided_runner(forward_pass: ForwardPass, strategy: DataParallel, example: Batch) -> Runner:
+    """Return a function that runs a forward and backward pass of a divided model on this process's part of a batch.
+
+    FSDP gathers weights before they are used, and adds gradients over the processes: each process gets the part of the
+    gradients that belongs to its weights. Losses, metric states and new values of weights are added as without FSDP.
+    `example` is a batch with rows for this process, run in place of an empty part of a batch.
+    """
+    [update] = forward_pass.updates
+    scale, sharding = update.optimizer.rule.loss_scale_factor or 1.0, strategy.sharding
+    exchange = StepExchange(strategy.group, in_order=False)
+
+    def run(batch: Batch, numbers: draws.Draws) -> StepOutcome:
+        """Return the losses, metric states and new weights of the whole batch, and this process's part of the
+        gradients, which the weights no longer hold."""
+        number, rows = next(sharding.parts(batch), (sharding.first, None))
+        share = 0.0 if rows is None else rows.rows / rows.whole
+        rows = strategy.example(example) if rows is None else rows
+        with strategy.part(rows, counts=share > 0, scaled=True), draws.using(numbers.of_shard(number)):
+            with span("forward"):
+                output = forward_pass.module(rows)
+            [total] = output.totals
+            with span("backward"):
+                (total * (share * scale)).backward()
+        gradients: list[Tensor | None] = []
+        for weight in update.weights:
+            gradients.append(None if weight.tensor.grad is None else held(weight.tensor.grad))
+            weight.tensor.grad = None
+        outcome = replace(output, totals=[_checked(total.detach(), gradients)])
+        averaged, added = exchange.flat(outcome, share, first=share > 0 and sharding.is_first(number, batch))
+        if not share:  # the rest of the example has the weight 0 already, but a NaN in it must reach all processes
+            added.zero_()
+        return replace(exchange.summed((averaged, added)), gradients=gradients)
+
+    return run
+
+
+def _checked(total: Tensor, gradients: list[Tensor | None]) -> Tensor:
+    """Return the loss, or NaN if a gradient of this process is not finite, so that no process makes the update."""
+    there = [gradient for gradient in gradients if gradient is not None and gradient.numel()]
+    if not there:
+        return total
+    largest = nn.utils.get_total_norm(there, math.inf)
+    return torch.where(largest.isfinite(), total, math.nan)

@@ -167,10 +167,8 @@ def _refuse_environment(world: World, device: str) -> None:
         raise ConfigError("this torch is built without NCCL: it cannot run on several GPUs", hint="--device cpu")
     for name in ("MASTER_ADDR", "MASTER_PORT"):
         if name not in os.environ:
-            raise ConfigError(
-                f"WORLD_SIZE is {world.size}, but {name} is not set",
-                hint="start the processes with --processes N or torchrun; or unset WORLD_SIZE",
-            )
+            text = f"WORLD_SIZE is {world.size}, but {name} is not set"
+            raise ConfigError(text, hint="start the processes with --processes N or torchrun; or unset WORLD_SIZE")
 
 
 def _connected(device: str, timeout: float) -> "Store":

@@ -70,11 +70,9 @@ def checked_members(group: Group, config: str, data: Mapping[str, str], *, weigh
             if member[name] != members[0][name]:
                 is_digest = name in ("config", "weights", "data")
                 difference = "" if is_digest else f": {member[name]}, not {members[0][name]}"
-                raise ConfigError(
-                    f"process {rank} on {member['host']} has another {kind} than process 0 on "
-                    f"{members[0]['host']}{difference}",
-                    hint="all processes must have the same versions, config and data",
-                )
+                text = f"process {rank} on {member['host']} has another {kind} than process 0 on {members[0]['host']}"
+                hint = "all processes must have the same versions, config and data"
+                raise ConfigError(text + difference, hint=hint)
     return [{name: member[name] for name in ("host", "device", "threads", "python", "torch")} for member in members]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -64,8 +65,7 @@ class Raw:
         return self.whole.reshape(len(self.whole), -1)[:, index][self.rows]
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """Input of an advice check: a valid config and, if its data was read, the rows (raw and preprocessed)."""
 
     config: Config

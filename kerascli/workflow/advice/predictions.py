@@ -1,7 +1,8 @@
 """Advice check of losses that get another kind of predictions than they take, such as probabilities for logits."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from kerascli.foundation.errors import Fault, Path, Related
 from kerascli.language.expressions import walk
@@ -43,8 +44,7 @@ _UNFIT: Mapping[str, tuple[frozenset[str], str, str]] = {
 _OPS = ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
 
 
-@dataclass(frozen=True, slots=True)
-class _Use:
+class _Use(NamedTuple):
     """Loss in a config: its config path, and the name of the tensor that it takes as predictions."""
 
     loss: str

@@ -1,8 +1,7 @@
 """Determine whether tensors in a model hold probabilities or other numbers, from the nodes that compute them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from kerascli.language.expressions.tree import Call, Name
 from kerascli.layers.base import BaseLayer
@@ -53,8 +52,7 @@ NEGATIVE = frozenset({*_OTHER, *_NORMALIZED} - {"relu", "relu6"})
 """Activations and layers whose results may be negative."""
 
 
-@dataclass(frozen=True, slots=True)
-class TensorKind:
+class TensorKind(NamedTuple):
     """Kind of a tensor's values (probabilities or other), and the node and activation that determine it."""
 
     kind: Kind

@@ -1,7 +1,7 @@
 """Evaluate a trained run on groups of rows: those that have the same value of a column."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +19,7 @@ _MISSING = "(missing)"
 """Name of the group of rows whose value of the column of `--by` is missing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Evaluation of those rows that have one value of a column: number of rows, loss, and defined metrics."""
 
     name: str

@@ -26,7 +26,7 @@ _MOST_VALUES = 10_000_000
 
 
 def evaluate_splits(
-    runner: PhaseRunner, record: RunRecord | NoRecord, means: Mapping[str, list[float]]
+    runner: PhaseRunner, record: RunRecord, means: Mapping[str, list[float]]
 ) -> Generator[Event, None, dict[str, dict[str, float]]]:
     """Evaluate the final weights on the test and validation splits; return {"test": losses and metrics by name}, or {}.
 
@@ -36,10 +36,7 @@ def evaluate_splits(
     """
     phase, state, limits = runner.phase, runner.state, runner.options.limits
     prepared, config = phase.prepared, phase.config
-    run = LoadedRun(
-        RunRecord(record.path), config, state.experiment, prepared, config.data, prepared.learned,
-        strategy=state.strategy,
-    )  # fmt: skip
+    run = LoadedRun(record, config, state.experiment, prepared, config.data, prepared.learned, strategy=state.strategy)
     shared = partial(state.strategy.evaluated, limit=limits.get("validation_steps"))
     results: dict[str, dict[str, float]] = {}
     for name in ("test",) if limits else ("test", "validation"):
@@ -60,12 +57,12 @@ def evaluate_splits(
         if name == "test":
             yield from _test_events(runner, record, evaluation.result)
             results["test"] = dict(evaluation.result.logs)
-        if isinstance(record, RunRecord) and not limits:
+        if not isinstance(record, NoRecord) and not limits:
             yield from _kept(run, rows, evaluation)
     return results
 
 
-def _test_events(runner: PhaseRunner, record: RunRecord | NoRecord, result: Evaluated) -> Iterator[Event]:
+def _test_events(runner: PhaseRunner, record: RunRecord, result: Evaluated) -> Iterator[Event]:
     """Yield the result on the test split, and warnings about baselines, whose values are written to run.json."""
     training = runner.state.experiment.spec.training
     record.note(baselines={"test": result.baselines})

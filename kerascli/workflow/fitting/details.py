@@ -38,10 +38,7 @@ def details(facts: Mapping[str, Any], experiment: Experiment, stages: Stages) ->
     spec = experiment.spec
     versions, digests = facts.get("versions", {}), facts.get("data", {})
     packages = ", ".join(f"{name} {versions[name]}" for name in ("kerascli", "python", "torch") if name in versions)
-    lines = [
-        f"versions: {packages}",
-        f"seed: {spec.seed}",
-    ]
+    lines = [f"versions: {packages}", f"seed: {spec.seed}"]
     if spec.training is not None:
         lines.append(f"precision: {spec.training.compute.precision}")
     lines.append(f"batches: {spec.fit.batch_size} rows")

@@ -21,7 +21,7 @@ from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import counted
 from kerascli.foundation.events import Note
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.model.ir.nodes import Input, Model, Node
+from kerascli.model.ir.nodes import Input, Model, Node, flat, names_used_by
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.executor import GraphOutcome
 from kerascli.model.runtime.graph import Graph
@@ -48,11 +48,8 @@ def without_frozen(
     or its outputs cannot be kept.
     """
     fit, whole = experiment.spec.fit, experiment.spec.model
-    if (
-        strategy.is_divided
-        or not _reuses_rows(experiment, prepared)
-        or not _has_frozen_weights(experiment, whole.nodes)
-    ):
+    is_useful = not strategy.is_divided and _reuses_rows(experiment, prepared)
+    if not is_useful or not _has_frozen_weights(experiment, whole.nodes):
         return None
     first, rest, kept = _divided(experiment, prepared.splits["train"])
     if not _has_frozen_weights(experiment, first):
@@ -78,39 +75,37 @@ def _reuses_rows(experiment: Experiment, prepared: PreparedData) -> bool:
     return experiment.spec.train_step is None and not augmented and fit.epochs > 1 and not fit.steps_per_epoch
 
 
-def _has_frozen_weights(experiment: Experiment, nodes: Iterable[object]) -> bool:
+def _has_frozen_weights(experiment: Experiment, nodes: Iterable[Node]) -> bool:
     weights = experiment.graph.weights_by_node()
-    return any(own and not any(each.trainable for each in own)
-               for own in (weights[node.name] for node in nodes if isinstance(node, Node)))  # fmt: skip
+    return any(own and not any(each.trainable for each in own) for own in (weights[node.name] for node in nodes))
 
 
-def _divided(experiment: Experiment, rows: Split) -> tuple[tuple[object, ...], tuple[Node, ...], tuple[str, ...]]:
+def _divided(experiment: Experiment, rows: Split) -> tuple[tuple[Node, ...], tuple[Node, ...], tuple[str, ...]]:
     """Return (nodes of a model's frozen part that are needed, the other nodes, names of the tensors between them)."""
     model, frozen = experiment.spec.model, _frozen_nodes(experiment, rows)
     rest = tuple(node for node in model.nodes if node.name not in frozen)
     made = {output for node in model.nodes if node.name in frozen for output in node.outputs}
     used = [*(name for node in rest for name in node.used_names()), *model.outputs]
     kept = tuple(name for name in dict.fromkeys(used) if name in made)
-    return tuple(leading_to([node for node in model.nodes if node.name in frozen], kept)), rest, kept
+    return flat(leading_to([node for node in model.nodes if node.name in frozen], kept)), rest, kept
 
 
 def _with_model(experiment: Experiment, built: Built) -> Experiment:
     """Return an experiment whose forward passes run another built model."""
     head, whole = Graph(built), experiment.module
-    module = GraphStep(head, whole.objective, whole.input_stage, whole.target_stage, whole.precision)
+    module = GraphStep(head, whole.objective, (whole.input_stage, whole.target_stage), whole.precision)
     passes = tuple(replace(each, module=module) for each in experiment.forward_passes)
     spec = replace(experiment.spec, model=built.model, built=built)
     return replace(experiment, spec=spec, graph=head, module=module, forward_passes=passes)
 
 
-def _part(experiment: Experiment, nodes: tuple[object, ...], extra: tuple[str, ...], outputs: tuple[str, ...]) -> Built:
+def _part(experiment: Experiment, nodes: tuple[Node, ...], extra: tuple[str, ...], outputs: tuple[str, ...]) -> Built:
     """Return some nodes of a model as a built model with the same modules; `extra` are tensors that become inputs."""
     built, model = experiment.spec.built, experiment.spec.model
-    own = tuple(node for node in nodes if isinstance(node, Node))
-    used = {name for node in own for name in node.used_names()} | {*outputs}
+    used = names_used_by(nodes) | {*outputs}
     inputs = [each for each in model.inputs if each.name in used]
     inputs += [Input(name, built.specs[name]) for name in extra]
-    part = Model(tuple(inputs), own, tuple(outputs), targets=model.targets if extra else ())
+    part = Model(tuple(inputs), nodes, outputs, targets=model.targets if extra else ())
     return Built(part, built.modules, built.specs, built.owners)
 
 

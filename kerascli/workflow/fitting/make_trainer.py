@@ -12,7 +12,6 @@ from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import ConfigError
-from kerascli.foundation.spans import listening
 from kerascli.model.runtime.built import submodules_of
 from kerascli.model.runtime.weights import Weight, held
 from kerascli.optimizers.apply import FlatOptimizer
@@ -27,27 +26,6 @@ from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
 from kerascli.training.strategies.base import Single, Strategy
 from kerascli.workflow.memory import memory_for_model
-
-
-def trainer_and_profiler(
-    experiment: Experiment,
-    plan: Plan,
-    *,
-    profile: bool,
-    recorded_mode: str | None = None,
-    strategy: Strategy | None = None,
-) -> tuple[Trainer, Choice, Profiler | None]:
-    """Return (trainer of a model, its execution mode, profiler of the training run, None unless `profile`).
-
-    The other arguments are those of `make_trainer`, whose work the profiler measures, too.
-    """
-    if not profile:
-        return (*make_trainer(experiment, plan, recorded_mode, strategy), None)
-    profiler = Profiler(experiment.device)
-    with listening(profiler):
-        trainer, mode = make_trainer(experiment, plan, recorded_mode, strategy)
-    _set_profiled_model(profiler, mode.value, experiment, plan)
-    return trainer, mode, profiler
 
 
 @memory_for_model()
@@ -119,9 +97,8 @@ def optimizers_of(experiment: Experiment, across: Callable[[Tensor], Tensor] | N
                 raise ConfigError("the model has no trainable weights: there is nothing to fit")
             if experiment.spec.train_step is None:
                 _refuse_idle(experiment)
-            by_update[update.name] = FlatOptimizer(
-                update.optimizer, weights, next(iter(by_update.values()), None), across
-            )
+            first = next(iter(by_update.values()), None)
+            by_update[update.name] = FlatOptimizer(update.optimizer, weights, first, across)
             repeats[update.name] = each.repeat
     return Optimizers(by_update, repeats)
 
@@ -154,7 +131,7 @@ def _refuse_idle(experiment: Experiment) -> None:
         raise ConfigError("no loss depends on a trainable weight: there is nothing to fit")
 
 
-def _set_profiled_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan) -> None:
+def set_profiled_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan) -> None:
     """Set how the profiler runs the training steps, and the layers that it can time."""
     assert experiment.spec.training is not None
 

@@ -4,7 +4,8 @@ import copy
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, UntypedStorage
@@ -36,8 +37,7 @@ class NotEstimated(Exception):
     """Error with the reason why the memory of a training run cannot be estimated."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryEstimate:
+class MemoryEstimate(NamedTuple):
     """Memory in bytes of one process of a training run, without that of Python and torch themselves."""
 
     weights: int
@@ -53,7 +53,7 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        return sum(astuple(self))
+        return sum(self)
 
 
 def memory_estimate(spec: RunSpec, prepared: PreparedData | None, processes: int) -> MemoryEstimate:
@@ -145,7 +145,7 @@ def memory_lines(spec: RunSpec, prepared: PreparedData | None, processes: int) -
         estimate = memory_estimate(spec, prepared if on_cpu else None, processes)
     except NotEstimated as error:
         return [f"  memory: not estimated ({error})"], []
-    shown = ", ".join(f"{name} {size_text(size)}" for name, size in asdict(estimate).items() if size)
+    shown = ", ".join(f"{name} {size_text(size)}" for name, size in estimate._asdict().items() if size)
     extra = f"beside {size_text(PROCESS_BYTES)} for Python and torch" if on_cpu else "on its GPU"
     unread = "" if prepared is not None else "; the data was not read and is not counted"
     line = f"  memory: about {size_text(estimate.total)} per process {extra} ({shown}){unread}"

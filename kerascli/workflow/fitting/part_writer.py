@@ -2,9 +2,9 @@
 
 import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent import futures
-from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -25,20 +25,6 @@ _SECONDS_TO_SEE = 10.0
 """Seconds until a file of another machine must be visible; network file systems cache the contents of folders."""
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """Checkpoint that is being written: the event that reports it, and its contents."""
-
-    saved: Saved
-    """Event that reports the checkpoint, once it is complete."""
-    tensors: Mapping[str, Tensor]
-    """Tensors of the training state by name."""
-    facts: Mapping[str, Any]
-    """JSON part of the training state, as `capture` returns it."""
-    slots: tuple[str, ...]
-    """Names, such as `best`, under which the checkpoint is also saved."""
-
-
 class PartWriter:
     """Writer of a process's part of a checkpoint, in a thread; process 0 completes it when all parts are written.
 
@@ -51,20 +37,28 @@ class PartWriter:
         self._checkpoints = checkpoints
         self._ranges = ranges
         self._group = group
-        self._begun: Begun | None = None
+        self._begun: tuple[Saved, int, Callable[..., None]] | None = None
+        """Event of the checkpoint that is being written, its step, and the function that completes it."""
         self._written: futures.Future[BlobFile] | None = None
 
-    def begin(self, checkpoint: Begun) -> None:
-        """Start to write this process's part of a checkpoint, from a copy of the state, which may then change."""
+    def begin(
+        self, saved: Saved, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], slots: tuple[str, ...]
+    ) -> None:
+        """Start to write this process's part of a checkpoint, from a copy of the state, which may then change.
+
+        `saved` is the event that reports the checkpoint once it is complete; `tensors` and `facts` are the state, as
+        `capture` returns it; `slots` are names, such as `best`, under which the checkpoint is also saved.
+        """
         assert self._begun is None, "one checkpoint is written at a time"
-        common, parts = in_ranges(checkpoint.tensors, self._ranges)
-        world, notices = self._group.world, self._group.notices
-        common = _copied(common) if world.leads else {}
-        self._begun = replace(checkpoint, tensors=common, facts=copy.deepcopy(dict(checkpoint.facts)))
+        common, parts = in_ranges(tensors, self._ranges)
+        world, notices, step = self._group.world, self._group.notices, int(facts["step"])
+        blobs = {TRAINING: tensor_pieces(_copied(common) if world.leads else {})}
+        complete = partial(self._checkpoints.save, step, blobs, copy.deepcopy(dict(facts)), slots=slots)
+        self._begun = saved, step, complete
         name, contents = part_file(world.rank, world.size), tensor_pieces(_copied(parts))
         notices.forget_checkpoint()
         writer = futures.ThreadPoolExecutor(1, "checkpoint")
-        self._written = writer.submit(self._checkpoints.write_file, int(checkpoint.facts["step"]), name, contents)
+        self._written = writer.submit(self._checkpoints.write_file, step, name, contents)
 
         def tell(_: object) -> None:
             notices.has_written = True
@@ -80,15 +74,14 @@ class PartWriter:
         """
         if self._begun is None or not (wait or self._group.notices.all_have_written):
             return []
-        world, step = self._group.world, int(self._begun.facts["step"])
+        world, (saved, step, complete) = self._group.world, self._begun
         written = {part_file(rank, world.size): file for rank, file in enumerate(self._files_of_all())}
         if world.leads:
             self._refuse_unseen(step, written)
-            blobs = {TRAINING: tensor_pieces(self._begun.tensors)}
-            self._checkpoints.save(step, blobs, self._begun.facts, slots=self._begun.slots, written=written)
+            complete(written=written)
         self._group.agree(None)  # process 0 removes files that no manifest names: none is written before that
         self._group.notices.forget_checkpoint()
-        saved, self._begun, self._written = self._begun.saved, None, None
+        self._begun = self._written = None
         return [saved]
 
     def _files_of_all(self) -> list[BlobFile]:

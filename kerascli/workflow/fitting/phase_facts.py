@@ -1,5 +1,4 @@
-"""Facts about a run's training phases, to print or record (data, directions of metrics, columns of history.csv), and
-refusals of phases that cannot be trained."""
+"""Facts about a run's training phases, to print or record: data, directions of metrics, columns of history.csv."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -10,7 +9,6 @@ from kerascli.callbacks.model_checkpoint import ModelCheckpoint
 from kerascli.data.batches.rows import DiskSplit
 from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.disk.files import digests_by_name
-from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.events import Event, Note
 from kerascli.runs.history import ordered
 from kerascli.workflow.fitting.phases import Phase
@@ -45,12 +43,16 @@ def data_digests(phases: list[Phase]) -> dict[str, str]:
     return _by_name({**digests_by_name(phase.spec.initial_files), **phase.prepared.digests} for phase in phases)
 
 
-def data_rows(phases: list[Phase]) -> dict[str, int]:
-    """Return a mapping from each split of the training phases to its number of rows, for run.json."""
-    return _by_name({name: rows.rows for name, rows in phase.prepared.splits.items()} for phase in phases)
+def facts_of(phases: list[Phase]) -> dict[str, Any]:
+    """Return the entries of run.json on the training phases: their data, rows of each split, and metrics."""
+    rows = _by_name({name: rows.rows for name, rows in phase.prepared.splits.items()} for phase in phases)
+    return {
+        "data": data_digests(phases), "rows": rows, "directions": directions(phases), "monitor": _monitor(phases),
+        "skipped_images": _skipped(phases, rows=False), "skipped_rows": _skipped(phases, rows=True),
+    }  # fmt: skip
 
 
-def skipped(phases: list[Phase], *, rows: bool) -> dict[str, Any]:
+def _skipped(phases: list[Phase], *, rows: bool) -> dict[str, Any]:
     """Return a mapping from folder to its damaged images (number, the first ones), or (`rows`) from file to bad rows.
 
     The mapping is for run.json. If a training phase uses other files of a folder, the folder has another key, with the
@@ -80,7 +82,7 @@ def directions(phases: list[Phase]) -> dict[str, str]:
     return {name: way for phase in phases for name, way in phase.spec.log_names().items()}
 
 
-def monitor(phases: list[Phase]) -> dict[str, str]:
+def _monitor(phases: list[Phase]) -> dict[str, str]:
     """Return the metric that early_stopping or model_checkpoint monitors, with its better direction; {} without one."""
     callbacks = [each for phase in phases for each in phase.spec.fit.callbacks]
     first = [each for each in callbacks if isinstance(each, EarlyStopping | ModelCheckpoint)][:1]
@@ -95,9 +97,3 @@ def history_columns(phases: list[Phase]) -> list[str]:
     }
     numbers = ["epoch", *(["phase"] if len(phases) > 1 else []), "epoch_seconds"]
     return ordered([*numbers, *directions(phases), *rate_columns(rates)])
-
-
-def refuse_other_epochs(phases: list[Phase], sets: object) -> None:
-    if sets and len(phases) > 1:
-        hint = "start a new run for other settings"
-        raise ConfigError("--set fit.epochs: the epochs of a run with phases cannot be changed", hint=hint)

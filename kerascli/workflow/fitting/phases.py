@@ -1,6 +1,7 @@
 """Prepare the phases of a training run in turn, and pass weights and optimizer state from each to the next."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import Fault
 from kerascli.foundation.events import Event, Note, PhaseBegin
 from kerascli.foundation.shapes import Shape, show_shape
+from kerascli.foundation.spans import listening
 from kerascli.layers.expressions.weight import WeightModule
 from kerascli.model.freezing import trained_layers
 from kerascli.model.runtime.graph import Graph
@@ -36,7 +38,7 @@ from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.members import own_device
 from kerascli.workflow.fitting.frozen import without_frozen
-from kerascli.workflow.fitting.make_trainer import trainer_and_profiler
+from kerascli.workflow.fitting.make_trainer import make_trainer, set_profiled_model
 from kerascli.workflow.fitting.memory_estimate import estimated_bytes
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.plan import make_plan, with_class_weights
@@ -135,9 +137,8 @@ def make_phase(config: Config, prepared: PreparedData, parsed: RunSpec | None = 
     rows = {name: split.rows for name, split in prepared.splits.items()}
     spec = describe_config(config, prepared.facts, rows, parsed)
     if spec.training is None:
-        raise config.error(
-            [Fault("the config has no 'compile' section", (), hint="add compile: {loss: ..., optimizer: ...}")]
-        )
+        hint = "add compile: {loss: ..., optimizer: ...}"
+        raise config.error([Fault("the config has no 'compile' section", (), hint=hint)])
     if faults := idle_fit_faults(spec):
         raise config.error(faults)
 
@@ -204,15 +205,11 @@ class PhaseRunner:
         `fresh` is true if the phase begins with a new optimizer.
         """
         if len(self.phases) > 1:
+            number, epochs = self.reached.phase + 1, self.state.plan.epochs - self.reached.first
             weights = self.state.experiment.weights
-            yield PhaseBegin(
-                self.reached.phase + 1,
-                len(self.phases),
-                self.state.plan.epochs - self.reached.first,
-                sum(weight.count for weight in weights if weight.trainable),
-                sum(weight.count for weight in weights),
-                fresh=fresh,
-            )
+            trained = sum(weight.count for weight in weights if weight.trainable)
+            parameters = sum(weight.count for weight in weights)
+            yield PhaseBegin(number, len(self.phases), epochs, trained, parameters, fresh=fresh)
         yield from self.state.notes
 
     def start_next_phase(self) -> bool:
@@ -226,9 +223,8 @@ class PhaseRunner:
         self.phases[reached.phase] = self.phase.without_model()
         self.group.notices.forget_checkpoint()
         del trainer, self.state  # two models must not be in memory at once
-        self.reached = Progress(
-            epoch=reached.epoch, step=reached.step, row=reached.row, phase=reached.phase + 1, first=reached.epoch
-        )
+        first, phase = reached.epoch, reached.phase + 1
+        self.reached = Progress(epoch=first, step=reached.step, row=reached.row, phase=phase, first=first)
 
         def fill(made: Experiment) -> None:
             assign_weights(made.weights, _resized(weights, trained, made.weights))
@@ -250,9 +246,11 @@ class PhaseRunner:
         short = without_frozen(experiment, phase.prepared, strategy) if caches else None
         trained, prepared, *notes = (experiment, phase.prepared) if short is None else short
         plan = make_plan(trained, prepared, self.options.limits, phase=number, first=reached.first, strategy=strategy)
-        trainer, mode, profiler = trainer_and_profiler(
-            trained, plan, profile=profile, recorded_mode=self._mode, strategy=strategy
-        )
+        profiler = Profiler(trained.device) if profile else None
+        with nullcontext() if profiler is None else listening(profiler):
+            trainer, mode = make_trainer(trained, plan, self._mode, strategy)
+        if profiler is not None:
+            set_profiled_model(profiler, mode.value, trained, plan)
         self._mode = mode.value
         return PhaseState(experiment, plan, trainer, mode, profiler, strategy, notes)
 

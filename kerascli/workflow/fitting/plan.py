@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from kerascli.config.run import RunSpec
-from kerascli.config.sections.fit import FitSpec
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.prepare import PreparedData
@@ -28,14 +27,13 @@ def rows_in_order(experiment: Experiment, rows: Split, *, metrics: bool = True) 
     DataError if a stateful model would get a smaller last batch.
     """
     spec, fit = experiment.spec, experiment.spec.fit
-    size = rows_at_once(
-        spec.built,
-        spec.compile.pairs if spec.compile is not None else None,
-        metrics=metrics,
-        batch_size=fit.batch_size,
-        validation_batch_size=fit.validation_batch_size,
-        validation_steps=fit.validation_steps,
-    )
+    size = fit.validation_batch_size
+    is_stateful = any(node.layer.keeps_states() for node in spec.model.nodes)
+    if is_stateful or (size is None and metrics and fit.validation_steps is not None):
+        size = fit.batch_size
+    elif size is None:
+        pairs = None if spec.compile is None else spec.compile.pairs
+        size = rows_at_once(spec.built, pairs, fit.batch_size, metrics=metrics)
     source = BatchSource(rows, size, experiment.device)
     _refuse_part(experiment, source)
     return source
@@ -43,9 +41,8 @@ def rows_in_order(experiment: Experiment, rows: Split, *, metrics: bool = True) 
 
 def _refuse_part(experiment: Experiment, source: BatchSource) -> None:
     """Raise DataError if the last batch would be smaller than others, which a stateful model cannot take."""
-    size = source.batch_size
-    if source.rows % size and any(weight.spec.is_state for weight in experiment.weights):
-        left = source.rows % size
+    size, left = source.batch_size, source.rows % source.batch_size
+    if left and any(weight.spec.is_state for weight in experiment.weights):
         text = f"a stateful model needs batches of {size} rows, but {source.rows} rows leave a last batch of {left}"
         raise DataError(text, hint="remove rows, or choose a batch_size that divides their number")
 
@@ -66,15 +63,8 @@ def make_plan(
     batches are divided among processes.
     """
     spec, fit = experiment.spec, experiment.spec.fit
-    strategy = strategy or Single()
-    source = BatchSource(
-        prepared.splits["train"],
-        fit.batch_size,
-        experiment.device,
-        shuffle=fit.shuffle,
-        seed=spec.seed,
-        portion=strategy.portion,
-    )
+    rows, device, strategy = prepared.splits["train"], experiment.device, strategy or Single()
+    source = BatchSource(rows, fit.batch_size, device, shuffle=fit.shuffle, seed=spec.seed, portion=strategy.portion)
     _refuse_part(experiment, source)
     steps = fit.steps_per_epoch or source.steps
     steps = min(steps, limits.get("steps_per_epoch", steps))
@@ -82,13 +72,14 @@ def make_plan(
     if fit.validates():
         held_out = rows_in_order(experiment, prepared.splits[fit.validation_data or "validation"])
     limit = min((n for n in (fit.validation_steps, limits.get("validation_steps")) if n), default=None)
+    frequency = fit.validation_freq
     epochs = min(fit.epochs, fit.initial_epoch + limits["epochs"]) if "epochs" in limits else fit.epochs
     return Plan(
         epochs=first + epochs,
         steps=steps,
         batches=lambda epoch, first_batch: _batches(source, steps, epoch, first_batch, first),
         validation=None if held_out is None else lambda: strategy.evaluated(held_out, limit),
-        validates=lambda epoch: _is_due(fit, epoch),
+        validates=lambda epoch: epoch in frequency if isinstance(frequency, tuple) else epoch % frequency == 0,
         callbacks=fit.callbacks,
         directions=spec.log_names(),
         resets_states=fit.reset_states == "epoch",
@@ -108,12 +99,6 @@ def _batches(source: BatchSource, steps: int, epoch: int, first_batch: int, firs
         for batch in islice(source.epoch(first_epoch + passes, position), end - number):
             yield batch
             number += 1
-
-
-def _is_due(fit: FitSpec, epoch: int) -> bool:
-    """Return True if `validation_freq` asks for a validation after epoch number `epoch` (from 1)."""
-    frequency = fit.validation_freq
-    return epoch in frequency if isinstance(frequency, tuple) else epoch % frequency == 0
 
 
 def with_class_weights(spec: RunSpec, prepared: PreparedData) -> RunSpec:

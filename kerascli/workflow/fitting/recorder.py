@@ -5,8 +5,7 @@ One process records the run; every other process does the same work, and writes 
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kerascli.foundation.disk.pieces import Pieces
@@ -28,99 +27,68 @@ from kerascli.foundation.events import (
 from kerascli.foundation.spans import span
 from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
-from kerascli.workflow.fitting.sample_writer import SampleWriter
+from kerascli.workflow.fitting.phases import PhaseRunner
+from kerascli.workflow.fitting.sample_writer import write_sample
 from kerascli.workflow.fitting.saver import Saver
+from kerascli.workflow.generation import ModelContext
 
 _TIMEOUT_SECONDS = 3.0
 """Timeout in seconds of requests that send metrics to a server."""
 
 
-class NoRecord:
-    """Stand-in for RunRecord (a run's folder) on a process that does not record the run: it writes nothing."""
+class NoRecord(RunRecord):
+    """Folder of a run on a process that does not record the run: it writes nothing but its parts of checkpoints."""
 
-    def __init__(self, path: Path) -> None:
-        record = RunRecord(path)
-        self.path = path
-        self.checkpoints = record.checkpoints
-        self.finish_for_another = record.finish_for_another
-
-    def note(self, **facts: object) -> None:
+    def note(self, **facts: Any) -> None:
         """Ignore facts that `RunRecord.note` would write to run.json."""
 
     def finish(self, status: str, *, reason: str | None = None, results: object = None) -> None:
         """Ignore the end of the run, which `RunRecord.finish` would write to run.json."""
 
-    def write_weights(self, contents: Pieces) -> None:
+    def write_weights(self, data: bytes | Pieces) -> None:
         """Compute the contents of a weights file without writing it: gathering FSDP's weights needs every process."""
-        for _ in contents:
+        for _ in data:
             pass
 
 
-class Follower:
-    """Consumer of training events on a process that does not record the run: writes only its parts of checkpoints."""
-
-    def __init__(self, saver: Saver) -> None:
-        self.progress = saver.progress
-        self._saver = saver
-
-    def follow(self, events: Iterator[Event]) -> Iterator[Event]:
-        """Yield each event of a training run once it is recorded, and a `Saved` event after each checkpoint."""
-        for event in events:
-            notes = self._recorded(event)
-            saved = self._saver.record(event, self._history)
-            yield event
-            yield from notes
-            yield from saved
-
-    def save_and_wait(self, reason: str) -> None:
-        """Write a checkpoint of the current training state. Raises TrainingStopped if a value is NaN or infinite.
-
-        `reason` is a text that says why the checkpoint is saved.
-        """
-        self._saver.save(reason, history=self._history, wait=True)
-
-    def _recorded(self, event: Event) -> list[Note]:
-        """Record an event, except for checkpoints; return notes to print."""
-        return []
-
-    def _history(self) -> Prefix:
-        """Return the part of history.csv that is written and synchronized with the disk."""
-        return Prefix()
-
-
-class Recorder(Follower):
+class Recorder(Saver):
     """Consumer that writes training events to the run's folder (history.csv, checkpoints ...), which must be locked."""
 
-    def __init__(self, saver: Saver, record: RunRecord, samples: SampleWriter) -> None:
-        super().__init__(saver)
-        self.record = record
-        self.trainer = saver.trainer
-        self._samples = samples
+    def __init__(self, runner: PhaseRunner, run: RunRecord) -> None:
+        super().__init__(runner, run.checkpoints)
+        self._run = run
+        data = runner.phase.prepared
+        self._context = ModelContext(runner.state.experiment, data.splits, data.learned, data.display_columns)
         self._boards: dict[str, Any] = {}
         """TensorBoard's SummaryWriters, one for each folder in the run's logs/, opened on the first write."""
         self._unreachable: set[str] = set()
         self._logs: dict[str, list[str]] = {}
         """Columns of each file in the run's logs/ that this process appends to, by file name."""
 
-    def _recorded(self, event: Event) -> list[Note]:
+    def record(self, event: Event) -> Sequence[Event]:
+        """Record an event; return notes to print, and the events of checkpoints that are now complete."""
+        notes: list[Note] = []
         if isinstance(event, EpochEnd):
             with span("records"):
-                self.record.history_writer.append(self.progress.row)
+                self._run.history_writer.append(self.progress.row)
         if isinstance(event, (BatchEnd, EpochEnd)) and event.records:
             with span("records"):
-                return list(filter(None, map(self._write, event.records)))
-        return []
+                notes = list(filter(None, map(self._write, event.records)))
+        return [*notes, *super().record(event)]
 
     def _history(self) -> Prefix:
         for file in self._logs:
-            self.record.sync_log(file)
-        return self.record.history_writer.synced_prefix()
+            self._run.sync_log(file)
+        return self._run.history_writer.synced_prefix()
 
     def _write(self, record: Record) -> Note | None:
         """Write what a callback has decided to record: a log row, TensorBoard values, a sample, or a POST request."""
         match record:
             case AppendRow(file, row, separator):
-                self._log_row(file, row, separator)
+                if row.keys() <= set(self._logs.get(file, ())):
+                    self._run.append_log(file, _log_lines(self._logs[file], [row], separator))
+                else:
+                    self._rewrite_log(file, row, separator)
             case WriteScalars(folder, step, values):
                 for name, value in values.items():
                     self._board(folder).add_scalar(name, value, step)
@@ -129,7 +97,7 @@ class Recorder(Follower):
                 self._write_histograms(self._board(folder), step)
             case WriteSample(name, _) | WriteEmbeddings(name, _):
                 try:
-                    self._samples.write(record)
+                    write_sample(record, self._run, self._context)
                 except ConfigError as error:  # no reason to abort the training
                     return Note(f"the sample '{name}' could not be made: {error}", "warning")
             case Post(url):
@@ -144,7 +112,7 @@ class Recorder(Follower):
         if folder not in self._boards:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._boards[folder] = SummaryWriter(str(self.record.log_folder(folder)))
+            self._boards[folder] = SummaryWriter(str(self._run.log_folder(folder)))
         return self._boards[folder]
 
     def _write_histograms(self, board: Any, step: int) -> None:
@@ -154,16 +122,9 @@ class Recorder(Follower):
                 board.add_histogram(name, weight, step)
         board.flush()
 
-    def _log_row(self, file: str, row: Mapping[str, float], separator: str) -> None:
-        """Append the values of an epoch as a row to a CSV file in the run's logs/."""
-        if not row.keys() <= set(self._logs.get(file, ())):
-            self._rewrite_log(file, row, separator)
-        else:
-            self.record.append_log(file, _log_lines(self._logs[file], [row], separator))
-
     def _rewrite_log(self, file: str, row: Mapping[str, float], separator: str) -> None:
         """Rewrite a CSV file in the run's logs/ with a new row, without rows of epochs that are trained again."""
-        text = self.record.log(file) or ""
+        text = self._run.log(file) or ""
         whole = text[: text.rfind("\n") + 1]  # a kill can leave an incomplete line
         reader = csv.DictReader(io.StringIO(whole), delimiter=separator, strict=True)
         try:
@@ -174,7 +135,7 @@ class Recorder(Follower):
         rows = [*kept, row]
         names = list(dict.fromkeys(name for each in rows for name in each))  # an epoch without validation has fewer
         header = dict(zip(names, names, strict=True))
-        self.record.write_log(file, _log_lines(names, [header, *rows], separator))
+        self._run.write_log(file, _log_lines(names, [header, *rows], separator))
         self._logs[file] = names
 
 

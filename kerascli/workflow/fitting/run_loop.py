@@ -6,15 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from kerascli.foundation.errors import (
-    FileRefused,
-    Interrupted,
-    KerasCliError,
-    Paused,
-    ProcessLost,
-    StorageError,
-    TrainingStopped,
-)
+from kerascli.foundation.errors import Interrupted, KerasCliError, Paused, ProcessLost, StorageError, TrainingStopped
 from kerascli.foundation.events import EpochEnd, Event, Note, Stopped
 from kerascli.foundation.interrupts import Signals
 from kerascli.foundation.spans import listening
@@ -31,8 +23,7 @@ from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.baselines import target_means
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
-from kerascli.workflow.fitting.recorder import Follower, NoRecord, Recorder
-from kerascli.workflow.fitting.sample_writer import SampleWriter
+from kerascli.workflow.fitting.recorder import NoRecord, Recorder
 from kerascli.workflow.fitting.saver import Saver
 from kerascli.workflow.memory import STOPS, stopped_by
 
@@ -40,15 +31,12 @@ T = TypeVar("T")
 
 
 LastEvaluation = Callable[
-    [PhaseRunner, RunRecord | NoRecord, Mapping[str, list[float]]],
-    Generator[Event, None, dict[str, dict[str, float]]],
+    [PhaseRunner, RunRecord, Mapping[str, list[float]]], Generator[Event, None, dict[str, dict[str, float]]]
 ]
 """Function that evaluates the final weights, given the means of targets; it returns losses and metrics by split."""
 
 
-def run(
-    runner: PhaseRunner, record: RunRecord | NoRecord, stop: Signals, evaluate_splits: LastEvaluation
-) -> Iterator[Event]:
+def run(runner: PhaseRunner, record: RunRecord, stop: Signals, evaluate_splits: LastEvaluation) -> Iterator[Event]:
     """Train all remaining phases, evaluate the model by `evaluate_splits`, record the run, and yield all events.
 
     `stop` has the signals that end the training. Every process calls this function; one of them records the run. If
@@ -70,7 +58,7 @@ def run(
         raise
     except ProcessLost as error:
         if isinstance(record, NoRecord):
-            record.finish_for_another(str(error))
+            RunRecord(record.path).finish_for_another(str(error))
         raise _failed(record, error) from None
     except TrainingStopped as error:
         if isinstance(record, NoRecord):
@@ -88,7 +76,7 @@ def run(
         raise Interrupted("interrupted; the training had ended and is complete", signal_number=stop.number)
 
 
-def _phases(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event]:
+def _phases(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
     yield from runner.begin(fresh=runner.reached.batch == 0 and runner.reached.epoch == runner.reached.first)
     if runner.state.profiler is not None and not runner.is_last:
         yield Note(f"the profile is of phase {runner.reached.phase + 1}")
@@ -102,24 +90,19 @@ def _phases(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event
                 yield event
         if runner.is_last:
             return
-        fresh = runner.start_next_phase()
-        yield from runner.begin(fresh=fresh)
+        yield from runner.begin(fresh=runner.start_next_phase())
 
 
-def _phase(runner: PhaseRunner, record: RunRecord | NoRecord) -> Iterator[Event]:
+def _phase(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
     state = runner.state
-    saver = Saver(record.checkpoints, state.trainer, runner.reached, state.plan, runner.group)
-    trained = _compared(train(state.trainer, state.plan, runner.reached, looks=state.strategy.leads), runner)
-    if isinstance(record, NoRecord):
-        follower = Follower(saver)
-        yield from _saved_on_signal(follower.follow(trained), follower, record.path, runner)
+    saver = Saver(runner, record.checkpoints) if isinstance(record, NoRecord) else Recorder(runner, record)
+    trained = train(state.trainer, state.plan, runner.reached, looks=state.strategy.leads)
+    events = saver.follow(_compared(trained, runner))
+    if state.profiler is None:
+        yield from _saved_on_signal(events, saver, record.path, runner)
         return
-    recorder = Recorder(saver, record, SampleWriter(record, state.experiment, runner.phase.prepared))
-    events = recorder.follow(trained)
-    if state.profiler is not None:
-        events = state.profiler.follow(events, batches_done=runner.reached.batch)
-    saved = _saved_on_signal(events, recorder, record.path, runner)
-    yield from saved if state.profiler is None else _profiled(saved, state.profiler, record)
+    events = state.profiler.follow(events, batches_done=runner.reached.batch)
+    yield from _profiled(_saved_on_signal(events, saver, record.path, runner), state.profiler, record)
 
 
 def _profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) -> Iterator[Event]:
@@ -128,9 +111,8 @@ def _profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) ->
         with listening(profiler):
             yield from events
     except Exception:
-        yield from _profile_events(
-            profiler, record, "the training ended early: the profile covers its steps until then"
-        )
+        note = "the training ended early: the profile covers its steps until then"
+        yield from _profile_events(profiler, record, note)
         raise
     yield from _profile_events(profiler, record)
 
@@ -178,14 +160,14 @@ def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
         return f"the last finite weights are saved in {record.path}"
     try:
         checkpoint = record.checkpoints.newest()
-    except FileRefused:
+    except KerasCliError:
         return "no weights are saved: there was no checkpoint before it"
     saved = saved_weights(training_tensors(checkpoint.blobs))
     record.write_weights(tensor_pieces({w.name: saved[w.name] for w in lasting(trainer.weights) if w.name in saved}))
     return f"the weights of the last checkpoint (step {checkpoint.step}) are saved in {record.path}"
 
 
-def _failed(record: RunRecord | NoRecord, error: KerasCliError) -> KerasCliError:
+def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
     record.finish("failed", reason=str(error))
     return error
 
@@ -199,25 +181,21 @@ def interrupted_error(text: str, run: Path, number: int) -> Interrupted:
     return Interrupted(text, signal_number=number, hint=f"resume with: {command}")
 
 
-def _saved_on_signal(events: Iterator[Event], recorder: Follower, run: Path, runner: PhaseRunner) -> Iterator[Event]:
+def _saved_on_signal(events: Iterator[Event], saver: Saver, run: Path, runner: PhaseRunner) -> Iterator[Event]:
     """Yield the events of a training run; on a signal finish the step, save a checkpoint, and raise Interrupted.
 
     After an epoch, raise Paused if the option `pause` gives a reason.
     """
     for event in events:
         yield event
-        if isinstance(event, EpochEnd) and not _is_last_epoch(event, runner):
+        if isinstance(event, EpochEnd) and not (runner.is_last and saver.is_last(event)):
             reason = runner.options.pause(f"epoch {event.epoch}")
             if reason is not None:
-                recorder.save_and_wait(reason)
+                saver.save(reason, wait=True)
                 raise Paused(reason)
         number = runner.group.notices.common_signal
         if number is not None and not isinstance(event, Stopped):  # nothing is left to save at the last event
-            recorder.save_and_wait("a signal")
-            progress = recorder.progress
+            saver.save("a signal", wait=True)
+            progress = saver.progress
             where = f"epoch {progress.epoch + 1}, step {progress.batch}"
             raise interrupted_error(f"interrupted at {where}; saved", run, number)
-
-
-def _is_last_epoch(event: EpochEnd, runner: PhaseRunner) -> bool:
-    return runner.is_last and (event.epoch >= runner.state.plan.epochs or runner.reached.stopped is not None)

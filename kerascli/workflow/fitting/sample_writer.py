@@ -6,7 +6,6 @@ import numpy as np
 
 from kerascli.callbacks.latent_scatter import LatentScatter
 from kerascli.callbacks.samples import Sampler
-from kerascli.data.pipeline.prepare import PreparedData
 from kerascli.foundation.disk.storage import csv_text, write_bytes
 from kerascli.foundation.events import WriteEmbeddings, WriteSample
 from kerascli.layers.lora import LowRankModule
@@ -15,24 +14,16 @@ from kerascli.training.build import Experiment
 from kerascli.workflow.generation import ModelContext, sample_file
 
 
-class SampleWriter:
-    """Writer of the samples (images, plots, texts) that callbacks generate in training, to samples/ of the run."""
-
-    def __init__(self, record: RunRecord, experiment: Experiment, prepared: PreparedData) -> None:
-        self._record = record
-        callbacks = experiment.spec.fit.callbacks
-        self._samplers = {each.sample_name: each for each in callbacks if isinstance(each, Sampler)}
-        self._context = ModelContext(
-            experiment, prepared.splits, prepared.learned, prepared.facts.targets, prepared.display_columns
-        )
-
-    def write(self, request: WriteSample | WriteEmbeddings) -> None:
-        if isinstance(request, WriteSample):
-            data, suffix = sample_file(self._samplers[request.name], self._context)
-            self._record.write_sample(f"{request.epoch:04d}-{request.name}{suffix}", data)
-            return
-        for name, data in projector_files(self._context, request.view).items():
-            write_bytes(self._record.log_folder(request.folder) / name, data)
+def write_sample(request: WriteSample | WriteEmbeddings, run: RunRecord, context: ModelContext) -> None:
+    """Write a sample (image, plot, text) that a callback generates in training to samples/ of the run, or embeddings to
+    its logs/."""
+    if isinstance(request, WriteSample):
+        samplers = (each for each in context.experiment.spec.fit.callbacks if isinstance(each, Sampler))
+        data, suffix = sample_file(next(each for each in samplers if each.sample_name == request.name), context)
+        run.write_sample(f"{request.epoch:04d}-{request.name}{suffix}", data)
+        return
+    for name, data in projector_files(context, request.view).items():
+        write_bytes(run.log_folder(request.folder) / name, data)
 
 
 CONFIG = "projector_config.pbtxt"

@@ -1,25 +1,27 @@
 """Save the state of a training run to checkpoints, and restore it; decide when to save."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
-from kerascli.callbacks.base import Callback
-from kerascli.foundation.errors import FileRefused
+from kerascli.foundation.device import Choice
+from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.foundation.events import BatchEnd, EpochEnd, Event, Note, Saved
 from kerascli.foundation.spans import span
 from kerascli.runs.checkpoints import Checkpoint, Checkpoints
 from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
-from kerascli.training.checkpoint import capture, reinstate, saved_weights
-from kerascli.training.checkpoint_files import TRAINING, needed_files, training_tensors
-from kerascli.training.loop import Plan
-from kerascli.training.step import Progress, Trainer, assign_weights
+from kerascli.training.checkpoint import capture, checkpoint_facts, reinstate, saved_weights
+from kerascli.training.checkpoint_files import TRAINING, needed_files, part_file, training_tensors
+from kerascli.training.step import Progress, assign_weights
+from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.notices import CheckpointRequest
 from kerascli.training.tensor_file import tensor_pieces
-from kerascli.workflow.fitting.part_writer import Begun, PartWriter
+from kerascli.workflow.fitting.options import Options
+from kerascli.workflow.fitting.part_writer import PartWriter
+from kerascli.workflow.fitting.phases import Fill, Phase, PhaseRunner
 
 FIRST_SECONDS = 1.0
 """Minimum seconds since the start of training for the first checkpoint at the end of an epoch."""
@@ -30,69 +32,76 @@ BATCH_SECONDS = 300.0
 
 
 class Saver:
-    """Writer of the checkpoints of a training run, which also decides when one is due.
+    """Consumer of training events that writes the checkpoints of a run, and decides when one is due.
 
     If FSDP divides the weights, each process writes its parts of them; else process 0 writes everything, and the others
     nothing. Process 0 decides by its clock when to save; it sends the decision with the all-reduce of a training step.
+    On process 0 it is a Recorder, which records all else of the run, too.
     """
 
-    def __init__(
-        self, checkpoints: Checkpoints, trainer: Trainer, progress: Progress, plan: Plan, group: Group
-    ) -> None:
-        self.trainer = trainer
-        self.progress = progress
-        self.plan = plan
+    def __init__(self, runner: PhaseRunner, checkpoints: Checkpoints) -> None:
+        """Initialize, for the current phase of `runner`."""
+        self.trainer = runner.state.trainer
+        self.progress = runner.reached
+        self._plan = runner.state.plan
         self._checkpoints = checkpoints
-        self._group = group
-        ranges = trainer.ranges()
-        self._parts = PartWriter(checkpoints, ranges, group) if ranges else None
-        self._writes = bool(ranges) or group.world.leads
+        self._group = runner.group
+        ranges = self.trainer.ranges()
+        self._parts = PartWriter(checkpoints, ranges, self._group) if ranges else None
+        self._writes = bool(ranges) or self._group.world.leads
         self._saved_at = time.monotonic()
         self._has_saved = bool(checkpoints.steps())
 
-    def record(self, event: Event, history: Callable[[], Prefix]) -> list[Saved]:
+    def follow(self, events: Iterator[Event]) -> Iterator[Event]:
+        """Yield each event of a training run once it is recorded, and a `Saved` event after each checkpoint."""
+        for event in events:
+            reports = self.record(event)
+            yield event
+            yield from reports
+
+    def record(self, event: Event) -> Sequence[Event]:
         """Save the training state if a checkpoint is due at an event; return the events of checkpoints now complete.
 
-        `history` returns the part of history.csv that belongs to the state. Raises TrainingStopped if a value is NaN or
-        infinite.
+        Raises TrainingStopped if a value is NaN or infinite.
         """
         if not self._writes:
             return []
         done = [] if self._parts is None else self._parts.finished(wait=False)
         if (due := self._due(event)) is not None:
-            done += self.save(*due, history=history, wait=self._is_last(event))
+            done += self.save(*due, wait=self.is_last(event))
         if self._group.world.leads:
             self._group.notices.request = self._request()
         return done
 
-    def save(
-        self, reason: str, slots: tuple[str, ...] = (), *, history: Callable[[], Prefix], wait: bool
-    ) -> list[Saved]:
+    def save(self, reason: str, slots: tuple[str, ...] = (), *, wait: bool) -> list[Saved]:
         """Save the training state as a checkpoint, and return an event for each checkpoint that is now complete.
 
         The checkpoint is also saved under each name in `slots` (such as `best`) in the run's folder. `reason` is the
-        text in the event that says why it was saved, and `history` returns the length and checksum of the part of
-        history.csv that belongs to the state. If FSDP divides the weights, each process writes its part while training
-        continues, and a later call returns the event, unless `wait` is true. A process that writes nothing returns [].
-        Raises TrainingStopped if a value is NaN or infinite.
+        text in the event that says why it was saved. If FSDP divides the weights, each process writes its part while
+        training continues, and a later call returns the event, unless `wait` is true. A process that writes nothing
+        returns []. Raises TrainingStopped if a value is NaN or infinite.
         """
         if not self._writes:
             return []
         progress = self.progress
-        self.trainer.refuse_bad_step(self.plan.steps, progress.epoch + 1)
+        self.trainer.refuse_bad_step(self._plan.steps, progress.epoch + 1)
         self.trainer.refuse_bad_weights(progress)
         with span("checkpoints"):
             done = [] if self._parts is None else self._parts.finished(wait=True)
-            tensors, facts = capture(self.trainer, progress, history())
+            tensors, facts = capture(self.trainer, progress, self._history())
             saved = Saved(f"step {progress.step}", progress.epoch, progress.batch, reason)
             if self._parts is None:
                 self._checkpoints.save(progress.step, {TRAINING: tensor_pieces(tensors)}, facts, slots=slots)
                 done.append(saved)
             else:
-                self._parts.begin(Begun(saved, tensors, facts, slots))
+                self._parts.begin(saved, tensors, facts, slots)
                 done += self._parts.finished(wait=True) if wait else []
         self._saved_at, self._has_saved = time.monotonic(), True
         return done
+
+    def _history(self) -> Prefix:
+        """Return the length and checksum of the part of history.csv that is written and synchronized with the disk."""
+        return Prefix()
 
     def _due(self, event: Event) -> tuple[str, tuple[str, ...]] | None:
         """Return (reason, names to save under) if a checkpoint is due at an event; None if none is due."""
@@ -100,16 +109,16 @@ class Saver:
             return None
         if event.slots:
             return f"kept as {', '.join(event.slots)}", event.slots
-        if self._is_last(event):
+        if self.is_last(event):
             return "the last epoch", ()
         request = self._group.notices.common_request if self._parts is not None else self._request()
         if isinstance(event, BatchEnd):
             return ("five minutes have passed", ()) if request == CheckpointRequest.NOW else None
         return ("an epoch's end", ()) if request >= CheckpointRequest.AT_EPOCH_END else None
 
-    def _is_last(self, event: Event) -> bool:
-        """Return True at the end of the last epoch."""
-        return isinstance(event, EpochEnd) and (event.epoch >= self.plan.epochs or self.progress.stopped is not None)
+    def is_last(self, event: Event) -> bool:
+        """Return True at the end of the last epoch of the phase."""
+        return isinstance(event, EpochEnd) and (event.epoch >= self._plan.epochs or self.progress.stopped is not None)
 
     def _request(self) -> CheckpointRequest:
         """Return the request for a checkpoint that is due by the clock: none, at an epoch's end, or now."""
@@ -120,7 +129,7 @@ class Saver:
         return CheckpointRequest.AT_EPOCH_END if waited > wait else CheckpointRequest.NONE
 
 
-def newest(record: RunRecord, group: Group, part: str | None = None) -> tuple[Checkpoint | None, list[Note]]:
+def _newest(record: RunRecord, group: Group, part: str | None) -> tuple[Checkpoint | None, list[Note]]:
     """Return (newest intact checkpoint of a run, notes to print); the checkpoint is None if the run has none.
 
     The notes report damaged checkpoints. With several processes, the checkpoint is the newest one that is intact on all
@@ -143,23 +152,37 @@ def newest(record: RunRecord, group: Group, part: str | None = None) -> tuple[Ch
     return checkpoint, notes
 
 
-def filling(checkpoint: Checkpoint, part: str | None) -> Callable[[Experiment], None]:
-    """Return a function that sets a model's weights to those of a checkpoint, unless FSDP divides them (`part`)."""
+def restored(
+    record: RunRecord, phases: list[Phase], device: Choice, options: Options, mode: str | None, fill: Fill
+) -> tuple[PhaseRunner, list[Note], Prefix]:
+    """Return (PhaseRunner restored from the newest checkpoint, notes to print, history.csv up to the checkpoint).
 
-    def fill(experiment: Experiment) -> None:
-        if part is None:
-            assign_weights(experiment.weights, saved_weights(training_tensors(checkpoint.blobs)))
-
-    return fill
-
-
-def restore(
-    checkpoint: Checkpoint, trainer: Trainer, callbacks: Sequence[Callback], part: str | None = None
-) -> Progress:
-    """Load a checkpoint into a trainer; return the Progress (epoch, step, callback states ...) saved in it.
-
-    `part` is the name of this process's file of parts of the weights, if FSDP divides them; None: they are not divided.
-    Raises FileRefused if the checkpoint does not match the model.
+    Without a checkpoint, `fill` sets the weights that the run begins with. Raises FileRefused if the checkpoint does
+    not match the model, ConfigError if the run has more epochs than it is to have.
     """
-    tensors = training_tensors(checkpoint.blobs, trainer.ranges(), part)
-    return reinstate(trainer, tensors, checkpoint.facts, callbacks)
+    group, fit = options.group or Group(), phases[0].spec.fit
+    part = part_file(group.world.rank, group.world.size) if strategy_of(group, fit.distribute).is_divided else None
+    checkpoint, notes = _newest(record, group, part)
+    reached, history = Progress(epoch=fit.initial_epoch), Prefix()
+    if checkpoint is not None:
+        facts = checkpoint_facts(checkpoint.facts)
+        reached.phase, reached.first, history = facts.phase, facts.first, facts.history
+        fill = partial(_fill_from, checkpoint, part)
+    if reached.phase >= len(phases):
+        text = f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"
+        raise FileRefused(text)
+    runner = PhaseRunner(phases, device, options, reached, mode, fill=fill)
+    trainer, plan = runner.state.trainer, runner.state.plan
+    if checkpoint is not None:
+        tensors = training_tensors(checkpoint.blobs, trainer.ranges(), part)
+        runner.reached = reached = reinstate(trainer, tensors, checkpoint.facts, plan.callbacks)
+    if plan.epochs < reached.epoch + (reached.batch > 0):
+        text = f"fit.epochs is {plan.epochs}, but the run has reached {reached.where}: it cannot be made shorter"
+        raise ConfigError(text)
+    return runner, notes, history
+
+
+def _fill_from(checkpoint: Checkpoint, part: str | None, experiment: Experiment) -> None:
+    """Set a model's weights to those of a checkpoint, unless FSDP divides them (`part`)."""
+    if part is None:
+        assign_weights(experiment.weights, saved_weights(training_tensors(checkpoint.blobs)))

@@ -107,13 +107,13 @@ class _Forecast:
 
     def run(self) -> None:
         """Predict all future rows, batch by batch, and fill them into the columns. Raises DataError."""
-        experiment, source = self.model.run.experiment, self.model.source
+        run, source = self.model.run, self.model.source
         rows, oov = self.series.history.rows, OovCounts()
         for batch in self.batches:
             split = self.preparer.split(self._windows(batch))
             oov.add(split.oov)
-            batches = rows_in_order(experiment, split, metrics=False).epoch(0)
-            outputs = predict(experiment.module, batches, seed=experiment.spec.seed)
+            batches = run.shared_batches(rows_in_order(run.experiment, split, metrics=False))
+            outputs = predict(run.experiment.module, batches, seed=run.experiment.spec.seed)
             for target in self.model.targets:
                 output = outputs[target.output]
                 values = target.values(output)
@@ -124,7 +124,7 @@ class _Forecast:
                     for number, row in enumerate(batch):
                         at = slice(row - rows, None, source.sampling_rate)
                         self._set(name, at, values[number, :, index], numbers[number, :, index])
-        self.model.run.warnings += oov.warnings()
+        run.warnings += oov.warnings()
 
     def _windows(self, batch: Sequence[int]) -> Table:
         """Return the table of windows of the series (model inputs) from which a batch of future rows is predicted."""

@@ -36,19 +36,15 @@ from kerascli.runs.history import Prefix
 from kerascli.runs.index import remove
 from kerascli.runs.record import RunRecord, check_name, ended
 from kerascli.training.build import Experiment, build_experiment
+from kerascli.training.checkpoint import progress_facts
 from kerascli.training.checkpoint_files import TRAINING
+from kerascli.training.step import Progress
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.bases import open_config
 from kerascli.workflow.fitting.phase_facts import data_digests, directions
 from kerascli.workflow.fitting.phases import Phase, prepare_phases
 from kerascli.workflow.interchange.loading import Loaded, changed_inputs, flat_optimizer, load_model
 from kerascli.workflow.interchange.text_columns import text_pipelines, with_data
-
-_PROGRESS: Mapping[str, Any] = {
-    "epoch": 0, "batch": 0, "seconds": 0.0, "said": [], "stopped": None, "callbacks": [], "row": {},
-    "phase": 0, "first": 0, "history": Prefix().model_dump(),
-}  # fmt: skip
-"""Training progress in the checkpoint of an imported run, so that further training begins with the first epoch."""
 
 
 class Imported(NamedTuple):
@@ -208,7 +204,8 @@ def _write(
     tensors = {f"weights/{w.name}": w.keras() for w in experiment.weights}
     tensors |= {f"optimizer/{name}": value for name, value in state.items()}
     step = int(state["iterations"])
-    record.checkpoints.save(step, {TRAINING: tensor_pieces(tensors)}, {**_PROGRESS, "step": step})
+    facts = progress_facts(Progress(step=step), Prefix())  # further training begins with the first epoch
+    record.checkpoints.save(step, {TRAINING: tensor_pieces(tensors)}, facts)
 
 
 def _begin(record: RunRecord, spec: RunSpec, command: Sequence[str], facts: Mapping[str, Any]) -> None:

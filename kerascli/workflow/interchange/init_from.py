@@ -1,7 +1,7 @@
 """Initialize weights from runs, files or torchvision (`init_from` of a model and its bases) when a run starts."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -40,22 +40,18 @@ class InitWeights:
     """Entries of run.json: `init_from` of the model, and `bases` by name, each with its source and SHA-256."""
     notes: list[Note] = field(default_factory=list)
 
-    def filling(self, config: Config, options: Options) -> Callable[[Experiment], None]:
-        """Return a function that loads the initial weights of a config into a model, and fills this report."""
-        runs, downloads = options.source_runs or options.runs_dir, options.downloads_weights
-        return lambda experiment: self.load(experiment, config, runs, downloads=downloads)
-
-    def load(self, experiment: Experiment, config: Config, runs_dir: Path, *, downloads: bool = True) -> None:
+    def load(self, experiment: Experiment, config: Config, options: Options) -> None:
         """Load the weights that the sections `init_from` of a config name into a model, and report on them.
 
-        `runs_dir` is the folder in which a run is looked up by name. Without `downloads`, published weights that are
-        not on this machine stay random, with a warning.
+        `options` has the folder in which a run is looked up by name. Without `options.downloads_weights`, published
+        weights that are not on this machine stay random, with a warning.
         """
         self.facts, self.notes = {}, []
+        runs_dir = options.source_runs or options.runs_dir
         for path, section in experiment.spec.weight_sources.items():
             base = str(path[2]) if len(path) > 2 else ""
             place = config.document.mark((*path, section.source)).value
-            if not downloads and (absent := _absent(section)) is not None:
+            if not options.downloads_weights and (absent := _absent(section)) is not None:
                 text = f"random weights: {absent} is not here, and a smoke test downloads none"
                 self.notes.append(Note(text, "warning", str(place)))
                 continue

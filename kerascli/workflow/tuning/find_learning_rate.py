@@ -5,6 +5,7 @@ L. N. Smith, Cyclical Learning Rates for Training Neural Networks, 2017.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, count
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,7 @@ def find_learning_rate(config: Config, options: Options) -> Sweep:
         text = f"a sweep sets the learning rate, but the optimizer follows '{rule.learning_rate.component_name}'"
         raise first.error([Fault(text, ("compile", "optimizer"), hint=hint)])
     reached = Progress(epoch=phases[0].spec.fit.initial_epoch)
-    fill = InitWeights().filling(first, options)
+    fill = partial(InitWeights().load, config=first, options=options)
     state = PhaseRunner(phases, choose_device(options.device), options, reached, fill=fill).state
     trainer = state.trainer
     trainer.optimizers.weights_were_set()

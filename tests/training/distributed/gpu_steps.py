@@ -37,13 +37,13 @@ from kerascli.training import execution_mode
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.evaluate import evaluate, predict
 from kerascli.training.execution_mode import Request, make_runner
-from kerascli.training.forward_pass import Eager
-from kerascli.training.graph_runner import GraphRunner
+from kerascli.training.forward_pass import Eager, GraphRunner
 from kerascli.training.step import Trainer
 from kerascli.training.strategies import fsdp, notices
-from kerascli.training.strategies.data_parallel import DataParallel, ShardedRunner
-from kerascli.training.strategies.fsdp_runner import FSDPRunner
+from kerascli.training.strategies.data_parallel import DataParallel, sharded_runner
+from kerascli.training.strategies.fsdp import divided_runner
 from kerascli.training.strategies.group import Group
+from kerascli.training.strategies.process_sum import one_process
 from kerascli.training.strategies.shared_evaluation import SharedBatches
 from kerascli.workflow.fitting.make_trainer import optimizers_of
 from kerascli.workflow.fitting.memory_estimate import example_batch
@@ -140,6 +140,10 @@ class Source:
         return (self.batch for _ in range(start, self.steps, every))
 
 
+def is_divided(experiment: Experiment) -> bool:
+    return any(weight.part is not None for weight in experiment.weights)
+
+
 def noted(function: Callable[..., Any], found: list[str]) -> Callable[..., Any]:
     """Return one of torch's sums that notes what it is given."""
 
@@ -155,18 +159,18 @@ def noted(function: Callable[..., Any], found: list[str]) -> Callable[..., Any]:
 def steps(experiment: Experiment, batch: Batch, group: Group, mode: str, *, in_order: bool) -> list[str]:
     """Run training steps, one with a signal; return the moves of tensors, but for those of the first step."""
     strategy = DataParallel(group, 2 * SIZE if in_order else None)
-    optimizers = optimizers_of(experiment, group.added if experiment.is_divided else None)
+    optimizers = optimizers_of(experiment, group.added if is_divided(experiment) else None)
     experiment.module.train()
     passes = []
     for each in experiment.forward_passes:
         run: Any = Eager(each)
         if mode == "traced":
             example = strategy.example(batch)
-            with strategy.trial(example):
+            with strategy.part(example), one_process():
                 run, made = make_runner(Request(each, [example], 1, jit_compile=False))
             assert made.value == mode, made
-        of_all: Any = ShardedRunner(run, Eager(each), strategy, batch)
-        passes.append((each, FSDPRunner(each, strategy, batch) if experiment.is_divided else of_all))
+        of_all: Any = sharded_runner(run, Eager(each), strategy, batch)
+        passes.append((each, divided_runner(each, strategy, batch) if is_divided(experiment) else of_all))
     trainer = Trainer(experiment.module, optimizers, experiment.weights, passes, seed=1)
     trainer.step(batch, 0)
     waits.clear()
@@ -183,7 +187,7 @@ def evaluations(experiment: Experiment, batch: Batch, group: Group) -> list[str]
     source: Any = Source(batch)
     shared = partial(SharedBatches, source, group, ends_on_signal=False)
     with Moves() as moves:
-        list(evaluate(experiment.module, shared(is_divided=experiment.is_divided), seed=1))
+        list(evaluate(experiment.module, shared(is_divided=is_divided(experiment)), seed=1))
     predict(experiment.module, shared(is_divided=True), seed=1)
     return moves.found
 

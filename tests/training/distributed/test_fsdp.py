@@ -22,7 +22,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.strategies import checks
 from kerascli.training.strategies.group import Group
 from kerascli.workflow.fitting import part_writer
-from kerascli.workflow.fitting.part_writer import Begun, PartWriter
+from kerascli.workflow.fitting.part_writer import PartWriter
 from tests.support.processes import Launched, run_on
 from tests.training.distributed.ended_runs import run_of, succeeded
 
@@ -247,7 +247,7 @@ def test_a_process_that_writes_slowly_does_not_count_as_lost(tmp_path: Path, mon
 
     monkeypatch.setattr(part_writer, "tensor_pieces", lambda tensors: Pieces(4, contents))
     writer = PartWriter(Checkpoints(tmp_path), {}, asked)
-    writer.begin(Begun(Saved("step 8", 0, 8, "a test"), {}, {"step": 8}, ()))
+    writer.begin(Saved("step 8", 0, 8, "a test"), {}, {"step": 8}, ())
     assert not writer.finished(wait=False)
     [saved] = writer.finished(wait=True)
     assert saved.name == "step 8"

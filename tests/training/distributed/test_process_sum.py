@@ -77,19 +77,19 @@ def test_a_program_with_sums_is_no_cuda_graph(monkeypatch: pytest.MonkeyPatch, m
         captured.append(run)
         return run
 
-    monkeypatch.setattr(program, "Replayed", captures)
+    monkeypatch.setattr(program, "replayed", captures)
     monkeypatch.setattr(program, "compiled", lambda code, _: code.forward)
     monkeypatch.setattr(Program, "device", torch.device("cuda:1"))
     partner = Partner(10.0)
     add, x = process_sum(partner), torch.ones(2)
     with one_process():
         sums, plain = (trace_program(each, [x]) for each in (lambda y: [add(y, 1.0) * 2], lambda y: [y * 2]))
-        run = getattr(sums, mode)([x])
+        run = getattr(sums, mode)()
     assert not captured
     [found] = run([x], draws.Draws(0, "train", 0))
     assert found is not None
     assert found.tolist() == [22.0, 22.0]
-    getattr(plain, mode)([x])
+    getattr(plain, mode)()
     assert captured
 
 

@@ -29,7 +29,7 @@ from kerascli.optimizers.sgd import SGD
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
-from kerascli.training.evaluate import evaluate
+from kerascli.training.evaluate import EvaluatedBatches, evaluate
 from kerascli.training.execution_mode import Request, make_runner
 from kerascli.training.forward_pass import Eager, largest_difference
 from kerascli.training.loop import train as train_loop
@@ -298,7 +298,11 @@ def test_a_loss_is_the_weighted_sum_of_its_parts(tmp_path: Path) -> None:
     """Including losses that layers add, and penalties of the weights that the update trains."""
     experiment, prepared, _ = hard(tmp_path)
     found = outcome_of(
-        evaluate(experiment.module, rows_in_order(experiment, prepared.splits["validation"]).epoch(0), seed=3)
+        evaluate(
+            experiment.module,
+            EvaluatedBatches(rows_in_order(experiment, prepared.splits["validation"]).epoch(0)),
+            seed=3,
+        )
     )
     kernel = next(weight for weight in experiment.weights if weight.name == "score/kernel")
     parts = found["critic_real"] + found["critic_fake"] + found["critic_of_class"] + 0.001 * found["critic_drift"]
@@ -495,7 +499,7 @@ def test_sample_weights_count_where_their_target_is_right(tmp_path: Path) -> Non
     ours = prepare(tmp_path, data, text)
     torch.set_default_dtype(torch.float64)
     batches = rows_in_order(ours.experiment, ours.prepared.splits["train"]).epoch(0)
-    found = outcome_of(evaluate(ours.experiment.module, batches, seed=0))
+    found = outcome_of(evaluate(ours.experiment.module, EvaluatedBatches(batches), seed=0))
     weights = {weight.name: weight.keras().numpy() for weight in ours.experiment.weights}
     hidden = np.tanh(data["x"] @ weights["low/kernel"] + weights["low/bias"])
     errors = (hidden @ weights["high/kernel"] + weights["high/bias"] - data["y"])[:, 0] ** 2
