@@ -69,11 +69,9 @@ class CommandInput(NamedTuple):
             tables.append(table_of({column: np.array(texts, object)}, "--text"))
         return tables
 
-    def used(self) -> dict[str, None]:
-        """Return a dict whose keys are the columns that the inputs (and targets, if read) are computed from."""
-        sections = [self.spec.inputs, *([self.spec.targets, self.spec.sample_weight] if self.targets else [])]
-        pipelines = [pipeline for section in sections for pipeline in section.values()]
-        return dict.fromkeys(column for pipeline in pipelines for column in pipeline.columns)
+    def used(self) -> list[str]:
+        """Return the columns that the inputs (and targets, if read) are computed from."""
+        return self.spec.columns_of() if self.targets else self._input_columns()
 
     def checked(self, table: Table, *, skip: bool = True) -> Table:
         """Return `table`, with the files that it names, if it has all columns that the pipelines read.
@@ -95,7 +93,7 @@ class CommandInput(NamedTuple):
         return self.spec.source.open_files(table, context, of_command=True, skip=skip)
 
     def _input_columns(self) -> list[str]:
-        return list(dict.fromkeys(column for pipeline in self.spec.inputs.values() for column in pipeline.columns))
+        return self.spec.columns_of("inputs")
 
     def _only_text(self) -> str | None:
         """Return the column that all inputs are computed from, if there is only one and it holds text; else None."""

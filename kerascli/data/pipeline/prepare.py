@@ -2,12 +2,11 @@
 targets."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
 import numpy as np
-from torch import nn
 
 from kerascli.data.base import Context, Field, Fields, FittedState, Inverse, States, Tables
 from kerascli.data.batches.rows import Split
@@ -20,7 +19,7 @@ from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_source_me
 from kerascli.data.pipeline.pipeline import FittedPipeline, Stage
 from kerascli.data.pipeline.preparer import Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables
-from kerascli.data.section import DataSpec
+from kerascli.data.section import DataSpec, by_section
 from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.row_errors import skipping
 from kerascli.data.storage.table import Skipped, Table
@@ -67,10 +66,8 @@ class PreparedData(Stages):
     mixing: Mixing
     digests: dict[str, str]
     """Mapping from file (or source, if the rows depend on more than files) to a SHA-256 that identifies the data."""
-    warnings: list[str] = field(default_factory=list)
-    tables: dict[str, Table] = field(default_factory=dict)
-    """Mapping from split to table of raw rows, for checks before training; cleared afterwards to free the memory."""
-    skipped: tuple[Skipped, ...] = ()
+    warnings: list[str]
+    skipped: tuple[Skipped, ...]
     """Damaged files and bad rows that the source leaves out, by split."""
 
 
@@ -90,10 +87,10 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
     if facts is not None:
         check_source_memory(spec.source, facts)
         check_where(spec.where, facts)
-    fields = dict(_fields_before_data(spec, facts))
-    inputs, targets = _section(fields, "inputs"), _section(fields, "targets")
+    fields = by_section(_fields_before_data(spec, facts))
+    inputs, targets = fields["inputs"], fields["targets"]
     check_display_columns(context.display_columns, facts, targets)
-    unsized = [name for (_, name), field in fields.items() if None in field.shape]
+    unsized = [name for each in fields.values() for name, field in each.items() if None in field.shape]
     if facts is None:
         reason = reason or f"the source '{spec.source.component_name}' does not know its columns before it is read"
     elif unsized:
@@ -165,19 +162,19 @@ def _prepared(
     found = _stages(spec, pipelines)
     skipped = tuple(filter(None, dict.fromkeys(table.skipped for table in (*loaded.values(), *opened.values()))))
     warnings = [*map(str, skipped), *(table.note for table in opened.values() if table.note)]
-    warnings += [text for found in learned.values() for text in found.warnings]
+    warnings += [text for state in learned.values() for text in state.warnings]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
         found.facts, found.input_stage, found.target_stage, found.inverses, splits, dict(learned),
         display_columns(context.display_columns, tables, spec.source.facts(context) or {}, found.facts.targets), mixing,
-        digests(spec, context, tables), warnings, dict(tables), skipped,
+        digests(spec, context, tables), warnings, skipped,
     )  # fmt: skip
 
 
 def stages(spec: DataSpec, learned: States) -> Stages:
     """Return the `Stages` of a run from its learned state alone: fields of inputs and targets, modules of per-batch
     steps, functions that undo the targets' preprocessing."""
-    return _stages(spec, fitted_pipelines(spec, learned))
+    return _stages(spec, fitted_pipelines(spec, learned).values())
 
 
 def no_stages() -> Stages:
@@ -188,16 +185,8 @@ def no_stages() -> Stages:
 def fitted_preparer(spec: DataSpec, learned: States, *, targets: bool) -> Preparer:
     """Return an object that applies a run's fitted pipelines to new rows: all pipelines or, without `targets`, only
     those of the inputs."""
-    return Preparer([each for each in fitted_pipelines(spec, learned) if targets or each.named.section == "inputs"])
-
-
-def target_inverse(spec: DataSpec, learned: States, target: str) -> Inverse:
-    """Return the function that converts a target's rows (N, *) back to its columns' values, undoing every transform.
-
-    Raises DataError if a transform cannot be undone.
-    """
-    (pipeline,) = (each for each in fitted_pipelines(spec, learned) if each.named.id == ("targets", target))
-    return pipeline.full_inverse()
+    fitted = fitted_pipelines(spec, learned)
+    return Preparer([each for (section, _), each in fitted.items() if targets or section == "inputs"])
 
 
 def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
@@ -209,27 +198,23 @@ def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
     return [NamedPipeline(*id, p, id in of_targets, spec.source.gap_hint) for id, p in pipelines.items()]
 
 
-def fitted_pipelines(spec: DataSpec, learned: States) -> list[FittedPipeline]:
-    """Return all pipelines of a data section with a run's learned states."""
-    return _fitted(named_pipelines_of(spec), known_columns(learned), learned)
+def fitted_pipelines(spec: DataSpec, learned: States) -> dict[tuple[str, str], FittedPipeline]:
+    """Return all pipelines of a data section with a run's learned states, by section and name."""
+    columns = known_columns(learned)
+    return {named.id: FittedPipeline(named, columns, learned) for named in named_pipelines_of(spec)}
 
 
 def _fitted(
-    named_pipelines: Sequence[NamedPipeline], columns: Fields, learned: States, table: Table | None = None
+    named_pipelines: Sequence[NamedPipeline], columns: Fields, learned: States, table: Table
 ) -> list[FittedPipeline]:
-    """Return pipelines with their learned states. Raises DataError.
-
-    With `table`, the error for a column of numbers that a stray value has made text names that value.
-    """
+    """Return pipelines with their learned states. Raises DataError, for a column of numbers that a stray value in
+    `table` has made text one that names that value."""
     pipelines: list[FittedPipeline] = []
     for named in named_pipelines:
         try:
             pipelines.append(FittedPipeline(named, columns, learned))
-        except DataError:
-            stray = stray_value_error(named, table) if table is not None else None
-            if stray is None:
-                raise
-            raise stray from None
+        except DataError as error:
+            raise stray_value_error(named, table) or error from None
     return pipelines
 
 
@@ -260,9 +245,8 @@ def _label_range(values: Values) -> tuple[int, int] | None:
     """Return (smallest label, number of classes) of a column of integer class labels, none negative; else None."""
     if values.dtype.kind not in "iu" or values.size != len(values) or not len(values):
         return None
-    bounds = [(int(block.min()), int(block.max())) for block in blocks(values)]
-    least = min(low for low, _ in bounds)
-    return (least, max(high for _, high in bounds) + 1) if least >= 0 else None
+    least, most = zip(*((int(block.min()), int(block.max())) for block in blocks(values)), strict=True)
+    return (min(least), max(most) + 1) if min(least) >= 0 else None
 
 
 def _needed_column(named: NamedPipeline, table: Table, column: str, used: Collection[str]) -> Values:
@@ -287,23 +271,10 @@ def _needed_column(named: NamedPipeline, table: Table, column: str, used: Collec
         raise DataError(replace(fault, path=named.column_path(column), place=None, hint=hint)) from None
 
 
-def _stages(spec: DataSpec, pipelines: Sequence[FittedPipeline]) -> Stages:
-    last = {each.named.id: each.made for each in pipelines}
-    modules: dict[str, dict[str, nn.Module]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
-    for each in pipelines:
-        if (module := each.per_batch()) is not None:
-            modules[each.named.section][each.named.name] = module
+def _stages(spec: DataSpec, pipelines: Collection[FittedPipeline]) -> Stages:
+    fields = by_section((each.named.id, each.made) for each in pipelines)
+    modules = by_section((each.named.id, module) for each in pipelines if (module := each.per_batch()) is not None)
     of_targets = ((each.named.name, each.inverse()) for each in pipelines if each.named.section == "targets")
     inverses = {name: undo for name, undo in of_targets if undo is not None}
-    inputs, targets = _section(last, "inputs"), _section(last, "targets")
-    facts = DataFacts(mixed_inputs(spec.augment, inputs, targets), targets)
+    facts = DataFacts(mixed_inputs(spec.augment, fields["inputs"], fields["targets"]), fields["targets"])
     return Stages(facts, Stage(modules["inputs"]), Stage(modules["targets"]), inverses)
-
-
-def _section(fields: Mapping[tuple[str, str], Field], section: str) -> dict[str, Field]:
-    """Return a mapping from name to field for the pipelines of `section`.
-    In targets, the number of vocabulary entries counts as number of classes."""
-    by_name = {name: field for (where, name), field in fields.items() if where == section}
-    if section != "targets":
-        return by_name
-    return {n: replace(field, num_classes=field.num_classes or field.vocabulary_size) for n, field in by_name.items()}

@@ -9,6 +9,7 @@ import numpy as np
 from kerascli.data.batches.rows import DiskSplit, MemorySplit, Origin, Reader, Split
 from kerascli.data.download import Progress
 from kerascli.data.pipeline.pipeline import FittedPipeline
+from kerascli.data.section import by_section
 from kerascli.data.storage.convert import as_records
 from kerascli.data.storage.mapped import Mapped, spill
 from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
@@ -102,8 +103,5 @@ def split_of(
     arrays: Mapping[str, np.ndarray], rows: int, origin: Origin | None = None, oov: OovCounts | None = None
 ) -> MemorySplit:
     """Return arrays as a split; their names begin with their section, as `inputs/x`."""
-    sections: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
-    for key, values in arrays.items():
-        section, _, name = key.partition("/")
-        sections[section][name] = values
+    sections = by_section((key.split("/", 1), values) for key, values in arrays.items())
     return MemorySplit(*sections.values(), rows=rows, origin=origin, oov=oov or OovCounts())

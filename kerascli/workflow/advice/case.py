@@ -81,7 +81,8 @@ class Case:
     @property
     def tables(self) -> Mapping[str, Table]:
         """Mapping from the name of a split to the table of its raw rows; empty if the data was not read."""
-        return {} if self.prepared is None else self.prepared.tables
+        splits = {} if self.prepared is None else self.prepared.splits
+        return {name: split.origin.table for name, split in splits.items() if split.origin is not None}
 
     def raw(self, column: str, split: str = "train") -> Raw | None:
         """Return a column of a split before preprocessing; None if the split lacks it or does not hold it in memory."""

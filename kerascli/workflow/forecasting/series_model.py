@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kerascli.data.base import FittedState, Inverse, States
 from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
-from kerascli.data.pipeline.prepare import target_inverse
+from kerascli.data.pipeline.prepare import fitted_pipelines
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.timeseries import NEXT, Timeseries
 from kerascli.foundation.errors import ConfigError, safe_text
@@ -93,7 +93,7 @@ class SeriesModel:
         if any(weight.spec.is_state for weight in run.experiment.weights):
             text = "a forecast needs a model that sees windows alone; this one keeps states from batch to batch"
             raise ConfigError(text, hint="train one whose layers are not stateful, on longer windows")
-        used = dict.fromkeys(column for pipeline in data.inputs.values() for column in pipeline.columns)
+        used = data.columns_of("inputs")
         past = tuple(column for column in used if not column.endswith(NEXT))
         ahead = tuple(column.removesuffix(NEXT) for column in used if column.endswith(NEXT))
         model = cls(run, data, data.source, tuple(_targets(run, data, data.source)), past, ahead)
@@ -164,7 +164,8 @@ def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarg
     if math.prod(shape) != source.horizon * len(columns):
         text = f"'{first}' has {math.prod(shape) // source.horizon} numbers a row"
         raise ConfigError(f"{text}: a forecast takes columns of one", hint="give each a column of its own")
-    undo, has_units = target_inverse(data, run.learned, pair.target), pair.target in run.stages.inverses
+    undo = fitted_pipelines(data, run.learned)["targets", pair.target].full_inverse()
+    has_units = pair.target in run.stages.inverses
     return ForecastTarget(pair.output, columns, source.horizon, shape, undo, has_units=has_units)
 
 
