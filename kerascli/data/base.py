@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from kerascli.data.remote.addresses import InFolder
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.decoded_files import Decoder
+from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Refusal, Table
+from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.foundation.disk.files import digests_by_name
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.shapes import Shape
@@ -55,6 +57,11 @@ class Field:
     columns: tuple[tuple[str, "Field"], ...] = ()
     """Pairs of (column name, its `Field`: shape, dtype ...), if several columns are read together as one record (dtype
     "record")."""
+
+    @classmethod
+    def of(cls, values: Values) -> Self:
+        """Return the shape and dtype of a column's values, in memory or on disk."""
+        return cls((None,) if is_ragged(values) else values.shape[1:], column_dtype(values))
 
     def fact(self, name: str) -> Any:
         """Return a fact about the column, such as `shape`, for `$inputs.x.<name>` in a config; None while unknown."""

@@ -8,7 +8,6 @@ import numpy as np
 
 from kerascli.data.base import Field, Fields, Tables
 from kerascli.data.storage.on_disk import Values, pieces
-from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.foundation.errors import DataError, Path, suggestion
 
 DisplayPaths = Mapping[str, Path]
@@ -59,10 +58,9 @@ def display_columns(
     """
     shown: dict[str, dict[str, DisplayColumn]] = {}
     for split, table in tables.items() if paths else ():
-        columns = {name: Field((), "unknown") for name in table}
-        for name in table.keys() & paths:
-            values = table[name]
-            columns[name] = Field((None,) if is_ragged(values) else values.shape[1:], column_dtype(values))
-        check_display_columns(paths, columns, targets)
+        columns = dict.fromkeys(table, Field((), "unknown"))
+        check_display_columns(
+            paths, columns | {name: Field.of(table[name]) for name in columns.keys() & paths}, targets
+        )
         shown[split] = {name: DisplayColumn(table[name], facts.get(name)) for name in paths if name not in targets}
     return shown

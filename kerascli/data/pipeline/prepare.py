@@ -23,7 +23,6 @@ from kerascli.data.section import DataSpec, by_section
 from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.row_errors import skipping
 from kerascli.data.storage.table import Skipped, Table
-from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.data.where import check_where, rows_where
 from kerascli.foundation.errors import DataError, in_yaml
 from kerascli.language.foreign_words import ALL_COLUMNS
@@ -227,17 +226,16 @@ def _column_fields(
     for named in named_pipelines:
         for column in named.pipeline.columns:
             values = _needed_column(named, table, column, spec.columns())
-            dtype = column_dtype(values)
-            if dtype == "bool" and named.pipeline.reads_text(column) and table.coded(column) is not None:
-                dtype = "string"  # of a text file, which has the words
-            shape = (None,) if is_ragged(values) else values.shape[1:]
-            field = fields.get(column) or source_facts.get(column) or Field(shape, dtype)
+            own = Field.of(values)
+            if own.dtype == "bool" and named.pipeline.reads_text(column) and table.coded(column) is not None:
+                own = replace(own, dtype="string")  # of a text file, which has the words
+            known = source_facts.get(column, own)
+            field = fields.get(column, known)
             if named.section == "targets" and field.num_classes is None:
                 first, count = _label_range(table.column(column)) or (None, None)
                 field = replace(field, num_classes=count, first_class=first)
-            if column in source_facts and None in source_facts[column].shape:
-                shape = source_facts[column].shape
-            fields[column] = replace(field, shape=shape, dtype=dtype)
+            shape = known.shape if None in known.shape else own.shape
+            fields[column] = replace(field, shape=shape, dtype=own.dtype)
     return fields
 
 
