@@ -58,9 +58,7 @@ def display_columns(
     """
     shown: dict[str, dict[str, DisplayColumn]] = {}
     for split, table in tables.items() if paths else ():
-        columns = dict.fromkeys(table, Field((), "unknown"))
-        check_display_columns(
-            paths, columns | {name: Field.of(table[name]) for name in columns.keys() & paths}, targets
-        )
+        own = {name: Field.of(table[name]) for name in table.keys() & paths}
+        check_display_columns(paths, dict.fromkeys(table, Field((), "unknown")) | own, targets)
         shown[split] = {name: DisplayColumn(table[name], facts.get(name)) for name in paths if name not in targets}
     return shown
