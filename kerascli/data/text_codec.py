@@ -1,7 +1,7 @@
 """Convert between texts and token ids with a run's text pipeline, and detect teacher forcing."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -38,12 +38,12 @@ class TextCodec(NamedTuple):
     @property
     def start(self) -> tuple[int, ...]:
         """Return the token ids with which the transform `enclose` begins every text; empty if there is none."""
-        return tuple(self._marks(lambda enclose: enclose.start))
+        return tuple(self._marks("start"))
 
     @property
     def stop(self) -> int | None:
         """Return the token id with which the transform `enclose` ends every text; None if there is none."""
-        return next(iter(self._marks(lambda enclose: enclose.end)), None)
+        return next(iter(self._marks("end")), None)
 
     def numbers_of(self, other: "TextCodec") -> list[int]:
         """Return a list that maps another codec's token ids to this codec's; ids of tokens missing here stay."""
@@ -54,7 +54,7 @@ class TextCodec(NamedTuple):
         """Return the tokens of a text after preprocessing; empty if the pipeline does not split texts."""
         if self.vectorization is None:
             return []
-        return self.vectorization.tokens(_through(self.before, text).word_list())[0]
+        return self.vectorization.tokens(_through(self.before, text))[0]
 
     def unknown(self, text: str) -> list[str]:
         """Return the tokens of a text that are not in the vocabulary."""
@@ -66,7 +66,7 @@ class TextCodec(NamedTuple):
         if self.vectorization is None:
             return []
         opened = (s.model_copy(update={"end": ""}) if isinstance(s, Enclose) else s for s in self.before)
-        (text,) = _through(opened, text).word_list()
+        (text,) = _through(opened, text)
         words = list(text) if not self.joint else text.split()
         tokens = self.vectorization.tokens([self.joint.join(words[-longest:])])[0][:longest]
         return [number for number in self.vectorization.lookup.indices(tokens, self.learned).tolist() if number]
@@ -92,32 +92,21 @@ class TextCodec(NamedTuple):
         numbers = values if values.dtype.kind in "iu" and are_numbers else values.argmax(-1)
         return np.asarray(numbers).reshape(-1).tolist()
 
-    def _marks(self, which: Callable[[Enclose], str]) -> list[int]:
-        """Return the token ids of the start or end text of the transform `enclose`; empty if there is none.
-
-        `which` returns the text from the transform.
-        """
-        place = next((i for i, step in enumerate(self.before) if isinstance(step, Enclose)), None)
-        if place is None or self.vectorization is None:
-            return []
-        enclose = self.before[place]
-        assert isinstance(enclose, Enclose)
-        mark = self.vectorization.tokens(_through(self.before[place + 1 :], which(enclose)).word_list())[0]
-        number_of = {word: number for number, word in enumerate(self.words)}
-        return [number_of[word] for word in mark if word in number_of]
+    def _marks(self, which: Literal["start", "end"]) -> list[int]:
+        """Return the token ids of the start or end text of the transform `enclose`; empty if there is none."""
+        for place, step in enumerate(self.before):
+            if isinstance(step, Enclose) and self.vectorization is not None:
+                mark = self.vectorization.tokens(_through(self.before[place + 1 :], getattr(step, which)))[0]
+                return [self.words.index(word) for word in mark if word in self.words]
+        return []
 
 
-def _through(steps: Iterable[Transform], text: str) -> Texts:
-    """Apply text transforms to one text."""
+def _through(steps: Iterable[Transform], text: str) -> list[str]:
+    """Return a list of one text, to which text transforms are applied."""
     texts, field = Texts.of_values(np.array([text], object)), Field((), "string")
     for step in steps:
         texts = step.rewritten(texts, field, NO_STATE)
-    return texts
-
-
-def is_text(pipeline: Pipeline) -> bool:
-    """Return True if a pipeline has a step that maps texts to token ids."""
-    return text_step(pipeline.steps) is not None
+    return texts.word_list()
 
 
 def text_codecs(spec: DataSpec, learned: States, section: str) -> dict[str, TextCodec]:

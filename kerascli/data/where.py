@@ -1,7 +1,7 @@
 """Row filter `data.where`: keep the rows of every split whose columns have one of the allowed values."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import BeforeValidator, Field
@@ -11,15 +11,12 @@ from kerascli.data.base import Tables
 from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import DataError, Fault, show, suggestion
+from kerascli.foundation.shapes import listed
 
 Allowed = tuple[int | str, ...]
 
 
-def _listed(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, int | str) else value
-
-
-Where = dict[str, Annotated[Allowed, BeforeValidator(_listed), Field(min_length=1)]]
+Where = dict[str, Annotated[Allowed, BeforeValidator(listed), Field(min_length=1)]]
 """Type of `data.where`: a mapping from column to the values that kept rows may have."""
 
 
