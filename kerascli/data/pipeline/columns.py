@@ -50,13 +50,10 @@ def _stacked_field(named: NamedPipeline, fields: list[Field]) -> Field:
     widths = [shape[-1] for shape in shapes if shape[-1] is not None]
     if len({shape[:-1] for shape in shapes}) > 1 or len(widths) < len(shapes):
         raise named.fault(f"columns of shapes {', '.join(str(f.shape) for f in fields)} cannot be concatenated")
-    return Field((*shapes[0][:-1], sum(widths)), _common_dtype({field.dtype for field in fields}))
-
-
-def _common_dtype(dtypes: set[str]) -> str:
-    if len(dtypes) == 1:
-        return dtypes.pop()
-    return "unknown" if "unknown" in dtypes else np.result_type(*dtypes).name
+    dtype, *others = {field.dtype for field in fields}
+    if others:
+        dtype = "unknown" if "unknown" in (dtype, *others) else np.result_type(dtype, *others).name
+    return Field((*shapes[0][:-1], sum(widths)), dtype)
 
 
 def read_columns(named: NamedPipeline, table: Table, field: Field) -> Values:

@@ -39,8 +39,7 @@ class NamedPipeline(NamedTuple):
         return f"shared.{shared}" if shared else f"{self.section}.{self.name}.{index}"
 
     def fault(self, text: str, index: int | None = None, hint: str | None = None) -> DataError:
-        step = None if index is None else self.pipeline.steps[index]
-        named = "" if step is None else f" ({step.transform.component_name})"
+        named = "" if index is None else f" ({self.pipeline.steps[index].transform.component_name})"
         return DataError(f"{self.section}.{self.name}{named}: {text}", path=self.path(index), hint=hint)
 
     def column_path(self, column: str) -> ConfigPath:
@@ -51,9 +50,8 @@ class NamedPipeline(NamedTuple):
     def path(self, index: int | None) -> ConfigPath:
         """Return the config path (such as data, inputs, x, 0) of the pipeline's step `index`; None: the path of the
         pipeline itself."""
-        step = None if index is None else self.pipeline.steps[index]
-        at = () if step is None or step.place is None else (step.place,)
-        return ("data", self.section, self.name, *at)
+        place = None if index is None else self.pipeline.steps[index].place
+        return ("data", self.section, self.name) if place is None else ("data", self.section, self.name, place)
 
 
 def data_error_at(bad: BadRow, named: NamedPipeline, table: Table, index: int | None = None) -> BadRows:

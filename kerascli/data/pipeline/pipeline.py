@@ -125,7 +125,7 @@ class FittedPipeline:
         narrow = "float32" if named.section == "sample_weight" else NARROW.get(values.dtype.name, values.dtype.name)
         try:
             for step in self.steps[self.until : self.until + 1]:
-                step.check(values)
+                step.encoded(values)  # raises BadRow
             values = converted(values, np.dtype(narrow))
         except BadRow as bad:
             raise data_error_at(bad, named, table) from None

@@ -201,9 +201,7 @@ def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
     vectors: dict[int, np.ndarray] = {}
     width = 0
     with open_regular(path) as file:
-        number = 0
-        while line := file.readline(_LONGEST_LINE):
-            number += 1
+        for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
             word, _, numbers = line.rstrip().partition(b" ")
             place = places.get(word)
             if place is None or (number == 1 and numbers.count(b" ") == 0):  # word2vec's header: two sizes

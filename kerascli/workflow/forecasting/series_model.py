@@ -13,6 +13,7 @@ from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
 from kerascli.data.pipeline.prepare import fitted_pipelines
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.timeseries import NEXT, Timeseries
+from kerascli.data.transforms.input_checks import float_dtype
 from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.classes import ClassReading, is_classification_loss
@@ -169,10 +170,6 @@ def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarg
     return ForecastTarget(pair.output, columns, source.horizon, shape, undo, has_units=has_units)
 
 
-_FLOATS = {"uint8": "float32", "int8": "float32", "uint16": "float32", "int16": "float32", "bool": "float32"}
-"""Mapping from integer dtype to the float dtype of input columns that predictions are written into."""
-
-
 def with_floats(learned: States, columns: Sequence[str]) -> dict[str, FittedState]:
     """Return fitted preprocessing with a float dtype for integer input columns, so that they can hold predictions.
 
@@ -181,5 +178,5 @@ def with_floats(learned: States, columns: Sequence[str]) -> dict[str, FittedStat
     fields = known_columns(learned)
     for name in columns:
         if name in fields and fields[name].is_integer:
-            fields[name] = replace(fields[name], dtype=_FLOATS.get(fields[name].dtype, "float64"), num_classes=None)
+            fields[name] = replace(fields[name], dtype=float_dtype(fields[name]), num_classes=None)
     return {**learned, COLUMNS: FittedState({name: asdict(field) for name, field in fields.items()}, {})}

@@ -52,12 +52,18 @@ def raw_rows(run: LoadedRun, path: Path, *, targets: bool) -> MemorySplit:
 
 def _read(path: Path, inputs: Mapping[str, TensorSpec]) -> tuple[Table, Arrays]:
     """Return a file as a table, which is empty unless it is a csv file, and its arrays by name."""
-    name = str(path)
-    if path.suffix.lower() != ".csv":
-        return Table({}, 0, name=name), _arrays_of_file(path, name)
-    data, packed = read_text_file(path, name)
-    table = read_csv(data, name, packed=packed)
-    return table, _from_text(table, inputs)
+    name, suffix = str(path), path.suffix.lower()
+    if suffix == ".csv":
+        data, packed = read_text_file(path, name)
+        table = read_csv(data, name, packed=packed)
+        return table, _from_text(table, inputs)
+    try:
+        return Table({}, 0, name=name), dict(read_arrays(path, name))
+    except FileRefused as error:
+        if suffix in {".npz", ".npy"}:
+            raise
+        hint = "the run has no data section: it takes .npz, .npy and .csv files"
+        raise FileRefused(replace(fault, hint=hint) for fault in error.faults) from None
 
 
 def _row_count(arrays: Arrays, names: Mapping[str, str], table: Table) -> int:
@@ -68,16 +74,6 @@ def _row_count(arrays: Arrays, names: Mapping[str, str], table: Table) -> int:
             text = f"'{safe_text(names[key])}' has {len(values)} rows, '{safe_text(names[first])}' has {rows}"
             raise DataError(text, place=table.name)
     return rows
-
-
-def _arrays_of_file(path: Path, name: str) -> Arrays:
-    try:
-        return dict(read_arrays(path, name))
-    except FileRefused as error:
-        if path.suffix.lower() in {".npz", ".npy"}:
-            raise
-        hint = "the run has no data section: it takes .npz, .npy and .csv files"
-        raise FileRefused([replace(fault, hint=hint) for fault in error.faults]) from None
 
 
 def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> Arrays:
