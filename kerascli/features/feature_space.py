@@ -1,8 +1,8 @@
 """Transform `feature_space`: preprocess columns of mixed types and concatenate them, with crosses, to one vector."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from functools import cached_property, reduce
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -228,14 +228,7 @@ def _fitted(rows: Blocks, name: str, before: Sequence[FittedStep], step: Transfo
     Raises ValueError, and BadRow as `Transform.fit` does.
     """
 
-    def make() -> Iterator[Any]:
-        for block in rows:
-            values = block[name]
-            for each in before:
-                values = each(values)
-            yield values
-
-    blocks = Blocks(make)
+    blocks = Blocks(lambda: (reduce(lambda values, each: each(values), before, block[name]) for block in rows))
     try:
         return step.fit(blocks, column, target=False)
     except BadRow as bad:

@@ -14,7 +14,7 @@ from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact
 from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import BadRow, Table, first_wrong
 from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
-from kerascli.foundation.errors import DataError, Fault, in_yaml, safe_text
+from kerascli.foundation.errors import DataError, Fault, counted, in_yaml, safe_text
 from kerascli.foundation.shapes import is_compatible
 
 IMPUTE = "[{impute: median}, ...] fills it from the training rows"
@@ -201,9 +201,9 @@ def check_finite(named: NamedPipeline, values: np.ndarray, table: Table) -> None
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return
     row, at, bad = first_wrong(~np.isfinite(values))
-    count = f"{len(bad)} row" + ("s" if len(bad) > 1 else "")
-    missing = bool(np.isnan(values[row]).any())
-    what = ("missing label" if named.section == "targets" else "missing value") if missing else "infinite value"
-    hint = f"add impute to the pipeline: {IMPUTE}" if missing and named.section != "targets" else None
-    bad_row = BadRow(row, f"{what} ({count})", at=at, hint=hint, rows=bad)
-    raise data_error_at(bad_row, named, table)
+    what, hint = "infinite value", None
+    if np.isnan(values[row]).any():
+        is_label = named.section == "targets"
+        what, hint = ("missing label", None) if is_label else ("missing value", f"add impute to the pipeline: {IMPUTE}")
+    text = f"{what} ({counted(len(bad), 'row')})"
+    raise data_error_at(BadRow(row, text, at=at, hint=hint, rows=bad), named, table)

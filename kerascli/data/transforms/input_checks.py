@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli.data.base import EXACT_IN_FLOAT32, Field, Refusal
+from kerascli.data.base import EXACT_IN_FLOAT32, Field
 from kerascli.data.pipeline.columns import IMPUTE
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.convert import converted
@@ -63,11 +63,6 @@ def checked_finite(rows: Blocks, step: str) -> Iterator[np.ndarray]:
             row, at, wrong = first_wrong(bad)
             raise BadRow(row, "missing value", at=at, hint=f"add impute before {step}: {IMPUTE}", rows=wrong)
         yield part
-
-
-def missing_numbers(x: Tensor, step: str) -> Refusal:
-    """Return missing (nan) and infinite values as those that the transform `step` refuses."""
-    return Refusal(x.isnan() | x.isinf(), lambda _: "missing value", lambda _: f"add impute before {step}: {IMPUTE}")
 
 
 def tally(tokens: Tokens, mode: str, size: int) -> Tensor:

@@ -106,9 +106,14 @@ def read_history(model: SeriesModel, what: str, keep: frozenset[str] = frozenset
 
     `keep` names columns to read in addition to those that the model needs.
     """
-    history = model.source.filled(read_table(model, what, model.used, keep), model.data.columns())
-    model.run.warnings += [Fault(history.note, level="warning")] if history.note else []
-    return history
+    return _filled(model, read_table(model, what, model.used, keep), model.data.columns())
+
+
+def _filled(model: SeriesModel, table: Table, columns: frozenset[str]) -> Table:
+    """Return a table of a time series with gaps of columns filled; what was done is a warning."""
+    filled = model.source.filled(table, columns)
+    model.run.warnings += [Fault(filled.note, level="warning")] if filled.note else []
+    return filled
 
 
 def read_future(model: SeriesModel, future: Path | None, keep: frozenset[str] = frozenset()) -> Table | None:
@@ -139,8 +144,10 @@ def series_of(model: SeriesModel, history: Table, future: Table | None, group: t
     `group` has the name and value of the column that identifies the series among several (None: it is the only one).
     Raises DataError if the rows are not in order of time, or if `future` lacks a column that the model needs.
     """
-    if future is not None and model.source.fill is not None:
-        future = _filled_after(model, history, future)
+    if future is not None and model.source.fill is not None:  # gaps after the history continue it
+        both = joined([history.take(slice(history.rows - 1, history.rows)), future])
+        both = _filled(model, both, frozenset(model.exogenous))
+        future = both.take(slice(1, both.rows))
     series = Series(history, future, date_columns(model, history), group)
     if future is not None:
         missing = [column for column in model.exogenous if column not in future and column not in series.dates]
@@ -155,14 +162,6 @@ def series_of(model: SeriesModel, history: Table, future: Table | None, group: t
         if future is not None and main in future:
             _check_future(future, main, dates)
     return series
-
-
-def _filled_after(model: SeriesModel, history: Table, future: Table) -> Table:
-    """Return the table of the rows after a series, with gaps filled as those of the series, which it continues."""
-    both = joined([history.take(slice(history.rows - 1, history.rows)), future])
-    both = model.source.filled(both, frozenset(model.exogenous))
-    model.run.warnings += [Fault(both.note, level="warning")] if both.note else []
-    return both.take(slice(1, both.rows))
 
 
 def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
