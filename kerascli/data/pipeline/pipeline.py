@@ -96,26 +96,19 @@ class FittedPipeline:
         made = fields[until].dtype
         if until or self.named.pipeline.stacked or NARROW.get(made, made) != fields[0].dtype:
             rows = cut_at(fields[: until + 1], _PIECE_VALUES)
-            with suppress(DataError):  # raised again for all rows, which it counts
-                prepared = self._in_pieces(table, rows, oov) if 0 < rows < table.rows else None
-                if prepared is not None:
-                    return prepared
+            if 0 < rows < table.rows:
+                with suppress(DataError):  # raised again for all rows, which it counts
+                    return self._in_pieces(table, rows, oov)
         return self._prepared(table, oov)
 
-    def _in_pieces(self, table: Table, rows: int, oov: OovCounts) -> np.ndarray | None:
-        """Return a table's prepared rows, `rows` at a time; None if those of two pieces differ in dtype or shape.
-
-        Raises DataError.
-        """
-        out: np.ndarray | None = None
-        done = 0
-        for part in table.slices(rows):
-            prepared = self._prepared(part, oov)
-            out = np.empty((table.rows, *prepared.shape[1:]), prepared.dtype) if out is None else out
-            if prepared.dtype != out.dtype or prepared.shape[1:] != out.shape[1:]:
-                return None
-            out[done : done + len(prepared)] = prepared
-            done += len(prepared)
+    def _in_pieces(self, table: Table, rows: int, oov: OovCounts) -> np.ndarray:
+        """Return a table's prepared rows, `rows` at a time. Raises DataError."""
+        first, *others = table.slices(rows)
+        prepared = self._prepared(first, oov)
+        out = np.empty((table.rows, *prepared.shape[1:]), prepared.dtype)
+        out[:rows] = prepared
+        for number, part in enumerate(others, 1):
+            out[number * rows : (number + 1) * rows] = self._prepared(part, oov)
         return out
 
     def _prepared(self, table: Table, oov: OovCounts) -> np.ndarray:
