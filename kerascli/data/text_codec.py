@@ -115,7 +115,7 @@ def text_codecs(spec: DataSpec, learned: States, section: str) -> dict[str, Text
     by_character = any(isinstance(step, TextVectorization) and step.split == "character" for step in splitting)
     codecs = {}
     for named in named_pipelines_of(spec):
-        steps = named.pipeline.steps
+        steps = named.steps
         index = text_step(steps)
         if named.section == section and index is not None and (key := named.key(index)) in learned:
             codecs[named.name] = _codec(steps[: index + 1], learned[key], by_character, target=named.target)

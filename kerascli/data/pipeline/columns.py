@@ -24,25 +24,24 @@ _MISSING_WORDS = {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", "."
 
 def column_field(named: NamedPipeline, facts: Fields) -> Field:
     """Return the field (shape, dtype) of a pipeline's columns read as one array. Raises DataError."""
-    pipeline = named.pipeline
-    fields = [facts[column] for column in pipeline.columns]
+    fields = [facts[column] for column in named.columns]
     for field in fields:
         if 0 in field.shape:
             raise named.fault(f"the rows are empty (shape {field.shape})")
-        if field.is_ragged and (pipeline.takes_columns or pipeline.stacked):
+        if field.is_ragged and (named.takes_columns or named.stacked):
             text = "sequences of different lengths cannot be combined with other columns"
             raise named.fault(text, hint="define an input for each column")
-    if not pipeline.takes_columns:
-        return _stacked_field(named, fields) if pipeline.stacked else fields[0]
-    if len(set(pipeline.columns)) < len(fields):
+    if not named.takes_columns:
+        return _stacked_field(named, fields) if named.stacked else fields[0]
+    if len(set(named.columns)) < len(fields):
         raise named.fault("a column is listed twice")
-    return Field((), "record", columns=tuple(zip(pipeline.columns, fields, strict=True)))
+    return Field((), "record", columns=tuple(zip(named.columns, fields, strict=True)))
 
 
 def _stacked_field(named: NamedPipeline, fields: list[Field]) -> Field:
     """Return the field of columns that are concatenated along the last axis. Raises DataError."""
     if len({field.is_text for field in fields if field.dtype != "unknown"}) > 1:
-        first = {field.is_text: name for name, field in zip(named.pipeline.columns[::-1], fields[::-1], strict=True)}
+        first = {field.is_text: name for name, field in zip(named.columns[::-1], fields[::-1], strict=True)}
         example = f"{{columns: {in_yaml(first[True])}}}, string_lookup"
         hint = f"define an input for each column; one of text is [{example}]"
         raise named.fault(f"column '{first[True]}' holds text, column '{first[False]}' holds numbers", hint=hint)
@@ -64,20 +63,20 @@ def read_columns(named: NamedPipeline, table: Table, field: Field) -> Values:
     if field.columns:
         return Records({name: _alike(named, table, (name,), column) for name, column in field.columns})
     if field.is_ragged:  # each row of an integer matrix counts as a sequence, too
-        values = table.array(named.pipeline.columns[0])
+        values = table.array(named.columns[0])
         if not is_ragged(values) and (values.ndim != 2 or values.dtype.kind not in "iu"):
             raise named.fault(f"expected sequences of integers, got {values.dtype} of shape {values.shape[1:]}")
         return Tokens.of(values)
-    return _alike(named, table, named.pipeline.columns, field)
+    return _alike(named, table, named.columns, field)
 
 
 def _alike(named: NamedPipeline, table: Table, columns: Sequence[str], field: Field) -> np.ndarray | Texts:
     """Read columns, concatenated if there are several, with the training rows' shape and dtype. Raises DataError."""
-    stacked = named.pipeline.stacked and not named.pipeline.takes_columns
+    stacked = named.stacked and not named.takes_columns
     coded = table.coded(columns[0]) if field.is_text and not stacked else None
     values = _read(table, columns, field, stacked=stacked) if coded is None else coded.codes
     if not is_compatible(values.shape[1:], field.shape):
-        of = f" of '{columns[0]}'" if named.pipeline.takes_columns else ""
+        of = f" of '{columns[0]}'" if named.takes_columns else ""
         raise named.fault(f"rows{of} have shape {values.shape[1:]}, the training rows have {field.shape}")
     if field.is_text:
         return Texts.of_values(values) if coded is None else coded
@@ -119,7 +118,7 @@ def _as_in_training(named: NamedPipeline, table: Table, values: np.ndarray, dtyp
     """
     missing = np.zeros((), bool)
     if dtype.kind != "f" and values.dtype.kind == "f":
-        if named.pipeline.steps and named.pipeline.steps[0].transform.fills_missing:
+        if named.steps and named.steps[0].transform.fills_missing:
             missing = np.isnan(values)
         else:
             check_finite(named, values, table)
@@ -171,8 +170,8 @@ def stray_value_error(named: NamedPipeline, table: Table) -> DataError | None:
 
     Of a table on disk only the first rows are examined.
     """
-    table = next(table.parts(named.pipeline.columns))
-    for name in named.pipeline.columns:
+    table = next(table.parts(named.columns))
+    for name in named.columns:
         values = table.array(name)
         words = values.tolist() if column_dtype(values) == "string" and values.ndim == 1 else []
         present = [word for word in words if word != ""]

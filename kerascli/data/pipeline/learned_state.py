@@ -103,13 +103,13 @@ def _next_step(fits: Sequence[_FitProgress]) -> str:
 
 
 def _start(named: NamedPipeline, table: Table, columns: Fields) -> _FitProgress | None:
-    fitted_steps = [i for i, step in enumerate(named.pipeline.steps) if step.transform.defines("fit")]
+    fitted_steps = [i for i, step in enumerate(named.steps) if step.transform.defines("fit")]
     if not fitted_steps:
         return None
     pipeline = FittedPipeline(named, columns, {})
     if table.on_disk(pipeline.columns):
         return _FitProgress(pipeline, fitted_steps[-1])
-    once = named.pipeline.stacked and fitted_steps == [0] and not named.pipeline.steps[0].transform.fills_missing
+    once = named.stacked and fitted_steps == [0] and not named.steps[0].transform.fills_missing
     if once and (cut := cut_at(pipeline.fields[:1], PART_VALUES)):
         return _FitProgress(pipeline, 0, cut=cut)
     return _FitProgress(pipeline, fitted_steps[-1], read_columns(named, table, pipeline.fields[0]))
@@ -121,7 +121,7 @@ def _learn_step(fits: list[_FitProgress], table: Table) -> FittedState:
     Rows of different shapes are split into values, or into vectors if their last axes agree.
     """
     first = fits[0]
-    step = first.named.pipeline.steps[first.position].transform
+    step = first.named.steps[first.position].transform
     shapes = [fit.field.shape for fit in fits]
     alike = len(set(shapes)) == 1
     alike_last = len({shape[-1:] for shape in shapes}) == 1

@@ -47,7 +47,7 @@ class FittedPipeline:
         self.fields = [column_field(named, columns)]
         """Fields before each step, and after the last one."""
         self.steps: list[FittedStep] = []
-        for index, step in enumerate(named.pipeline.steps):
+        for index, step in enumerate(named.steps):
             before, state = self.fields[-1], states.get(named.key(index))
             if before.is_ragged and not step.transform.takes_sequences:
                 raise named.fault(_RAGGED, index, hint=_PAD)
@@ -73,7 +73,7 @@ class FittedPipeline:
 
     @property
     def columns(self) -> Sequence[str]:
-        return self.named.pipeline.columns
+        return self.named.columns
 
     @property
     def made(self) -> Field:
@@ -94,7 +94,7 @@ class FittedPipeline:
         for index in range(until):
             check_step_memory(self.named, index, fields[index + 1], table.rows)
         made = fields[until].dtype
-        if until or self.named.pipeline.stacked or NARROW.get(made, made) != fields[0].dtype:
+        if until or self.named.stacked or NARROW.get(made, made) != fields[0].dtype:
             rows = cut_at(fields[: until + 1], _PIECE_VALUES)
             if 0 < rows < table.rows:
                 with suppress(DataError):  # raised again for all rows, which it counts

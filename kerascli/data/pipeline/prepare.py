@@ -102,10 +102,10 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
 def _fields_before_data(spec: DataSpec, facts: Fields | None) -> Iterator[tuple[tuple[str, str], Field]]:
     """Yield the output field of each pipeline whose columns are among the source's `facts`. Raises DataError."""
     for named in named_pipelines_of(spec):
-        for column in named.pipeline.columns if facts is not None else ():
+        for column in named.columns if facts is not None else ():
             _needed_column(named, Table({name: np.empty(0) for name in facts or ()}, 0), column, spec.columns())
         known = {name: Field(each.shape, each.dtype.name) for name, each in spec.source.decoders().items()}
-        columns = {name: (facts or known).get(name) or spec.source.any_column for name in named.pipeline.columns}
+        columns = {name: (facts or known).get(name) or spec.source.any_column for name in named.columns}
         if None not in columns.values():
             yield named.id, FittedPipeline(named, cast(Fields, columns), {}).made
 
@@ -194,7 +194,8 @@ def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
     in_inputs = {s.shared for (section, _), p in pipelines.items() if section == "inputs" for s in p.steps if s.shared}
     mixed = {id for id, p in pipelines.items() if any(step.shared in in_inputs for step in p.steps)}
     of_targets = {id for id in pipelines if id[0] == "targets" and id not in mixed}
-    return [NamedPipeline(*id, p, id in of_targets, spec.source.gap_hint) for id, p in pipelines.items()]
+    hint = spec.source.gap_hint
+    return [NamedPipeline(p.columns, p.stacked, p.steps, *id, id in of_targets, hint) for id, p in pipelines.items()]
 
 
 def fitted_pipelines(spec: DataSpec, learned: States) -> dict[tuple[str, str], FittedPipeline]:
@@ -224,10 +225,10 @@ def _column_fields(
     source_facts = spec.source.facts(context) or {}
     fields: dict[str, Field] = {}
     for named in named_pipelines:
-        for column in named.pipeline.columns:
+        for column in named.columns:
             values = _needed_column(named, table, column, spec.columns())
             own = Field.of(values)
-            if own.dtype == "bool" and named.pipeline.reads_text(column) and table.coded(column) is not None:
+            if own.dtype == "bool" and named.reads_text(column) and table.coded(column) is not None:
                 own = replace(own, dtype="string")  # of a text file, which has the words
             known = source_facts.get(column, own)
             field = fields.get(column, known)

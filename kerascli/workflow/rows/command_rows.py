@@ -165,11 +165,10 @@ def kept_columns(run: LoadedRun, rows: Split, keep: Sequence[str]) -> Arrays:
     in the last row of each window. Classes are shown by their names, integers with missing values as integers and None.
     Raises DataError.
     """
-    source = None if run.data is None else run.data.source
-    table = rows.origin.table if rows.origin is not None else None
-    if table is None:
+    if rows.origin is None:
         return {}
-    series = None if source is None else source.series_column()
+    source, table = run.data and run.data.source, rows.origin.table
+    series = source and source.series_column()
     names_files = FILES in table.name.split(", ") or (source is not None and bool(source.suffixes))
     first = [series] if series is not None else [FILE] if names_files and FILE in table and not keep else []
     return {name: _shown(table, name, run.raw_fields.get(name), source) for name in dict.fromkeys([*first, *keep])}
