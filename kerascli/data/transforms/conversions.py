@@ -144,8 +144,7 @@ class Reshape(Transform):
         return _reshaped(x, self.target_shape) if field.is_text else x
 
     def inverse(self, field: Field, state: FittedState) -> nn.Module | None:
-        shape = [size for size in field.shape if size is not None]
-        return Function(_reshaped, shape) if len(shape) == len(field.shape) else None
+        return None if None in field.shape else Function(_reshaped, field.shape)
 
 
 def _reshaped(x: Tensor, target_shape: Sequence[int]) -> Tensor:  # (N, *) -> (N, *target_shape)
