@@ -49,10 +49,12 @@ def _stacked_field(named: NamedPipeline, fields: list[Field]) -> Field:
     widths = [shape[-1] for shape in shapes if shape[-1] is not None]
     if len({shape[:-1] for shape in shapes}) > 1 or len(widths) < len(shapes):
         raise named.fault(f"columns of shapes {', '.join(str(f.shape) for f in fields)} cannot be concatenated")
-    dtype, *others = {field.dtype for field in fields}
-    if others:
-        dtype = "unknown" if "unknown" in (dtype, *others) else np.result_type(dtype, *others).name
-    return Field((*shapes[0][:-1], sum(widths)), dtype)
+    return Field((*shapes[0][:-1], sum(widths)), _common_dtype({field.dtype for field in fields}))
+
+
+def _common_dtype(dtypes: set[str]) -> str:
+    first, *others = dtypes
+    return "unknown" if "unknown" in dtypes else np.result_type(first, *others).name if others else first
 
 
 def read_columns(named: NamedPipeline, table: Table, field: Field) -> Values:

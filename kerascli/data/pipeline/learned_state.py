@@ -69,9 +69,7 @@ def learn(named_pipelines: Sequence[NamedPipeline], table: Table, columns: Field
     learned = {COLUMNS: FittedState({name: asdict(field) for name, field in columns.items()}, {})}
     fits = [fit for named in named_pipelines if (fit := _start(named, table, columns)) is not None]
     while fits:
-        ahead = [fit.keys[fit.done :] for fit in fits]
-        ready = next((key for key, *_ in ahead if all(keys[0] == key or key not in keys for keys in ahead)), None)
-        if ready is None:
+        if (ready := _ready([fit.keys[fit.done :] for fit in fits])) is None:
             raise fits[0].pipeline.named.fault("shared transforms are in a different order in another pipeline")
         users = [fit for fit in fits if fit.keys[fit.done] == ready]
         if ready not in learned:
@@ -80,6 +78,12 @@ def learn(named_pipelines: Sequence[NamedPipeline], table: Table, columns: Field
             fit.advance(columns, learned, table)
         fits = [fit for fit in fits if fit.done < len(fit.keys)]
     return learned
+
+
+def _ready(ahead: Sequence[Sequence[str]]) -> str | None:
+    """Return the key of a step that all pipelines with it have reached, from the keys that are ahead; None if there is
+    none."""
+    return next((key for key, *_ in ahead if all(keys[0] == key or key not in keys for keys in ahead)), None)
 
 
 def _start(named: NamedPipeline, table: Table, columns: Fields) -> _Fit | None:
@@ -104,8 +108,8 @@ def _learn_step(fits: list[_Fit], table: Table) -> FittedState:
     step, field = named.steps[index].transform, fits[0].pipeline.fields[index]
     shapes = [fit.pipeline.fields[fit.done].shape for fit in fits]
     alike = len(set(shapes)) == 1
-    alike_last = len({shape[-1:] for shape in shapes}) == 1
-    last = tuple(size for size in field.shape[-1:] if size is not None) if alike_last else ()
+    alike_last = len({shape[-1:] for shape in shapes}) == 1 and None not in field.shape[-1:]
+    last = field.shape if alike else field.shape[-1:] if alike_last else ()
 
     def make() -> Iterator[Any]:
         for fit in fits:
@@ -114,10 +118,10 @@ def _learn_step(fits: list[_Fit], table: Table) -> FittedState:
 
     rows = Blocks(make)
     try:
-        state = step.fit(rows, field if alike else replace(field, shape=last), target=named.target)
+        state = step.fit(rows, replace(field, shape=last), target=named.target)
     except BadRow as bad:
-        # values (or vectors of shape `last`) of a row in each pipeline; unknown sizes count as 1
-        counts = [1 if alike else math.prod(size or 1 for size in shape[: len(shape) - len(last)]) for shape in shapes]
+        # how many parts of shape `last` a row of each pipeline has; unknown sizes count as 1
+        counts = [math.prod(size or 1 for size in shape[: len(shape) - len(last)]) for shape in shapes]
         ends = table.rows * np.cumsum(counts)
         at = int(np.searchsorted(ends, rows.first + bad.row, side="right"))
         row = table.rows + int(rows.first + bad.row - ends[at]) // counts[at]

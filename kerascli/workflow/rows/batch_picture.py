@@ -74,8 +74,7 @@ def _columns(
     if classes:
         return {name: [_class_text(row, classes) for row in values.reshape(len(values), -1)]}
     if codec is not None:
-        texts = (" ".join(token or "_" for token in codec.each(row)) for row in values)
-        return {name: [safe_text(text, _CHARACTERS) for text in texts]}
+        return {name: [safe_text(" ".join(token or "_" for token in codec.each(row)), _CHARACTERS) for row in values]}
     if values.ndim == 2 and values.shape[1] == len(columns) <= _COLUMNS:
         return {column: [f"{value:.5g}" for value in values[:, at]] for at, column in enumerate(columns)}
     return {name: [_numbers(row) for row in values.reshape(len(values), -1)]}
