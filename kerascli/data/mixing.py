@@ -144,16 +144,12 @@ class Mixing(nn.Module):
         for step in self.steps:
             nodes.append(f"data.augment.{step.augmentation.component_name}")
             with draws.seeded(step.augmentation.seed):
-                _mix(step, inputs, targets)
+                mixer, first = step.augmentation, inputs[step.inputs[0]]
+                drawn = mixer.draw(first.float())
+                for name in step.inputs:
+                    images = inputs[name]
+                    inputs[name] = mixer.mix_images(images if images.is_floating_point() else images.float(), drawn)
+                for name in step.targets:
+                    targets[name] = mixer.mix_targets(targets[name], first, drawn)
             nodes.pop()
         return inputs, targets
-
-
-def _mix(step: Mix, inputs: Batch, targets: Batch) -> None:
-    mixer, first = step.augmentation, inputs[step.inputs[0]]
-    drawn = mixer.draw(first.float())
-    for name in step.inputs:
-        images = inputs[name]
-        inputs[name] = mixer.mix_images(images if images.is_floating_point() else images.float(), drawn)
-    for name in step.targets:
-        targets[name] = mixer.mix_targets(targets[name], first, drawn)

@@ -69,6 +69,11 @@ class PreparedData(Stages):
     skipped: tuple[Skipped, ...]
     """Damaged files and bad rows that the source leaves out, by split."""
 
+    @property
+    def tables(self) -> dict[str, Table]:
+        """Mapping from split to the table of its raw rows."""
+        return {name: split.origin.table for name, split in self.splits.items() if split.origin is not None}
+
 
 def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFacts:
     """Infer fields (shape, dtype ...) of inputs and targets from a data section, without loading data. A missing file

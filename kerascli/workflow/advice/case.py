@@ -81,8 +81,7 @@ class Case:
     @property
     def tables(self) -> Mapping[str, Table]:
         """Mapping from the name of a split to the table of its raw rows; empty if the data was not read."""
-        splits = {} if self.prepared is None else self.prepared.splits
-        return {name: split.origin.table for name, split in splits.items() if split.origin is not None}
+        return {} if self.prepared is None else self.prepared.tables
 
     def raw(self, column: str, split: str = "train") -> Raw | None:
         """Return a column of a split before preprocessing; None if the split lacks it or does not hold it in memory."""

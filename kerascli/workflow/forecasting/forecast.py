@@ -170,11 +170,10 @@ def _input_columns(model: SeriesModel, series: Series, end: int) -> Arrays:
     later = {name: max(0, end + model.source.span(ahead=name in model.ahead)) for name in model.used}
     most = max(later.values())
     group = series.group_column(series.history.rows + most)
-    columns = {name: values for name, values in group.items() if name in model.used}
-    needed = {name: later[name] for name in model.exogenous if later[name] and name not in columns}
-    future = series.future_columns(needed)
-    rest = [name for name in model.used if name not in columns]
-    return columns | {name: whole_column(model, series, name, future.get(name), most) for name in rest}
+    future = series.future_columns({name: later[name] for name in model.exogenous if later[name] and name not in group})
+    rest = (name for name in model.used if name not in group)
+    whole = {name: whole_column(model, series, name, future.get(name), most) for name in rest}
+    return whole | {name: values for name, values in group.items() if name in model.used}
 
 
 def _batches(model: SeriesModel, rows: int, horizon: int) -> Iterator[list[int]]:
