@@ -3,7 +3,7 @@
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from kerascli.data.base import Field, Fields, FittedState, States
 from kerascli.data.pipeline.columns import read_columns
-from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_step_memory, data_error_at
+from kerascli.data.pipeline.named_pipeline import check_step_memory, data_error_at
 from kerascli.data.pipeline.pipeline import FittedPipeline, cut_at
 from kerascli.data.pipeline.steps import Records, Values
 from kerascli.data.storage.blocks import PART_VALUES, Blocks
@@ -61,13 +61,14 @@ class _Fit:
             self.rows = self.pipeline.run(self.rows, table, range(self.done - 1, self.done))
 
 
-def learn(named_pipelines: Sequence[NamedPipeline], table: Table, columns: Fields) -> dict[str, FittedState]:
-    """Fit all transforms of the pipelines on the training rows; return {key: learned state}. Raises DataError.
+def learn(pipelines: Iterable[FittedPipeline], table: Table, columns: Fields) -> dict[str, FittedState]:
+    """Fit all transforms of pipelines without states on the training rows; return {key: learned state}.
 
     A shared transform is fitted once, on the rows of all pipelines that use it, when each of them has reached it.
+    Raises DataError.
     """
     learned = {COLUMNS: FittedState({name: asdict(field) for name, field in columns.items()}, {})}
-    fits = [fit for named in named_pipelines if (fit := _start(named, table, columns)) is not None]
+    fits = [fit for pipeline in pipelines if (fit := _start(pipeline, table)) is not None]
     while fits:
         if (ready := _ready([fit.keys[fit.done :] for fit in fits])) is None:
             raise fits[0].pipeline.named.fault("shared transforms are in a different order in another pipeline")
@@ -86,11 +87,12 @@ def _ready(ahead: Sequence[Sequence[str]]) -> str | None:
     return next((key for key, *_ in ahead if all(keys[0] == key or key not in keys for keys in ahead)), None)
 
 
-def _start(named: NamedPipeline, table: Table, columns: Fields) -> _Fit | None:
+def _start(pipeline: FittedPipeline, table: Table) -> _Fit | None:
+    named = pipeline.named
     fitted_steps = [i for i, step in enumerate(named.steps) if step.transform.defines("fit")]
     if not fitted_steps:
         return None
-    pipeline, keys = FittedPipeline(named, columns, {}), [named.key(index) for index in range(fitted_steps[-1] + 1)]
+    keys = [named.key(index) for index in range(fitted_steps[-1] + 1)]
     if table.on_disk(named.columns):
         return _Fit(pipeline, keys)
     once = named.stacked and fitted_steps == [0] and not named.steps[0].transform.fills_missing

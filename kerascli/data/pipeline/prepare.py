@@ -158,8 +158,7 @@ def _prepared(
     train = tables["train"]
     if learned is None:
         columns = _column_fields(spec, named_pipelines, train, context)
-        _fitted(named_pipelines, columns, {}, train)
-        learned = learn(named_pipelines, train, columns)
+        learned = learn(_fitted(named_pipelines, columns, {}, train), train, columns)
     pipelines = _fitted(named_pipelines, known_columns(learned), learned, train)
     preparer = Preparer(pipelines, context.progress)
     splits = {name: preparer.split(table) for name, table in tables.items()}

@@ -9,6 +9,7 @@ import numpy as np
 from kerascli.config.describe import describe
 from kerascli.data.base import NO_STATE, Field, States
 from kerascli.data.pipeline.learned_state import learn
+from kerascli.data.pipeline.pipeline import FittedPipeline
 from kerascli.data.pipeline.prepare import named_pipelines_of, stages
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.storage.table import Table
@@ -69,7 +70,9 @@ def with_section(
     spec = parse_data(data)
     row = {column: _row(field) for column, field in columns.items()}
     fitted = spec.with_transforms(lambda _, transform: transform.with_paths(lambda path: str(record.path / path)))
-    learned = learn(named_pipelines_of(fitted), Table(row, 1), columns)
+    learned = learn(
+        [FittedPipeline(named, columns, {}) for named in named_pipelines_of(fitted)], Table(row, 1), columns
+    )
     facts = stages(spec, learned).facts
     sections = {"data": data, **loaded.sections}
     described = describe(sections, name=record.name, seed=0, data=spec, inputs=facts.inputs, targets=facts.targets)
