@@ -3,7 +3,7 @@
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -61,7 +61,7 @@ class _Fit:
             self.rows = self.pipeline.run(self.rows, table, range(self.done - 1, self.done))
 
 
-def learn(pipelines: Iterable[FittedPipeline], table: Table, columns: Fields) -> dict[str, FittedState]:
+def learn(pipelines: Sequence[FittedPipeline], table: Table, columns: Fields) -> dict[str, FittedState]:
     """Fit all transforms of pipelines without states on the training rows; return {key: learned state}.
 
     A shared transform is fitted once, on the rows of all pipelines that use it, when each of them has reached it.

@@ -11,6 +11,7 @@ import numpy as np
 from kerascli.data.base import Context, Field, Fields, FittedState, Inverse, States, Tables
 from kerascli.data.batches.rows import Split
 from kerascli.data.digests import digests
+from kerascli.data.download import Progress
 from kerascli.data.mixing import Mixing, mixed_inputs, mixes
 from kerascli.data.pipeline.columns import stray_value_error
 from kerascli.data.pipeline.display_columns import DisplayColumn, check_display_columns, display_columns
@@ -149,20 +150,16 @@ def _prepared(
     """Return the tables of a source, split, fitted (unless `learned` has the states) and prepared."""
     opened = {name: spec.source.open_files(t, context) for name, t in rows_where(loaded, spec.where).items()}
     tables = split_tables(spec, opened, context)
-    named_pipelines = named_pipelines_of(spec)
     if "train" not in tables:
         text = f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}"
         raise DataError(text, path=("data", "source"))
     if validation_split > 0:
         tables = cut_tail(tables, validation_split, spec.source.series_column())
-    train = tables["train"]
     if learned is None:
-        columns = _column_fields(spec, named_pipelines, train, context)
-        learned = learn(_fitted(named_pipelines, columns, {}, train), train, columns)
-    pipelines = _fitted(named_pipelines, known_columns(learned), learned, train)
-    preparer = Preparer(pipelines, context.progress)
+        columns = _column_fields(spec, tables["train"], context)
+        learned = learn([*_inferred(spec, columns, tables["train"])], tables["train"], columns)
+    preparer, found = fitted_preparer(spec, learned, targets=True, progress=context.progress), stages(spec, learned)
     splits = {name: preparer.split(table) for name, table in tables.items()}
-    found = _stages(spec, pipelines)
     skipped = tuple(filter(None, dict.fromkeys(table.skipped for table in (*loaded.values(), *opened.values()))))
     warnings = [*map(str, skipped), *(table.note for table in opened.values() if table.note)]
     warnings += [text for state in learned.values() for text in state.warnings]
@@ -177,7 +174,13 @@ def _prepared(
 def stages(spec: DataSpec, learned: States) -> Stages:
     """Return the `Stages` of a run from its learned state alone: fields of inputs and targets, modules of per-batch
     steps, functions that undo the targets' preprocessing."""
-    return _stages(spec, fitted_pipelines(spec, learned).values())
+    pipelines = fitted_pipelines(spec, learned).values()
+    fields = by_section((each.named.id, each.made) for each in pipelines)
+    modules = by_section((each.named.id, module) for each in pipelines if (module := each.per_batch()) is not None)
+    of_targets = ((each.named.name, each.inverse()) for each in pipelines if each.named.section == "targets")
+    inverses = {name: undo for name, undo in of_targets if undo is not None}
+    facts = DataFacts(mixed_inputs(spec.augment, fields["inputs"], fields["targets"]), fields["targets"])
+    return Stages(facts, Stage(modules["inputs"]), Stage(modules["targets"]), inverses)
 
 
 def no_stages() -> Stages:
@@ -185,11 +188,11 @@ def no_stages() -> Stages:
     return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}), {})
 
 
-def fitted_preparer(spec: DataSpec, learned: States, *, targets: bool) -> Preparer:
+def fitted_preparer(spec: DataSpec, learned: States, *, targets: bool, progress: Progress | None = None) -> Preparer:
     """Return an object that applies a run's fitted pipelines to new rows: all pipelines or, without `targets`, only
     those of the inputs."""
     fitted = fitted_pipelines(spec, learned)
-    return Preparer([each for (section, _), each in fitted.items() if targets or section == "inputs"])
+    return Preparer([each for (section, _), each in fitted.items() if targets or section == "inputs"], progress)
 
 
 def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
@@ -208,27 +211,21 @@ def fitted_pipelines(spec: DataSpec, learned: States) -> dict[tuple[str, str], F
     return {named.id: FittedPipeline(named, columns, learned) for named in named_pipelines_of(spec)}
 
 
-def _fitted(
-    named_pipelines: Sequence[NamedPipeline], columns: Fields, learned: States, table: Table
-) -> list[FittedPipeline]:
-    """Return pipelines with their learned states. Raises DataError, for a column of numbers that a stray value in
-    `table` has made text one that names that value."""
-    pipelines: list[FittedPipeline] = []
-    for named in named_pipelines:
+def _inferred(spec: DataSpec, columns: Fields, table: Table) -> Iterator[FittedPipeline]:
+    """Yield the pipelines of a data section before they are fitted. Raises DataError, for a column of numbers that a
+    stray value in `table` has made text one that names that value."""
+    for named in named_pipelines_of(spec):
         try:
-            pipelines.append(FittedPipeline(named, columns, learned))
+            yield FittedPipeline(named, columns, {})
         except DataError as error:
             raise stray_value_error(named, table) or error from None
-    return pipelines
 
 
-def _column_fields(
-    spec: DataSpec, named_pipelines: list[NamedPipeline], table: Table, context: Context
-) -> dict[str, Field]:
+def _column_fields(spec: DataSpec, table: Table, context: Context) -> dict[str, Field]:
     """Return a mapping from each column that pipelines read to its field; the source's unknown sizes stay unknown."""
     source_facts = spec.source.facts(context) or {}
     fields: dict[str, Field] = {}
-    for named in named_pipelines:
+    for named in named_pipelines_of(spec):
         for column in named.columns:
             values = _needed_column(named, table, column, spec.columns())
             own = Field.of(values)
@@ -272,12 +269,3 @@ def _needed_column(named: NamedPipeline, table: Table, column: str, used: Collec
             own = [name for name in table if name not in used]
             hint = f"all columns are written as a list: columns: {in_yaml(own)}"
         raise DataError(replace(fault, path=named.column_path(column), place=None, hint=hint)) from None
-
-
-def _stages(spec: DataSpec, pipelines: Collection[FittedPipeline]) -> Stages:
-    fields = by_section((each.named.id, each.made) for each in pipelines)
-    modules = by_section((each.named.id, module) for each in pipelines if (module := each.per_batch()) is not None)
-    of_targets = ((each.named.name, each.inverse()) for each in pipelines if each.named.section == "targets")
-    inverses = {name: undo for name, undo in of_targets if undo is not None}
-    facts = DataFacts(mixed_inputs(spec.augment, fields["inputs"], fields["targets"]), fields["targets"])
-    return Stages(facts, Stage(modules["inputs"]), Stage(modules["targets"]), inverses)
