@@ -197,11 +197,9 @@ def fitted_preparer(spec: DataSpec, learned: States, *, targets: bool, progress:
 
 def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
     """Return all pipelines of a data section, each with its section (`inputs`, `targets` ...) and name."""
-    pipelines = spec.all_pipelines()
-    in_inputs = {s.shared for (section, _), p in pipelines.items() if section == "inputs" for s in p.steps if s.shared}
-    mixed = {id for id, p in pipelines.items() if any(step.shared in in_inputs for step in p.steps)}
-    of_targets = {id for id in pipelines if id[0] == "targets" and id not in mixed}
-    hint = spec.source.gap_hint
+    in_inputs = {step.shared for pipeline in spec.inputs.values() for step in pipeline.steps} - {None}
+    of_targets = {("targets", n) for n, p in spec.targets.items() if in_inputs.isdisjoint(s.shared for s in p.steps)}
+    pipelines, hint = spec.all_pipelines(), spec.source.gap_hint
     return [NamedPipeline(p.columns, p.stacked, p.steps, *id, id in of_targets, hint) for id, p in pipelines.items()]
 
 

@@ -46,7 +46,8 @@ class Preparer:
         if streams:
             readers.append(self._in_order(streams, table, oov))
         if direct := [each for each in on_disk if each not in streams]:
-            readers.append(partial(self._when_read, direct, table, oov))
+            columns = {column for each in direct for column in each.columns}
+            readers.append(lambda rows: self.rows(direct, table.load(rows, columns), oov))
         return DiskSplit(ready, readers, self._origin(table))
 
     def rows(self, pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts) -> MemorySplit:
@@ -58,11 +59,6 @@ class Preparer:
 
     def _origin(self, table: Table) -> Origin:
         return Origin(table, {each.named.id: each.columns for each in self.pipelines})
-
-    def _when_read(self, pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts, rows: Rows) -> MemorySplit:
-        """Prepare rows of a table of memory-mapped arrays when they are read."""
-        columns = {column for each in pipelines for column in each.columns}
-        return self.rows(pipelines, table.load(rows, columns), oov)
 
     def _in_order(self, pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts) -> Reader:
         """Return a reader of a table's rows; add the counts of OOV values of the whole file to `oov`."""

@@ -151,7 +151,7 @@ class Lookup(LookupSettings, Transform):
         mode, width = self.output_mode, self.width(state, target=target)
         weights = state.arrays["idf_weights"].tolist() if mode == "tf_idf" else None
         vectors = torch.uint8 if vector_dtype(mode) == "uint8" else torch.float32
-        return Encoded(mode, width, vectors, weights and weights + [0.0] * (width - len(weights)))
+        return Encoded(mode, width, vectors, weights)
 
     def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
         if self.invert:
