@@ -18,6 +18,7 @@ from kerascli.language.component import Invalid
 from kerascli.language.section import BaseSection, parse_section, section_ref
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NO_NAME = "expected a name for the {} (letters, digits, '_'), got {}"
 T = TypeVar("T")
 
 
@@ -160,7 +161,8 @@ class DataSpec(BaseSection):
     @classmethod
     def _shared_names(cls, shared: dict[str, Transform]) -> dict[str, Transform]:
         for name in shared:
-            _check_name(name, "shared transform")
+            if not _NAME.fullmatch(name):
+                raise ValueError(_NO_NAME.format("shared transform", show(name)))
             if TRANSFORMS.find(name):
                 raise ValueError(f"'{name}' is the name of a transform; give the shared one another name")
         return shared
@@ -288,7 +290,7 @@ def parse_data(section: Any) -> DataSpec:
 
 def parse_pipeline(name: Any, value: Any, shared: Mapping[str, Transform]) -> Pipeline:
     """Parse one pipeline of a config: a list of steps, or one step. Raises Invalid with paths within the pipeline."""
-    _check_pipeline_name(name, value)
+    _check_name(name, value)
     listed = isinstance(value, list | tuple)
     columns: tuple[str, ...] = ()
     stacked = False
@@ -312,14 +314,13 @@ def parse_pipeline(name: Any, value: Any, shared: Mapping[str, Transform]) -> Pi
     return Pipeline(columns, stacked, tuple(steps))
 
 
-def _check_pipeline_name(name: Any, steps: Any) -> None:
-    try:
-        _check_name(name, "input or target")
-    except ValueError as error:
+def _check_name(name: Any, steps: Any) -> None:
+    """Raise Invalid for a key that is no name of an input or target, with what to write in a hint."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         hint = None if (plain := plain_name(name)) is None else f"write {plain}"
         if hint and not (isinstance(steps, list) and steps and isinstance(steps[0], dict) and "columns" in steps[0]):
             hint = f"rename it, and keep its column: {plain}: [{{columns: {name}}}, ...]"
-        raise Invalid(str(error), (), "key", hint=hint) from None
+        raise Invalid(_NO_NAME.format("input or target", show(name)), (), "key", hint=hint)
 
 
 def _transform(entry: Any, shared: Mapping[str, Transform]) -> Transform:
@@ -350,8 +351,3 @@ def _columns(entry: dict[str, Any], index: int) -> tuple[tuple[str, ...], bool]:
     if isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value):
         return tuple(value), True
     raise Invalid(f"columns: expected a name or a list of names, got {show(value)}", ("columns",))
-
-
-def _check_name(name: Any, what: str) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"expected a name for the {what} (letters, digits, '_'), got {show(name)}")
