@@ -184,8 +184,8 @@ def _kind(run: LoadedRun) -> Kind:
         return "columns"
     if _flattened(run) or (spec.rank == 3 and spec.shape[-1] in (1, 3, 4)):
         return "picture"
-    steps = run.data.inputs[name].steps if run.data is not None and name in run.data.inputs else ()
-    if any(step.transform.component_name == "text_vectorization" for step in steps):
+    pipeline = run.data and run.data.inputs.get(name)
+    if pipeline and any(step.transform.component_name == "text_vectorization" for step in pipeline.steps):
         return "text"
     return "series" if spec.rank == 2 else "columns"
 
@@ -194,8 +194,8 @@ def _flattened(run: LoadedRun) -> tuple[int, int, int] | None:
     """Return the shape (height, width, channels) of the pictures of a column that a model's first input has flattened,
     or None."""
     [first, *_] = run.experiment.spec.model.inputs
-    columns = run.data.inputs[first.name].columns if run.data is not None and first.name in run.data.inputs else ()
-    shapes = [run.raw_fields[column].shape for column in columns if column in run.raw_fields]
+    pipeline = run.data and run.data.inputs.get(first.name)
+    shapes = [run.raw_fields[column].shape for column in (pipeline.columns if pipeline else ())]
     is_flattened = first.spec.rank == 1 and len(shapes) == 1 and len(shapes[0]) > 1
     return image_shape(first.spec.shape, shapes[0]) if is_flattened else None
 
