@@ -14,7 +14,7 @@ from kerascli.data.digests import digests
 from kerascli.data.download import Progress
 from kerascli.data.mixing import Mixing, mixed_inputs, mixes
 from kerascli.data.pipeline.columns import stray_value_error
-from kerascli.data.pipeline.display_columns import DisplayColumn, check_display_columns, display_columns
+from kerascli.data.pipeline.display_columns import check_display_columns, display_columns
 from kerascli.data.pipeline.learned_state import known_columns, learn
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_source_memory
 from kerascli.data.pipeline.pipeline import FittedPipeline, Stage
@@ -61,8 +61,8 @@ class PreparedData(Stages):
 
     splits: dict[str, Split]
     learned: dict[str, FittedState]
-    display_columns: dict[str, dict[str, DisplayColumn]]
-    """Mapping from split to the columns, by name, that are displayed next to model outputs."""
+    display_columns: dict[str, Sequence[str]]
+    """Mapping from each raw column that is displayed next to model outputs to its class names (empty if none)."""
     mixing: Mixing
     digests: dict[str, str]
     """Mapping from file (or source, if the rows depend on more than files) to a SHA-256 that identifies the data."""
