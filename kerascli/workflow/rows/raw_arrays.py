@@ -17,7 +17,7 @@ from kerascli.data.storage.convert import converted
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import BadRow, Table, first_wrong
 from kerascli.foundation.errors import DataError, FileRefused, safe_text, suggestion
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.shapes import TensorSpec, is_compatible
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.rows.keras_names import accepted_names, candidates, recorded_names
@@ -143,9 +143,7 @@ def _refuse_words(table: Table, arrays: Arrays, names: Sequence[str]) -> None:
 
 
 def _as_input(values: np.ndarray, spec: TensorSpec, key: str, table: Table) -> np.ndarray:
-    shape = values.shape[1:]
-    fits = len(shape) == spec.rank and all(n in (None, size) for n, size in zip(spec.shape, shape, strict=True))
-    if not fits:
+    if not is_compatible(values.shape[1:], spec.shape):
         shown = f"{values.dtype} of shape {values.shape}"
         raise DataError(f"'{safe_text(key)}': expected numbers of shape {spec}, got {shown}", place=table.name)
     if spec.is_integer and values.dtype.kind == "f" and (wrong := values != np.floor(values)).any():
