@@ -1,6 +1,7 @@
 """Convert between texts and token ids with a run's text pipeline, and detect teacher forcing."""
 
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -165,29 +166,22 @@ def teacher_forcing(data: DataSpec) -> TeacherForcing | None:
 
     An input and a target tokenize the same column in the same way, and the input is delayed by one step.
     """
-    for name, pipeline in data.inputs.items():
-        read = _words(pipeline)
-        for target, other in data.targets.items():
-            written = _words(other)
-            if read is None or written is None or pipeline.columns != other.columns or read[0] != written[0]:
-                continue
-            ahead, behind = _moved(read[1]), _moved(written[1])
-            if ahead is not None and behind is not None and behind[0] - ahead[0] == 1:
-                return TeacherForcing(name, target, *ahead)
+    for (name, pipeline), (target, other) in product(data.inputs.items(), data.targets.items()):
+        read, written = _tokens(pipeline), _tokens(other)
+        if read and written and pipeline.columns == other.columns and read[0] == written[0]:
+            (_, ahead, fill), (_, behind, _) = read, written
+            if behind - ahead == 1:
+                return TeacherForcing(name, target, ahead, fill)
     return None
 
 
-def _words(pipeline: Pipeline) -> tuple[tuple[Step, ...], tuple[Step, ...]] | None:
-    """Split a pipeline's steps after the one that maps texts to token ids; return both parts, None if none does."""
-    index = text_step(pipeline.steps)
-    return None if index is None else (pipeline.steps[: index + 1], pipeline.steps[index + 1 :])
-
-
-def _moved(steps: tuple[Step, ...]) -> tuple[int, int] | None:
-    """Return by how many positions the pipeline steps `steps` shift token ids, and the id that fills the front; None if
-    a step changes ids."""
+def _tokens(pipeline: Pipeline) -> tuple[tuple[Step, ...], int, int] | None:
+    """Return a pipeline's steps up to the one that maps texts to token ids, by how many positions the others shift the
+    ids, and the id that fills the front; None if no step maps texts to ids, or another one changes them."""
+    if (index := text_step(pipeline.steps)) is None:
+        return None
     ahead, fill = 0, 0
-    for step in steps:
+    for step in pipeline.steps[index + 1 :]:
         match step.transform:
             case Shift() as shift:
                 ahead += shift.steps
@@ -196,4 +190,4 @@ def _moved(steps: tuple[Step, ...]) -> tuple[int, int] | None:
                 pass
             case _:
                 return None
-    return ahead, fill
+    return pipeline.steps[: index + 1], ahead, fill
