@@ -99,7 +99,7 @@ class Lookup(LookupSettings, Transform):
             raise ValueError(f"positive: there is no class '{self.positive}'; there are {names}")
         if len(classes) != 2:
             raise ValueError(f"positive: goes with two classes, got {len(classes)}")
-        return [*(each for each in classes if each != self.positive), self.positive]
+        return sorted(classes, key=lambda each: each == self.positive)
 
     def _given(self, target: bool) -> FittedState:
         if self.positive is not None:
@@ -150,8 +150,7 @@ class Lookup(LookupSettings, Transform):
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         mode, width = self.output_mode, self.width(state, target=target)
         weights = state.arrays["idf_weights"].tolist() if mode == "tf_idf" else None
-        vectors = torch.uint8 if vector_dtype(mode) == "uint8" else torch.float32
-        return Encoded(mode, width, vectors, weights)
+        return Encoded(mode, width, getattr(torch, vector_dtype(mode)), weights)
 
     def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
         if self.invert:
