@@ -11,6 +11,7 @@ from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.transforms.input_checks import checked_finite, float_dtype, need_numbers
 from kerascli.foundation.shapes import PositiveFloat
+from kerascli.preprocessing.function import Constant
 
 MOST_VALUES = 4096
 """Maximum number of values of a row: their covariance has the square of it."""
@@ -51,20 +52,9 @@ class ZcaWhitening(Transform):
         return FittedState({}, {"mean": near + rest, "matrix": matrix})
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
-        return Whitening(state.arrays["mean"], state.arrays["matrix"], dtype)
+        constants = (torch.tensor(state.arrays[name], dtype=dtype) for name in ("mean", "matrix"))
+        return Constant(_whitened, *constants, dtype=dtype)
 
 
-class Whitening(nn.Module):
-    """Module of `zca_whitening`, which computes in `dtype`."""
-
-    mean: Tensor
-    matrix: Tensor
-
-    def __init__(self, mean: np.ndarray, matrix: np.ndarray, dtype: torch.dtype) -> None:
-        super().__init__()
-        for name, array in (("mean", mean), ("matrix", matrix)):
-            self.register_buffer(name, torch.tensor(array, dtype=dtype), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        centered = x.to(self.mean.dtype).flatten(1) - self.mean
-        return (centered @ self.matrix).reshape(x.shape)
+def _whitened(x: Tensor, mean: Tensor, matrix: Tensor) -> Tensor:  # (N, *) -> (N, *)
+    return ((x.flatten(1) - mean) @ matrix).reshape(x.shape)
