@@ -106,7 +106,7 @@ class Lookup(LookupSettings, Transform):
             raise ValueError("positive: the order of the vocabulary says which class is the positive one, the last")
         written = self.vocabulary
         if isinstance(written, str):
-            written = read_vocabulary(Path(written), str if self.takes_text else _integer)
+            written = read_vocabulary(Path(written), str if self.takes_text else int)
         entries = self.entries(written)
         self.check_entries(entries)
         size = len(entries) + self.first(target=target)
@@ -183,13 +183,6 @@ class Lookup(LookupSettings, Transform):
         if self.pad_to_max_tokens and self.max_tokens is not None:
             return self.max_tokens
         return len(state.facts["vocabulary"]) + self.first(target=target)
-
-
-def _integer(line: str) -> int:
-    try:
-        return int(line)
-    except ValueError:
-        raise ValueError("expected an integer") from None
 
 
 def _counted(block: np.ndarray | Texts) -> Counted:
