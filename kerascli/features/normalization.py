@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
-from kerascli.data.transforms.input_checks import checked_finite, float_dtype, need_numbers
+from kerascli.data.transforms.input_checks import checked_finite, computed
 from kerascli.foundation.shapes import Ints, Shape, TensorSpec
 from kerascli.language.component import Component
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
@@ -143,11 +142,11 @@ class NormalizationTransform(NormalizationSettings, Transform):
     per_batch = "exact"
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
-        need_numbers(field)
+        made = computed(field)
         self.kept(field.shape)
         if self.mean is not None:
             self.fixed(field.shape)
-        return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
+        return made
 
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         if self.mean is not None:

@@ -1,6 +1,7 @@
 """Checks of a transform's input (dtype, missing values), with the same error messages for all transforms."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -46,6 +47,15 @@ def float_dtype(field: Field) -> str:
     if field.dtype == "unknown":
         return "unknown"
     return "float32" if field.dtype in EXACT_IN_FLOAT32 else "float64"
+
+
+def computed(field: Field, dtype: str | None = None) -> Field:
+    """Return the field of numbers that are computed from those of a column, in `dtype` (None: `float_dtype`).
+
+    Raises ValueError for text.
+    """
+    need_numbers(field)
+    return replace(field, dtype=dtype or float_dtype(field), num_classes=None, classes=None)
 
 
 def need_integers(field: Field) -> None:
