@@ -140,7 +140,7 @@ def not_numbers(table: Table, name: str, values: np.ndarray, why: str | None = N
     words = values.tolist() if values.ndim == 1 else []
     test = getattr(table.columns.get(name), "is_number", is_number)
     bad = [row for row, value in enumerate(words) if value != "" and not test(value)]
-    if not bad and (row := _too_long(words)) is not None:
+    if not bad and (row := too_long(words)) is not None:
         fault = f"{safe_text(words[row], 40)} {INEXACT}"
         return BadRows.of(table, [row], name, fault, "string_lookup accepts ids as strings")
     if not bad:
@@ -162,7 +162,7 @@ def _hint_of_format(word: str) -> str | None:
     return None
 
 
-def _too_long(words: Sequence[str]) -> int | None:
+def too_long(words: Sequence[str]) -> int | None:
     """Return the row of the first integer that no number type can hold, so that its column is text; None if none."""
     return first_inexact(words, np.array([float(word) if is_number(word) else 0.0 for word in words]))
 
@@ -180,7 +180,7 @@ def stray_value_error(named: NamedPipeline, table: Table) -> DataError | None:
         numbers = sum(map(getattr(table.columns.get(name), "is_number", is_number), present))
         commas = sum(is_number(word.replace(",", ".")) for word in present)  # decimal commas, beside integers
         most_are = len(present) / 2 < numbers < len(present) or len(present) / 2 < commas > numbers
-        if most_are or (numbers and numbers == len(present) and _too_long(words) is not None):
+        if most_are or (numbers and numbers == len(present) and too_long(words) is not None):
             return not_numbers(table, name, values)
     return None
 
