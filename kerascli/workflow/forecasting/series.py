@@ -177,7 +177,7 @@ def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: 
     `needed` names the columns of the model's inputs, `keep` columns to read in addition, for the output; the file must
     have them all. The settings of the run's data source apply.
     """
-    needed = list(dict.fromkeys([*needed, *([] if model.source.group is None else [model.source.group])]))
+    needed = list(dict.fromkeys(filter(None, [*needed, model.source.group])))
     raw, run = model.data.of_rows(model.source.source, needed), model.run
     return CommandInput(raw, run.raw_fields, run.config.context.folder, False, keep | {*needed}).read([what])
 
@@ -188,10 +188,9 @@ def _check_future(future: Table, column: str, dates: Dates) -> None:
     if later is None:
         raise DataError(f"'{safe_text(column)}' holds dates in the series, and something else here", place=future.name)
     last = dates.texts[-1]
-    count = int((later.times <= dates.times[-1]).sum())
-    if count:
-        row = int((later.times <= dates.times[-1]).argmax())
-        text = f"{later.texts[row]} is not after {last}, the last date of the series ({counted(count, 'row')})"
+    if (early := later.times <= dates.times[-1]).any():
+        row, count = int(early.argmax()), counted(int(early.sum()), "row")
+        text = f"{later.texts[row]} is not after {last}, the last date of the series ({count})"
         raise DataError(text, place=future.place(row, column), hint=f"give only rows after {last}")
     step = dates.step()
     due = None if step is None else step.after(dates.times[-1], len(later.times))
