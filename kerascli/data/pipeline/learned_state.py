@@ -111,7 +111,7 @@ def _learn_step(fits: list[_Fit], table: Table) -> FittedState:
     shapes = [fit.pipeline.fields[fit.done].shape for fit in fits]
     alike = len(set(shapes)) == 1
     alike_last = len({shape[-1:] for shape in shapes}) == 1 and None not in field.shape[-1:]
-    last = field.shape if alike else field.shape[-1:] if alike_last else ()
+    last: tuple[Any, ...] = field.shape if alike else field.shape[-1:] if alike_last else ()
 
     def make() -> Iterator[Any]:
         for fit in fits:
