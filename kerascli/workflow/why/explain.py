@@ -74,8 +74,8 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
     """Return the reasons for a run's predictions. Raises KerasCliError; what has no answer is refused by name."""
     kind = _kind(run)
     method = _method(run, kind, question)
-    source, rows, splits = chosen_rows(run, question.what, targets=method == "permutation", texts=question.text)
     reads_more = method == "integrated_gradients" and (kind not in _ZEROS or question.baseline == "median")
+    source, rows, splits = chosen_rows(run, question.what, targets=method == "permutation", texts=question.text)
     if question.data and not splits and not reads_more:
         text = f"--data has no effect: rows are given, and {method} reads no others"
         raise ConfigError(text, hint="leave it out")
@@ -85,7 +85,6 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
     few = training = rows.read(np.array(numbers[: question.rows or 20], np.int64))
     score = score_of(run, few, question.output, question.class_name)
     if reads_more:
-        raw_table(rows, "why")  # raises if there are none
         split = (splits or load_again(run).splits)["train"]
         training = split.read(np.linspace(0, split.rows - 1, min(_TRAINING_ROWS, split.rows)).astype(np.int64))
     notes, shares, name = list[str](), dict[str, Tensor](), run.experiment.spec.model.inputs[0].name
@@ -214,7 +213,14 @@ def _method(run: LoadedRun, kind: Kind, question: Question) -> Method:
     if method not in _METHODS[kind]:
         raise ConfigError(f"--method {method}: not for inputs of {kind}", hint=f"one of {', '.join(_METHODS[kind])}")
     _refuse_idle(kind, method, question)
+    _refuse_arrays(run, kind, method, question)
     return method
+
+
+def _refuse_arrays(run: LoadedRun, kind: Kind, method: Method, question: Question) -> None:
+    """Raise ConfigError if the reasons need columns, and the model takes arrays."""
+    if run.row_data is None and (kind not in _ZEROS or method == "permutation" or question.baseline == "median"):
+        raise ConfigError(f"why: {method} needs columns of data, and the model takes arrays of its own")
 
 
 def _refuse_idle(kind: Kind, method: Method, question: Question) -> None:
