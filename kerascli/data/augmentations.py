@@ -32,15 +32,17 @@ def blended(x: Tensor, order: Tensor, weight: Tensor) -> Tensor:
     return weight * x + (1.0 - weight) * x.index_select(0, order)
 
 
-class Cut(NamedTuple):
-    """Boxes that CutMix draws for a batch of N images."""
+class Drawn(NamedTuple):
+    """Random numbers that CutMix draws for a batch of N images: four tensors (N,).
+
+    `order` is the index of the image that the box comes from, `stays` the fraction of the image to keep, `across` and
+    `down` the box's position as a fraction of the free width and height.
+    """
 
     order: Tensor
-    """Index of the image that each box comes from, (N,)."""
-    inside: Tensor
-    """Mask of the pixels to replace, (N, H, W, 1) or (N, 1, H, W)."""
     stays: Tensor
-    """Fraction of each image that is kept, (N,)."""
+    across: Tensor
+    down: Tensor
 
 
 @augmentation()
@@ -61,22 +63,21 @@ class CutMix(Augmentation):
     targets: Names | None = None
     """Names of the targets to mix; null: all targets."""
 
-    def draw(self, images: Tensor) -> Cut:
+    def draw(self, images: Tensor) -> Drawn:
         alpha = uniform(images[:1], span(self.factor), 1) + _LEAST_ALPHA  # one for the batch, as in Keras
-        part = torch.sqrt(1.0 - beta_numbers(images, alpha.view(())))
+        stays = beta_numbers(images, alpha.view(()))
         across, down = uniform(images, (0, 1), 2).unbind(1)
-        height, width = (size or 0 for size in self._size(tuple(images.shape)))
-        left, right, in_row = _stretch(part, across, width)
-        upper, lower, in_column = _stretch(part, down, height)
-        inside = in_column.unsqueeze(2) & in_row.unsqueeze(1)
-        stays = 1.0 - (right - left) * (lower - upper) / (width * height)
-        return Cut(order_of(images), inside.unsqueeze(-1 if self.data_format == "channels_last" else 1), stays)
+        return Drawn(order_of(images), stays, across, down)
 
-    def mix_images(self, images: Tensor, drawn: Cut) -> Tensor:
-        return torch.where(drawn.inside, images.index_select(0, drawn.order), images)
+    def mix_images(self, images: Tensor, drawn: Drawn) -> Tensor:
+        inside, _ = self._box(images, drawn)
+        return torch.where(inside, images.index_select(0, drawn.order), images)
 
-    def mix_targets(self, targets: Tensor, images: Tensor, drawn: Cut) -> Tensor:
-        return self.mix_images(targets, drawn) if targets.dim() == 4 else blended(targets, drawn.order, drawn.stays)
+    def mix_targets(self, targets: Tensor, images: Tensor, drawn: Drawn) -> Tensor:
+        inside, stays = self._box(images, drawn)
+        if targets.dim() == 4:
+            return torch.where(inside, targets.index_select(0, drawn.order), targets)
+        return blended(targets, drawn.order, stays)
 
     def refuse_image(self, image: Field, first: Field) -> str | None:
         sizes = [show_shape(self._size(field.shape)) for field in (image, first)]
@@ -92,6 +93,16 @@ class CutMix(Augmentation):
 
     def _size(self, shape: Shape) -> Shape:
         return shape[-3:-1] if self.data_format == "channels_last" else shape[-2:]
+
+    def _box(self, images: Tensor, drawn: Drawn) -> tuple[Tensor, Tensor]:
+        """Return a mask of the pixels to replace, (N, H, W, 1) or (N, 1, H, W), and the fraction kept of each image."""
+        height, width = (size or 0 for size in self._size(tuple(images.shape)))
+        part = torch.sqrt(1.0 - drawn.stays)
+        left, right, in_row = _stretch(part, drawn.across, width)
+        upper, lower, in_column = _stretch(part, drawn.down, height)
+        inside = in_column.unsqueeze(2) & in_row.unsqueeze(1)
+        channels = -1 if self.data_format == "channels_last" else 1
+        return inside.unsqueeze(channels), 1.0 - (right - left) * (lower - upper) / (width * height)
 
 
 def _stretch(part: Tensor, place: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
