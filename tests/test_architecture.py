@@ -47,7 +47,7 @@ INNER_FLOORS = {
         ["storage", "download", "dates"], ["remote", "text"], ["base", "split"],
         ["batches", "datasets", "initializers", "mixing", "readers", "series_gaps", "where"],
         ["augmentations", "moved", "section"],
-        ["digests"], ["pipeline"], ["sources", "transforms"], ["read", "text_codec"], ["command_input"],
+        ["digests"], ["pipeline"], ["transforms"], ["sources"], ["read", "text_codec"], ["command_input"],
     ],
     "model": [["ir"], ["syntax", "runtime", "freezing"], ["inference", "transfer"]],
     "config": [

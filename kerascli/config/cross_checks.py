@@ -11,7 +11,7 @@ from kerascli.config.run import RunSpec
 from kerascli.config.sections.fit import path_as_written
 from kerascli.data.base import SPLITS, Field
 from kerascli.data.section import DataSpec
-from kerascli.data.text_codec import is_text, teacher_forcing
+from kerascli.data.text_codec import teacher_forcing, text_step
 from kerascli.foundation.errors import Fault, Path, suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Component, split_form
@@ -209,8 +209,8 @@ def _facts(built: Built, data: DataSpec | None, *, own_inputs: bool) -> ModelFac
 
 def _texts(data: DataSpec) -> frozenset[str]:
     """Return the names of the inputs and targets that are text."""
-    pipelines = data.all_pipelines().items()
-    return frozenset(name for (section, name), p in pipelines if section != "sample_weight" and is_text(p))
+    pipelines = (*data.inputs.items(), *data.targets.items())
+    return frozenset(name for name, pipeline in pipelines if text_step(pipeline.steps) is not None)
 
 
 def _monitor_faults(spec: RunSpec, callback: Callback, path: Path, arguments: Any) -> Iterator[Fault]:

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -12,19 +12,16 @@ from torch import Tensor, nn
 
 from kerascli.data.remote.addresses import InFolder
 from kerascli.data.storage.blocks import Blocks
+from kerascli.data.storage.column import Texts, pa
 from kerascli.data.storage.decoded_files import Decoder
+from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Refusal, Table
+from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
+from kerascli.data.text.oov import LookedUp
 from kerascli.foundation.disk.files import digests_by_name
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.shapes import Shape
 from kerascli.language.component import Component, Registry
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from kerascli.data.storage.column import Texts
-    from kerascli.data.storage.tokens import Tokens
-    from kerascli.data.text.oov import LookedUp
 
 SPLITS = ("train", "validation", "test")
 """Names of the splits that the rows of a data source can be divided into."""
@@ -55,6 +52,11 @@ class Field:
     columns: tuple[tuple[str, "Field"], ...] = ()
     """Pairs of (column name, its `Field`: shape, dtype ...), if several columns are read together as one record (dtype
     "record")."""
+
+    @classmethod
+    def of(cls, values: Values) -> Self:
+        """Return the shape and dtype of a column's values, in memory or on disk."""
+        return cls((None,) if is_ragged(values) else values.shape[1:], column_dtype(values))
 
     def fact(self, name: str) -> Any:
         """Return a fact about the column, such as `shape`, for `$inputs.x.<name>` in a config; None while unknown."""
@@ -293,7 +295,7 @@ class Transform(InFolder):
         """Return the module that undoes this transform of a target in predictions (float64); None: there is none."""
         return None
 
-    def codes(self, values: "pa.Array | Tensor", state: FittedState, *, target: bool) -> "Tensor | Tokens":
+    def codes(self, values: "pa.Array | Tensor", state: FittedState, *, target: bool) -> Tensor | Tokens:
         """Return numbers for distinct texts (a pyarrow array of strings, '' where missing), or rows of tokens.
 
         Raises BadRow with the index of a text that is refused, ValueError. A transform that also computes on the host
@@ -301,14 +303,14 @@ class Transform(InFolder):
         """
         raise NotImplementedError
 
-    def rewritten(self, values: "Texts | np.ndarray", field: Field, state: FittedState) -> "Texts":
+    def rewritten(self, values: Texts | np.ndarray, field: Field, state: FittedState) -> Texts:
         """Return rows of text, for a transform whose output is text; it computes on the distinct texts.
 
         Raises BadRow with the index of a distinct text.
         """
         raise NotImplementedError
 
-    def sequences(self, tokens: "Tokens", field: Field, state: FittedState) -> "Tensor | Tokens":
+    def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tensor | Tokens:
         """Return the result for rows of varying length. Raises BadRow, ValueError."""
         raise NotImplementedError
 
@@ -332,7 +334,7 @@ class Transform(InFolder):
         their results."""
         raise NotImplementedError
 
-    def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> "LookedUp | None":
+    def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> LookedUp | None:
         """Return which of the codes of rows are masked, and which out of the vocabulary; None: nothing is looked up."""
         return None
 

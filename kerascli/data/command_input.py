@@ -4,6 +4,7 @@ import glob
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -19,7 +20,7 @@ from kerascli.data.section import DataSpec
 from kerascli.data.sources.file_source import read_parquet
 from kerascli.data.sources.folders import FolderSource, TextFolder, file_names, files_below, files_in, texts_of
 from kerascli.data.storage.decoded_files import DecodedFiles, Decoder, undamaged
-from kerascli.data.storage.image_files import SUFFIXES, Reading
+from kerascli.data.storage.image_files import COLOR_MODES, SUFFIXES, Reading
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.row_errors import read_table
@@ -28,7 +29,6 @@ from kerascli.foundation.disk.files import LINE_BYTES, memory_limit, missing_fil
 from kerascli.foundation.errors import ConfigError, DataError, safe_text
 
 STDIN, STDIN_NAME = "-", "standard input"
-_MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
 _TABLES = ("csv", "tsv", "json_lines", "parquet", "python")
 """Sources of tables; if all inputs are made of one text, its values may be files, too."""
 _IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
@@ -69,11 +69,9 @@ class CommandInput(NamedTuple):
             tables.append(table_of({column: np.array(texts, object)}, "--text"))
         return tables
 
-    def used(self) -> dict[str, None]:
-        """Return a dict whose keys are the columns that the inputs (and targets, if read) are computed from."""
-        sections = [self.spec.inputs, *([self.spec.targets, self.spec.sample_weight] if self.targets else [])]
-        pipelines = [pipeline for section in sections for pipeline in section.values()]
-        return dict.fromkeys(column for pipeline in pipelines for column in pipeline.columns)
+    def used(self) -> list[str]:
+        """Return the columns that the inputs (and targets, if read) are computed from."""
+        return self.spec.columns_of() if self.targets else self._input_columns()
 
     def checked(self, table: Table, *, skip: bool = True) -> Table:
         """Return `table`, with the files that it names, if it has all columns that the pipelines read.
@@ -83,7 +81,7 @@ class CommandInput(NamedTuple):
         """
         missing = [column for column in self.used() if column not in table]
         if len(missing) == 1:
-            table.column(missing[0])
+            table.column(missing[0])  # raises DataError with the most similar name
         if missing:
             names = ", ".join(f"'{safe_text(name, 40)}'" for name in missing)
             listed = ", ".join(safe_text(name, 40) for name in list(table)[:20])
@@ -95,7 +93,7 @@ class CommandInput(NamedTuple):
         return self.spec.source.open_files(table, context, of_command=True, skip=skip)
 
     def _input_columns(self) -> list[str]:
-        return list(dict.fromkeys(column for pipeline in self.spec.inputs.values() for column in pipeline.columns))
+        return self.spec.columns_of("inputs")
 
     def _only_text(self) -> str | None:
         """Return the column that all inputs are computed from, if there is only one and it holds text; else None."""
@@ -104,11 +102,11 @@ class CommandInput(NamedTuple):
 
     def _is_row(self, path: Path | str | None) -> bool:
         """Return True for a file of one row, such as an image or a text; None is standard input, a text an address."""
-        if path is None or isinstance(path, str) or path.is_dir():
+        if not isinstance(path, Path) or path.is_dir():
             return False
-        if path.name.lower().endswith(self._suffixes()):
-            return True
-        return path.name.lower().endswith(TextFolder.suffixes) and self._takes_texts() and not self._is_table(path)
+        name = path.name.lower()
+        is_text = name.endswith(TextFolder.suffixes) and self._takes_texts() and not self._is_table(path)
+        return is_text or name.endswith(self._suffixes())
 
     def _suffixes(self) -> tuple[str, ...]:
         """Return the ends of the names of images or others that the run's source reads as one row each."""
@@ -131,7 +129,7 @@ class CommandInput(NamedTuple):
 
     def _rows(self, paths: Sequence[Path | str | None]) -> Table:
         """Read image, sound or text files as a table with one row for each file."""
-        source, decoded, files = self.spec.source, self._decoded(), [path for path in paths if isinstance(path, Path)]
+        source, files = self.spec.source, [path for path in paths if isinstance(path, Path)]
         if self.targets and isinstance(source, FolderSource) and source.labels is not None and "label" in self.used():
             text, hint = "a file alone says no class", "give the folder that has a folder for each class"
             raise DataError(text, place=str(files[0]), hint=hint)
@@ -140,6 +138,7 @@ class CommandInput(NamedTuple):
         if self._takes_texts():
             columns = {FILE: file_names(files), self._input_columns()[0]: texts_of(files, FILES)}
             return Table(columns, len(files), name=FILES)
+        decoded = self._decoded()
         assert decoded is not None
         name, decoder = decoded
         values, damaged = DecodedFiles(files, decoder).read_once()
@@ -158,7 +157,7 @@ class CommandInput(NamedTuple):
         if field is None or field.dtype != "uint8" or None in field.shape or len(field.shape) not in (2, 3):
             return None
         height, width, channels = (size or 1 for size in (*field.shape, 1)[:3])
-        mode = _MODES.get(channels)
+        mode = COLOR_MODES.get(channels)
         return None if mode is None else (used[0], Reading((height, width), mode, "bilinear", crop=False))
 
     def _table(self, path: Path | str | None) -> Table:
@@ -172,7 +171,7 @@ class CommandInput(NamedTuple):
         if path.name.lower().endswith(SUFFIXES):
             columns = ", ".join(map(safe_text, self._input_columns()))
             raise DataError(f"'{safe_text(str(path))}' is an image; the inputs are made of the columns {columns}")
-        return read_raw(self.spec, path, columns=self.keep | self.used().keys())
+        return read_raw(self.spec, path, columns=self.keep.union(self.used()))
 
     def _folder(self, folder: Path) -> Table:
         """Read a folder of image or text files as a table; if targets are read, its subfolders are the classes."""
@@ -193,7 +192,7 @@ class CommandInput(NamedTuple):
 
     def _of_parts(self, shown: str) -> Table:
         """Read a file at an address, or the files of Parquet in a folder or at an address, as a table."""
-        parts, columns = parts_at(shown, Path(), whole_folders=True), self.keep | self.used().keys()
+        parts, columns = parts_at(shown, Path(), whole_folders=True), self.keep.union(self.used())
         if len(parts) == 1 and not parts[0].values:
             return read_raw(self.spec, parts[0].path, columns=columns, name=parts[0].name)
         texts = [name for name in parts[0].values if name in self.columns and self.columns[name].is_text]
@@ -202,8 +201,7 @@ class CommandInput(NamedTuple):
     def _standard_input(self) -> Table:
         """Read standard input as a table: JSON Lines, lines of text, or the file format of the run's source."""
         limit = memory_limit() // 8
-        data = sys.stdin.buffer.read(limit + 1)
-        if len(data) > limit:
+        if len(data := sys.stdin.buffer.read(limit + 1)) > limit:
             text, hint = f"more than {limit:,} bytes, the limit here", "give a file, or read row by row: --stream"
             raise DataError(text, place=STDIN_NAME, hint=hint)
         if not data.strip():
@@ -218,21 +216,19 @@ class CommandInput(NamedTuple):
         with tempfile.NamedTemporaryFile(suffix=".csv") as file:
             file.write(data)
             file.flush()
-            return read_raw(self.spec, Path(file.name), columns=self.keep | self.used().keys(), name=STDIN_NAME)
+            return read_raw(self.spec, Path(file.name), columns=self.keep.union(self.used()), name=STDIN_NAME)
 
     def _lines(self, data: bytes) -> Table | None:
         """Return standard input as a table of one text column, a row per line; None if it is a table or not UTF-8."""
         refuse_text(data, {"\n": LINE_BYTES, "\r": LINE_BYTES}, len(data), STDIN_NAME)
         lines = [(number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip()]
-        column = self.column_of_lines(lines[0][1])
-        if column is None:
+        if (column := self.column_of_lines(lines[0][1])) is None:
             return None
-        try:
-            texts = [line.decode("utf-8-sig") for _, line in lines]
-        except UnicodeDecodeError:
-            return None
-        numbers = np.array([number for number, _ in lines])
-        return Table({column: np.array(texts, object)}, len(texts), name=STDIN_NAME, lines=numbers)
+        with suppress(UnicodeDecodeError):
+            texts = np.array([line.decode("utf-8-sig") for _, line in lines], object)
+            numbers = np.array([number for number, _ in lines])
+            return Table({column: texts}, len(texts), name=STDIN_NAME, lines=numbers)
+        return None
 
     def column_of_lines(self, first: bytes) -> str | None:
         """Return the column whose values are the lines of a text on standard input: the only column that the inputs

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
@@ -15,14 +16,14 @@ Numbers = TypeVar("Numbers", bound=Any)
 
 ORDER = "sort the rows by date; several series in one file need a column that tells them apart: 'group' of timeseries"
 """Hint of an error about rows of a series that are not in order of time."""
-OFFSET = re.compile(r"(?<=\d) ?([+-])([01]\d|2[0-3])(?::?([0-5]\d))?$", re.ASCII)
-"""Offset from UTC at the end of an ISO 8601 time; of a text without a time it matches the day or month."""
-_ISO = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d+)?)?)?)?)?)?", re.ASCII)
-"""Date or time without an offset; numpy reads more than that as times, such as `now`, `20251231` (a year) and `3`."""
-_DATE = len("2026-11-27")
+_ISO = re.compile(
+    r"(?P<written>\d{4}(-\d\d(-\d\d(?P<time>[T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?)?)?)?)"
+    r"(?P<utc>Z|(?(time) ?(?P<sign>[+-])(?P<hours>[01]\d|2[0-3])(:?(?P<minutes>[0-5]\d))?))?",
+    re.ASCII,
+)
+"""Date, or time with its offset from UTC; numpy reads more than that as times, such as `now`, `20251231` (a year)."""
 _UNITS = {"day": 86_400_000_000, "hour": 3_600_000_000, "minute": 60_000_000, "second": 1_000_000, "microsecond": 1}
 _MONTHS = {"year": 12, "month": 1}
-_ISO_DATE = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z| ?[+-]\d\d(:?\d\d)?)?)?)?")
 
 
 def parsed_times(texts: Sequence[str], form: str | None = None, unit: str = "us") -> np.ndarray:
@@ -32,17 +33,10 @@ def parsed_times(texts: Sequence[str], form: str | None = None, unit: str = "us"
     """
     if form is None:
         plain = [text.strip().removesuffix("Z") for text in texts]
-        if all(map(_ISO.fullmatch, plain)):
-            try:
+        if all((found := _ISO.fullmatch(text)) and not found["utc"] for text in plain):
+            with suppress(ValueError):
                 return np.array(plain, f"datetime64[{unit}]")
-            except ValueError:
-                pass
     return np.array([_time(text.strip(), form) for text in texts], f"datetime64[{unit}]")
-
-
-def has_offset(text: str) -> bool:
-    """Return True if an ISO 8601 time has an offset from UTC, such as `+02:00`."""
-    return len(text) > _DATE and OFFSET.search(text[_DATE:]) is not None
 
 
 def part_of(times: np.ndarray, part: str) -> np.ndarray:
@@ -80,18 +74,12 @@ def _time(text: str, form: str | None) -> np.datetime64:
         if form is not None:
             time = datetime.strptime(text, form)
             return np.datetime64((time.astimezone(UTC) if time.tzinfo else time).replace(tzinfo=None), "us")
-        offset_match = OFFSET.search(text) if has_offset(text) else None
-        written = text.removesuffix("Z") if offset_match is None else text[: offset_match.start()]
-        if not _ISO.fullmatch(written):
-            return np.datetime64("NaT", "us")
-        time = np.datetime64(written, "us")
-        if offset_match is None:
-            return time
-        sign, hours, minutes = offset_match.groups(default="00")
-        offset = np.timedelta64(60 * int(hours) + int(minutes), "m")
-        return time - offset if sign == "+" else time + offset
+        if found := _ISO.fullmatch(text):
+            offset = np.timedelta64(60 * int(found["hours"] or 0) + int(found["minutes"] or 0), "m")
+            return np.datetime64(found["written"], "us") - (-offset if found["sign"] == "-" else offset)
     except (ValueError, OverflowError):  # also a UTC before the year 1 or after 9999
-        return np.datetime64("NaT", "us")
+        pass
+    return np.datetime64("NaT", "us")
 
 
 class Step(NamedTuple):
@@ -171,7 +159,7 @@ class Dates:
         if values is None or values.dtype != object:
             return None
         texts = values.tolist()
-        if form is None and not all(_ISO_DATE.fullmatch(text.strip()) for text in texts):
+        if form is None and not all("-" in text and _ISO.fullmatch(text.strip()) for text in texts):
             return None
         times = parsed_times(texts, form)
         return None if not len(texts) or np.isnat(times).any() else cls(texts, form, times)
@@ -209,10 +197,9 @@ class Dates:
         """Return times (datetime64) as texts in the date format of this column; in UTC if a date has an offset."""
         if self.form is not None:
             return [time.replace(tzinfo=UTC).strftime(self.form) for time in times.astype("datetime64[us]").tolist()]
-        texts = [text.strip() for text in self.texts]
-        in_utc = any(text.endswith("Z") or has_offset(text) for text in texts)
-        longest = max((OFFSET.sub("", text) if has_offset(text) else text.removesuffix("Z") for text in texts), key=len)
+        found = [each for text in self.texts if (each := _ISO.fullmatch(text.strip()))]
+        longest = max((each["written"] for each in found), key=len)
         unit = np.datetime_data(np.datetime64(longest).dtype)[0]
         dates = times.astype(f"datetime64[{unit}]").astype(str).tolist()
-        separator, suffix = " " if " " in longest else "T", "Z" if in_utc else ""
+        separator, suffix = " " if " " in longest else "T", "Z" if any(each["utc"] for each in found) else ""
         return [text.replace("T", separator) + suffix for text in dates]

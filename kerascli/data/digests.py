@@ -22,7 +22,7 @@ def digests(spec: DataSpec, context: Context, tables: Tables) -> dict[str, str]:
     Very large files and columns are sampled; their digests begin with `sampled:`.
     """
     by_file = spec.source.digests(context)
-    used = sorted({column for pipeline in spec.all_pipelines().values() for column in pipeline.columns})
+    used = sorted(spec.columns_of())
     name = spec.source.component_name
     if by_file and spec.source.in_files:
         used = [column for column in used if column in spec.source.decoders() and context.decode]

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from kerascli.data.base import InFolder
+from kerascli.data.storage.array_files import read_arrays
+from kerascli.data.storage.image_files import COLOR_MODES, Reading
 from kerascli.foundation.errors import DataError, FileRefused, safe_text
 from kerascli.foundation.shapes import Size2D, ValueRange, show_shape
 from kerascli.parts.base import INITIALIZERS, Initializer, part
-
-_COLOR_MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
 
 
 class FromFile(Initializer, InFolder):
@@ -45,16 +45,14 @@ class Image(FromFile):
 
     def check(self, shape: tuple[int, ...]) -> None:
         *single, height, width, channels = (0, 0, *shape) if len(shape) < 3 else shape
-        if set(single) - {1} or channels not in _COLOR_MODES or not height:
+        if set(single) - {1} or channels not in COLOR_MODES or not height:
             raise ValueError(f"a picture fills [1, height, width, 1, 3 or 4 channels], got {show_shape(shape)}")
         if self.size not in (None, (height, width)):
             raise ValueError(f"the picture's size is {list(self.size or ())}, the weight's is {[height, width]}")
 
     def read(self, shape: tuple[int, ...]) -> np.ndarray:
-        from kerascli.data.storage.image_files import Reading
-
         height, width, channels = shape[-3:]
-        reading = Reading((height, width), _COLOR_MODES[channels], "bilinear", crop=False)
+        reading = Reading((height, width), COLOR_MODES[channels], "bilinear", crop=False)
         reading.need()
         pixels = reading.decode(Path(self.path))
         black, white = self.value_range
@@ -66,8 +64,6 @@ class File(FromFile):
     """Initializer with the array of an npy file, which has the weight's shape."""
 
     def read(self, shape: tuple[int, ...]) -> np.ndarray:
-        from kerascli.data.storage.array_files import read_arrays
-
         arrays = list(read_arrays(Path(self.path), self.path).values())
         where = f"'{safe_text(self.path)}'"
         if len(arrays) != 1:

@@ -11,19 +11,13 @@ from torch import Tensor, nn
 from kerascli.data.base import Field, Fields
 from kerascli.foundation import draws
 from kerascli.foundation.errors import DataError, Fault, suggestion
-from kerascli.foundation.shapes import show_shape, to_tuple
+from kerascli.foundation.shapes import listed, show_shape, to_tuple
 from kerascli.language.component import Component, Registry
 
 Batch = dict[str, Tensor]
 
 
-def _listed(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
-
-
+Names = Annotated[tuple[str, ...], BeforeValidator(listed, json_schema_input_type=str | list[str])]
 _NO_LAYER = "it augments training batches and is not a layer of the model"
 
 
@@ -101,16 +95,14 @@ def mixes(augment: Sequence[Augmentation], inputs: Fields, targets: Fields) -> l
 
     Raises DataError for inputs or targets that cannot be mixed.
     """
+    images = tuple(name for name, field in inputs.items() if len(field.shape) == 3)
     all_mixes = []
     for index, step in enumerate(augment):
-        images = tuple(name for name, field in inputs.items() if len(field.shape) == 3)
         mixed = tuple(targets) if step.targets is None else step.targets
-        mix = Mix(step, images if step.inputs is None else step.inputs, mixed)
-        problem = _problem(mix, inputs, targets)
-        if problem is not None:
+        all_mixes.append(Mix(step, images if step.inputs is None else step.inputs, mixed))
+        if (problem := _problem(all_mixes[-1], inputs, targets)) is not None:
             text, hint = problem
             raise DataError(f"augment: {step.component_name}: {text}", path=("data", "augment", index), hint=hint)
-        all_mixes.append(mix)
     return all_mixes
 
 
@@ -126,8 +118,7 @@ def _problem(mix: Mix, inputs: Fields, targets: Fields) -> tuple[str, str | None
         if (why := mix.augmentation.refuse_image(field, first)) is not None:
             return f"input '{name}' {why}", None
     for name in mix.targets:
-        refused = mix.augmentation.refuse_target(targets[name], first)
-        if refused is not None:
+        if (refused := mix.augmentation.refuse_target(targets[name], first)) is not None:
             return f"target '{name}' {refused[0]}", refused[1]
     return None
 
@@ -153,16 +144,12 @@ class Mixing(nn.Module):
         for step in self.steps:
             nodes.append(f"data.augment.{step.augmentation.component_name}")
             with draws.seeded(step.augmentation.seed):
-                _mix(step, inputs, targets)
+                mixer, first = step.augmentation, inputs[step.inputs[0]]
+                drawn = mixer.draw(first.float())
+                for name in step.inputs:
+                    images = inputs[name]
+                    inputs[name] = mixer.mix_images(images if images.is_floating_point() else images.float(), drawn)
+                for name in step.targets:
+                    targets[name] = mixer.mix_targets(targets[name], first, drawn)
             nodes.pop()
         return inputs, targets
-
-
-def _mix(step: Mix, inputs: Batch, targets: Batch) -> None:
-    mixer, first = step.augmentation, inputs[step.inputs[0]]
-    drawn = mixer.draw(first.float())
-    for name in step.inputs:
-        images = inputs[name]
-        inputs[name] = mixer.mix_images(images if images.is_floating_point() else images.float(), drawn)
-    for name in step.targets:
-        targets[name] = mixer.mix_targets(targets[name], first, drawn)

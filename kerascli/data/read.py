@@ -104,9 +104,8 @@ def read_raw(spec: DataSpec, path: Path, *, columns: frozenset[str], name: str |
 
 def _npy(spec: DataSpec, path: Path, name: str) -> Table:
     """Read an npy file as the one column that all inputs are computed from. Raises DataError if they use several."""
-    columns = {column for pipeline in spec.inputs.values() for column in pipeline.columns}
+    columns = spec.columns_of("inputs")
     if len(columns) != 1:
         text = f"a single array, but the inputs use {len(columns)} columns: {', '.join(sorted(columns))}"
         raise DataError(text, place=name, hint="save them by name with numpy.savez")
-    (array,) = read_arrays(path, name).values()
-    return table_of({columns.pop(): array}, name)
+    return table_of(dict(zip(columns, read_arrays(path, name).values(), strict=True)), name)

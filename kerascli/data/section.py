@@ -1,10 +1,10 @@
 """The config section `data`: a source, its splits, and a preprocessing pipeline for every input and target."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, InstanceOf, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
@@ -18,6 +18,16 @@ from kerascli.language.component import Invalid
 from kerascli.language.section import BaseSection, parse_section, section_ref
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NO_NAME = "expected a name for the {} (letters, digits, '_'), got {}"
+T = TypeVar("T")
+
+
+def by_section(values: Iterable[tuple[Sequence[str], T]]) -> dict[str, dict[str, T]]:
+    """Return values of pipelines, each with the (section, name) of its pipeline, by section, then by name."""
+    sections: dict[str, dict[str, T]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
+    for (section, name), value in values:
+        sections[section][name] = value
+    return sections
 
 
 class SplitSpec(BaseSection):
@@ -55,12 +65,12 @@ class SplitSpec(BaseSection):
     def _has_the_fold(self) -> "SplitSpec":
         if self.folds is not None and self.validation:
             text = "validation: not with 'folds': each fold is the validation of a run"
-            raise Invalid([Fault(text, ("validation",), "key", hint="leave it out")])
+            raise Invalid(text, ("validation",), "key", hint="leave it out")
         if self.folds is not None and self.group is not None and self.stratify is not None:
-            raise Invalid([Fault("stratify: folds of groups are not stratified", ("stratify",), "key")])
+            raise Invalid("stratify: folds of groups are not stratified", ("stratify",), "key")
         if self.fold is not None and self.fold > (self.folds or 0):
             text = f"expected 1 to {self.folds}, got {self.fold}" if self.folds else "goes with 'folds'"
-            raise Invalid([Fault(f"fold: {text}", ("fold",))])
+            raise Invalid(f"fold: {text}", ("fold",))
         return self
 
     def columns(self) -> set[str]:
@@ -144,14 +154,15 @@ class DataSpec(BaseSection):
         if value is None or isinstance(value, SplitSpec):
             return value
         if not isinstance(value, dict):
-            raise Invalid([Fault(f"split: expected a mapping, got {show(value)}", hint=_shares(value))])
+            raise Invalid(f"split: expected a mapping, got {show(value)}", hint=_shares(value))
         return parse_section(SplitSpec, value, ())
 
     @field_validator("shared", mode="after")
     @classmethod
     def _shared_names(cls, shared: dict[str, Transform]) -> dict[str, Transform]:
         for name in shared:
-            _check_name(name, "shared transform")
+            if not _NAME.fullmatch(name):
+                raise ValueError(_NO_NAME.format("shared transform", show(name)))
             if TRANSFORMS.find(name):
                 raise ValueError(f"'{name}' is the name of a transform; give the shared one another name")
         return shared
@@ -194,10 +205,8 @@ class DataSpec(BaseSection):
     def _complete(self) -> "DataSpec":
         if not self.inputs:
             raise ValueError("inputs: expected at least one input")
-        steps = [s for p in self.all_pipelines().values() for s in p.steps]
-        unused = set(self.shared) - {step.shared for step in steps}
-        if unused:
-            raise ValueError(f"shared: no pipeline uses '{sorted(unused)[0]}'")
+        if unused := set(self.shared) - {step.shared for p in self.all_pipelines().values() for step in p.steps}:
+            raise ValueError(f"shared: no pipeline uses '{min(unused)}'")
         return self
 
     @property
@@ -207,8 +216,14 @@ class DataSpec(BaseSection):
 
     def all_pipelines(self) -> dict[tuple[str, str], Pipeline]:
         """Return a mapping from (section, name) to pipeline, for all inputs, targets and sample weights."""
-        sections = (("inputs", self.inputs), ("targets", self.targets), ("sample_weight", self.sample_weight))
-        return {(section, name): pipeline for section, pipelines in sections for name, pipeline in pipelines.items()}
+        sections = {"inputs": self.inputs, "targets": self.targets, "sample_weight": self.sample_weight}
+        return {(section, name): each for section, pipelines in sections.items() for name, each in pipelines.items()}
+
+    def columns_of(self, *sections: str) -> list[str]:
+        """Return the columns that the pipelines of sections (none: of all) read, each once, in their order."""
+        pipelines = self.all_pipelines().items()
+        chosen = (pipeline for (section, _), pipeline in pipelines if not sections or section in sections)
+        return list(dict.fromkeys(column for pipeline in chosen for column in pipeline.columns))
 
     def of_rows(self, source: Source, columns: Iterable[str]) -> "DataSpec":
         """Return the section with these columns of another source as its inputs, as they are, and without targets."""
@@ -217,8 +232,7 @@ class DataSpec(BaseSection):
 
     def columns(self) -> frozenset[str]:
         """Return the names of the columns that the pipelines, the row filter and the split use."""
-        used = {column for pipeline in self.all_pipelines().values() for column in pipeline.columns}
-        return frozenset(used | set(self.where) | (self.split.columns() if self.split is not None else set()))
+        return frozenset(self.columns_of()).union(self.where, self.split.columns() if self.split is not None else ())
 
     def dump(self) -> dict[str, Any]:
         """Return the data section as data to write as YAML; parsing it gives an equal section."""
@@ -244,11 +258,14 @@ class DataSpec(BaseSection):
     def with_transforms(self, change: Callable[[tuple[str, str], Transform], Transform]) -> "DataSpec":
         """Return the data section with each transform replaced by `change((section, name), transform)`."""
         shared = {name: change(("shared", name), transform) for name, transform in self.shared.items()}
-        pipelines: dict[str, dict[str, Pipeline]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
-        for place, pipeline in self.all_pipelines().items():
-            changed = (shared[s.shared] if s.shared else change(place, s.transform) for s in pipeline.steps)
-            steps = (replace(s, transform=each) for s, each in zip(pipeline.steps, changed, strict=True))
-            pipelines[place[0]][place[1]] = replace(pipeline, steps=tuple(steps))
+
+        def changed(place: tuple[str, str], step: Step) -> Step:
+            return replace(step, transform=shared[step.shared] if step.shared else change(place, step.transform))
+
+        pipelines = by_section(
+            (place, replace(pipeline, steps=tuple(changed(place, step) for step in pipeline.steps)))
+            for place, pipeline in self.all_pipelines().items()
+        )
         return self.model_copy(update={"shared": shared, **pipelines})
 
 
@@ -267,13 +284,13 @@ def _shares(value: Any) -> str | None:
 def parse_data(section: Any) -> DataSpec:
     """Parse the config's section `data`. Raises Invalid with all errors, whose paths begin with 'data'."""
     if not isinstance(section, dict):
-        raise Invalid([Fault(f"data: expected a mapping, got {show(section)}", ("data",))])
+        raise Invalid(f"data: expected a mapping, got {show(section)}", ("data",))
     return parse_section(DataSpec, section, ("data",))
 
 
 def parse_pipeline(name: Any, value: Any, shared: Mapping[str, Transform]) -> Pipeline:
     """Parse one pipeline of a config: a list of steps, or one step. Raises Invalid with paths within the pipeline."""
-    _check_pipeline_name(name, value)
+    _check_name(name, value)
     listed = isinstance(value, list | tuple)
     columns: tuple[str, ...] = ()
     stacked = False
@@ -297,20 +314,19 @@ def parse_pipeline(name: Any, value: Any, shared: Mapping[str, Transform]) -> Pi
     return Pipeline(columns, stacked, tuple(steps))
 
 
-def _check_pipeline_name(name: Any, steps: Any) -> None:
-    try:
-        _check_name(name, "input or target")
-    except ValueError as error:
+def _check_name(name: Any, steps: Any) -> None:
+    """Raise Invalid for a key that is no name of an input or target, with what to write in a hint."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         hint = None if (plain := plain_name(name)) is None else f"write {plain}"
         if hint and not (isinstance(steps, list) and steps and isinstance(steps[0], dict) and "columns" in steps[0]):
             hint = f"rename it, and keep its column: {plain}: [{{columns: {name}}}, ...]"
-        raise Invalid([Fault(str(error), (), "key", hint=hint)]) from None
+        raise Invalid(_NO_NAME.format("input or target", show(name)), (), "key", hint=hint)
 
 
 def _transform(entry: Any, shared: Mapping[str, Transform]) -> Transform:
     if isinstance(entry, dict) and len(entry) == 1 and (name := next(iter(entry))) in shared:
         text = f"'{name}' is a shared transform and takes no arguments here"
-        raise Invalid([Fault(text, (name,), "key", hint=f"write '{name}' alone")])
+        raise Invalid(text, (name,), "key", hint=f"write '{name}' alone")
     try:
         return TRANSFORMS.parse(entry)
     except Invalid as invalid:
@@ -321,23 +337,17 @@ def _transform(entry: Any, shared: Mapping[str, Transform]) -> Transform:
 
 
 def _columns(entry: dict[str, Any], index: int) -> tuple[tuple[str, ...], bool]:
-    if index > 0:
-        raise Invalid([Fault("'columns' comes first in a pipeline", ("columns",), "key")])
-    if len(entry) > 1:
-        other = next(key for key in entry if key != "columns")
-        bare = [str(key) for key, value in entry.items() if key != "columns" and value is None]
-        all_bare = len(bare) == len(entry) - 1 and isinstance(entry["columns"], str)
-        hint = f"write columns: {in_yaml([entry['columns'], *bare])}" if all_bare else None
-        raise Invalid([Fault(f"'columns' takes no other keys, got '{other}'", (other,), "key", hint=hint)])
     value = entry["columns"]
+    if index > 0:
+        raise Invalid("'columns' comes first in a pipeline", ("columns",), "key")
+    if len(entry) > 1:
+        others = {key: each for key, each in entry.items() if key != "columns"}
+        all_bare = isinstance(value, str) and all(each is None for each in others.values())
+        hint = f"write columns: {in_yaml([value, *map(str, others)])}" if all_bare else None
+        first = next(iter(others))
+        raise Invalid(f"'columns' takes no other keys, got '{first}'", (first,), "key", hint=hint)
     if isinstance(value, str):
         return (value,), False
     if isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value):
         return tuple(value), True
-    text = f"columns: expected a name or a list of names, got {show(value)}"
-    raise Invalid([Fault(text, ("columns",))])
-
-
-def _check_name(name: Any, what: str) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"expected a name for the {what} (letters, digits, '_'), got {show(name)}")
+    raise Invalid(f"columns: expected a name or a list of names, got {show(value)}", ("columns",))

@@ -1,7 +1,8 @@
 """Convert between texts and token ids with a run's text pipeline, and detect teacher forcing."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from itertools import product
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -38,12 +39,12 @@ class TextCodec(NamedTuple):
     @property
     def start(self) -> tuple[int, ...]:
         """Return the token ids with which the transform `enclose` begins every text; empty if there is none."""
-        return tuple(self._marks(lambda enclose: enclose.start))
+        return tuple(self._marks("start"))
 
     @property
     def stop(self) -> int | None:
         """Return the token id with which the transform `enclose` ends every text; None if there is none."""
-        return next(iter(self._marks(lambda enclose: enclose.end)), None)
+        return next(iter(self._marks("end")), None)
 
     def numbers_of(self, other: "TextCodec") -> list[int]:
         """Return a list that maps another codec's token ids to this codec's; ids of tokens missing here stay."""
@@ -54,7 +55,7 @@ class TextCodec(NamedTuple):
         """Return the tokens of a text after preprocessing; empty if the pipeline does not split texts."""
         if self.vectorization is None:
             return []
-        return self.vectorization.tokens(_through(self.before, text).word_list())[0]
+        return self.vectorization.tokens(_through(self.before, text))[0]
 
     def unknown(self, text: str) -> list[str]:
         """Return the tokens of a text that are not in the vocabulary."""
@@ -66,7 +67,7 @@ class TextCodec(NamedTuple):
         if self.vectorization is None:
             return []
         opened = (s.model_copy(update={"end": ""}) if isinstance(s, Enclose) else s for s in self.before)
-        (text,) = _through(opened, text).word_list()
+        (text,) = _through(opened, text)
         words = list(text) if not self.joint else text.split()
         tokens = self.vectorization.tokens([self.joint.join(words[-longest:])])[0][:longest]
         return [number for number in self.vectorization.lookup.indices(tokens, self.learned).tolist() if number]
@@ -92,32 +93,21 @@ class TextCodec(NamedTuple):
         numbers = values if values.dtype.kind in "iu" and are_numbers else values.argmax(-1)
         return np.asarray(numbers).reshape(-1).tolist()
 
-    def _marks(self, which: Callable[[Enclose], str]) -> list[int]:
-        """Return the token ids of the start or end text of the transform `enclose`; empty if there is none.
-
-        `which` returns the text from the transform.
-        """
-        place = next((i for i, step in enumerate(self.before) if isinstance(step, Enclose)), None)
-        if place is None or self.vectorization is None:
-            return []
-        enclose = self.before[place]
-        assert isinstance(enclose, Enclose)
-        mark = self.vectorization.tokens(_through(self.before[place + 1 :], which(enclose)).word_list())[0]
-        number_of = {word: number for number, word in enumerate(self.words)}
-        return [number_of[word] for word in mark if word in number_of]
+    def _marks(self, which: Literal["start", "end"]) -> list[int]:
+        """Return the token ids of the start or end text of the transform `enclose`; empty if there is none."""
+        for place, step in enumerate(self.before):
+            if isinstance(step, Enclose) and self.vectorization is not None:
+                mark = self.vectorization.tokens(_through(self.before[place + 1 :], getattr(step, which)))[0]
+                return [self.words.index(word) for word in mark if word in self.words]
+        return []
 
 
-def _through(steps: Iterable[Transform], text: str) -> Texts:
-    """Apply text transforms to one text."""
+def _through(steps: Iterable[Transform], text: str) -> list[str]:
+    """Return a list of one text, to which text transforms are applied."""
     texts, field = Texts.of_values(np.array([text], object)), Field((), "string")
     for step in steps:
         texts = step.rewritten(texts, field, NO_STATE)
-    return texts
-
-
-def is_text(pipeline: Pipeline) -> bool:
-    """Return True if a pipeline has a step that maps texts to token ids."""
-    return text_step(pipeline.steps) is not None
+    return texts.word_list()
 
 
 def text_codecs(spec: DataSpec, learned: States, section: str) -> dict[str, TextCodec]:
@@ -126,7 +116,7 @@ def text_codecs(spec: DataSpec, learned: States, section: str) -> dict[str, Text
     by_character = any(isinstance(step, TextVectorization) and step.split == "character" for step in splitting)
     codecs = {}
     for named in named_pipelines_of(spec):
-        steps = named.pipeline.steps
+        steps = named.steps
         index = text_step(steps)
         if named.section == section and index is not None and (key := named.key(index)) in learned:
             codecs[named.name] = _codec(steps[: index + 1], learned[key], by_character, target=named.target)
@@ -176,29 +166,22 @@ def teacher_forcing(data: DataSpec) -> TeacherForcing | None:
 
     An input and a target tokenize the same column in the same way, and the input is delayed by one step.
     """
-    for name, pipeline in data.inputs.items():
-        read = _words(pipeline)
-        for target, other in data.targets.items():
-            written = _words(other)
-            if read is None or written is None or pipeline.columns != other.columns or read[0] != written[0]:
-                continue
-            ahead, behind = _moved(read[1]), _moved(written[1])
-            if ahead is not None and behind is not None and behind[0] - ahead[0] == 1:
-                return TeacherForcing(name, target, *ahead)
+    for (name, pipeline), (target, other) in product(data.inputs.items(), data.targets.items()):
+        read, written = _tokens(pipeline), _tokens(other)
+        if read and written and pipeline.columns == other.columns and read[0] == written[0]:
+            (_, ahead, fill), (_, behind, _) = read, written
+            if behind - ahead == 1:
+                return TeacherForcing(name, target, ahead, fill)
     return None
 
 
-def _words(pipeline: Pipeline) -> tuple[tuple[Step, ...], tuple[Step, ...]] | None:
-    """Split a pipeline's steps after the one that maps texts to token ids; return both parts, None if none does."""
-    index = text_step(pipeline.steps)
-    return None if index is None else (pipeline.steps[: index + 1], pipeline.steps[index + 1 :])
-
-
-def _moved(steps: tuple[Step, ...]) -> tuple[int, int] | None:
-    """Return by how many positions the pipeline steps `steps` shift token ids, and the id that fills the front; None if
-    a step changes ids."""
+def _tokens(pipeline: Pipeline) -> tuple[tuple[Step, ...], int, int] | None:
+    """Return a pipeline's steps up to the one that maps texts to token ids, by how many positions the others shift the
+    ids, and the id that fills the front; None if no step maps texts to ids, or another one changes them."""
+    if (index := text_step(pipeline.steps)) is None:
+        return None
     ahead, fill = 0, 0
-    for step in steps:
+    for step in pipeline.steps[index + 1 :]:
         match step.transform:
             case Shift() as shift:
                 ahead += shift.steps
@@ -207,4 +190,4 @@ def _moved(steps: tuple[Step, ...]) -> tuple[int, int] | None:
                 pass
             case _:
                 return None
-    return ahead, fill
+    return pipeline.steps[: index + 1], ahead, fill

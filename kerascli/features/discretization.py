@@ -12,8 +12,9 @@ from pydantic import Field as Setting
 from torch import Tensor, nn
 
 from kerascli.data.base import NO_STATE, Field, FittedState, Refusal, Transform, transform
+from kerascli.data.pipeline.columns import IMPUTE
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.transforms.input_checks import checked_finite, missing_numbers, need_numbers
+from kerascli.data.transforms.input_checks import checked_finite, need_numbers
 from kerascli.foundation.shapes import Floats, TensorSpec
 from kerascli.language.component import Component
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
@@ -112,7 +113,9 @@ class DiscretizationTransform(DiscretizationSettings, Transform):
         return FittedState({}, {"bin_boundaries": bounds})
 
     def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
-        return [missing_numbers(x, self.component_name)] if x.is_floating_point() else []
+        hint = f"add impute before {self.component_name}: {IMPUTE}"
+        if x.is_floating_point():
+            yield Refusal(x.isnan() | x.isinf(), lambda _: "missing value", lambda _: hint)
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         bounds = self._bounds(state)

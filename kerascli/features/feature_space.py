@@ -1,8 +1,8 @@
 """Transform `feature_space`: preprocess columns of mixed types and concatenate them, with crosses, to one vector."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from functools import cached_property, reduce
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -144,8 +144,7 @@ class FeatureSpace(Transform):
             raise ValueError(f"must be first in a pipeline, over the columns of its features ({names})")
         widths = [self._width(name, steps[-1].made) for name, steps in self.chains(field, state).items()]
         widths += [cross.crossing_dim or self.crossing_dim for cross in self.crosses]
-        sizes = [width for width in widths if width is not None]
-        return Field((sum(sizes) if len(sizes) == len(widths) else None,), "float32")
+        return Field((None if None in widths else sum(width or 0 for width in widths),), "float32")
 
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         facts: dict[str, list[Any]] = {}
@@ -186,7 +185,7 @@ class FeatureSpace(Transform):
         for name, x in columns.items():
             encoding, width = self._feature_steps[name][1], widths[name]
             if encoding == "float":
-                joined.append(x.flatten(1).float() if x.ndim > 1 else x.unsqueeze(1).float())
+                joined.append(x.reshape(x.shape[0], -1).float())
             elif encoding == "one_hot" and width is not None:
                 joined.append(encode_tensor(x.reshape(x.shape[0], -1), "multi_hot", width, torch.float32))
         for cross in sorted(self.crosses, key=lambda cross: cross.name):
@@ -206,8 +205,7 @@ class FeatureSpace(Transform):
         if encoding == "float":
             if field.is_text:
                 raise ValueError(f"{name}: the output is text; a vector needs numbers")
-            sizes = [size for size in field.shape if size is not None]
-            return math.prod(sizes) if len(sizes) == len(field.shape) else None
+            return None if None in field.shape else math.prod(size or 0 for size in field.shape)
         if not field.is_integer:
             raise ValueError(f"{name}: output_mode {encoding} needs integers, got {field.dtype}")
         if encoding == "int":
@@ -228,14 +226,7 @@ def _fitted(rows: Blocks, name: str, before: Sequence[FittedStep], step: Transfo
     Raises ValueError, and BadRow as `Transform.fit` does.
     """
 
-    def make() -> Iterator[Any]:
-        for block in rows:
-            values = block[name]
-            for each in before:
-                values = each(values)
-            yield values
-
-    blocks = Blocks(make)
+    blocks = Blocks(lambda: (reduce(lambda values, each: each(values), before, block[name]) for block in rows))
     try:
         return step.fit(blocks, column, target=False)
     except BadRow as bad:

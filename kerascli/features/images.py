@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from kerascli.data.base import Field, FittedState, Transform, transform
-from kerascli.data.transforms.input_checks import float_dtype, need_numbers
+from kerascli.data.transforms.input_checks import computed
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.preprocessing.images import operations
@@ -20,11 +20,11 @@ class ImageTransform(Transform):
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         assert isinstance(self, ImageOperation)
-        need_numbers(field)
+        made = computed(field)
         if target and not self.always:
             raise ValueError("would change a target differently from its input; only inputs can be changed at random")
-        dtype = field.dtype if self.keeps_integers and field.is_integer else float_dtype(field)
-        return replace(field, shape=self.shape(field.shape), dtype=dtype, num_classes=None, classes=None)
+        dtype = field.dtype if self.keeps_integers and field.is_integer else made.dtype
+        return replace(made, shape=self.shape(field.shape), dtype=dtype)
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         assert isinstance(self, ImageOperation)

@@ -133,13 +133,7 @@ class IntegerLookup(IntegerLookupSettings, Layer):
             text = f"needs {len(self.vocabulary)} idf_weights, one per entry, got {len(self.idf_weights)}"
             raise ShapeMismatch(text, argument="idf_weights")
         width = self.max_tokens if self.pad_to_max_tokens and self.max_tokens else size
-        encoded = Encoded(self.output_mode, width, None, _padded(self.idf_weights, size, width))
-        return nn.Sequential(self.looking_up(entries, self.places()), encoded)
-
-
-def _padded(weights: Sequence[float] | None, size: int, width: int) -> list[float] | None:
-    """Return a weight for each of `width` indices, with the mean weight in front for out-of-vocabulary integers."""
-    if weights is None:
-        return None
-    before = [sum(weights) / len(weights)] * (size - len(weights))
-    return [*before, *weights, *[0.0] * (width - size)]
+        weights = self.idf_weights
+        if weights is not None:  # the mean weight in front is for out-of-vocabulary integers
+            weights = (*[sum(weights) / len(weights)] * (size - len(weights)), *weights)
+        return nn.Sequential(self.looking_up(entries, self.places()), Encoded(self.output_mode, width, None, weights))

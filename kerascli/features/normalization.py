@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.table import BadRow
-from kerascli.data.transforms.input_checks import checked_finite, float_dtype, need_numbers
+from kerascli.data.transforms.input_checks import checked_finite, computed
 from kerascli.foundation.shapes import Ints, Shape, TensorSpec
 from kerascli.language.component import Component
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
+from kerascli.preprocessing.function import Constant, Function
 
 EPSILON = 1e-7
 """Minimum of the standard deviations by which values are divided: Keras's `epsilon()`."""
@@ -121,28 +122,14 @@ def mean_and_variance(parts: Iterable[np.ndarray], *, kept: tuple[int, ...] = ()
     return near + mean, squares / count
 
 
-class NormalizationModule(nn.Module):
-    """Module of the layer and the transform `normalization`, and of the transform's inverse.
+def _normalized(x: Tensor, mean: Any, deviation: Any, *, invert: bool) -> Tensor:  # (N, *) -> (N, *)
+    """Normalize values, or invert that; mean and deviation are tensors, or lists of numbers."""
+    mean, deviation = (torch.as_tensor(each, dtype=x.dtype, device=x.device) for each in (mean, deviation))
+    return mean + x * deviation if invert else (x - mean) / deviation
 
-    It computes in `dtype`. None is for a layer, whose mean and variance are settings: they are no weights, but become
-    tensors of the input's dtype in `forward`.
-    """
 
-    def __init__(
-        self, mean: np.ndarray, variance: np.ndarray, dtype: torch.dtype | None = None, *, invert: bool = False
-    ) -> None:
-        super().__init__()
-        self.dtype, self.invert = dtype, invert
-        for name, array in (("mean", mean), ("deviation", np.maximum(np.sqrt(variance), EPSILON))):
-            if dtype is None:
-                setattr(self, name, array.tolist())
-            else:
-                self.register_buffer(name, torch.tensor(array, dtype=dtype), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        x = x if self.dtype is None else x.to(self.dtype)
-        mean, deviation = (torch.as_tensor(n, dtype=x.dtype, device=x.device) for n in (self.mean, self.deviation))
-        return mean + x * deviation if self.invert else (x - mean) / deviation
+def _deviation(variance: np.ndarray) -> np.ndarray:
+    return np.maximum(np.sqrt(variance), EPSILON)
 
 
 @transform(name="normalization")
@@ -155,11 +142,11 @@ class NormalizationTransform(NormalizationSettings, Transform):
     per_batch = "exact"
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
-        need_numbers(field)
+        made = computed(field)
         self.kept(field.shape)
         if self.mean is not None:
             self.fixed(field.shape)
-        return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
+        return made
 
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         if self.mean is not None:
@@ -172,11 +159,15 @@ class NormalizationTransform(NormalizationSettings, Transform):
         return FittedState({}, {"mean": mean, "variance": variance})
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
-        return NormalizationModule(state.arrays["mean"], state.arrays["variance"], dtype, invert=self.invert)
+        return self._module(state, dtype, invert=self.invert)
 
     def inverse(self, field: Field, state: FittedState) -> nn.Module:
-        mean, variance = state.arrays["mean"], state.arrays["variance"]
-        return NormalizationModule(mean, variance, torch.float64, invert=not self.invert)
+        return self._module(state, torch.float64, invert=not self.invert)
+
+    def _module(self, state: FittedState, dtype: torch.dtype, *, invert: bool) -> nn.Module:
+        arrays = state.arrays["mean"], _deviation(state.arrays["variance"])
+        constants = (torch.tensor(array, dtype=dtype) for array in arrays)
+        return Constant(partial(_normalized, invert=invert), *constants, dtype=dtype)
 
 
 def _too_large(rows: Blocks) -> BadRow:
@@ -204,4 +195,5 @@ class Normalization(NormalizationSettings, Layer):
         if self.mean is None:
             hint = "give mean and variance, or put normalization into the input's pipeline under data"
             raise ShapeMismatch("a layer does not learn a mean from the data", hint=hint)
-        return NormalizationModule(*self.fixed(x.shape), invert=self.invert)
+        mean, variance = self.fixed(x.shape)
+        return Function(partial(_normalized, invert=self.invert), mean.tolist(), _deviation(variance).tolist())

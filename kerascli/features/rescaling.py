@@ -1,6 +1,5 @@
 """Rescaling: `x * scale + offset`, as a transform and as a layer."""
 
-from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -8,7 +7,7 @@ from pydantic import Field as Setting
 from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, Transform, transform
-from kerascli.data.transforms.input_checks import float_dtype, need_numbers
+from kerascli.data.transforms.input_checks import computed
 from kerascli.foundation.shapes import Shape, TensorSpec
 from kerascli.language.component import Component
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
@@ -57,9 +56,9 @@ class RescalingTransform(RescalingSettings, Transform):
     per_batch = "exact"
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
-        need_numbers(field)
+        made = computed(field)
         self.check(field.shape)
-        return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
+        return made
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return Function(self.rescaled, dtype=dtype)

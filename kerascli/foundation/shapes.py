@@ -60,6 +60,11 @@ def to_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def listed(value: Any) -> Any:
+    """Return a list, or a single text or integer, as a tuple, which fields of tuples expect; others are unchanged."""
+    return (value,) if isinstance(value, str | int) else to_tuple(value)
+
+
 def _ordered(values: tuple[float, float]) -> tuple[float, float]:
     if values[0] >= values[1]:
         raise ValueError(f"expected [black, white], black below white, got {list(values)}")

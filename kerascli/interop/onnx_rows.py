@@ -118,7 +118,7 @@ class Prepared(nn.Module):
 
     def _read(self, columns: Mapping[str, Tensor], refused: list[Tensor]) -> Tensor | dict[str, Tensor]:
         """Return the raw columns as one tensor (stacked if several), in the dtype that they have in training."""
-        pipeline, field, fills = self.pipeline.named.pipeline, self.pipeline.fields[0], fills_missing(self.pipeline)
+        pipeline, field, fills = self.pipeline.named, self.pipeline.fields[0], fills_missing(self.pipeline)
         if field.columns:
             return {name: _as_in_training(columns[name], column, refused) for name, column in field.columns}
         parts = [_as_in_training(columns[name], field, refused, fills=fills) for name in pipeline.columns]

@@ -63,14 +63,15 @@ def encode_tensor(
 class Encoded(nn.Module):
     """Module that encodes category ids in an output mode; its vectors have `dtype` (None: the model's).
 
-    In mode tf_idf counts are multiplied by `weights`, one for each index.
+    In mode tf_idf counts are multiplied by `weights`, one for each of the first indices; the others count as 0.
     """
 
     def __init__(
         self, mode: str, size: int, dtype: torch.dtype | None = None, weights: Sequence[float] | None = None
     ) -> None:
         super().__init__()
-        self.mode, self.size, self.dtype, self.weights = mode, size, dtype, weights
+        self.mode, self.size, self.dtype = mode, size, dtype
+        self.weights = None if weights is None else [*weights, *[0.0] * (size - len(weights))]
 
     def forward(self, x: Tensor, count_weights: Tensor | None = None) -> Tensor:  # (N, *) -> (N, *) or (N, *, size)
         dtype = self.dtype or torch.get_default_dtype()

@@ -21,6 +21,19 @@ class Function(nn.Module):
         return self.function(x if self.dtype is None else x.to(self.dtype), *xs, *self.arguments, **call)
 
 
+class Constant(Function):
+    """Module that applies a function to its input, in `dtype`, and to tensors that are no weights but move with the
+    module to its device."""
+
+    def __init__(self, function: Callable[..., Tensor], *constants: Tensor, dtype: torch.dtype | None = None) -> None:
+        super().__init__(function, dtype=dtype)
+        for number, constant in enumerate(constants):
+            self.register_buffer(f"constant_{number}", constant, persistent=False)
+
+    def forward(self, x: Tensor, *xs: Tensor, **call: Any) -> Tensor:  # (N, *) -> (N, *)
+        return super().forward(x, *xs, *self.buffers(), **call)
+
+
 class InTraining(Function):
     """Module that applies a function to its input in training, and returns the input unchanged at inference."""
 

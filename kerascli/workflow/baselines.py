@@ -58,8 +58,8 @@ def _has_mean(spec: RunSpec, pair: OutputTarget) -> bool:
     """Return True if a constant is a meaningful prediction of a target: of numbers or classes that are no inputs."""
     if spec.data is None or not (is_classification_loss(pair.loss) or isinstance(pair.loss, RegressionLoss)):
         return False
-    inputs = {column for pipeline in spec.data.inputs.values() for column in pipeline.columns}
-    if inputs.issuperset(spec.data.targets[pair.target].columns) or getattr(pair.loss, "axis", -1) != -1:
+    is_input = set(spec.data.targets[pair.target].columns).issubset(spec.data.columns_of("inputs"))
+    if is_input or getattr(pair.loss, "axis", -1) != -1:
         return False
     return (spec.built.specs[pair.output].shape or (1,))[-1] in range(1, _MOST_UNITS + 1)
 
@@ -128,7 +128,7 @@ def _earlier(spec: RunSpec, learned: States, pair: OutputTarget, rows: MemorySpl
     data, origin, is_regression = spec.data, rows.origin, isinstance(pair.loss, RegressionLoss)
     if data is None or not isinstance(data.source, Timeseries) or origin is None or not is_regression:
         return
-    (pipeline,) = (each for each in fitted_pipelines(data, learned) if each.named.id == ("targets", pair.target))
+    pipeline = fitted_pipelines(data, learned)["targets", pair.target]
     for name, season in {"last value": None, **dict(_seasons(data, origin.table))}.items():
         earlier = ((column, data.source.earlier_values(origin.table, column, season)) for column in pipeline.columns)
         values = {column: each for column, each in earlier if each is not None}

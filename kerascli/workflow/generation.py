@@ -13,7 +13,7 @@ from kerascli.callbacks.samples import ModelFacts, Rows, SampleContext, Sampler
 from kerascli.config.cross_checks import models_of
 from kerascli.data.base import States
 from kerascli.data.batches.rows import Split
-from kerascli.data.pipeline.display_columns import DisplayColumn
+from kerascli.data.pipeline.display_columns import class_labels
 from kerascli.data.text_codec import TextCodec, teacher_forcing, text_codecs
 from kerascli.foundation import draws
 from kerascli.foundation.errors import ConfigError, counted
@@ -36,7 +36,7 @@ class ModelContext:
         experiment: Experiment,
         splits: Mapping[str, Split],
         learned: States,
-        display_columns: Mapping[str, Mapping[str, DisplayColumn]],
+        display_columns: Mapping[str, Sequence[str]],
     ) -> None:
         self.experiment = experiment
         self.learned = learned
@@ -84,8 +84,10 @@ class ModelContext:
         first = 0 if seed is None else draws.key_seed(f"prompt/{seed}") % (every.rows - count + 1)
         part = every.read(slice(first, first + count))
         inputs = {n: torch.from_numpy(np.array(values)) for n, values in part.inputs.items()}
-        shown = self._display_columns.get(name, {}) if first == 0 else {}
-        columns = {column: each.first(part.rows) for column, each in shown.items()}
+        columns: dict[str, tuple[np.ndarray, Sequence[str]]] = {}
+        if first == 0 and part.origin is not None:
+            table, shown = part.origin.table, self._display_columns.items()
+            columns = {column: class_labels(table[column], names) for column, names in shown}
         return Rows(name, self.staged(inputs), part.targets, columns, part.rows)
 
     def staged(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ def prompt_inputs(context: ModelContext, view: str | None, prompt: str) -> dict[
         text = f"--prompt: the model's input is {names}, not a text alone"
         raise ConfigError(text, hint="without --prompt rows of the run's data are used")
     _check_prompt(prompt, texts[0], context.inputs[texts[0]], facts.inputs[texts[0]].shape[0])
-    columns = {column: "" for pipeline in data.inputs.values() for column in pipeline.columns}
+    columns = dict.fromkeys(data.columns_of("inputs"), "")
     columns[data.inputs[texts[0]].columns[0]] = prompt
     table = table_of({name: np.array([text], dtype=object) for name, text in columns.items()}, "--prompt")
     prepared = fitted_preparer(data, context.learned, targets=False).split(table).read(slice(0, 1)).inputs

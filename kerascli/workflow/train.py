@@ -184,8 +184,6 @@ def _recorded_phases(record: RunRecord, config: Config, options: Options, sets: 
     _refuse_divided_state(record, config)
     with moved_hint():
         phases = prepare_phases(config, load_learned(record.preprocessing()))
-    for phase in phases:
-        phase.prepared.tables.clear()
     if sets and len(phases) > 1:
         text = "--set fit.epochs: the epochs of a run with phases cannot be changed"
         raise ConfigError(text, hint="start a new run for other settings")
@@ -225,11 +223,9 @@ def _share(config: Config, options: Options) -> int:
 
 
 def _warnings(phases: list[Phase]) -> list[Fault]:
-    """Return the warnings of the advice checks about all training phases, and release the phases' raw rows from
-    memory."""
+    """Return the warnings of the advice checks about all training phases."""
     warnings = advise(Case(phase.config, phase.spec, phase.prepared) for phase in phases)
     for phase in phases:
-        phase.prepared.tables.clear()
         if phase.config.learned is not None:
             warnings += phase.prepared.splits["train"].oov.warnings()
     return warnings

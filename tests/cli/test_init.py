@@ -206,7 +206,7 @@ def test_names_that_the_language_does_not_take_are_kept_as_columns() -> None:
     lines += [f"{row % 11},{row % 7},{words[row]},{words[row]},{words[row]},{'pq'[row % 2]}" for row in range(60)]
     spec = described(config_for(table("\n".join(lines) + "\n"), "class #"))
     assert spec.data is not None
-    used = {column for pipeline in spec.data.all_pipelines().values() for column in pipeline.columns}
+    used = set(spec.data.columns_of())
     assert used == set(names)
 
 

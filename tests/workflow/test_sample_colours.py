@@ -8,6 +8,7 @@ import pytest
 from kerascli.callbacks.samples import Points, Sampler
 from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
+from kerascli.data.pipeline.display_columns import class_labels
 from kerascli.data.storage import on_disk
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.foundation.events import Note
@@ -77,7 +78,7 @@ def test_a_colour_that_the_file_does_not_have_is_reported(colour: str, said: str
 def test_the_colour_column_may_be_a_flag(tmp_path: Path) -> None:
     (tmp_path / "flowers.csv").write_text(FLOWERS)
     text = COLOURED.replace("COLOUR", "$by").replace("seed: 1", "flags: {by: kind}")
-    assert set(load_config_data(open_config(write(tmp_path, text))).display_columns["validation"]) == {"kind"}
+    assert set(load_config_data(open_config(write(tmp_path, text))).display_columns) == {"kind"}
 
 
 def test_each_phase_may_have_a_colour_of_its_own(tmp_path: Path) -> None:
@@ -96,9 +97,10 @@ def test_a_column_of_a_file_on_disk_colours_too(tmp_path: Path, monkeypatch: pyt
     text = text.replace("columns: size", "columns: kind").replace("COLOUR", "kind")
     text = text.replace("size: [{columns: kind}]", "size: [{columns: kind}, {cast: int64}]")
     monkeypatch.setattr(on_disk, "MEMORY_BYTES", 100)
-    shown = load_config_data(open_config(write(tmp_path, text))).display_columns["validation"]["kind"]
-    assert not isinstance(shown.values, np.ndarray)
-    numbers, names = shown.first(7)
+    prepared = load_config_data(open_config(write(tmp_path, text)))
+    table = prepared.tables["validation"]
+    assert not isinstance(table["kind"], np.ndarray)
+    numbers, names = class_labels(table.take(slice(0, 7))["kind"], prepared.display_columns["kind"])
     assert numbers.tolist() == [(row + 45) % 4 for row in range(7)]
     assert not names
 

@@ -295,6 +295,13 @@ def test_what_has_no_answer_is_refused_by_name(linear: LoadedRun, question: Ques
         explain(linear, question)
 
 
+@pytest.mark.parametrize("method", ["integrated_gradients", "permutation"])
+def test_columns_do_not_explain_a_model_that_takes_arrays(linear: LoadedRun, method: Any, tmp_path: Path) -> None:
+    np.savez(tmp_path / "rows.npz", x=np.ones((3, 3)), y=np.ones((3, 1)))
+    with pytest.raises(ConfigError, match=f"{method} needs columns of data, and the model takes arrays of its own"):
+        explain(replace(linear, takes_arrays=True), Question([str(tmp_path / "rows.npz")], method=method))
+
+
 def test_the_command_writes_what_its_file_is_called(linear: LoadedRun, marked: LoadedRun, tmp_path: Path) -> None:
     run, pictures = str(linear.record.path), str(marked.record.path)
     for name in ("a.csv", "a.png", "a.html"):

@@ -14,7 +14,7 @@ from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact
 from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import BadRow, Table, first_wrong
 from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
-from kerascli.foundation.errors import DataError, Fault, in_yaml, safe_text
+from kerascli.foundation.errors import DataError, Fault, counted, in_yaml, safe_text
 from kerascli.foundation.shapes import is_compatible
 
 IMPUTE = "[{impute: median}, ...] fills it from the training rows"
@@ -24,25 +24,24 @@ _MISSING_WORDS = {"na", "n/a", "nan", "null", "none", "nil", "-", "--", "?", "."
 
 def column_field(named: NamedPipeline, facts: Fields) -> Field:
     """Return the field (shape, dtype) of a pipeline's columns read as one array. Raises DataError."""
-    pipeline = named.pipeline
-    fields = [facts[column] for column in pipeline.columns]
+    fields = [facts[column] for column in named.columns]
     for field in fields:
         if 0 in field.shape:
             raise named.fault(f"the rows are empty (shape {field.shape})")
-        if field.is_ragged and (pipeline.takes_columns or pipeline.stacked):
+        if field.is_ragged and (named.takes_columns or named.stacked):
             text = "sequences of different lengths cannot be combined with other columns"
             raise named.fault(text, hint="define an input for each column")
-    if not pipeline.takes_columns:
-        return _stacked_field(named, fields) if pipeline.stacked else fields[0]
-    if len(set(pipeline.columns)) < len(fields):
+    if not named.takes_columns:
+        return _stacked_field(named, fields) if named.stacked else fields[0]
+    if len(set(named.columns)) < len(fields):
         raise named.fault("a column is listed twice")
-    return Field((), "record", columns=tuple(zip(pipeline.columns, fields, strict=True)))
+    return Field((), "record", columns=tuple(zip(named.columns, fields, strict=True)))
 
 
 def _stacked_field(named: NamedPipeline, fields: list[Field]) -> Field:
     """Return the field of columns that are concatenated along the last axis. Raises DataError."""
     if len({field.is_text for field in fields if field.dtype != "unknown"}) > 1:
-        first = {field.is_text: name for name, field in zip(named.pipeline.columns[::-1], fields[::-1], strict=True)}
+        first = {field.is_text: name for name, field in zip(named.columns[::-1], fields[::-1], strict=True)}
         example = f"{{columns: {in_yaml(first[True])}}}, string_lookup"
         hint = f"define an input for each column; one of text is [{example}]"
         raise named.fault(f"column '{first[True]}' holds text, column '{first[False]}' holds numbers", hint=hint)
@@ -54,9 +53,8 @@ def _stacked_field(named: NamedPipeline, fields: list[Field]) -> Field:
 
 
 def _common_dtype(dtypes: set[str]) -> str:
-    if len(dtypes) == 1:
-        return dtypes.pop()
-    return "unknown" if "unknown" in dtypes else np.result_type(*dtypes).name
+    first, *others = dtypes
+    return "unknown" if "unknown" in dtypes else np.result_type(first, *others).name if others else first
 
 
 def read_columns(named: NamedPipeline, table: Table, field: Field) -> Values:
@@ -67,20 +65,20 @@ def read_columns(named: NamedPipeline, table: Table, field: Field) -> Values:
     if field.columns:
         return Records({name: _alike(named, table, (name,), column) for name, column in field.columns})
     if field.is_ragged:  # each row of an integer matrix counts as a sequence, too
-        values = table.array(named.pipeline.columns[0])
+        values = table.array(named.columns[0])
         if not is_ragged(values) and (values.ndim != 2 or values.dtype.kind not in "iu"):
             raise named.fault(f"expected sequences of integers, got {values.dtype} of shape {values.shape[1:]}")
         return Tokens.of(values)
-    return _alike(named, table, named.pipeline.columns, field)
+    return _alike(named, table, named.columns, field)
 
 
 def _alike(named: NamedPipeline, table: Table, columns: Sequence[str], field: Field) -> np.ndarray | Texts:
     """Read columns, concatenated if there are several, with the training rows' shape and dtype. Raises DataError."""
-    stacked = named.pipeline.stacked and not named.pipeline.takes_columns
+    stacked = named.stacked and not named.takes_columns
     coded = table.coded(columns[0]) if field.is_text and not stacked else None
     values = _read(table, columns, field, stacked=stacked) if coded is None else coded.codes
     if not is_compatible(values.shape[1:], field.shape):
-        of = f" of '{columns[0]}'" if named.pipeline.takes_columns else ""
+        of = f" of '{columns[0]}'" if named.takes_columns else ""
         raise named.fault(f"rows{of} have shape {values.shape[1:]}, the training rows have {field.shape}")
     if field.is_text:
         return Texts.of_values(values) if coded is None else coded
@@ -122,7 +120,7 @@ def _as_in_training(named: NamedPipeline, table: Table, values: np.ndarray, dtyp
     """
     missing = np.zeros((), bool)
     if dtype.kind != "f" and values.dtype.kind == "f":
-        if named.pipeline.steps and named.pipeline.steps[0].transform.fills_missing:
+        if named.steps and named.steps[0].transform.fills_missing:
             missing = np.isnan(values)
         else:
             check_finite(named, values, table)
@@ -142,7 +140,7 @@ def not_numbers(table: Table, name: str, values: np.ndarray, why: str | None = N
     words = values.tolist() if values.ndim == 1 else []
     test = getattr(table.columns.get(name), "is_number", is_number)
     bad = [row for row, value in enumerate(words) if value != "" and not test(value)]
-    if not bad and (row := _too_long(words)) is not None:
+    if not bad and (row := too_long(words)) is not None:
         fault = f"{safe_text(words[row], 40)} {INEXACT}"
         return BadRows.of(table, [row], name, fault, "string_lookup accepts ids as strings")
     if not bad:
@@ -164,7 +162,7 @@ def _hint_of_format(word: str) -> str | None:
     return None
 
 
-def _too_long(words: Sequence[str]) -> int | None:
+def too_long(words: Sequence[str]) -> int | None:
     """Return the row of the first integer that no number type can hold, so that its column is text; None if none."""
     return first_inexact(words, np.array([float(word) if is_number(word) else 0.0 for word in words]))
 
@@ -174,15 +172,15 @@ def stray_value_error(named: NamedPipeline, table: Table) -> DataError | None:
 
     Of a table on disk only the first rows are examined.
     """
-    table = next(table.parts(named.pipeline.columns))
-    for name in named.pipeline.columns:
+    table = next(table.parts(named.columns))
+    for name in named.columns:
         values = table.array(name)
         words = values.tolist() if column_dtype(values) == "string" and values.ndim == 1 else []
         present = [word for word in words if word != ""]
         numbers = sum(map(getattr(table.columns.get(name), "is_number", is_number), present))
         commas = sum(is_number(word.replace(",", ".")) for word in present)  # decimal commas, beside integers
         most_are = len(present) / 2 < numbers < len(present) or len(present) / 2 < commas > numbers
-        if most_are or (numbers and numbers == len(present) and _too_long(words) is not None):
+        if most_are or (numbers and numbers == len(present) and too_long(words) is not None):
             return not_numbers(table, name, values)
     return None
 
@@ -204,9 +202,9 @@ def check_finite(named: NamedPipeline, values: np.ndarray, table: Table) -> None
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return
     row, at, bad = first_wrong(~np.isfinite(values))
-    count = f"{len(bad)} row" + ("s" if len(bad) > 1 else "")
-    missing = bool(np.isnan(values[row]).any())
-    what = ("missing label" if named.section == "targets" else "missing value") if missing else "infinite value"
-    hint = f"add impute to the pipeline: {IMPUTE}" if missing and named.section != "targets" else None
-    bad_row = BadRow(row, f"{what} ({count})", at=at, hint=hint, rows=bad)
-    raise data_error_at(bad_row, named, table)
+    what, hint = "infinite value", None
+    if np.isnan(values[row]).any():
+        is_label = named.section == "targets"
+        what, hint = ("missing label", None) if is_label else ("missing value", f"add impute to the pipeline: {IMPUTE}")
+    text = f"{what} ({counted(len(bad), 'row')})"
+    raise data_error_at(BadRow(row, text, at=at, hint=hint, rows=bad), named, table)

@@ -1,34 +1,25 @@
 """Columns displayed next to model outputs (in pictures, for example) without being model inputs."""
 
-from collections.abc import Mapping
-from itertools import islice
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from kerascli.data.base import Field, Fields, Tables
-from kerascli.data.storage.on_disk import Values, pieces
-from kerascli.data.storage.tokens import column_dtype, is_ragged
+from kerascli.data.storage.on_disk import Values, in_memory
 from kerascli.foundation.errors import DataError, Path, suggestion
 
 DisplayPaths = Mapping[str, Path]
 """Mapping from the name of each column to display to the config path (keys, indices) that names it."""
 
 
-class DisplayColumn(NamedTuple):
-    """Column of a split to display: one string or integer per row."""
-
-    values: Values
-    field: Field | None
-    """Facts about the column (shape, dtype, classes ...) from its data source; None if the source has none."""
-
-    def first(self, rows: int) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Return the class labels (int64) of the column's first `rows` rows, and the class names (empty if none)."""
-        labels = np.concatenate(list(islice(pieces(self.values, rows), 1)))
-        if labels.dtype != object:
-            return labels.reshape(-1).astype(np.int64), (self.field and self.field.classes) or ()
-        names, numbers = np.unique(labels.astype(str), return_inverse=True)
-        return numbers.reshape(-1), tuple(names.tolist())
+def class_labels(values: Values, names: Sequence[str]) -> tuple[np.ndarray, Sequence[str]]:
+    """Return the class labels (int64) of a column of one string or integer per row, and the class names: of strings
+    themselves, of integers `names`."""
+    labels = in_memory(values)
+    if labels.dtype != object:
+        return labels.reshape(-1).astype(np.int64), names
+    own, numbers = np.unique(labels.astype(str), return_inverse=True)
+    return numbers.reshape(-1), own.tolist()
 
 
 def check_display_columns(paths: DisplayPaths, columns: Fields | None, targets: Fields) -> None:
@@ -50,19 +41,13 @@ def check_display_columns(paths: DisplayPaths, columns: Fields | None, targets: 
             raise DataError(f"{what} '{name}' does not have one string or integer per row", path=path)
 
 
-def display_columns(
-    paths: DisplayPaths, tables: Tables, facts: Fields, targets: Fields
-) -> dict[str, dict[str, DisplayColumn]]:
-    """Return a mapping from split to the columns to display; `facts` are the source's fields. Raises DataError.
+def display_columns(paths: DisplayPaths, tables: Tables, facts: Fields, targets: Fields) -> dict[str, Sequence[str]]:
+    """Return a mapping from each column to display, but targets, to its class names (empty if none).
 
-    Targets among them are left out.
+    `tables` hold the columns of each split, `facts` are the source's fields. Raises DataError.
     """
-    shown: dict[str, dict[str, DisplayColumn]] = {}
-    for split, table in tables.items() if paths else ():
-        columns = {name: Field((), "unknown") for name in table}
-        for name in table.keys() & paths:
-            values = table[name]
-            columns[name] = Field((None,) if is_ragged(values) else values.shape[1:], column_dtype(values))
-        check_display_columns(paths, columns, targets)
-        shown[split] = {name: DisplayColumn(table[name], facts.get(name)) for name in paths if name not in targets}
-    return shown
+    for table in tables.values() if paths else ():
+        own = {name: Field.of(table[name]) for name in table.keys() & paths}
+        check_display_columns(paths, dict.fromkeys(table, Field((), "unknown")) | own, targets)
+    classes = {name: field.classes for name, field in facts.items()}
+    return {name: classes.get(name) or () for name in paths if name not in targets}

@@ -11,7 +11,7 @@ import numpy as np
 
 from kerascli.data.base import Field, Fields, FittedState, States
 from kerascli.data.pipeline.columns import read_columns
-from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_step_memory, data_error_at
+from kerascli.data.pipeline.named_pipeline import check_step_memory, data_error_at
 from kerascli.data.pipeline.pipeline import FittedPipeline, cut_at
 from kerascli.data.pipeline.steps import Records, Values
 from kerascli.data.storage.blocks import PART_VALUES, Blocks
@@ -20,7 +20,6 @@ from kerascli.data.storage.tokens import Tokens
 from kerascli.foundation.disk.files import load_json
 from kerascli.foundation.disk.npz import load_npz
 from kerascli.foundation.errors import FileRefused
-from kerascli.foundation.shapes import Shape
 
 COLUMNS = "columns"
 """Key in the learned state for the fields (shape, dtype ...) of the training columns, by which `predict` reads data."""
@@ -29,32 +28,19 @@ _JSON_FILE, _ARRAYS_FILE = "preprocessing.json", "preprocessing.npz"
 
 
 @dataclass(slots=True)
-class _FitProgress:
+class _Fit:
     """Progress of fitting one pipeline's transforms, up to its last step that needs the training rows."""
 
     pipeline: FittedPipeline
     """Pipeline with the states that are learned so far."""
-    end: int
-    """Index of the last step that needs the training rows."""
+    keys: Sequence[str]
+    """Keys of the steps, the last of which needs the training rows."""
     rows: Values | None = None
     """Training rows as input of the next step; None if they are on disk, or read by pieces (`cut`)."""
     cut: int = 0
     """Number of rows to read at once; 0 if the rows are on disk, or all read."""
-    position: int = 0
-    """Index of the next step to be fitted."""
-
-    @property
-    def named(self) -> NamedPipeline:
-        return self.pipeline.named
-
-    @property
-    def key(self) -> str:
-        return self.named.key(self.position)
-
-    @property
-    def field(self) -> Field:
-        """Facts about the input of the next step."""
-        return self.pipeline.fields[self.position]
+    done: int = 0
+    """Number of steps that are fitted."""
 
     def blocks(self, table: Table) -> Iterator[Values]:
         """Yield blocks of training rows, transformed by the steps that are done; rows that are not held are read
@@ -63,70 +49,69 @@ class _FitProgress:
             yield self.rows
             return
         for part in table.slices(self.cut) if self.cut else table.parts(self.pipeline.columns):
-            rows = read_columns(self.named, part, self.pipeline.fields[0])
-            yield self.pipeline.run(rows, part, range(self.position))
+            rows = read_columns(self.pipeline.named, part, self.pipeline.fields[0])
+            yield self.pipeline.run(rows, part, range(self.done))
 
-    def advance(self, pipeline: FittedPipeline, table: Table) -> None:
+    def advance(self, columns: Fields, learned: States, table: Table) -> None:
         """Transform the rows by the step that was fitted, and go on to the next one."""
-        self.pipeline = pipeline
-        if self.rows is not None and self.position < self.end:
-            check_step_memory(self.named, self.position, pipeline.fields[self.position + 1], table.rows)
-            self.rows = pipeline.run(self.rows, table, range(self.position, self.position + 1))
-        self.position += 1
+        self.pipeline = FittedPipeline(self.pipeline.named, columns, learned)
+        self.done += 1
+        if self.rows is not None and self.done < len(self.keys):
+            check_step_memory(self.pipeline.named, self.done - 1, self.pipeline.fields[self.done], table.rows)
+            self.rows = self.pipeline.run(self.rows, table, range(self.done - 1, self.done))
 
 
-def learn(named_pipelines: Sequence[NamedPipeline], table: Table, columns: Fields) -> dict[str, FittedState]:
-    """Fit all transforms of the pipelines on the training rows; return {key: learned state}. Raises DataError.
+def learn(pipelines: Sequence[FittedPipeline], table: Table, columns: Fields) -> dict[str, FittedState]:
+    """Fit all transforms of pipelines without states on the training rows; return {key: learned state}.
 
     A shared transform is fitted once, on the rows of all pipelines that use it, when each of them has reached it.
+    Raises DataError.
     """
     learned = {COLUMNS: FittedState({name: asdict(field) for name, field in columns.items()}, {})}
-    fits = [fit for named in named_pipelines if (fit := _start(named, table, columns)) is not None]
+    fits = [fit for pipeline in pipelines if (fit := _start(pipeline, table)) is not None]
     while fits:
-        ready = _next_step(fits)
-        users = [fit for fit in fits if fit.key == ready]
+        if (ready := _ready([fit.keys[fit.done :] for fit in fits])) is None:
+            raise fits[0].pipeline.named.fault("shared transforms are in a different order in another pipeline")
+        users = [fit for fit in fits if fit.keys[fit.done] == ready]
         if ready not in learned:
             learned[ready] = _learn_step(users, table)
         for fit in users:
-            fit.advance(FittedPipeline(fit.named, columns, learned), table)
-        fits = [fit for fit in fits if fit.position <= fit.end]
+            fit.advance(columns, learned, table)
+        fits = [fit for fit in fits if fit.done < len(fit.keys)]
     return learned
 
 
-def _next_step(fits: Sequence[_FitProgress]) -> str:
-    """Return the key of a step that all pipelines with it have reached. Raises DataError if there is none."""
-    ahead = [{fit.named.key(index) for index in range(fit.position, fit.end + 1)} for fit in fits]
-    for key in (fit.key for fit in fits):
-        if all(fit.key == key or key not in keys for fit, keys in zip(fits, ahead, strict=True)):
-            return key
-    raise fits[0].named.fault("shared transforms are in a different order in another pipeline")
+def _ready(ahead: Sequence[Sequence[str]]) -> str | None:
+    """Return the key of a step that all pipelines with it have reached, from the keys that are ahead; None if there is
+    none."""
+    return next((key for key, *_ in ahead if all(keys[0] == key or key not in keys for keys in ahead)), None)
 
 
-def _start(named: NamedPipeline, table: Table, columns: Fields) -> _FitProgress | None:
-    fitted_steps = [i for i, step in enumerate(named.pipeline.steps) if step.transform.defines("fit")]
+def _start(pipeline: FittedPipeline, table: Table) -> _Fit | None:
+    named = pipeline.named
+    fitted_steps = [i for i, step in enumerate(named.steps) if step.transform.defines("fit")]
     if not fitted_steps:
         return None
-    pipeline = FittedPipeline(named, columns, {})
-    if table.on_disk(pipeline.columns):
-        return _FitProgress(pipeline, fitted_steps[-1])
-    once = named.pipeline.stacked and fitted_steps == [0] and not named.pipeline.steps[0].transform.fills_missing
+    keys = [named.key(index) for index in range(fitted_steps[-1] + 1)]
+    if table.on_disk(named.columns):
+        return _Fit(pipeline, keys)
+    once = named.stacked and fitted_steps == [0] and not named.steps[0].transform.fills_missing
     if once and (cut := cut_at(pipeline.fields[:1], PART_VALUES)):
-        return _FitProgress(pipeline, 0, cut=cut)
-    return _FitProgress(pipeline, fitted_steps[-1], read_columns(named, table, pipeline.fields[0]))
+        return _Fit(pipeline, keys, cut=cut)
+    return _Fit(pipeline, keys, read_columns(named, table, pipeline.fields[0]))
 
 
-def _learn_step(fits: list[_FitProgress], table: Table) -> FittedState:
+def _learn_step(fits: list[_Fit], table: Table) -> FittedState:
     """Fit one transform on the training rows of all pipelines that share it; return its learned state.
 
     Rows of different shapes are split into values, or into vectors if their last axes agree.
     """
-    first = fits[0]
-    step = first.named.pipeline.steps[first.position].transform
-    shapes = [fit.field.shape for fit in fits]
+    named, index = fits[0].pipeline.named, fits[0].done
+    step, field = named.steps[index].transform, fits[0].pipeline.fields[index]
+    shapes = [fit.pipeline.fields[fit.done].shape for fit in fits]
     alike = len(set(shapes)) == 1
-    alike_last = len({shape[-1:] for shape in shapes}) == 1
-    last = tuple(size for size in shapes[0][-1:] if size is not None) if alike_last else ()
-    facts = first.field if alike else replace(first.field, shape=last)
+    alike_last = len({shape[-1:] for shape in shapes}) == 1 and None not in field.shape[-1:]
+    last: tuple[Any, ...] = field.shape if alike else field.shape[-1:] if alike_last else ()
 
     def make() -> Iterator[Any]:
         for fit in fits:
@@ -135,23 +120,19 @@ def _learn_step(fits: list[_FitProgress], table: Table) -> FittedState:
 
     rows = Blocks(make)
     try:
-        state = step.fit(rows, facts, target=first.named.target)
+        state = step.fit(rows, replace(field, shape=last), target=named.target)
     except BadRow as bad:
-        counts = [1 if alike else _count(s, last) for s in shapes]  # values (or vectors) of a row, in each pipeline
+        # how many parts of shape `last` a row of each pipeline has; unknown sizes count as 1
+        counts = [math.prod(size or 1 for size in shape[: len(shape) - len(last)]) for shape in shapes]
         ends = table.rows * np.cumsum(counts)
-        index = int(np.searchsorted(ends, rows.first + bad.row, side="right"))
-        row = table.rows + int(rows.first + bad.row - ends[index]) // counts[index]
+        at = int(np.searchsorted(ends, rows.first + bad.row, side="right"))
+        row = table.rows + int(rows.first + bad.row - ends[at]) // counts[at]
         all_rows = rows.first + bad.rows if counts == [1] and bad.rows is not None else None
-        raise data_error_at(replace(bad, row=row, rows=all_rows), fits[index].named, table) from None
+        raise data_error_at(replace(bad, row=row, rows=all_rows), fits[at].pipeline.named, table) from None
     except ValueError as error:
-        raise first.named.fault(str(error), first.position) from None
-    where = f"{first.named.section}.{first.named.name} ({step.component_name})"
+        raise named.fault(str(error), index) from None
+    where = f"{named.section}.{named.name} ({step.component_name})"
     return replace(state, warnings=tuple(f"{where}: {warning}" for warning in state.warnings))
-
-
-def _count(shape: Shape, last: Shape) -> int:
-    """Return how many values (or vectors, of shape `last`) a row of the shape `shape` has; unknown sizes count as 1."""
-    return math.prod(size or 1 for size in shape[: len(shape) - len(last)])
 
 
 def known_columns(learned: States) -> dict[str, Field]:

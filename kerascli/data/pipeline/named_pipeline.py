@@ -1,8 +1,7 @@
 """Pipeline with its section and name in the config (`inputs.x`), for errors and learned state, and checks of memory."""
 
 import math
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,12 +17,12 @@ from kerascli.foundation.shapes import MAX_VALUES
 from kerascli.language.component import Component
 
 
-class NamedPipeline(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class NamedPipeline(Pipeline):
     """Pipeline with the section and name under which it is declared in the config."""
 
     section: str
     name: str
-    pipeline: Pipeline
     target: bool
     """True if lookups treat the rows as class labels: for a target that shares no transform with an input."""
     gap_hint: str = ""
@@ -35,36 +34,34 @@ class NamedPipeline(NamedTuple):
 
     def key(self, index: int) -> str:
         """Return the key under which the learned state of the pipeline's step `index` is stored."""
-        shared = self.pipeline.steps[index].shared
+        shared = self.steps[index].shared
         return f"shared.{shared}" if shared else f"{self.section}.{self.name}.{index}"
 
     def fault(self, text: str, index: int | None = None, hint: str | None = None) -> DataError:
-        step = None if index is None else self.pipeline.steps[index]
-        named = "" if step is None else f" ({step.transform.component_name})"
+        named = "" if index is None else f" ({self.steps[index].transform.component_name})"
         return DataError(f"{self.section}.{self.name}{named}: {text}", path=self.path(index), hint=hint)
 
     def column_path(self, column: str) -> ConfigPath:
         """Return the path in the config (such as data, inputs, x, 0, columns) at which the pipeline names a column."""
-        at = (self.pipeline.columns.index(column),) if self.pipeline.stacked else ()
+        at = (self.columns.index(column),) if self.stacked else ()
         return ("data", self.section, self.name, 0, "columns", *at)
 
     def path(self, index: int | None) -> ConfigPath:
         """Return the config path (such as data, inputs, x, 0) of the pipeline's step `index`; None: the path of the
         pipeline itself."""
-        step = None if index is None else self.pipeline.steps[index]
-        at = () if step is None or step.place is None else (step.place,)
-        return ("data", self.section, self.name, *at)
+        place = None if index is None else self.steps[index].place
+        return ("data", self.section, self.name) if place is None else ("data", self.section, self.name, place)
 
 
 def data_error_at(bad: BadRow, named: NamedPipeline, table: Table, index: int | None = None) -> BadRows:
     """Convert a transform's BadRow error to one that names the value's line and column, and the bad setting."""
-    columns, (value, width) = named.pipeline.columns, bad.at
+    columns, (value, width) = named.columns, bad.at
     column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else named.name
     hints = [named.gap_hint, bad.hint] if bad.text.startswith("missing ") else [bad.hint]
     hint = "; or ".join(filter(None, hints)).replace("[{impute", f"{named.name}: [{{impute") or None
     fault = Fault(bad.text, place=table.place(bad.row, column, bad.at), hint=hint)
     if bad.setting is not None and index is not None:
-        name = named.pipeline.steps[index].transform.component_name
+        name = named.steps[index].transform.component_name
         path = (*named.path(index), name, bad.setting)
         fault = replace(fault, path=path, related=(Related(f"'{bad.setting}' of {name}", path),))
     return BadRows(fault, table, [bad.row] if bad.rows is None else bad.rows)
@@ -77,7 +74,7 @@ _GENERATED_BYTES = 8
 def check_step_memory(named: NamedPipeline, index: int, made: Field, rows: int | None = None) -> None:
     """Raise ConfigError if one output row of pipeline step `index`, or `rows` of them, would exceed memory."""
     values = math.prod(size or 1 for size in made.shape)
-    step = named.pipeline.steps[index].transform
+    step = named.steps[index].transform
     text = None
     if values > MAX_VALUES:
         text = f"{_largest_setting(step)}a row would have {values:,} numbers; the limit is {MAX_VALUES:,}"

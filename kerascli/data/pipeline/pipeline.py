@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -29,27 +28,6 @@ _PIECE_VALUES = 2**15 - 1
 _RAGGED, _PAD = "the sequences are of different lengths", "add pad_sequences, which gives them one length"
 
 
-def infer(named: NamedPipeline, field: Field, learned: States) -> list[Field]:
-    """Infer a pipeline's fields (shape, dtype ...) before each step and after the last one.
-
-    Raises DataError, and ConfigError if memory cannot hold a row.
-    """
-    fields = [field]
-    for index, step in enumerate(named.pipeline.steps):
-        before = fields[-1]
-        if before.is_ragged and not step.transform.takes_sequences:
-            raise named.fault(_RAGGED, index, hint=_PAD)
-        try:
-            made = step.transform.infer(before, learned.get(named.key(index)), target=named.target)
-        except ValueError as error:
-            raise named.fault(str(error), index) from None
-        check_step_memory(named, index, made)
-        fields.append(made if made.num_classes == before.num_classes else replace(made, first_class=None))
-    if fields[-1].is_ragged:
-        raise named.fault(_RAGGED, hint=_PAD)
-    return fields
-
-
 def runs_per_batch(step: Transform, field: Field, made: Field) -> bool:
     """Return True if a transform may run per batch, given the facts about its input and output."""
     if step.per_batch == "never" or field.is_text or field.is_ragged:
@@ -61,13 +39,27 @@ class FittedPipeline:
     """Pipeline with the fitted states of its transforms: steps that run in advance over rows, and others per batch."""
 
     def __init__(self, named: NamedPipeline, columns: Fields, states: States) -> None:
-        """Infer the fields (shape, dtype ...) of all steps from those of the `columns`. Raises DataError."""
+        """Infer the fields (shape, dtype ...) of all steps from those of the `columns`.
+
+        Raises DataError, and ConfigError if memory cannot hold a row.
+        """
         self.named = named
-        self.fields = infer(named, column_field(named, columns), states)
-        self.steps = [
-            FittedStep(step.transform, *around, states.get(named.key(index), NO_STATE), named.target)
-            for index, (step, around) in enumerate(zip(named.pipeline.steps, pairwise(self.fields), strict=True))
-        ]
+        self.fields = [column_field(named, columns)]
+        """Fields before each step, and after the last one."""
+        self.steps: list[FittedStep] = []
+        for index, step in enumerate(named.steps):
+            before, state = self.fields[-1], states.get(named.key(index))
+            if before.is_ragged and not step.transform.takes_sequences:
+                raise named.fault(_RAGGED, index, hint=_PAD)
+            try:
+                made = step.transform.infer(before, state, target=named.target)
+            except ValueError as error:
+                raise named.fault(str(error), index) from None
+            check_step_memory(named, index, made)
+            self.fields.append(made if made.num_classes == before.num_classes else replace(made, first_class=None))
+            self.steps.append(FittedStep(step.transform, before, self.fields[-1], state or NO_STATE, named.target))
+        if self.fields[-1].is_ragged:
+            raise named.fault(_RAGGED, hint=_PAD)
         self.until = len(self.steps) if named.section == "sample_weight" else self._boundary()
         """Number of the steps that run once over all rows, in advance; the others run per batch."""
 
@@ -81,13 +73,16 @@ class FittedPipeline:
 
     @property
     def columns(self) -> Sequence[str]:
-        return self.named.pipeline.columns
+        return self.named.columns
 
     @property
     def made(self) -> Field:
-        """Field (shape, dtype ...) of the output, whose dtype is one that torch supports."""
+        """Field (shape, dtype ...) of the output, whose dtype is one that torch supports; of a target, the entries of a
+        vocabulary are classes."""
         last = self.fields[-1]
-        return replace(last, dtype="float32" if last.dtype == "unknown" else NARROW.get(last.dtype, last.dtype))
+        classes = last.num_classes or (last.vocabulary_size if self.named.section == "targets" else None)
+        dtype = "float32" if last.dtype == "unknown" else NARROW.get(last.dtype, last.dtype)
+        return replace(last, dtype=dtype, num_classes=classes)
 
     def prepare(self, table: Table, oov: OovCounts) -> np.ndarray:
         """Return a table's rows, checked for missing values, as transformed by the steps that run in advance.
@@ -99,28 +94,21 @@ class FittedPipeline:
         for index in range(until):
             check_step_memory(self.named, index, fields[index + 1], table.rows)
         made = fields[until].dtype
-        if until or self.named.pipeline.stacked or NARROW.get(made, made) != fields[0].dtype:
+        if until or self.named.stacked or NARROW.get(made, made) != fields[0].dtype:
             rows = cut_at(fields[: until + 1], _PIECE_VALUES)
-            with suppress(DataError):  # raised again for all rows, which it counts
-                prepared = self._in_pieces(table, rows, oov) if 0 < rows < table.rows else None
-                if prepared is not None:
-                    return prepared
+            if 0 < rows < table.rows:
+                with suppress(DataError):  # raised again for all rows, which it counts
+                    return self._in_pieces(table, rows, oov)
         return self._prepared(table, oov)
 
-    def _in_pieces(self, table: Table, rows: int, oov: OovCounts) -> np.ndarray | None:
-        """Return a table's prepared rows, `rows` at a time; None if those of two pieces differ in dtype or shape.
-
-        Raises DataError.
-        """
-        out: np.ndarray | None = None
-        done = 0
-        for part in table.slices(rows):
-            prepared = self._prepared(part, oov)
-            out = np.empty((table.rows, *prepared.shape[1:]), prepared.dtype) if out is None else out
-            if prepared.dtype != out.dtype or prepared.shape[1:] != out.shape[1:]:
-                return None
-            out[done : done + len(prepared)] = prepared
-            done += len(prepared)
+    def _in_pieces(self, table: Table, rows: int, oov: OovCounts) -> np.ndarray:
+        """Return a table's prepared rows, `rows` at a time. Raises DataError."""
+        first, *others = table.slices(rows)
+        prepared = self._prepared(first, oov)
+        out = np.empty((table.rows, *prepared.shape[1:]), prepared.dtype)
+        out[:rows] = prepared
+        for number, part in enumerate(others, 1):
+            out[number * rows : (number + 1) * rows] = self._prepared(part, oov)
         return out
 
     def _prepared(self, table: Table, oov: OovCounts) -> np.ndarray:
@@ -130,7 +118,7 @@ class FittedPipeline:
         narrow = "float32" if named.section == "sample_weight" else NARROW.get(values.dtype.name, values.dtype.name)
         try:
             for step in self.steps[self.until : self.until + 1]:
-                step.check(values)
+                step.encoded(values)  # raises BadRow
             values = converted(values, np.dtype(narrow))
         except BadRow as bad:
             raise data_error_at(bad, named, table) from None

@@ -2,29 +2,28 @@
 targets."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
 import numpy as np
-from torch import nn
 
 from kerascli.data.base import Context, Field, Fields, FittedState, Inverse, States, Tables
 from kerascli.data.batches.rows import Split
 from kerascli.data.digests import digests
+from kerascli.data.download import Progress
 from kerascli.data.mixing import Mixing, mixed_inputs, mixes
 from kerascli.data.pipeline.columns import stray_value_error
-from kerascli.data.pipeline.display_columns import DisplayColumn, check_display_columns, display_columns
+from kerascli.data.pipeline.display_columns import check_display_columns, display_columns
 from kerascli.data.pipeline.learned_state import known_columns, learn
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_source_memory
 from kerascli.data.pipeline.pipeline import FittedPipeline, Stage
 from kerascli.data.pipeline.preparer import Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables
-from kerascli.data.section import DataSpec
+from kerascli.data.section import DataSpec, by_section
 from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.row_errors import skipping
 from kerascli.data.storage.table import Skipped, Table
-from kerascli.data.storage.tokens import column_dtype, is_ragged
 from kerascli.data.where import check_where, rows_where
 from kerascli.foundation.errors import DataError, in_yaml
 from kerascli.language.foreign_words import ALL_COLUMNS
@@ -62,16 +61,19 @@ class PreparedData(Stages):
 
     splits: dict[str, Split]
     learned: dict[str, FittedState]
-    display_columns: dict[str, dict[str, DisplayColumn]]
-    """Mapping from split to the columns, by name, that are displayed next to model outputs."""
+    display_columns: dict[str, Sequence[str]]
+    """Mapping from each raw column that is displayed next to model outputs to its class names (empty if none)."""
     mixing: Mixing
     digests: dict[str, str]
     """Mapping from file (or source, if the rows depend on more than files) to a SHA-256 that identifies the data."""
-    warnings: list[str] = field(default_factory=list)
-    tables: dict[str, Table] = field(default_factory=dict)
-    """Mapping from split to table of raw rows, for checks before training; cleared afterwards to free the memory."""
-    skipped: tuple[Skipped, ...] = ()
+    warnings: list[str]
+    skipped: tuple[Skipped, ...]
     """Damaged files and bad rows that the source leaves out, by split."""
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """Mapping from split to the table of its raw rows."""
+        return {name: split.origin.table for name, split in self.splits.items() if split.origin is not None}
 
 
 def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFacts:
@@ -90,10 +92,10 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
     if facts is not None:
         check_source_memory(spec.source, facts)
         check_where(spec.where, facts)
-    fields = dict(_fields_before_data(spec, facts))
-    inputs, targets = _section(fields, "inputs"), _section(fields, "targets")
+    fields = by_section(_fields_before_data(spec, facts))
+    inputs, targets = fields["inputs"], fields["targets"]
     check_display_columns(context.display_columns, facts, targets)
-    unsized = [name for (_, name), field in fields.items() if None in field.shape]
+    unsized = [name for each in fields.values() for name, field in each.items() if None in field.shape]
     if facts is None:
         reason = reason or f"the source '{spec.source.component_name}' does not know its columns before it is read"
     elif unsized:
@@ -106,10 +108,10 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
 def _fields_before_data(spec: DataSpec, facts: Fields | None) -> Iterator[tuple[tuple[str, str], Field]]:
     """Yield the output field of each pipeline whose columns are among the source's `facts`. Raises DataError."""
     for named in named_pipelines_of(spec):
-        for column in named.pipeline.columns if facts is not None else ():
+        for column in named.columns if facts is not None else ():
             _needed_column(named, Table({name: np.empty(0) for name in facts or ()}, 0), column, spec.columns())
         known = {name: Field(each.shape, each.dtype.name) for name, each in spec.source.decoders().items()}
-        columns = {name: (facts or known).get(name) or spec.source.any_column for name in named.pipeline.columns}
+        columns = {name: (facts or known).get(name) or spec.source.any_column for name in named.columns}
         if None not in columns.values():
             yield named.id, FittedPipeline(named, cast(Fields, columns), {}).made
 
@@ -148,36 +150,37 @@ def _prepared(
     """Return the tables of a source, split, fitted (unless `learned` has the states) and prepared."""
     opened = {name: spec.source.open_files(t, context) for name, t in rows_where(loaded, spec.where).items()}
     tables = split_tables(spec, opened, context)
-    named_pipelines = named_pipelines_of(spec)
     if "train" not in tables:
         text = f"the source '{spec.source.component_name}' has no 'train' split, only {', '.join(tables)}"
         raise DataError(text, path=("data", "source"))
     if validation_split > 0:
         tables = cut_tail(tables, validation_split, spec.source.series_column())
-    train = tables["train"]
     if learned is None:
-        columns = _column_fields(spec, named_pipelines, train, context)
-        _fitted(named_pipelines, columns, {}, train)
-        learned = learn(named_pipelines, train, columns)
-    pipelines = _fitted(named_pipelines, known_columns(learned), learned, train)
-    preparer = Preparer(pipelines, context.progress)
+        columns = _column_fields(spec, tables["train"], context)
+        learned = learn([*_inferred(spec, columns, tables["train"])], tables["train"], columns)
+    preparer, found = fitted_preparer(spec, learned, targets=True, progress=context.progress), stages(spec, learned)
     splits = {name: preparer.split(table) for name, table in tables.items()}
-    found = _stages(spec, pipelines)
     skipped = tuple(filter(None, dict.fromkeys(table.skipped for table in (*loaded.values(), *opened.values()))))
     warnings = [*map(str, skipped), *(table.note for table in opened.values() if table.note)]
-    warnings += [text for found in learned.values() for text in found.warnings]
+    warnings += [text for state in learned.values() for text in state.warnings]
     mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
         found.facts, found.input_stage, found.target_stage, found.inverses, splits, dict(learned),
         display_columns(context.display_columns, tables, spec.source.facts(context) or {}, found.facts.targets), mixing,
-        digests(spec, context, tables), warnings, dict(tables), skipped,
+        digests(spec, context, tables), warnings, skipped,
     )  # fmt: skip
 
 
 def stages(spec: DataSpec, learned: States) -> Stages:
     """Return the `Stages` of a run from its learned state alone: fields of inputs and targets, modules of per-batch
     steps, functions that undo the targets' preprocessing."""
-    return _stages(spec, fitted_pipelines(spec, learned))
+    pipelines = fitted_pipelines(spec, learned).values()
+    fields = by_section((each.named.id, each.made) for each in pipelines)
+    modules = by_section((each.named.id, module) for each in pipelines if (module := each.per_batch()) is not None)
+    of_targets = ((each.named.name, each.inverse()) for each in pipelines if each.named.section == "targets")
+    inverses = {name: undo for name, undo in of_targets if undo is not None}
+    facts = DataFacts(mixed_inputs(spec.augment, fields["inputs"], fields["targets"]), fields["targets"])
+    return Stages(facts, Stage(modules["inputs"]), Stage(modules["targets"]), inverses)
 
 
 def no_stages() -> Stages:
@@ -185,74 +188,54 @@ def no_stages() -> Stages:
     return Stages(DataFacts({}, {}, known=False), Stage({}), Stage({}), {})
 
 
-def fitted_preparer(spec: DataSpec, learned: States, *, targets: bool) -> Preparer:
+def fitted_preparer(spec: DataSpec, learned: States, *, targets: bool, progress: Progress | None = None) -> Preparer:
     """Return an object that applies a run's fitted pipelines to new rows: all pipelines or, without `targets`, only
     those of the inputs."""
-    return Preparer([each for each in fitted_pipelines(spec, learned) if targets or each.named.section == "inputs"])
-
-
-def target_inverse(spec: DataSpec, learned: States, target: str) -> Inverse:
-    """Return the function that converts a target's rows (N, *) back to its columns' values, undoing every transform.
-
-    Raises DataError if a transform cannot be undone.
-    """
-    (pipeline,) = (each for each in fitted_pipelines(spec, learned) if each.named.id == ("targets", target))
-    return pipeline.full_inverse()
+    fitted = fitted_pipelines(spec, learned)
+    return Preparer([each for (section, _), each in fitted.items() if targets or section == "inputs"], progress)
 
 
 def named_pipelines_of(spec: DataSpec) -> list[NamedPipeline]:
     """Return all pipelines of a data section, each with its section (`inputs`, `targets` ...) and name."""
-    pipelines = spec.all_pipelines()
-    in_inputs = {s.shared for (section, _), p in pipelines.items() if section == "inputs" for s in p.steps if s.shared}
-    mixed = {id for id, p in pipelines.items() if any(step.shared in in_inputs for step in p.steps)}
-    of_targets = {id for id in pipelines if id[0] == "targets" and id not in mixed}
-    return [NamedPipeline(*id, p, id in of_targets, spec.source.gap_hint) for id, p in pipelines.items()]
+    in_inputs = {step.shared for pipeline in spec.inputs.values() for step in pipeline.steps} - {None}
+    of_targets = {("targets", n) for n, p in spec.targets.items() if in_inputs.isdisjoint(s.shared for s in p.steps)}
+    pipelines, hint = spec.all_pipelines(), spec.source.gap_hint
+    return [NamedPipeline(p.columns, p.stacked, p.steps, *id, id in of_targets, hint) for id, p in pipelines.items()]
 
 
-def fitted_pipelines(spec: DataSpec, learned: States) -> list[FittedPipeline]:
-    """Return all pipelines of a data section with a run's learned states."""
-    return _fitted(named_pipelines_of(spec), known_columns(learned), learned)
+def fitted_pipelines(spec: DataSpec, learned: States) -> dict[tuple[str, str], FittedPipeline]:
+    """Return all pipelines of a data section with a run's learned states, by section and name."""
+    columns = known_columns(learned)
+    return {named.id: FittedPipeline(named, columns, learned) for named in named_pipelines_of(spec)}
 
 
-def _fitted(
-    named_pipelines: Sequence[NamedPipeline], columns: Fields, learned: States, table: Table | None = None
-) -> list[FittedPipeline]:
-    """Return pipelines with their learned states. Raises DataError.
-
-    With `table`, the error for a column of numbers that a stray value has made text names that value.
-    """
-    pipelines: list[FittedPipeline] = []
-    for named in named_pipelines:
+def _inferred(spec: DataSpec, columns: Fields, table: Table) -> Iterator[FittedPipeline]:
+    """Yield the pipelines of a data section before they are fitted. Raises DataError, for a column of numbers that a
+    stray value in `table` has made text one that names that value."""
+    for named in named_pipelines_of(spec):
         try:
-            pipelines.append(FittedPipeline(named, columns, learned))
-        except DataError:
-            stray = stray_value_error(named, table) if table is not None else None
-            if stray is None:
-                raise
-            raise stray from None
-    return pipelines
+            yield FittedPipeline(named, columns, {})
+        except DataError as error:
+            raise stray_value_error(named, table) or error from None
 
 
-def _column_fields(
-    spec: DataSpec, named_pipelines: list[NamedPipeline], table: Table, context: Context
-) -> dict[str, Field]:
+def _column_fields(spec: DataSpec, table: Table, context: Context) -> dict[str, Field]:
     """Return a mapping from each column that pipelines read to its field; the source's unknown sizes stay unknown."""
     source_facts = spec.source.facts(context) or {}
     fields: dict[str, Field] = {}
-    for named in named_pipelines:
-        for column in named.pipeline.columns:
+    for named in named_pipelines_of(spec):
+        for column in named.columns:
             values = _needed_column(named, table, column, spec.columns())
-            dtype = column_dtype(values)
-            if dtype == "bool" and named.pipeline.reads_text(column) and table.coded(column) is not None:
-                dtype = "string"  # of a text file, which has the words
-            shape = (None,) if is_ragged(values) else values.shape[1:]
-            field = fields.get(column) or source_facts.get(column) or Field(shape, dtype)
+            own = Field.of(values)
+            if own.dtype == "bool" and named.reads_text(column) and table.coded(column) is not None:
+                own = replace(own, dtype="string")  # of a text file, which has the words
+            known = source_facts.get(column, own)
+            field = fields.get(column, known)
             if named.section == "targets" and field.num_classes is None:
                 first, count = _label_range(table.column(column)) or (None, None)
                 field = replace(field, num_classes=count, first_class=first)
-            if column in source_facts and None in source_facts[column].shape:
-                shape = source_facts[column].shape
-            fields[column] = replace(field, shape=shape, dtype=dtype)
+            shape = known.shape if None in known.shape else own.shape
+            fields[column] = replace(field, shape=shape, dtype=own.dtype)
     return fields
 
 
@@ -260,9 +243,8 @@ def _label_range(values: Values) -> tuple[int, int] | None:
     """Return (smallest label, number of classes) of a column of integer class labels, none negative; else None."""
     if values.dtype.kind not in "iu" or values.size != len(values) or not len(values):
         return None
-    bounds = [(int(block.min()), int(block.max())) for block in blocks(values)]
-    least = min(low for low, _ in bounds)
-    return (least, max(high for _, high in bounds) + 1) if least >= 0 else None
+    least, most = zip(*((int(block.min()), int(block.max())) for block in blocks(values)), strict=True)
+    return (min(least), max(most) + 1) if min(least) >= 0 else None
 
 
 def _needed_column(named: NamedPipeline, table: Table, column: str, used: Collection[str]) -> Values:
@@ -285,25 +267,3 @@ def _needed_column(named: NamedPipeline, table: Table, column: str, used: Collec
             own = [name for name in table if name not in used]
             hint = f"all columns are written as a list: columns: {in_yaml(own)}"
         raise DataError(replace(fault, path=named.column_path(column), place=None, hint=hint)) from None
-
-
-def _stages(spec: DataSpec, pipelines: Sequence[FittedPipeline]) -> Stages:
-    last = {each.named.id: each.made for each in pipelines}
-    modules: dict[str, dict[str, nn.Module]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
-    for each in pipelines:
-        if (module := each.per_batch()) is not None:
-            modules[each.named.section][each.named.name] = module
-    of_targets = ((each.named.name, each.inverse()) for each in pipelines if each.named.section == "targets")
-    inverses = {name: undo for name, undo in of_targets if undo is not None}
-    inputs, targets = _section(last, "inputs"), _section(last, "targets")
-    facts = DataFacts(mixed_inputs(spec.augment, inputs, targets), targets)
-    return Stages(facts, Stage(modules["inputs"]), Stage(modules["targets"]), inverses)
-
-
-def _section(fields: Mapping[tuple[str, str], Field], section: str) -> dict[str, Field]:
-    """Return a mapping from name to field for the pipelines of `section`.
-    In targets, the number of vocabulary entries counts as number of classes."""
-    by_name = {name: field for (where, name), field in fields.items() if where == section}
-    if section != "targets":
-        return by_name
-    return {n: replace(field, num_classes=field.num_classes or field.vocabulary_size) for n, field in by_name.items()}

@@ -9,6 +9,7 @@ import numpy as np
 from kerascli.data.batches.rows import DiskSplit, MemorySplit, Origin, Reader, Split
 from kerascli.data.download import Progress
 from kerascli.data.pipeline.pipeline import FittedPipeline
+from kerascli.data.section import by_section
 from kerascli.data.storage.convert import as_records
 from kerascli.data.storage.mapped import Mapped, spill
 from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
@@ -45,7 +46,8 @@ class Preparer:
         if streams:
             readers.append(self._in_order(streams, table, oov))
         if direct := [each for each in on_disk if each not in streams]:
-            readers.append(partial(self._when_read, direct, table, oov))
+            columns = {column for each in direct for column in each.columns}
+            readers.append(lambda rows: self.rows(direct, table.load(rows, columns), oov))
         return DiskSplit(ready, readers, self._origin(table))
 
     def rows(self, pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts) -> MemorySplit:
@@ -57,11 +59,6 @@ class Preparer:
 
     def _origin(self, table: Table) -> Origin:
         return Origin(table, {each.named.id: each.columns for each in self.pipelines})
-
-    def _when_read(self, pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts, rows: Rows) -> MemorySplit:
-        """Prepare rows of a table of memory-mapped arrays when they are read."""
-        columns = {column for each in pipelines for column in each.columns}
-        return self.rows(pipelines, table.load(rows, columns), oov)
 
     def _in_order(self, pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts) -> Reader:
         """Return a reader of a table's rows; add the counts of OOV values of the whole file to `oov`."""
@@ -102,8 +99,5 @@ def split_of(
     arrays: Mapping[str, np.ndarray], rows: int, origin: Origin | None = None, oov: OovCounts | None = None
 ) -> MemorySplit:
     """Return arrays as a split; their names begin with their section, as `inputs/x`."""
-    sections: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}, "sample_weight": {}}
-    for key, values in arrays.items():
-        section, _, name = key.partition("/")
-        sections[section][name] = values
+    sections = by_section((key.split("/", 1), values) for key, values in arrays.items())
     return MemorySplit(*sections.values(), rows=rows, origin=origin, oov=oov or OovCounts())

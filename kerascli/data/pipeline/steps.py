@@ -63,7 +63,7 @@ class FittedStep:
             return self._run(*(self._part(name, values[name], counting) for name in self.chains)).numpy()
         if self.made.is_text:
             return self._rewritten(values)
-        x, once = self._encoded(values), isinstance(values, Texts) and values.is_repetitive
+        x, once = self.encoded(values), isinstance(values, Texts) and values.is_repetitive
         if isinstance(values, Texts) and not once:
             x = values.expanded(x)
         if counting is not None and (looked_up := step.looked_up(_flat(x), self.state, target=self.target)) is not None:
@@ -87,10 +87,6 @@ class FittedStep:
             raise ValueError(f"'module' must return a tensor with the {rows:,} rows that it got, got {got}")
         return made
 
-    def check(self, values: Values) -> None:
-        """Raise BadRow for the first of the rows that the transform refuses."""
-        self._encoded(values)
-
     def _part(self, column: str, values: np.ndarray | Texts, counting: Counting | None) -> Tensor:
         """Return a column's rows, transformed by its own transforms, as one of several inputs of the module."""
         part: Values = values
@@ -109,10 +105,10 @@ class FittedStep:
         except BadRow as bad:
             raise bad if isinstance(values, np.ndarray) else _in_rows(bad, values) from None
 
-    def _encoded(self, values: Values) -> Tensor | Tokens:
+    def encoded(self, values: Values) -> Tensor | Tokens:
         """Return the rows, or the distinct texts, as the transform's module takes them.
 
-        Raises BadRow for a value that is refused.
+        Raises BadRow for the first of the values that are refused.
         """
         step = self.transform
         if isinstance(values, Texts):

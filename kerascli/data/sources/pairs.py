@@ -11,7 +11,7 @@ from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values, in_memory
 from kerascli.data.storage.table import Table, missing, table_of
 from kerascli.data.storage.tokens import Tokens, column_dtype
-from kerascli.data.text.splitting import coded_words, split_texts
+from kerascli.data.transforms.text_lookups import TextVectorization, coded_words
 from kerascli.foundation.disk.files import OBJECT_BYTES, memory_limit
 from kerascli.foundation.errors import DataError, Place
 from kerascli.foundation.shapes import NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -130,7 +130,8 @@ class Skipgrams(WrappedSource):
         values = table.column(self.column)
         kind = column_dtype(values)
         if kind == "string":
-            words, tokens = coded_words(split_texts(values_in_memory(table, self.column, "skipgrams").tolist()))
+            texts = values_in_memory(table, self.column, "skipgrams").tolist()
+            words, tokens = coded_words(TextVectorization().tokens(texts))
             counts = Counter(dict(zip(words, np.bincount(tokens.values).tolist(), strict=True)))
             frequent = counts.most_common(self.vocabulary_size and self.vocabulary_size - 1)
             return np.array(words, object), tokens, np.array([word for word, _ in frequent], object)

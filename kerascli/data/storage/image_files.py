@@ -23,6 +23,8 @@ MAX_SIDE = 2**16 - 1
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 """Ends of the names of image files, in lower case."""
+COLOR_MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
+"""Color modes by the number of their channels."""
 _MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA", "labels": "L"}
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG")
 _LARGE_PIXELS = 2**23

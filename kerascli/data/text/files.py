@@ -1,6 +1,5 @@
 """Read text files from outside: whole, or as vocabularies with one entry per line."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,16 @@ def read_text(path: Path, name: str) -> str:
         raise DataError(f"not UTF-8 (byte {data[error.start]:#04x})", place=Place(name, line)) from None
 
 
-def read_vocabulary(path: Path, parse: Callable[[str], Any]) -> list[Any]:
-    """Read a UTF-8 file with one vocabulary entry a line. Raises DataError, and ValueError for an invalid line."""
+def read_vocabulary(path: Path, kind: type[str | int]) -> list[Any]:
+    """Read a UTF-8 file with one vocabulary entry, a text or an integer, a line. Raises DataError, and ValueError for a
+    line that is no integer."""
     text = read_text(path, str(path))
     refuse_text(text, {"\n": LINE_BYTES}, len(text), str(path))
     entries = []
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):
         try:
-            entries.append(parse(line.removesuffix("\r")))
-        except ValueError as error:
-            raise ValueError(f"vocabulary: line {number} of '{safe_text(str(path))}': {error}") from None
+            entries.append(kind(line.removesuffix("\r")))
+        except ValueError:
+            text = f"vocabulary: line {number} of '{safe_text(str(path))}': expected an integer"
+            raise ValueError(text) from None
     return entries

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
-from kerascli.foundation.errors import Fault
 from kerascli.language.component import Invalid
 
 MAX_CHARACTERS = 10_000
@@ -144,7 +143,7 @@ class Pattern:
 
     def _refuse(self, what: str, hint: str, at: int | None = None) -> NoReturn:
         place = "" if at is None else f" at position {at}"
-        raise Invalid([Fault(f"pattern: {what}{place} is not possible: {LINEAR}", (), hint=hint)])
+        raise Invalid(f"pattern: {what}{place} is not possible: {LINEAR}", hint=hint)
 
     def _parsed(self, flags: int) -> Fragment:
         groups, at = [Group("", flags)], 0

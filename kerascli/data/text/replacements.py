@@ -12,7 +12,7 @@ import numpy as np
 from kerascli.data.storage.column import pa, pc
 from kerascli.data.storage.table import BadRow
 from kerascli.data.text.patterns import LINEAR, CharacterSet, Pattern
-from kerascli.foundation.errors import Fault, safe_text
+from kerascli.foundation.errors import safe_text
 from kerascli.language.component import Invalid
 
 MAX_BYTES = 2 * 2**30
@@ -116,7 +116,7 @@ def _expanded(pattern: Pattern, rewrite: str) -> str:
         text = text.replace(mark, f"\\{group}")
     if any(mark in text for mark in marks):
         what = f"rewrite: a reference to a group above {_MAX_GROUP} is not possible: {LINEAR}"
-        raise Invalid([Fault(what, (), hint="write (?:...) for groups that the rewrite does not name")])
+        raise Invalid(what, hint="write (?:...) for groups that the rewrite does not name")
     return text
 
 

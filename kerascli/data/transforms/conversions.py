@@ -14,10 +14,11 @@ from pydantic import AfterValidator
 from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, NotExportable, Refusal, Transform, transform
+from kerascli.data.pipeline.columns import too_long
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.column import Texts, is_number, pa
 from kerascli.data.storage.convert import as_tensor, not_in
-from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact, numbers_of
+from kerascli.data.storage.delimited.text_format import INEXACT, numbers_of
 from kerascli.data.storage.table import BadRow
 from kerascli.data.transforms.input_checks import check_value, need_integers, need_numbers
 from kerascli.foundation.errors import safe_text
@@ -70,7 +71,7 @@ def _parsed(words: Sequence[str]) -> np.ndarray:
     wrong = [index for index, word in enumerate(words) if word != "" and not is_number(word)]
     if wrong:
         raise BadRow(wrong[0], f"'{safe_text(words[wrong[0]], 40)}' is not a number", rows=np.array(wrong))
-    index = first_inexact(words, np.array([float(word) if word else np.nan for word in words]))
+    index = too_long(words)
     assert index is not None
     text = f"{safe_text(words[index], 40)} {INEXACT}"
     raise BadRow(index, text, hint="string_lookup accepts it as a string")
@@ -144,8 +145,7 @@ class Reshape(Transform):
         return _reshaped(x, self.target_shape) if field.is_text else x
 
     def inverse(self, field: Field, state: FittedState) -> nn.Module | None:
-        shape = [size for size in field.shape if size is not None]
-        return Function(_reshaped, shape) if len(shape) == len(field.shape) else None
+        return None if None in field.shape else Function(_reshaped, field.shape)
 
 
 def _reshaped(x: Tensor, target_shape: Sequence[int]) -> Tensor:  # (N, *) -> (N, *target_shape)

@@ -17,6 +17,7 @@ from kerascli.data.dates import date_parts, parsed_times
 from kerascli.data.storage.column import pa
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.foundation.errors import safe_text
+from kerascli.foundation.shapes import listed
 from kerascli.preprocessing.function import Function
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ _PERIODS: dict[str, float] = {
 }  # fmt: skip
 _FIRST = {"month": 1, "day": 1, "day_of_year": 1}
 _NO_DATE = -(2**63)
-
-
-def _listed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
 
 
 def date_formats(pipelines: "Iterable[Pipeline]") -> dict[str, str | None]:
@@ -52,7 +49,7 @@ class DateTime(Transform):
     takes_text = True
     coded_in_onnx = True
 
-    parts: Annotated[tuple[Part, ...], BeforeValidator(_listed), Field(min_length=1)] = ("year", "month", "weekday")
+    parts: Annotated[tuple[Part, ...], BeforeValidator(listed), Field(min_length=1)] = ("year", "month", "weekday")
     """Parts to extract: year, month, day, day_of_year, weekday, hour, minute or second."""
     cyclic: bool = False
     """Replace each part but the year by sine and cosine of its position in the period: December is next to January."""

@@ -1,14 +1,13 @@
 """Transforms `log`, `log1p` and `sqrt`: compress large values; for targets, `predict` undoes them."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, Refusal, Transform, transform
-from kerascli.data.transforms.input_checks import need_numbers
+from kerascli.data.transforms.input_checks import computed
 from kerascli.preprocessing.function import Function
 
 
@@ -23,8 +22,7 @@ class Elementwise(Transform):
     undone: ClassVar[Callable[[Tensor], Tensor]]
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
-        need_numbers(field)
-        return replace(field, dtype="float64", num_classes=None, classes=None)
+        return computed(field, "float64")
 
     def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         values, low = x.double(), self.lowest

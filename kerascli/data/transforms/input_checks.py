@@ -1,12 +1,13 @@
 """Checks of a transform's input (dtype, missing values), with the same error messages for all transforms."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli.data.base import EXACT_IN_FLOAT32, Field, Refusal
+from kerascli.data.base import EXACT_IN_FLOAT32, Field
 from kerascli.data.pipeline.columns import IMPUTE
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.convert import converted
@@ -48,6 +49,15 @@ def float_dtype(field: Field) -> str:
     return "float32" if field.dtype in EXACT_IN_FLOAT32 else "float64"
 
 
+def computed(field: Field, dtype: str | None = None) -> Field:
+    """Return the field of numbers that are computed from those of a column, in `dtype` (None: `float_dtype`).
+
+    Raises ValueError for text.
+    """
+    need_numbers(field)
+    return replace(field, dtype=dtype or float_dtype(field), num_classes=None, classes=None)
+
+
 def need_integers(field: Field) -> None:
     """Raise ValueError if the input of a transform is text or floating point."""
     need_numbers(field)
@@ -63,11 +73,6 @@ def checked_finite(rows: Blocks, step: str) -> Iterator[np.ndarray]:
             row, at, wrong = first_wrong(bad)
             raise BadRow(row, "missing value", at=at, hint=f"add impute before {step}: {IMPUTE}", rows=wrong)
         yield part
-
-
-def missing_numbers(x: Tensor, step: str) -> Refusal:
-    """Return missing (nan) and infinite values as those that the transform `step` refuses."""
-    return Refusal(x.isnan() | x.isinf(), lambda _: "missing value", lambda _: f"add impute before {step}: {IMPUTE}")
 
 
 def tally(tokens: Tokens, mode: str, size: int) -> Tensor:

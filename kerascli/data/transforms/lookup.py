@@ -99,14 +99,14 @@ class Lookup(LookupSettings, Transform):
             raise ValueError(f"positive: there is no class '{self.positive}'; there are {names}")
         if len(classes) != 2:
             raise ValueError(f"positive: goes with two classes, got {len(classes)}")
-        return [*(each for each in classes if each != self.positive), self.positive]
+        return sorted(classes, key=lambda each: each == self.positive)
 
     def _given(self, target: bool) -> FittedState:
         if self.positive is not None:
             raise ValueError("positive: the order of the vocabulary says which class is the positive one, the last")
         written = self.vocabulary
         if isinstance(written, str):
-            written = read_vocabulary(Path(written), str if self.takes_text else _integer)
+            written = read_vocabulary(Path(written), str if self.takes_text else int)
         entries = self.entries(written)
         self.check_entries(entries)
         size = len(entries) + self.first(target=target)
@@ -150,8 +150,7 @@ class Lookup(LookupSettings, Transform):
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         mode, width = self.output_mode, self.width(state, target=target)
         weights = state.arrays["idf_weights"].tolist() if mode == "tf_idf" else None
-        vectors = torch.uint8 if vector_dtype(mode) == "uint8" else torch.float32
-        return Encoded(mode, width, vectors, weights and weights + [0.0] * (width - len(weights)))
+        return Encoded(mode, width, getattr(torch, vector_dtype(mode)), weights)
 
     def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
         if self.invert:
@@ -184,13 +183,6 @@ class Lookup(LookupSettings, Transform):
         if self.pad_to_max_tokens and self.max_tokens is not None:
             return self.max_tokens
         return len(state.facts["vocabulary"]) + self.first(target=target)
-
-
-def _integer(line: str) -> int:
-    try:
-        return int(line)
-    except ValueError:
-        raise ValueError("expected an integer") from None
 
 
 def _counted(block: np.ndarray | Texts) -> Counted:

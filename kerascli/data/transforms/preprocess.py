@@ -1,6 +1,5 @@
 """Preprocess: what Keras's `preprocess_input` does to the pixels of a published network."""
 
-from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -8,7 +7,7 @@ from pydantic import AfterValidator, WithJsonSchema
 from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, Transform, transform
-from kerascli.data.transforms.input_checks import need_numbers
+from kerascli.data.transforms.input_checks import computed
 from kerascli.foundation.errors import suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.preprocessing.function import Function
@@ -53,11 +52,11 @@ class Preprocess(Transform):
         return MODES[self.network]
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
-        need_numbers(field)
+        made = computed(field, "float32")
         if self.mode in _MEAN and field.shape[-1:] not in {(3,), (None,)}:
             text = f"mode {self.mode}, of {self.network}, needs three channels, got {TensorSpec(field.shape)}"
             raise ValueError(f"{text}; image sources have color_mode: rgb")
-        return replace(field, dtype="float32", num_classes=None, classes=None)
+        return made
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return Function(self.preprocessed, dtype=torch.float32)

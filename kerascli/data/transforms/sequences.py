@@ -22,6 +22,7 @@ from kerascli.data.transforms.input_checks import check_value, need_integers
 from kerascli.foundation.disk.files import open_regular
 from kerascli.foundation.errors import DataError, Place
 from kerascli.foundation.shapes import PositiveInt
+from kerascli.preprocessing.function import Constant
 
 
 def _need_sequences(field: Field) -> None:
@@ -182,18 +183,7 @@ class WordVectors(Transform):
         return FittedState({}, {"vectors": vectors}, (warning,) if share < 0.5 else ())
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
-        return _Vectors(state.arrays["vectors"])
-
-
-class _Vectors(nn.Module):
-    vectors: Tensor
-
-    def __init__(self, vectors: np.ndarray) -> None:
-        super().__init__()
-        self.register_buffer("vectors", torch.from_numpy(vectors), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *, F)
-        return F.embedding(x.long(), self.vectors)
+        return Constant(F.embedding, torch.from_numpy(state.arrays["vectors"]), dtype=torch.int64)
 
 
 def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
@@ -201,9 +191,7 @@ def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
     vectors: dict[int, np.ndarray] = {}
     width = 0
     with open_regular(path) as file:
-        number = 0
-        while line := file.readline(_LONGEST_LINE):
-            number += 1
+        for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
             word, _, numbers = line.rstrip().partition(b" ")
             place = places.get(word)
             if place is None or (number == 1 and numbers.count(b" ") == 0):  # word2vec's header: two sizes

@@ -1,10 +1,12 @@
 """Transforms `string_lookup` and `text_vectorization`: texts, or their tokens, as indices of a vocabulary."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+import string
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import repeat
-from typing import Annotated, Literal, Self
+from itertools import chain, repeat
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -16,12 +18,22 @@ from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.column import Texts, pa
 from kerascli.data.storage.tokens import Counted, Tokens
 from kerascli.data.text.oov import LookedUp
-from kerascli.data.text.splitting import coded_words, split_texts
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.shapes import Floats, PositiveInt, Words, to_tuple
 from kerascli.preprocessing.categories import UNKNOWN, Dense, MostTokens
 from kerascli.preprocessing.hashing import Salt, buckets
+
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_STRIP = str.maketrans("", "", string.punctuation)
+_STANDARDS: dict[str | None, dict[int, Any]] = {
+    None: {}, "lower": _LOWER, "strip_punctuation": _STRIP, "lower_and_strip_punctuation": _LOWER | _STRIP,
+}  # fmt: skip
+_SPLITS: dict[str | None, Callable[[str], list[str]]] = {
+    None: lambda text: [text],
+    "whitespace": re.compile(r"\S+", re.ASCII).findall,
+    "character": list,
+}
 
 
 @transform()
@@ -180,11 +192,18 @@ class TextVectorization(Transform):
 
     def tokens(self, texts: Iterable[str]) -> list[list[str]]:
         """Standardize and split texts; return the tokens of each."""
-        rows = split_texts(texts, self.standardize, self.split)
+        standard = _STANDARDS[self.standardize]
+        rows = list(map(_SPLITS[self.split], [text.translate(standard) for text in texts] if standard else texts))
         if self.ngrams is not None:
             widths = range(1, self.ngrams + 1) if isinstance(self.ngrams, int) else self.ngrams
             rows = [_runs(row, widths) for row in rows]
         return rows
+
+
+def coded_words(rows: Sequence[Sequence[str]]) -> tuple[list[str], Tokens]:
+    """Return the distinct tokens of rows of tokens, and the rows as indices among them."""
+    tokens = Texts.of_values(np.array(list(chain.from_iterable(rows)), object))
+    return tokens.word_list(), Tokens(tokens.codes, np.fromiter(map(len, rows), np.int64, len(rows)))
 
 
 def _runs(words: list[str], widths: Iterable[int]) -> list[str]:

@@ -1,7 +1,6 @@
 """Transform `zca_whitening`: values that are uncorrelated and of variance 1, as close to the original as can be."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,8 +8,9 @@ from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.transforms.input_checks import checked_finite, float_dtype, need_numbers
+from kerascli.data.transforms.input_checks import checked_finite, computed
 from kerascli.foundation.shapes import PositiveFloat
+from kerascli.preprocessing.function import Constant
 
 MOST_VALUES = 4096
 """Maximum number of values of a row: their covariance has the square of it."""
@@ -28,13 +28,13 @@ class ZcaWhitening(Transform):
     """Small constant, which is added, divided by sqrt(rows), to the deviations along the principal axes."""
 
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
-        need_numbers(field)
+        made = computed(field)
         if not field.shape or None in field.shape:
             raise ValueError(f"needs rows of several values of a known shape, got shape {field.shape}")
         if (count := math.prod(size or 0 for size in field.shape)) > MOST_VALUES:
             text = f"needs rows of at most {MOST_VALUES:,} values, got {count:,}: their covariance has the square of it"
             raise ValueError(f"{text}; image_size: [32, 32] makes pictures smaller")
-        return replace(field, dtype=float_dtype(field), num_classes=None, classes=None)
+        return made
 
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         count, near, total, products = 0, np.zeros(()), np.zeros(()), np.zeros(())
@@ -51,20 +51,9 @@ class ZcaWhitening(Transform):
         return FittedState({}, {"mean": near + rest, "matrix": matrix})
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
-        return Whitening(state.arrays["mean"], state.arrays["matrix"], dtype)
+        constants = (torch.tensor(state.arrays[name], dtype=dtype) for name in ("mean", "matrix"))
+        return Constant(_whitened, *constants, dtype=dtype)
 
 
-class Whitening(nn.Module):
-    """Module of `zca_whitening`, which computes in `dtype`."""
-
-    mean: Tensor
-    matrix: Tensor
-
-    def __init__(self, mean: np.ndarray, matrix: np.ndarray, dtype: torch.dtype) -> None:
-        super().__init__()
-        for name, array in (("mean", mean), ("matrix", matrix)):
-            self.register_buffer(name, torch.tensor(array, dtype=dtype), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
-        centered = x.to(self.mean.dtype).flatten(1) - self.mean
-        return (centered @ self.matrix).reshape(x.shape)
+def _whitened(x: Tensor, mean: Tensor, matrix: Tensor) -> Tensor:  # (N, *) -> (N, *)
+    return ((x.flatten(1) - mean) @ matrix).reshape(x.shape)

@@ -97,12 +97,10 @@ class _Forecast:
             if self.columns[name].dtype != object:
                 self.columns[name] = self.columns[name].astype(np.float64)
         self.preparer = fitted_preparer(model.data, with_floats(model.run.learned, fed), targets=False)
-        texts = {name: target.is_text for name, target in model.predicted.items()}
-        self.values = {
-            name: np.full(horizon, "" if text else np.nan, object if text else float) for name, text in texts.items()
-        }
+        words, numbers = np.full(horizon, "", object), np.full(horizon, np.nan)
+        self.values = {name: (words if each.is_text else numbers).copy() for name, each in model.predicted.items()}
         """Mapping from column to predicted values (horizon,), in the column's units, unrounded."""
-        self.outputs = {name: np.full(horizon, np.nan, np.float32) for name in texts}
+        self.outputs = {name: np.full(horizon, np.nan, np.float32) for name in self.values}
         """Mapping from column to predicted values (horizon,), with the preprocessing not inverted."""
 
     def run(self) -> None:
@@ -154,12 +152,11 @@ class _Forecast:
         self.values[name][at][chosen] = values[chosen]
         if name not in self.model.past:
             return
-        row = self.series.history.rows + at.start
         if values.dtype != object and not np.isfinite(values).all():
-            text = f"the forecast of '{safe_text(name)}' is nan or infinite in row {row - self.series.history.rows + 1}"
+            text = f"the forecast of '{safe_text(name)}' is nan or infinite in row {at.start + 1}"
             hint = "a smaller --horizon, or a model that was trained longer"
             raise DataError(f"{text}: it cannot be fed back", hint=hint)
-        later = self.columns[name][row :: at.step]
+        later = self.columns[name][self.series.history.rows + at.start :: at.step]
         chosen = chosen[chosen < len(later)]
         later[chosen] = values[chosen]
 
@@ -170,11 +167,10 @@ def _input_columns(model: SeriesModel, series: Series, end: int) -> Arrays:
     later = {name: max(0, end + model.source.span(ahead=name in model.ahead)) for name in model.used}
     most = max(later.values())
     group = series.group_column(series.history.rows + most)
-    columns = {name: values for name, values in group.items() if name in model.used}
-    needed = {name: later[name] for name in model.exogenous if later[name] and name not in columns}
-    future = series.future_columns(needed)
-    rest = [name for name in model.used if name not in columns]
-    return columns | {name: whole_column(model, series, name, future.get(name), most) for name in rest}
+    future = series.future_columns({name: later[name] for name in model.exogenous if later[name] and name not in group})
+    rest = (name for name in model.used if name not in group)
+    whole = {name: whole_column(model, series, name, future.get(name), most) for name in rest}
+    return whole | {name: values for name, values in group.items() if name in model.used}
 
 
 def _batches(model: SeriesModel, rows: int, horizon: int) -> Iterator[list[int]]:

@@ -50,8 +50,7 @@ def own_series(model: SeriesModel, preferred: Sequence[str]) -> list[OwnSeries]:
     first split in `preferred` that exists, or else of the first split. Raises DataError, ConfigError, FileRefused.
     """
     run, source = model.run, model.source
-    splits = {name: split.origin.table for name, split in load_again(run).splits.items() if split.origin is not None}
-    loaded = source.source.load(replace(run.config.context, columns=None))
+    splits, loaded = load_again(run).tables, source.source.load(replace(run.config.context, columns=None))
     tables = {name: source.filled(loaded[name], model.data.columns()) for name in SPLITS if name in loaded}
     parts = {name: source.series(table) for name, table in tables.items()}
     starts = {

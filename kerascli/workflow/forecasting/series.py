@@ -106,9 +106,14 @@ def read_history(model: SeriesModel, what: str, keep: frozenset[str] = frozenset
 
     `keep` names columns to read in addition to those that the model needs.
     """
-    history = model.source.filled(read_table(model, what, model.used, keep), model.data.columns())
-    model.run.warnings += [Fault(history.note, level="warning")] if history.note else []
-    return history
+    return _filled(model, read_table(model, what, model.used, keep), model.data.columns())
+
+
+def _filled(model: SeriesModel, table: Table, columns: frozenset[str]) -> Table:
+    """Return a table of a time series with gaps of columns filled; what was done is a warning."""
+    filled = model.source.filled(table, columns)
+    model.run.warnings += [Fault(filled.note, level="warning")] if filled.note else []
+    return filled
 
 
 def read_future(model: SeriesModel, future: Path | None, keep: frozenset[str] = frozenset()) -> Table | None:
@@ -139,8 +144,10 @@ def series_of(model: SeriesModel, history: Table, future: Table | None, group: t
     `group` has the name and value of the column that identifies the series among several (None: it is the only one).
     Raises DataError if the rows are not in order of time, or if `future` lacks a column that the model needs.
     """
-    if future is not None and model.source.fill is not None:
-        future = _filled_after(model, history, future)
+    if future is not None and model.source.fill is not None:  # gaps after the history continue it
+        both = joined([history.take(slice(history.rows - 1, history.rows)), future])
+        both = _filled(model, both, frozenset(model.exogenous))
+        future = both.take(slice(1, both.rows))
     series = Series(history, future, date_columns(model, history), group)
     if future is not None:
         missing = [column for column in model.exogenous if column not in future and column not in series.dates]
@@ -157,14 +164,6 @@ def series_of(model: SeriesModel, history: Table, future: Table | None, group: t
     return series
 
 
-def _filled_after(model: SeriesModel, history: Table, future: Table) -> Table:
-    """Return the table of the rows after a series, with gaps filled as those of the series, which it continues."""
-    both = joined([history.take(slice(history.rows - 1, history.rows)), future])
-    both = model.source.filled(both, frozenset(model.exogenous))
-    model.run.warnings += [Fault(both.note, level="warning")] if both.note else []
-    return both.take(slice(1, both.rows))
-
-
 def date_columns(model: SeriesModel, table: Table) -> dict[str, Dates]:
     """Return a mapping from column name to dates, for the columns of a table that have a date in every row."""
     formats = {name.removesuffix(NEXT): form for name, form in date_formats(model.data.inputs.values()).items()}
@@ -178,7 +177,7 @@ def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: 
     `needed` names the columns of the model's inputs, `keep` columns to read in addition, for the output; the file must
     have them all. The settings of the run's data source apply.
     """
-    needed = list(dict.fromkeys([*needed, *([] if model.source.group is None else [model.source.group])]))
+    needed = list(dict.fromkeys(filter(None, [*needed, model.source.group])))
     raw, run = model.data.of_rows(model.source.source, needed), model.run
     return CommandInput(raw, run.raw_fields, run.config.context.folder, False, keep | {*needed}).read([what])
 
@@ -189,10 +188,9 @@ def _check_future(future: Table, column: str, dates: Dates) -> None:
     if later is None:
         raise DataError(f"'{safe_text(column)}' holds dates in the series, and something else here", place=future.name)
     last = dates.texts[-1]
-    count = int((later.times <= dates.times[-1]).sum())
-    if count:
-        row = int((later.times <= dates.times[-1]).argmax())
-        text = f"{later.texts[row]} is not after {last}, the last date of the series ({counted(count, 'row')})"
+    if (early := later.times <= dates.times[-1]).any():
+        row, count = int(early.argmax()), counted(int(early.sum()), "row")
+        text = f"{later.texts[row]} is not after {last}, the last date of the series ({count})"
         raise DataError(text, place=future.place(row, column), hint=f"give only rows after {last}")
     step = dates.step()
     due = None if step is None else step.after(dates.times[-1], len(later.times))

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from kerascli.data.base import FittedState, Inverse, States
 from kerascli.data.pipeline.learned_state import COLUMNS, known_columns
-from kerascli.data.pipeline.prepare import target_inverse
+from kerascli.data.pipeline.prepare import fitted_pipelines
 from kerascli.data.section import DataSpec
 from kerascli.data.sources.timeseries import NEXT, Timeseries
+from kerascli.data.transforms.input_checks import float_dtype
 from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.classes import ClassReading, is_classification_loss
@@ -93,7 +94,7 @@ class SeriesModel:
         if any(weight.spec.is_state for weight in run.experiment.weights):
             text = "a forecast needs a model that sees windows alone; this one keeps states from batch to batch"
             raise ConfigError(text, hint="train one whose layers are not stateful, on longer windows")
-        used = dict.fromkeys(column for pipeline in data.inputs.values() for column in pipeline.columns)
+        used = data.columns_of("inputs")
         past = tuple(column for column in used if not column.endswith(NEXT))
         ahead = tuple(column.removesuffix(NEXT) for column in used if column.endswith(NEXT))
         model = cls(run, data, data.source, tuple(_targets(run, data, data.source)), past, ahead)
@@ -164,12 +165,9 @@ def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarg
     if math.prod(shape) != source.horizon * len(columns):
         text = f"'{first}' has {math.prod(shape) // source.horizon} numbers a row"
         raise ConfigError(f"{text}: a forecast takes columns of one", hint="give each a column of its own")
-    undo, has_units = target_inverse(data, run.learned, pair.target), pair.target in run.stages.inverses
+    undo = fitted_pipelines(data, run.learned)["targets", pair.target].full_inverse()
+    has_units = pair.target in run.stages.inverses
     return ForecastTarget(pair.output, columns, source.horizon, shape, undo, has_units=has_units)
-
-
-_FLOATS = {"uint8": "float32", "int8": "float32", "uint16": "float32", "int16": "float32", "bool": "float32"}
-"""Mapping from integer dtype to the float dtype of input columns that predictions are written into."""
 
 
 def with_floats(learned: States, columns: Sequence[str]) -> dict[str, FittedState]:
@@ -180,5 +178,5 @@ def with_floats(learned: States, columns: Sequence[str]) -> dict[str, FittedStat
     fields = known_columns(learned)
     for name in columns:
         if name in fields and fields[name].is_integer:
-            fields[name] = replace(fields[name], dtype=_FLOATS.get(fields[name].dtype, "float64"), num_classes=None)
+            fields[name] = replace(fields[name], dtype=float_dtype(fields[name]), num_classes=None)
     return {**learned, COLUMNS: FittedState({name: asdict(field) for name, field in fields.items()}, {})}

@@ -12,7 +12,7 @@ from kerascli.data.base import Field
 from kerascli.data.batches.rows import Arrays
 from kerascli.data.pipeline.pipeline import FittedPipeline, Undo
 from kerascli.data.pipeline.prepare import fitted_pipelines, fitted_preparer
-from kerascli.data.section import DataSpec
+from kerascli.data.section import DataSpec, by_section
 from kerascli.data.storage.column import pa
 from kerascli.data.storage.table import table_of
 from kerascli.foundation.errors import DataError
@@ -40,8 +40,8 @@ def onnx_of_rows(run: LoadedRun, data: DataSpec) -> tuple[bytes, tuple[Outputs, 
     """
     torch_files.need_onnx()
     specs, own_outputs = torch_files.model_specs(run.experiment)
-    fitted = [each for each in fitted_pipelines(data, run.learned) if each.named.section == "inputs"]
-    pipelines = {each.named.name: each for each in fitted if each.named.name in specs}
+    fitted = by_section(fitted_pipelines(data, run.learned).items())["inputs"]
+    pipelines = {name: each for name, each in fitted.items() if name in specs}
     inputs = raw_inputs(pipelines.values(), run.raw_fields)
     answers, outputs, names, classes = [], {}, {}, {}
     for name, spec in own_outputs.items():

@@ -9,6 +9,7 @@ import numpy as np
 from kerascli.config.describe import describe
 from kerascli.data.base import NO_STATE, Field, States
 from kerascli.data.pipeline.learned_state import learn
+from kerascli.data.pipeline.pipeline import FittedPipeline
 from kerascli.data.pipeline.prepare import named_pipelines_of, stages
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.storage.table import Table
@@ -69,7 +70,9 @@ def with_section(
     spec = parse_data(data)
     row = {column: _row(field) for column, field in columns.items()}
     fitted = spec.with_transforms(lambda _, transform: transform.with_paths(lambda path: str(record.path / path)))
-    learned = learn(named_pipelines_of(fitted), Table(row, 1), columns)
+    learned = learn(
+        [FittedPipeline(named, columns, {}) for named in named_pipelines_of(fitted)], Table(row, 1), columns
+    )
     facts = stages(spec, learned).facts
     sections = {"data": data, **loaded.sections}
     described = describe(sections, name=record.name, seed=0, data=spec, inputs=facts.inputs, targets=facts.targets)
@@ -84,10 +87,10 @@ def text_layers(run: LoadedRun, data: DataSpec) -> dict[str, TextLayer]:
     layers: dict[str, TextLayer] = {}
     inputs = {each.name for each in run.experiment.spec.model.inputs}
     for named in named_pipelines_of(data):
-        steps = named.pipeline.steps
+        steps = named.steps
         if named.section != "inputs" or named.name not in inputs or not steps:
             continue
-        transform, columns = steps[0].transform, named.pipeline.columns
+        transform, columns = steps[0].transform, named.columns
         state = run.learned.get(named.key(0), NO_STATE)
         is_text = run.raw_fields[columns[0]].is_text
         if len(steps) > 1 or len(columns) > 1 or not is_text or transform.component_name not in _LAYERS:
@@ -95,7 +98,7 @@ def text_layers(run: LoadedRun, data: DataSpec) -> dict[str, TextLayer]:
             text = f"--preprocessing: a .keras file cannot hold the pipeline of the input '{named.name}' ({listed})"
             hint = "it has string_lookup, text_vectorization, hashing of one column of texts; --format onnx has more"
             raise ConfigError(text, hint=hint)
-        layers[named.name] = TextLayer(transform, state, (1,) if named.pipeline.stacked else ())
+        layers[named.name] = TextLayer(transform, state, (1,) if named.stacked else ())
     return layers
 
 

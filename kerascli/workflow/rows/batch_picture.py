@@ -13,7 +13,7 @@ from kerascli.data.base import Field, States
 from kerascli.data.batches.loader import BatchSource
 from kerascli.data.text_codec import TextCodec, text_codecs
 from kerascli.foundation import draws
-from kerascli.foundation.errors import counted
+from kerascli.foundation.errors import counted, safe_text
 
 _ROWS, _COLUMNS, _VALUES, _CHARACTERS = 32, 12, 6, 60
 """Maximum numbers: of rows that are drawn, of columns of an input, and of values and characters of a cell."""
@@ -74,7 +74,7 @@ def _columns(
     if classes:
         return {name: [_class_text(row, classes) for row in values.reshape(len(values), -1)]}
     if codec is not None:
-        return {name: [_cut(" ".join(token or "_" for token in codec.each(row))) for row in values]}
+        return {name: [safe_text(" ".join(token or "_" for token in codec.each(row)), _CHARACTERS) for row in values]}
     if values.ndim == 2 and values.shape[1] == len(columns) <= _COLUMNS:
         return {column: [f"{value:.5g}" for value in values[:, at]] for at, column in enumerate(columns)}
     return {name: [_numbers(row) for row in values.reshape(len(values), -1)]}
@@ -93,10 +93,6 @@ def _class_text(row: np.ndarray, classes: Sequence[str]) -> str:
 def _numbers(row: np.ndarray) -> str:
     more = f" ... ({len(row):,} values)" if len(row) > _VALUES else ""
     return " ".join(f"{value:.5g}" for value in row[:_VALUES]) + more
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}..."
 
 
 def is_picture(values: np.ndarray) -> bool:

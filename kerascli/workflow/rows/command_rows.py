@@ -18,7 +18,7 @@ from kerascli.data.pipeline.prepare import PreparedData, fitted_preparer
 from kerascli.data.read import joined
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.row_errors import skipping
-from kerascli.data.storage.table import FILE, FILES, Table
+from kerascli.data.storage.table import FILE, FILES, Table, missing
 from kerascli.foundation.disk.files import missing_file
 from kerascli.foundation.errors import ConfigError, DataError, DataMissing, Fault, safe_text, suggestion
 from kerascli.workflow.loaded import LoadedRun
@@ -165,11 +165,10 @@ def kept_columns(run: LoadedRun, rows: Split, keep: Sequence[str]) -> Arrays:
     in the last row of each window. Classes are shown by their names, integers with missing values as integers and None.
     Raises DataError.
     """
-    source = None if run.data is None else run.data.source
-    table = rows.origin.table if rows.origin is not None else None
-    if table is None:
+    if rows.origin is None:
         return {}
-    series = None if source is None else source.series_column()
+    source, table = run.data and run.data.source, rows.origin.table
+    series = source and source.series_column()
     names_files = FILES in table.name.split(", ") or (source is not None and bool(source.suffixes))
     first = [series] if series is not None else [FILE] if names_files and FILE in table and not keep else []
     return {name: _shown(table, name, run.raw_fields.get(name), source) for name in dict.fromkeys([*first, *keep])}
@@ -186,7 +185,8 @@ def _shown(table: Table, name: str, field: Field | None, source: Source | None) 
         raise DataError(f"--keep {safe_text(name)}: expected numbers or words, got arrays of {values.shape[1:]}")
     if values.dtype.kind not in "biuf":
         return table.text(name)
-    return next((each for each in (named_classes(field, values), whole_numbers(values)) if each is not None), values)
+    classes = named_classes(field, values)
+    return whole_numbers(values) if classes is None else classes
 
 
 def named_classes(field: Field | None, values: np.ndarray) -> np.ndarray | None:
@@ -200,17 +200,11 @@ def named_classes(field: Field | None, values: np.ndarray) -> np.ndarray | None:
     return np.array(classes, object)[values]
 
 
-def whole_numbers(values: np.ndarray) -> np.ndarray | None:
-    """Return a column of integers that is stored as floats with NaN for missing values, as integers and None.
-
-    None is returned if the column has numbers that are not integers, or has no missing values.
-    """
-    if values.dtype.kind != "f":
-        return None
-    gaps = np.isnan(values)
+def whole_numbers(values: np.ndarray) -> np.ndarray:
+    """Return a column of integers that is stored as floats with NaN for missing values, as integers and None; any other
+    column is unchanged."""
+    gaps = missing(values)
     present = values[~gaps]
     if not gaps.any() or not len(present) or not (np.isfinite(present) & (present == np.floor(present))).all():
-        return None
-    integers = np.full(len(values), None, object)
-    integers[~gaps] = list(map(int, present.tolist()))
-    return integers
+        return values
+    return np.array([None if gap else int(value) for gap, value in zip(gaps, values, strict=True)], object)

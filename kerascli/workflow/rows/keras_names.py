@@ -3,7 +3,7 @@
 Data files may use these names as well as kerascli's.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 
 from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.interop.keras.names import KerasNames
@@ -40,7 +40,7 @@ def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, s
 
 
 def accepted_names(
-    names: KerasNames | None, inputs: Iterable[str], targets: Mapping[str, str]
+    names: KerasNames | None, inputs: Collection[str], targets: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
     """Return a mapping from input or target to the names it may have in a data file: kerascli's, then Keras's.
 
@@ -48,10 +48,8 @@ def accepted_names(
     uses twice is not accepted. The inputs of the whole model are included even if a view (submodel) needs only some of
     them: a file may have them all.
     """
-    inputs = list(inputs)
-    if names is None:
-        return {name: (name,) for name in (*inputs, *targets)}
-    inputs = list(names.inputs) if set(inputs) <= names.inputs.keys() else inputs
+    names = names or KerasNames({}, {}, {})
+    inputs = names.inputs if set(inputs) <= names.inputs.keys() else inputs
     groups = {name: names.input(name) for name in inputs}, {name: names.output(out) for name, out in targets.items()}
     accepted: dict[str, tuple[str, ...]] = {}
     for group in groups:

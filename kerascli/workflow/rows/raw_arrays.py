@@ -17,7 +17,7 @@ from kerascli.data.storage.convert import converted
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import BadRow, Table, first_wrong
 from kerascli.foundation.errors import DataError, FileRefused, safe_text, suggestion
-from kerascli.foundation.shapes import TensorSpec
+from kerascli.foundation.shapes import TensorSpec, is_compatible
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.rows.keras_names import accepted_names, candidates, recorded_names
@@ -52,12 +52,18 @@ def raw_rows(run: LoadedRun, path: Path, *, targets: bool) -> MemorySplit:
 
 def _read(path: Path, inputs: Mapping[str, TensorSpec]) -> tuple[Table, Arrays]:
     """Return a file as a table, which is empty unless it is a csv file, and its arrays by name."""
-    name = str(path)
-    if path.suffix.lower() != ".csv":
-        return Table({}, 0, name=name), _arrays_of_file(path, name)
-    data, packed = read_text_file(path, name)
-    table = read_csv(data, name, packed=packed)
-    return table, _from_text(table, inputs)
+    name, suffix = str(path), path.suffix.lower()
+    if suffix == ".csv":
+        data, packed = read_text_file(path, name)
+        table = read_csv(data, name, packed=packed)
+        return table, _from_text(table, inputs)
+    try:
+        return Table({}, 0, name=name), dict(read_arrays(path, name))
+    except FileRefused as error:
+        if suffix in {".npz", ".npy"}:
+            raise
+        hint = "the run has no data section: it takes .npz, .npy and .csv files"
+        raise FileRefused(replace(fault, hint=hint) for fault in error.faults) from None
 
 
 def _row_count(arrays: Arrays, names: Mapping[str, str], table: Table) -> int:
@@ -68,16 +74,6 @@ def _row_count(arrays: Arrays, names: Mapping[str, str], table: Table) -> int:
             text = f"'{safe_text(names[key])}' has {len(values)} rows, '{safe_text(names[first])}' has {rows}"
             raise DataError(text, place=table.name)
     return rows
-
-
-def _arrays_of_file(path: Path, name: str) -> Arrays:
-    try:
-        return dict(read_arrays(path, name))
-    except FileRefused as error:
-        if path.suffix.lower() in {".npz", ".npy"}:
-            raise
-        hint = "the run has no data section: it takes .npz, .npy and .csv files"
-        raise FileRefused([replace(fault, hint=hint) for fault in error.faults]) from None
 
 
 def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> Arrays:
@@ -147,9 +143,7 @@ def _refuse_words(table: Table, arrays: Arrays, names: Sequence[str]) -> None:
 
 
 def _as_input(values: np.ndarray, spec: TensorSpec, key: str, table: Table) -> np.ndarray:
-    shape = values.shape[1:]
-    fits = len(shape) == spec.rank and all(n in (None, size) for n, size in zip(spec.shape, shape, strict=True))
-    if not fits:
+    if not is_compatible(values.shape[1:], spec.shape):
         shown = f"{values.dtype} of shape {values.shape}"
         raise DataError(f"'{safe_text(key)}': expected numbers of shape {spec}, got {shown}", place=table.name)
     if spec.is_integer and values.dtype.kind == "f" and (wrong := values != np.floor(values)).any():

@@ -74,8 +74,8 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
     """Return the reasons for a run's predictions. Raises KerasCliError; what has no answer is refused by name."""
     kind = _kind(run)
     method = _method(run, kind, question)
-    source, rows, splits = chosen_rows(run, question.what, targets=method == "permutation", texts=question.text)
     reads_more = method == "integrated_gradients" and (kind not in _ZEROS or question.baseline == "median")
+    source, rows, splits = chosen_rows(run, question.what, targets=method == "permutation", texts=question.text)
     if question.data and not splits and not reads_more:
         text = f"--data has no effect: rows are given, and {method} reads no others"
         raise ConfigError(text, hint="leave it out")
@@ -85,7 +85,6 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
     few = training = rows.read(np.array(numbers[: question.rows or 20], np.int64))
     score = score_of(run, few, question.output, question.class_name)
     if reads_more:
-        raw_table(rows, "why")  # raises if there are none
         split = (splits or load_again(run).splits)["train"]
         training = split.read(np.linspace(0, split.rows - 1, min(_TRAINING_ROWS, split.rows)).astype(np.int64))
     notes, shares, name = list[str](), dict[str, Tensor](), run.experiment.spec.model.inputs[0].name
@@ -184,8 +183,8 @@ def _kind(run: LoadedRun) -> Kind:
         return "columns"
     if _flattened(run) or (spec.rank == 3 and spec.shape[-1] in (1, 3, 4)):
         return "picture"
-    steps = run.data.inputs[name].steps if run.data is not None and name in run.data.inputs else ()
-    if any(step.transform.component_name == "text_vectorization" for step in steps):
+    pipeline = run.data and run.data.inputs.get(name)
+    if pipeline and any(step.transform.component_name == "text_vectorization" for step in pipeline.steps):
         return "text"
     return "series" if spec.rank == 2 else "columns"
 
@@ -194,8 +193,8 @@ def _flattened(run: LoadedRun) -> tuple[int, int, int] | None:
     """Return the shape (height, width, channels) of the pictures of a column that a model's first input has flattened,
     or None."""
     [first, *_] = run.experiment.spec.model.inputs
-    columns = run.data.inputs[first.name].columns if run.data is not None and first.name in run.data.inputs else ()
-    shapes = [run.raw_fields[column].shape for column in columns if column in run.raw_fields]
+    pipeline = run.data and run.data.inputs.get(first.name)
+    shapes = [run.raw_fields[column].shape for column in (pipeline.columns if pipeline else ())]
     is_flattened = first.spec.rank == 1 and len(shapes) == 1 and len(shapes[0]) > 1
     return image_shape(first.spec.shape, shapes[0]) if is_flattened else None
 
@@ -214,7 +213,14 @@ def _method(run: LoadedRun, kind: Kind, question: Question) -> Method:
     if method not in _METHODS[kind]:
         raise ConfigError(f"--method {method}: not for inputs of {kind}", hint=f"one of {', '.join(_METHODS[kind])}")
     _refuse_idle(kind, method, question)
+    _refuse_arrays(run, kind, method, question)
     return method
+
+
+def _refuse_arrays(run: LoadedRun, kind: Kind, method: Method, question: Question) -> None:
+    """Raise ConfigError if the reasons need columns, and the model takes arrays."""
+    if run.row_data is None and (kind not in _ZEROS or method == "permutation" or question.baseline == "median"):
+        raise ConfigError(f"why: {method} needs columns of data, and the model takes arrays of its own")
 
 
 def _refuse_idle(kind: Kind, method: Method, question: Question) -> None:

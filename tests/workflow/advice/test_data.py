@@ -12,12 +12,11 @@ from typer.testing import CliRunner
 from kerascli.cli.commands import app
 from kerascli.data.sources.file_source import Csv
 from kerascli.foundation.errors import Fault
-from kerascli.foundation.events import Note
 from kerascli.runs.index import find_run
 from kerascli.workflow.advice.case import Raw
 from kerascli.workflow.advice.repeated_rows import row_keys
 from kerascli.workflow.check import check
-from tests.support.runs_harness import train, write
+from tests.support.runs_harness import write
 
 RANDOM = np.random.default_rng(5)
 SPARSE = "sparse_categorical_crossentropy"
@@ -411,23 +410,6 @@ def test_a_warning_of_one_phase_says_which(tmp_path: Path) -> None:
     phases = ", phases: [{}, {data: {source: {csv: {path: more.csv}}}}]"
     [fault] = warned(tmp_path, config(X, KIND, fit=phases))
     assert any("note: in this phase" in line for line in fault.lines())
-
-
-def test_the_raw_rows_take_no_memory_while_a_run_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import kerascli.workflow.train as work
-
-    table(tmp_path / "rows.csv", **measures())
-    kept: list[int] = []
-    run = work.run
-
-    def looked_at(runner: Any, *others: Any) -> Any:
-        kept.append(sum(len(phase.prepared.tables) for phase in runner.phases))
-        return run(runner, *others)
-
-    monkeypatch.setattr(work, "run", looked_at)
-    _, events = train(write(tmp_path, config(X, KIND).replace("{concatenate: INPUTS}, ", "")), tmp_path / "runs")
-    assert kept == [0]
-    assert not [event for event in events if isinstance(event, Note) and event.level == "warning"]
 
 
 def test_rows_that_stay_on_disk_are_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
