@@ -63,7 +63,7 @@ def facts_by_name(facts: DataFacts) -> Facts:
 
 
 def with_sizes(inputs: Fields) -> dict[str, Field]:
-    """Return the data's inputs (shape, dtype ...) by name, with a placeholder for each unknown vector length.
+    """Return the data's inputs (shape, dtype ...) by name, with the size STAND_IN for each unknown vector length.
 
     These lengths are known only after reading the data.
     """

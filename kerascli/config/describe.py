@@ -244,7 +244,8 @@ def _unused(model: Model, train_step: TrainStepSpec | None) -> list[Fault]:
 def faults_without_data(references: References, skip: Callable[[Path], bool] = in_template) -> list[Fault]:
     """Return the errors in all sections of a config but `data`, for a config whose data is invalid or unknown.
 
-    `references` resolves those of the config, but for values at config paths for which `skip` returns True.
+    `references` replaces the references of the config (`$flag`, `$(expression)`) by their values, but not in values at
+    config paths for which `skip` returns True.
     """
     document, broken = references.resolve(skip)
     sections = document.data

@@ -58,9 +58,10 @@ class EvaluationStates:
 
 
 class EvaluatedBatches:
-    """Iterable of (index, batch) to evaluate or predict, on one process; also returns the results of each batch.
+    """Iterable of (index, batch) to evaluate or predict, whose methods gather the results of a batch.
 
-    In the subclass `SharedBatches`, every process has some of the batches.
+    This base class is for one process. In the subclass `SharedBatches` every process has some of the batches, and its
+    methods return the results of all processes.
     """
 
     def __init__(self, batches: Iterable[Batch]) -> None:

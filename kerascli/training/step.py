@@ -122,7 +122,8 @@ class Trainer:
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
 
     def ranges(self) -> dict[str, Range]:
-        """Return this process's index range of each tensor that FSDP divides, by the tensor's name in a checkpoint."""
+        """Return this process's part of each tensor that FSDP divides, as a range of indices along one axis, by the
+        tensor's name in a checkpoint."""
         parts = {weight.name: part for weight in self.weights if (part := _range(weight)) is not None}
         states = {key: parts.get(name) for key, name in self.optimizers.weights_of_state().items()}
         of_weights = {f"weights/{name}": each for name, each in parts.items()}

@@ -36,10 +36,10 @@ _SOURCES = ("application", "run", "file")
 
 
 def open_config(config: Path | Document, *, runs_dir: Path = Path("runs"), **options: Any) -> Config:
-    """Open a config file (or its parsed document), whose bases are resolved; runs are looked up in `runs_dir`.
+    """Open a config file (or its parsed document), with the pretrained models that it names as parts of its model.
 
-    The other arguments, and the errors raised, are those of `kerascli.config.load.open_config`; a run or file that
-    cannot be read is an error, too.
+    Runs among them are looked up by name in `runs_dir`. `options` are further arguments of
+    `kerascli.config.load.open_config`, and its errors are raised; also if a run or file cannot be read.
     """
     return load.open_config(config, bases=partial(with_bases, runs_dir=runs_dir), **options)
 

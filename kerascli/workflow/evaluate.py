@@ -178,7 +178,10 @@ class _Further:
 
 
 def classify(run: LoadedRun, compared: Compared) -> Iterator[ClassScores]:
-    """Yield the confusion matrix and class scores of each output of a run that predicts classes."""
+    """Yield the confusion matrix and class scores of each output of a run that predicts classes.
+
+    `compared` has a triple for each output: (the output with its target, true values, predicted values).
+    """
     for pair, targets, output in compared:
         reading = run.reading(pair, output)
         if reading is None:

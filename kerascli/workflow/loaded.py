@@ -116,8 +116,9 @@ class LoadedRun:
     def reading(self, pair: OutputTarget, output: Tensor | None = None) -> ClassReading | None:
         """Return how the model output of a pair is read as classes, with its threshold; None if it predicts no classes.
 
-        `output` are values of the output, of shape (rows, units); None: its shape is enough. Raises FileRefused if the
-        threshold in threshold.json was chosen with other weights.
+        `output` are values of the output, of shape (rows, units), of which the number of units may be unknown before;
+        None: that of the model's shapes. Raises FileRefused if the threshold in threshold.json was chosen with other
+        weights.
         """
         if output is None:
             output = torch.empty(0, *(size or 0 for size in self.experiment.spec.built.specs[pair.output].shape))

@@ -46,7 +46,8 @@ def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
 
 @contextmanager
 def memory_for_batches(hint: str = "a smaller fit.validation_batch_size needs less") -> Iterator[None]:
-    """Context manager to run a model on batches: lack of memory and invalid values raise TrainingStopped.
+    """Context manager to run a model on batches: raises TrainingStopped in place of torch's errors for a lack of
+    memory, and of a layer's for values that it refuses, such as a token id outside an embedding.
 
     `hint` is the hint of the error for a lack of memory.
     """

@@ -60,7 +60,7 @@ class AshaPruner(BaseSection):
 
 
 class MedianPruner(BaseSection):
-    """Stop a trial whose best value is below the median of the other trials' best values at the same epoch."""
+    """Stop a trial whose best value so far is worse than the median of the other trials' best values by that epoch."""
 
     title: ClassVar[str] = "median"
 

@@ -17,9 +17,9 @@ from torch import Tensor
 def sum_in_order(vector: Tensor, rank: int, size: int) -> None:
     """Replace a vector, in place, by its sum over `size` processes, added as a balanced binary tree over the ranks.
 
-    `size` is a power of two. If each process's vector is the sum of two vectors, twice as many processes with one of
-    these vectors each get the same bits. Processes exchange parts in pairs, and keep at most as many parts as the tree
-    has levels. Raises RuntimeError, as torch does.
+    `size` is a power of two. The bits do not depend on it: where one process of n has the sum of two vectors, two of 2n
+    processes, of neighbouring ranks, may have one of them each. Processes exchange parts in pairs, and keep at most as
+    many parts as the tree has levels. Raises RuntimeError, as torch does.
     """
     bounds = [vector.numel() * number // size for number in range(size + 1)]
     parts = [vector[start:stop] for start, stop in pairwise(bounds)]

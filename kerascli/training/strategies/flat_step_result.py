@@ -58,7 +58,8 @@ class StepExchange:
         """Forms of the StepOutcome's tensors, in order; None for a tensor that is None."""
 
     def flat(self, outcome: StepOutcome, share: float, *, first: bool) -> Vectors:
-        """Return `outcome`, a shard's result (StepOutcome: losses, gradients ...), as two vectors.
+        """Return `outcome`, a shard's result (StepOutcome: losses, gradients ...), as two vectors to be added over the
+        shards: gradients and other values in float32, and sums in float64, metric states among them.
 
         A shard is a part of a batch. All values but metric states are multiplied by `share`, its share of the rows.
         Integers are taken only from the first shard that has rows, for which `first` is true; for other shards they are

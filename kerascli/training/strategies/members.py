@@ -77,9 +77,11 @@ def checked_members(group: Group, config: str, data: Mapping[str, str], *, weigh
 
 
 def compare_epoch(group: Group, weights: Sequence[Weight], decisions: Sequence[Any], epoch: int) -> None:
-    """Compare weights and decisions of callbacks between all processes after an epoch, and exchange their signals.
+    """Compare weights and decisions of callbacks between all processes after an epoch; each process also learns which
+    signals of the system (such as SIGTERM) the others have received, so that all stop after the same step.
 
-    Raises TrainingStopped if they differ, for example because a custom callback decides by the time of day.
+    Raises TrainingStopped if weights or decisions differ, for example because a custom callback decides by the time of
+    day.
     """
     if group.world.size == 1:
         return

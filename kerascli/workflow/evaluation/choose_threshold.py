@@ -49,11 +49,11 @@ def rule_of(*values: float | str | None, needed: bool) -> Rule | None:
 
 
 def label_by(run: "LoadedRun", rule: Rule, output: str | None = None, *, keep: bool = False) -> list[str]:
-    """Let a rule replace the stored thresholds of a run; return the names of the outputs that it is for.
+    """Replace a run's thresholds, in memory, by those of a rule (a number, or a score to maximize); return the names of
+    the outputs that have new ones: `output` alone, or all with two classes if it is None.
 
-    They are only `output` or, if it is None, all with two classes. With `keep`, the threshold is to be stored in
-    threshold.json, which is possible for one output at a time. Raises ConfigError if there is no such output, and with
-    `keep` if there are several.
+    With `keep` there may be only one, for which the caller then stores the threshold in threshold.json. Raises
+    ConfigError if there is no such output, and with `keep` if there are several.
     """
     run.thresholds = dict.fromkeys(run.thresholds)  # a stored one need not be of these weights
     names = run.binary_outputs

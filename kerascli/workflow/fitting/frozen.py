@@ -40,12 +40,12 @@ from kerascli.workflow.memory import memory_for_model
 def without_frozen(
     experiment: Experiment, prepared: PreparedData, strategy: Strategy
 ) -> tuple[Experiment, PreparedData, Note] | None:
-    """Run the frozen part of a model over the rows to train and to validate on; return (rest of the model, rows of its
-    training, which are the outputs of the frozen part, note to print).
+    """Run the frozen part of a model once over the rows of training and validation, so that epochs run only the rest.
 
-    The frozen part has the nodes before the first one that is trained, draws random numbers, changes weights or adds a
-    loss. Several processes share the work, and one file on each machine. None: the model has no such part with weights,
-    or its outputs cannot be kept.
+    Returns (experiment of the rest of the model, its data: the outputs of the frozen part, note to print); None if no
+    part with weights is frozen, or if its outputs cannot be kept. The frozen part ends before the first node that is
+    trained, draws random numbers, changes weights or adds a loss. Of several processes each computes the outputs of
+    some rows, and all on one machine read them from one file.
     """
     fit, whole = experiment.spec.fit, experiment.spec.model
     is_useful = not strategy.is_divided and _reuses_rows(experiment, prepared)

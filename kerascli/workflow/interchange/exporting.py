@@ -281,7 +281,10 @@ def _difference(expected: Sequence[Tensor], got: Sequence[Tensor], precision: st
 
 
 def check_output(path: Path, kind: str) -> None:
-    """Raise ConfigError if Keras cannot open a file of the format `kind` because of the suffix of its `path`."""
+    """Raise ConfigError if Keras cannot open a file of the format `kind` because of the suffix of its `path`.
+
+    `kind` is a format of `kerascli export`, of which only `keras` and `h5` need a suffix.
+    """
     if kind in {"keras", "h5"} and FORMATS.get(path.suffix) != kind:
         ending = path.suffix.lower()
         hint = f"a suffix says the format: {', '.join(sorted(SUFFIXES.values()))}"

@@ -66,7 +66,11 @@ def with_data(loaded: Loaded, record: RunRecord) -> tuple[Loaded, States]:
 def with_section(
     loaded: Loaded, record: RunRecord, data: Mapping[str, Any], columns: Mapping[str, Field]
 ) -> tuple[Loaded, States]:
-    """Return an imported model with the section `data`, and the section's fitted state; `columns` are its columns."""
+    """Return an imported model whose config has the section `data`, and the fitted state of the section's transforms.
+
+    `columns` has the shape and dtype of each column that the section's source has, `record` is the run of the import,
+    in whose folder the files of the transforms lie.
+    """
     spec = parse_data(data)
     row = {column: _row(field) for column, field in columns.items()}
     fitted = spec.with_transforms(lambda _, transform: transform.with_paths(lambda path: str(record.path / path)))

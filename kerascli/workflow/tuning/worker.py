@@ -134,7 +134,8 @@ def _unlocked(own: Path) -> dict[Path, int]:
 def run_worker(path: str, settings: str) -> int:
     """Train trials of a study in this process, as a worker of a command; return its exit code.
 
-    `settings` are the fields `index` and `deadline` of the worker, and the command's process, with commas.
+    `path` is the folder of the study. `settings` is the text `INDEX,DEADLINE,PID`: the fields `index` and `deadline` of
+    the Worker, and the process id of the command, with which the worker ends.
     """
     end_with_parent(at_once=True)  # a trial that went on beside those of a resumed command would change their points
     index, deadline, parent = settings.split(",")

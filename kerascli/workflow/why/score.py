@@ -60,8 +60,10 @@ class Score:
         return replace(self, classes=self.classes[rows])
 
     def parts(self, rows: MemorySplit | None = None) -> Iterator[tuple[dict[str, Tensor], "Score"]]:
-        """Yield (preprocessed inputs, floats where the model takes floats; score) of some of the rows after others, or
-        of other `rows`."""
+        """Yield, for one batch of rows after the other, (preprocessed inputs, score of these rows).
+
+        Inputs that are not integers are float tensors. `rows` replaces the rows of this score.
+        """
         module, device = self.run.experiment.module.eval(), self.run.experiment.device
         names = [each.name for each in module.graph.model.inputs if not each.spec.is_integer]
         for number, batch in enumerate(BatchSource(rows or self.rows, _ROWS, device).epoch(0)):
