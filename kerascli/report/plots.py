@@ -89,8 +89,12 @@ def new_figure(size_inches: tuple[float, float]) -> "Figure":
 
 def panels(runs: Runs) -> list[str]:
     """Return the metrics that have a panel in the plot of runs: the loss first; no durations or learning rates."""
-    names = dict.fromkeys(name.removeprefix("val_") for _, rows in runs for row in rows for name in row)
+    names = dict.fromkeys(name.removeprefix("val_") for name in _columns(runs))
     return sorted(filter(is_metric, names), key=lambda name: name != "loss")
+
+
+def _columns(runs: Runs) -> dict[str, None]:
+    return dict.fromkeys(name for _, rows in runs for row in rows for name in row)
 
 
 @in_style()
@@ -204,13 +208,11 @@ def check_suffix(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
 
 
 def _chosen(runs: Runs, metrics: Sequence[str] | None) -> list[str]:
-    recorded = {name.removeprefix("val_") for _, rows in runs for row in rows for name in row} - {"epoch"}
+    recorded = {name.removeprefix("val_") for name in _columns(runs)} - {"epoch"}
     if not recorded:
         raise ConfigError("there is nothing to plot: no epoch has been recorded")
-    if metrics is None:
-        return panels(runs)
-    names: dict[str, None] = {}
-    for name in (metric.removeprefix("val_") for metric in metrics):
+    names: dict[str, None] = {} if metrics is not None else dict.fromkeys(panels(runs))
+    for name in (metric.removeprefix("val_") for metric in metrics or ()):
         # the name of a metric of several values stands for all of its columns
         columns = [name] if name in recorded else [each for each in panels(runs) if each.startswith(f"{name}_")]
         if not columns:
@@ -273,22 +275,16 @@ def _color(number: int, split: str, runs: Runs) -> str:
 def _legend(figure: "Figure", runs: Runs, names: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
-    recorded = {column for _, rows in runs for row in rows for column in row}
+    recorded, one = _columns(runs), len(runs) == 1
     splits = [split for split, prefix in PREFIXES.items() if any(prefix + name in recorded for name in names)]
-    one = len(runs) == 1
-    handles = [
-        Line2D([], [], ls=_LINES[split], color=_color(0, split, runs) if one else GREY, label=split) for split in splits
-    ]
+    colors = [_color(0, split, runs) if one else GREY for split in splits]
+    handles = [Line2D([], [], ls=_LINES[split], color=c, label=split) for split, c in zip(splits, colors, strict=True)]
+    figure.legend(handles=handles, loc=f"outside {'lower center' if one else 'upper right'}", ncols=len(handles))
     if one:
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
         figure.suptitle(literal(runs[0][0]), fontsize=9.5, color=GREY, x=0.985, ha="right")
         return
-    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
-    colors = [
-        Line2D([], [], color=_color(number, "training", runs), linewidth=3, label=literal(label))
-        for number, (label, _) in enumerate(runs)
-    ]
-    longest = max(len(label) for label, _ in runs)
+    labels, longest = [literal(label) for label, _ in runs], max(len(label) for label, _ in runs)
+    colors = [Line2D([], [], color=_color(i, "training", runs), lw=3, label=label) for i, label in enumerate(labels)]
     in_a_row = max(1, int(figure.get_size_inches()[0] * 11 // (longest + 8)))
     figure.legend(handles=colors, loc="outside lower center", ncols=min(in_a_row, len(colors)))
 

@@ -58,13 +58,15 @@ class Predictions:
         names = self.class_columns if classes else list(self.columns)
         if classes and not names:
             raise ConfigError("--classes: this model predicts no classes")
-        shown = {n: f"predicted_{n}" if n in self.kept else n for n in names}
-        for name, called in shown.items():
-            if called in self.kept or (called != name and called in names):
+        columns = dict(self.kept)
+        for name in names:
+            called = f"predicted_{name}" if name in self.kept else name
+            if called in columns or (called != name and called in names):
                 beside = f"beside the kept column '{safe_text(name, 40)}'"
                 text = f"{beside} the prediction is called '{safe_text(called, 60)}', as another column is"
                 raise ConfigError(text, hint="leave out --keep of one of them")
-        return self.kept | {called: self.columns[name] for name, called in shown.items()}
+            columns[called] = self.columns[name]
+        return columns
 
     @classmethod
     def joined(cls, parts: Iterable["Predictions"]) -> "Predictions":
