@@ -19,8 +19,7 @@ def runs(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return completions for the name of a run: `latest`, names that only one run has, and names of run folders."""
     from kerascli.runs.record import FOLDER
 
-    folder = Path(ctx.params.get("runs_dir") or "runs")
-    folders = sorted(path.parent.name for path in folder.glob("*/run.json"))
+    folders = sorted(path.parent.name for path in Path(ctx.params.get("runs_dir") or "runs").glob("*/run.json"))
     names = [match[2] if (match := FOLDER.fullmatch(name)) else name for name in folders]
     single = [name for name in dict.fromkeys(names) if names.count(name) == 1]
     return _beginning([*(["latest"] if folders else []), *single, *folders], incomplete)

@@ -29,8 +29,7 @@ def evaluation_text(evaluation: "Evaluation", groups: "Groups", chosen: "Chosen"
 
     result = evaluation.result
     lines = evaluation_lines(result.split, result.logs, result.baselines, f"({result.rows:,} rows)")
-    units = evaluation.in_units.items()
-    lines += [f"  {safe_text(name)} in its units  {metrics_text(logs)}" for name, logs in units]
+    lines += [f"  {safe_text(name)} in its units  {metrics_text(logs)}" for name, logs in evaluation.in_units.items()]
     for column, values in groups.items():
         lines += ["", *_group_lines(evaluation, column, values)]
     for scores in evaluation.class_scores:

@@ -329,8 +329,7 @@ def trained_run(selector: str, runs_dir: Path, checkpoint: str | None, trust: bo
     status = record.status()
     if checkpoint is not None or status not in {"running", "interrupted", "killed"} or record.was_cut_off:
         return record
-    slots = record.checkpoints.slots()
-    if slots:
+    if slots := record.checkpoints.slots():
         hint = f"use a checkpoint of it: --checkpoint {'best' if 'best' in slots else slots[-1]}"
     elif status == "running":
         hint = "wait until it ends"

@@ -111,8 +111,7 @@ def connected(device: str, timeout: float) -> Iterator["Group | None"]:
         with exits_as_errors():
             yield group
     except (Exception, Signalled) as error:
-        code = _code_of_silent(error, group)
-        if code is None:
+        if (code := _code_of_silent(error, group)) is None:
             raise
         raise SystemExit(code) from None
     group.leave()

@@ -164,8 +164,7 @@ def _started(
     from kerascli.workflow.bases import open_config
     from kerascli.workflow.train import start
 
-    progress = options.download_bar()
-    return start(open_config(document, flags=flags, progress=progress, runs_dir=chosen.runs_dir), chosen)
+    return start(open_config(document, flags=flags, progress=options.download_bar(), runs_dir=chosen.runs_dir), chosen)
 
 
 def _run_to_train(what: str, chosen: Options) -> "RunRecord":

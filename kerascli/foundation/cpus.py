@@ -44,8 +44,7 @@ def prepare_environment(environ: MutableMapping[str, str] = os.environ) -> None:
         environ["GOMP_SPINCOUNT"] = SPIN_COUNT
     if "WORLD_SIZE" in environ:  # a lost process is reported in one line, not with C++ frames
         environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    quota = cpu_quota()
-    if quota is None:
+    if (quota := cpu_quota()) is None:
         return
     for name, variables in _POOLS.items():
         if not any(each in environ for each in variables):

@@ -115,8 +115,7 @@ class Signals:
                 if _AGAIN is not None and not (self._answered or self._deferred):
                     signal.pthread_kill(main_thread, _AGAIN)
                 continue
-            numbers = reader.recv(64)
-            if not numbers:
+            if not (numbers := reader.recv(64)):
                 return
             for number in numbers:
                 if number in SIGNALS and self._seen is None:

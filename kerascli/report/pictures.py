@@ -61,8 +61,7 @@ def _images(sample: Images) -> "Figure":
     width = wide + (0.7 if sample.row_names or sample.down else 0.2)
     figure = new_figure((width, tall + (0.6 if sample.across else 0.35)))
     axes = figure.subplots()
-    shown = sheet[..., 0] if sheet.shape[-1] == 1 else sheet
-    axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.imshow(sheet[..., 0] if sheet.shape[-1] == 1 else sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_title(sample.title, loc="left")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
@@ -137,8 +136,7 @@ def _heat(sample: Heat) -> "Figure":
             aspect="auto", interpolation="nearest",
         )  # fmt: skip
         _panel(axes, number, sample, panels)
-    bar = figure.colorbar(image, ax=list(grid), shrink=0.8, aspect=30)
-    bar.ax.spines[:].set_visible(False)
+    figure.colorbar(image, ax=list(grid), shrink=0.8, aspect=30).ax.spines[:].set_visible(False)
     figure.suptitle(sample.title, fontsize=11, fontweight="bold", x=0.02, ha="left")
     return figure
 
@@ -155,8 +153,7 @@ def _panel(axes: "Axes", number: int, sample: Heat, panels: int) -> None:
     if panels == 1:
         axes.set(xlabel=sample.axes[0], ylabel=sample.axes[1])
     else:
-        title = titles[number] if titles else str(number)
-        axes.set_title(title, loc="left", fontsize=9, color=GREY, parse_math=False)
+        axes.set_title(titles[number] if titles else str(number), loc="left", fontsize=9, color=GREY, parse_math=False)
 
 
 @in_style(grid=False)
@@ -201,8 +198,7 @@ def draw_pictures(
         axes.set_axis_off()
         if number < len(values):
             axes.imshow(values[number], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            label = literal(labels[number], 3 * size) if labels else ""
-            axes.set_title(label, fontsize=size, loc="center", pad=2)
+            axes.set_title(literal(labels[number], 3 * size) if labels else "", fontsize=size, loc="center", pad=2)
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:

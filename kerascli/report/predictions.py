@@ -100,8 +100,7 @@ def _rows(
     columns: Mapping[str, np.ndarray], cells: Callable[[np.ndarray], list[Any]]
 ) -> Iterator[Iterator[tuple[Any, ...]]]:
     """Yield the rows of a table as cells, in blocks small enough for the CPU's caches."""
-    count = len(next(iter(columns.values())))
-    for start in range(0, count, _BLOCK_ROWS):
+    for start in range(0, len(next(iter(columns.values()))), _BLOCK_ROWS):
         part = slice(start, start + _BLOCK_ROWS)
         yield zip(*(cells(values[part]) for values in columns.values()), strict=True)
 

@@ -32,8 +32,7 @@ def profile_text(profile: Profiled) -> str:
 def _phases(profile: Profiled) -> str:
     rows = [("phase", "median", "", "share")]
     for phase in profile.phases:
-        some = f"in {phase.times:,} of {phase.of:,} {phase.per}s"
-        per = a_or_an(phase.per) if phase.times == phase.of else some
+        per = a_or_an(phase.per) if phase.times == phase.of else f"in {phase.times:,} of {phase.of:,} {phase.per}s"
         rows.append((phase.name, milliseconds(phase.milliseconds), per, f"{phase.share:.1%}"))
     rows += [(name, milliseconds(seconds * 1000), "once", "-") for name, seconds in profile.once.items()]
     return _aligned(rows, "<><>")

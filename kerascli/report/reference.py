@@ -80,8 +80,7 @@ def kinds() -> dict[str, int]:
 
 def members(word: str) -> tuple[Member, ...]:
     """Return the components of a kind, such as `layer` or `layers`, for `kerascli list`. Raises ConfigError."""
-    kind = _kind(word)
-    if kind is None:
+    if (kind := _kind(word)) is None:
         hint = f"kinds: {', '.join(map(plural, sorted(registries())))}"
         raise ConfigError(f"there is no kind '{word}'{suggestion(word, _kind_words())}", hint=hint)
     if kind == "op":
@@ -208,8 +207,7 @@ def _of_keys(word: str) -> Iterator[Entry]:
     """Yield reference entries of a config key, from all sections or, if none has it, components; equal keys share
     one."""
     of_sections = {section.name: section.settings for section in sections().values()}
-    by_key = _owners_by_key(word, {**of_sections, "a node": _node_settings(BaseLayer)}.items())
-    if not by_key:
+    if not (by_key := _owners_by_key(word, {**of_sections, "a node": _node_settings(BaseLayer)}.items())):
         every = (cls for registry in registries().values() for cls in registry)
         by_key = _owners_by_key(word, ((cls.component_name, (*settings(cls), *_node_settings(cls))) for cls in every))
     for key, names in by_key.items():

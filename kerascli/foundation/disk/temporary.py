@@ -24,8 +24,7 @@ def temporary_path(path: Path) -> Path:
 
 def is_left(entry: os.DirEntry[str]) -> bool:
     """Return True for a temporary file or folder whose process has ended. Raises FileNotFoundError if it is gone."""
-    match = _NAME.fullmatch(entry.name)
-    if not match:
+    if not (match := _NAME.fullmatch(entry.name)):
         return False
     if match[1] != machine():
         changed = entry.stat(follow_symlinks=False).st_ctime  # of a renamed folder, the time of that

@@ -74,8 +74,7 @@ def ancestors(ends: Iterable[T], parents: Callable[[T], Iterable[T]]) -> set[T]:
     seen: set[T] = set()
     pending = list(ends)
     while pending:
-        item = pending.pop()
-        if item not in seen:
+        if (item := pending.pop()) not in seen:
             seen.add(item)
             pending += parents(item)
     return seen
@@ -118,8 +117,7 @@ def _depth_first(parents: Parents, ends: Sequence[Place]) -> tuple[dict[str, int
     pending = [(("", 0), iter(ends))]
     while pending:
         place, rest = pending[-1]
-        parent = next((parent for parent in rest if parent not in seen), None)
-        if parent is None:
+        if (parent := next((parent for parent in rest if parent not in seen), None)) is None:
             finished.append(place)
             pending.pop()
         else:

@@ -85,16 +85,14 @@ class Hdf5:
 
     def text(self, path: str, name: str) -> str | None:
         """Return the text attribute `name` of the object at `path`; None if missing. Raises FileRefused if not text."""
-        value = self._attribute(path, name)
-        if value is not None and not isinstance(value, str):
+        if (value := self._attribute(path, name)) is not None and not isinstance(value, str):
             raise FileRefused(f"'{self._name}': the attribute '{safe_text(name)}' is not a text")
         return value
 
     def texts(self, path: str, name: str) -> list[str]:
         """Return the texts in an HDF5 attribute, even if Keras split the attribute (`name0`, `name1`). Raises
         FileRefused."""
-        value = self._attribute(path, name)
-        if isinstance(value, list):
+        if isinstance(value := self._attribute(path, name), list):
             return value
         parts = (self._attribute(path, f"{name}{number}") for number in range(_MOST_PARTS))
         return [text for part in takewhile(lambda part: isinstance(part, list), parts) for text in part]

@@ -71,8 +71,7 @@ def walk(value: Any) -> Iterator[dict[str, Any]]:
     """Yield every mapping in a JSON value, at any depth, without recursion."""
     pending = [value]
     while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
+        if isinstance(item := pending.pop(), dict):
             yield item
             pending += [below for below in item.values() if isinstance(below, (dict, list))]
         elif isinstance(item, list):

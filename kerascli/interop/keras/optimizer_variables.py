@@ -84,8 +84,7 @@ def _of_rule(rule: Optimizer, trained: Sequence[Weight], *, tracked: bool) -> It
 def _of_slot(rule: Optimizer, weight: Weight, slot: str, *, tracked: bool) -> Iterator[Variable]:
     """Yield Keras's variable for one slot (such as `velocity`) of a weight, if Keras's optimizer has one."""
     whole = tuple(weight.spec.shape)
-    shape = rule.slot_shape(slot, weight.name, whole)
-    if shape is not None:
+    if (shape := rule.slot_shape(slot, weight.name, whole)) is not None:
         yield Variable(f"{rule.component_name}/{weight.name}/{slot}", shape)
     elif isinstance(rule, Adafactor) and slot == "velocity":  # Keras assigns it in each update, before it is read
         yield Variable(f"{slot} of {weight.name}", whole, is_state=False)

@@ -182,9 +182,8 @@ class _Writer:
         inputs = dict(zip(parsed.names, node.inputs, strict=False))
         tensors = {name: self._of(tensor) for name, tensor in inputs.items()}
         dtypes = {name: self._scope.specs[tensor].dtype for name, tensor in inputs.items()}
-        operations = Operations(tensors, dtypes, partial(self._operation, node))
         try:
-            value: Any = operations.value(parsed.tree)
+            value: Any = Operations(tensors, dtypes, partial(self._operation, node)).value(parsed.tree)
         except Inexpressible as error:
             hint = "use --format torch_export or onnx, which take every expression"
             self.problems.append(Fault(f"'{node.name}': Keras has no operation for {error}", hint=hint))
@@ -246,8 +245,7 @@ class _Writer:
         order = [each for each in order if each in self._nodes]
         order += [each for each in inputs if each not in order]
         unused = [node for node in self._nodes.values() if node.name not in order]
-        left = [node.ours for node in unused if node.layer is not None or node.inside]
-        if left:
+        if left := [node.ours for node in unused if node.layer is not None or node.inside]:
             self._common.notes.append(f"not exported, because no output depends on them: {', '.join(left)}")
         return reached([self._nodes[each] for each in order], walked)
 

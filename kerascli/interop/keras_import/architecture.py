@@ -77,8 +77,7 @@ class _Writer(Reading):
             if (layer.name, number) in self.needed:
                 results = self._call(layer, number)
                 self.tensors.update({Ref(layer.name, number, i): name for i, name in enumerate(results)})
-        owners = [owner for name in self.model.layers for owner in self.owners[name]]
-        return self.names(self.model.outputs), owners
+        return self.names(self.model.outputs), [owner for name in self.model.layers for owner in self.owners[name]]
 
     def _call(self, layer: KerasLayer, number: int) -> list[str]:
         """Write a call of a Keras layer, operation or model to the `model` section; return its outputs' names."""
@@ -92,8 +91,7 @@ class _Writer(Reading):
         return self._layer(layer, number)
 
     def _layer(self, layer: KerasLayer, number: int) -> list[str]:
-        settings = self.settings(layer)
-        if settings is None:
+        if (settings := self.settings(layer)) is None:
             return []
         adapted = isinstance(settings, Normalization) and settings.mean is None  # weights in the file, not settings
         if adapted:

@@ -254,8 +254,7 @@ def _counted_from_0(model: KerasModel) -> KerasModel:
 def _check(model: KerasModel) -> None:
     """Raise FileRefused for invalid names, references to calls that do not exist, and missing or unconnected layers."""
     for ref in refs([model.calls, model.inputs, model.outputs]):
-        layer = model.layers.get(ref.layer)
-        if layer is None or ref.call >= max(1, len(layer.calls)):
+        if (layer := model.layers.get(ref.layer)) is None or ref.call >= max(1, len(layer.calls)):
             raise FileRefused(f"the file refers to an output of '{safe_text(ref.layer, 60)}' that does not exist")
     for key, _ in (*model.inputs, *model.outputs):
         if key is not None and not _is_valid_name(key):

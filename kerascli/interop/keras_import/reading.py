@@ -129,8 +129,7 @@ def _by_name(cls: type[BaseLayer], layer: KerasLayer, kwargs: dict[str, Any], re
     if kwargs.pop("training", None) is True and not reading.common.file.keras_3:
         arguments["training"] = True  # Keras 3 writes it, too, but runs layers in the model's mode
     for key, value in kwargs.items():
-        argument = _argument(value, reading.names(value), call_arguments(cls).get(key))
-        if argument is not None:
+        if (argument := _argument(value, reading.names(value), call_arguments(cls).get(key))) is not None:
             arguments[key] = argument
         elif value is not None and value is not False:
             refused = f"{cls.component_name} is called with '{key}', which is not supported"

@@ -49,8 +49,7 @@ def with_text_inputs(
         uses = [(layer, number, call) for layer, number, call in model.numbered_calls if ref in refs(call)]
         for layer, number, call in uses:
             spec = with_vocabulary(layer, places[layer.name], file)
-            text = _text_input(layers[ref.layer], key or ref.layer, layer, call, spec, refusals)
-            if text is None:
+            if (text := _text_input(layers[ref.layer], key or ref.layer, layer, call, spec, refusals)) is None:
                 continue
             source = f"{ref.layer}\n{layer.name}\n{number}"  # no layer of a file has such a name
             dtype = "int64" if getattr(text.transform, "output_mode", "int") == "int" else "float32"

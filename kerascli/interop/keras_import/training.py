@@ -21,15 +21,13 @@ from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
 def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals: Refusals) -> dict[str, Any]:
     """Convert Keras's compile config to the shortest `compile` section; adds what cannot be imported to `refusals`."""
     section: dict[str, Any] = {}
-    optimizer = config.get("optimizer", config.get("optimizer_config"))
-    if is_object(optimizer):
+    if is_object(optimizer := config.get("optimizer", config.get("optimizer_config"))):
         made = component(OPTIMIZERS, short_number(optimizer), "optimizer", refusals, OPTIMIZER)
         section |= {} if made is None else {"optimizer": written(made)}
     elif isinstance(optimizer, str):
         section["optimizer"] = optimizer
     for key in ("loss", "loss_weights", "metrics", "weighted_metrics"):
-        value = config.get(key)
-        if value not in (None, [], {}):
+        if (value := config.get(key)) not in (None, [], {}):
             section[key] = _losses_or_metrics(_by_output(value, key, outputs), key, outputs, refusals)
     return section
 

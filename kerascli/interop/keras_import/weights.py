@@ -61,8 +61,7 @@ def variables(file: Hdf5) -> dict[str, dict[int, str]]:
     """
     groups: dict[str, dict[int, str]] = {}
     for path in file.datasets():
-        match = _VARIABLE.fullmatch(path)
-        if match is not None and "seed_generator" not in path:
+        if (match := _VARIABLE.fullmatch(path)) is not None and "seed_generator" not in path:
             groups.setdefault(match[1] or "", {})[int(match[2])] = path
     return groups
 

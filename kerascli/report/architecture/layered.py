@@ -75,8 +75,7 @@ def _ranks(
         sources[target].append(source)
         targets[source].append(target)
     for key in keys:
-        least = 1 if first and key not in first else 0
-        rank[key] = max((rank[source] + 1 for source in sources[key]), default=least)
+        rank[key] = max((rank[source] + 1 for source in sources[key]), default=1 if first and key not in first else 0)
     for key in keys:  # inputs that are used late are placed late
         if not sources[key] and targets[key] and key not in first:
             rank[key] = min(rank[target] for target in targets[key]) - 1
