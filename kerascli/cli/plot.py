@@ -125,7 +125,7 @@ def _model(
     from kerascli.workflow.check import graphs_of
 
     name, graph, updates = graphs_of(options.model_spec(source, flags, runs_dir), view)
-    return encoded_model(graph, name, suffix, expand=expand, updates=updates)
+    return encoded_model(graph, name, suffix, updates, expand)
 
 
 def _batch(source: "Source", suffix: str, flags: Sequence[str], runs_dir: Path) -> bytes:

@@ -29,6 +29,9 @@ class Placed(NamedTuple):
     def corners(self) -> tuple[Point, Point]:
         return (self.x, self.y), (self.x + self.width, self.y + self.height)
 
+    def moved(self, dx: float, dy: float) -> "Placed":
+        return self._replace(x=self.x + dx, y=self.y + dy)
+
 
 class Line(NamedTuple):
     """Line of a diagram: an edge, or its part outside a frame. It is a curve, or straight if it leads to a new
@@ -57,7 +60,7 @@ class Picture:
 
     def add(self, other: "Picture", dx: float, dy: float) -> None:
         """Add the boxes, lines and labels of another picture to this one, shifted by (dx, dy) pixels."""
-        self.boxes += [each._replace(x=each.x + dx, y=each.y + dy) for each in other.boxes]
+        self.boxes += [each.moved(dx, dy) for each in other.boxes]
         self.lines += [each._replace(points=tuple((x + dx, y + dy) for x, y in each.points)) for each in other.lines]
         self.labels += [each._replace(x=each.x + dx, y=each.y + dy) for each in other.labels]
 
