@@ -114,7 +114,7 @@ class Fault:
         out += [f"  note: {safe_text(other.text, 2000)} ({other.place})" for other in self.related if other.place]
         if self.hint:
             out.append(f"  hint: {safe_text(self.hint, 2000)}")
-        return [_CREDENTIALS.sub(_asterisks, line) for line in out]
+        return [_CREDENTIALS.sub(lambda m: (m["name"] or "") + "*" * len(m["value"] or m[0]), line) for line in out]
 
 
 class KerasCliError(Exception):
@@ -308,11 +308,6 @@ def safe_text(text: str, limit: int = 500) -> str:
 def safe_lines(text: str) -> str:
     """Return untrusted text of any length, made safe for a terminal by `safe_text`, with its line breaks."""
     return "\n".join(safe_text(line, len(line)) for line in text.split("\n"))
-
-
-def _asterisks(found: re.Match[str]) -> str:
-    """Return asterisks for each character of credentials in an address."""
-    return (found["name"] or "") + "*" * len(found["value"] or found[0])
 
 
 def _cut(text: str) -> str:

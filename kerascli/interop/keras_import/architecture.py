@@ -14,7 +14,7 @@ from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, read_mod
 from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.model_section import ModelSection
 from kerascli.interop.keras_import.operations import NoOperation, expression
-from kerascli.interop.keras_import.policies import Policies
+from kerascli.interop.keras_import.policies import common_precision
 from kerascli.interop.keras_import.reading import Common, Reading, layer_places, read_call
 from kerascli.interop.keras_import.text_inputs import TextInput, with_text_inputs
 from kerascli.interop.keras_import.weights import refuse_other_layers, with_statistics
@@ -44,15 +44,15 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     kept = used_inputs(whole)
     model, texts = with_text_inputs(whole.with_inputs(kept), layer_places(whole, ""), file, refusals)
     refusals.check()
-    common = Common(refusals, file, Policies(refusals), {})
+    common = Common(refusals, file, [], {})
     section = ModelSection(model)
     results, owners = _Writer(model, (), "", common, section).write(list(section.inputs))
+    precision, notes = common_precision(common.called, refusals)
     if not len(refusals):
-        refuse_other_layers(file, common.layers)
+        refuse_other_layers(file, common.groups)
     written_section, ends = section.end(results)
     inputs, outputs = ([key or ref.layer for key, ref in tensors] for tensors in (model.inputs, model.outputs))
     tensor_names = dict(zip(section.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
-    precision, notes = common.policies.end()
     left = [key or ref.layer for index, (key, ref) in enumerate(whole.inputs) if index not in kept]
     notes += tuple(f"input '{name}' is not imported: no output depends on it" for name in left)
     of_texts = {name: text for name, text in zip(section.inputs, texts, strict=True) if text is not None}
@@ -85,7 +85,7 @@ class _Writer(Reading):
             return self._operation(layer, number)
         if layer.is_model:
             return self._nested(layer, number)
-        self.common.policies.note(layer)
+        self.common.called.append(layer)
         if (model := wrapped_model(layer)) is not None:
             return self._time_distributed(layer, number, model)
         return self._layer(layer, number)

@@ -12,7 +12,6 @@ from kerascli.interop.keras.places import Owner, numbered_groups
 from kerascli.interop.keras_import.calls import KerasLayer, KerasModel
 from kerascli.interop.keras_import.hidden_masks import HiddenMasks, ImpliedMasks
 from kerascli.interop.keras_import.model_file import ModelFile
-from kerascli.interop.keras_import.policies import Policies
 from kerascli.interop.keras_import.text_inputs import AT_INPUTS, TEXT_LOOKUPS, with_vocabulary
 from kerascli.layers.base import LAYERS, BaseLayer, CallArgument, call_arguments
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
@@ -20,13 +19,13 @@ from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 
 class Common(NamedTuple):
-    """State shared by the readings of all models in one Keras file: what cannot be imported, the open file, the dtype
-    policies."""
+    """State shared by the readings of all models in one Keras file: what cannot be imported, the open file, the layers
+    that are called."""
 
     refusals: Refusals
     file: ModelFile
-    policies: Policies
-    layers: dict[str, Mapping[str, str]]
+    called: list[KerasLayer]
+    groups: dict[str, Mapping[str, str]]
     """HDF5 groups of the layers of each model that has been read, by name, by the HDF5 group of the model."""
 
 
@@ -37,7 +36,7 @@ class Reading:
         self.model = model
         self.path = path
         self.tensors: dict[Ref, str] = {}
-        self.places = common.layers[place] = layer_places(model, place)
+        self.places = common.groups[place] = layer_places(model, place)
         self.owners: dict[str, list[Owner]] = {name: [] for name in model.layers}
         self.shared_names: dict[str, str] = {}
         """Mapping from Keras's name of a layer or model with several calls to its name in the config's `shared`."""
