@@ -1,7 +1,8 @@
 """Map the weights of layers in kerascli to the HDF5 groups and the order in which Keras's files have them."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, count
 from typing import NamedTuple
 
 from kerascli.interop.keras.names import keras_snake_case
@@ -35,9 +36,8 @@ def by_prefix(weights: Iterable[Weight]) -> Mapping[str, Sequence[Weight]]:
     """Return the weights below each prefix of their names, such as `tower` and `tower/dense` of `tower/dense/bias`."""
     own: defaultdict[str, list[Weight]] = defaultdict(list)
     for weight in weights:
-        parts = weight.name.split("/")
-        for count in range(1, len(parts)):
-            own["/".join(parts[:count])].append(weight)
+        for prefix in accumulate(weight.name.split("/")[:-1], "{}/{}".format):
+            own[prefix].append(weight)
     return own
 
 
@@ -109,13 +109,9 @@ def _by_place(owner: Owner, weights: Iterable[Weight]) -> dict[str, list[Weight]
 
 def numbered_groups(class_names: Iterable[str]) -> list[str]:
     """Return the names of the HDF5 groups of layers, which Keras 3 numbers by class: `dense`, `dense_1` ..."""
-    counts: Counter[str] = Counter()
-    groups: list[str] = []
-    for class_name in class_names:
-        base = keras_snake_case(class_name)
-        groups.append(f"{base}_{counts[base]}" if counts[base] else base)
-        counts[base] += 1
-    return groups
+    counts: defaultdict[str, Iterator[int]] = defaultdict(count)
+    bases = list(map(keras_snake_case, class_names))
+    return [f"{base}_{number}" if (number := next(counts[base])) else base for base in bases]
 
 
 def _joined(*parts: str) -> str:

@@ -51,24 +51,17 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     if not len(refusals):
         refuse_other_layers(file, common.groups)
     written_section, ends = section.end(results)
-    inputs, outputs = ([key or ref.layer for key, ref in tensors] for tensors in (model.inputs, model.outputs))
-    tensor_names = dict(zip(section.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
+    ours_and_keras = (section.inputs, model.inputs), (ends, model.outputs)
+    named = [{name: key or ref.layer for name, (key, ref) in zip(*each, strict=True)} for each in ours_and_keras]
     left = [key or ref.layer for index, (key, ref) in enumerate(whole.inputs) if index not in kept]
     notes += tuple(f"input '{name}' is not imported: no output depends on it" for name in left)
     of_texts = {name: text for name, text in zip(section.inputs, texts, strict=True) if text is not None}
-    names = KerasNames(section.book.changed, *tensor_names)
-    return Architecture(written_section, names, owners, precision, of_texts, notes)
+    return Architecture(written_section, KerasNames(section.book.changed, *named), owners, precision, of_texts, notes)
 
 
 class _Writer(Reading):
     """Writer of the layers of a Keras model to a `model` section: its own, or that of the model in which it is called
     only once."""
-
-    def __init__(
-        self, model: KerasModel, path: tuple[str, ...], place: str, common: Common, section: ModelSection
-    ) -> None:
-        super().__init__(model, path, place, common)
-        self.section, self.book = section, section.book
 
     def write(self, tensors: Sequence[str]) -> tuple[list[str], list[Owner]]:
         """Write the layers of the model, called on `tensors`; return (names of its outputs, owners of weights)."""

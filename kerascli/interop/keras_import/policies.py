@@ -28,10 +28,8 @@ def common_precision(layers: Sequence[KerasLayer], refusals: Refusals) -> tuple[
         named = f"{len(with_lora)} layers" if len(with_lora) > 1 else f"'{min(with_lora)}'"
         notes.append(f"LoRA of {named} is merged into the kernels; further training updates the whole kernels")
     in_training = dict.fromkeys(layer.name for layer in layers if layer.class_name in IN_TRAINING)
-    return precision, (
-        *notes,
-        *(f"'{name}' acts in training only: mix the samples by data.augment" for name in in_training),
-    )
+    notes += [f"'{name}' acts in training only: mix the samples by data.augment" for name in in_training]
+    return precision, tuple(notes)
 
 
 def _precision(layer: KerasLayer, refusals: Refusals) -> str:
