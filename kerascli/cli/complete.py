@@ -1,8 +1,10 @@
 """Shell completion (TAB) of runs, configs, components and `--set` paths; imports neither torch nor numpy."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from glob import escape, glob
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +29,8 @@ def runs(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def configs(incomplete: str) -> list[str]:
     """Return completions for the path of a config: YAML files and subfolders of the folder typed so far."""
-    folder, _, name = incomplete.rpartition("/")
-    here = Path(f"{folder}/" if folder or incomplete.startswith("/") else ".")
-    paths: list[str] = []
-    with suppress(OSError):
-        for path in sorted(here.iterdir()):
-            if path.name.startswith(name) and (name.startswith(".") or not path.name.startswith(".")):
-                written = incomplete[: len(incomplete) - len(name)] + path.name
-                paths += [f"{written}/"] if path.is_dir() else [written] if path.suffix in _CONFIGS else []
-    return paths
+    paths = [f"{path}/" if os.path.isdir(path) else path for path in sorted(glob(f"{escape(incomplete)}*"))]
+    return [path for path in paths if path.endswith(("/", *_CONFIGS))]
 
 
 def configs_or_runs(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -170,19 +170,14 @@ def plot_batch(
     figure.suptitle(literal(title), fontsize=9.5, color=GREY, x=0.985, ha="right")
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).flatten()
     for part, (name, values) in zip(parts, pictures.items(), strict=False):
-        _draw_grid(part, name, values, labels)
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        part.suptitle(literal(f"{name}: values from {low:.4g} to {high:.4g}"), x=0.01, ha="left", fontsize=10)
+        scaled = _scaled(values)
+        draw_pictures(part, scaled.squeeze(-1) if scaled.shape[-1] == 1 else scaled, labels, _ACROSS, size=7)
     if text:
         top = 1 - _ABOVE / heights[-1]
         parts[-1].text(0.02, top, text, family="monospace", fontsize=7.5, va="top", parse_math=False)
     return figure
-
-
-def _draw_grid(part: "SubFigure", name: str, values: np.ndarray, labels: Sequence[str]) -> None:
-    """Draw pictures in a grid; their values are scaled to the range that the title tells."""
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    part.suptitle(literal(f"{name}: values from {low:.4g} to {high:.4g}"), x=0.01, ha="left", fontsize=10)
-    scaled = _scaled(values)
-    draw_pictures(part, scaled.squeeze(-1) if scaled.shape[-1] == 1 else scaled, labels, _ACROSS, size=7)
 
 
 def draw_pictures(
