@@ -142,19 +142,9 @@ def _settings(
                 more = suggestion(key, cls.model_fields) if reason is None else f": {reason}"
                 refusals.add(f"{where}: {cls.component_name} has no argument '{key}' (value {show(value)}){more}")
         elif value != "linear" or field.default is not None:
-            settings[ours] = _converted(ours, value, from_keras(value, where, refusals, within=ours), difference)
+            read = from_keras(value, where, refusals, within=ours)
+            settings[ours] = difference.values[ours](read) if ours in difference.values else read
     return settings
-
-
-def _converted(name: str, value: Any, read: Any, difference: Difference) -> Any:
-    """Return the value of an argument, read as `read`, in the form that it has in a config."""
-    for theirs, ours in difference.values.get(name, ()):
-        if theirs == value:
-            return ours
-    if isinstance(read, list):
-        is_symmetric = name in difference.symmetric and len(read) == 2 and read[0] == -read[1]
-        return read[-1] if is_symmetric or (name in difference.single and len(read) == 1) else read
-    return read
 
 
 def from_keras(value: Any, where: str, refusals: Refusals, within: str = "") -> Any:
