@@ -150,7 +150,10 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], 
         axes.set_yticks(np.arange(many + 1) - 0.5, minor=True)
         axes.grid(which="minor", color="white", linewidth=1.5)
         axes.tick_params(which="minor", length=0)
-        _write_counts(axes, counts.tolist(), shares.tolist())
+        for at, count in np.ndenumerate(counts):
+            color = "white" if shares[at] > 0.3 else _INK if count else "#b8c0ca"
+            text = f"{count:,.0f}\n{shares[at]:.1%}" if count else "0"
+            axes.text(*at[::-1], text, ha="center", va="center", color=color, fontsize=8 if many < 10 else 6)
     return figure
 
 
@@ -233,6 +236,8 @@ def smoothed(values: Sequence[float], weight: float) -> list[float]:
 
 
 def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool, smooth: float) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     lines = list(_lines(name, runs))
     marked = max(len(epochs) for epochs, *_ in lines) <= _MARKED_EPOCHS
     for epochs, values, look in lines:
@@ -245,7 +250,10 @@ def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool, smooth: float) 
     axes.tick_params(length=0, which="both")
     if log_scale:
         axes.set_yscale("log")
-    _epoch_axis(axes, [epoch for epochs, *_ in lines for epoch in epochs])
+    first, last = (of(epoch for epochs, *_ in lines for epoch in epochs) for of in (min, max))
+    margin = 0.02 * (last - first) if last > first else 0.5
+    axes.set_xlim(first - min(margin, 0.8), last + margin)  # there is no epoch 0
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
 
 def _lines(name: str, runs: Runs) -> Iterator[tuple[list[float], list[float], dict[str, Any]]]:
@@ -256,15 +264,6 @@ def _lines(name: str, runs: Runs) -> Iterator[tuple[list[float], list[float], di
                 values = [row[prefix + name] if math.isfinite(row[prefix + name]) else math.nan for row in recorded]
                 look = {"linestyle": _LINES[split], "color": _color(number, split, runs)}
                 yield [row["epoch"] for row in recorded], values, look
-
-
-def _epoch_axis(axes: "Axes", epochs: list[int | float]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    first, last = min(epochs), max(epochs)
-    margin = 0.02 * (last - first) if last > first else 0.5
-    axes.set_xlim(first - min(margin, 0.8), last + margin)  # there is no epoch 0
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
 
 def _color(number: int, split: str, runs: Runs) -> str:
@@ -299,15 +298,6 @@ def _class_ticks(axes: "Axes", classes: Sequence[str]) -> None:
     axes.set_xticks(at, labels, fontsize=small, **slant)
     axes.set_yticks(at, labels, fontsize=small)
     axes.tick_params(length=0)
-
-
-def _write_counts(axes: "Axes", counts: list[list[float]], shares: list[list[float]]) -> None:
-    for row, line in enumerate(counts):
-        for column, count in enumerate(line):
-            share = shares[row][column]
-            color = "white" if share > 0.3 else _INK if count else "#b8c0ca"
-            text = f"{count:,.0f}\n{share:.1%}" if count else "0"
-            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8 if len(line) < 10 else 6)
 
 
 def literal(text: str, limit: int = 80) -> str:

@@ -45,9 +45,15 @@ def weights_by_group(owners: Iterable[Owner], weights: Iterable[Weight]) -> Iter
     """Yield (HDF5 group such as `layers/lstm_1/cell`, its weights) in Keras 3's order."""
     own = by_prefix(weights)
     for owner in owners:
-        if owner.prefix in own:
-            for place, group in _by_place(owner, own[owner.prefix]).items():
-                yield _joined(owner.place, place), group
+        groups: defaultdict[str, list[Weight]] = defaultdict(list)
+        for weight in own.get(owner.prefix, ()):
+            part = weight.name[len(owner.prefix) + 1 :].rpartition("/")[0]
+            groups[keras_place(owner.layer, part)].append(weight)
+        if owner.layer.component_name == "spectral_normalization" and groups:  # the kernel is also the wrapper's own
+            kernel = next(weight for weight in groups["layer"] if weight.spec.name in {"kernel", "embeddings"})
+            groups[""].insert(0, kernel)
+        for place, group in groups.items():
+            yield _joined(owner.place, place), sorted(group, key=lambda weight: not weight.spec.trainable)
 
 
 def weights_by_layer(owners: Iterable[Owner], weights: Iterable[Weight]) -> Iterator[tuple[str, list[Weight]]]:
@@ -90,21 +96,6 @@ def keras_place(layer: BaseLayer, part: str) -> str:
         place = numbered_groups([type(each).__name__ for each in layers])[int(number)]
         return _joined("layers", place, keras_place(layers[int(number)], part))
     return "" if kind.endswith("_cell") else part
-
-
-def _by_place(owner: Owner, weights: Iterable[Weight]) -> dict[str, list[Weight]]:
-    """Return a layer's weights by Keras's path within the layer, in the order of Keras's variables.
-
-    For spectral normalization, the kernel is also among the variables of the wrapper itself.
-    """
-    groups: dict[str, list[Weight]] = {}
-    for weight in weights:
-        part = weight.name[len(owner.prefix) + 1 :].rpartition("/")[0]
-        groups.setdefault(keras_place(owner.layer, part), []).append(weight)
-    if owner.layer.component_name == "spectral_normalization":
-        kernel = next(weight for weight in groups["layer"] if weight.spec.name in {"kernel", "embeddings"})
-        groups[""] = [kernel, *groups[""]]
-    return {place: sorted(own, key=lambda weight: not weight.spec.trainable) for place, own in groups.items()}
 
 
 def numbered_groups(class_names: Iterable[str]) -> list[str]:
