@@ -245,12 +245,7 @@ def read_config(path: Path, sets: Sequence[str], flags: Sequence[str]) -> "Docum
 
 
 def config_or_run(
-    what: str | None,
-    runs_dir: Path,
-    sets: Sequence[str],
-    flags: Sequence[str],
-    trust: bool | None = None,
-    size: int | None = None,
+    what: str | None, runs_dir: Path, sets: Sequence[str], flags: Sequence[str], trust: bool | None, size: int | None
 ) -> "Document | RunRecord":
     """Return the config (parsed) if `what` is a file, else the run that it names, or a published network of this name
     with arguments from `sets`, for images of a `size`. Raises ConfigError."""

@@ -62,7 +62,7 @@ def plot(
     if forecast:
         shown, image = _forecast(names or [LATEST], output, runs_dir, horizon, future)
     elif kind:
-        source = options.config_or_run(next(iter(names), None), runs_dir, sets, flags, size=size)
+        source = options.config_or_run(next(iter(names), None), runs_dir, sets, flags, None, size)
         shown = output or _default(source, f"{kind[2:]}{'' if view is None else f'-{view}'}.png")
         drawn = partial(_model, expand=expand, view=view) if model else _batch
         image = drawn(source, shown.suffix, flags, runs_dir)
@@ -76,8 +76,7 @@ def _kind(kinds: Mapping[str, bool], values: Mapping[str, object]) -> str:
     """Return the option that asks for a kind of plot, '' for curves. Raises ConfigError for an option without effect on
     that kind."""
     kind = next((name for name, is_chosen in kinds.items() if is_chosen), "")
-    others = _ABOUT[""] if kind else ()
-    idle = [*(name for name in kinds if name != kind), *others]
+    idle = [*(name for name in kinds if name != kind), *(_ABOUT[""] if kind else ())]
     options.refuse({**kinds, **values}, f"cannot be used with {kind}", idle)
     for other, names in _ABOUT.items():
         options.refuse(values, f"can only be used with {other}", [name for name in names if name not in _ABOUT[kind]])
@@ -99,9 +98,8 @@ def _default(source: "Source", name: str) -> Path:
     from kerascli.config.yaml.document import Document
 
     if isinstance(source, Document):
-        raise ConfigError(
-            "the plot of a config needs a file name", hint=f"name the file: -o {Path(source.name).stem}.png"
-        )
+        hint = f"name the file: -o {Path(source.name).stem}.png"
+        raise ConfigError("the plot of a config needs a file name", hint=hint)
     return source.plot_path(name)
 
 
