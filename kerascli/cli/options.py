@@ -62,17 +62,10 @@ Threads = Annotated[
 Checkpoint = Annotated[
     str | None, option("--checkpoint NAME", "Use the weights of a named checkpoint, for example best.")
 ]
-Data = Annotated[
-    Path | None,
-    option("--data PATH", "Place of the run's data, if it has moved: the file, or the folder of the files."),
-]
-Sets = Annotated[
-    list[str],
-    option(
-        "--set KEY=VALUE", "Override a value, for example fit.epochs=2; may be repeated.",
-        autocompletion=complete.settings,
-    ),
-]  # fmt: skip
+_DATA = "Place of the run's data, if it has moved: the file, or the folder of the files."
+Data = Annotated[Path | None, option("--data PATH", _DATA)]
+_SET = "Override a value, for example fit.epochs=2; may be repeated."
+Sets = Annotated[list[str], option("--set KEY=VALUE", _SET, autocompletion=complete.settings)]
 Flags = Annotated[list[str], option("--flag NAME=VALUE", "Set a flag that the config declares; may be repeated.")]
 Size = Annotated[int | None, option("--size N", "Height and width of an application's images, in pixels.", min=1)]
 View = Annotated[str | None, option("--view NAME", "Use a view of the model instead of the model.")]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     Source = Document | RunRecord
 
+_RUNS = "Default: the latest run. With --model, --data: a run or config."
 _ABOUT = {
     "": ("--metric", "--log", "--smooth"), "--model": ("--expand", "--view", "--size", "--set", "--flag"),
     "--data": ("--set", "--flag"), "--forecast": ("--horizon", "--future"),
@@ -25,10 +26,7 @@ _ABOUT = {
 
 
 def plot(
-    runs: Annotated[
-        list[str] | None,
-        argument("RUN", "Default: the latest run. With --model, --data: a run or config.", complete.models),
-    ] = None,
+    runs: Annotated[list[str] | None, argument("RUN", _RUNS, complete.models)] = None,
     output: Annotated[
         Path | None, option("--output -o FILE", "A .png, .svg or .pdf file; with --model also .mmd, .dot, .gv.")
     ] = None,

@@ -25,10 +25,8 @@ Keep = Annotated[
 Output = Annotated[
     Path | None, option("--output -o FILE", "A .csv, .jsonl, .parquet, .npy or .npz file; default: stdout.")
 ]
-OnBadRows = Annotated[
-    Literal["error", "skip"],
-    option("--on-bad-rows error|skip", "Rows that cannot be used: stop, or go on with empty rows in the output."),
-]
+_BAD_ROWS = "Rows that cannot be used: stop, or go on with empty rows in the output."
+OnBadRows = Annotated[Literal["error", "skip"], option("--on-bad-rows error|skip", _BAD_ROWS)]
 Decode = Annotated[
     Literal["imagenet"] | None, option("--decode imagenet", "Of 1,000 classes: the names of the five most probable.")
 ]

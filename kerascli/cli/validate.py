@@ -11,19 +11,16 @@ from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import DataMissing, Fault, Place
 
+_CONFIGS = "Configs to check; default: the only one in this folder."
+_PROCESSES = "Check the division among N processes, and estimate the memory of each."
+
 
 def validate(
-    configs: Annotated[
-        list[Path] | None,
-        argument("CONFIG", "Configs to check; default: the only one in this folder.", complete.configs),
-    ] = None,
+    configs: Annotated[list[Path] | None, argument("CONFIG", _CONFIGS, complete.configs)] = None,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
     no_data: Annotated[bool, option("--no-data", "Do not read the data: for hooks, and for CI without it.")] = False,
-    processes: Annotated[
-        int | None,
-        option("--processes N", "Check the division among N processes, and estimate the memory of each.", min=1),
-    ] = None,
+    processes: Annotated[int | None, option("--processes N", _PROCESSES, min=1)] = None,
 ) -> None:
     """Report every error in a config, before training.
 

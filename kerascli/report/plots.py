@@ -28,33 +28,15 @@ SUFFIXES = (".png", ".svg", ".pdf")
 COLORS = ("#2f6fd6", "#e2632b", "#2b9a66", "#8b4fc6", "#c99a06", "#0e9fb5", "#cf3d7d", "#7a6248", "#5b6573", "#94b51f")
 _INK, GREY, _GRID = "#20262e", "#6b7480", "#e3e7ec"
 _STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": _INK,
-    "text.usetex": False,
-    "axes.edgecolor": "#b8c0ca",
-    "axes.labelcolor": GREY,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.formatter.useoffset": False,
-    "grid.color": _GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 4,
-    "legend.frameon": False,
-    "legend.fontsize": 9.5,
+    "font.family": "sans-serif", "font.size": 10, "text.color": _INK, "text.usetex": False,
+    "axes.edgecolor": "#b8c0ca", "axes.labelcolor": GREY, "axes.grid": True, "axes.axisbelow": True,
+    "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 8,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.formatter.useoffset": False,
+    "grid.color": _GRID, "grid.linewidth": 0.8, "lines.linewidth": 1.8, "lines.markersize": 4,
+    "xtick.color": GREY, "ytick.color": GREY, "xtick.labelsize": 9, "ytick.labelsize": 9,
+    "legend.frameon": False, "legend.fontsize": 9.5,
     "svg.hashsalt": "kerascli",  # the same data gives the same file
-}
+}  # fmt: skip
 PREFIXES = {"training": "", "validation": "val_"}
 _LINES = {"training": "solid", "validation": "dashed"}
 _MARKED_EPOCHS = 20  # more markers would hide the line
