@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -199,8 +200,7 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: b
     from kerascli.studies.table import rows_of
 
     if not world_of().leads:  # one process prints for all
-        for _ in events:
-            pass
+        deque(events, 0)
         return
     view = TrainingView(sys.stderr, quiet=as_json or quiet, verbose=verbose)
     facts: dict[str, Any] = {"run": "", "results": {}, "baselines": {}, "warnings": []}

@@ -45,10 +45,10 @@ def leaves(value: Any, divides: Callable[[list[Any]], bool], path: Path = ()) ->
         parts += [(str(key), each) for key, each in value.items()]
     elif isinstance(value, list) and divides(value):
         parts += enumerate(value)
-    if not parts:
-        yield path, value
     for key, each in parts:
         yield from leaves(each, divides, (*path, key))
+    if not parts:
+        yield path, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +109,9 @@ class Fault:
         """Return the lines of the error message: position and text, source line with caret, notes, hint."""
         where = f"{self.place}: " if self.place else ""
         out = [f"{where}{self.level}: {safe_text(self.text, 2000)}"]
-        if self.place and self.place.line is not None and self.place.source:
-            out += _excerpt(self.place)
+        out += _excerpt(self.place) if self.place and self.place.line is not None and self.place.source else []
         out += [f"  note: {safe_text(other.text, 2000)} ({other.place})" for other in self.related if other.place]
-        if self.hint:
-            out.append(f"  hint: {safe_text(self.hint, 2000)}")
+        out += [f"  hint: {safe_text(self.hint, 2000)}"] if self.hint else []
         return [_CREDENTIALS.sub(lambda m: (m["name"] or "") + "*" * len(m["value"] or m[0]), line) for line in out]
 
 
@@ -229,8 +227,8 @@ def suggestion(word: str, candidates: Iterable[str]) -> str:
 
 def one_of(words: Sequence[str]) -> str:
     """Return words as an enumeration for a message: `a, b or c`."""
-    words = [str(word) for word in words]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+    *others, last = map(str, words)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def there_are(words: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -130,11 +131,9 @@ def memory_limit() -> int:
     """Return the maximum size in bytes of one file's arrays: half of the memory of the machine or its container."""
     has_sysconf = hasattr(os, "sysconf")
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if has_sysconf else _UNKNOWN_MEMORY
-    try:
-        allowed = _CONTAINER_MEMORY.read_text(encoding="ascii").strip()
-    except OSError:
-        return machine // 2
-    return min(machine, int(allowed) if allowed.isdecimal() else machine) // 2  # 'max' where there is no limit
+    with suppress(OSError, ValueError):  # 'max' where there is no limit
+        machine = min(machine, int(_CONTAINER_MEMORY.read_text(encoding="ascii")))
+    return machine // 2
 
 
 def refuse_bomb(unpacked: int, packed: int, name: str, hint: str, what: str = "unpacks to") -> None:
@@ -269,7 +268,7 @@ def missing_file(path: Path, name: str) -> DataMissing:
     """Return the error for a data file that does not exist; it suggests a file with a similar name in the folder."""
     folder = path.parent
     close = nearest(path.name, [entry.name for entry in folder.iterdir()][:1000]) if folder.is_dir() else None
-    suggested = f"; did you mean '{folder / close if str(folder) != '.' else close}'?" if close else ""
+    suggested = f"; did you mean '{folder / close}'?" if close else ""
     if is_windows_path(name):
         return DataMissing(f"no such file '{safe_text(name)}'", hint=f"a path is written with '/': {posix_path(name)}")
     hint = None if folder.is_dir() else f"the folder '{safe_text(str(folder))}' does not exist"

@@ -258,10 +258,9 @@ def reported(verb: str, path: Path, needed_bytes: int | None = None) -> Iterator
 
 def _space(path: Path, needed_bytes: int | None) -> str:
     needed = "" if needed_bytes is None else f"{size_text(needed_bytes)} needed, "
-    try:
+    with contextlib.suppress(OSError):
         return f" ({needed}{size_text(shutil.disk_usage(path.parent).free)} free)"
-    except OSError:
-        return ""
+    return ""
 
 
 def _finite(data: Any) -> Any:

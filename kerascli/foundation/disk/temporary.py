@@ -58,8 +58,7 @@ def _alive(pid: int) -> bool:
 
 def _is_zombie(pid: int) -> bool:
     """Return True if a process has ended, and its parent has not asked for its exit code; False where /proc is none."""
-    try:
+    with contextlib.suppress(OSError):
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         return text.rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return False
+    return False
