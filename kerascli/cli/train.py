@@ -2,7 +2,6 @@
 
 import contextlib
 import sys
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -200,7 +199,8 @@ def _follow(events: "Iterator[Event]", *, as_json: bool, quiet: bool, verbose: b
     from kerascli.studies.table import rows_of
 
     if not world_of().leads:  # one process prints for all
-        deque(events, 0)
+        for _ in events:
+            pass
         return
     view = TrainingView(sys.stderr, quiet=as_json or quiet, verbose=verbose)
     facts: dict[str, Any] = {"run": "", "results": {}, "baselines": {}, "warnings": []}
