@@ -9,13 +9,16 @@ KerasCliError                 exit code
 └── Interrupted               129 (SIGHUP), 130 (Ctrl-C) or 143 (SIGTERM), after saving
 """
 
-import contextlib
 import difflib
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from kerascli.foundation.replaced import replaced
 
 CREDENTIAL = (
     r"(?:[\w-]*[-_])?(?:signature|sig|credential|(?:security|access|auth)?[-_]?token|password|passwd|pwd|user(?:name)?"
@@ -195,15 +198,10 @@ _searches: dict[tuple[str, ...], dict[str, str | None]] | None = None
 """Results of `nearest` by known words and word, in a block of `limited_suggestions`."""
 
 
-@contextlib.contextmanager
-def limited_suggestions() -> Iterator[None]:
-    """Context manager in whose block `nearest` searches for a limited number of words: few errors are printed."""
-    global _searches
-    before, _searches = _searches, {}
-    try:
-        yield
-    finally:
-        _searches = before
+def limited_suggestions() -> AbstractContextManager[None]:
+    """Return a context manager in whose block `nearest` searches for a limited number of words: few errors are
+    printed."""
+    return replaced(sys.modules[__name__], "_searches", {})
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str | None:
