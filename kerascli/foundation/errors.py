@@ -124,13 +124,9 @@ class KerasCliError(Exception):
     exit_code: int = 1
 
     def __init__(
-        self,
-        fault: str | Fault | Iterable[Fault],
-        *,
-        path: Path = (),
-        place: Place | str | None = None,
-        hint: str | None = None,
-    ) -> None:
+        self, fault: str | Fault | Iterable[Fault], *,
+        path: Path = (), place: Place | str | None = None, hint: str | None = None,
+    ) -> None:  # fmt: skip
         """Create an error from a message, with its config path, its place or file name and a hint, or from faults."""
         if isinstance(fault, str):
             fault = Fault(fault, path, place=Place(place) if isinstance(place, str) else place, hint=hint)

@@ -181,12 +181,9 @@ def plot_batch(
 
 
 def draw_pictures(
-    part: "Figure | SubFigure",
-    values: Sequence[np.ndarray] | np.ndarray,
-    labels: Sequence[str],
-    across: int,
+    part: "Figure | SubFigure", values: Sequence[np.ndarray] | np.ndarray, labels: Sequence[str], across: int,
     size: int = 9,
-) -> None:
+) -> None:  # fmt: skip
     """Draw pictures, bytes or numbers from 0 to 1, in a grid of `across` columns, each with its label, if any."""
     grid = part.subplots(math.ceil(len(values) / across), across, squeeze=False).flatten()
     for number, axes in enumerate(grid):

@@ -110,12 +110,9 @@ def saved_optimizer(
 
 
 def state_from(
-    arrays: Sequence[np.ndarray],
-    saved: BaseOptimizer,
-    settings: BaseOptimizer,
-    trained: Sequence[Weight],
+    arrays: Sequence[np.ndarray], saved: BaseOptimizer, settings: BaseOptimizer, trained: Sequence[Weight],
     own: Mapping[str, Tensor],
-) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:  # fmt: skip
     """Return kerascli's optimizer state, computed from Keras's optimizer variables, and notes on what differs.
 
     `own` is a new state of `settings`, `saved` is the `saved_optimizer` of the arrays' shapes. Raises FileRefused for

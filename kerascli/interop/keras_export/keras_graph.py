@@ -38,15 +38,9 @@ class KerasGraph(NamedTuple):
 
 
 def keras_graph(
-    model: Model,
-    specs: Mapping[str, TensorSpec],
-    *,
-    name: str,
-    names: Mapping[str, str],
-    precision: str,
-    batch_size: int | None = None,
-    texts: Mapping[str, TextLayer] = MappingProxyType({}),
-) -> KerasGraph:
+    model: Model, specs: Mapping[str, TensorSpec], *, name: str, names: Mapping[str, str], precision: str,
+    batch_size: int | None = None, texts: Mapping[str, TextLayer] = MappingProxyType({}),
+) -> KerasGraph:  # fmt: skip
     """Convert a model to Keras's serialized form. Raises ConfigError that lists all that Keras cannot express.
 
     `names` maps names to Keras's where they differ; `batch_size` is set for a model with stateful layers; `texts` are

@@ -72,13 +72,9 @@ def sequential(name: str, nodes: Sequence[KerasNode], end: Ref) -> dict[str, Any
 
 
 def functional(
-    name: str,
-    nodes: Sequence[KerasNode],
-    inputs: Sequence[str],
-    ends: Sequence[Ref],
-    specs: Mapping[Ref, TensorSpec],
-    numbers: Mapping[Place, int],
-) -> dict[str, Any]:
+    name: str, nodes: Sequence[KerasNode], inputs: Sequence[str], ends: Sequence[Ref],
+    specs: Mapping[Ref, TensorSpec], numbers: Mapping[Place, int],
+) -> dict[str, Any]:  # fmt: skip
     """Return a Keras graph serialized as a functional model.
 
     `numbers` are the numbers of the written calls; in outputs, Keras counts calls of a nested functional model from 1.

@@ -8,7 +8,7 @@ from torch import Tensor
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import Fault, FileRefused, show
 from kerascli.interop.keras.differences import LOSS, OPTIMIZER
-from kerascli.interop.keras.hdf5 import Dataset, Hdf5
+from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.objects import Refusals, around_function, component, is_object, short_number, walk, written
 from kerascli.interop.keras.optimizer_variables import saved_optimizer, state_from
 from kerascli.interop.keras_import.calls import read_model
@@ -67,19 +67,12 @@ def optimizer_state(
     `trained` are the trainable weights in Keras's order.
     """
     datasets = file.datasets()
-    paths = _paths(file, datasets, legacy=legacy)
-    saved = saved_optimizer([datasets[path].shape for path in paths], settings, trained, own)
-    if saved is None:
-        return None, ()
-    return state_from([*file.arrays(paths)], saved, settings, trained, own)
-
-
-def _paths(file: Hdf5, datasets: Mapping[str, Dataset], *, legacy: bool) -> list[str]:
-    """Return the HDF5 paths of the optimizer's variables in a Keras file, in Keras's order; empty if it has none."""
     paths = [f"optimizer/vars/{number}" for number in range(len(datasets))]
     if legacy:
         paths = [f"optimizer_weights/{name}" for name in file.texts("optimizer_weights", "weight_names")]
-    return [path for path in paths if path in datasets]
+    paths = [path for path in paths if path in datasets]
+    saved = saved_optimizer([datasets[path].shape for path in paths], settings, trained, own)
+    return (None, ()) if saved is None else state_from([*file.arrays(paths)], saved, settings, trained, own)
 
 
 def fit_of_stateful(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,9 +87,8 @@ def refuse_other_layers(file: ModelFile, layers: Mapping[str, Mapping[str, str]]
 
 def check_shapes(file: Hdf5, pairs: Pairs) -> None:
     """Raise FileRefused if a weight's shape and its array's differ; called before weights are allocated and read."""
-    datasets = file.datasets()
     for weight, path in pairs:
-        shape, there = tuple(weight.spec.shape), datasets[path].shape
+        shape, there = tuple(weight.spec.shape), file.datasets()[path].shape
         if there != shape:
             raise FileRefused(f"weight '{weight.name}' has shape {shape}, but {there} in the file")
 
@@ -116,9 +115,8 @@ def _mismatch(weights: Sequence[Weight], group: str, count: int, hint: str | Non
 def listed(file: Hdf5, group: str) -> list[str]:
     """Return the paths of a layer's arrays in a file in Keras 2's layout, in order. Raises FileRefused if one is
     missing."""
-    datasets = file.datasets()
     paths = [f"{group}/{name}" for name in file.texts(group, "weight_names")]
-    if unknown := [path for path in paths if path not in datasets]:
+    if unknown := [path for path in paths if path not in file.datasets()]:
         raise FileRefused(f"the file lists a weight '{safe_text(unknown[0])}' that it does not contain")
     return paths
 

@@ -34,13 +34,9 @@ class Ranks(NamedTuple):
 
 
 def arrange(
-    widths: Mapping[str, float],
-    edges: Sequence[tuple[str, str]],
-    *,
-    ports: Sequence[tuple[float, float]] | None = None,
-    first: Collection[str] = (),
-    last: Collection[str] = (),
-) -> Ranks:
+    widths: Mapping[str, float], edges: Sequence[tuple[str, str]], *,
+    ports: Sequence[tuple[float, float]] | None = None, first: Collection[str] = (), last: Collection[str] = (),
+) -> Ranks:  # fmt: skip
     """Return the positions of a diagram's boxes, without the content of frames.
 
     `widths` are those of the boxes, in topological order. `ports` are the distances from the middle of its boxes at
