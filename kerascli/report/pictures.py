@@ -55,19 +55,25 @@ def sample_figure(sample: Images | Points | Heat) -> "Figure":
 
 
 def _images(sample: Images) -> "Figure":
-    sheet, places = _sheet(sample)
+    rows, columns, height, width, channels = sample.values.shape
+    gap = 0 if sample.across else _GAP
+    values = sample.values.astype(np.float32)
+    spaced = np.pad(values, [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=1)
+    sheet = spaced.swapaxes(1, 2).reshape(rows * (height + gap), columns * (width + gap), channels)
+    sheet = sheet[: len(sheet) - gap, : sheet.shape[1] - gap]
+    middles = [[i * (size + gap) + size / 2 - 0.5 for i in range(n)] for n, size in ((rows, height), (columns, width))]
     scale = max(1, round(_PIXELS / max(sheet.shape[:2])))
     tall, wide = (size * scale / _DPI for size in sheet.shape[:2])
-    width = wide + (0.7 if sample.row_names or sample.down else 0.2)
-    figure = new_figure((width, tall + (0.6 if sample.across else 0.35)))
+    wide, tall = wide + (0.7 if sample.row_names or sample.down else 0.2), tall + (0.6 if sample.across else 0.35)
+    figure = new_figure((wide, tall))
     axes = figure.subplots()
     axes.imshow(sheet[..., 0] if sheet.shape[-1] == 1 else sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_title(sample.title, loc="left")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     names = list(sample.row_names) or [f"{value:.2g}" for value in sample.down]
-    axes.set_yticks(*_labels(places[0], names))
-    axes.set_xticks(*_labels(places[1], [f"{value:.2g}" for value in sample.across]))
+    axes.set_yticks(*_labels(middles[0], names))
+    axes.set_xticks(*_labels(middles[1], [f"{value:.2g}" for value in sample.across]))
     return figure
 
 
@@ -77,18 +83,6 @@ def _labels(
     """Return (positions, texts) of at most `most` of the labels of an axis, evenly spaced."""
     every = max(1, math.ceil(len(names) / most))
     return places[: len(names) : every], names[::every]
-
-
-def _sheet(sample: Images) -> tuple[np.ndarray, tuple[list[float], list[float]]]:
-    """Return a grid of images as one array, and the centers of its rows and columns in pixels."""
-    rows, columns, height, width, channels = sample.values.shape
-    gap = 0 if sample.across else _GAP
-    values = sample.values.astype(np.float32)
-    spaced = np.pad(values, [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=1)
-    sheet = spaced.swapaxes(1, 2).reshape(rows * (height + gap), columns * (width + gap), channels)
-    sheet = sheet[: len(sheet) - gap, : sheet.shape[1] - gap]
-    middles = [[i * (size + gap) + size / 2 - 0.5 for i in range(n)] for n, size in ((rows, height), (columns, width))]
-    return sheet, (middles[0], middles[1])
 
 
 def _points(sample: Points) -> "Figure":
