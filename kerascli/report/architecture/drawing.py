@@ -16,7 +16,7 @@ from kerascli.report import markup, plots
 from kerascli.report.architecture.canvas import Canvas, FigureCanvas, Style, SvgCanvas
 from kerascli.report.architecture.diagram import DARK, Diagram
 from kerascli.report.architecture.layout import DETAIL, LABEL, TITLE, picture_of, title_width
-from kerascli.report.architecture.picture import Line, Picture, Placed, Point, text_width
+from kerascli.report.architecture.picture import Line, Placed, Point, text_width
 from kerascli.report.architecture.texts import dot, mermaid
 
 if TYPE_CHECKING:
@@ -79,11 +79,6 @@ def draw(titled: TitledDiagram, kind: type[C]) -> C:
     canvas = kind(width, height, left, _MARGIN + _HEADING)
     end = _text(canvas, _MARGIN - left, y, titled.title, 14.0, color=_INK, bold=True)
     _text(canvas, end, y, totals, DETAIL)
-    _draw_picture(canvas, picture)
-    return canvas
-
-
-def _draw_picture(canvas: Canvas, picture: Picture) -> None:
     for placed in picture.boxes:
         if placed.box.inside is not None:
             color = _GREY if placed.box.role == "repeat" else DARK
@@ -98,6 +93,7 @@ def _draw_picture(canvas: Canvas, picture: Picture) -> None:
             _box(canvas, placed)
     for label in picture.labels:
         _text(canvas, label.x, label.y, label.text, LABEL, back="#ffffff")
+    return canvas
 
 
 def _box(canvas: Canvas, placed: Placed) -> None:
