@@ -76,10 +76,8 @@ def evaluate(
         from kerascli.workflow.evaluation.facts import evaluation_facts
         from kerascli.workflow.evaluation.groups import evaluate_groups
 
-        opened = options.open_run(
-            record, device=device, threads=threads, checkpoint=checkpoint, data=data, group=members,
-            keeps_threshold=keep_threshold,
-        )  # fmt: skip
+        opening = {"device": device, "threads": threads, "checkpoint": checkpoint, "data": data, "group": members}
+        opened = options.open_run(record, keeps_threshold=keep_threshold, **opening)
         outputs = [] if rule is None else label_by(opened, rule, output, keep=keep_threshold)
         options.note(*opened.threshold_notes())
         name, rows = _rows(opened, what)

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from types import FrameType
 
@@ -97,7 +98,8 @@ class Signals:
     def _raise(self, frame: FrameType | None) -> None:
         """Raise Signalled (the exception for a signal) if a signal is to be handled; during an import, it is put off a
         few times."""
-        if self._put_off < _IMPORT_PATIENCE and _is_importing(frame):
+        files = (each.f_code.co_filename for each, _ in traceback.walk_stack(frame))
+        if self._put_off < _IMPORT_PATIENCE and "<frozen importlib._bootstrap>" in files:
             self._put_off += 1
         else:
             self.check()
@@ -231,14 +233,6 @@ def _counts(number: int) -> bool:
     A closed terminal sends several SIGHUP, and torch's launcher several of all; it kills what does not end in time.
     """
     return number in (signal.SIGINT, signal.SIGTERM) and "TORCHELASTIC_RUN_ID" not in os.environ
-
-
-def _is_importing(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _is_in_flight(error: BaseException | None) -> bool:

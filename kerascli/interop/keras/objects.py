@@ -143,7 +143,7 @@ def _settings(
                 refusals.add(f"{where}: {cls.component_name} has no argument '{key}' (value {show(value)}){more}")
         elif value != "linear" or field.default is not None:
             read = from_keras(value, where, refusals, within=ours)
-            settings[ours] = difference.values[ours](read) if ours in difference.values else read
+            settings[ours] = difference.values.get(ours, lambda value: value)(read)
     return settings
 
 

@@ -58,9 +58,9 @@ def _policy(value: Any) -> str:
 def _quantization(config: Serialized) -> str | None:
     """Return how a layer in a Keras config, or a layer inside it, is quantized (such as int8); None if it is not."""
     for item in walk(config):
-        policy = item.get("dtype")
-        inside = policy.get("config") if isinstance(policy, Mapping) else None
-        mode = inside.get("mode") if isinstance(inside, Mapping) else None
-        if mode or item.get("quantization_config"):
-            return str(mode or "quantization_config")
+        match item:
+            case {"dtype": {"config": {"mode": mode}}} if mode:
+                return str(mode)
+            case {"quantization_config": settings} if settings:
+                return "quantization_config"
     return None
