@@ -276,19 +276,16 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
     run only if that is True.
     """
     from kerascli.runs import index
-    from kerascli.runs.record import RunRecord
 
     if index.is_archive(selector) and trust is not None:
         from kerascli.runs.archives import open_archive
 
         record = opened_archives.enter_context(open_archive(Path(selector), trusts_plugins=trust))
-    elif index.is_study(path := index.find(selector, runs_dir)):
-        from kerascli.studies.folder import Study
-
-        record = Study(path).best_run()
+    elif (study := study_of(selector, runs_dir)) is not None:
+        record = study.best_run()
         note(f"run: {record.path} (the best trial)")
     else:
-        record = RunRecord.open(path)
+        record = index.find_run(selector, runs_dir)
     if selector == index.LATEST:
         note(f"run: {record.path} (the latest)")
     if not record.has_checksums:
