@@ -197,9 +197,7 @@ def file_digest(path: Path) -> str:
     with open_regular(path) as file:
         key = _, size, _ = _digest_key(path, file)
         if key not in _digests:
-            _digests[key] = (
-                _sample(file, size) if size > SAMPLED_BYTES else hashlib.file_digest(file, "sha256").hexdigest()
-            )
+            _digests[key] = _digest(file, size)
     return _digests[key]
 
 
@@ -223,7 +221,9 @@ def _digest_key(path: Path, file: BufferedReader) -> tuple[str, int, int]:
     return str(path), status.st_size, status.st_mtime_ns
 
 
-def _sample(file: BufferedReader, size: int) -> str:
+def _digest(file: BufferedReader, size: int) -> str:
+    if size <= SAMPLED_BYTES:
+        return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256(str(size).encode())
     for start in sample_starts(size, _SAMPLE_BYTES):
         file.seek(start)
