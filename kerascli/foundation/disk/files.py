@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from io import BufferedReader
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ LINE_BYTES = 2 * OBJECT_BYTES
 """Memory overhead of a line of text and its number as Python objects, in bytes."""
 JSON_MARKS = {"\n": 64, "{": 232, "[": 80, ":": 64, ",": 40}
 """Memory in bytes of what each of these characters begins in JSON text: a line, an object, a list, a value, an item."""
+_DEPTHS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+"""Change of the depth at each bracket in JSON text; those in strings count, too, so that the depth may be too high."""
 
 SAMPLED_BYTES = 2**30
 """Size in bytes above which a file's digest is of a sample of it: reading all could take longer than training."""
@@ -244,7 +247,8 @@ def load_json(data: bytes, name: str) -> Any:
     if len(data) > MAX_JSON_BYTES:
         raise FileRefused(f"'{name}' has {len(data):,} bytes; the limit here is {MAX_JSON_BYTES:,}")
     refuse_text(data, JSON_MARKS, len(data), name)
-    if _depth(data) > MAX_JSON_DEPTH:
+    brackets = data.translate(None, bytes(set(range(256)) - _DEPTHS.keys()))
+    if max(accumulate(map(_DEPTHS.__getitem__, brackets), initial=0)) > MAX_JSON_DEPTH:
         raise FileRefused(f"'{name}' is nested deeper than {MAX_JSON_DEPTH} levels")
     try:
         return json.loads(data, object_pairs_hook=unique_keys, parse_constant=_no_constant)
@@ -282,23 +286,6 @@ def _reason(error: OSError) -> str:
 def _kind(mode: int) -> str:
     kinds = {"d": "a folder", "p": "a named pipe", "s": "a socket", "c": "a device", "b": "a device"}
     return kinds.get(stat.filemode(mode)[0], "something else")
-
-
-def _depth(data: bytes) -> int:
-    """Return the maximum depth of nested brackets in JSON text, without recursion.
-
-    Brackets in strings count, too, so it may be too high.
-    """
-    import numpy as np  # most files that are read here need none of it
-
-    deepest = depth = 0
-    for start in range(0, len(data), 2**20):  # in parts, since the counts take many times the memory of the bytes
-        codes = np.frombuffer(data, np.uint8, min(2**20, len(data) - start), start)
-        steps = np.isin(codes, (0x5B, 0x7B)).astype(np.int32) - np.isin(codes, (0x5D, 0x7D))
-        depths = np.cumsum(steps)
-        deepest = max(deepest, depth + int(depths.max(initial=0)))
-        depth += int(depths[-1])
-    return deepest
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
