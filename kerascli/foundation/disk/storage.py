@@ -10,7 +10,6 @@ import csv
 import errno
 import io
 import json
-import math
 import os
 import shutil
 import stat
@@ -130,7 +129,8 @@ def text_bytes(text: str) -> bytes:
 
 def json_text(data: Any, *, ascii_only: bool = False) -> str:
     """Return data as a strict JSON text: numbers that are not finite become null."""
-    return json.dumps(_finite(data), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
+    finite = json.loads(json.dumps(data), parse_constant=lambda _: None)
+    return json.dumps(finite, indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
 
 
 def csv_text(rows: Iterable[Iterable[object]], delimiter: str = ",") -> str:
@@ -261,13 +261,3 @@ def _space(path: Path, needed_bytes: int | None) -> str:
     with contextlib.suppress(OSError):
         return f" ({needed}{size_text(shutil.disk_usage(path.parent).free)} free)"
     return ""
-
-
-def _finite(data: Any) -> Any:
-    if isinstance(data, float):
-        return data if math.isfinite(data) else None
-    if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    if isinstance(data, (list, tuple)):
-        return [_finite(value) for value in data]
-    return data
