@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, TypeVar
 
 from kerascli.layers.merging.elementwise import ElementwiseMerge
@@ -47,11 +48,10 @@ def refs(value: Any) -> Iterator[Ref]:
             yield value
         case Call():
             yield from refs([*value.args, *value.kwargs.values()])
-        case list() | tuple():
-            for item in value:
-                yield from refs(item)
         case dict():
-            yield from refs(list(value.values()))
+            yield from refs([*value.values()])
+        case list() | tuple():
+            yield from chain.from_iterable(map(refs, value))
 
 
 def with_refs(value: Any, change: Callable[[Ref], Any]) -> Any:
