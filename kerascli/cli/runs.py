@@ -185,9 +185,7 @@ def remove_confirmed(folders: Iterable[Path], remove: Callable[[Path], None], *,
 
     Raises ConfigError without an answer.
     """
-    unique: dict[str, Path] = {}
-    for folder in folders:  # one may be named in several ways
-        unique.setdefault(os.path.abspath(folder), folder)
+    unique = {os.path.abspath(folder): folder for folder in folders}  # one may be named in several ways
     try:
         if not yes:
             options.note("\n".join(map(str, unique.values())))
