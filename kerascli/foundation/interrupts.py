@@ -48,17 +48,15 @@ class Signalled(BaseException):
 class Signals:
     """Signals that the process has received; `number` is the first of them, None if there are none."""
 
-    def __init__(self) -> None:
-        self.number: int | None = None
-        self._seen: int | None = None
-        """First signal that the watching thread read; Python's own handler misses one if it is replaced
-        before it runs."""
-        self._deferred = False
-        self._answered = False
-        self._closed = False
-        self._requests = 0
-        self._raised = 0
-        self._put_off = 0
+    number: int | None = None
+    _seen: int | None = None
+    """First signal that the watching thread read; Python's own handler misses one if it is replaced before it runs."""
+    _deferred = False
+    _answered = False
+    _closed = False
+    _requests = 0
+    _raised = 0
+    _put_off = 0
 
     def check(self) -> None:
         """Raise Signalled (the exception for a signal) if a signal was received that has not been handled yet."""

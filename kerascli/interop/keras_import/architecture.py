@@ -68,20 +68,20 @@ class _Writer(Reading):
         self.tensors.update({ref: name for (_, ref), name in zip(self.model.inputs, tensors, strict=True)})
         for layer, number in self.model.ordered():
             if (layer.name, number) in self.needed:
-                results = self._call(layer, number)
-                self.tensors.update({Ref(layer.name, number, i): name for i, name in enumerate(results)})
+                self.tensors.update({Ref(layer.name, number, i): name for i, name in self._call(layer, number).items()})
         return self.names(self.model.outputs), [owner for name in self.model.layers for owner in self.owners[name]]
 
-    def _call(self, layer: KerasLayer, number: int) -> list[str]:
-        """Write a call of a Keras layer, operation or model to the `model` section; return its outputs' names."""
+    def _call(self, layer: KerasLayer, number: int) -> dict[int, str]:
+        """Write a call of a Keras layer, operation or model to the `model` section; return the names of its outputs by
+        their indices."""
         if layer.is_operation:
-            return self._operation(layer, number)
+            return dict(enumerate(self._operation(layer, number)))
         if layer.is_model:
             return self._nested(layer, number)
         self.common.called.append(layer)
         if (model := wrapped_model(layer)) is not None:
-            return self._time_distributed(layer, number, model)
-        return self._layer(layer, number)
+            return dict(enumerate(self._time_distributed(layer, number, model)))
+        return dict(enumerate(self._layer(layer, number)))
 
     def _layer(self, layer: KerasLayer, number: int) -> list[str]:
         if (settings := self.settings(layer)) is None:
@@ -133,7 +133,7 @@ class _Writer(Reading):
         names = self._names(layer, number, range(count), self.full(layer), None)
         return self.section.add("expr", {"value": text}, {}, names)
 
-    def _nested(self, layer: KerasLayer, number: int) -> list[str]:
+    def _nested(self, layer: KerasLayer, number: int) -> dict[int, str]:
         """Write a call of a nested model: its layers if this is its only call, else a call of a shared model."""
         call = self.call(layer, number)
         tensors = self.names(call.args)
@@ -142,8 +142,8 @@ class _Writer(Reading):
                 self.refusals.add(f"{layer.name}: a model is called with '{key}', which is not supported")
         path, place = (*self.path, layer.name), self.places[layer.name]
         model = read_model(layer.spec, layer.name)
-        count, used_anywhere = len(model.outputs), {ref.index for ref in self.used if ref.layer == layer.name}
-        used = [index for index in range(count) if index in used_anywhere] or [0]
+        used_anywhere = {ref.index for ref in self.used if ref.layer == layer.name}
+        used = [index for index in range(len(model.outputs)) if index in used_anywhere] or [0]
         model = model.with_results(set(used))
         if len(tensors) != len(model.inputs):
             raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs, got {len(tensors)}")
@@ -151,12 +151,12 @@ class _Writer(Reading):
         model, tensors = model.with_inputs(kept), [tensors[index] for index in kept]
         if self.calls(layer) == 1:
             results, self.owners[layer.name] = _Writer(model, path, place, self.common, self.section).write(tensors)
-            return _in_place(results, used, count)
+            return dict(zip(used, results, strict=True))
         if layer.name not in self.shared_names:
             self._shared(layer, model, self.full(layer), place)
         shared = self.shared_names[layer.name]
         names = self._names(layer, number, used, f"{shared}_{number + 1}", None)
-        return _in_place(self.section.add(shared, {}, {"inputs": tensors}, names), used, count)
+        return dict(zip(used, self.section.add(shared, {}, {"inputs": tensors}, names), strict=True))
 
     def _shared(self, layer: KerasLayer, model: KerasModel, name: str, place: str) -> None:
         """Write the model that a layer is, or wraps, to `shared`."""
@@ -185,10 +185,3 @@ class _Writer(Reading):
             self.book.give(self.preferred.get(ref, f"{first}_{ref.index}")) if ref in self.used else "_" for ref in rest
         ]
         return [first, *further]
-
-
-def _in_place(names: Sequence[str], used: Sequence[int], count: int) -> list[str]:
-    """Return names for a Keras call's `count` outputs: `names` for the outputs at the indices `used`, `_` for all
-    others."""
-    by_index = dict(zip(used, names, strict=True))
-    return [by_index.get(index, "_") for index in range(count)]
