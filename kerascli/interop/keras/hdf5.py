@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
@@ -59,7 +60,6 @@ class Hdf5:
         """Open the HDF5 file with this descriptor, or the file `member` in the zip archive with it."""
         need_h5py("reading")
         self._name = name
-        self._datasets: dict[str, Dataset] | None = None
         self._seconds = SECONDS + os.fstat(descriptor).st_size / _BYTES_A_SECOND
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_CHILD), str(descriptor), member],
@@ -74,15 +74,11 @@ class Hdf5:
         self._process.kill()
         self._process.communicate()
 
+    @cached_property
     def datasets(self) -> dict[str, Dataset]:
-        """Return the shape and dtype of every array in the HDF5 file, by the array's path. Raises FileRefused."""
-        if self._datasets is None:
-            headers: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
-            self._datasets = {
-                path: Dataset(tuple(shape), np.dtype(dtype), is_bfloat16)
-                for path, (shape, dtype, is_bfloat16) in headers.items()
-            }
-        return self._datasets
+        """Shape and dtype of every array in the HDF5 file, by the array's path. Raises FileRefused."""
+        headers: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
+        return {path: Dataset(tuple(shape), np.dtype(dtype), brain) for path, (shape, dtype, brain) in headers.items()}
 
     def text(self, path: str, name: str) -> str | None:
         """Return the text attribute `name` of the object at `path`; None if missing. Raises FileRefused if not text."""
@@ -110,7 +106,7 @@ class Hdf5:
         together: list[str] = []
         size = 0
         for path in paths:
-            own = self.datasets()[path].nbytes
+            own = self.datasets[path].nbytes
             if together and (len(together) == _TOGETHER or size + own > _TOGETHER_BYTES):
                 yield from self._read(together, size)
                 together, size = [], 0
@@ -125,7 +121,7 @@ class Hdf5:
         if len(data) != size:
             raise FileRefused(f"'{self._name}' is refused: an array has another size than its header declares")
         start = 0
-        for dataset in map(self.datasets().__getitem__, paths):
+        for dataset in map(self.datasets.__getitem__, paths):
             yield dataset.read(data, start)
             start += dataset.nbytes
 

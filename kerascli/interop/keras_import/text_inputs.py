@@ -130,7 +130,7 @@ def with_vocabulary(layer: KerasLayer, place: str, file: ModelFile) -> Serialize
 
 def _with_weights(entries: list[Any], config: Serialized, path: str, file: ModelFile) -> dict[str, Any]:
     """Return the vocabulary without its first tokens, which stand for OOV values, and the IDF weight of each entry."""
-    if file.arrays is None or path not in file.arrays.datasets():
+    if file.arrays is None or path not in file.arrays.datasets:
         raise FileRefused(f"the file has no IDF weights '{safe_text(path)}'")
     first = config.get("num_oov_indices", 1)
     weights = file.arrays.array(path).reshape(-1)[first : len(entries)]

@@ -66,7 +66,7 @@ def optimizer_state(
 
     `trained` are the trainable weights in Keras's order.
     """
-    datasets = file.datasets()
+    datasets = file.datasets
     paths = [f"optimizer/vars/{number}" for number in range(len(datasets))]
     if legacy:
         paths = [f"optimizer_weights/{name}" for name in file.texts("optimizer_weights", "weight_names")]

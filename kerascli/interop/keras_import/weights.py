@@ -58,7 +58,7 @@ def variables(file: Hdf5) -> dict[str, dict[int, str]]:
     The weights of a layer's parts are in groups of their own: vars/0, cell/vars/0, forward_layer/cell/vars/0.
     """
     groups: dict[str, dict[int, str]] = {}
-    for path in file.datasets():
+    for path in file.datasets:
         if (match := _VARIABLE.fullmatch(path)) is not None and "seed_generator" not in path:
             groups.setdefault(match[1] or "", {})[int(match[2])] = path
     return groups
@@ -76,7 +76,7 @@ def refuse_other_layers(file: ModelFile, layers: Mapping[str, Mapping[str, str]]
         names = set(file.arrays.texts(file.legacy, "layer_names")) - layers[""].keys()
         more = {name for name in names if file.arrays.texts(f"{file.legacy}/{name}", "weight_names")}
     else:
-        paths = [path.split("/") for path in file.arrays.datasets()]
+        paths = [path.split("/") for path in file.arrays.datasets]
         at = [(path, number) for path in paths for number, part in enumerate(path[:-1]) if part == "layers"]
         places = {("/".join(path[:number]), "/".join(path[: number + 2])) for path, number in at}
         more = {layer for model, layer in places if model in layers and layer not in layers[model].values()}
@@ -88,7 +88,7 @@ def refuse_other_layers(file: ModelFile, layers: Mapping[str, Mapping[str, str]]
 def check_shapes(file: Hdf5, pairs: Pairs) -> None:
     """Raise FileRefused if a weight's shape and its array's differ; called before weights are allocated and read."""
     for weight, path in pairs:
-        shape, there = tuple(weight.spec.shape), file.datasets()[path].shape
+        shape, there = tuple(weight.spec.shape), file.datasets[path].shape
         if there != shape:
             raise FileRefused(f"weight '{weight.name}' has shape {shape}, but {there} in the file")
 
@@ -116,7 +116,7 @@ def listed(file: Hdf5, group: str) -> list[str]:
     """Return the paths of a layer's arrays in a file in Keras 2's layout, in order. Raises FileRefused if one is
     missing."""
     paths = [f"{group}/{name}" for name in file.texts(group, "weight_names")]
-    if unknown := [path for path in paths if path not in file.datasets()]:
+    if unknown := [path for path in paths if path not in file.datasets]:
         raise FileRefused(f"the file lists a weight '{safe_text(unknown[0])}' that it does not contain")
     return paths
 
@@ -149,7 +149,7 @@ def with_statistics(owner: Owner, model: ModelFile) -> BaseLayer:
         if model.legacy is not None:
             paths, end = listed(file, f"{model.legacy}/{owner.path[0]}"), [owner.path[-1], name]
             path = next((path for path in paths if path.partition(":")[0].split("/")[-2:] == end), "")
-        if path not in file.datasets():
+        if path not in file.datasets:
             raise FileRefused(f"the file has no {name} of '{where}'")
         values = file.array(path)
         finite_as(torch.from_numpy(values.astype(np.float64)), torch.float32, f"the {name} of '{where}'")
