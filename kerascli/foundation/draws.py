@@ -96,14 +96,11 @@ class Replay:
     their draws."""
 
     def __init__(self, numbers: Sequence[Tensor]) -> None:
-        self._numbers = numbers
-        self._next = 0
+        self._numbers = iter(numbers)
         self.nodes: list[str] = []
 
     def make(self, draw: Draw) -> Tensor:
-        number = self._numbers[self._next]
-        self._next += 1
-        return number
+        return next(self._numbers)
 
 
 _current: Drawer | None = None
