@@ -132,10 +132,10 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], 
         axes.set_yticks(np.arange(many + 1) - 0.5, minor=True)
         axes.grid(which="minor", color="white", linewidth=1.5)
         axes.tick_params(which="minor", length=0)
-        for at, count in np.ndenumerate(counts):
-            color = "white" if shares[at] > 0.3 else _INK if count else "#b8c0ca"
-            text = f"{count:,.0f}\n{shares[at]:.1%}" if count else "0"
-            axes.text(*at[::-1], text, ha="center", va="center", color=color, fontsize=8 if many < 10 else 6)
+        for (row, column), count in np.ndenumerate(counts):
+            color = "white" if shares[row, column] > 0.3 else _INK if count else "#b8c0ca"
+            text = f"{count:,.0f}\n{shares[row, column]:.1%}" if count else "0"
+            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8 if many < 10 else 6)
     return figure
 
 
@@ -260,7 +260,8 @@ def _legend(figure: "Figure", runs: Runs, names: Sequence[str]) -> None:
     splits = [split for split, prefix in PREFIXES.items() if any(prefix + name in recorded for name in names)]
     colors = [_color(0, split, runs) if one else GREY for split in splits]
     handles = [Line2D([], [], ls=_LINES[split], color=c, label=split) for split, c in zip(splits, colors, strict=True)]
-    figure.legend(handles=handles, loc=f"outside {'lower center' if one else 'upper right'}", ncols=len(handles))
+    place = "outside lower center" if one else "outside upper right"
+    figure.legend(handles=handles, loc=place, ncols=len(handles))
     if one:
         figure.suptitle(literal(runs[0][0]), fontsize=9.5, color=GREY, x=0.985, ha="right")
         return
