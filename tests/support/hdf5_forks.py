@@ -54,7 +54,7 @@ class _Fork:
         requests, own_requests = os.pipe()
         own_replies, replies = os.pipe()
         server = _server()
-        socket.send_fds(server, [json.dumps(command[-1:]).encode()], [requests, replies, *pass_fds])
+        socket.send_fds(server, [json.dumps(command[-2:]).encode()], [requests, replies, *pass_fds])
         _, [self._handle], _, _ = socket.recv_fds(server, 1, 1)
         for each in (requests, replies):
             os.close(each)

@@ -1,7 +1,9 @@
 """Read `.keras` files: zip archives of two JSON texts, an HDF5 file and the vocabularies of layers, which are never
 extracted to named files."""
 
+import os
 import shutil
+import struct
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -27,16 +29,16 @@ _MEMBERS = (_METADATA, _CONFIG, _WEIGHTS)
 _ASSETS, _VOCABULARY = "assets/", "/vocabulary.txt"
 
 
-Source = tuple[IO[bytes], str]
-"""Type of (open file, name of the member of this zip archive that is an HDF5 file, or '' if the file itself is one)."""
+ByteRange = tuple[IO[bytes], int, int]
+"""Type of (open file, start, size) of a range of bytes, such as the HDF5 weights file in a `.keras` file."""
 
 
 class Archive(NamedTuple):
-    """Contents of a `.keras` file: model config, Keras's version, vocabularies, and the place of the weights."""
+    """Contents of a `.keras` file: model config, Keras's version, vocabularies, and the byte range of the weights."""
 
     config: Any
     version: str
-    weights: Source
+    weights: ByteRange
     vocabularies: Mapping[str, bytes]
     """Mapping from the place of a layer (`layers/integer_lookup`) to its file vocabulary.txt."""
 
@@ -54,8 +56,8 @@ def open_arrays(path: Path, name: str) -> Iterator[tuple[BufferedReader, Archive
         if archive is None and head != hdf5.MAGIC:
             yield file, None, None
             return
-        source, member = archive.weights if archive else (file, "")
-        with source, Hdf5(source.fileno(), member, name) as arrays:
+        source, start, size = archive.weights if archive else (file, 0, os.fstat(file.fileno()).st_size)
+        with source, Hdf5(source.fileno(), start, size, name) as arrays:
             yield file, archive, arrays
 
 
@@ -68,7 +70,7 @@ def _read_archive(file: BufferedReader, name: str) -> Archive:
                 load_config(_read(archive, members[each], MAX_CONFIG_BYTES, name), f"{each} in '{name}'")
                 for each in (_CONFIG, _METADATA)
             )
-            weights = _weights(archive, members[_WEIGHTS], file, name)
+            weights = _weights_range(archive, members[_WEIGHTS], file, name)
             vocabularies = _vocabularies(archive, members, name)
     except DAMAGED as error:
         raise FileRefused(f"'{name}' is a damaged .keras file: {safe_text(str(error), 120)}") from None
@@ -139,19 +141,24 @@ def _vocabularies(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInf
     return vocabularies
 
 
-def _weights(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BufferedReader, name: str) -> Source:
-    """Return the place of the HDF5 weights of a `.keras` file, after reading them all to verify their checksum.
+def _weights_range(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BufferedReader, name: str) -> ByteRange:
+    """Return the byte range of the HDF5 weights in a `.keras` file, after reading them all to verify their checksum."""
+    if info.compress_type != zipfile.ZIP_STORED:
+        return _unpacked(archive, info, name)
+    with archive.open(info) as member:
+        while member.read(2**20):
+            pass
+    file.seek(info.header_offset)
+    header = file.read(30)
+    return file, info.header_offset + len(header) + sum(struct.unpack("<2H", header[26:])), info.file_size
 
-    Compressed ones are in an unnamed temporary file then. Raises FileRefused above a compression ratio of 100.
-    """
+
+def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> ByteRange:
+    """Decompress the weights file to an unnamed temporary file. Raises FileRefused above a compression ratio of 100."""
     if info.file_size > _MAX_RATIO * max(info.compress_size, 2**10):
         raise FileRefused(f"'{name}': {info.filename} is compressed more than {_MAX_RATIO} to 1")
+    target = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the weights is used
     with archive.open(info) as member:
-        if info.compress_type == zipfile.ZIP_STORED:
-            while member.read(2**20):
-                pass
-            return file, info.filename
-        target = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the weights are used
         shutil.copyfileobj(member, target, 2**20)
     target.flush()
-    return target, ""
+    return target, 0, os.fstat(target.fileno()).st_size

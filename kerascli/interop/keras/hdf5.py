@@ -56,13 +56,12 @@ class Hdf5:
     """An open HDF5 file that a separate process reads. The process's replies are checked; a crash of the process raises
     FileRefused."""
 
-    def __init__(self, descriptor: int, member: str, name: str) -> None:
-        """Open the HDF5 file with this descriptor, or the file `member` in the zip archive with it."""
+    def __init__(self, descriptor: int, start: int, size: int, name: str) -> None:
         need_h5py("reading")
         self._name = name
-        self._seconds = SECONDS + os.fstat(descriptor).st_size / _BYTES_A_SECOND
+        self._seconds = SECONDS + size / _BYTES_A_SECOND
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(_CHILD), str(descriptor), member],
+            [sys.executable, "-P", str(_CHILD), str(descriptor), str(start), str(size)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pass_fds=(descriptor,),
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "HDF5_PLUGIN_PRELOAD": "::"},
         )  # fmt: skip
