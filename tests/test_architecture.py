@@ -38,7 +38,8 @@ MAY = {
 # The same within rooms, of their files and folders; a room that does not stand here has no floors.
 INNER_FLOORS = {
     "foundation": [
-        ["profile"], ["errors", "events", "interrupts", "spans", "light_torch", "cpus", "draws", "local_batch"],
+        ["profile", "replaced"],
+        ["errors", "events", "interrupts", "spans", "light_torch", "cpus", "draws", "local_batch"],
         ["disk", "shapes", "world", "device", "user_code"],
     ],
     "foundation/disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],

@@ -111,8 +111,7 @@ def _report_unexpected(error: Exception) -> int:
         traceback.print_exception(error, file=file)
         where = file.name
     text = f"{type(error).__name__}: {safe_text(str(error))}"
-    place = line_of_user_code(error)
-    if place is not None:
+    if (place := line_of_user_code(error)) is not None:
         print_to_stderr(f"{place}: error: {text}")
         print_to_stderr("  hint: the code of the plugin failed" + (f"; its traceback is in {where}" if where else ""))
         return 2

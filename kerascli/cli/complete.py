@@ -1,8 +1,10 @@
 """Shell completion (TAB) of runs, configs, components and `--set` paths; imports neither torch nor numpy."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from glob import escape, glob
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,7 @@ def runs(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return completions for the name of a run: `latest`, names that only one run has, and names of run folders."""
     from kerascli.runs.record import FOLDER
 
-    folder = Path(ctx.params.get("runs_dir") or "runs")
-    folders = sorted(path.parent.name for path in folder.glob("*/run.json"))
+    folders = sorted(path.parent.name for path in Path(ctx.params.get("runs_dir") or "runs").glob("*/run.json"))
     names = [match[2] if (match := FOLDER.fullmatch(name)) else name for name in folders]
     single = [name for name in dict.fromkeys(names) if names.count(name) == 1]
     return _beginning([*(["latest"] if folders else []), *single, *folders], incomplete)
@@ -28,15 +29,8 @@ def runs(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def configs(incomplete: str) -> list[str]:
     """Return completions for the path of a config: YAML files and subfolders of the folder typed so far."""
-    folder, _, name = incomplete.rpartition("/")
-    here = Path(f"{folder}/" if folder or incomplete.startswith("/") else ".")
-    paths: list[str] = []
-    with suppress(OSError):
-        for path in sorted(here.iterdir()):
-            if path.name.startswith(name) and (name.startswith(".") or not path.name.startswith(".")):
-                written = incomplete[: len(incomplete) - len(name)] + path.name
-                paths += [f"{written}/"] if path.is_dir() else [written] if path.suffix in _CONFIGS else []
-    return paths
+    paths = [f"{path}/" if os.path.isdir(path) else path for path in sorted(glob(f"{escape(incomplete)}*"))]
+    return [path for path in paths if path.endswith(("/", *_CONFIGS))]
 
 
 def configs_or_runs(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from kerascli.cli import options
-from kerascli.cli.evaluation_text import PrintedEvaluation
+from kerascli.cli.evaluation_text import evaluation_json, evaluation_text
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
 from kerascli.foundation.errors import ConfigError, Fault, StorageError, safe_text
@@ -76,10 +76,8 @@ def evaluate(
         from kerascli.workflow.evaluation.facts import evaluation_facts
         from kerascli.workflow.evaluation.groups import evaluate_groups
 
-        opened = options.open_run(
-            record, device=device, threads=threads, checkpoint=checkpoint, data=data, group=members,
-            keeps_threshold=keep_threshold,
-        )  # fmt: skip
+        opening = {"device": device, "threads": threads, "checkpoint": checkpoint, "data": data, "group": members}
+        opened = options.open_run(record, keeps_threshold=keep_threshold, **opening)
         outputs = [] if rule is None else label_by(opened, rule, output, keep=keep_threshold)
         options.note(*opened.threshold_notes())
         name, rows = _rows(opened, what)
@@ -91,7 +89,10 @@ def evaluate(
     chosen = {} if rule is None else chosen_points(evaluation, rule, outputs)
     shown = facts["worst"][: worst or 0]
     pictures = add_cells(opened, rows, shown) if cells else {}
-    PrintedEvaluation(record, evaluation, groups, chosen, shown).print(as_json=as_json)
+    if as_json:
+        options.say_json(evaluation_json(record, evaluation, groups, chosen, shown))
+    else:
+        options.say(evaluation_text(evaluation, groups, chosen, shown))
     keep_numbers(record, facts, worst, pictures)
     _draw(record, evaluation, name)
     if rule is not None and keep_threshold:

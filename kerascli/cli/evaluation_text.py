@@ -1,7 +1,8 @@
 """Text and JSON that the command `kerascli evaluate` prints."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from kerascli.cli import options
 from kerascli.foundation.errors import safe_text
@@ -12,77 +13,70 @@ if TYPE_CHECKING:
     from kerascli.workflow.evaluate import Evaluation
     from kerascli.workflow.evaluation.groups import Group
 
+    Groups = Mapping[str, Sequence[Group]]
+    Chosen = Mapping[str, Point]
 
-class PrintedEvaluation(NamedTuple):
-    """Evaluation to print, with groups of rows, chosen thresholds by output, and the rows with the largest losses."""
+Rows = Sequence[Mapping[str, Any]]
 
-    record: "RunRecord"
-    evaluation: "Evaluation"
-    groups: "Mapping[str, Sequence[Group]]"
-    chosen: "Mapping[str, Point]"
-    worst: Sequence[Mapping[str, Any]]
 
-    def print(self, *, as_json: bool) -> None:
-        if as_json:
-            options.say_json(self.json() | ({"worst": self.worst} if self.worst else {}))
-        else:
-            options.say(self.text() + "".join(_worst_lines(self.worst)))
+def evaluation_text(evaluation: "Evaluation", groups: "Groups", chosen: "Chosen", worst: Rows) -> str:
+    """Return an evaluation as text, with groups of rows, chosen thresholds by output, and the rows with the largest
+    losses."""
+    from kerascli.report.console import evaluation_lines, metrics_text
+    from kerascli.report.tables import value_text
+    from kerascli.report.text_tables import class_table, matrix_table, threshold_table
+    from kerascli.workflow.evaluation.choose_threshold import nan_text
 
-    def text(self) -> str:
-        from kerascli.report.console import evaluation_lines, metrics_text
-        from kerascli.report.tables import value_text
-        from kerascli.report.text_tables import class_table, matrix_table, threshold_table
-        from kerascli.workflow.evaluation.choose_threshold import nan_text
+    result = evaluation.result
+    lines = evaluation_lines(result.split, result.logs, result.baselines, f"({result.rows:,} rows)")
+    lines += [f"  {safe_text(name)} in its units  {metrics_text(logs)}" for name, logs in evaluation.in_units.items()]
+    for column, values in groups.items():
+        lines += ["", *_group_lines(evaluation, column, values)]
+    for scores in evaluation.class_scores:
+        positive = safe_text(scores.names[1])
+        lines += ["", *([scores.label] if len(evaluation.class_scores) > 1 else [])]
+        if scores.threshold is not None:
+            lines += [f"'{positive}' where its probability is above {scores.threshold:.4g}:"]
+            lines += [matrix_table(scores.matrix.tolist(), scores.names), ""]
+        lines += [class_table(scores.rows)]
+        if scores.thresholds is not None:
+            roc, precision = map(value_text, (scores.thresholds.roc_auc, scores.thresholds.average_precision))
+            areas = f"ROC AUC {roc}, average precision {precision}"
+            lines += ["", f"'{positive}' where its probability is above a threshold ({areas})"]
+            lines += [threshold_table(scores.thresholds.table())]
+        elif scores.nan_rows:
+            lines += ["", f"no table of thresholds: {nan_text(scores)}"]
+        if (point := chosen.get(scores.output)) is not None:
+            lines += ["", threshold_table([point]), f"predict with --threshold {point.threshold:.9g}"]
+    return "\n".join([*lines, *_worst_lines(worst)]) + "\n"
 
-        evaluation, result = self.evaluation, self.evaluation.result
-        lines = evaluation_lines(result.split, result.logs, result.baselines, f"({result.rows:,} rows)")
-        units = evaluation.in_units.items()
-        lines += [f"  {safe_text(name)} in its units  {metrics_text(logs)}" for name, logs in units]
-        for column, values in self.groups.items():
-            lines += ["", *_group_lines(evaluation, column, values)]
-        for scores in evaluation.class_scores:
-            positive = safe_text(scores.names[1])
-            lines += ["", *([scores.label] if len(evaluation.class_scores) > 1 else [])]
-            if scores.threshold is not None:
-                lines += [f"'{positive}' where its probability is above {scores.threshold:.4g}:"]
-                lines += [matrix_table(scores.matrix.tolist(), scores.names), ""]
-            lines += [class_table(scores.rows)]
-            if scores.thresholds is not None:
-                roc, precision = map(value_text, (scores.thresholds.roc_auc, scores.thresholds.average_precision))
-                areas = f"ROC AUC {roc}, average precision {precision}"
-                lines += ["", f"'{positive}' where its probability is above a threshold ({areas})"]
-                lines += [threshold_table(scores.thresholds.table())]
-            elif scores.nan_rows:
-                lines += ["", f"no table of thresholds: {nan_text(scores)}"]
-            if (point := self.chosen.get(scores.output)) is not None:
-                lines += ["", threshold_table([point]), f"predict with --threshold {point.threshold:.9g}"]
-        return "\n".join([*lines, ""])
 
-    def json(self) -> dict[str, Any]:
-        from dataclasses import asdict
-
-        evaluation, result = self.evaluation, self.evaluation.result
-        facts: dict[str, Any] = {
-            "run": str(self.record.archive or self.record.path),
-            "split": result.split, "rows": result.rows, "results": dict(result.logs),
-            "baselines": result.baselines,
-            "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
-            "confusion_matrices": {c.output: c.matrix.tolist() for c in evaluation.class_scores},
-            "label_thresholds": {c.output: c.threshold for c in evaluation.class_scores},
-            "in_units": evaluation.in_units, "thresholds": {},
-        }  # fmt: skip
-        for scores in evaluation.class_scores:
-            if (curve := scores.thresholds) is not None:
-                areas = {"roc_auc": curve.roc_auc, "average_precision": curve.average_precision}
-                facts["thresholds"][scores.output] = {**areas, "table": [asdict(point) for point in curve.table()]}
-        if self.groups:
-            facts["groups"] = {
-                column: {group.name: _group_facts(evaluation, values, group) for group in values}
-                for column, values in self.groups.items()
-            }
-        if self.chosen:
-            facts["chosen"] = {output: asdict(point) for output, point in self.chosen.items()}
-        return facts
+def evaluation_json(
+    record: "RunRecord", evaluation: "Evaluation", groups: "Groups", chosen: "Chosen", worst: Rows
+) -> dict[str, Any]:
+    """Return what `evaluation_text` shows of a run as JSON data."""
+    result = evaluation.result
+    facts: dict[str, Any] = {
+        "run": str(record.archive or record.path),
+        "split": result.split, "rows": result.rows, "results": dict(result.logs),
+        "baselines": result.baselines,
+        "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
+        "confusion_matrices": {c.output: c.matrix.tolist() for c in evaluation.class_scores},
+        "label_thresholds": {c.output: c.threshold for c in evaluation.class_scores},
+        "in_units": evaluation.in_units, "thresholds": {},
+    }  # fmt: skip
+    for scores in evaluation.class_scores:
+        if (curve := scores.thresholds) is not None:
+            areas = {"roc_auc": curve.roc_auc, "average_precision": curve.average_precision}
+            facts["thresholds"][scores.output] = {**areas, "table": [asdict(point) for point in curve.table()]}
+    if groups:
+        facts["groups"] = {
+            column: {group.name: _group_facts(evaluation, values, group) for group in values}
+            for column, values in groups.items()
+        }
+    if chosen:
+        facts["chosen"] = {output: asdict(point) for output, point in chosen.items()}
+    return {**facts, "worst": worst} if worst else facts
 
 
 def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]") -> Iterator[str]:
@@ -103,7 +97,7 @@ def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]
     yield text_table(columns, width=options.terminal_width())
 
 
-def _worst_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _worst_lines(rows: Rows) -> Iterator[str]:
     """Yield the table of the rows with the largest losses, with their cells if they have some."""
     from kerascli.report.tables import value_text
     from kerascli.report.text_tables import text_table
@@ -113,7 +107,7 @@ def _worst_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         columns = [[name, *(row.get(name, "") for row in rows)] for name in named]
         columns += [[name, *(row["cells"].get(name, "") for row in rows)] for name in rows[0].get("cells", ())]
         texts = [[safe_text(value_text(cell), 30) for cell in column] for column in columns]
-        yield f"\n{text_table(texts, width=options.terminal_width())}\n"
+        yield from ("", text_table(texts, width=options.terminal_width()))
 
 
 def _group_facts(evaluation: "Evaluation", groups: "Sequence[Group]", group: "Group") -> dict[str, Any]:

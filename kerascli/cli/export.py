@@ -1,6 +1,5 @@
 """The command `kerascli export RUN`: write a run's model to a Keras, PyTorch or ONNX file."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +30,11 @@ def export(
     from kerascli.workflow.interchange.exporting import FORMATS, SUFFIXES, check_output, export_run
     from kerascli.workflow.outputs import writable
 
-    kind = _format(kind, output, FORMATS, preprocessing=preprocessing)
+    ending = "" if output is None else output.suffix.lower()
+    got = f"--format {safe_text(kind)}" if kind else f"-o {safe_text(str(output))}"
+    kind = kind or FORMATS.get(ending) or ("onnx" if preprocessing else "keras")
+    if preprocessing and kind not in {"onnx", "keras"}:
+        raise ConfigError(f"--preprocessing: only onnx and keras hold preprocessing, got {got}")
     if kind not in SUFFIXES:
         near = suggestion(kind, SUFFIXES)
         raise ConfigError(f"--format: expected {one_of(list(SUFFIXES))}, got '{safe_text(kind)}'{near}")
@@ -41,17 +44,7 @@ def export(
     exported = export_run(record, kind, output, view=view, checkpoint=checkpoint, preprocessing=preprocessing)
     options.note(*exported.notes)
     same = "not compared" if kind == "onnx" else "every weight read back"
-    same = same if exported.difference is None else f"largest difference {exported.difference:.2g}"
+    if exported.difference is not None:
+        same = f"largest difference {exported.difference:.2g}"
     typer.echo(f"file  {safe_text(str(output))}  ({size_text(len(exported.data))}, {same})")
     typer.echo(tensor_table(*exported.tensors))
-
-
-def _format(kind: str | None, output: Path | None, formats: Mapping[str, str], *, preprocessing: bool) -> str:
-    """Return the export's file format (`keras`, `onnx` ...): the given one, else that of the output file's suffix.
-    Raises ConfigError if it cannot hold preprocessing."""
-    ending = "" if output is None else output.suffix.lower()
-    kind_of_file = kind or formats.get(ending) or ("onnx" if preprocessing else "keras")
-    if preprocessing and kind_of_file not in {"onnx", "keras"}:
-        got = f"--format {safe_text(kind_of_file)}" if kind else f"-o {safe_text(str(output))}"
-        raise ConfigError(f"--preprocessing: only onnx and keras hold preprocessing, got {got}")
-    return kind_of_file

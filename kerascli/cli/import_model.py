@@ -36,7 +36,14 @@ def import_command(
     The run can predict, be evaluated and be trained further.
     """
     is_file = bool(model.suffix) or model.exists()
-    _check_together(model, data, config, no_compile=no_compile, by_name=by_name)
+    other = "--data" if data is not None else "--no-compile" if no_compile else None
+    if by_name and config is None:
+        raise ConfigError("--by-name needs --config: layers are matched by name only with the model of a config")
+    if config is not None and other is not None:
+        text = f"--config and {other} cannot be given together: with --config only weights are read from the file"
+        raise ConfigError(text)
+    if model.suffix == ".safetensors" and other is not None:
+        raise ConfigError(f"{other}: a .safetensors file has a model and weights, nothing to train them with")
     if is_file:
         options.refuse({"--weights": weights, "--size": size}, "goes with a network")
     else:
@@ -82,15 +89,3 @@ def _next_command(record: "RunRecord") -> str:
     if record.facts()["data"] and record.checkpoints.steps():
         return f"kerascli train {path}"
     return f"kerascli predict {path} {'rows.csv' if record.preprocessing() else 'inputs.npz'}"
-
-
-def _check_together(model: Path, data: Path | None, config: Path | None, *, no_compile: bool, by_name: bool) -> None:
-    """Raise ConfigError if options cannot be combined, or do not go with the kind of the model's file."""
-    other = "--data" if data is not None else "--no-compile" if no_compile else None
-    if by_name and config is None:
-        raise ConfigError("--by-name needs --config: layers are matched by name only with the model of a config")
-    if config is not None and other is not None:
-        text = f"--config and {other} cannot be given together: with --config only weights are read from the file"
-        raise ConfigError(text)
-    if model.suffix == ".safetensors" and other is not None:
-        raise ConfigError(f"{other}: a .safetensors file has a model and weights, nothing to train them with")

@@ -69,12 +69,10 @@ def template_names() -> list[str]:
 
 def from_template(name: str, config: Path) -> str:
     """Return the text of the config template `name`; example commands in it use the file name `config`."""
-    names = template_names()
-    if name not in names:
+    if name not in (names := template_names()):
         hint = f"there are {', '.join(names)}"
         raise ConfigError(f"there is no template '{name}'{suggestion(name, names)}", hint=hint)
-    text = (_TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
-    return text.replace("CONFIG", _quoted(config))
+    return (_TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8").replace("CONFIG", _quoted(config))
 
 
 def from_data(start: "Start", data: Path, config: Path, *, search: bool = False) -> str:

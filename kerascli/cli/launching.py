@@ -4,13 +4,11 @@ import logging
 import signal
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from kerascli.cli import options
 from kerascli.foundation.errors import ProcessLost
 from kerascli.foundation.interrupts import count_as_handled
-
-_OWN_OPTIONS = ("--processes", "--max-restarts")
 
 
 def launch(processes: int, max_restarts: int) -> int:
@@ -24,17 +22,11 @@ def launch(processes: int, max_restarts: int) -> int:
 
     logging.disable(logging.CRITICAL)  # the processes themselves report what failed
     config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=max_restarts,
-        monitor_interval=0.1,
-    )
+        min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0", max_restarts=max_restarts, monitor_interval=0.1,
+    )  # fmt: skip
     try:
-        elastic_launch(config, sys.executable)("-P", "-m", "kerascli", *without_own_options(sys.argv[1:]))
+        elastic_launch(config, sys.executable)("-P", "-m", "kerascli", *sys.argv[1:])
     except ChildFailedError as error:
         return _code_of({rank: failure.exitcode for rank, failure in error.failures.items()})
     except SignalException as error:  # the processes got the signal, too, and have reported it
@@ -60,14 +52,3 @@ def _code_of(codes: Mapping[int, int]) -> int:
 
 _AFTER_ANOTHER = (ProcessLost.exit_code, 128 + signal.SIGTERM, -signal.SIGTERM)
 """Exit codes of a process that ends since another one has failed, which torch's launcher tells it by SIGTERM."""
-
-
-def without_own_options(arguments: Sequence[str]) -> list[str]:
-    """Return the command-line arguments without the launcher's own options."""
-    kept, rest = list[str](), iter(arguments)
-    for argument in rest:
-        if argument in _OWN_OPTIONS:
-            next(rest, None)  # its value
-        elif not argument.startswith(tuple(f"{name}=" for name in _OWN_OPTIONS)):
-            kept.append(argument)
-    return kept

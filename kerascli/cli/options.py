@@ -62,17 +62,10 @@ Threads = Annotated[
 Checkpoint = Annotated[
     str | None, option("--checkpoint NAME", "Use the weights of a named checkpoint, for example best.")
 ]
-Data = Annotated[
-    Path | None,
-    option("--data PATH", "Place of the run's data, if it has moved: the file, or the folder of the files."),
-]
-Sets = Annotated[
-    list[str],
-    option(
-        "--set KEY=VALUE", "Override a value, for example fit.epochs=2; may be repeated.",
-        autocompletion=complete.settings,
-    ),
-]  # fmt: skip
+_DATA = "Place of the run's data, if it has moved: the file, or the folder of the files."
+Data = Annotated[Path | None, option("--data PATH", _DATA)]
+_SET = "Override a value, for example fit.epochs=2; may be repeated."
+Sets = Annotated[list[str], option("--set KEY=VALUE", _SET, autocompletion=complete.settings)]
 Flags = Annotated[list[str], option("--flag NAME=VALUE", "Set a flag that the config declares; may be repeated.")]
 Size = Annotated[int | None, option("--size N", "Height and width of an application's images, in pixels.", min=1)]
 View = Annotated[str | None, option("--view NAME", "Use a view of the model instead of the model.")]
@@ -245,12 +238,7 @@ def read_config(path: Path, sets: Sequence[str], flags: Sequence[str]) -> "Docum
 
 
 def config_or_run(
-    what: str | None,
-    runs_dir: Path,
-    sets: Sequence[str],
-    flags: Sequence[str],
-    trust: bool | None = None,
-    size: int | None = None,
+    what: str | None, runs_dir: Path, sets: Sequence[str], flags: Sequence[str], trust: bool | None, size: int | None
 ) -> "Document | RunRecord":
     """Return the config (parsed) if `what` is a file, else the run that it names, or a published network of this name
     with arguments from `sets`, for images of a `size`. Raises ConfigError."""
@@ -288,19 +276,16 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
     run only if that is True.
     """
     from kerascli.runs import index
-    from kerascli.runs.record import RunRecord
 
     if index.is_archive(selector) and trust is not None:
         from kerascli.runs.archives import open_archive
 
         record = opened_archives.enter_context(open_archive(Path(selector), trusts_plugins=trust))
-    elif index.is_study(path := index.find(selector, runs_dir)):
-        from kerascli.studies.folder import Study
-
-        record = Study(path).best_run()
+    elif (study := study_of(selector, runs_dir)) is not None:
+        record = study.best_run()
         note(f"run: {record.path} (the best trial)")
     else:
-        record = RunRecord.open(path)
+        record = index.find_run(selector, runs_dir)
     if selector == index.LATEST:
         note(f"run: {record.path} (the latest)")
     if not record.has_checksums:
@@ -336,8 +321,7 @@ def trained_run(selector: str, runs_dir: Path, checkpoint: str | None, trust: bo
     status = record.status()
     if checkpoint is not None or status not in {"running", "interrupted", "killed"} or record.was_cut_off:
         return record
-    slots = record.checkpoints.slots()
-    if slots:
+    if slots := record.checkpoints.slots():
         hint = f"use a checkpoint of it: --checkpoint {'best' if 'best' in slots else slots[-1]}"
     elif status == "running":
         hint = "wait until it ends"

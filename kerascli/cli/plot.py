@@ -1,9 +1,9 @@
 """The command `kerascli plot`: the training curves of runs, a model, a training batch, or a forecast of a series."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     Source = Document | RunRecord
 
+_RUNS = "Default: the latest run. With --model, --data: a run or config."
 _ABOUT = {
     "": ("--metric", "--log", "--smooth"), "--model": ("--expand", "--view", "--size", "--set", "--flag"),
     "--data": ("--set", "--flag"), "--forecast": ("--horizon", "--future"),
@@ -25,10 +26,7 @@ _ABOUT = {
 
 
 def plot(
-    runs: Annotated[
-        list[str] | None,
-        argument("RUN", "Default: the latest run. With --model, --data: a run or config.", complete.models),
-    ] = None,
+    runs: Annotated[list[str] | None, argument("RUN", _RUNS, complete.models)] = None,
     output: Annotated[
         Path | None, option("--output -o FILE", "A .png, .svg or .pdf file; with --model also .mmd, .dot, .gv.")
     ] = None,
@@ -53,31 +51,57 @@ def plot(
     forecast of a series."""
     values = {"--metric": metric, "--log": log, "--smooth": smooth, "--expand": expand, "--view": view, "--set": sets,
               "--flag": flags, "--size": size, "--horizon": horizon, "--future": future}  # fmt: skip
-    _refuse_idle(values, {"--forecast": forecast, "--model": model, "--data": data})
+    kind = _kind({"--forecast": forecast, "--model": model, "--data": data}, values)
+    names = runs or []
+    if kind and len(names) > 1:
+        what = "run" if forecast else "config or run"
+        raise ConfigError(f"{kind} draws one {what}", hint=f"kerascli plot {kind} {names[0]}")
+    file = None if output is None else _writable(output, [] if future is None else [future], model=model)
     if forecast:
-        file = draw_forecast(runs or [LATEST], output, runs_dir, horizon, future)
-    elif model or data:
-        find = partial(options.config_or_run, runs_dir=runs_dir, sets=sets, flags=flags, size=size)
-        place, source, file = _one_of(runs or [], output, "--model" if model else "--data", find, view)
+        shown, image = _forecast(names or [LATEST], output, runs_dir, horizon, future)
+    elif kind:
+        source = options.config_or_run(next(iter(names), None), runs_dir, sets, flags, None, size)
+        shown = output or _default(source, f"{kind[2:]}{'' if view is None else f'-{view}'}.png")
         drawn = partial(_model, expand=expand, view=view) if model else _batch
-        write_bytes(place, drawn(source, file.suffix, flags, runs_dir))
+        image = drawn(source, shown.suffix, flags, runs_dir)
     else:
-        records, metrics, default = named_runs(runs or [LATEST], runs_dir)
-        file = draw(records, output or default, metric or metrics, log_scale=log, smooth=smooth)
-    options.say(f"{file}\n")
+        shown, image = _curves(names or [LATEST], output, runs_dir, metric, log_scale=log, smooth=smooth)
+    write_bytes(file or shown, image)
+    options.say(f"{shown}\n")
 
 
-def _refuse_idle(values: Mapping[str, object], kinds: Mapping[str, bool]) -> None:
-    """Raise ConfigError for an option that has no effect on the kind of plot that is asked for."""
+def _kind(kinds: Mapping[str, bool], values: Mapping[str, object]) -> str:
+    """Return the option that asks for a kind of plot, '' for curves. Raises ConfigError for an option without effect on
+    that kind."""
     kind = next((name for name, is_chosen in kinds.items() if is_chosen), "")
-    others = _ABOUT[""] if kind else ()
-    idle = [*(name for name in kinds if name != kind), *others]
+    idle = [*(name for name in kinds if name != kind), *(_ABOUT[""] if kind else ())]
     options.refuse({**kinds, **values}, f"cannot be used with {kind}", idle)
     for other, names in _ABOUT.items():
         options.refuse(values, f"can only be used with {other}", [name for name in names if name not in _ABOUT[kind]])
+    return kind
 
 
-def named_runs(names: Sequence[str], runs_dir: Path) -> "tuple[list[RunRecord], list[str] | None, Path | None]":
+def _writable(output: Path, reads: Sequence[Path], *, model: bool) -> Path:
+    """Return the file to write for a plot's output path. Raises ConfigError, StorageError."""
+    from kerascli.report import plots
+    from kerascli.report.architecture.drawing import SUFFIXES
+    from kerascli.workflow.outputs import writable
+
+    plots.check_suffix(output, SUFFIXES if model else plots.SUFFIXES)
+    return writable(output, output.suffix.lower(), reads=reads)
+
+
+def _default(source: "Source", name: str) -> Path:
+    """Return the path of a plot in the run's folder. Raises ConfigError for a config, which has none."""
+    from kerascli.config.yaml.document import Document
+
+    if isinstance(source, Document):
+        hint = f"name the file: -o {Path(source.name).stem}.png"
+        raise ConfigError("the plot of a config needs a file name", hint=hint)
+    return source.plot_path(name)
+
+
+def _named_runs(names: Sequence[str], runs_dir: Path) -> "tuple[list[RunRecord], list[str] | None, Path | None]":
     """Return the runs to plot, and for a study, which stands for all its runs, the metrics and the file by default."""
     study = options.study_of(names[0], runs_dir) if len(names) == 1 else None
     if study is None:
@@ -89,29 +113,6 @@ def named_runs(names: Sequence[str], runs_dir: Path) -> "tuple[list[RunRecord], 
     return runs, objectives, study.path / "curves.png"
 
 
-def _one_of(
-    what: Sequence[str], output: Path | None, kind: str, find: "Callable[[str | None], Source]", view: str | None
-) -> "tuple[Path, Source, Path]":
-    """Return (file to write, the config or run to draw, as `find` finds it, the file's path as it is printed).
-
-    Raises ConfigError.
-    """
-    from kerascli.config.yaml.document import Document
-    from kerascli.report.architecture.drawing import SUFFIXES
-
-    if len(what) > 1:
-        raise ConfigError(f"{kind} draws one config or run", hint=f"kerascli plot {kind} {what[0]}")
-    file = _file(output, SUFFIXES if kind == "--model" else None)
-    source = find(next(iter(what), None))
-    if isinstance(source, Document):
-        if file is None or output is None:
-            hint = f"name the file: -o {Path(source.name).stem}.png"
-            raise ConfigError("the plot of a config needs a file name", hint=hint)
-        return file, source, output
-    output = output or source.plot_path(f"{kind[2:]}{'' if view is None else f'-{view}'}.png")
-    return file or output, source, output
-
-
 def _model(
     source: "Source", suffix: str, flags: Sequence[str], runs_dir: Path, *, expand: bool, view: str | None
 ) -> bytes:
@@ -120,7 +121,7 @@ def _model(
     from kerascli.workflow.check import graphs_of
 
     name, graph, updates = graphs_of(options.model_spec(source, flags, runs_dir), view)
-    return encoded_model(graph, name, suffix, expand=expand, updates=updates)
+    return encoded_model(graph, name, suffix, updates, expand)
 
 
 def _batch(source: "Source", suffix: str, flags: Sequence[str], runs_dir: Path) -> bytes:
@@ -141,14 +142,11 @@ def _batch(source: "Source", suffix: str, flags: Sequence[str], runs_dir: Path) 
     return encoded(plot_batch(made.pictures, made.labels, made.columns, made.title), suffix)
 
 
-def draw_forecast(
-    what: Sequence[str], output: Path | None, runs_dir: Path, horizon: int | None, future: Path | None
-) -> Path:
-    """Draw the forecast of a run's series into a file (default: in the run folder); return its path."""
-    if len(what) > 1:
-        raise ConfigError("--forecast draws one run", hint=f"kerascli plot --forecast {what[0]}")
-    record = options.trained_run(what[0], runs_dir, None)
-    file = _file(output, reads=[] if future is None else [future])
+def _forecast(
+    names: Sequence[str], output: Path | None, runs_dir: Path, horizon: int | None, future: Path | None
+) -> tuple[Path, bytes]:
+    """Return (file, by default in the run folder; picture) of the forecast of a run's series."""
+    record = options.trained_run(names[0], runs_dir, None)
     from kerascli.report import plots
     from kerascli.report.forecast_plot import plot_forecast
     from kerascli.workflow.forecasting.picture import forecast_picture
@@ -159,40 +157,22 @@ def draw_forecast(
     if picture.note is not None:
         options.note(picture.note)
     figure = plot_forecast(picture.panels, record.folder_name, axis=picture.axis, truth=picture.truth)
-    output = output or record.plot_path("forecast.png")
-    write_bytes(file or output, plots.encoded(figure, output.suffix))
-    return output
+    file = output or record.plot_path("forecast.png")
+    return file, plots.encoded(figure, file.suffix)
 
 
-def draw(
-    runs: Sequence["RunRecord"],
-    output: Path | None,
-    metrics: Sequence[str] | None = None,
-    *,
-    log_scale: bool = False,
-    smooth: float = 0.0,
-) -> Path:
-    """Draw the training curves of runs into one file (default: in the run folder); return its path."""
+def _curves(
+    names: Sequence[str], output: Path | None, runs_dir: Path, metrics: Sequence[str] | None, **look: Any
+) -> tuple[Path, bytes]:
+    """Return (file, by default in the folder of the run or study; picture) of the training curves of runs."""
     from kerascli.report import plots
 
-    if output is None and len(runs) > 1:
+    runs, objectives, default = _named_runs(names, runs_dir)
+    if output is None and default is None and len(runs) > 1:
         raise ConfigError("the plot of several runs needs a file name", hint="name the file: -o curves.png")
-    file, output = _file(output), output or runs[0].plot_path("history.png")
+    file = output or default or runs[0].plot_path("history.png")
     labelled = list(zip(_labels(runs), [run.history() for run in runs], strict=True))
-    figure = plots.plot_history(labelled, metrics or None, log_scale=log_scale, smooth=smooth)
-    write_bytes(file or output, plots.encoded(figure, output.suffix))
-    return output
-
-
-def _file(output: Path | None, suffixes: Sequence[str] | None = None, reads: Sequence[Path] = ()) -> Path | None:
-    """Return the file to write for a plot's output path, if one is given. Raises ConfigError, StorageError."""
-    from kerascli.report import plots
-    from kerascli.workflow.outputs import writable
-
-    if output is None:
-        return None
-    plots.check_suffix(output, suffixes or plots.SUFFIXES)
-    return writable(output, output.suffix.lower(), reads=reads)
+    return file, plots.encoded(plots.plot_history(labelled, metrics or objectives, **look), file.suffix)
 
 
 def _labels(runs: Sequence["RunRecord"]) -> list[str]:

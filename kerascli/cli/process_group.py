@@ -41,7 +41,11 @@ def launch_processes(processes: int | None, max_restarts: int | None = None, *, 
     if processes is not None and started == 1:
         from kerascli.cli.launching import launch
 
-        _refuse_too_many(processes)
+        memory = 2 * memory_limit()
+        if processes > (most := memory // PROCESS_BYTES):  # they would end the machine, not the command
+            text = f"--processes {processes}: each takes about {size_text(PROCESS_BYTES)} for Python and torch alone"
+            hint = f"at most {most}, or more machines"
+            raise ConfigError(f"{text}, and this machine has {size_text(memory)}", hint=hint)
         raise SystemExit(launch(processes, max_restarts or 0))
 
 
@@ -50,14 +54,6 @@ def refuse_several(command: str | None) -> None:
     if command not in _COMMANDS and (size := world_of().size) > 1:
         text = f"'{command}' runs on one process, and a launcher has started {size}"
         raise ConfigError(text, hint=f"{', '.join(_COMMANDS)} run on several")
-
-
-def _refuse_too_many(processes: int) -> None:
-    """Raise ConfigError if this machine has no memory for so many processes: they would end it, not the command."""
-    memory = 2 * memory_limit()
-    if processes > (most := memory // PROCESS_BYTES):
-        text = f"--processes {processes}: each takes about {size_text(PROCESS_BYTES)} for Python and torch alone"
-        raise ConfigError(f"{text}, and this machine has {size_text(memory)}", hint=f"at most {most}, or more machines")
 
 
 _COMMANDS = ("train", "evaluate", "predict")
@@ -111,8 +107,7 @@ def connected(device: str, timeout: float) -> Iterator["Group | None"]:
         with exits_as_errors():
             yield group
     except (Exception, Signalled) as error:
-        code = _code_of_silent(error, group)
-        if code is None:
+        if (code := _code_of_silent(error, group)) is None:
             raise
         raise SystemExit(code) from None
     group.leave()

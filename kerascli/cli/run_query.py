@@ -38,11 +38,9 @@ def best(runs: Sequence[Listed], metric: str) -> RunLine:
     """Return the run with the best value of a metric. Raises ConfigError if it is not known whether lower is better."""
     expression = _Expression(metric, "--best", runs)
     ways = (direction(metric, run.facts().get("directions", {})) for run, line in runs if line.last)
-    way = next(filter(None, ways), None)
-    if way is None:
+    if (way := next(filter(None, ways), None)) is None:
         raise expression.error("whether lower or higher is better is not known", hint=f"--sort -{metric} --limit 1")
-    order = _Expression(metric if way == "min" else f"-{metric}", "--best", runs)
-    return min(runs, key=order.key)[1]
+    return min(runs, key=_Expression(metric if way == "min" else f"-{metric}", "--best", runs).key)[1]
 
 
 def _known(line: RunLine) -> dict[str, Any]:
@@ -101,8 +99,7 @@ class _Expression:
         values = _known(line)
         for name, node in self._names.items():
             if name not in values and name not in CONSTANTS:
-                meant = _meant(run, name)
-                if len(meant) > 1:
+                if len(meant := _meant(run, name)) > 1:
                     paths = ", ".join([*meant][:3]) + (" ..." if len(meant) > 3 else "")
                     text = f"in '{line.run}' this is the name of {len(meant)} settings: {paths}"
                     raise self.error(text, node.column, node.length, "write more of the path")
@@ -116,8 +113,7 @@ class _Expression:
 
     def holds(self, listed: Listed) -> bool:
         """Return True if the value for a run is true. Raises ConfigError if it is no condition."""
-        value = self.value(listed)
-        if value is not None and not isinstance(value, bool):
+        if (value := self.value(listed)) is not None and not isinstance(value, bool):
             raise self.error(f"expected a condition, got {show(value)}", hint="such as val_accuracy > 0.9")
         return bool(value)
 
@@ -129,5 +125,4 @@ class _Expression:
 
     def error(self, text: str, column: int = 1, length: int = 1, hint: str | None = None) -> ConfigError:
         """Return an error of the expression, at a column of its text."""
-        place = Place(self._option, 1, column, self._text, length)
-        return ConfigError(Fault(text, place=place, hint=hint))
+        return ConfigError(Fault(text, place=Place(self._option, 1, column, self._text, length), hint=hint))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 Folds = Annotated[bool, option("--folds", "Train a run for each fold of data.split.folds; predict all of their rows.")]
+_RESUME = "Resume a run: latest, a name, a prefix or a path."
 
 
 def train(
@@ -40,10 +41,7 @@ def train(
     epochs: Annotated[int | None, option("--epochs N", "As --set fit.epochs=N.", min=1)] = None,
     batch_size: Annotated[int | None, option("--batch-size N", "As --set fit.batch_size=N.", min=1)] = None,
     seed: Annotated[int | None, option("--seed N", "As --set seed=N.", min=0)] = None,
-    resume: Annotated[
-        str | None,
-        option("--resume RUN", "Resume a run: latest, a name, a prefix or a path.", autocompletion=complete.runs),
-    ] = None,
+    resume: Annotated[str | None, option("--resume RUN", _RESUME, autocompletion=complete.runs)] = None,
     data: Annotated[Path | None, option("--data PATH", "Of RUN: the new data; with --resume: its new place.")] = None,
     folds: Folds = False,
     relearn: Annotated[bool, option("--relearn", "Fit the preprocessing of RUN to the new data.")] = False,
@@ -164,8 +162,7 @@ def _started(
     from kerascli.workflow.bases import open_config
     from kerascli.workflow.train import start
 
-    progress = options.download_bar()
-    return start(open_config(document, flags=flags, progress=progress, runs_dir=chosen.runs_dir), chosen)
+    return start(open_config(document, flags=flags, progress=options.download_bar(), runs_dir=chosen.runs_dir), chosen)
 
 
 def _run_to_train(what: str, chosen: Options) -> "RunRecord":

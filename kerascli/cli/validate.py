@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,26 +11,27 @@ from kerascli.cli import complete, options
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import DataMissing, Fault, Place
 
+_CONFIGS = "Configs to check; default: the only one in this folder."
+_PROCESSES = "Check the division among N processes, and estimate the memory of each."
+
 
 def validate(
-    configs: Annotated[
-        list[Path] | None,
-        argument("CONFIG", "Configs to check; default: the only one in this folder.", complete.configs),
-    ] = None,
+    configs: Annotated[list[Path] | None, argument("CONFIG", _CONFIGS, complete.configs)] = None,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
     flags: options.Flags = [],  # noqa: B006
     no_data: Annotated[bool, option("--no-data", "Do not read the data: for hooks, and for CI without it.")] = False,
-    processes: Annotated[
-        int | None,
-        option("--processes N", "Check the division among N processes, and estimate the memory of each.", min=1),
-    ] = None,
+    processes: Annotated[int | None, option("--processes N", _PROCESSES, min=1)] = None,
 ) -> None:
     """Report every error in a config, before training.
 
     Exits with 3 where the data is missing and could not be checked.
     """
-    if configs and len(configs) > 1:
-        raise typer.Exit(_validate_each(configs, sets, flags, no_data, processes))
+    if configs and len(configs) > 1:  # each in a process of its own, so that plugins of one are not known to the others
+        same = [*(f"--set={each}" for each in sets), *(f"--flag={each}" for each in flags), *["--no-data"] * no_data]
+        same += [f"--processes={processes}"] * (processes is not None)
+        command = [sys.executable, "-P", "-m", "kerascli", "validate", *same, "--"]
+        codes = [subprocess.run([*command, str(path)], check=False).returncode for path in dict.fromkeys(configs)]
+        raise typer.Exit(min(filter(None, codes), default=0))
     from kerascli.config.misspelt import refuse_misspelt
 
     path = options.config_or_only(configs[0] if configs else None)
@@ -39,9 +39,8 @@ def validate(
     refuse_misspelt(document)
     from kerascli.workflow.check import check
 
-    result = check(
-        document, sets=(), flags=flags, progress=options.download_bar(), no_data=no_data, processes=processes
-    )
+    progress = options.download_bar()
+    result = check(document, sets=(), flags=flags, progress=progress, no_data=no_data, processes=processes)
     options.warn(result.warnings)
     if not result.data_is_missing:
         options.say("".join(f"{line}\n" for line in result.lines))
@@ -50,17 +49,3 @@ def validate(
         text = "the data was not found: only what does not depend on it was checked"
         hint = "--no-data checks a config without its data, and exits with 0"
         raise DataMissing(Fault(text, place=Place(str(path)), hint=hint))
-
-
-def _validate_each(
-    configs: Sequence[Path], sets: Sequence[str], flags: Sequence[str], no_data: bool, processes: int | None
-) -> int:
-    """Validate several configs, each in a process of its own, so that plugins of one are not known to the others.
-
-    Return the smallest of their exit codes that is not 0, or 0.
-    """
-    same = [*(f"--set={each}" for each in sets), *(f"--flag={each}" for each in flags), *["--no-data"] * no_data]
-    same += [f"--processes={processes}"] * (processes is not None)
-    command = [sys.executable, "-P", "-m", "kerascli", "validate", *same, "--"]
-    codes = [subprocess.run([*command, str(path)], check=False).returncode for path in dict.fromkeys(configs)]
-    return min(filter(None, codes), default=0)

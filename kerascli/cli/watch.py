@@ -9,12 +9,11 @@ from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError
 from kerascli.runs.reading import quoted
 
+_WHAT = "A run, or a folder of runs; default: all runs of --runs-dir."
+
 
 def watch(
-    what: Annotated[
-        str | None,
-        argument("RUN|FOLDER", "A run, or a folder of runs; default: all runs of --runs-dir.", complete.runs),
-    ] = None,
+    what: Annotated[str | None, argument("RUN|FOLDER", _WHAT, complete.runs)] = None,
     port: Annotated[
         int | None, option("--port N", "Port; default: the first free one from 8765.", min=1, max=65535)
     ] = None,

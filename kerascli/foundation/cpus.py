@@ -44,8 +44,7 @@ def prepare_environment(environ: MutableMapping[str, str] = os.environ) -> None:
         environ["GOMP_SPINCOUNT"] = SPIN_COUNT
     if "WORLD_SIZE" in environ:  # a lost process is reported in one line, not with C++ frames
         environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    quota = cpu_quota()
-    if quota is None:
+    if (quota := cpu_quota()) is None:
         return
     for name, variables in _POOLS.items():
         if not any(each in environ for each in variables):
@@ -57,10 +56,10 @@ def cpu_limit(root: Path = Path("/")) -> CpuLimit:
     quota, rounded up."""
     all_of_them, allowed, quota = os.cpu_count() or 1, affinity(), cpu_quota(root)
     if quota is not None and _whole(quota) < allowed:
-        return CpuLimit(_whole(quota), f"the cgroup's CPU quota is {_written(quota)} of {all_of_them}")
-    if allowed < all_of_them:
-        return CpuLimit(allowed, f"this process may run on {allowed} of {all_of_them} CPUs")
-    return CpuLimit(allowed, None)
+        written = f"{quota:.1f}" if quota >= 0.1 else f"{quota:.1g}"
+        return CpuLimit(_whole(quota), f"the cgroup's CPU quota is {written} of {all_of_them}")
+    reason = f"this process may run on {allowed} of {all_of_them} CPUs"
+    return CpuLimit(allowed, reason if allowed < all_of_them else None)
 
 
 def affinity() -> int:
@@ -79,10 +78,6 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
 def _whole(quota: float) -> int:
     return max(1, math.ceil(quota - 1e-9))
-
-
-def _written(quota: float) -> str:
-    return f"{quota:.1f}" if quota >= 0.1 else f"{quota:.1g}"
 
 
 def _groups(root: Path) -> Iterator[Path]:
@@ -137,10 +132,9 @@ def _quota_of(folder: Path) -> float | None:
 
 def _lines(path: Path) -> list[str]:
     """Return the lines of a file in /proc or /sys; an empty list if it cannot be read (not on Linux, no permission)."""
-    try:
+    with contextlib.suppress(OSError):
         return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return []
+    return []
 
 
 _PROCESSOR_LINES = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
@@ -150,9 +144,7 @@ _PROCESSOR_LINES = ("vendor_id", "model name", "flags", "CPU implementer", "CPU 
 @cache
 def processor() -> str:
     """Return a text that identifies the CPU: its name, on Linux with its vendor and features."""
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
-            first = file.read(2**14).partition("\n\n")[0]
-    except OSError:
-        return platform.processor() or platform.machine()
-    return "\n".join(line for line in first.splitlines() if line.startswith(_PROCESSOR_LINES))
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
+        first = file.read(2**14).partition("\n\n")[0]
+        return "\n".join(line for line in first.splitlines() if line.startswith(_PROCESSOR_LINES))
+    return platform.processor() or platform.machine()

@@ -47,8 +47,7 @@ def choose_device(device: str = "auto", *, recorded: str | None = None) -> Choic
         return _best_device()
     if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", device, re.ASCII):
         raise ConfigError(f"--device: expected auto, cpu, cuda, cuda:N or mps, got '{device}'")
-    missing = _missing(device)
-    if missing:
+    if missing := _missing(device):
         raise ConfigError(f"--device {device}: {missing}", hint="--device auto takes the best one available")
     return Choice(device, "asked for")
 

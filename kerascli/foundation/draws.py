@@ -7,6 +7,7 @@ compiled graph and passed to it.
 
 import hashlib
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal, NamedTuple, Protocol
@@ -14,6 +15,8 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+
+from kerascli.foundation.replaced import replaced
 
 _LANES = 4  # 16-bit numbers in one int64
 
@@ -93,14 +96,11 @@ class Replay:
     their draws."""
 
     def __init__(self, numbers: Sequence[Tensor]) -> None:
-        self._numbers = numbers
-        self._next = 0
+        self._numbers = iter(numbers)
         self.nodes: list[str] = []
 
     def make(self, draw: Draw) -> Tensor:
-        number = self._numbers[self._next]
-        self._next += 1
-        return number
+        return next(self._numbers)
 
 
 _current: Drawer | None = None
@@ -117,15 +117,9 @@ def repeated() -> AbstractContextManager[None]:
     return _current.repeated() if type(_current) is Draws else nullcontext()  # a tape records all draws
 
 
-@contextmanager
-def using(drawer: Drawer) -> Iterator[None]:
-    """Context manager in whose block `drawer` is the source of random numbers."""
-    global _current
-    before, _current = _current, drawer
-    try:
-        yield
-    finally:
-        _current = before
+def using(drawer: Drawer) -> AbstractContextManager[None]:
+    """Return a context manager in whose block `drawer` is the source of random numbers."""
+    return replaced(sys.modules[__name__], "_current", drawer)
 
 
 def node_stack() -> list[str]:

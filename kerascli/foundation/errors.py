@@ -9,13 +9,16 @@ KerasCliError                 exit code
 └── Interrupted               129 (SIGHUP), 130 (Ctrl-C) or 143 (SIGTERM), after saving
 """
 
-import contextlib
 import difflib
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from kerascli.foundation.replaced import replaced
 
 CREDENTIAL = (
     r"(?:[\w-]*[-_])?(?:signature|sig|credential|(?:security|access|auth)?[-_]?token|password|passwd|pwd|user(?:name)?"
@@ -45,10 +48,10 @@ def leaves(value: Any, divides: Callable[[list[Any]], bool], path: Path = ()) ->
         parts += [(str(key), each) for key, each in value.items()]
     elif isinstance(value, list) and divides(value):
         parts += enumerate(value)
-    if not parts:
-        yield path, value
     for key, each in parts:
         yield from leaves(each, divides, (*path, key))
+    if not parts:
+        yield path, value
 
 
 def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -117,12 +120,10 @@ class Fault:
         """Return the lines of the error message: position and text, source line with caret, notes, hint."""
         where = f"{self.place}: " if self.place else ""
         out = [f"{where}{self.level}: {safe_text(self.text, 2000)}"]
-        if self.place and self.place.line is not None and self.place.source:
-            out += _excerpt(self.place)
+        out += _excerpt(self.place) if self.place and self.place.line is not None and self.place.source else []
         out += [f"  note: {safe_text(other.text, 2000)} ({other.place})" for other in self.related if other.place]
-        if self.hint:
-            out.append(f"  hint: {safe_text(self.hint, 2000)}")
-        return [_CREDENTIALS.sub(_asterisks, line) for line in out]
+        out += [f"  hint: {safe_text(self.hint, 2000)}"] if self.hint else []
+        return [_CREDENTIALS.sub(lambda m: (m["name"] or "") + "*" * len(m["value"] or m[0]), line) for line in out]
 
 
 class KerasCliError(Exception):
@@ -131,13 +132,9 @@ class KerasCliError(Exception):
     exit_code: int = 1
 
     def __init__(
-        self,
-        fault: str | Fault | Iterable[Fault],
-        *,
-        path: Path = (),
-        place: Place | str | None = None,
-        hint: str | None = None,
-    ) -> None:
+        self, fault: str | Fault | Iterable[Fault], *,
+        path: Path = (), place: Place | str | None = None, hint: str | None = None,
+    ) -> None:  # fmt: skip
         """Create an error from a message, with its config path, its place or file name and a hint, or from faults."""
         if isinstance(fault, str):
             fault = Fault(fault, path, place=Place(place) if isinstance(place, str) else place, hint=hint)
@@ -205,15 +202,10 @@ _searches: dict[tuple[str, ...], dict[str, str | None]] | None = None
 """Results of `nearest` by known words and word, in a block of `limited_suggestions`."""
 
 
-@contextlib.contextmanager
-def limited_suggestions() -> Iterator[None]:
-    """Context manager in whose block `nearest` searches for a limited number of words: few errors are printed."""
-    global _searches
-    before, _searches = _searches, {}
-    try:
-        yield
-    finally:
-        _searches = before
+def limited_suggestions() -> AbstractContextManager[None]:
+    """Return a context manager in whose block `nearest` searches for a limited number of words: few errors are
+    printed."""
+    return replaced(sys.modules[__name__], "_searches", {})
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str | None:
@@ -237,8 +229,8 @@ def suggestion(word: str, candidates: Iterable[str]) -> str:
 
 def one_of(words: Sequence[str]) -> str:
     """Return words as an enumeration for a message: `a, b or c`."""
-    words = [str(word) for word in words]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+    *others, last = map(str, words)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def there_are(words: Iterable[str]) -> str:
@@ -316,11 +308,6 @@ def safe_text(text: str, limit: int = 500) -> str:
 def safe_lines(text: str) -> str:
     """Return untrusted text of any length, made safe for a terminal by `safe_text`, with its line breaks."""
     return "\n".join(safe_text(line, len(line)) for line in text.split("\n"))
-
-
-def _asterisks(found: re.Match[str]) -> str:
-    """Return asterisks for each character of credentials in an address."""
-    return (found["name"] or "") + "*" * len(found["value"] or found[0])
 
 
 def _cut(text: str) -> str:

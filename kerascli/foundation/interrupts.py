@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from types import FrameType
 
@@ -47,17 +48,15 @@ class Signalled(BaseException):
 class Signals:
     """Signals that the process has received; `number` is the first of them, None if there are none."""
 
-    def __init__(self) -> None:
-        self.number: int | None = None
-        self._seen: int | None = None
-        """First signal that the watching thread read; Python's own handler misses one if it is replaced
-        before it runs."""
-        self._deferred = False
-        self._answered = False
-        self._closed = False
-        self._requests = 0
-        self._raised = 0
-        self._put_off = 0
+    number: int | None = None
+    _seen: int | None = None
+    """First signal that the watching thread read; Python's own handler misses one if it is replaced before it runs."""
+    _deferred = False
+    _answered = False
+    _closed = False
+    _requests = 0
+    _raised = 0
+    _put_off = 0
 
     def check(self) -> None:
         """Raise Signalled (the exception for a signal) if a signal was received that has not been handled yet."""
@@ -97,7 +96,8 @@ class Signals:
     def _raise(self, frame: FrameType | None) -> None:
         """Raise Signalled (the exception for a signal) if a signal is to be handled; during an import, it is put off a
         few times."""
-        if self._put_off < _IMPORT_PATIENCE and _is_importing(frame):
+        files = (each.f_code.co_filename for each, _ in traceback.walk_stack(frame))
+        if self._put_off < _IMPORT_PATIENCE and "<frozen importlib._bootstrap>" in files:
             self._put_off += 1
         else:
             self.check()
@@ -115,8 +115,7 @@ class Signals:
                 if _AGAIN is not None and not (self._answered or self._deferred):
                     signal.pthread_kill(main_thread, _AGAIN)
                 continue
-            numbers = reader.recv(64)
-            if not numbers:
+            if not (numbers := reader.recv(64)):
                 return
             for number in numbers:
                 if number in SIGNALS and self._seen is None:
@@ -232,14 +231,6 @@ def _counts(number: int) -> bool:
     A closed terminal sends several SIGHUP, and torch's launcher several of all; it kills what does not end in time.
     """
     return number in (signal.SIGINT, signal.SIGTERM) and "TORCHELASTIC_RUN_ID" not in os.environ
-
-
-def _is_importing(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _is_in_flight(error: BaseException | None) -> bool:

@@ -3,11 +3,14 @@
 A part is that of a process, or with the config's `shards` a shard. Losses and synchronized layers ask for it.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from torch import Tensor
+
+from kerascli.foundation.replaced import replaced
 
 
 class LocalBatch(NamedTuple):
@@ -24,15 +27,9 @@ class LocalBatch(NamedTuple):
 _current: LocalBatch | None = None
 
 
-@contextmanager
-def using(part: LocalBatch) -> Iterator[None]:
+def using(part: LocalBatch) -> AbstractContextManager[None]:
     """Compute losses inside the block for `part`: the mean of all parts' losses, weighted by rows, is the batch's."""
-    global _current
-    before, _current = _current, part
-    try:
-        yield
-    finally:
-        _current = before
+    return replaced(sys.modules[__name__], "_current", part)
 
 
 def sum_of_parts() -> Callable[[Tensor], Tensor] | None:

@@ -1,8 +1,11 @@
 """Named spans of time for profilers, such as a forward pass; they cost next to nothing without a listener."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
+
+from kerascli.foundation.replaced import replaced
 
 
 class Listener(Protocol):
@@ -19,15 +22,9 @@ def span(name: str) -> AbstractContextManager[None]:
     return _SILENCE if _listener is None else _reported(name, _listener)
 
 
-@contextmanager
-def listening(listener: Listener) -> Iterator[None]:
-    """Context manager that reports every span (named period of time) of this process to `listener` within its block."""
-    global _listener
-    before, _listener = _listener, listener
-    try:
-        yield
-    finally:
-        _listener = before
+def listening(listener: Listener) -> AbstractContextManager[None]:
+    """Return a context manager that reports every span (named period of time) in its block to `listener`."""
+    return replaced(sys.modules[__name__], "_listener", listener)
 
 
 @contextmanager

@@ -43,8 +43,7 @@ def published_weights(network: Application, arguments: Mapping[str, Any]) -> tup
 
     Raises ConfigError if there are none.
     """
-    published = network.weights(arguments)
-    if published is None:
+    if (published := network.weights(arguments)) is None:
         raise ConfigError(f"there are no published weights of {network.name}", hint="weights: FILE, or weights: null")
     return published
 

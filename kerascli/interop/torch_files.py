@@ -209,8 +209,7 @@ def fixed_axes(made: Specs, inputs: Specs) -> list[str]:
 
 def need_onnx() -> None:
     """Raise ConfigError if one of the packages that the ONNX export needs is not installed."""
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
-    if missing:
+    if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]:
         text = f"ONNX files need the packages {', '.join(missing)}, which are not installed"
         raise ConfigError(text, hint='pip install "kerascli[onnx]"')
 

@@ -48,8 +48,7 @@ def to_our_names(
             continue
         if not _NAME.fullmatch(key):
             raise FileRefused(f"'{file}' has a tensor '{safe_text(key, 80)}', which is not a valid name of a weight")
-        name = _our_name(key, tensors)
-        if name in names:
+        if (name := _our_name(key, tensors)) in names:
             raise FileRefused(f"'{file}' has two tensors for '{name}'")
         names.add(name)
         for ours, taker in takers.get(name, [(name, None)]):

@@ -37,7 +37,7 @@ class WeightsFile(NamedTuple):
 
     def weight_names(self, layer: str) -> set[str]:
         """Return the names of a layer's weights in Keras 2's layout; the numbers that they have in Keras 3's."""
-        paths = self.arrays.datasets() if self.legacy is None else listed(self.arrays, self.layers[layer])
+        paths = self.arrays.datasets if self.legacy is None else listed(self.arrays, self.layers[layer])
         group = f"{self.layers[layer]}/"
         return {path.rpartition("/")[2].partition(":")[0] for path in paths if path.startswith(group)}
 
@@ -57,7 +57,7 @@ def open_weights(path: Path) -> Iterator[WeightsFile]:
     with open_arrays(path, name) as (_, _, arrays):
         if arrays is None:
             raise FileRefused(f"'{name}' is not a weights file of Keras: expected .weights.h5, .h5 or .keras")
-        group = _MODEL if any(path.startswith(f"{_MODEL}/") for path in arrays.datasets()) else ""
+        group = _MODEL if any(path.startswith(f"{_MODEL}/") for path in arrays.datasets) else ""
         names = arrays.texts(group, "layer_names")
         layers = {name: place for name in names if listed(arrays, place := f"{group}/{name}".strip("/"))}
         if not names:

@@ -142,7 +142,7 @@ class DownloadBar:
     """Callback (name, bytes so far, total bytes or 0) that shows the progress of a command's downloads."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._console = Console(file=stream, highlight=False, markup=False, soft_wrap=True)
+        self._console = console_on(stream)
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
 
@@ -152,7 +152,7 @@ class DownloadBar:
         if self._progress is not None:
             self._progress.update(self._tasks[what], completed=done, total=total or None, refresh=True)
         if done == total:
-            if self._progress is not None and all(task.finished for task in self._progress.tasks):
+            if self._progress is not None and self._progress.finished:
                 self._progress.stop()
                 self._progress = None
             self._console.print(f"downloaded {what} ({total / 1e6:.1f} MB)")

@@ -55,20 +55,25 @@ def sample_figure(sample: Images | Points | Heat) -> "Figure":
 
 
 def _images(sample: Images) -> "Figure":
-    sheet, places = _sheet(sample)
+    rows, columns, height, width, channels = sample.values.shape
+    gap = 0 if sample.across else _GAP
+    values = sample.values.astype(np.float32)
+    spaced = np.pad(values, [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=1)
+    sheet = spaced.swapaxes(1, 2).reshape(rows * (height + gap), columns * (width + gap), channels)
+    sheet = sheet[: len(sheet) - gap, : sheet.shape[1] - gap]
+    middles = [[i * (size + gap) + size / 2 - 0.5 for i in range(n)] for n, size in ((rows, height), (columns, width))]
     scale = max(1, round(_PIXELS / max(sheet.shape[:2])))
     tall, wide = (size * scale / _DPI for size in sheet.shape[:2])
-    width = wide + (0.7 if sample.row_names or sample.down else 0.2)
-    figure = new_figure((width, tall + (0.6 if sample.across else 0.35)))
+    wide, tall = wide + (0.7 if sample.row_names or sample.down else 0.2), tall + (0.6 if sample.across else 0.35)
+    figure = new_figure((wide, tall))
     axes = figure.subplots()
-    shown = sheet[..., 0] if sheet.shape[-1] == 1 else sheet
-    axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.imshow(sheet[..., 0] if sheet.shape[-1] == 1 else sheet, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_title(sample.title, loc="left")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     names = list(sample.row_names) or [f"{value:.2g}" for value in sample.down]
-    axes.set_yticks(*_labels(places[0], names))
-    axes.set_xticks(*_labels(places[1], [f"{value:.2g}" for value in sample.across]))
+    axes.set_yticks(*_labels(middles[0], names))
+    axes.set_xticks(*_labels(middles[1], [f"{value:.2g}" for value in sample.across]))
     return figure
 
 
@@ -78,18 +83,6 @@ def _labels(
     """Return (positions, texts) of at most `most` of the labels of an axis, evenly spaced."""
     every = max(1, math.ceil(len(names) / most))
     return places[: len(names) : every], names[::every]
-
-
-def _sheet(sample: Images) -> tuple[np.ndarray, tuple[list[float], list[float]]]:
-    """Return a grid of images as one array, and the centers of its rows and columns in pixels."""
-    rows, columns, height, width, channels = sample.values.shape
-    gap = 0 if sample.across else _GAP
-    values = sample.values.astype(np.float32)
-    spaced = np.pad(values, [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=1)
-    sheet = spaced.swapaxes(1, 2).reshape(rows * (height + gap), columns * (width + gap), channels)
-    sheet = sheet[: len(sheet) - gap, : sheet.shape[1] - gap]
-    middles = [[i * (size + gap) + size / 2 - 0.5 for i in range(n)] for n, size in ((rows, height), (columns, width))]
-    return sheet, (middles[0], middles[1])
 
 
 def _points(sample: Points) -> "Figure":
@@ -137,8 +130,7 @@ def _heat(sample: Heat) -> "Figure":
             aspect="auto", interpolation="nearest",
         )  # fmt: skip
         _panel(axes, number, sample, panels)
-    bar = figure.colorbar(image, ax=list(grid), shrink=0.8, aspect=30)
-    bar.ax.spines[:].set_visible(False)
+    figure.colorbar(image, ax=list(grid), shrink=0.8, aspect=30).ax.spines[:].set_visible(False)
     figure.suptitle(sample.title, fontsize=11, fontweight="bold", x=0.02, ha="left")
     return figure
 
@@ -155,8 +147,7 @@ def _panel(axes: "Axes", number: int, sample: Heat, panels: int) -> None:
     if panels == 1:
         axes.set(xlabel=sample.axes[0], ylabel=sample.axes[1])
     else:
-        title = titles[number] if titles else str(number)
-        axes.set_title(title, loc="left", fontsize=9, color=GREY, parse_math=False)
+        axes.set_title(titles[number] if titles else str(number), loc="left", fontsize=9, color=GREY, parse_math=False)
 
 
 @in_style(grid=False)
@@ -173,36 +164,27 @@ def plot_batch(
     figure.suptitle(literal(title), fontsize=9.5, color=GREY, x=0.985, ha="right")
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).flatten()
     for part, (name, values) in zip(parts, pictures.items(), strict=False):
-        _draw_grid(part, name, values, labels)
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        part.suptitle(literal(f"{name}: values from {low:.4g} to {high:.4g}"), x=0.01, ha="left", fontsize=10)
+        scaled = _scaled(values)
+        draw_pictures(part, scaled.squeeze(-1) if scaled.shape[-1] == 1 else scaled, labels, _ACROSS, size=7)
     if text:
         top = 1 - _ABOVE / heights[-1]
         parts[-1].text(0.02, top, text, family="monospace", fontsize=7.5, va="top", parse_math=False)
     return figure
 
 
-def _draw_grid(part: "SubFigure", name: str, values: np.ndarray, labels: Sequence[str]) -> None:
-    """Draw pictures in a grid; their values are scaled to the range that the title tells."""
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    part.suptitle(literal(f"{name}: values from {low:.4g} to {high:.4g}"), x=0.01, ha="left", fontsize=10)
-    scaled = _scaled(values)
-    draw_pictures(part, scaled.squeeze(-1) if scaled.shape[-1] == 1 else scaled, labels, _ACROSS, size=7)
-
-
 def draw_pictures(
-    part: "Figure | SubFigure",
-    values: Sequence[np.ndarray] | np.ndarray,
-    labels: Sequence[str],
-    across: int,
+    part: "Figure | SubFigure", values: Sequence[np.ndarray] | np.ndarray, labels: Sequence[str], across: int,
     size: int = 9,
-) -> None:
+) -> None:  # fmt: skip
     """Draw pictures, bytes or numbers from 0 to 1, in a grid of `across` columns, each with its label, if any."""
     grid = part.subplots(math.ceil(len(values) / across), across, squeeze=False).flatten()
     for number, axes in enumerate(grid):
         axes.set_axis_off()
         if number < len(values):
             axes.imshow(values[number], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            label = literal(labels[number], 3 * size) if labels else ""
-            axes.set_title(label, fontsize=size, loc="center", pad=2)
+            axes.set_title(literal(labels[number], 3 * size) if labels else "", fontsize=size, loc="center", pad=2)
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:

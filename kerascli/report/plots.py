@@ -28,33 +28,15 @@ SUFFIXES = (".png", ".svg", ".pdf")
 COLORS = ("#2f6fd6", "#e2632b", "#2b9a66", "#8b4fc6", "#c99a06", "#0e9fb5", "#cf3d7d", "#7a6248", "#5b6573", "#94b51f")
 _INK, GREY, _GRID = "#20262e", "#6b7480", "#e3e7ec"
 _STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": _INK,
-    "text.usetex": False,
-    "axes.edgecolor": "#b8c0ca",
-    "axes.labelcolor": GREY,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.formatter.useoffset": False,
-    "grid.color": _GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 4,
-    "legend.frameon": False,
-    "legend.fontsize": 9.5,
+    "font.family": "sans-serif", "font.size": 10, "text.color": _INK, "text.usetex": False,
+    "axes.edgecolor": "#b8c0ca", "axes.labelcolor": GREY, "axes.grid": True, "axes.axisbelow": True,
+    "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 8,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.formatter.useoffset": False,
+    "grid.color": _GRID, "grid.linewidth": 0.8, "lines.linewidth": 1.8, "lines.markersize": 4,
+    "xtick.color": GREY, "ytick.color": GREY, "xtick.labelsize": 9, "ytick.labelsize": 9,
+    "legend.frameon": False, "legend.fontsize": 9.5,
     "svg.hashsalt": "kerascli",  # the same data gives the same file
-}
+}  # fmt: skip
 PREFIXES = {"training": "", "validation": "val_"}
 _LINES = {"training": "solid", "validation": "dashed"}
 _MARKED_EPOCHS = 20  # more markers would hide the line
@@ -89,8 +71,12 @@ def new_figure(size_inches: tuple[float, float]) -> "Figure":
 
 def panels(runs: Runs) -> list[str]:
     """Return the metrics that have a panel in the plot of runs: the loss first; no durations or learning rates."""
-    names = dict.fromkeys(name.removeprefix("val_") for _, rows in runs for row in rows for name in row)
+    names = dict.fromkeys(name.removeprefix("val_") for name in _columns(runs))
     return sorted(filter(is_metric, names), key=lambda name: name != "loss")
+
+
+def _columns(runs: Runs) -> dict[str, None]:
+    return dict.fromkeys(name for _, rows in runs for row in rows for name in row)
 
 
 @in_style()
@@ -146,7 +132,10 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], 
         axes.set_yticks(np.arange(many + 1) - 0.5, minor=True)
         axes.grid(which="minor", color="white", linewidth=1.5)
         axes.tick_params(which="minor", length=0)
-        _write_counts(axes, counts.tolist(), shares.tolist())
+        for (row, column), count in np.ndenumerate(counts):
+            color = "white" if shares[row, column] > 0.3 else _INK if count else "#b8c0ca"
+            text = f"{count:,.0f}\n{shares[row, column]:.1%}" if count else "0"
+            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8 if many < 10 else 6)
     return figure
 
 
@@ -204,13 +193,11 @@ def check_suffix(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
 
 
 def _chosen(runs: Runs, metrics: Sequence[str] | None) -> list[str]:
-    recorded = {name.removeprefix("val_") for _, rows in runs for row in rows for name in row} - {"epoch"}
+    recorded = {name.removeprefix("val_") for name in _columns(runs)} - {"epoch"}
     if not recorded:
         raise ConfigError("there is nothing to plot: no epoch has been recorded")
-    if metrics is None:
-        return panels(runs)
-    names: dict[str, None] = {}
-    for name in (metric.removeprefix("val_") for metric in metrics):
+    names: dict[str, None] = {} if metrics is not None else dict.fromkeys(panels(runs))
+    for name in (metric.removeprefix("val_") for metric in metrics or ()):
         # the name of a metric of several values stands for all of its columns
         columns = [name] if name in recorded else [each for each in panels(runs) if each.startswith(f"{name}_")]
         if not columns:
@@ -231,6 +218,8 @@ def smoothed(values: Sequence[float], weight: float) -> list[float]:
 
 
 def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool, smooth: float) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     lines = list(_lines(name, runs))
     marked = max(len(epochs) for epochs, *_ in lines) <= _MARKED_EPOCHS
     for epochs, values, look in lines:
@@ -243,7 +232,10 @@ def _panel(axes: "Axes", name: str, runs: Runs, log_scale: bool, smooth: float) 
     axes.tick_params(length=0, which="both")
     if log_scale:
         axes.set_yscale("log")
-    _epoch_axis(axes, [epoch for epochs, *_ in lines for epoch in epochs])
+    first, last = (of(epoch for epochs, *_ in lines for epoch in epochs) for of in (min, max))
+    margin = 0.02 * (last - first) if last > first else 0.5
+    axes.set_xlim(first - min(margin, 0.8), last + margin)  # there is no epoch 0
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
 
 def _lines(name: str, runs: Runs) -> Iterator[tuple[list[float], list[float], dict[str, Any]]]:
@@ -256,15 +248,6 @@ def _lines(name: str, runs: Runs) -> Iterator[tuple[list[float], list[float], di
                 yield [row["epoch"] for row in recorded], values, look
 
 
-def _epoch_axis(axes: "Axes", epochs: list[int | float]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    first, last = min(epochs), max(epochs)
-    margin = 0.02 * (last - first) if last > first else 0.5
-    axes.set_xlim(first - min(margin, 0.8), last + margin)  # there is no epoch 0
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-
-
 def _color(number: int, split: str, runs: Runs) -> str:
     alone = len(runs) == 1 and split == "validation"  # the two lines of a single run differ in colour, too
     return COLORS[(number + alone) % len(COLORS)]
@@ -273,22 +256,17 @@ def _color(number: int, split: str, runs: Runs) -> str:
 def _legend(figure: "Figure", runs: Runs, names: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
-    recorded = {column for _, rows in runs for row in rows for column in row}
+    recorded, one = _columns(runs), len(runs) == 1
     splits = [split for split, prefix in PREFIXES.items() if any(prefix + name in recorded for name in names)]
-    one = len(runs) == 1
-    handles = [
-        Line2D([], [], ls=_LINES[split], color=_color(0, split, runs) if one else GREY, label=split) for split in splits
-    ]
+    colors = [_color(0, split, runs) if one else GREY for split in splits]
+    handles = [Line2D([], [], ls=_LINES[split], color=c, label=split) for split, c in zip(splits, colors, strict=True)]
+    place = "outside lower center" if one else "outside upper right"
+    figure.legend(handles=handles, loc=place, ncols=len(handles))
     if one:
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
         figure.suptitle(literal(runs[0][0]), fontsize=9.5, color=GREY, x=0.985, ha="right")
         return
-    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
-    colors = [
-        Line2D([], [], color=_color(number, "training", runs), linewidth=3, label=literal(label))
-        for number, (label, _) in enumerate(runs)
-    ]
-    longest = max(len(label) for label, _ in runs)
+    labels, longest = [literal(label) for label, _ in runs], max(len(label) for label, _ in runs)
+    colors = [Line2D([], [], color=_color(i, "training", runs), lw=3, label=label) for i, label in enumerate(labels)]
     in_a_row = max(1, int(figure.get_size_inches()[0] * 11 // (longest + 8)))
     figure.legend(handles=colors, loc="outside lower center", ncols=min(in_a_row, len(colors)))
 
@@ -303,15 +281,6 @@ def _class_ticks(axes: "Axes", classes: Sequence[str]) -> None:
     axes.set_xticks(at, labels, fontsize=small, **slant)
     axes.set_yticks(at, labels, fontsize=small)
     axes.tick_params(length=0)
-
-
-def _write_counts(axes: "Axes", counts: list[list[float]], shares: list[list[float]]) -> None:
-    for row, line in enumerate(counts):
-        for column, count in enumerate(line):
-            share = shares[row][column]
-            color = "white" if share > 0.3 else _INK if count else "#b8c0ca"
-            text = f"{count:,.0f}\n{share:.1%}" if count else "0"
-            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8 if len(line) < 10 else 6)
 
 
 def literal(text: str, limit: int = 80) -> str:

@@ -58,13 +58,15 @@ class Predictions:
         names = self.class_columns if classes else list(self.columns)
         if classes and not names:
             raise ConfigError("--classes: this model predicts no classes")
-        shown = {n: f"predicted_{n}" if n in self.kept else n for n in names}
-        for name, called in shown.items():
-            if called in self.kept or (called != name and called in names):
+        columns = dict(self.kept)
+        for name in names:
+            called = f"predicted_{name}" if name in self.kept else name
+            if called in columns or (called != name and called in names):
                 beside = f"beside the kept column '{safe_text(name, 40)}'"
                 text = f"{beside} the prediction is called '{safe_text(called, 60)}', as another column is"
                 raise ConfigError(text, hint="leave out --keep of one of them")
-        return self.kept | {called: self.columns[name] for name, called in shown.items()}
+            columns[called] = self.columns[name]
+        return columns
 
     @classmethod
     def joined(cls, parts: Iterable["Predictions"]) -> "Predictions":
@@ -98,8 +100,7 @@ def _rows(
     columns: Mapping[str, np.ndarray], cells: Callable[[np.ndarray], list[Any]]
 ) -> Iterator[Iterator[tuple[Any, ...]]]:
     """Yield the rows of a table as cells, in blocks small enough for the CPU's caches."""
-    count = len(next(iter(columns.values())))
-    for start in range(0, count, _BLOCK_ROWS):
+    for start in range(0, len(next(iter(columns.values()))), _BLOCK_ROWS):
         part = slice(start, start + _BLOCK_ROWS)
         yield zip(*(cells(values[part]) for values in columns.values()), strict=True)
 

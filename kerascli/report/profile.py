@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
-from kerascli.foundation.errors import safe_text
+from kerascli.foundation.errors import a_or_an, safe_text
 from kerascli.foundation.profile import Profiled
 from kerascli.report.text_tables import text_table
 
@@ -15,7 +15,10 @@ _NAME = 48
 
 def profile_text(profile: Profiled) -> str:
     """Return a profile as text, with its tables and its advice, to be printed or written to a file."""
-    parts = [_head(profile), _phases(profile)]
+    each = f"{milliseconds(profile.step_milliseconds)} each"
+    of = f" (median of {profile.counted:,})" if profile.counted > 1 else ""
+    steps = "1 step" if profile.steps == 1 else f"{profile.steps:,} steps"
+    parts = [f"profile: {steps}, {each}{of}; execution mode: {profile.tier}", _phases(profile)]
     if profile.layers:
         parts += [f"layers ({profile.layers_in})", _layers(profile)]
     if profile.operations:
@@ -26,19 +29,10 @@ def profile_text(profile: Profiled) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _head(profile: Profiled) -> str:
-    each = f"{milliseconds(profile.step_milliseconds)} each"
-    of = f" (median of {profile.counted:,})" if profile.counted > 1 else ""
-    steps = "1 step" if profile.steps == 1 else f"{profile.steps:,} steps"
-    return f"profile: {steps}, {each}{of}; execution mode: {profile.tier}"
-
-
 def _phases(profile: Profiled) -> str:
     rows = [("phase", "median", "", "share")]
     for phase in profile.phases:
-        each = "a step" if phase.per == "step" else "an epoch"
-        some = f"in {phase.times:,} of {phase.of:,} {phase.per}s"
-        per = each if phase.times == phase.of else some
+        per = a_or_an(phase.per) if phase.times == phase.of else f"in {phase.times:,} of {phase.of:,} {phase.per}s"
         rows.append((phase.name, milliseconds(phase.milliseconds), per, f"{phase.share:.1%}"))
     rows += [(name, milliseconds(seconds * 1000), "once", "-") for name, seconds in profile.once.items()]
     return _aligned(rows, "<><>")

@@ -5,7 +5,6 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from kerascli.config.composition.applications import applications, find_application
 from kerascli.config.schema.sections import node_settings, sections
@@ -13,14 +12,18 @@ from kerascli.config.schema.settings import Setting, first_line, options, settin
 from kerascli.config.yaml.dump import flow_yaml
 from kerascli.foundation.errors import ConfigError, suggestion
 from kerascli.foundation.shapes import Shape, show_shape
-from kerascli.language.component import Component, Invalid, Registry, registries
+from kerascli.language.component import Component, Invalid, registries
 from kerascli.language.kinds import KINDS, plural
 from kerascli.layers.base import BaseLayer
 from kerascli.ops.base import OPS
 from kerascli.ops.expression import LEFT_OUT
 from kerascli.report.type_words import type_words
 
-_OPS, _APPLICATIONS = frozenset({"op", "ops"}), frozenset({"application", "applications"})
+_WRITTEN = "Written as a name, a name with its first argument (name: value), or with its arguments (name: {...})."
+_KINDS = {
+    "application": "Published networks of Keras, by name.", "op": "Functions that a formula over tensors may call.",
+}  # fmt: skip
+"""Kinds of names that are no components, with their meanings."""
 _WIDTH = 120
 """Width, in characters, of the text of `kerascli explain` outside of a terminal."""
 _NAMES = 28
@@ -72,20 +75,19 @@ class Member:
 
 def kinds() -> dict[str, int]:
     """Return the number of components of each kind (layer, loss, metric ...), by the kind's name."""
-    counts = {kind: len(registry.names()) for kind, registry in registries().items()}
-    return dict(sorted({**counts, "application": len(applications()), "op": len(OPS.names())}.items()))
+    return {kind: len(members(kind)) for kind in sorted([*registries(), *_KINDS])}
 
 
-def members(kind: str) -> tuple[Member, ...]:
+def members(word: str) -> tuple[Member, ...]:
     """Return the components of a kind, such as `layer` or `layers`, for `kerascli list`. Raises ConfigError."""
-    if kind.lower() in _OPS:
-        return tuple(Member(op.name, OPS.aliases(op.name), op.meaning) for op in map(OPS.find, OPS.names()) if op)
-    if kind.lower() in _APPLICATIONS:
-        return tuple(Member(network.name, (), network.family.about) for network in applications().values())
-    registry = _kind(kind)
-    if registry is None:
+    if (kind := _kind(word)) is None:
         hint = f"kinds: {', '.join(map(plural, sorted(registries())))}"
-        raise ConfigError(f"there is no kind '{kind}'{suggestion(kind, _kind_words())}", hint=hint)
+        raise ConfigError(f"there is no kind '{word}'{suggestion(word, _kind_words())}", hint=hint)
+    if kind == "op":
+        return tuple(Member(op.name, OPS.aliases(op.name), op.meaning) for op in map(OPS.find, OPS.names()) if op)
+    if kind == "application":
+        return tuple(Member(network.name, (), network.family.about) for network in applications().values())
+    registry = registries()[kind]
     return tuple(Member(cls.component_name, registry.aliases(cls.component_name), first_line(cls)) for cls in registry)
 
 
@@ -134,21 +136,14 @@ def _wrap(line: str, width: int, indent: str) -> list[str]:
 
 
 def _of_sections(word: str) -> Iterator[Entry]:
-    section = sections().get(word.lower())
-    if section is not None:
-        node_keys = tuple(map(Key.of, _node_settings(BaseLayer))) if section.name == "model" else ()
-        keys = tuple(map(Key.of, section.settings))
-        yield Entry("section", section.name, section.meaning, keys=keys, beside=node_keys)
+    if (section := sections().get(word.lower())) is not None:
+        node_keys = _keys(_node_settings(BaseLayer)) if section.name == "model" else ()
+        yield Entry("section", section.name, section.meaning, keys=_keys(section.settings), beside=node_keys)
 
 
 def _of_kinds(word: str) -> Iterator[Entry]:
-    if (registry := _kind(word)) is not None:
-        text = "Written as a name, a name with its first argument (name: value), or with its arguments (name: {...})."
-        yield Entry("kind", plural(registry.kind), text, members=members(word))
-    if word.lower() in _OPS:
-        yield Entry("kind", "ops", "Functions that a formula over tensors may call.", members=members("ops"))
-    if word.lower() in _APPLICATIONS:
-        yield Entry("kind", "applications", "Published networks of Keras, by name.", members=members("applications"))
+    if (kind := _kind(word)) is not None:
+        yield Entry("kind", plural(kind), _KINDS.get(kind, _WRITTEN), members=members(word))
 
 
 def _of_components(word: str) -> Iterator[Entry]:
@@ -168,16 +163,20 @@ def _of_applications(word: str) -> Iterator[Entry]:
         top = ", ".join(f"top-{k} {v} %" for k, v in ((1, facts.top_1), (5, facts.top_5)) if v is not None)
         lines += [f"Published accuracy on ImageNet: {top}."] if top else []
         example = f"shared: {{base: {{application: {network.name}, include_top: false}}}}"
-        keys = tuple(map(Key.of, settings(network.arguments)))
-        yield Entry("application", network.name, "\n\n".join([*lines, family.source]), keys=keys, example=example)
+        keys, text = _keys(settings(network.arguments)), "\n\n".join([*lines, family.source])
+        yield Entry("application", network.name, text, keys=keys, example=example)
 
 
 def component_entry(kind: str, cls: type[Component]) -> Entry:
     """Return the reference entry of a component (such as a layer): its meaning, its arguments, an example."""
     meaning = (cls.__dict__.get("__doc__") or "").strip()
     aliases = registries()[kind].aliases(cls.component_name)
-    keys, node_keys = tuple(map(Key.of, settings(cls))), tuple(map(Key.of, _node_settings(cls)))
-    return Entry(kind, cls.component_name, meaning, aliases, keys, node_keys, _example(kind, cls))
+    keys, beside = _keys(settings(cls)), _keys(_node_settings(cls))
+    return Entry(kind, cls.component_name, meaning, aliases, keys, beside, _example(kind, cls))
+
+
+def _keys(settings: Iterable[Setting]) -> tuple[Key, ...]:
+    return tuple(map(Key.of, settings))
 
 
 def _node_settings(cls: type[Component]) -> Sequence[Setting]:
@@ -189,8 +188,7 @@ def _of_ops(word: str) -> Iterator[Entry]:
     word = word.lower()
     if word.startswith("ops.") and word[4:] in LEFT_OUT:
         yield Entry("not an op", word[4:], f"Not available in formulas: {LEFT_OUT[word[4:]]}.")
-    op = OPS.find(word)
-    if op is not None:
+    if (op := OPS.find(word)) is not None:
         name = op.alias_of or op.name
         written = ", ".join(str(p.replace(annotation=p.empty)) for p in op.parameters.values())
         yield Entry("op", name, op.meaning, OPS.aliases(name), example=f'- expr: {{value: "{name}({written})"}}')
@@ -198,23 +196,18 @@ def _of_ops(word: str) -> Iterator[Entry]:
 
 def _of_dotted(word: str) -> Iterator[Entry]:
     """Yield the reference entry of a key written with its section or component: `fit.epochs`, `dense.units`."""
-    owner, dot, name = word.rpartition(".")
-    if dot:
-        for entry in (*_of_sections(owner), *_of_components(owner)):
-            for key in (*entry.keys, *entry.beside):
-                if key.name == name:
-                    yield Entry(f"key of {entry.name}", name, "", keys=(key,))
+    owner, _, name = word.rpartition(".")
+    for entry in (*_of_sections(owner), *_of_components(owner)) if owner else ():
+        for key in (*entry.keys, *entry.beside):
+            if key.name == name:
+                yield Entry(f"key of {entry.name}", name, "", keys=(key,))
 
 
 def _of_keys(word: str) -> Iterator[Entry]:
     """Yield reference entries of a config key, from all sections or, if none has it, components; equal keys share
     one."""
-    owners = [
-        *((section.name, section.settings) for section in sections().values()),
-        ("a node", _node_settings(BaseLayer)),
-    ]
-    by_key = _owners_by_key(word, owners)
-    if not by_key:
+    of_sections = {section.name: section.settings for section in sections().values()}
+    if not (by_key := _owners_by_key(word, {**of_sections, "a node": _node_settings(BaseLayer)}.items())):
         every = (cls for registry in registries().values() for cls in registry)
         by_key = _owners_by_key(word, ((cls.component_name, (*settings(cls), *_node_settings(cls))) for cls in every))
     for key, names in by_key.items():
@@ -223,29 +216,25 @@ def _of_keys(word: str) -> Iterator[Entry]:
 
 def _owners_by_key(word: str, owners: Iterable[tuple[str, Sequence[Setting]]]) -> dict[Key, list[str]]:
     by_key: dict[Key, list[str]] = {}
-    for owner, each in owners:
-        for setting in each:
-            if setting.name == word:
-                by_key.setdefault(Key.of(setting), []).append(owner)
+    for owner, setting in ((owner, setting) for owner, each in owners for setting in each if setting.name == word):
+        by_key.setdefault(Key.of(setting), []).append(owner)
     return by_key
 
 
-def _kind(word: str) -> Registry[Any] | None:
-    return next((r for kind, r in registries().items() if word.lower() in {kind, plural(kind)}), None)
+def _kind(word: str) -> str | None:
+    return next((kind for kind in (*registries(), *_KINDS) if word.lower() in {kind, plural(kind)}), None)
 
 
 def _kind_words() -> list[str]:
-    return [spelling for kind in registries() for spelling in (kind, plural(kind))]
+    return [spelling for kind in kinds() for spelling in (kind, plural(kind))]
 
 
 def _all_names() -> list[str]:
     """Return every name that `kerascli explain` knows: sections, kinds, components, keys, ops."""
     parts = sections()
     keys = [spelling for s in parts.values() for key in s.settings for spelling in (key.name, f"{s.name}.{key.name}")]
-    components = [(registry, name) for registry in registries().values() for name in registry.names()]
-    aliases = [alias for registry, name in components for alias in registry.aliases(name)]
-    names = [*(name for _, name in components), *OPS.names(), *applications()]
-    return [*parts, *_kind_words(), *names, *aliases, *keys, "ops"]
+    names = [name for kind in kinds() for each in members(kind) for name in (each.name, *each.aliases)]
+    return [*parts, *_kind_words(), *names, *keys]
 
 
 def _example(kind: str, cls: type[Component]) -> str:
@@ -255,13 +244,15 @@ def _example(kind: str, cls: type[Component]) -> str:
         needed = ", ".join(f"{setting.name}: ..." for setting in settings(cls) if setting.required)
         return KINDS[kind].example.format(f"{{{name}: {{{needed}}}}}" if needed else name)
     example = cls.examples[0]
-    config = dict(example.config)
-    for argument, shapes in example.call.items():
-        config[argument] = [f"{argument}_{number}" for number in range(1, len(shapes) + 1)]
+    config = {**example.config, **{key: _numbered(f"{key}_", shapes) for key, shapes in example.call.items()}}
     if cls.call_form == "several":
-        config["inputs"] = [f"x{number}" for number in range(1, len(example.input) + 1)]
+        config["inputs"] = _numbered("x", example.input)
     written = flow_yaml({name: config})[1:-1] if config else name
     return f"- {written}   # {_shapes(example.input)} -> {_shapes(example.output)}"
+
+
+def _numbered(name: str, shapes: Sequence[object]) -> list[str]:
+    return [f"{name}{number}" for number in range(1, len(shapes) + 1)]
 
 
 def _shapes(shapes: Shape | list[Shape]) -> str:

@@ -1,30 +1,27 @@
 """Table of a model's summary as text, like that of Keras's `summary()`."""
 
+from itertools import compress
+
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from kerascli.model.runtime.summary import Summary
 
 
 def render(summary: Summary) -> str:
     """Return a model's summary as plain text, a table and totals; lines are wrapped to 80 columns, not cut."""
-    table = Table(box=box.HEAVY_HEAD, show_lines=True, pad_edge=True)
-    table.add_column("Layer (type)", overflow="fold")
-    table.add_column("Output Shape", overflow="fold")
-    table.add_column("Param #", justify="right")
-    if not summary.sequential:
-        table.add_column("Connected to", overflow="fold")
-    frozen = any(not row.trainable for row in summary.rows)
-    if frozen:
-        table.add_column("Trainable", justify="center")
+    columns = [
+        Column("Layer (type)", overflow="fold"), Column("Output Shape", overflow="fold"),
+        Column("Param #", justify="right"), Column("Connected to", overflow="fold"),
+        Column("Trainable", justify="center"),
+    ]  # fmt: skip
+    shown = True, True, True, not summary.sequential, any(not row.trainable for row in summary.rows)
+    table = Table(*compress(columns, shown), box=box.HEAVY_HEAD, show_lines=True, pad_edge=True)
     for row in summary.rows:
-        cells = [f"{'  ' * row.inside}{row.name} ({row.kind})", row.output_shape, f"{row.parameters:,}"]
-        if not summary.sequential:
-            cells.append(", ".join(row.connected_to) or "-")
-        if frozen:
-            cells.append("Y" if row.trainable else "N")
-        table.add_row(*cells)
+        name, connected = f"{'  ' * row.inside}{row.name} ({row.kind})", ", ".join(row.connected_to) or "-"
+        cells = name, row.output_shape, f"{row.parameters:,}", connected, "Y" if row.trainable else "N"
+        table.add_row(*compress(cells, shown))
     console = Console(width=80, no_color=True, highlight=False, markup=False, force_terminal=False)
     with console.capture() as capture:
         console.print(table)

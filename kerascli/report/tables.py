@@ -203,8 +203,7 @@ def _results(run: RunRecord) -> dict[str, float]:
     for name in dict.fromkeys(name for row in rows for name in row if is_metric(name)):
         values = [row[name] for row in rows if name in row]
         results[f"last {name}"] = values[-1]
-        best = _best(name, values, directions)
-        if best is not None:
+        if (best := _best(name, values, directions)) is not None:
             results[f"best {name}"] = best
     for split, metrics in (facts.get("results") or {}).items():
         results |= {f"{split} {name}": value for name, value in metrics.items()}

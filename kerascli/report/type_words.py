@@ -1,5 +1,6 @@
 """Describe the types of a config's settings in words: `positive integer or 2 of them`, `valid or same`."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,8 @@ from kerascli.foundation.errors import one_of
 from kerascli.language.kinds import plural
 
 _LARGEST = 2**53
+_NOUN = re.compile(r"^((positive )?(integer|number)|list|mapping)\b|^(\[.*\]|shape|text|name|pipeline|section)$")
+"""Pattern of the noun in the words for a type, which gets an `s` in the plural."""
 _TYPES = {"string": "text", "boolean": "true or false", "null": "null", "object": "mapping"}
 
 
@@ -90,19 +93,9 @@ def _many(schema: Schema) -> str:
 
 
 def _plural(schema: Schema) -> str:
-    kind = schema.get("type")
     if "x-component" in schema:
         return plural(schema["x-component"])
-    if "x-node" in schema:
-        return "layers, as nodes"
-    word = _one(schema)
-    if kind == "array":
-        return word.replace("list ", "lists ", 1) if word.startswith("list ") else f"{word}s"
-    if kind in {"integer", "number"}:
-        return word.replace("integer", "integers", 1).replace("number", "numbers", 1)
-    if kind == "object":
-        return word.replace("mapping", "mappings", 1)
-    return {"text": "texts", "name": "names", "pipeline": "pipelines", "section": "sections"}.get(word, word)
+    return "layers, as nodes" if "x-node" in schema else _NOUN.sub(r"\g<0>s", _one(schema))
 
 
 def _plain(bound: Any) -> str:

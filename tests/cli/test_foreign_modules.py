@@ -60,7 +60,7 @@ def test_processes_that_read_for_others_import_no_file_of_the_current_folder(
     with h5py.File("a.h5", "w") as file:
         file["w"] = np.ones(3, np.float32)
     with open("a.h5", "rb") as file, Hdf5(file.fileno(), 0, os.path.getsize("a.h5"), "a.h5") as opened:
-        assert list(opened.datasets()) == ["w"]
+        assert list(opened.datasets) == ["w"]
     assert list(folder.glob("ran_*")) == []
 
 

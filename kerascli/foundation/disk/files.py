@@ -15,7 +15,9 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from io import BufferedReader
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ LINE_BYTES = 2 * OBJECT_BYTES
 """Memory overhead of a line of text and its number as Python objects, in bytes."""
 JSON_MARKS = {"\n": 64, "{": 232, "[": 80, ":": 64, ",": 40}
 """Memory in bytes of what each of these characters begins in JSON text: a line, an object, a list, a value, an item."""
+_DEPTHS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+"""Change of the depth at each bracket in JSON text; those in strings count, too, so that the depth may be too high."""
 
 SAMPLED_BYTES = 2**30
 """Size in bytes above which a file's digest is of a sample of it: reading all could take longer than training."""
@@ -130,11 +134,9 @@ def memory_limit() -> int:
     """Return the maximum size in bytes of one file's arrays: half of the memory of the machine or its container."""
     has_sysconf = hasattr(os, "sysconf")
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if has_sysconf else _UNKNOWN_MEMORY
-    try:
-        allowed = _CONTAINER_MEMORY.read_text(encoding="ascii").strip()
-    except OSError:
-        return machine // 2
-    return min(machine, int(allowed) if allowed.isdecimal() else machine) // 2  # 'max' where there is no limit
+    with suppress(OSError, ValueError):  # 'max' where there is no limit
+        machine = min(machine, int(_CONTAINER_MEMORY.read_text(encoding="ascii")))
+    return machine // 2
 
 
 def refuse_bomb(unpacked: int, packed: int, name: str, hint: str, what: str = "unpacks to") -> None:
@@ -198,9 +200,7 @@ def file_digest(path: Path) -> str:
     with open_regular(path) as file:
         key = _, size, _ = _digest_key(path, file)
         if key not in _digests:
-            _digests[key] = (
-                _sample(file, size) if size > SAMPLED_BYTES else hashlib.file_digest(file, "sha256").hexdigest()
-            )
+            _digests[key] = _digest(file, size)
     return _digests[key]
 
 
@@ -224,7 +224,9 @@ def _digest_key(path: Path, file: BufferedReader) -> tuple[str, int, int]:
     return str(path), status.st_size, status.st_mtime_ns
 
 
-def _sample(file: BufferedReader, size: int) -> str:
+def _digest(file: BufferedReader, size: int) -> str:
+    if size <= SAMPLED_BYTES:
+        return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256(str(size).encode())
     for start in sample_starts(size, _SAMPLE_BYTES):
         file.seek(start)
@@ -245,7 +247,8 @@ def load_json(data: bytes, name: str) -> Any:
     if len(data) > MAX_JSON_BYTES:
         raise FileRefused(f"'{name}' has {len(data):,} bytes; the limit here is {MAX_JSON_BYTES:,}")
     refuse_text(data, JSON_MARKS, len(data), name)
-    if _depth(data) > MAX_JSON_DEPTH:
+    brackets = data.translate(None, bytes(set(range(256)) - _DEPTHS.keys()))
+    if max(accumulate(map(_DEPTHS.__getitem__, brackets), initial=0)) > MAX_JSON_DEPTH:
         raise FileRefused(f"'{name}' is nested deeper than {MAX_JSON_DEPTH} levels")
     try:
         return json.loads(data, object_pairs_hook=unique_keys, parse_constant=_no_constant)
@@ -269,7 +272,7 @@ def missing_file(path: Path, name: str) -> DataMissing:
     """Return the error for a data file that does not exist; it suggests a file with a similar name in the folder."""
     folder = path.parent
     close = nearest(path.name, [entry.name for entry in folder.iterdir()][:1000]) if folder.is_dir() else None
-    suggested = f"; did you mean '{folder / close if str(folder) != '.' else close}'?" if close else ""
+    suggested = f"; did you mean '{folder / close}'?" if close else ""
     if is_windows_path(name):
         return DataMissing(f"no such file '{safe_text(name)}'", hint=f"a path is written with '/': {posix_path(name)}")
     hint = None if folder.is_dir() else f"the folder '{safe_text(str(folder))}' does not exist"
@@ -283,23 +286,6 @@ def _reason(error: OSError) -> str:
 def _kind(mode: int) -> str:
     kinds = {"d": "a folder", "p": "a named pipe", "s": "a socket", "c": "a device", "b": "a device"}
     return kinds.get(stat.filemode(mode)[0], "something else")
-
-
-def _depth(data: bytes) -> int:
-    """Return the maximum depth of nested brackets in JSON text, without recursion.
-
-    Brackets in strings count, too, so it may be too high.
-    """
-    import numpy as np  # most files that are read here need none of it
-
-    deepest = depth = 0
-    for start in range(0, len(data), 2**20):  # in parts, since the counts take many times the memory of the bytes
-        codes = np.frombuffer(data, np.uint8, min(2**20, len(data) - start), start)
-        steps = np.isin(codes, (0x5B, 0x7B)).astype(np.int32) - np.isin(codes, (0x5D, 0x7D))
-        depths = np.cumsum(steps)
-        deepest = max(deepest, depth + int(depths.max(initial=0)))
-        depth += int(depths[-1])
-    return deepest
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -77,8 +77,7 @@ def npz_headers(source: IO[bytes], name: str) -> dict[str, NpyHeader]:
             if len(members) > MAX_MEMBERS:
                 raise FileRefused(f"'{name}' has {len(members):,} members; the limit here is {MAX_MEMBERS:,}")
             for member in members:
-                key = array_name(member)
-                if key in headers:
+                if (key := array_name(member)) in headers:
                     raise FileRefused(f"'{name}' has the array '{safe_text(key)}' twice")
                 with archive.open(member) as file:
                     headers[key] = npy_header(file, key, name, member.file_size)

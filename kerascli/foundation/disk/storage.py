@@ -75,11 +75,19 @@ def staged(path: Path, data: Piece | Pieces) -> Iterator[Staged]:
     It is removed unless it is placed. For files whose name or record needs their digest, and for several files that
     share one sync of their folder.
     """
-    temporary = temporary_path(path)
+    temporary, size = temporary_path(path), len(data)
+    mode = os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags.NOFOLLOW
     try:
-        with reported("write", path, needed_bytes=len(data) or None):
-            digest = _fill(temporary, pieces(data))
-        yield Staged(temporary, len(data), digest)
+        with (
+            reported("write", path, needed_bytes=size or None),
+            _opened(temporary, mode) as descriptor,
+            hashing(size) as (digest, add),
+        ):
+            for each in slices(pieces(data)):
+                add(each)
+                _write_whole(descriptor, each)
+            _fsync(descriptor)
+        yield Staged(temporary, size, digest.hexdigest())
     except BaseException:
         with contextlib.suppress(OSError):
             _unlink(temporary)
@@ -205,17 +213,6 @@ def size_text(count: int) -> str:
     return f"{value:.0f} {unit}" if unit == "bytes" or value >= 10 else f"{value:.1f} {unit}"
 
 
-def _fill(path: Path, data: Pieces) -> str:
-    """Write data to a new file, make it durable (fsync), and return its SHA-256."""
-    mode = os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags.NOFOLLOW
-    with _opened(path, mode) as descriptor, hashing(len(data)) as (digest, add):
-        for each in slices(data):
-            add(each)
-            _write_whole(descriptor, each)
-        _fsync(descriptor)
-    return digest.hexdigest()
-
-
 @contextlib.contextmanager
 def _opened(path: Path, mode: int) -> Iterator[int]:
     try:
@@ -261,10 +258,9 @@ def reported(verb: str, path: Path, needed_bytes: int | None = None) -> Iterator
 
 def _space(path: Path, needed_bytes: int | None) -> str:
     needed = "" if needed_bytes is None else f"{size_text(needed_bytes)} needed, "
-    try:
+    with contextlib.suppress(OSError):
         return f" ({needed}{size_text(shutil.disk_usage(path.parent).free)} free)"
-    except OSError:
-        return ""
+    return ""
 
 
 def _finite(value: Any) -> Any:

@@ -24,8 +24,7 @@ def temporary_path(path: Path) -> Path:
 
 def is_left(entry: os.DirEntry[str]) -> bool:
     """Return True for a temporary file or folder whose process has ended. Raises FileNotFoundError if it is gone."""
-    match = _NAME.fullmatch(entry.name)
-    if not match:
+    if not (match := _NAME.fullmatch(entry.name)):
         return False
     if match[1] != machine():
         changed = entry.stat(follow_symlinks=False).st_ctime  # of a renamed folder, the time of that
@@ -59,8 +58,7 @@ def _alive(pid: int) -> bool:
 
 def _is_zombie(pid: int) -> bool:
     """Return True if a process has ended, and its parent has not asked for its exit code; False where /proc is none."""
-    try:
+    with contextlib.suppress(OSError):
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         return text.rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return False
+    return False

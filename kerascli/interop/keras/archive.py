@@ -97,8 +97,7 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
             raise FileRefused(f"'{name}' has two members '{safe_text(info.filename, 60)}'")
         _refuse_member(info, name)
         members[info.filename] = info
-    missing = [member for member in _MEMBERS if member not in members]
-    if missing:
+    if missing := [member for member in _MEMBERS if member not in members]:
         raise FileRefused(f"'{name}' is not a .keras file: it has no {missing[0]}")
     return members
 

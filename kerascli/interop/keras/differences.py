@@ -4,7 +4,7 @@ import and export.
 Everything else is mapped by name: classes by the registries, arguments by their own names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -22,6 +22,20 @@ MERGED = frozenset({"lora_rank", "lora_alpha"})
 """Arguments of LoRA, which import leaves out: the kernels in Keras's files have the updates merged into them."""
 
 
+def _instead(theirs: str, ours: str) -> Callable[[Any], Any]:
+    return lambda value: ours if value == theirs else value
+
+
+def _only(value: Any) -> Any:
+    """Return x for the list [x] of Keras 2."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _upper(value: Any) -> Any:
+    """Return x for the list [-x, x]."""
+    return value[1] if isinstance(value, list) and len(value) == 2 and value[0] == -value[1] else value
+
+
 class Difference(NamedTuple):
     """Differences between the arguments of a component (layer, loss ...) in Keras's files and in configs."""
 
@@ -29,12 +43,8 @@ class Difference(NamedTuple):
     """Mapping from the name of an argument in Keras's files to its name in a config."""
     idle: Mapping[str, Any] = MappingProxyType({})
     """Mapping from each argument that only Keras has to the one value that import accepts, and ignores."""
-    values: Mapping[str, tuple[tuple[Any, Any], ...]] = MappingProxyType({})
-    """Mapping from an argument's name in a config to pairs (value in Keras's files, equal value in a config)."""
-    symmetric: frozenset[str] = frozenset()
-    """Names of arguments whose value x in a config is the list [-x, x] in Keras's files."""
-    single: frozenset[str] = frozenset()
-    """Names of arguments whose value x in a config is the list [x] in Keras 2's files."""
+    values: Mapping[str, Callable[[Any], Any]] = MappingProxyType({})
+    """Mapping from an argument's name in a config to a function from its value in Keras's files to that in a config."""
     replaced: Mapping[str, str] = MappingProxyType({})
     """Mapping from an argument to the argument that has taken its place in Keras's files if that is not null."""
 
@@ -42,7 +52,7 @@ class Difference(NamedTuple):
 DIFFERENCES: Mapping[str, Difference] = {
     "batch_normalization": Difference(
         idle={"renorm_momentum": ANY, "renorm": False, "renorm_clipping": None, "fused": ANY},
-        single=frozenset({"axis"}),
+        values={"axis": _only},
     ),
     "discretization": Difference(replaced={"num_bins": "bin_boundaries"}),
     "embedding": Difference(idle={"input_length": ANY}),
@@ -52,16 +62,16 @@ DIFFERENCES: Mapping[str, Difference] = {
         ("lstm", "gru", "simple_rnn", "lstm_cell", "gru_cell"),
         Difference(idle={"implementation": ANY, "time_major": False}),
     ),
-    **dict.fromkeys(("random_color_degeneration", "random_saturation"), Difference(symmetric=frozenset({"factor"}))),
-    "random_shear": Difference(symmetric=frozenset({"x_factor", "y_factor"})),
+    **dict.fromkeys(("random_color_degeneration", "random_saturation"), Difference(values={"factor": _upper})),
+    "random_shear": Difference(values={"x_factor": _upper, "y_factor": _upper}),
     "leaky_relu": Difference(renamed={"alpha": "negative_slope"}),
-    "variance_scaling": Difference(values={"distribution": (("normal", "truncated_normal"),)}),
+    "variance_scaling": Difference(values={"distribution": _instead("normal", "truncated_normal")}),
 }
 """Mapping from the name of a component (layer, loss ...) to the differences of its arguments between Keras's files and
 configs."""
 
 OPTIMIZER = Difference(renamed={"lr": "learning_rate"}, idle={"decay": 0.0, "weight_decay": 0.0})
-LOSS = Difference(values={"reduction": (("auto", "sum_over_batch_size"),)})
+LOSS = Difference(values={"reduction": _instead("auto", "sum_over_batch_size")})
 
 OPERATIONS: Mapping[str, str] = {
     "BatchNorm": "batch_normalization", "LayerNorm": "layer_normalization", "RMSNorm": "rms_normalization",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, TypeVar
 
 from kerascli.layers.merging.elementwise import ElementwiseMerge
@@ -47,11 +48,10 @@ def refs(value: Any) -> Iterator[Ref]:
             yield value
         case Call():
             yield from refs([*value.args, *value.kwargs.values()])
-        case list() | tuple():
-            for item in value:
-                yield from refs(item)
         case dict():
-            yield from refs(list(value.values()))
+            yield from refs([*value.values()])
+        case list() | tuple():
+            yield from chain.from_iterable(map(refs, value))
 
 
 def with_refs(value: Any, change: Callable[[Ref], Any]) -> Any:
@@ -74,8 +74,7 @@ def ancestors(ends: Iterable[T], parents: Callable[[T], Iterable[T]]) -> set[T]:
     seen: set[T] = set()
     pending = list(ends)
     while pending:
-        item = pending.pop()
-        if item not in seen:
+        if (item := pending.pop()) not in seen:
             seen.add(item)
             pending += parents(item)
     return seen
@@ -118,8 +117,7 @@ def _depth_first(parents: Parents, ends: Sequence[Place]) -> tuple[dict[str, int
     pending = [(("", 0), iter(ends))]
     while pending:
         place, rest = pending[-1]
-        parent = next((parent for parent in rest if parent not in seen), None)
-        if parent is None:
+        if (parent := next((parent for parent in rest if parent not in seen), None)) is None:
             finished.append(place)
             pending.pop()
         else:

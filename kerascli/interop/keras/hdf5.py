@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
@@ -58,7 +59,6 @@ class Hdf5:
     def __init__(self, descriptor: int, start: int, size: int, name: str) -> None:
         need_h5py("reading")
         self._name = name
-        self._datasets: dict[str, Dataset] | None = None
         self._seconds = SECONDS + size / _BYTES_A_SECOND
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_CHILD), str(descriptor), str(start), str(size)],
@@ -73,28 +73,22 @@ class Hdf5:
         self._process.kill()
         self._process.communicate()
 
+    @cached_property
     def datasets(self) -> dict[str, Dataset]:
-        """Return the shape and dtype of every array in the HDF5 file, by the array's path. Raises FileRefused."""
-        if self._datasets is None:
-            headers: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
-            self._datasets = {
-                path: Dataset(tuple(shape), np.dtype(dtype), is_bfloat16)
-                for path, (shape, dtype, is_bfloat16) in headers.items()
-            }
-        return self._datasets
+        """Shape and dtype of every array in the HDF5 file, by the array's path. Raises FileRefused."""
+        headers: Mapping[str, Any] = json.loads(self._ask({"do": "list"}))
+        return {path: Dataset(tuple(shape), np.dtype(dtype), brain) for path, (shape, dtype, brain) in headers.items()}
 
     def text(self, path: str, name: str) -> str | None:
         """Return the text attribute `name` of the object at `path`; None if missing. Raises FileRefused if not text."""
-        value = self._attribute(path, name)
-        if value is not None and not isinstance(value, str):
+        if (value := self._attribute(path, name)) is not None and not isinstance(value, str):
             raise FileRefused(f"'{self._name}': the attribute '{safe_text(name)}' is not a text")
         return value
 
     def texts(self, path: str, name: str) -> list[str]:
         """Return the texts in an HDF5 attribute, even if Keras split the attribute (`name0`, `name1`). Raises
         FileRefused."""
-        value = self._attribute(path, name)
-        if isinstance(value, list):
+        if isinstance(value := self._attribute(path, name), list):
             return value
         parts = (self._attribute(path, f"{name}{number}") for number in range(_MOST_PARTS))
         return [text for part in takewhile(lambda part: isinstance(part, list), parts) for text in part]
@@ -111,7 +105,7 @@ class Hdf5:
         together: list[str] = []
         size = 0
         for path in paths:
-            own = self.datasets()[path].nbytes
+            own = self.datasets[path].nbytes
             if together and (len(together) == _TOGETHER or size + own > _TOGETHER_BYTES):
                 yield from self._read(together, size)
                 together, size = [], 0
@@ -126,7 +120,7 @@ class Hdf5:
         if len(data) != size:
             raise FileRefused(f"'{self._name}' is refused: an array has another size than its header declares")
         start = 0
-        for dataset in map(self.datasets().__getitem__, paths):
+        for dataset in map(self.datasets.__getitem__, paths):
             yield dataset.read(data, start)
             start += dataset.nbytes
 

@@ -90,12 +90,10 @@ def listing(file: h5py.File) -> dict[str, Any]:
                 raise Refused(f"it has a name of {len(raw):,} characters")
             name = raw.decode("utf-8", "surrogateescape")
             below = f"{path}/{name}" if path else name
-            kind = group.links.get_info(raw).type
-            if kind != h5.h5l.TYPE_HARD:
+            if (kind := group.links.get_info(raw).type) != h5.h5l.TYPE_HARD:
                 what = "link into another file" if kind == h5.h5l.TYPE_EXTERNAL else "soft link"
                 raise Refused(f"'{below}' is a {what}")
-            item = h5.h5o.open(group, raw)
-            if isinstance(item, h5.h5g.GroupID):
+            if isinstance(item := h5.h5o.open(group, raw), h5.h5g.GroupID):
                 pending.append((below, depth + 1))
             elif isinstance(item, h5.h5d.DatasetID):
                 headers[below] = _plain_dataset(file, item, below)

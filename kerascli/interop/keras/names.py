@@ -9,7 +9,7 @@ from kerascli.interop.keras.differences import EXPORTED, OPERATIONS
 from kerascli.language.expressions.parser import RESERVED
 from kerascli.language.wording import snake_case
 from kerascli.layers.base import LAYERS
-from kerascli.ops.base import OPS
+from kerascli.ops.base import OPS, Op
 
 
 class KerasNames(NamedTuple):
@@ -63,10 +63,10 @@ def keras_snake_case(class_name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
-def op_of(class_name: str) -> str | None:
-    """Return the name of kerascli's operation for a class of keras.ops (LogSoftmax: log_softmax); None if it has no
-    such operation."""
-    return OPERATIONS.get(class_name) or _ops().get(class_name.lower())
+def op_of(class_name: str) -> Op | None:
+    """Return kerascli's operation for a class of keras.ops (LogSoftmax: log_softmax); None if it has no such
+    operation."""
+    return OPS.find(OPERATIONS.get(class_name) or _ops().get(class_name.lower(), ""))
 
 
 @cache

@@ -44,13 +44,10 @@ class Refusals:
 
     def check(self) -> None:
         """Raise FileRefused with everything recorded as not importable, if there is anything."""
-        faults = list(self._faults)
-        if self._unknown:
-            names = list(self._unknown)
-            more = f" and {len(names) - _NO_FAULTS} more" if len(names) > _NO_FAULTS else ""
-            text = f"'{self._file}' uses what kerascli does not have: {', '.join(names[:_NO_FAULTS])}{more}"
-            faults.insert(0, Fault(text))
-        if faults:
+        names = list(self._unknown)
+        more = f" and {len(names) - _NO_FAULTS} more" if len(names) > _NO_FAULTS else ""
+        text = f"'{self._file}' uses what kerascli does not have: {', '.join(names[:_NO_FAULTS])}{more}"
+        if faults := [*([Fault(text)] if names else []), *self._faults]:
             raise FileRefused(faults[:_NO_FAULTS])
 
 
@@ -71,12 +68,11 @@ def walk(value: Any) -> Iterator[dict[str, Any]]:
     """Yield every mapping in a JSON value, at any depth, without recursion."""
     pending = [value]
     while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
+        if isinstance(item := pending.pop(), dict):
             yield item
-            pending += [below for below in item.values() if isinstance(below, (dict, list))]
+            pending += item.values()
         elif isinstance(item, list):
-            pending += [below for below in item if isinstance(below, (dict, list))]
+            pending += item
 
 
 def is_object(value: Any) -> bool:
@@ -86,19 +82,19 @@ def is_object(value: Any) -> bool:
 
 def own_name(value: Serialized) -> str | None:
     """Return the class name of a serialized object, if the class is Keras's own; None for a custom class."""
-    name, module, registered = value["class_name"], value.get("module"), value.get("registered_name")
-    if isinstance(module, str) and module.split(".")[0] not in _ROOTS:
-        return None
-    if isinstance(registered, str) and registered.rpartition(">")[2] != name.rpartition(">")[2]:
-        return None
-    return name.removeprefix("Custom>")
+    name, registered = value["class_name"], value.get("registered_name")
+    is_renamed = isinstance(registered, str) and registered.rpartition(">")[2] != name.rpartition(">")[2]
+    return None if is_renamed or not _is_of_keras(value) else name.removeprefix("Custom>")
 
 
 def full_name(value: Serialized) -> str:
     """Return the class name of an object serialized by Keras, for messages, with its module if that is not Keras's."""
+    return value["class_name"] if _is_of_keras(value) else f"{value['module']}.{value['class_name']}"
+
+
+def _is_of_keras(value: Serialized) -> bool:
     module = value.get("module")
-    is_of_keras = not isinstance(module, str) or module.split(".")[0] in _ROOTS
-    return str(value["class_name"]) if is_of_keras else f"{module}.{value['class_name']}"
+    return not isinstance(module, str) or module.split(".")[0] in _ROOTS
 
 
 _SAME = Difference()
@@ -146,19 +142,9 @@ def _settings(
                 more = suggestion(key, cls.model_fields) if reason is None else f": {reason}"
                 refusals.add(f"{where}: {cls.component_name} has no argument '{key}' (value {show(value)}){more}")
         elif value != "linear" or field.default is not None:
-            settings[ours] = _converted(ours, value, from_keras(value, where, refusals, within=ours), difference)
+            read = from_keras(value, where, refusals, within=ours)
+            settings[ours] = difference.values.get(ours, lambda value: value)(read)
     return settings
-
-
-def _converted(name: str, value: Any, read: Any, difference: Difference) -> Any:
-    """Return the value of an argument, read as `read`, in the form that it has in a config."""
-    for theirs, ours in difference.values.get(name, ()):
-        if theirs == value:
-            return ours
-    if isinstance(read, list):
-        is_symmetric = name in difference.symmetric and len(read) == 2 and read[0] == -read[1]
-        return read[-1] if is_symmetric or (name in difference.single and len(read) == 1) else read
-    return read
 
 
 def from_keras(value: Any, where: str, refusals: Refusals, within: str = "") -> Any:

@@ -102,8 +102,7 @@ class Operations(TensorEvaluator):
             return Ref(value.layer, index=self._whole(node.items[0]))
         items = []
         for item, axis in _axes(node.items):
-            backwards = self._backwards(item)
-            if backwards is not None and axis is not None:  # torch has no negative steps
+            if (backwards := self._backwards(item)) is not None and axis is not None:  # torch has no negative steps
                 value, item = self._run("flip", [value, axis]), backwards
             items.append(self._part(item))
         result = Ref(self._add("GetItem", "numpy", {}, [value, items if len(items) > 1 else items[0]], {}))
@@ -128,8 +127,7 @@ class Operations(TensorEvaluator):
         return self.value(item)
 
     def _whole(self, node: Node) -> int:
-        value = self.value(node)
-        if not isinstance(value, int):
+        if not isinstance(value := self.value(node), int):
             raise Inexpressible("a computed index")
         return value
 

@@ -84,8 +84,7 @@ def _of_rule(rule: Optimizer, trained: Sequence[Weight], *, tracked: bool) -> It
 def _of_slot(rule: Optimizer, weight: Weight, slot: str, *, tracked: bool) -> Iterator[Variable]:
     """Yield Keras's variable for one slot (such as `velocity`) of a weight, if Keras's optimizer has one."""
     whole = tuple(weight.spec.shape)
-    shape = rule.slot_shape(slot, weight.name, whole)
-    if shape is not None:
+    if (shape := rule.slot_shape(slot, weight.name, whole)) is not None:
         yield Variable(f"{rule.component_name}/{weight.name}/{slot}", shape)
     elif isinstance(rule, Adafactor) and slot == "velocity":  # Keras assigns it in each update, before it is read
         yield Variable(f"{slot} of {weight.name}", whole, is_state=False)
@@ -111,12 +110,9 @@ def saved_optimizer(
 
 
 def state_from(
-    arrays: Sequence[np.ndarray],
-    saved: BaseOptimizer,
-    settings: BaseOptimizer,
-    trained: Sequence[Weight],
+    arrays: Sequence[np.ndarray], saved: BaseOptimizer, settings: BaseOptimizer, trained: Sequence[Weight],
     own: Mapping[str, Tensor],
-) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:  # fmt: skip
     """Return kerascli's optimizer state, computed from Keras's optimizer variables, and notes on what differs.
 
     `own` is a new state of `settings`, `saved` is the `saved_optimizer` of the arrays' shapes. Raises FileRefused for

@@ -1,7 +1,8 @@
 """Map the weights of layers in kerascli to the HDF5 groups and the order in which Keras's files have them."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, count
 from typing import NamedTuple
 
 from kerascli.interop.keras.names import keras_snake_case
@@ -35,9 +36,8 @@ def by_prefix(weights: Iterable[Weight]) -> Mapping[str, Sequence[Weight]]:
     """Return the weights below each prefix of their names, such as `tower` and `tower/dense` of `tower/dense/bias`."""
     own: defaultdict[str, list[Weight]] = defaultdict(list)
     for weight in weights:
-        parts = weight.name.split("/")
-        for count in range(1, len(parts)):
-            own["/".join(parts[:count])].append(weight)
+        for prefix in accumulate(weight.name.split("/")[:-1], "{}/{}".format):
+            own[prefix].append(weight)
     return own
 
 
@@ -45,9 +45,15 @@ def weights_by_group(owners: Iterable[Owner], weights: Iterable[Weight]) -> Iter
     """Yield (HDF5 group such as `layers/lstm_1/cell`, its weights) in Keras 3's order."""
     own = by_prefix(weights)
     for owner in owners:
-        if owner.prefix in own:
-            for place, group in _by_place(owner, own[owner.prefix]).items():
-                yield _joined(owner.place, place), group
+        groups: defaultdict[str, list[Weight]] = defaultdict(list)
+        for weight in own.get(owner.prefix, ()):
+            part = weight.name[len(owner.prefix) + 1 :].rpartition("/")[0]
+            groups[keras_place(owner.layer, part)].append(weight)
+        if owner.layer.component_name == "spectral_normalization" and groups:  # the kernel is also the wrapper's own
+            kernel = next(weight for weight in groups["layer"] if weight.spec.name in {"kernel", "embeddings"})
+            groups[""].insert(0, kernel)
+        for place, group in groups.items():
+            yield _joined(owner.place, place), sorted(group, key=lambda weight: not weight.spec.trainable)
 
 
 def weights_by_layer(owners: Iterable[Owner], weights: Iterable[Weight]) -> Iterator[tuple[str, list[Weight]]]:
@@ -92,30 +98,11 @@ def keras_place(layer: BaseLayer, part: str) -> str:
     return "" if kind.endswith("_cell") else part
 
 
-def _by_place(owner: Owner, weights: Iterable[Weight]) -> dict[str, list[Weight]]:
-    """Return a layer's weights by Keras's path within the layer, in the order of Keras's variables.
-
-    For spectral normalization, the kernel is also among the variables of the wrapper itself.
-    """
-    groups: dict[str, list[Weight]] = {}
-    for weight in weights:
-        part = weight.name[len(owner.prefix) + 1 :].rpartition("/")[0]
-        groups.setdefault(keras_place(owner.layer, part), []).append(weight)
-    if owner.layer.component_name == "spectral_normalization":
-        kernel = next(weight for weight in groups["layer"] if weight.spec.name in {"kernel", "embeddings"})
-        groups[""] = [kernel, *groups[""]]
-    return {place: sorted(own, key=lambda weight: not weight.spec.trainable) for place, own in groups.items()}
-
-
 def numbered_groups(class_names: Iterable[str]) -> list[str]:
     """Return the names of the HDF5 groups of layers, which Keras 3 numbers by class: `dense`, `dense_1` ..."""
-    counts: Counter[str] = Counter()
-    groups: list[str] = []
-    for class_name in class_names:
-        base = keras_snake_case(class_name)
-        groups.append(f"{base}_{counts[base]}" if counts[base] else base)
-        counts[base] += 1
-    return groups
+    counts: defaultdict[str, Iterator[int]] = defaultdict(count)
+    bases = list(map(keras_snake_case, class_names))
+    return [f"{base}_{number}" if (number := next(counts[base])) else base for base in bases]
 
 
 def _joined(*parts: str) -> str:

@@ -32,15 +32,25 @@ def archive_bytes(
 ) -> bytes:
     """Return the bytes of a `.keras` file; `state` has the optimizer's variables by HDF5 group, in Keras's order."""
     need_h5py("writing")
+    import h5py
+
     description = graph.description if compiled is None else {**graph.description, "compile_config": compiled}
     saved = {"keras_version": KERAS_VERSION, "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S")}
-    out = io.BytesIO()
+    out, arrays = io.BytesIO(), io.BytesIO()
+    vocabularies = {name: text.encode() for name, text in vocabulary_files(graph.layers)}  # changes the layers
+    with h5py.File(arrays, "w") as file:
+        file.create_group("layers")
+        for path, own in weights_by_group(owners(graph.layers), weights):
+            _write_variables(file, path, map(array, own))
+        for path, values in idf_weights(graph.layers):
+            file[path] = values
+        for path, variables in (state or {}).items():
+            _write_variables(file, path, variables)
     with zipfile.ZipFile(out, "w") as archive:
-        vocabularies = {name: text.encode() for name, text in vocabulary_files(graph.layers)}  # changes the layers
         for name, content in {
             "metadata.json": json.dumps({**graph.metadata, **saved}).encode(),
             "config.json": json.dumps(description).encode(),
-            "model.weights.h5": _weights_bytes(graph, weights, state),
+            "model.weights.h5": arrays.getvalue(),
             **vocabularies,
         }.items():
             archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), content)
@@ -80,21 +90,6 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
             named = {key: compiled["optimizer"][key] for key in ("class_name", "config")}
             others = {key: value for key, value in compiled.items() if key != "optimizer"}
             file.attrs["training_config"] = json.dumps({**others, "optimizer_config": named}).encode()
-    return out.getvalue()
-
-
-def _weights_bytes(graph: KerasGraph, weights: Sequence[Weight], state: OptimizerGroups | None) -> bytes:
-    import h5py
-
-    out = io.BytesIO()
-    with h5py.File(out, "w") as file:
-        file.create_group("layers")
-        for path, own in weights_by_group(owners(graph.layers), weights):
-            _write_variables(file, path, map(array, own))
-        for path, values in idf_weights(graph.layers):
-            file[path] = values
-        for path, variables in (state or {}).items():
-            _write_variables(file, path, variables)
     return out.getvalue()
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -38,50 +38,38 @@ class KerasGraph(NamedTuple):
 
 
 def keras_graph(
-    model: Model,
-    specs: Mapping[str, TensorSpec],
-    *,
-    name: str,
-    names: Mapping[str, str],
-    precision: str,
-    batch_size: int | None = None,
-    texts: Mapping[str, TextLayer] = MappingProxyType({}),
-) -> KerasGraph:
+    model: Model, specs: Mapping[str, TensorSpec], *, name: str, names: Mapping[str, str], precision: str,
+    batch_size: int | None = None, texts: Mapping[str, TextLayer] = MappingProxyType({}),
+) -> KerasGraph:  # fmt: skip
     """Convert a model to Keras's serialized form. Raises ConfigError that lists all that Keras cannot express.
 
     `names` maps names to Keras's where they differ; `batch_size` is set for a model with stateful layers; `texts` are
     the layers that make inputs of texts, by input.
     """
-    common = _Common(precision, batch_size, [], [])
     scope = Scope({each.name: each.spec for each in model.inputs}, model.entries, model.outputs, specs)
-    writer = _Writer(scope, names, common, texts)
+    writer = _Writer(scope, names, texts, precision, batch_size)
     writer.write()
-    if common.problems:
-        raise ConfigError(common.problems[:20])
+    if writer.problems:
+        raise ConfigError(writer.problems[:20])
     description, layers, outputs = writer.described(name)
-    return KerasGraph(description, layers, outputs, tuple(dict.fromkeys(common.notes)))
+    return KerasGraph(description, layers, outputs, tuple(dict.fromkeys(writer.notes)))
 
 
-class _Common(NamedTuple):
-    """State shared by the converters (`_Writer`) of a model to export and of the shared models in it."""
-
-    precision: str
-    batch_size: int | None
-    problems: list[Fault]
-    notes: list[str]
-
-
+@dataclass
 class _Writer:
     """Converter of one model to Keras's serialized form; a shared model in it has a converter of its own."""
 
-    def __init__(self, scope: Scope, names: Mapping[str, str], common: _Common, texts: Mapping[str, TextLayer]) -> None:
-        self.problems = common.problems
-        self._scope = scope
-        self._common = common
-        self._names = names
-        self._texts = texts
-        own = [*scope.inputs, *(entry.name for entry in scope.entries if isinstance(entry, Node))]
-        self._taken = {names.get(name, name) for name in own}
+    _scope: Scope
+    _names: Mapping[str, str]
+    _texts: Mapping[str, TextLayer]
+    _precision: str
+    _batch_size: int | None
+    problems: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        own = [*self._scope.inputs, *(entry.name for entry in self._scope.entries if isinstance(entry, Node))]
+        self._taken = {self._names.get(name, name) for name in own}
         self._nodes: dict[str, KerasNode] = {}
         self._shared: dict[str, str] = {}
         """Mapping from the weight name prefix of a shared layer or model to the name of its Keras layer."""
@@ -94,7 +82,7 @@ class _Writer:
             name = self._names.get(tensor, tensor)
             text = self._texts.get(tensor)
             given = spec if text is None else TensorSpec(text.shape, "string")
-            shape = [self._common.batch_size, *given.shape]
+            shape = [self._batch_size, *given.shape]
             config = {"batch_shape": shape, "dtype": given.dtype, "sparse": False, "name": name}
             made = serialized("keras.layers", "InputLayer", config)
             self._tensors[tensor] = self._add(KerasNode(name, made, [graph.Call()]))
@@ -109,7 +97,7 @@ class _Writer:
                 self._model(entry)
             elif not entry.outputs:
                 kind = entry.layer.component_name
-                self._common.notes.append(f"'{entry.name}' ({kind}) is not exported: Keras's files cannot store it")
+                self.notes.append(f"'{entry.name}' ({kind}) is not exported: Keras's files cannot store it")
             elif isinstance(entry.layer, Expr):
                 self._expression(entry, entry.layer)
             else:
@@ -125,7 +113,7 @@ class _Writer:
             self.problems.append(fault)
             return
         if name not in self._nodes:
-            made = layer_object(node.layer, name, self._common.precision, self.problems)
+            made = layer_object(node.layer, name, self._precision, self.problems)
             self._add(KerasNode(name, made, [], node.layer, node.weights_name))
         inputs = [self._of(tensor) for tensor in node.inputs]
         apart = node.layer.component_name in TENSORS_BY_NAME
@@ -143,7 +131,7 @@ class _Writer:
             hint = "use --format torch_export"
             self.problems.append(Fault(f"'{name}': Keras's files cannot store 'training: true' of a call", hint=hint))
         elif "training" in call:
-            self._common.notes.append(f"'{name}': training: false is not exported: Keras's files cannot store it")
+            self.notes.append(f"'{name}': training: false is not exported: Keras's files cannot store it")
 
     def _model(self, call: Call) -> None:
         """Convert a call of a shared model to a call of a Keras model; the shared model itself is converted at its
@@ -151,7 +139,7 @@ class _Writer:
         name = self._shared_name(call.of)
         scope = shared_scope(self._scope, call.of)
         if name not in self._nodes:
-            inner = _Writer(scope, {}, self._common, {})
+            inner = replace(self, _scope=scope, _names={}, _texts={})
             inner.write()
             description, layers, _ = ({}, (), {}) if self.problems else inner.described(name)
             self._add(KerasNode(name, description, [], None, call.of.weights, layers))
@@ -182,9 +170,8 @@ class _Writer:
         inputs = dict(zip(parsed.names, node.inputs, strict=False))
         tensors = {name: self._of(tensor) for name, tensor in inputs.items()}
         dtypes = {name: self._scope.specs[tensor].dtype for name, tensor in inputs.items()}
-        operations = Operations(tensors, dtypes, partial(self._operation, node))
         try:
-            value: Any = operations.value(parsed.tree)
+            value: Any = Operations(tensors, dtypes, partial(self._operation, node)).value(parsed.tree)
         except Inexpressible as error:
             hint = "use --format torch_export or onnx, which take every expression"
             self.problems.append(Fault(f"'{node.name}': Keras has no operation for {error}", hint=hint))
@@ -246,9 +233,8 @@ class _Writer:
         order = [each for each in order if each in self._nodes]
         order += [each for each in inputs if each not in order]
         unused = [node for node in self._nodes.values() if node.name not in order]
-        left = [node.ours for node in unused if node.layer is not None or node.inside]
-        if left:
-            self._common.notes.append(f"not exported, because no output depends on them: {', '.join(left)}")
+        if left := [node.ours for node in unused if node.layer is not None or node.inside]:
+            self.notes.append(f"not exported, because no output depends on them: {', '.join(left)}")
         return reached([self._nodes[each] for each in order], walked)
 
     def _ends(self) -> list[Ref]:
@@ -261,7 +247,7 @@ class _Writer:
         return [self._identity(self._unique(name), end) if end.layer in shared else end for name, end in pairs]
 
     def _identity(self, name: str, value: Any) -> Ref:
-        made = serialized("keras.layers", "Identity", {"name": name, "dtype": dtype_policy(self._common.precision)})
+        made = serialized("keras.layers", "Identity", {"name": name, "dtype": dtype_policy(self._precision)})
         return self._add(KerasNode(name, made, [graph.Call([value])]))
 
     def _add(self, node: KerasNode) -> Ref:

@@ -48,14 +48,10 @@ def owners(layers: Sequence[KerasNode]) -> list[Owner]:
 
 def reached(nodes: Sequence[KerasNode], order: Sequence[Place]) -> tuple[list[KerasNode], dict[Place, int]]:
     """Return Keras nodes with only the calls listed in `order`, and a mapping from these calls to their new numbers."""
-    kept = set(order)
-    numbers: dict[Place, int] = {}
-    kept_nodes: list[KerasNode] = []
-    for node in nodes:
-        old = [number for number in range(len(node.calls)) if (node.name, number) in kept]
-        numbers.update({(node.name, number): new for new, number in enumerate(old)})
-        kept_nodes.append(replace(node, calls=[node.calls[number] for number in old]))
-    return kept_nodes, numbers
+    listed = set(order)
+    kept = {each.name: [n for n in range(len(each.calls)) if (each.name, n) in listed] for each in nodes}
+    numbers = {(name, old): new for name, olds in kept.items() for new, old in enumerate(olds)}
+    return [replace(node, calls=[node.calls[number] for number in kept[node.name]]) for node in nodes], numbers
 
 
 def sequential(name: str, nodes: Sequence[KerasNode], end: Ref) -> dict[str, Any] | None:
@@ -72,13 +68,9 @@ def sequential(name: str, nodes: Sequence[KerasNode], end: Ref) -> dict[str, Any
 
 
 def functional(
-    name: str,
-    nodes: Sequence[KerasNode],
-    inputs: Sequence[str],
-    ends: Sequence[Ref],
-    specs: Mapping[Ref, TensorSpec],
-    numbers: Mapping[Place, int],
-) -> dict[str, Any]:
+    name: str, nodes: Sequence[KerasNode], inputs: Sequence[str], ends: Sequence[Ref],
+    specs: Mapping[Ref, TensorSpec], numbers: Mapping[Place, int],
+) -> dict[str, Any]:  # fmt: skip
     """Return a Keras graph serialized as a functional model.
 
     `numbers` are the numbers of the written calls; in outputs, Keras counts calls of a nested functional model from 1.

@@ -101,8 +101,7 @@ def _activation(value: Activation, where: str, problems: list[Fault]) -> Any:
     name = value.component_name
     if not changed_arguments(value):
         return name
-    layer = _ACTIVATION_LAYERS.get(name)
-    if layer is None:
+    if (layer := _ACTIVATION_LAYERS.get(name)) is None:
         problems.append(Fault(f"{where}: in Keras, the activation '{name}' is a function without arguments"))
         return None
     return serialized("keras.layers", layer, {name: getattr(value, name) for name in type(value).model_fields})

@@ -14,7 +14,7 @@ from kerascli.interop.keras_import.calls import KerasLayer, KerasModel, read_mod
 from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.model_section import ModelSection
 from kerascli.interop.keras_import.operations import NoOperation, expression
-from kerascli.interop.keras_import.policies import Policies
+from kerascli.interop.keras_import.policies import common_precision
 from kerascli.interop.keras_import.reading import Common, Reading, layer_places, read_call
 from kerascli.interop.keras_import.text_inputs import TextInput, with_text_inputs
 from kerascli.interop.keras_import.weights import refuse_other_layers, with_statistics
@@ -44,56 +44,47 @@ def read_architecture(file: ModelFile, refusals: Refusals) -> Architecture:
     kept = used_inputs(whole)
     model, texts = with_text_inputs(whole.with_inputs(kept), layer_places(whole, ""), file, refusals)
     refusals.check()
-    common = Common(refusals, file, Policies(refusals), {})
+    common = Common(refusals, file, [], {})
     section = ModelSection(model)
     results, owners = _Writer(model, (), "", common, section).write(list(section.inputs))
+    precision, notes = common_precision(common.called, refusals)
     if not len(refusals):
-        refuse_other_layers(file, common.layers)
+        refuse_other_layers(file, common.groups)
     written_section, ends = section.end(results)
-    inputs, outputs = ([key or ref.layer for key, ref in tensors] for tensors in (model.inputs, model.outputs))
-    tensor_names = dict(zip(section.inputs, inputs, strict=True)), dict(zip(ends, outputs, strict=True))
-    precision, notes = common.policies.end()
+    ours_and_keras = (section.inputs, model.inputs), (ends, model.outputs)
+    named = [{name: key or ref.layer for name, (key, ref) in zip(*each, strict=True)} for each in ours_and_keras]
     left = [key or ref.layer for index, (key, ref) in enumerate(whole.inputs) if index not in kept]
     notes += tuple(f"input '{name}' is not imported: no output depends on it" for name in left)
     of_texts = {name: text for name, text in zip(section.inputs, texts, strict=True) if text is not None}
-    names = KerasNames(section.book.changed, *tensor_names)
-    return Architecture(written_section, names, owners, precision, of_texts, notes)
+    return Architecture(written_section, KerasNames(section.book.changed, *named), owners, precision, of_texts, notes)
 
 
 class _Writer(Reading):
     """Writer of the layers of a Keras model to a `model` section: its own, or that of the model in which it is called
     only once."""
 
-    def __init__(
-        self, model: KerasModel, path: tuple[str, ...], place: str, common: Common, section: ModelSection
-    ) -> None:
-        super().__init__(model, path, place, common)
-        self.section, self.book = section, section.book
-
     def write(self, tensors: Sequence[str]) -> tuple[list[str], list[Owner]]:
         """Write the layers of the model, called on `tensors`; return (names of its outputs, owners of weights)."""
         self.tensors.update({ref: name for (_, ref), name in zip(self.model.inputs, tensors, strict=True)})
         for layer, number in self.model.ordered():
             if (layer.name, number) in self.needed:
-                results = self._call(layer, number)
-                self.tensors.update({Ref(layer.name, number, i): name for i, name in enumerate(results)})
-        owners = [owner for name in self.model.layers for owner in self.owners[name]]
-        return self.names(self.model.outputs), owners
+                self.tensors.update({Ref(layer.name, number, i): name for i, name in self._call(layer, number).items()})
+        return self.names(self.model.outputs), [owner for name in self.model.layers for owner in self.owners[name]]
 
-    def _call(self, layer: KerasLayer, number: int) -> list[str]:
-        """Write a call of a Keras layer, operation or model to the `model` section; return its outputs' names."""
+    def _call(self, layer: KerasLayer, number: int) -> dict[int, str]:
+        """Write a call of a Keras layer, operation or model to the `model` section; return the names of its outputs by
+        their indices."""
         if layer.is_operation:
-            return self._operation(layer, number)
+            return dict(enumerate(self._operation(layer, number)))
         if layer.is_model:
             return self._nested(layer, number)
-        self.common.policies.note(layer)
+        self.common.called.append(layer)
         if (model := wrapped_model(layer)) is not None:
-            return self._time_distributed(layer, number, model)
-        return self._layer(layer, number)
+            return dict(enumerate(self._time_distributed(layer, number, model)))
+        return dict(enumerate(self._layer(layer, number)))
 
     def _layer(self, layer: KerasLayer, number: int) -> list[str]:
-        settings = self.settings(layer)
-        if settings is None:
+        if (settings := self.settings(layer)) is None:
             return []
         adapted = isinstance(settings, Normalization) and settings.mean is None  # weights in the file, not settings
         if adapted:
@@ -142,7 +133,7 @@ class _Writer(Reading):
         names = self._names(layer, number, range(count), self.full(layer), None)
         return self.section.add("expr", {"value": text}, {}, names)
 
-    def _nested(self, layer: KerasLayer, number: int) -> list[str]:
+    def _nested(self, layer: KerasLayer, number: int) -> dict[int, str]:
         """Write a call of a nested model: its layers if this is its only call, else a call of a shared model."""
         call = self.call(layer, number)
         tensors = self.names(call.args)
@@ -151,8 +142,8 @@ class _Writer(Reading):
                 self.refusals.add(f"{layer.name}: a model is called with '{key}', which is not supported")
         path, place = (*self.path, layer.name), self.places[layer.name]
         model = read_model(layer.spec, layer.name)
-        count, used_anywhere = len(model.outputs), {ref.index for ref in self.used if ref.layer == layer.name}
-        used = [index for index in range(count) if index in used_anywhere] or [0]
+        used_anywhere = {ref.index for ref in self.used if ref.layer == layer.name}
+        used = [index for index in range(len(model.outputs)) if index in used_anywhere] or [0]
         model = model.with_results(set(used))
         if len(tensors) != len(model.inputs):
             raise FileRefused(f"'{safe_text(model.name)}' takes {len(model.inputs)} inputs, got {len(tensors)}")
@@ -160,12 +151,12 @@ class _Writer(Reading):
         model, tensors = model.with_inputs(kept), [tensors[index] for index in kept]
         if self.calls(layer) == 1:
             results, self.owners[layer.name] = _Writer(model, path, place, self.common, self.section).write(tensors)
-            return _in_place(results, used, count)
+            return dict(zip(used, results, strict=True))
         if layer.name not in self.shared_names:
             self._shared(layer, model, self.full(layer), place)
         shared = self.shared_names[layer.name]
         names = self._names(layer, number, used, f"{shared}_{number + 1}", None)
-        return _in_place(self.section.add(shared, {}, {"inputs": tensors}, names), used, count)
+        return dict(zip(used, self.section.add(shared, {}, {"inputs": tensors}, names), strict=True))
 
     def _shared(self, layer: KerasLayer, model: KerasModel, name: str, place: str) -> None:
         """Write the model that a layer is, or wraps, to `shared`."""
@@ -194,10 +185,3 @@ class _Writer(Reading):
             self.book.give(self.preferred.get(ref, f"{first}_{ref.index}")) if ref in self.used else "_" for ref in rest
         ]
         return [first, *further]
-
-
-def _in_place(names: Sequence[str], used: Sequence[int], count: int) -> list[str]:
-    """Return names for a Keras call's `count` outputs: `names` for the outputs at the indices `used`, `_` for all
-    others."""
-    by_index = dict(zip(used, names, strict=True))
-    return [by_index.get(index, "_") for index in range(count)]

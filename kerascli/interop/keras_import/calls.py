@@ -154,8 +154,7 @@ def _layer(item: Any) -> KerasLayer:
 
 def _is_valid_name(name: str) -> bool:
     """Return True for a name in a Keras file that needs no escape in a terminal and leads to no parent folder."""
-    parts = name.replace("\\", "/").split("/")
-    return 0 < len(name) <= _MAX_NAME and safe_text(name) == name and ".." not in parts and "\\" not in name
+    return 0 < len(name) <= _MAX_NAME and safe_text(name) == name and ".." not in name.split("/") and "\\" not in name
 
 
 def _sequential(name: str, layers: list[KerasLayer], config: Serialized) -> KerasModel:
@@ -164,18 +163,17 @@ def _sequential(name: str, layers: list[KerasLayer], config: Serialized) -> Kera
     if not layers:
         raise FileRefused(f"'{safe_text(name)}' has no layers")
     if layers[0].class_name != "InputLayer":
-        first = layers[0].config
         shape = layers[0].batch_shape or config.get("build_input_shape")
         if not isinstance(shape, list):
             text = f"the file does not have the input shape of '{safe_text(name)}'"
             raise FileRefused(text, hint="build the model (or call it once) before saving it")
-        dtype = first.get("dtype") if isinstance(first.get("dtype"), str) else "float32"
-        settings = {"batch_shape": shape, "dtype": dtype, "name": "x"}
+        dtype = layers[0].config.get("dtype")
+        settings = {"batch_shape": shape, "dtype": dtype if isinstance(dtype, str) else "float32", "name": "x"}
         layers = [KerasLayer("x", {"class_name": "InputLayer", "config": settings}), *layers]
     for before, layer in pairwise(layers):
-        layer.calls.append(Call([Ref(before.name, 0, 0)], {}))
+        layer.calls.append(Call([Ref(before.name)]))
     by_name = {layer.name: layer for layer in layers}
-    return KerasModel(name, by_name, [(None, Ref(layers[0].name, 0, 0))], [(None, Ref(layers[-1].name, 0, 0))])
+    return KerasModel(name, by_name, [(None, Ref(layers[0].name))], [(None, Ref(layers[-1].name))])
 
 
 def _call(node: Any) -> Call:
@@ -254,8 +252,7 @@ def _counted_from_0(model: KerasModel) -> KerasModel:
 def _check(model: KerasModel) -> None:
     """Raise FileRefused for invalid names, references to calls that do not exist, and missing or unconnected layers."""
     for ref in refs([model.calls, model.inputs, model.outputs]):
-        layer = model.layers.get(ref.layer)
-        if layer is None or ref.call >= max(1, len(layer.calls)):
+        if (layer := model.layers.get(ref.layer)) is None or ref.call >= max(1, len(layer.calls)):
             raise FileRefused(f"the file refers to an output of '{safe_text(ref.layer, 60)}' that does not exist")
     for key, _ in (*model.inputs, *model.outputs):
         if key is not None and not _is_valid_name(key):

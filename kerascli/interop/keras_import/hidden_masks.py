@@ -63,8 +63,7 @@ class HiddenMasks:
         if layer.is_model or wrapped_model(layer) is not None:
             self._give(layer, number, self._state(next(refs(call), None)))
             return
-        settings = self._settings(layer)
-        if settings is None:
+        if (settings := self._settings(layer)) is None:
             return
         inputs = _inputs(settings, call)
         states = [self._state(ref) for ref in inputs]
@@ -82,8 +81,7 @@ class HiddenMasks:
         if len(states) == 1 and any(refs([*call.args[1:], call.kwargs.get("initial_state")])):
             seen = [False]
         hidden = [i for i, state in enumerate(states) if state.in_kerascli and not seen[i]]
-        names = TENSORS_BY_NAME.get(settings.component_name)
-        if names is not None:
+        if (names := TENSORS_BY_NAME.get(settings.component_name)) is not None:
             self.hidden[place] = {f"{names[i]}_mask": False for i in hidden}
         elif hidden and not any(seen):
             self.hidden[place] = {"mask": False}
@@ -106,8 +104,7 @@ class HiddenMasks:
 
 def _inputs(settings: BaseLayer, call: Call) -> list[Ref]:
     """Return the tensors on which a Keras layer is called, without initial states and masks."""
-    order = TENSORS_BY_NAME.get(settings.component_name)
-    if order is not None:
+    if (order := TENSORS_BY_NAME.get(settings.component_name)) is not None:
         return [*refs(call.args[: len(order)]), *refs([call.kwargs.get(name) for name in order])]
     return list(refs(call.args[:1])) or list(refs([call.kwargs.get(name) for name in ("inputs", "sequences")]))
 
@@ -119,8 +116,7 @@ def _output_mask(settings: BaseLayer, states: Sequence[_State]) -> _State:
         return _State()
     if settings.call_form != "several" or isinstance(settings, AttentionLayer):
         return states[0]
-    of = any if isinstance(settings, Concatenate) else all
-    return _State(*map(of, zip(*states, strict=True)))
+    return _State(*map(any if isinstance(settings, Concatenate) else all, zip(*states, strict=True)))
 
 
 _FILLED = frozenset({"OnesLike", "ZerosLike"})

@@ -60,8 +60,7 @@ def open_model(path: Path) -> Iterator[ModelFile]:
 
 def _config(arrays: Hdf5, name: str) -> Any:
     """Return the config of the model in an `.h5` file. Raises FileRefused if it has weights alone."""
-    text = arrays.text("", "model_config")
-    if text is None:
+    if (text := arrays.text("", "model_config")) is None:
         hint = "save the whole model (model.save), or write its layers in a config: import FILE --config CONFIG"
         raise FileRefused(f"'{name}' contains weights but no model", hint=hint)
     return archive.load_config(text.encode(), f"model_config in '{name}'")

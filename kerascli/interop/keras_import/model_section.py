@@ -29,13 +29,9 @@ class ModelSection:
         """Number of nodes of each kind that have the names which a config gives by default: dense, dense_1 ..."""
 
     def add(
-        self,
-        kind: str,
-        arguments: dict[str, Any],
-        node: dict[str, Any],
-        names: list[str],
+        self, kind: str, arguments: dict[str, Any], node: dict[str, Any], names: list[str],
         settings: BaseLayer | None = None,
-    ) -> list[str]:
+    ) -> list[str]:  # fmt: skip
         """Write a node to the section in its shortest YAML form; return the names of its output tensors."""
         inputs = node.pop("inputs", None)
         keys: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from kerascli.interop.keras.graph import Call, Ref, refs
 from kerascli.interop.keras.names import op_of
 from kerascli.interop.keras.objects import short_number
 from kerascli.interop.keras_import.calls import KerasLayer
-from kerascli.ops.base import OPS, Axes, Numbers, Op, Sizes
+from kerascli.ops.base import Axes, Numbers, Op, Sizes
 from kerascli.ops.expression import LEFT_OUT
 
 _IDLE = frozenset({"name", "dtype_policy"})
@@ -65,35 +65,33 @@ def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> 
     arguments = [_literal(arg, name_of) for arg in call.args]
     if layer.class_name == "GetItem":
         return f"{arguments[0]}[{_index(call.args[1], name_of)}]"
-    function = op_of(layer.class_name)
-    op = None if function is None else OPS.find(function)
-    if op is None or function is None:
+    if (op := op_of(layer.class_name)) is None:
         reasons = {name.replace("_", ""): reason for name, reason in LEFT_OUT.items()}
         raise NoOperation(reasons.get(layer.class_name.lower(), ""))
-    settings = remaining(function, {**layer.config, **call.kwargs})
-    channels_first = function in CHANNELS and settings.pop("data_format", None) == "channels_first"
+    settings = remaining(op.name, {**layer.config, **call.kwargs})
+    channels_first = op.name in CHANNELS and settings.pop("data_format", None) == "channels_first"
     one_of_three = settings.pop("compute_uv", True) is False
-    settings = _accepted(op, function, settings)
+    settings = _accepted(op, settings)
     _check_computed(op, call.args, settings)
     if channels_first:
         arguments[0] = f"moveaxis({arguments[0]}, 1, -1)"
     by_name = {key: _literal(value, name_of) for key, value in settings.items()}
-    text = f"{function}({', '.join(_in_order(op, arguments, by_name))})"
+    text = f"{op.name}({', '.join(_in_order(op, arguments, by_name))})"
     if one_of_three:  # the singular values
         return f"({text}[1])"
-    if function in _OF_SHAPES:
+    if op.name in _OF_SHAPES:
         return f"array({text})"
     return f"moveaxis({text}, -1, 1)" if channels_first else text
 
 
-def _accepted(op: Op, function: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _accepted(op: Op, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return an operation's arguments without nulls that are defaults. Raises NoOperation for one that it lacks."""
     empty = inspect.Parameter.empty
     may_be_none = {name for name, p in op.parameters.items() if p.default is not None and p.default is not empty}
     accepted = {key: value for key, value in settings.items() if value is not None or key in may_be_none}
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in op.parameters.values())
     if more := [key for key in accepted if key not in op.parameters and not takes_any]:
-        raise NoOperation(f"{function} has no '{more[0]}' here")
+        raise NoOperation(f"{op.name} has no '{more[0]}' here")
     return accepted
 
 

@@ -1,6 +1,6 @@
 """Reduce the dtype policies of the layers in a Keras file to one precision for the whole model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kerascli.interop.keras.differences import GIVE_WHOLE_NUMBERS, IN_TRAINING, MERGED
@@ -14,48 +14,36 @@ _INTEGERS = ("int32", "int64")
 _MIXED = ("mixed_bfloat16", "mixed_float16")
 
 
-class Policies:
-    """Collector of the dtype policies of the layers in a Keras file, and of the layers that notes name."""
+def common_precision(layers: Sequence[KerasLayer], refusals: Refusals) -> tuple[str, tuple[str, ...]]:
+    """Return the precision of the imported model, such as mixed_float16, and notes for the user.
 
-    def __init__(self, refusals: Refusals) -> None:
-        self._refusals = refusals
-        self._names: set[str] = set()
-        self._with_lora: dict[str, None] = {}
-        self._in_training: dict[str, None] = {}
+    The precision is the common one of all layers if it is a mixed one, otherwise float32. What cannot be imported is
+    added to `refusals`.
+    """
+    names, notes = sorted({_precision(layer, refusals) for layer in layers} - {""} or {"float32"}), list[str]()
+    precision = names[0] if len(names) == 1 and names[0] in _MIXED else "float32"
+    if names != [precision]:
+        notes.append(f"the file's layers compute in {' and '.join(names)}; here all layers compute in float32")
+    if with_lora := {layer.name for layer in layers if any(layer.config.get(key) for key in MERGED)}:
+        named = f"{len(with_lora)} layers" if len(with_lora) > 1 else f"'{min(with_lora)}'"
+        notes.append(f"LoRA of {named} is merged into the kernels; further training updates the whole kernels")
+    in_training = dict.fromkeys(layer.name for layer in layers if layer.class_name in IN_TRAINING)
+    notes += [f"'{name}' acts in training only: mix the samples by data.augment" for name in in_training]
+    return precision, tuple(notes)
 
-    def note(self, layer: KerasLayer) -> None:
-        """Record a layer's dtype policy; a quantized layer, or an unknown policy, is recorded as not importable."""
-        if any(layer.config.get(key) for key in MERGED):
-            self._with_lora[layer.name] = None
-        if layer.class_name in IN_TRAINING:
-            self._in_training[layer.name] = None
-        if (mode := _quantization(layer.config)) is not None:
-            hint = "save the model as it was before quantize()"
-            text = f"{layer.name} ({layer.class_name}) is quantized ({mode}), which is not supported"
-            self._refusals.add(text, hint=hint)
-            return
-        name = _policy(layer.config.get("dtype"))
-        if name in _INTEGERS and snake_case(layer.class_name) in GIVE_WHOLE_NUMBERS:
-            return
-        if name not in (*FLOATS, *_MIXED):
-            self._refusals.add(f"{layer.name} ({layer.class_name}) computes in {name}, which is not supported")
-        self._names.add(name)
 
-    def end(self) -> tuple[str, tuple[str, ...]]:
-        """Return the precision of the imported model, such as mixed_float16, and notes for the user.
-
-        The precision is the common one of all layers if it is a mixed one, otherwise float32.
-        """
-        names, notes = sorted(self._names or {"float32"}), []
-        precision = names[0] if len(names) == 1 and names[0] in _MIXED else "float32"
-        if names != [precision]:
-            notes.append(f"the file's layers compute in {' and '.join(names)}; here all layers compute in float32")
-        if self._with_lora:
-            count = len(self._with_lora)
-            layers = f"{count} layers" if count > 1 else f"'{next(iter(self._with_lora))}'"
-            notes.append(f"LoRA of {layers} is merged into the kernels; further training updates the whole kernels")
-        notes += [f"'{name}' acts in training only: mix the samples by data.augment" for name in self._in_training]
-        return precision, tuple(notes)
+def _precision(layer: KerasLayer, refusals: Refusals) -> str:
+    """Return the name of a layer's dtype policy; '' if it computes no floats, or is quantized."""
+    where, name = f"{layer.name} ({layer.class_name})", _policy(layer.config.get("dtype"))
+    if (mode := _quantization(layer.config)) is not None:
+        hint = "save the model as it was before quantize()"
+        refusals.add(f"{where} is quantized ({mode}), which is not supported", hint)
+        return ""
+    if name in _INTEGERS and snake_case(layer.class_name) in GIVE_WHOLE_NUMBERS:
+        return ""
+    if name not in (*FLOATS, *_MIXED):
+        refusals.add(f"{where} computes in {name}, which is not supported")
+    return name
 
 
 def _policy(value: Any) -> str:
@@ -70,9 +58,9 @@ def _policy(value: Any) -> str:
 def _quantization(config: Serialized) -> str | None:
     """Return how a layer in a Keras config, or a layer inside it, is quantized (such as int8); None if it is not."""
     for item in walk(config):
-        policy = item.get("dtype")
-        inside = policy.get("config") if isinstance(policy, Mapping) else None
-        mode = inside.get("mode") if isinstance(inside, Mapping) else None
-        if mode or item.get("quantization_config"):
-            return str(mode or "quantization_config")
+        match item:
+            case {"dtype": {"config": {"mode": mode}}} if mode:
+                return str(mode)
+            case {"quantization_config": settings} if settings:
+                return "quantization_config"
     return None

@@ -12,7 +12,7 @@ from kerascli.interop.keras.places import Owner, numbered_groups
 from kerascli.interop.keras_import.calls import KerasLayer, KerasModel
 from kerascli.interop.keras_import.hidden_masks import HiddenMasks, ImpliedMasks
 from kerascli.interop.keras_import.model_file import ModelFile
-from kerascli.interop.keras_import.policies import Policies
+from kerascli.interop.keras_import.model_section import ModelSection
 from kerascli.interop.keras_import.text_inputs import AT_INPUTS, TEXT_LOOKUPS, with_vocabulary
 from kerascli.layers.base import LAYERS, BaseLayer, CallArgument, call_arguments
 from kerascli.layers.normalization.batch_normalization import BatchNormalization
@@ -20,30 +20,30 @@ from kerascli.layers.wrappers.time_distributed import TimeDistributed
 
 
 class Common(NamedTuple):
-    """State shared by the readings of all models in one Keras file: what cannot be imported, the open file, the dtype
-    policies."""
+    """State shared by the readings of all models in one Keras file: what cannot be imported, the open file, the layers
+    that are called."""
 
     refusals: Refusals
     file: ModelFile
-    policies: Policies
-    layers: dict[str, Mapping[str, str]]
+    called: list[KerasLayer]
+    groups: dict[str, Mapping[str, str]]
     """HDF5 groups of the layers of each model that has been read, by name, by the HDF5 group of the model."""
 
 
 class Reading:
     """State of importing one Keras model; a model nested in it has a state of its own."""
 
-    def __init__(self, model: KerasModel, path: tuple[str, ...], place: str, common: Common) -> None:
-        self.model = model
-        self.path = path
+    def __init__(
+        self, model: KerasModel, path: tuple[str, ...], place: str, common: Common, section: ModelSection
+    ) -> None:
+        self.model, self.path, self.common, self.refusals = model, path, common, common.refusals
+        self.section, self.book = section, section.book
         self.tensors: dict[Ref, str] = {}
-        self.places = common.layers[place] = layer_places(model, place)
+        self.places = common.groups[place] = layer_places(model, place)
         self.owners: dict[str, list[Owner]] = {name: [] for name in model.layers}
         self.shared_names: dict[str, str] = {}
         """Mapping from Keras's name of a layer or model with several calls to its name in the config's `shared`."""
         self.preferred = {ref: key for key, ref in model.outputs if key is not None and not path}
-        self.common = common
-        self.refusals = common.refusals
         self._settings: dict[str, BaseLayer | None] = {}
         self.masks = HiddenMasks(model, self.settings, masked=bool(path), keras_3=common.file.keras_3)
         self._implied = ImpliedMasks(model, self.masks)
@@ -80,14 +80,13 @@ class Reading:
         """Convert a Keras layer to a layer of kerascli (an object with its arguments), only once: later calls return
         the same object. Return None if it cannot be imported."""
         if layer.name not in self._settings:
-            spec = with_vocabulary(layer, self.places[layer.name], self.common.file)
-            if layer.class_name in TEXT_LOOKUPS:
-                self.refusals.add(f"{layer.name} ({layer.class_name}) takes texts inside the model", AT_INPUTS)
-                self._settings[layer.name] = None
-                return None
+            spec, made = with_vocabulary(layer, self.places[layer.name], self.common.file), None
             if layer.class_name in IN_TRAINING:
                 spec = {"class_name": "Identity", "config": {}}
-            made = component(LAYERS, spec, f"{layer.name} ({full_name(layer.spec)})", self.refusals)
+            if layer.class_name in TEXT_LOOKUPS:
+                self.refusals.add(f"{layer.name} ({layer.class_name}) takes texts inside the model", AT_INPUTS)
+            else:
+                made = component(LAYERS, spec, f"{layer.name} ({full_name(layer.spec)})", self.refusals)
             self._settings[layer.name] = made if isinstance(made, BaseLayer) else None
         return self._settings[layer.name]
 
@@ -102,18 +101,17 @@ def layer_places(model: KerasModel, above: str) -> dict[str, str]:
 def read_call(cls: type[BaseLayer], layer: KerasLayer, call: Call, reading: Reading) -> dict[str, Any]:
     """Convert the arguments of a Keras layer's call to the keys of a node; unsupported arguments are recorded as not
     importable."""
-    names, refusals, supported = reading.names, reading.refusals, call_arguments(cls)
+    names, refusals = reading.names, reading.refusals
     kwargs, order = dict(call.kwargs), TENSORS_BY_NAME.get(cls.component_name, ("inputs",))
     by_name = names([kwargs.pop(key) for key in order if any(refs(kwargs.get(key)))])
     keys = _positions(cls, order)
-    for key, value in zip(keys, call.args[1:], strict=False):
-        kwargs.setdefault(key, value)
+    kwargs |= {**dict(zip(keys, call.args[1:], strict=False)), **kwargs}
     further = call.args[1 + len(keys) :]
     inputs = [*(names(call.args[:1]) or by_name), *names(further)]
     arguments = _by_name(cls, layer, kwargs, reading)
     if cls.call_form == "several":
         inputs = [*names(call.args[:1]), *names(further), *by_name]
-    elif "initial_state" in supported and inputs[1:]:
+    elif "initial_state" in call_arguments(cls) and inputs[1:]:
         arguments["initial_state"], inputs = inputs[1:], inputs[:1]
     elif inputs[1:]:
         refusals.add(f"{layer.name}: {cls.component_name} takes one input, got {len(inputs)}")
@@ -129,8 +127,7 @@ def _by_name(cls: type[BaseLayer], layer: KerasLayer, kwargs: dict[str, Any], re
     if kwargs.pop("training", None) is True and not reading.common.file.keras_3:
         arguments["training"] = True  # Keras 3 writes it, too, but runs layers in the model's mode
     for key, value in kwargs.items():
-        argument = _argument(value, reading.names(value), call_arguments(cls).get(key))
-        if argument is not None:
+        if (argument := _argument(value, reading.names(value), call_arguments(cls).get(key))) is not None:
             arguments[key] = argument
         elif value is not None and value is not False:
             refused = f"{cls.component_name} is called with '{key}', which is not supported"

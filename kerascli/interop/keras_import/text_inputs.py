@@ -49,8 +49,7 @@ def with_text_inputs(
         uses = [(layer, number, call) for layer, number, call in model.numbered_calls if ref in refs(call)]
         for layer, number, call in uses:
             spec = with_vocabulary(layer, places[layer.name], file)
-            text = _text_input(layers[ref.layer], key or ref.layer, layer, call, spec, refusals)
-            if text is None:
+            if (text := _text_input(layers[ref.layer], key or ref.layer, layer, call, spec, refusals)) is None:
                 continue
             source = f"{ref.layer}\n{layer.name}\n{number}"  # no layer of a file has such a name
             dtype = "int64" if getattr(text.transform, "output_mode", "int") == "int" else "float32"
@@ -131,7 +130,7 @@ def with_vocabulary(layer: KerasLayer, place: str, file: ModelFile) -> Serialize
 
 def _with_weights(entries: list[Any], config: Serialized, path: str, file: ModelFile) -> dict[str, Any]:
     """Return the vocabulary without its first tokens, which stand for OOV values, and the IDF weight of each entry."""
-    if file.arrays is None or path not in file.arrays.datasets():
+    if file.arrays is None or path not in file.arrays.datasets:
         raise FileRefused(f"the file has no IDF weights '{safe_text(path)}'")
     first = config.get("num_oov_indices", 1)
     weights = file.arrays.array(path).reshape(-1)[first : len(entries)]

@@ -8,7 +8,7 @@ from torch import Tensor
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import Fault, FileRefused, show
 from kerascli.interop.keras.differences import LOSS, OPTIMIZER
-from kerascli.interop.keras.hdf5 import Dataset, Hdf5
+from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.objects import Refusals, around_function, component, is_object, short_number, walk, written
 from kerascli.interop.keras.optimizer_variables import saved_optimizer, state_from
 from kerascli.interop.keras_import.calls import read_model
@@ -21,15 +21,13 @@ from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
 def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals: Refusals) -> dict[str, Any]:
     """Convert Keras's compile config to the shortest `compile` section; adds what cannot be imported to `refusals`."""
     section: dict[str, Any] = {}
-    optimizer = config.get("optimizer", config.get("optimizer_config"))
-    if is_object(optimizer):
+    if is_object(optimizer := config.get("optimizer", config.get("optimizer_config"))):
         made = component(OPTIMIZERS, short_number(optimizer), "optimizer", refusals, OPTIMIZER)
         section |= {} if made is None else {"optimizer": written(made)}
     elif isinstance(optimizer, str):
         section["optimizer"] = optimizer
     for key in ("loss", "loss_weights", "metrics", "weighted_metrics"):
-        value = config.get(key)
-        if value not in (None, [], {}):
+        if (value := config.get(key)) not in (None, [], {}):
             section[key] = _losses_or_metrics(_by_output(value, key, outputs), key, outputs, refusals)
     return section
 
@@ -68,20 +66,13 @@ def optimizer_state(
 
     `trained` are the trainable weights in Keras's order.
     """
-    datasets = file.datasets()
-    paths = _paths(file, datasets, legacy=legacy)
-    saved = saved_optimizer([datasets[path].shape for path in paths], settings, trained, own)
-    if saved is None:
-        return None, ()
-    return state_from([*file.arrays(paths)], saved, settings, trained, own)
-
-
-def _paths(file: Hdf5, datasets: Mapping[str, Dataset], *, legacy: bool) -> list[str]:
-    """Return the HDF5 paths of the optimizer's variables in a Keras file, in Keras's order; empty if it has none."""
+    datasets = file.datasets
     paths = [f"optimizer/vars/{number}" for number in range(len(datasets))]
     if legacy:
         paths = [f"optimizer_weights/{name}" for name in file.texts("optimizer_weights", "weight_names")]
-    return [path for path in paths if path in datasets]
+    paths = [path for path in paths if path in datasets]
+    saved = saved_optimizer([datasets[path].shape for path in paths], settings, trained, own)
+    return (None, ()) if saved is None else state_from([*file.arrays(paths)], saved, settings, trained, own)
 
 
 def fit_of_stateful(model: Mapping[str, Any]) -> dict[str, Any]:

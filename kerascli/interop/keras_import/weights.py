@@ -5,6 +5,7 @@ Statistics that a layer adapted to data, which Keras stores as weights, become a
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,10 @@ def read_weights(file: Hdf5, weights: Sequence[Weight], owners: Sequence[Owner],
     `legacy` is the group in Keras 2's layout (`model_weights`, or '' in a weights file); None for Keras 3's layout.
     Raises FileRefused.
     """
-    pairs: Pairs = []
     if legacy is not None:
-        for name, own in weights_by_layer(owners, weights):
-            pairs += _of_layer(file, f"{legacy}/{name}".strip("/"), own)
-        return pairs
-    groups, own_groups = variables(file), set[str]()
+        layers = weights_by_layer(owners, weights)
+        return [pair for name, own in layers for pair in _of_layer(file, f"{legacy}/{name}".strip("/"), own)]
+    pairs, groups, own_groups = Pairs(), variables(file), set[str]()
     for group, own in weights_by_group(owners, weights):
         paths = groups.get(group, {})
         if sorted(paths) != list(range(len(own))):
@@ -46,8 +45,7 @@ def read_weights(file: Hdf5, weights: Sequence[Weight], owners: Sequence[Owner],
         own_groups.add(group)
     by_place = {owner.place: owner for owner in owners}
     for group in groups.keys() - own_groups:
-        parts = group.split("/")
-        above = (by_place.get("/".join(parts[:count])) for count in range(1, len(parts) + 1))
+        above = map(by_place.get, accumulate(group.split("/"), "{}/{}".format))
         if (owner := next(filter(None, above), None)) is not None:
             where = safe_text("/".join(owner.path))
             raise FileRefused(f"the file has weights of '{where}' that the layer does not have")
@@ -60,9 +58,8 @@ def variables(file: Hdf5) -> dict[str, dict[int, str]]:
     The weights of a layer's parts are in groups of their own: vars/0, cell/vars/0, forward_layer/cell/vars/0.
     """
     groups: dict[str, dict[int, str]] = {}
-    for path in file.datasets():
-        match = _VARIABLE.fullmatch(path)
-        if match is not None and "seed_generator" not in path:
+    for path in file.datasets:
+        if (match := _VARIABLE.fullmatch(path)) is not None and "seed_generator" not in path:
             groups.setdefault(match[1] or "", {})[int(match[2])] = path
     return groups
 
@@ -75,16 +72,14 @@ def refuse_other_layers(file: ModelFile, layers: Mapping[str, Mapping[str, str]]
     """
     if file.arrays is None:
         return
-    more: set[str] = set()
     if file.legacy is not None:
         names = set(file.arrays.texts(file.legacy, "layer_names")) - layers[""].keys()
         more = {name for name in names if file.arrays.texts(f"{file.legacy}/{name}", "weight_names")}
-    for path in file.arrays.datasets() if file.legacy is None else ():
-        parts = path.split("/")
-        for number in [number for number, part in enumerate(parts[:-1]) if part == "layers"]:
-            model, layer = "/".join(parts[:number]), "/".join(parts[: number + 2])
-            if model in layers and layer not in layers[model].values():
-                more.add(layer)
+    else:
+        paths = [path.split("/") for path in file.arrays.datasets]
+        at = [(path, number) for path in paths for number, part in enumerate(path[:-1]) if part == "layers"]
+        places = {("/".join(path[:number]), "/".join(path[: number + 2])) for path, number in at}
+        more = {layer for model, layer in places if model in layers and layer not in layers[model].values()}
     if more:
         text = f"'{file.name}' has weights of a layer that its model does not have: '{safe_text(min(more))}'"
         raise FileRefused(text)
@@ -92,9 +87,8 @@ def refuse_other_layers(file: ModelFile, layers: Mapping[str, Mapping[str, str]]
 
 def check_shapes(file: Hdf5, pairs: Pairs) -> None:
     """Raise FileRefused if a weight's shape and its array's differ; called before weights are allocated and read."""
-    datasets = file.datasets()
     for weight, path in pairs:
-        shape, there = tuple(weight.spec.shape), datasets[path].shape
+        shape, there = tuple(weight.spec.shape), file.datasets[path].shape
         if there != shape:
             raise FileRefused(f"weight '{weight.name}' has shape {shape}, but {there} in the file")
 
@@ -121,9 +115,8 @@ def _mismatch(weights: Sequence[Weight], group: str, count: int, hint: str | Non
 def listed(file: Hdf5, group: str) -> list[str]:
     """Return the paths of a layer's arrays in a file in Keras 2's layout, in order. Raises FileRefused if one is
     missing."""
-    datasets = file.datasets()
     paths = [f"{group}/{name}" for name in file.texts(group, "weight_names")]
-    if unknown := [path for path in paths if path not in datasets]:
+    if unknown := [path for path in paths if path not in file.datasets]:
         raise FileRefused(f"the file lists a weight '{safe_text(unknown[0])}' that it does not contain")
     return paths
 
@@ -154,10 +147,9 @@ def with_statistics(owner: Owner, model: ModelFile) -> BaseLayer:
     for number, name in enumerate(("mean", "variance")):
         path = f"{owner.place}/vars/{number}"
         if model.legacy is not None:
-            paths = listed(file, f"{model.legacy}/{owner.path[0]}")
-            ends = [path for path in paths if path.partition(":")[0].split("/")[-2:] == [owner.path[-1], name]]
-            path = next(iter(ends), "")
-        if path not in file.datasets():
+            paths, end = listed(file, f"{model.legacy}/{owner.path[0]}"), [owner.path[-1], name]
+            path = next((path for path in paths if path.partition(":")[0].split("/")[-2:] == end), "")
+        if path not in file.datasets:
             raise FileRefused(f"the file has no {name} of '{where}'")
         values = file.array(path)
         finite_as(torch.from_numpy(values.astype(np.float64)), torch.float32, f"the {name} of '{where}'")

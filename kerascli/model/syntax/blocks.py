@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from kerascli.foundation.errors import Path, nearest, one_of, show, suggestion
+from kerascli.foundation.replaced import replaced
 from kerascli.language.expressions import Value
 from kerascli.language.expressions.template import names_referred_to
 from kerascli.language.section import Written, key_names, keys_of, unknown_keys
 from kerascli.model.ir.nodes import Use
-from kerascli.model.syntax.faults import replaced
 from kerascli.model.syntax.reader import MODEL, Block, Reading, as_list
 from kerascli.model.syntax.schema import BlockSection, NodeKeys, RepeatEach, RepeatTimes
 

@@ -70,14 +70,3 @@ class Faults:
     def all(self) -> list[Fault]:
         """Return all collected config errors, without duplicates."""
         return list(dict.fromkeys(self._faults))
-
-
-@contextmanager
-def replaced(owner: object, name: str, value: Any) -> Iterator[None]:
-    """Context manager in whose block an attribute of an object has another value."""
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from kerascli.foundation.errors import Fault, Path, Related, nearest, plain_name, show, suggestion
+from kerascli.foundation.replaced import replaced
 from kerascli.language.component import Invalid
 from kerascli.language.expressions.parser import RESERVED
 from kerascli.language.expressions.suggestions import suggestion_for
 from kerascli.layers.base import LAYERS
-from kerascli.model.syntax.faults import replaced
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kerascli.report.architecture.picture import Point, text_width
+from kerascli.report.architecture.picture import Placed, Point, text_width
 from kerascli.report.markup import element
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ class SvgCanvas:
             width=f"{width:.0f}", height=f"{height:.0f}", font_family=f"{_FONT}, sans-serif",
         )  # fmt: skip
 
-    def rounded(self, x: float, y: float, width: float, height: float, radius: float, style: Style) -> None:
+    def rounded(self, placed: Placed, radius: float, style: Style) -> None:
         """Draw a box with round corners."""
-        place = {"x": f"{x:.1f}", "y": f"{y:.1f}", "width": f"{width:.1f}", "height": f"{height:.1f}", "rx": radius}
+        place = {name: f"{getattr(placed, name):.1f}" for name in ("x", "y", "width", "height")} | {"rx": radius}
         if style.hatched:
             self.root.append(element("rect", fill="#ffffff", **place))
         fill = "url(#frozen)" if style.hatched else style.fill or "none"
@@ -91,14 +91,14 @@ class FigureCanvas:
         self._axes.set(xlim=(-left, width - left), ylim=(height - top, -top))
         self._axes.set_axis_off()
 
-    def rounded(self, x: float, y: float, width: float, height: float, radius: float, style: Style) -> None:
+    def rounded(self, placed: Placed, radius: float, style: Style) -> None:
         from matplotlib.patches import FancyBboxPatch
 
-        shape = f"round,pad=0,rounding_size={radius}"
+        _, x, y, width, height = placed
         look: dict[str, Any] = {"facecolor": style.fill or "none", "edgecolor": style.edge, "linewidth": style.width}
-        look |= {"linestyle": (0, style.dashes)} if style.dashes else {}
-        look |= {"mutation_aspect": 1, "hatch": "////" if style.hatched else None}
-        self._axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=shape, **look))
+        look |= {"linestyle": (0, style.dashes) if style.dashes else "-", "hatch": "////" if style.hatched else None}
+        shape = f"round,pad=0,rounding_size={radius}"
+        self._axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=shape, mutation_aspect=1, **look))
 
     def path(self, start: Point, curves: Curves, color: str, dashes: Dashes = (), *, filled: bool = False) -> None:
         from matplotlib.patches import PathPatch

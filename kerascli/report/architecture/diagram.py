@@ -109,12 +109,10 @@ def folded(diagram: Diagram) -> Diagram:
     boxes = {box.key: box for box in diagram.boxes}
     for chain in _chains(diagram):
         labels = [incoming[key][0].label for key in chain]
-        first = 0
-        while first < len(chain):
+        for first in range(len(chain)):
             period, times = _repetition([boxes[key] for key in chain[first:]], labels[first:])
             if times > 1:
                 return folded(_once(diagram, boxes, chain[first : first + period * times], period, times))
-            first += 1
     return diagram
 
 

@@ -16,7 +16,7 @@ from kerascli.report import markup, plots
 from kerascli.report.architecture.canvas import Canvas, FigureCanvas, Style, SvgCanvas
 from kerascli.report.architecture.diagram import DARK, Diagram
 from kerascli.report.architecture.layout import DETAIL, LABEL, TITLE, picture_of, title_width
-from kerascli.report.architecture.picture import Line, Picture, Placed, Point, text_width
+from kerascli.report.architecture.picture import Line, Placed, Point, text_width
 from kerascli.report.architecture.texts import dot, mermaid
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class TitledDiagram:
 
 
 def encoded_model(
-    graph: "Graph", name: str, suffix: str, *, expand: bool = False, updates: Sequence["Graph"] = ()
+    graph: "Graph", name: str, suffix: str, updates: Sequence["Graph"] = (), expand: bool = False
 ) -> bytes:
     """Return the contents of a file with a model's diagram, as bytes: an image, or text for Mermaid or Graphviz.
 
@@ -75,20 +75,14 @@ def draw(titled: TitledDiagram, kind: type[C]) -> C:
     picture, totals = picture_of(titled.diagram), f"   {titled.totals}"
     needed = text_width(titled.title, 14.0, True) + text_width(totals, DETAIL, False)
     width, height = max(picture.width, needed) + 2 * _MARGIN, picture.height + 2 * _MARGIN + _HEADING
-    left = (width - picture.width) / 2
+    left, y = (width - picture.width) / 2, -_HEADING + 6.0
     canvas = kind(width, height, left, _MARGIN + _HEADING)
-    y = -_HEADING + 6.0
     end = _text(canvas, _MARGIN - left, y, titled.title, 14.0, color=_INK, bold=True)
     _text(canvas, end, y, totals, DETAIL)
-    _draw_picture(canvas, picture)
-    return canvas
-
-
-def _draw_picture(canvas: Canvas, picture: Picture) -> None:
     for placed in picture.boxes:
         if placed.box.inside is not None:
             color = _GREY if placed.box.role == "repeat" else DARK
-            _rounded(canvas, placed, 9.0, Style(_FRAME, color, 1.0, () if placed.box.role == "model" else (4.0, 3.0)))
+            canvas.rounded(placed, 9.0, Style(_FRAME, color, 1.0, () if placed.box.role == "model" else (4.0, 3.0)))
     for line in picture.lines:
         _line(canvas, line)
     for placed in picture.boxes:
@@ -99,6 +93,7 @@ def _draw_picture(canvas: Canvas, picture: Picture) -> None:
             _box(canvas, placed)
     for label in picture.labels:
         _text(canvas, label.x, label.y, label.text, LABEL, back="#ffffff")
+    return canvas
 
 
 def _box(canvas: Canvas, placed: Placed) -> None:
@@ -112,16 +107,14 @@ def _box(canvas: Canvas, placed: Placed) -> None:
     if box.frozen:
         style = style._replace(fill="#ffffff", edge=_tint(box.color, 0.55), hatched=True)
     for behind in range(min(2, box.times - 1), 0, -1):  # a pile, where a box stands for several
-        _rounded(canvas, placed, 6.0, style, shift=3.0 * behind)
-    _rounded(canvas, placed, placed.height / 2 if pill else 6.0, style)
+        canvas.rounded(placed.moved(3.0 * behind, 3.0 * behind), 6.0, style)
+    canvas.rounded(placed, placed.height / 2 if pill else 6.0, style)
     if box.role in {"model", "block"}:
-        _rounded(canvas, placed, 4.0, style._replace(fill=None, hatched=False, width=0.7), inset=3.0)
-    x = placed.middle - title_width(box) / 2
+        inner = Placed(box, placed.x + 3.0, placed.y + 3.0, placed.width - 6.0, placed.height - 6.0)
+        canvas.rounded(inner, 4.0, style._replace(fill=None, hatched=False, width=0.7))
     back, words = "#ffffff" if box.frozen else None, box.description
-    if not words:
-        _title(canvas, placed, x, placed.y + placed.height / 2)
-        return
-    _title(canvas, placed, x, placed.y + 13.0, back)
+    y = placed.y + (13.0 if words else placed.height / 2)
+    _title(canvas, placed, placed.middle - title_width(box) / 2, y, back if words else None)
     _text(canvas, placed.middle - text_width(words, DETAIL, False) / 2, placed.y + 29.5, words, DETAIL, back=back)
 
 
@@ -130,13 +123,6 @@ def _title(canvas: Canvas, placed: Placed, x: float, y: float, back: str | None 
     ink, grey = ("#ffffff", "#ffffff") if placed.box.role == "output" else (_INK, _GREY)
     end = _text(canvas, x, y, placed.box.title, TITLE, color=ink, bold=True, back=back)
     return _text(canvas, end, y, placed.box.second_title, TITLE, color=grey, back=back)
-
-
-def _rounded(
-    canvas: Canvas, placed: Placed, radius: float, style: Style, *, shift: float = 0.0, inset: float = 0.0
-) -> None:
-    x, y = placed.x + shift + inset, placed.y + shift + inset
-    canvas.rounded(x, y, placed.width - 2 * inset, placed.height - 2 * inset, radius, style)
 
 
 def _line(canvas: Canvas, line: Line) -> None:

@@ -34,13 +34,9 @@ class Ranks(NamedTuple):
 
 
 def arrange(
-    widths: Mapping[str, float],
-    edges: Sequence[tuple[str, str]],
-    *,
-    ports: Sequence[tuple[float, float]] | None = None,
-    first: Collection[str] = (),
-    last: Collection[str] = (),
-) -> Ranks:
+    widths: Mapping[str, float], edges: Sequence[tuple[str, str]], *,
+    ports: Sequence[tuple[float, float]] | None = None, first: Collection[str] = (), last: Collection[str] = (),
+) -> Ranks:  # fmt: skip
     """Return the positions of a diagram's boxes, without the content of frames.
 
     `widths` are those of the boxes, in topological order. `ports` are the distances from the middle of its boxes at
@@ -75,8 +71,7 @@ def _ranks(
         sources[target].append(source)
         targets[source].append(target)
     for key in keys:
-        least = 1 if first and key not in first else 0
-        rank[key] = max((rank[source] + 1 for source in sources[key]), default=least)
+        rank[key] = max((rank[source] + 1 for source in sources[key]), default=1 if first and key not in first else 0)
     for key in keys:  # inputs that are used late are placed late
         if not sources[key] and targets[key] and key not in first:
             rank[key] = min(rank[target] for target in targets[key]) - 1

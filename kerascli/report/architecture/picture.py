@@ -6,7 +6,7 @@ The widths of texts are those of the font DejaVu Sans, from a table, without a l
 import json
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 from kerascli.report.architecture.diagram import Box
@@ -28,6 +28,9 @@ class Placed(NamedTuple):
     @property
     def corners(self) -> tuple[Point, Point]:
         return (self.x, self.y), (self.x + self.width, self.y + self.height)
+
+    def moved(self, dx: float, dy: float) -> "Placed":
+        return self._replace(x=self.x + dx, y=self.y + dy)
 
 
 class Line(NamedTuple):
@@ -57,7 +60,7 @@ class Picture:
 
     def add(self, other: "Picture", dx: float, dy: float) -> None:
         """Add the boxes, lines and labels of another picture to this one, shifted by (dx, dy) pixels."""
-        self.boxes += [each._replace(x=each.x + dx, y=each.y + dy) for each in other.boxes]
+        self.boxes += [each.moved(dx, dy) for each in other.boxes]
         self.lines += [each._replace(points=tuple((x + dx, y + dy) for x, y in each.points)) for each in other.lines]
         self.labels += [each._replace(x=each.x + dx, y=each.y + dy) for each in other.labels]
 
@@ -68,15 +71,13 @@ _OTHER = 2048
 """Width of a character that is not in the table: no letter is much wider."""
 
 
-@cache
-def _widths() -> dict[str, list[int]]:
-    """Return the widths of the characters from the space to `~`, in 2048ths of the font size, regular and bold."""
-    return json.loads((files("kerascli.report.architecture") / "text_widths.json").read_text(encoding="utf-8"))
+_WIDTHS: dict[str, list[int]] = json.loads(Path(__file__).with_name("text_widths.json").read_text(encoding="utf-8"))
+"""Widths of the characters from the space to `~`, in 2048ths of the font size, regular and bold."""
 
 
 @cache
 def text_width(text: str, size: float, bold: bool) -> float:
     """Return the width of a text in pixels; `size` is the font size in pixels."""
-    widths = _widths()["bold" if bold else "regular"]
+    widths = _WIDTHS["bold" if bold else "regular"]
     listed = (widths[at] if 0 <= (at := ord(c) - _FIRST) < len(widths) else _FURTHER.get(c, _OTHER) for c in text)
     return size * sum(listed) / 2048

@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from kerascli.report.architecture.diagram import DARK, Box, Diagram, Way
 
 _SPECIAL = re.compile(r"[^\w .,:()\[\]/+*=-]")
 """Characters that may have a meaning in Mermaid or HTML."""
+_quoted = partial(json.dumps, ensure_ascii=False)
 
 Connection = tuple[Way, Way, str]
 """Type of (source, target, label) of an edge of a diagram between two boxes that are not frames."""
@@ -46,22 +48,22 @@ def dot(diagram: Diagram, title: str, totals: str) -> str:
     parameters."""
     ids: dict[Way, str] = {}
     lines = [
-        f"digraph {_dot_quoted(title)} {{",
-        f"  label={_dot_quoted(f'{title}   {totals}')}; labelloc=t; labeljust=l",
+        f"digraph {_quoted(title)} {{",
+        f"  label={_quoted(f'{title}   {totals}')}; labelloc=t; labeljust=l",
         '  graph [fontname="Helvetica", fontsize=12]',
         '  node [fontname="Helvetica", fontsize=10, shape=box, style="rounded,filled"]',
         '  edge [fontname="Helvetica", fontsize=9, color="#7f8a97"]',
         *_box_lines(diagram, _dot_box, (), ids),
     ]
     for source, target, label in connections(diagram):
-        lines.append(f"  {ids[source]} -> {ids[target]}" + (f" [label={_dot_quoted(label)}]" if label else ""))
+        lines.append(f"  {ids[source]} -> {ids[target]}" + (f" [label={_quoted(label)}]" if label else ""))
     return "\n".join([*lines, "}"]) + "\n"
 
 
 def mermaid(diagram: Diagram, title: str, totals: str) -> str:
     """Return a model's diagram as Mermaid text, with a title and `totals`, the line on numbers of parameters."""
     ids: dict[Way, str] = {}
-    lines = ["---", f"title: {json.dumps(f'{title}   {totals}', ensure_ascii=False)}", "---", "flowchart TB"]
+    lines = ["---", f"title: {_quoted(f'{title}   {totals}')}", "---", "flowchart TB"]
     lines += _box_lines(diagram, _mermaid_box, (), ids)
     for source, target, label in connections(diagram):
         lines.append(f"  {ids[source]} -->" + (f'|"{label}"|' if label else "") + f" {ids[target]}")
@@ -89,16 +91,12 @@ def _box_lines(diagram: Diagram, describe: Describe, at: Way, ids: dict[Way, str
 def _dot_box(name: str, box: Box) -> tuple[list[str], list[str]]:
     if box.inside is not None:
         style = f'style="rounded,filled"; fillcolor="#f5f7f9"; color="{DARK}"'
-        return [f"subgraph cluster_{name} {{", f"  label={_dot_quoted('  '.join(box.lines))}; {style}"], ["}"]
+        return [f"subgraph cluster_{name} {{", f"  label={_quoted('  '.join(box.lines))}; {style}"], ["}"]
     style = "rounded,filled,dashed" if box.is_dashed else "rounded,filled"
     twice = ", peripheries=2" if box.role in {"model", "block"} else ""
-    label = _dot_quoted("\n".join(box.lines))
+    label = _quoted("\n".join(box.lines))
     colors = f'color="{box.color}", fillcolor="{box.color}22"'
     return [f'{name} [label={label}, {colors}, style="{style}"{twice}]'], []
-
-
-def _dot_quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def _mermaid_box(name: str, box: Box) -> tuple[list[str], list[str]]:
