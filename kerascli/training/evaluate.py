@@ -61,7 +61,7 @@ class EvaluatedBatches:
     """Iterable of (index, batch) to evaluate or predict, whose methods gather the results of a batch.
 
     This base class is for one process. In the subclass `SharedBatches` every process has some of the batches, and its
-    methods return the results of all processes.
+    methods return the results of each.
     """
 
     def __init__(self, batches: Iterable[Batch]) -> None:

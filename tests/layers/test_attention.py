@@ -20,7 +20,7 @@ def test_fused_attention_in_bfloat16_is_that_of_its_formula(steps: int, autocast
     bias[:, 1] = -math.inf
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         given = [x.float() for x in (q, k, v)] if autocast else [q, k, v]  # a layer in float32 may come before it
-        y = fused_attention(*given, bias, scale=0.5)
+        y = fused_attention(given[0], given[1], given[2], bias, scale=0.5)
     exact = ((q.double() @ k.double().mT) * 0.5 + bias.double()).softmax(-1) @ v.double()
     assert y.dtype is torch.bfloat16
     torch.testing.assert_close(y.double(), exact, rtol=2**-7, atol=2**-7)
