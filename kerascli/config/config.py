@@ -127,7 +127,7 @@ class Config:
         return columns
 
     def error(self, faults: Sequence[Fault]) -> Faulty:
-        """Return one ConfigError with the errors `faults`, located in the file, and those of `fit.phases`."""
+        """Return one error with `faults`, located in the config's file, and the errors found in `fit.phases` before."""
         located = self.document.error(faults).everything
         located = with_phase(located, *self.within) if self.within else located
         return one_error([*self.refused, *located], self.document.name)

@@ -111,7 +111,8 @@ class Application:
         return self._filled(self.family.model, arguments)
 
     def section(self, arguments: Written, size: int | None = None) -> dict[str, Any]:
-        """Return the network as a `model` section for images of `size` pixels (None: as published). Raises Invalid."""
+        """Return the network as a `model` section for square images of `size` pixels a side (None: as the published
+        weights were trained on). `arguments` are the network's, as a config writes them; Invalid is raised for them."""
         side = size or self.network.size
         return {"inputs": {INPUT: [side, side, 3]}, **self.model(arguments)}
 

@@ -71,7 +71,8 @@ class Tracer:
         self._kinds: dict[str, TensorKind | None] = {}
 
     def of(self, tensor: str) -> TensorKind | None:
-        """Return the kind of the values of the tensor named `tensor`; None if it is unknown, as for a model input."""
+        """Return the kind of the values of the tensor named `tensor`, such as probabilities; None if it is unknown, as
+        for a model input."""
         if tensor not in self._kinds:
             made = self._made.get(tensor)
             self._kinds[tensor] = None if made is None else self._result(*made)

@@ -183,8 +183,9 @@ def _intervals(run: LoadedRun, compared: Compared) -> dict[str, list[float]]:
 def resampled(
     use: MetricUse, y_true: Tensor, y_pred: Tensor, blocks: Sequence[Tensor], weights: np.ndarray
 ) -> np.ndarray:
-    """Return the values (resamples, columns) of a metric over resamples of blocks of rows, NaN where undefined.
+    """Return the values (resamples, numbers of the metric) of a metric over resamples of rows, NaN where undefined.
 
+    `y_true` and `y_pred` (rows, *) are of all rows, `blocks` the row indices of each block that is drawn as one, and
     `weights` (resamples, blocks) are the numbers of times that a resample has a block.
     """
     states = [measured(use.metric, y_true[block], y_pred[block], None, None).double() for block in blocks]

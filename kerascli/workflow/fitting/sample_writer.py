@@ -31,7 +31,10 @@ CONFIG = "projector_config.pbtxt"
 
 
 def projector_files(context: ModelContext, view: str | None) -> dict[str, bytes]:
-    """Return the projector's files by name: of each embedding layer, and of the outputs of a view for data rows."""
+    """Return the contents of files for TensorBoard's embedding projector by name: vectors, labels and their list.
+
+    The vectors are the weights of each embedding layer and, unless `view` is None, the outputs of a view for some rows.
+    """
     files, entries = dict[str, bytes](), list[str]()
     outputs = () if view is None else _outputs(context, view)
     for name, values, labels in (*_embeddings(context.experiment), *outputs):

@@ -157,8 +157,9 @@ def restored(
 ) -> tuple[PhaseRunner, list[Note], Prefix]:
     """Return (PhaseRunner restored from the newest checkpoint, notes to print, history.csv up to the checkpoint).
 
-    Without a checkpoint, `fill` sets the weights that the run begins with. Raises FileRefused if the checkpoint does
-    not match the model, ConfigError if the run has more epochs than it is to have.
+    `mode` is the execution mode; None: as the config says. Without a checkpoint, `fill` sets the weights that the run
+    begins with. Raises FileRefused if the checkpoint does not match the model, ConfigError if the run has been trained
+    for more epochs than `fit.epochs`.
     """
     group, fit = options.group or Group(), phases[0].spec.fit
     part = part_file(group.world.rank, group.world.size) if strategy_of(group, fit.distribute).is_divided else None

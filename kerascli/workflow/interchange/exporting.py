@@ -71,10 +71,11 @@ def export_run(
     checkpoint: str | None = None,
     preprocessing: bool = False,
 ) -> Exported:
-    """Export a run's model, or its view (submodel) `view`, to a file of the format `kind`; return the file, with facts.
+    """Export a run's model, or its view (submodel) `view`, to a file; return the file's path, with what to print of it.
 
-    The weights are the final ones, or those of a checkpoint. With `preprocessing`, an ONNX file takes raw columns, and
-    a `.keras` file texts. Raises KerasCliError.
+    `kind` is a format: `keras`, `h5`, `safetensors`, `onnx`, `torch_export` or `state_dict`. The weights are the final
+    ones, or those of a checkpoint. With `preprocessing`, an ONNX file takes raw columns, and a `.keras` file texts.
+    Raises KerasCliError.
     """
     path = output_file(path)
     run = open_run(record, device="cpu", checkpoint=checkpoint)

@@ -44,11 +44,11 @@ def prepared(run: LoadedRun, table: Table) -> Split:
 
 
 def column_groups(run: LoadedRun, *splits: Split) -> dict[tuple[str, ...], Tensor]:
-    """Return the groups of raw columns (mostly of a single one) that the model's inputs are computed from, each with
-    the mask of the places of all inputs, as `flat` joins them, that depend on it; found by changing values in the rows
-    of splits.
+    """Return the groups of raw columns that the model's inputs are computed from, each with a boolean mask (values,).
 
-    Two columns are in one group if a place of an input depends on both. A column whose values are all equal is in none.
+    The mask has an element for each value of a row of all inputs, flattened and joined in their order: True where the
+    value depends on the group. Two columns are in one group if a value depends on both; most groups have one column.
+    They are found by changing values in the rows of `splits`; a column whose values are all equal is in none.
     """
     most = [max(16, min(_ROWS, _BYTES * rows.rows // max(1, rows.nbytes))) for rows in splits]
     table = joined([raw_table(rows, "why").take(slice(0, at)) for rows, at in zip(splits, most, strict=True)])

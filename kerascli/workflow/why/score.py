@@ -79,9 +79,10 @@ def predictions(run: LoadedRun, rows: Split) -> dict[str, Tensor]:
 
 
 def score_of(run: LoadedRun, rows: MemorySplit, output: str | None, class_name: str | None) -> Score:
-    """Return the score of an output for the predicted class of each row, or for the class named `class_name`.
+    """Return the Score of an output: for each row that of the class `class_name`, or of the row's predicted class.
 
-    `output` may be None if the model has one output. Raises ConfigError.
+    An output that predicts no classes is its own score. `output` may be None if the model has one. Raises ConfigError
+    for an output or class that there is not, or an output with several values along other axes than the last.
     """
     outputs = predictions(run, rows)
     if output is None and len(outputs) > 1:
