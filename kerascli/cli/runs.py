@@ -191,6 +191,7 @@ def remove_confirmed(named: Iterable[Any], remove: Callable[[Any], None], *, yes
             options.note("\n".join(str(each.path) for each in unique.values()))
             yes = typer.confirm("Remove these runs with all their files?", err=True)
     except typer.Abort:
+        options.note("")  # the question has no end of line
         raise ConfigError("no answer was given: nothing was removed", hint="--yes removes without asking") from None
     for each in unique.values() if yes else ():
         remove(each)

@@ -24,7 +24,7 @@ from kerascli.data.sources.image_sources import SUFFIXES as IMAGES
 from kerascli.data.storage.image_files import need_pillow, open_image
 from kerascli.foundation.disk.files import open_regular
 from kerascli.foundation.disk.storage import make_folder
-from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, one_of, safe_text
+from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, counted, one_of, safe_text
 
 TEXTS = (".txt",)
 _SPLITS = {
@@ -164,13 +164,15 @@ def examine_folder(folder: Path, suffixes: tuple[str, ...]) -> Folders:
     count = sum(counts.values()) + alone
     text = hint = None
     if counts and alone:
-        text = f"{alone:,} files lie beside the {len(counts)} subfolders of classes"
+        text = (
+            f"{'1 file lies' if alone == 1 else f'{alone:,} files lie'} beside the {len(counts)} subfolders of classes"
+        )
         hint = "move them into the subfolder of their class, or elsewhere"
     elif len(counts) == 1:
         text = f"one subfolder, '{safe_text(next(iter(counts)))}': classes need two or more"
         hint = f"for files without classes: --from {safe_text(str(train / next(iter(counts))))}"
     elif count < _FEWEST:
-        text = f"{count} files: at least {_FEWEST} are needed to train, validate and test"
+        text = f"{counted(count, 'file')}: at least {_FEWEST} are needed to train, validate and test"
     if text is not None:
         raise DataError(text, place=str(train), hint=hint)
     classes = in_order(list(counts), list(counts.values())) if len(counts) == 2 else tuple(counts)

@@ -166,7 +166,7 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
     name = option or series.values[-1]
     shown = safe_text(name)
     if table.rows < _LEAST:
-        raise DataError(f"{table.rows} rows: a series needs {_LEAST} to be learned from", place=table.name)
+        raise DataError(f"{counted(table.rows, 'row')}: a series needs {_LEAST} to be learned from", place=table.name)
     draft, source = table.draft(f"Forecasts the next value of '{shown}'.", path)
     raw = [table.columns[name].astype(np.float64)[rows] for rows in series.rows]
     parts = [values[~np.isnan(values)] for values in raw]
@@ -191,7 +191,7 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
         draft.decide("data", f"{listed(gaps)}: filled by the value before ('fill')")
     if late := max(int((~np.isnan(values)).argmax()) for values in raw):
         windows["start_index"] = late
-        draft.decide("data", f"begins after {late} rows, before which '{shown}' has no value")
+        draft.decide("data", f"begins after {counted(late, 'row')}, before which '{shown}' has no value")
     if further:
         data["inputs"]["context"] = [columns(further), {"impute": "median"}, "normalization"]
         draft.decide("data", f"further columns, of which the past is known: {listed(further)}")

@@ -15,7 +15,7 @@ from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.split import meets_all, order_of, seen_in_training, split_rows
 from kerascli.config.starter.target import OTHERWISE, Target, choose, describe
 from kerascli.config.starter.texts import complete
-from kerascli.foundation.errors import DataError, in_yaml, safe_text
+from kerascli.foundation.errors import DataError, counted, in_yaml, safe_text
 
 _LEAST_ROWS = 10
 _WEIGHT = re.compile(r"(^|[_ .-])(weights?|wgt|wt)$", re.IGNORECASE)
@@ -32,7 +32,7 @@ def table_draft(
     config, `files` are its columns that name images or sounds. Raises ConfigError, DataError.
     """
     if table.all_rows < _LEAST_ROWS:
-        text = f"{table.rows} rows: at least {_LEAST_ROWS} are needed to train, validate and test"
+        text = f"{counted(table.rows, 'row')}: at least {_LEAST_ROWS} are needed to train, validate and test"
         raise DataError(text, place=table.name)
     name, why = choose(roles, option)
     target = describe(table, name)
