@@ -166,7 +166,7 @@ def in_thread(work: Callable[[], T], timeout: float | None = None) -> T:
     def run() -> None:
         try:
             answer.set_result(work())
-        except Exception as error:  # raised again in the thread that waits
+        except BaseException as error:  # raised again in the thread that waits
             answer.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()

@@ -18,8 +18,8 @@ def write_sample(request: WriteSample | WriteEmbeddings, run: RunRecord, context
     """Write a sample (image, plot, text) that a callback generates in training to samples/ of the run, or embeddings to
     its logs/."""
     if isinstance(request, WriteSample):
-        samplers = (each for each in context.experiment.spec.fit.callbacks if isinstance(each, Sampler))
-        data, suffix = sample_file(next(each for each in samplers if each.sample_name == request.name), context)
+        samplers = [each for each in context.experiment.spec.fit.callbacks if isinstance(each, Sampler)]
+        data, suffix = sample_file({each.sample_name: each for each in samplers}[request.name], context)
         run.write_sample(f"{request.epoch:04d}-{request.name}{suffix}", data)
         return
     for name, data in projector_files(context, request.view).items():
