@@ -113,7 +113,7 @@ class BaseLayer(Component):
     """Train the layer's weights; false: training does not change them."""
 
     @property
-    def fused(self) -> bool:
+    def is_fused(self) -> bool:
         """True if all steps of a sequence run as one operation, in training on the CPU, too."""
         return False
 

@@ -13,11 +13,15 @@ from kerascli.metrics.base import MeanMetric, metric
 
 
 class LossMetric(MeanMetric):
-    """Base class of metrics that are the mean over samples of the loss of the same name, and have its arguments."""
+    """Base class of metrics that are the mean over samples of the loss of the same name, and have its arguments.
+
+    A metric that extends one of them has the loss of that one, unless there is one of its own name.
+    """
 
     def loss(self) -> Loss:
         """Return the loss whose mean is the metric, with the metric's arguments."""
-        return LOSSES.get(self.component_name)(**self.model_dump(exclude={"name"}))
+        found = (LOSSES.find(each.component_name) for each in type(self).__mro__ if issubclass(each, LossMetric))
+        return next(filter(None, found))(**self.model_dump(exclude={"name"}))
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.loss().values(y_true, y_pred)

@@ -1,5 +1,7 @@
 """Intersection-over-union metrics: TP / (TP + FP + FN) of each class."""
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, Self
 
 import torch
@@ -32,6 +34,10 @@ class _IoUMetric(Metric):
         cell = torch.where(inside, y_true * classes + y_pred, classes * classes)  # the last cell is not counted
         return sums_by_cell(cell, sample_weight, classes * classes + 1)[:-1].view(classes, classes)
 
+    @abstractmethod
+    def averaged_classes(self) -> Sequence[int]:
+        """Return the classes whose IoU is averaged."""
+
     def result(self, state: Tensor) -> Tensor:
         both, either = self._overlap(state)
         occurs = either > _LEAST
@@ -42,8 +48,7 @@ class _IoUMetric(Metric):
 
     def _overlap(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return the counts of (both target and prediction, either of them) of each averaged class."""
-        both = state.diagonal()
-        classes = list(getattr(self, "target_class_ids", range(len(both))))
+        both, classes = state.diagonal(), list(self.averaged_classes())
         return both[classes], (state.sum(0) + state.sum(1) - both)[classes]
 
 
@@ -77,6 +82,9 @@ class _MultiClassIoU(_IoUMetric):
         if self.ignore_class is not None:
             y_true = torch.where(y_true == self.ignore_class, -1, y_true)
         return self.count(y_true, y_pred, sample_weight, self.num_classes)
+
+    def averaged_classes(self) -> Sequence[int]:
+        return range(self.num_classes)
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         numbers: list[Shape] = []
@@ -114,6 +122,9 @@ class _SelectedClassesIoU(_MultiClassIoU):
             ids = list(self.target_class_ids)
             raise ValueError(f"target_class_ids: expected class labels from 0 to {self.num_classes - 1}, got {ids}")
         return self
+
+    def averaged_classes(self) -> Sequence[int]:
+        return self.target_class_ids
 
 
 class _SparseIoU(_MultiClassIoU):
@@ -184,3 +195,6 @@ class BinaryIoU(_IoUMetric):
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         return self.count(y_true, y_pred >= self.threshold, sample_weight, 2)
+
+    def averaged_classes(self) -> Sequence[int]:
+        return self.target_class_ids

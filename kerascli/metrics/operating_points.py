@@ -1,6 +1,6 @@
 """Metrics at the best threshold at which another metric reaches a required value, such as recall at precision."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -14,11 +14,14 @@ from kerascli.metrics.confusion import MAX_THRESHOLDS, confusion, even_threshold
 class _OperatingPointMetric(Metric):
     """Base class of metrics that report their best value over the thresholds at which another metric has a minimum.
 
-    The value is the highest over `num_thresholds` thresholds from 0 to 1. The metric's name has the names of both,
-    properties of `Confusion`: `recall_at_precision`; the argument with the minimum is called like the second.
+    The value is the highest over `num_thresholds` thresholds from 0 to 1.
     """
 
     direction = "max"
+    reported: ClassVar[str]
+    """Name of the reported metric, a property of `Confusion`."""
+    constrained: ClassVar[str]
+    """Name of the metric that has a minimum, a property of `Confusion`; the argument with the minimum has it, too."""
 
     num_thresholds: Annotated[int, Field(ge=1, le=MAX_THRESHOLDS)] = 200
     """Number of evenly spaced thresholds from 0 to 1 to search; 1: the threshold 0.5."""
@@ -33,12 +36,12 @@ class _OperatingPointMetric(Metric):
         return outcomes(y_true, y_pred, sample_weight, thresholds)
 
     def result(self, state: Tensor) -> Tensor:
-        at, (reported, constrained) = confusion(state), self.component_name.split("_at_")
-        fits = getattr(at, constrained) >= getattr(self, constrained)
-        return torch.where(fits, getattr(at, reported), 0.0).amax()
+        at = confusion(state)
+        fits = getattr(at, self.constrained) >= getattr(self, self.constrained)
+        return torch.where(fits, getattr(at, self.reported), 0.0).amax()
 
     def is_defined(self, state: Tensor) -> Tensor:
-        return has_targets(state, negatives="specificity" in self.component_name)
+        return has_targets(state, negatives="specificity" in (self.reported, self.constrained))
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         outputs = output.shape[-1] if output.shape else 1
@@ -49,12 +52,14 @@ class _OperatingPointMetric(Metric):
 
     @classmethod
     def first_argument(cls) -> str | None:
-        return cls.component_name.partition("_at_")[2]
+        return cls.constrained
 
 
 @metric()
 class SensitivityAtSpecificity(_OperatingPointMetric):
     """Best sensitivity, TP / (TP + FN), over the thresholds with at least the given specificity, TN / (TN + FP)."""
+
+    reported, constrained = "sensitivity", "specificity"
 
     specificity: Fraction
     """Minimum specificity that a threshold must reach."""
@@ -64,6 +69,8 @@ class SensitivityAtSpecificity(_OperatingPointMetric):
 class SpecificityAtSensitivity(_OperatingPointMetric):
     """Best specificity, TN / (TN + FP), over the thresholds with at least the given sensitivity, TP / (TP + FN)."""
 
+    reported, constrained = "specificity", "sensitivity"
+
     sensitivity: Fraction
     """Minimum sensitivity that a threshold must reach."""
 
@@ -72,6 +79,8 @@ class SpecificityAtSensitivity(_OperatingPointMetric):
 class PrecisionAtRecall(_OperatingPointMetric):
     """Best precision, TP / (TP + FP), over the thresholds with at least the given recall, TP / (TP + FN)."""
 
+    reported, constrained = "precision", "recall"
+
     recall: Fraction
     """Minimum recall that a threshold must reach."""
 
@@ -79,6 +88,8 @@ class PrecisionAtRecall(_OperatingPointMetric):
 @metric()
 class RecallAtPrecision(_OperatingPointMetric):
     """Best recall, TP / (TP + FN), over the thresholds with at least the given precision, TP / (TP + FP)."""
+
+    reported, constrained = "recall", "precision"
 
     precision: Fraction
     """Minimum precision that a threshold must reach."""

@@ -25,11 +25,10 @@ Thresholds = Annotated[
 
 
 class _ConfusionMetric(Metric):
-    """Base class of metrics computed from true and false positives and negatives at one or several thresholds.
+    """Base class of metrics computed from true and false positives and negatives at one or several thresholds."""
 
-    The value at a threshold is the property of `Confusion` that has the metric's name.
-    """
-
+    reported: ClassVar[str]
+    """Name of the property of `Confusion` that is the metric's value at each threshold."""
     denominator: ClassVar[str | None] = None
     """Name of the property of `Confusion` by which the value is divided; None for counts."""
 
@@ -45,7 +44,7 @@ class _ConfusionMetric(Metric):
         return outcomes(y_true, y_pred, sample_weight, sorted(thresholds), even=are_even(thresholds))
 
     def result(self, state: Tensor) -> Tensor:
-        return self._in_order(getattr(confusion(state), self.component_name))
+        return self._in_order(getattr(confusion(state), self.reported))
 
     def is_defined(self, state: Tensor) -> Tensor:
         if self.denominator is None:
@@ -102,14 +101,14 @@ class _ClassMetric(_ConfusionMetric):
 class Precision(_ClassMetric):
     """Precision, the fraction of predicted positives that are correct: TP / (TP + FP)."""
 
-    denominator = "predicted_positives"
+    reported, denominator = "precision", "predicted_positives"
 
 
 @metric()
 class Recall(_ClassMetric):
     """Recall, the fraction of positive targets that are predicted as positive: TP / (TP + FN)."""
 
-    denominator = "positives"
+    reported, denominator = "recall", "positives"
 
 
 @metric()
@@ -117,6 +116,7 @@ class TruePositives(_ConfusionMetric):
     """Number (with sample weights, total weight) of true positives: positive targets predicted as positive."""
 
     direction = "max"
+    reported = "true_positives"
 
 
 @metric()
@@ -124,13 +124,18 @@ class TrueNegatives(_ConfusionMetric):
     """Number (with sample weights, total weight) of true negatives: negative targets predicted as negative."""
 
     direction = "max"
+    reported = "true_negatives"
 
 
 @metric()
 class FalsePositives(_ConfusionMetric):
     """Number (with sample weights, total weight) of false positives: negative targets predicted as positive."""
 
+    reported = "false_positives"
+
 
 @metric()
 class FalseNegatives(_ConfusionMetric):
     """Number (with sample weights, total weight) of false negatives: positive targets predicted as negative."""
+
+    reported = "false_negatives"

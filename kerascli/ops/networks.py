@@ -1,6 +1,7 @@
 """Operations of neural networks: activations, normalization, losses, attention."""
 
 import inspect
+import math
 from typing import Any, Literal
 
 import torch
@@ -198,8 +199,9 @@ def fused_attention(
     Short keys in half precision are computed in float32 on the CPU, where that is faster.
     """
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else query.dtype
-    is_short = key.shape[-2] * key.shape[-1] <= _SHORT
-    if not (query.is_cpu and dtype in (torch.float16, torch.bfloat16) and is_short):
+    is_half, sizes = query.is_cpu and dtype in (torch.float16, torch.bfloat16), key.shape[-2:]
+    is_short = is_half and all(type(size) is int for size in sizes) and math.prod(sizes) <= _SHORT  # not unknown ones
+    if not is_short:
         return F.scaled_dot_product_attention(query, key, value, bias, is_causal=is_causal, scale=scale)
     wide = bias.float() if bias is not None and bias.is_floating_point() else bias
     with torch.autocast("cpu", enabled=False):

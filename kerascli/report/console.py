@@ -147,6 +147,10 @@ class DownloadBar:
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, what: str, done: int, total: int) -> None:
+        with contextlib.suppress(BrokenPipeError):  # nobody looks any more
+            self._show(what, done, total)
+
+    def _show(self, what: str, done: int, total: int) -> None:
         if what not in self._tasks:
             self._begin(what, total)
         if self._progress is not None:

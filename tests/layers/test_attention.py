@@ -26,3 +26,16 @@ def test_fused_attention_in_bfloat16_is_that_of_its_formula(steps: int, autocast
     torch.testing.assert_close(y.double(), exact, rtol=2**-7, atol=2**-7)
     for own, reference in zip(*(torch.autograd.grad(each.sum(), (q, k, v)) for each in (y, exact)), strict=True):
         torch.testing.assert_close(own, reference, rtol=2**-5, atol=2**-6)
+
+
+def test_an_exported_layer_in_half_precision_takes_sequences_of_any_length() -> None:
+    """Whether a sequence is short must not be decided by the example that a program is exported with."""
+
+    class Attention(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.autocast("cpu", torch.bfloat16):
+                return fused_attention(x, x, x, None, scale=1.0)
+
+    lengths = {"x": {2: torch.export.Dim.AUTO}}
+    program = torch.export.export(Attention(), (torch.randn(1, 2, 6, 8),), dynamic_shapes=lengths)
+    assert program.module()(torch.randn(1, 2, 3000, 8)).shape == (1, 2, 3000, 8)

@@ -50,7 +50,7 @@ class Looped:
 def pair(name: str, config: dict[str, Any]) -> tuple[Any, Any]:
     """Return the fused kernel and the loop over steps, with equal weights."""
     fused, loop = (made(name, config) for _ in range(2))
-    assert fused.settings.fused
+    assert fused.settings.is_fused
     loop.settings = Looped(loop.settings)
     return fused, loop
 

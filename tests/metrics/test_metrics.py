@@ -10,6 +10,9 @@ from kerascli.foundation.errors import DataError
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
 from kerascli.metrics.base import METRICS
+from kerascli.metrics.distances import Huber
+from kerascli.metrics.operating_points import RecallAtPrecision
+from kerascli.metrics.precision_recall import TruePositives
 
 
 def test_a_name_of_one_s_own_comes_first_and_r_s_prefix_is_dropped() -> None:
@@ -101,3 +104,21 @@ def test_outputs_of_integers_are_measured_as_the_numbers_they_are() -> None:
         for dtype in (torch.uint8, torch.int32, torch.int64):
             state = metric(targets, outputs.to(dtype), sample_weight=weight.to(dtype).abs())
             torch.testing.assert_close(state, expected, rtol=1e-5, atol=0, msg=name, check_dtype=False)
+
+
+def test_a_metric_that_extends_another_one_keeps_its_meaning() -> None:
+    """As a plugin may define it, by another name."""
+
+    class BestRecall(RecallAtPrecision):
+        component_name = "best_recall"
+
+    class Hits(TruePositives):
+        component_name = "hits"
+
+    class Soft(Huber):
+        component_name = "soft"
+
+    y_true, y_pred = torch.tensor([[1.0], [0.0], [1.0]]), torch.tensor([[0.9], [0.4], [0.6]])
+    known = RecallAtPrecision(precision=0.5), TruePositives(), Huber()
+    for own, other in zip((BestRecall(precision=0.5), Hits(), Soft()), known, strict=True):
+        assert own.result(own(y_true, y_pred)) == other.result(other(y_true, y_pred))

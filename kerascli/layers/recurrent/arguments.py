@@ -44,7 +44,7 @@ class GatedUnitArguments(UnitArguments):
     """Mixin with the first arguments of recurrent layers and cells with gates, which torch has a fused kernel for."""
 
     @property
-    def fused(self) -> bool:
+    def is_fused(self) -> bool:
         default = isinstance(self.activation, Tanh) and isinstance(self.recurrent_activation, Sigmoid)
         return default and self.recurrent_dropout == 0
 
@@ -138,8 +138,8 @@ class ResetAfterArgument(Layer):
     """Apply the reset gate after the product with the recurrent kernel; false: before it."""
 
     @property
-    def fused(self) -> bool:
-        return self.reset_after and super().fused
+    def is_fused(self) -> bool:
+        return self.reset_after and super().is_fused
 
 
 class CudnnArguments(Recurrent):  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -155,12 +155,12 @@ class CudnnArguments(Recurrent):  # pyright: ignore[reportIncompatibleVariableOv
     zero_output_for_mask: ZeroOutputForMask = False
 
     @property
-    def fused(self) -> bool:
-        return self.use_cudnn is not False and super().fused
+    def is_fused(self) -> bool:
+        return self.use_cudnn is not False and super().is_fused
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.use_cudnn is True and not self.fused:
+        if self.use_cudnn is True and not self.is_fused:
             raise ValueError(f"use_cudnn: true needs {self.kernel_needs}")
         return self
 
@@ -169,7 +169,7 @@ class SimpleRNNArguments(RegularizerArguments, InitializerArguments, UnitArgumen
     """Mixin with the arguments of `simple_rnn` and `simple_rnn_cell` up to the regularizers."""
 
     @property
-    def fused(self) -> bool:
+    def is_fused(self) -> bool:
         return self.recurrent_dropout == 0 and (isinstance(self.activation, Tanh) or self.activation == ReLU())
 
 

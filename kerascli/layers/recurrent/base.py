@@ -38,7 +38,7 @@ class SequenceSettings(BaseLayer):
 
     @property
     def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return not self.fused
+        return not self.is_fused
 
     def keeps_states(self) -> bool:
         return self.stateful

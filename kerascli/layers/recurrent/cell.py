@@ -62,13 +62,13 @@ class WeightedRecurrence(Recurrence, WeightedModule):
 
     @abstractmethod
     def all_steps(self, x: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
-        """Return all outputs and the last state, computed by torch's fused kernel; called only if `settings.fused`."""
+        """Return all outputs and the last state, computed by torch's fused kernel; only if `settings.is_fused`."""
 
     def state_shapes(self, step: tuple[int, ...]) -> list[tuple[int, ...]]:
         return [(self.settings.units,)] * self.settings.state_count
 
     def run(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
-        if self.settings.fused:
+        if self.settings.is_fused:
             return self._run_fused(x, state, mask)
         projected, products = self._project(x), self._products(state[0])
         return run_steps(lambda frame, s: self.step(frame, s, products), projected, state, mask)

@@ -70,8 +70,8 @@ class RNN(Recurrent, CellArgument):  # pyright: ignore[reportIncompatibleVariabl
         return self.cell.state_count
 
     @property
-    def fused(self) -> bool:
-        return self.cell.fused
+    def is_fused(self) -> bool:
+        return self.cell.is_fused
 
     def build(self, x: TensorSpec) -> SequenceModule:
         if x.rank < 2:
@@ -102,8 +102,8 @@ class StackedRNNCells(Cell):
         return sum(cell.state_count for cell in self.cells)
 
     @property
-    def fused(self) -> bool:
-        return all(cell.fused for cell in self.cells)
+    def is_fused(self) -> bool:
+        return all(cell.is_fused for cell in self.cells)
 
     def build(self, x: TensorSpec) -> StepModule:
         return StackModule(self, x)
