@@ -7,7 +7,7 @@ so that nothing waits for the device. Words of 64 bits are held in int64, whose 
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -74,38 +74,59 @@ def fingerprints(texts: Sequence[bytes], key: Key | None = None) -> Tensor:
     for rows in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1) if len(texts) else ():
         joined = bytearray().join([texts[row] for row in rows.tolist()])
         text = torch.frombuffer(joined, dtype=torch.uint8) if joined else torch.empty(0, dtype=torch.uint8)
-        s = _Bytes(text.view(len(rows), len(joined) // len(rows)), len(joined) // len(rows))
+        s = _Strings(text.view(len(rows), int(lengths[rows[0]])))
         hashes[torch.from_numpy(rows)] = _farm(s) if key is None else _sip(s, key)
     return hashes
 
 
-class _Bytes(NamedTuple):
-    """Strings of equal length, or integers in decimal notation, padded with zeros: their bytes (*, bytes)."""
+class _Strings(NamedTuple):
+    """Strings of equal length, (n, length) uint8."""
 
     text: Tensor
-    length: Any
-    """Number of bytes: an int of strings of equal length, a tensor (*) of integers."""
 
-    def word(self, at: Any, size: int = 8) -> Tensor:
+    @property
+    def length(self) -> int:
+        return self.text.shape[1]
+
+    def byte(self, at: Tensor | int) -> Tensor:
+        return self.text[:, int(at)].long()
+
+    def word(self, at: Tensor | int, size: int = 8) -> Tensor:
+        """Read `size` bytes, from offset `at` on, as a little-endian integer."""
+        part = self.text[:, int(at) : int(at) + size].flatten().clone()
+        return part.view(torch.int64) if size == 8 else part.view(torch.int32).long() & 0xFFFFFFFF
+
+    def words(self) -> tuple[list[Tensor], None]:
+        """Return the words of the strings padded with zeros, with the length in the last byte."""
+        padded = torch.nn.functional.pad(self.text, (0, 8 - self.length % 8))
+        padded[:, -1] = self.length & 0xFF
+        return list(padded.view(torch.int64).unbind(1)), None
+
+
+class _Numbers(NamedTuple):
+    """Integers in decimal notation, as bytes (*, 24) padded with zeros, and the number of their bytes (*)."""
+
+    text: Tensor
+    length: Tensor
+
+    def byte(self, at: Tensor | int) -> Tensor:
+        return self.text.gather(-1, (torch.zeros_like(self.length) + at).unsqueeze(-1)).squeeze(-1)
+
+    def word(self, at: Tensor | int, size: int = 8) -> Tensor:
         """Read `size` bytes, from offset `at` on, as a little-endian integer."""
         number = torch.arange(size, device=self.text.device)
-        if isinstance(at, int):
-            part = self.text[..., at : at + size].long()
-        else:
-            part = self.text.gather(-1, (at.unsqueeze(-1) + number).clamp(0, _BYTES - 1))
-        return (part << (8 * number)).sum(-1)
+        places = (torch.zeros_like(self.length) + at).unsqueeze(-1) + number
+        return (self.text.gather(-1, places.clamp(0, _BYTES - 1)) << (8 * number)).sum(-1)
 
     def words(self) -> tuple[list[Tensor], Tensor]:
         """Return the words of the text with the length in the last byte of the last word, and the number of words."""
-        length = torch.as_tensor(self.length, device=self.text.device).unsqueeze(-1)
-        count = (length >> 3) + 1
-        text = torch.nn.functional.pad(self.text, (0, 8 - self.text.shape[-1] % 8))
-        is_last = torch.arange(text.shape[-1], device=text.device) == count * 8 - 1
-        padded = _Bytes(torch.where(is_last, length & 0xFF, text), self.length)
-        return [padded.word(at) for at in range(0, text.shape[-1], 8)], count.squeeze(-1)
+        count = (self.length >> 3) + 1
+        is_last = torch.arange(_BYTES, device=self.text.device) == (count * 8 - 1).unsqueeze(-1)
+        padded = _Numbers(torch.where(is_last, self.length.unsqueeze(-1), self.text), self.length)
+        return [padded.word(at) for at in range(0, _BYTES, 8)], count
 
 
-def _decimal(x: Tensor) -> _Bytes:
+def _decimal(x: Tensor) -> _Numbers:
     is_unsigned, x = x.dtype == torch.uint64, x.long()
     digits, rest = [], x
     for place in range(_DIGITS):
@@ -121,37 +142,45 @@ def _decimal(x: Tensor) -> _Bytes:
     place = length - 1 - at
     text = places.gather(-1, place.clamp(0, _DIGITS - 1)) + ord("0")
     text = torch.where((place >= 0) & (place < count), text, 0)
-    return _Bytes(torch.where((at == 0) & (negative == 1), ord("-"), text), length.squeeze(-1))
+    return _Numbers(torch.where((at == 0) & (negative == 1), ord("-"), text), length.squeeze(-1))
 
 
-def _farm(s: _Bytes) -> Tensor:
-    hashed = next((each for least, each in _FARM.items() if s.length >= least), None)
-    return torch.full((len(s.text),), _K2) if hashed is None else hashed(s)
+_Texts = _Strings | _Numbers
 
 
-def _farm_1_to_3(s: _Bytes) -> Tensor:
-    first, middle, last = (s.word(at, 1) for at in (0, s.length >> 1, s.length - 1))
+def _farm(s: _Strings) -> Tensor:
+    if s.length > 32:
+        return _farm_long(s) if s.length > 64 else _farm_33_to_64(s)
+    if s.length > 7:
+        return _farm_17_to_32(s) if s.length > 16 else _farm_8_to_16(s)
+    if s.length > 3:
+        return _farm_4_to_7(s)
+    return _farm_1_to_3(s) if s.length else torch.full((len(s.text),), _K2)
+
+
+def _farm_1_to_3(s: _Texts) -> Tensor:
+    first, middle, last = s.byte(0), s.byte(s.length >> 1), s.byte(s.length - 1)
     return _shift_mix((first + (middle << 8)) * _K2 ^ ((last << 2) + s.length) * _K0) * _K2
 
 
-def _farm_4_to_7(s: _Bytes) -> Tensor:
+def _farm_4_to_7(s: _Texts) -> Tensor:
     return _mix((s.word(0, 4) << 3) + s.length, s.word(s.length - 4, 4), s.length * 2 + _K2)
 
 
-def _farm_8_to_16(s: _Bytes) -> Tensor:
+def _farm_8_to_16(s: _Texts) -> Tensor:
     multiplier = s.length * 2 + _K2
     a, b = s.word(0) + _K2, s.word(s.length - 8)
     return _mix(_rotate(b, 37) * multiplier + a, (_rotate(a, 25) + b) * multiplier, multiplier)
 
 
-def _farm_17_to_32(s: _Bytes) -> Tensor:
+def _farm_17_to_32(s: _Texts) -> Tensor:
     multiplier = s.length * 2 + _K2
     a, b = s.word(0) * _K1, s.word(8)
     c, d = s.word(s.length - 8) * multiplier, s.word(s.length - 16) * _K2
     return _mix(_rotate(a + b, 43) + _rotate(c, 30) + d, a + _rotate(b + _K2, 18) + c, multiplier)
 
 
-def _farm_33_to_64(s: _Bytes) -> Tensor:
+def _farm_33_to_64(s: _Strings) -> Tensor:
     length = s.length
     multiplier = length * 2 + _K2
     a, b = s.word(0) * _K2, s.word(8)
@@ -163,7 +192,7 @@ def _farm_33_to_64(s: _Bytes) -> Tensor:
     return _mix(_rotate(e + f, 43) + _rotate(g, 30) + h, e + _rotate(f + a, 18) + g, multiplier)
 
 
-def _farm_long(s: _Bytes) -> Tensor:
+def _farm_long(s: _Strings) -> Tensor:
     """Compute FarmHash of strings of more than 64 bytes, in blocks of 64; the last one may overlap the previous."""
     start = _signed(81 * _K1 + 113)
     zero = torch.zeros(len(s.text), dtype=torch.int64)
@@ -189,11 +218,7 @@ def _farm_long(s: _Bytes) -> Tensor:
     return _mix(first, _mix(v[1], w[1], multiplier) + z, multiplier)
 
 
-_FARM = {65: _farm_long, 33: _farm_33_to_64, 17: _farm_17_to_32, 8: _farm_8_to_16, 4: _farm_4_to_7, 1: _farm_1_to_3}
-"""FarmHash of strings of at least so many bytes."""
-
-
-def _weak(s: _Bytes, at: int, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def _weak(s: _Strings, at: int, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Compute FarmHash's weak hash of 32 bytes of each string, from offset `at` on, with the seeds `a` and `b`."""
     first, second, third, fourth = (s.word(at + 8 * i) for i in range(4))
     a = a + first
@@ -208,13 +233,15 @@ def _mix(u: Tensor, v: Tensor, multiplier: int | Tensor) -> Tensor:
     return _shift_mix((v ^ a) * multiplier) * multiplier
 
 
-def _sip(texts: _Bytes, key: Key) -> Tensor:
+def _sip(texts: _Texts, key: Key) -> Tensor:
     words, count = texts.words()
     state = [torch.full_like(words[0], _signed(start ^ key[i % 2])) for i, start in enumerate(_SIP_STARTS)]
     for number, word in enumerate(words):
         after = _sip_rounds([*state[:3], state[3] ^ word], 2)
         after[0] = after[0] ^ word
-        state = [torch.where(number < count, new, old) for new, old in zip(after, state, strict=True)]
+        if count is not None:
+            after = [torch.where(number < count, new, old) for new, old in zip(after, state, strict=True)]
+        state = after
     state = _sip_rounds([*state[:2], state[2] ^ 0xFF, state[3]], 4)
     return state[0] ^ state[1] ^ state[2] ^ state[3]
 
