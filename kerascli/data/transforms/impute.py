@@ -1,6 +1,5 @@
 """Transform `impute`: replace missing values with a statistic of the training rows or a constant."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -108,7 +107,10 @@ def _means(columns: Blocks) -> list[Any]:
 
 
 def _medians(columns: Blocks) -> list[Any]:
-    return [None if math.isnan(value) else value for value in medians(columns)]
+    whole = columns.alone()
+    if whole is None:
+        return [value if value == value else None for value in medians(columns).tolist()]
+    return [float(np.median(column)) if len(column) else None for column in map(_present, whole.T)]
 
 
 def _most_frequent(columns: Blocks) -> list[Any]:
