@@ -25,11 +25,11 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 def read_arrays(path: Path, name: str) -> dict[str, np.ndarray]:
     """Return a mapping from name to array for the npz file, npy file or folder at `path`.
 
-    Numbers of npy files, and large uncompressed arrays of others, are views of the memory-mapped file, read when used.
-    Raises DataError, FileRefused.
+    Large uncompressed arrays are views of the memory-mapped file, read when used. Raises DataError, FileRefused.
     """
     if (files := _npy_files(path, name)) is not None:
-        return {file.stem: _read_npy(file, shown) for file, shown in files.items()}
+        large = _are_large(array_headers(path, name))
+        return {file.stem: _read_npy(file, shown, large=large) for file, shown in files.items()}
     with open_regular(path, name) as file:
         return _read_npz(file, name)
 
@@ -67,11 +67,15 @@ def _are_numbers(header: NpyHeader) -> bool:
     return header.dtype.kind in "biuf"
 
 
-def _read_npy(path: Path, name: str) -> np.ndarray:
+def _are_large(headers: Mapping[str, NpyHeader]) -> bool:
+    return is_large(sum(header.nbytes for header in headers.values() if _are_numbers(header)))
+
+
+def _read_npy(path: Path, name: str, *, large: bool) -> np.ndarray:
     with open_regular(path, name) as file:
         header = npy_header(file, "", name, os.fstat(file.fileno()).st_size)
-        if _are_numbers(header):
-            return _mapped(file, name, header, header.start)
+        if large and _are_numbers(header):
+            return _view(_map(file, name), header, header.start)
         if (nbytes := header.nbytes + header.object_bytes) > memory_limit():
             raise FileRefused(f"'{name}' takes {nbytes:,} bytes; the limit here is {memory_limit():,}")
         file.seek(0)
@@ -84,10 +88,11 @@ def _read_npz(file: BufferedReader, name: str) -> dict[str, np.ndarray]:
         starts = dict(_plain(file, headers))
     except DAMAGED as error:
         raise FileRefused(f"'{name}' is not a sound npz file: {safe_text(str(error), 120)}") from None
-    if not is_large(sum(headers[key].nbytes for key in starts)):
+    if not _are_large({key: headers[key] for key in starts}):
         return load_npz(file, name)
     read = load_npz(file, name, without=starts.keys())
-    arrays = read | {key: _mapped(file, name, headers[key], at + headers[key].start) for key, at in starts.items()}
+    mapped = _map(file, name)
+    arrays = read | {key: _view(mapped, headers[key], at + headers[key].start) for key, at in starts.items()}
     return {key: arrays[key] for key in headers}
 
 
@@ -107,10 +112,14 @@ def _plain(file: BufferedReader, headers: Mapping[str, NpyHeader]) -> Iterator[t
             yield key, start
 
 
-def _mapped(file: BufferedReader, name: str, header: NpyHeader, start: int) -> np.ndarray[Any, Any]:
-    """Return a view of an array in a file, which is memory-mapped; the caller has checked that it lies within it."""
+def _map(file: BufferedReader, name: str) -> mmap.mmap:
     try:
-        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         raise FileRefused(f"'{name}' cannot be mapped: {safe_text(str(error), 120)}") from None
-    return np.ndarray(header.shape, header.dtype, mapping, start, order="F" if header.fortran_order else "C")
+
+
+def _view(mapped: mmap.mmap, header: NpyHeader, start: int) -> np.ndarray[Any, Any]:
+    """Return a view of an array in a memory-mapped file; the caller has checked that it lies within the file."""
+    order = "F" if header.fortran_order else "C"
+    return np.ndarray(header.shape, header.dtype, mapped, start, order=order)

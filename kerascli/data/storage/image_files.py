@@ -66,10 +66,11 @@ class Reading(Decoder):
         """
         reading = replace(self, size=(8, 8), interpolation="nearest") if reduced else self
         image = open_image(io.BytesIO(read_bytes(path, MAX_BYTES)), path)
+        is_large = image.width * image.height > _LARGE_PIXELS
         try:
             if reduced:
                 image.draft(None, (1, 1))
-            with _one_large if image.width * image.height > _LARGE_PIXELS else contextlib.nullcontext():
+            with _one_large if is_large else contextlib.nullcontext():
                 converted = _labels(image, path) if self.color_mode == "labels" else _converted(image, self)
                 array = np.asarray(_resized(converted, reading))
         except _DAMAGED as error:
@@ -136,7 +137,8 @@ def _converted(image: Any, reading: Reading) -> Any:
     if reading.background is not None and ("A" in image.getbands() or "transparency" in image.info):
         ground = Image.new("RGBA", image.size, (*reading.background, 255))
         image = Image.alpha_composite(ground, image.convert("RGBA"))
-    return image.convert(_MODES[reading.color_mode])
+    mode = _MODES[reading.color_mode]
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _labels(image: Any, path: Path) -> Any:
@@ -153,7 +155,7 @@ def _labels(image: Any, path: Path) -> Any:
     if ";16" in str(image.tile):  # Pillow would keep the high byte
         text = f"a mask with colors or transparency of 16 bits (mode {image.mode}); expected one channel of integers"
         raise DataError(text, place=str(path), hint="save it as a grayscale PNG of 8 or 16 bits")
-    return image.convert("L")
+    return image if image.mode == "L" else image.convert("L")
 
 
 def _resized(image: Any, reading: Reading) -> Any:

@@ -18,6 +18,8 @@ MAX_SAMPLES = 2**26
 """Maximum number of samples of all channels to decode of a file."""
 _OTHERS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
 """First bytes of sound files that Python's `wave` does not read, or not always."""
+_FULL = {1: 2.0**7, 2: 2.0**15, 3: 2.0**23, 4: 2.0**31}
+"""Mapping from the bytes of a PCM sample to its full scale."""
 _WIDTH, _ROLLOFF = 6, 0.99
 _MAX_KERNEL = 2**24
 
@@ -77,7 +79,7 @@ class SoundReading(Decoder):
         """Return the samples (frames, channels) of a PCM wave file in [-1, 1], and its rate; raises wave.Error."""
         with wave.Wave_read(io.BytesIO(data)) as file:
             width, channels, rate = file.getsampwidth(), file.getnchannels(), file.getframerate()
-            if not 1 <= width <= 4 or rate < 1:
+            if width not in _FULL or rate < 1:
                 raise wave.Error
             size, declared = width * channels, file.getnframes()
             is_known = declared * size <= MAX_BYTES  # programs that write to a pipe declare the largest number
@@ -85,11 +87,15 @@ class SoundReading(Decoder):
             raw = file.readframes(frames)
         if is_known and len(raw) < frames * size:
             raise DamagedFile("the file is cut off", place=str(path))
-        samples = np.frombuffer(raw[: len(raw) // size * size], np.uint8).reshape(-1, width)
-        samples = np.pad(samples, ((0, 0), (4 - width, 0)))  # as the high bytes of integers of 32 bits
+        raw = raw[: len(raw) // size * size]
         if width == 1:
-            samples[:, -1] ^= 0x80  # 8 bits are unsigned, with silence at 128
-        return (samples.view("<i4") / 2.0**31).astype(np.float32).reshape(-1, channels), rate
+            values = np.frombuffer(raw, np.uint8).astype(np.int32) - 128
+        elif width == 3:
+            low, middle, high = np.frombuffer(raw, np.uint8).astype(np.int32).reshape(-1, 3).T
+            values = (low << 8 | middle << 16 | high << 24) >> 8
+        else:
+            values = np.frombuffer(raw, f"<i{width}")
+        return (values / _FULL[width]).astype(np.float32).reshape(-1, channels), rate
 
     def _other(self, data: bytes, path: Path) -> tuple[np.ndarray, int]:
         """Return the samples (frames, channels) of a file that is no PCM wave, and its rate, by soundfile."""

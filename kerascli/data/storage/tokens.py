@@ -66,7 +66,8 @@ class Tokens:
 
     def keep(self, mask: np.ndarray) -> Self:
         """Return all rows, each with only those of its tokens that a boolean mask selects."""
-        return type(self)(self.values[mask], np.bincount(self.owners()[mask], minlength=len(self.lengths)))
+        lengths = np.bincount(self.owners()[mask], minlength=len(self.lengths))
+        return type(self)(self.values[mask], lengths)
 
     def longest(self) -> int:
         """Return the number of tokens of the longest row."""
