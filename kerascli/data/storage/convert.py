@@ -18,9 +18,11 @@ _WIDER = {"uint16": "int32", "uint32": "int64"}
 
 def as_tensor(values: np.ndarray) -> Tensor:
     """Return numbers as a tensor, unsigned integers in a signed dtype that holds them."""
-    values = values.astype(_WIDER.get(values.dtype.name, values.dtype.newbyteorder("=")), copy=False)
+    if not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
     if values.dtype == np.uint64 and int(values.max(initial=0)) < 2**63:
         values = values.view(np.int64)
+    values = values.astype(_WIDER.get(values.dtype.name, values.dtype), copy=False)
     return torch.from_numpy(values if values.flags.writeable else values.copy())
 
 
@@ -72,7 +74,8 @@ def not_in(dtype: str, x: Tensor) -> Iterator[Refusal]:
         text = "would be rounded: floats are exact for integers up to 2**53"
         yield Refusal(_is_rounded(x), lambda value: f"{value} {text}", lambda _: IDS)
     elif made.is_floating_point and x.is_floating_point():
-        yield Refusal(x.to(made).isinf() & ~x.isinf(), lambda value: f"{_shown(value)} is too large for {dtype}")
+        large = x.to(made).isinf() & ~x.isinf()
+        yield Refusal(large, lambda value: f"{_shown(value)} is too large for {dtype}")
     elif not made.is_floating_point and x.dtype != torch.bool:
         if x.is_floating_point():
             yield Refusal(~(x == x.trunc()) | x.isinf(), lambda value: f"{_shown(value)} is not an integer")

@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from kerascli.data.storage.column import Column, text_array
-from kerascli.data.storage.delimited.text_format import typed
+from kerascli.data.storage.column import Column, Texts, text_array
+from kerascli.data.storage.delimited.text_format import numbers_of
 from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk.files import JSON_MARKS, refuse_table, refuse_text, unique_keys
@@ -54,23 +54,31 @@ def _column(cells: list[Any], key: str, name: str, lines: np.ndarray, faults: Fa
     """Return the values of a key as a column: numbers or lists of them, else text; errors of values are added to
     `faults` by row. Raises DataError."""
     kinds = set(map(type, cells))
-    if list in kinds:
-        arrays = _arrays(cells, key, name, lines, faults)
-        return Column(partial(_refuse_lists, key, name), lambda: arrays)
-    texts = list(map(_text, cells))
-    try:
-        fields = text_array(texts)
-    except UnicodeEncodeError as error:
-        place = Place(name, int(lines[texts.index(error.object)]), name=key)
-        raise DataError("not UTF-8 (half a character)", place=place) from None
-    column = Column.of(fields, None if str in kinds else typed(fields, dtype="number"))
-    if len(kinds) > 1 and not kinds <= {str, type(None)}:
+    alike = kinds in ({int}, {float}) or list in kinds
+    texts = [] if list in kinds else list(map(_text, cells))
+    values = _arrays(cells, key, name, lines, faults) if list in kinds else None
+    if not kinds & {list, str}:
+        values = numbers_of(texts)
+    if values is not None:
+        kept = values if alike else cells  # an array takes less memory
+        column = Column(partial(_coded, kept, key, name), lambda: values)
+    else:
+        try:
+            column = Column.of(text_array(texts))
+        except UnicodeEncodeError as error:
+            place = Place(name, int(lines[texts.index(error.object)]), name=key)
+            raise DataError("not UTF-8 (half a character)", place=place) from None
+    if not alike and not kinds <= {str, type(None)}:
         column.reread = lambda _, rows: _column([cells[row] for row in rows.tolist()], key, name, lines[rows], {})
     return column
 
 
-def _refuse_lists(key: str, name: str) -> NoReturn:
-    raise DataError(f"'{safe_text(key, 40)}' holds lists of numbers, text is expected", place=name)
+def _coded(values: list[Any] | np.ndarray, key: str, name: str) -> Texts:
+    """Return values as text; the text of a value does not depend on others. Raises DataError for lists."""
+    if isinstance(values, np.ndarray) and values.ndim > 1:
+        raise DataError(f"'{safe_text(key, 40)}' holds lists of numbers, text is expected", place=name)
+    texts = list(map(_text, values.tolist() if isinstance(values, np.ndarray) else values))
+    return Texts.of_column(text_array(texts))
 
 
 def parse_line(line: bytes, name: str, number: int) -> dict[str, Any]:

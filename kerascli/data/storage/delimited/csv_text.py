@@ -41,7 +41,10 @@ def read_csv(
     is compressed.
     """
     packed = len(data) if packed is None else packed
-    text = b"".join(as_utf8(data, name, form).split(b"\n", form.skip_rows)[form.skip_rows :])
+    text, start = as_utf8(data, name, form), 0
+    for _ in range(form.skip_rows):
+        start = text.find(b"\n", start) + 1 or len(text)
+    text = text[start:]
     header = text.find(b"\n") + 1
     field_bytes = _FIELD_BYTES + header // 2**13 + _COLUMN_BYTES * header // max(1, len(text))
     refuse_text(text, {"\n": _LINE_BYTES, form.delimiter: field_bytes}, packed, name)

@@ -93,12 +93,6 @@ _MARKS = {"\n": 96 + _FIELD_BYTES, "\r": 96 + _FIELD_BYTES}
 _MAGIC = {b"PK\x03\x04": "a zip archive (npz, xlsx)", b"\x1f\x8b": "gzip", b"PAR1": "parquet", b"\x93NUMPY": "npy",
           b"\x89HDF": "HDF5", b"\x80": "a pickle"}  # fmt: skip
 _NO_QUOTES = "if quotes in this file are characters like any other, set 'quotes: false' of the source"
-_FAULTS = {
-    "unexpected end of data": ("a quote opened here is never closed", _NO_QUOTES),
-    "field larger": (f"a field of more than {MAX_FIELD:,} characters", None),
-    "expected after": ("text after a closing quote; a quote inside quotes is written twice", _NO_QUOTES),
-}
-"""Mapping from words of an error of Python's csv module to its text and hint here."""
 
 
 def as_utf8(data: bytes, name: str, form: TextFormat) -> bytes:
@@ -118,7 +112,8 @@ def as_utf8(data: bytes, name: str, form: TextFormat) -> bytes:
         raise DataError(message, place=_line_at(data, error.start, name), hint=hint) from None
     except UnicodeEncodeError:
         raise DataError(f"not {encoding}: it has half a character", place=name) from None
-    if (at := text.find(b"\0")) >= 0:
+    if b"\0" in text:
+        at = text.index(b"\0")
         where = _in_column(text, at, form.text_format(encoding="utf-8")).strip()
         message = f"a zero byte in the text{f' ({where})' if where else ''}"
         raise DataError(message, place=_line_at(text, at, name))
@@ -170,9 +165,7 @@ def read_rows(
                 rows.append(row)
             begins = True
     except csv.Error as error:
-        known = (each for words, each in _FAULTS.items() if words in str(error))
-        reason, hint = next(known, (str(error), None))
-        raise DataError(reason, place=Place(name, first), hint=hint) from None
+        raise _fault(str(error), name, first) from None
     if not rows:
         raise DataError("the file is empty", place=Place(name, 1))
     names = form.names or tuple(rows[0])
@@ -182,6 +175,18 @@ def read_rows(
     if not rows:
         raise DataError("a header but no rows", place=name)
     return names, rows, np.array(lines), _wrong_widths(rows, lines, names, name)
+
+
+def _fault(reason: str, name: str, line: int) -> DataError:
+    """Return the error for a row that Python's csv module cannot read, which begins on a line."""
+    text, hint = reason, None
+    if "unexpected end of data" in reason:
+        text, hint = "a quote opened here is never closed", _NO_QUOTES
+    elif "field larger" in reason:
+        text = f"a field of more than {MAX_FIELD:,} characters"
+    elif "expected after" in reason:
+        text, hint = "text after a closing quote; a quote inside quotes is written twice", _NO_QUOTES
+    return DataError(text, place=Place(name, line), hint=hint)
 
 
 def _check_names(names: tuple[str, ...], name: str, delimiter: str, line: int) -> None:

@@ -82,6 +82,8 @@ class TextFormat(Component):
 
     def present(self, fields: Sequence[str]) -> Sequence[str]:
         """Return a column's fields with '' in place of each missing value (`na_values`)."""
+        if not self.na_values:
+            return fields
         return ["" if each in self.na_values else each for each in fields]
 
     def plain(self, text: str) -> str | None:
@@ -114,14 +116,10 @@ def typed(fields: "pa.ChunkedArray[Any]", form: TextFormat = DEFAULT, dtype: str
     1.0 and nan. Integers that these dtypes do not represent exactly are text, so that ids are kept. `dtype` is the
     column's type by the config: `text`, or `number`, so that `true` and `false` in it are text.
     """
-    if dtype == "text":
-        return None
-    if len(fields) > _SAMPLED_ROWS and typed(fields.slice(0, _SAMPLED_ROWS), form, dtype) is None:
-        return None  # as nearly all text, after a look at its first rows
-    numbers = _numbers(fields) if form.decimal == "." and not form.thousands else None
-    if numbers is None and (plain := _plain(fields, form)) is not None:
-        numbers = _numbers(plain)
-    return _booleans(fields) if numbers is None and dtype != "number" else numbers
+    head = None if dtype == "text" else _typed(fields.slice(0, _SAMPLED_ROWS), form, dtype, integers=True)
+    if head is None or len(fields) <= _SAMPLED_ROWS:
+        return head
+    return _typed(fields, form, dtype, integers=head.dtype.kind in "iu")
 
 
 def numbers_of(texts: Sequence[str]) -> np.ndarray | None:
@@ -129,6 +127,14 @@ def numbers_of(texts: Sequence[str]) -> np.ndarray | None:
     with contextlib.suppress(UnicodeEncodeError):  # half a character
         return typed(text_array(texts), dtype="number")
     return None
+
+
+def _typed(fields: "pa.ChunkedArray[Any]", form: TextFormat, dtype: str | None, *, integers: bool) -> np.ndarray | None:
+    """Parse fields as `typed`; `integers` is True if they may all be integers."""
+    numbers = _numbers(fields, integers=integers) if form.decimal == "." and not form.thousands else None
+    if numbers is None and (plain := _plain(fields, form)) is not None:
+        numbers = _numbers(plain, integers=integers)
+    return _booleans(fields) if numbers is None and dtype != "number" else numbers
 
 
 def _plain(fields: "pa.ChunkedArray[Any]", form: TextFormat) -> "pa.ChunkedArray[Any] | None":
@@ -140,9 +146,9 @@ def _plain(fields: "pa.ChunkedArray[Any]", form: TextFormat) -> "pa.ChunkedArray
     return pc.replace_substring_regex(pc.replace_substring(plain, form.decimal, "."), r"^\+", "")
 
 
-def _numbers(fields: "pa.ChunkedArray[Any]") -> np.ndarray | None:
+def _numbers(fields: "pa.ChunkedArray[Any]", *, integers: bool) -> np.ndarray | None:
     """Return fields as numbers, as Arrow reads them; None if one is no number, or an integer with a plus sign."""
-    whole = not fields.null_count
+    whole = integers and not fields.null_count
     for kind in (pa.int64(), pa.uint64(), pa.float64()) if whole else (pa.float64(),):
         with contextlib.suppress(pa.ArrowInvalid):
             values = fields.cast(kind).to_numpy()
