@@ -17,7 +17,7 @@ Numbers = TypeVar("Numbers", bound=Any)
 ORDER = "sort the rows by date; several series in one file need a column that tells them apart: 'group' of timeseries"
 """Hint of an error about rows of a series that are not in order of time."""
 _ISO = re.compile(
-    r"(?P<written>\d{4}(-\d\d(-\d\d(?P<time>[T ]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?)?)?)?)"
+    r"(?P<written>\d{4}(-\d\d(-\d\d(?P<time>[T ]\d\d(:\d\d(:\d\d(\.\d+)?)?)?)?)?)?)"
     r"(?P<utc>Z|(?(time) ?(?P<sign>[+-])(?P<hours>[01]\d|2[0-3])(:?(?P<minutes>[0-5]\d))?))?",
     re.ASCII,
 )

@@ -184,10 +184,11 @@ class FeatureSpace(Transform):
         joined: list[Tensor] = []
         for name, x in columns.items():
             encoding, width = self._feature_steps[name][1], widths[name]
+            values = x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)
             if encoding == "float":
-                joined.append(x.reshape(x.shape[0], -1).float())
+                joined.append(values.float())
             elif encoding == "one_hot" and width is not None:
-                joined.append(encode_tensor(x.reshape(x.shape[0], -1), "multi_hot", width, torch.float32))
+                joined.append(encode_tensor(values, "multi_hot", width, torch.float32))
         for cross in sorted(self.crosses, key=lambda cross: cross.name):
             size = cross.crossing_dim or self.crossing_dim
             bins = crossed_of([columns[name].reshape(-1) for name in cross.feature_names], size)

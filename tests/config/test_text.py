@@ -201,6 +201,11 @@ def test_keys_are_texts_or_whole_numbers() -> None:
     assert parse_document("a: {0: 1.0, no: 2, '0': 3}", "c.yaml").data == {"a": {0: 1.0, "no": 2, "0": 3}}
 
 
+def test_a_key_that_is_merged_is_not_taken_for_a_list_item_s_name() -> None:
+    text = "v: &a\n  flatten:\nl:\n- <<: *a\n  name: y\n"
+    assert parse_document(text, "c.yaml").data["l"] == [{"flatten": None, "name": "y"}]
+
+
 def test_aliases_and_merge_keys_are_written_out() -> None:
     text = """
 common: &common {units: 64, activation: relu}

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from kerascli.data.dates import Dates
+from kerascli.data.dates import Dates, parsed_times
 from kerascli.foundation.errors import DataError
 
 
@@ -99,3 +99,8 @@ def test_dates_after_the_year_9999_are_refused(texts: list[str], form: str | Non
     for count in (365 * 24 + 1, 10**12):
         with pytest.raises(DataError, match=r"go past the year 9999"):
             continued(found, count)
+
+
+def test_a_second_may_have_any_number_of_digits() -> None:
+    texts = ["2020-01-01T00:00:00.1234567891", "2020-01-01T02:00:00.1234567891+02:00", "2020-01-01T00:00:00.123456Z"]
+    assert set(parsed_times(texts)) == {np.datetime64("2020-01-01T00:00:00.123456")}

@@ -2,6 +2,7 @@
 
 import os
 import wave
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,12 +66,12 @@ def find_files(table: SampledTable, path: Path) -> list[FileColumn]:
 
     The files are in the table's folder or in one of its subfolders.
     """
-    folders, found = _folders(path.parent), list[FileColumn]()
+    found = list[FileColumn]()
     for column, values in table.columns.items():
         texts = [text for text in values.tolist() if text] if values.dtype == object else []
         for reader, suffixes in (("image", SUFFIXES), ("audio", SoundReading.suffixes)):
             if texts and all(text.lower().endswith(suffixes) for text in texts):
-                folder = next((each for each in folders if _has(each, texts[:_TRIED])), None)
+                folder = next((each for each in _folders(path.parent) if _has(each, texts[:_TRIED])), None)
                 if folder is not None:
                     step = max(1, len(texts) // _EXAMINED)
                     gaps = {"on_corrupt": "skip"} if len(texts) < len(values) else {}
@@ -78,8 +79,9 @@ def find_files(table: SampledTable, path: Path) -> list[FileColumn]:
     return found
 
 
-def _folders(beside: Path) -> list[Path]:
-    return [beside, *sorted(each for each in beside.iterdir() if each.is_dir() and not each.name.startswith("."))]
+def _folders(beside: Path) -> Iterator[Path]:
+    yield beside
+    yield from sorted(each for each in beside.iterdir() if each.is_dir() and not each.name.startswith("."))
 
 
 def _has(folder: Path, names: list[str]) -> bool:

@@ -246,7 +246,7 @@ class _Reader:
     def _check_siblings(self, item: dict[Any, Any], path: Path) -> None:
         """Report a list item `- dense:` whose arguments (`units: 3`) are not indented deeper than its name."""
         first, second, *_ = (*item, None, None)
-        if second is None:
+        if second is None or (*path, "<<") in self.marks:  # merged keys come first, wherever they are written
             return
         mark, other = self.marks[(*path, first)], self.marks[(*path, second)]
         if item[first] is None and mark.value is mark.key:  # nothing is written

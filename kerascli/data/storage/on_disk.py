@@ -156,12 +156,16 @@ def _within(rows: Rows, first: int, length: int) -> Rows:
 
 
 def recut(arrays: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
-    """Regroup consecutive arrays into pieces of `rows` rows, the last of which may be smaller."""
+    """Regroup consecutive arrays into pieces of `rows` rows; a piece is a view unless it spans several arrays."""
     rest = np.empty(0)
     for array in arrays:
-        joined = np.concatenate([rest, array]) if len(rest) else array
-        end = len(joined) - len(joined) % rows
-        yield from (joined[first : first + rows] for first in range(0, end, rows))
-        rest = joined[end:]
+        if missing := -len(rest) % rows:
+            rest, array = np.concatenate([rest, array[:missing]]), array[missing:]
+            if len(rest) < rows:
+                continue
+            yield rest
+        end = len(array) - len(array) % rows
+        yield from (array[first : first + rows] for first in range(0, end, rows))
+        rest = array[end:]
     if len(rest):
         yield rest
