@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from kerascli.cli import options
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
-from kerascli.foundation.errors import ConfigError, DataError, Fault, one_of
+from kerascli.foundation.errors import ConfigError, DataError, Fault, StorageError, one_of
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
@@ -223,12 +223,13 @@ def _check_place(output: Path | None, record: "RunRecord", what: list[str]) -> N
 def _check_output(output: Path | None, chosen: Mapping[str, object], *, keep: list[str], as_json: bool) -> bool:
     """Return True if the output file holds arrays.
 
-    Raises ConfigError if predictions cannot be written in the format of its suffix.
+    Raises ConfigError or StorageError if predictions cannot be written in the format of its suffix.
 
     `chosen` are options of the command, with their values.
     """
     if output is None:
         return False
+    from kerascli.foundation.disk.storage import output_file
     from kerascli.report.predictions import FORMATS, TABLES
 
     kind = output.suffix.lower()
@@ -241,4 +242,7 @@ def _check_output(output: Path | None, chosen: Mapping[str, object], *, keep: li
         raise ConfigError(f"-o {output}: {kind} holds the raw outputs; {needed}")
     if keep and kind == ".npy":
         raise ConfigError(f"-o {output}: .npy holds one array, the outputs; --keep needs {one_of((*TABLES, '.npz'))}")
+    output_file(output)
+    if not output.parent.is_dir():
+        raise StorageError(f"cannot write '{output}': there is no folder '{output.parent}'")
     return kind not in TABLES

@@ -185,7 +185,9 @@ def remove_confirmed(named: Iterable[Any], remove: Callable[[Any], None], *, yes
 
     Raises ConfigError without an answer.
     """
-    unique = {os.path.abspath(each.path): each for each in named}  # one may be named in several ways
+    unique = dict[str, Any]()
+    for each in named:  # one may be named in several ways
+        unique.setdefault(os.path.abspath(each.path), each)
     try:
         if not yes:
             options.note("\n".join(str(each.path) for each in unique.values()))

@@ -214,7 +214,7 @@ def test_folders_that_cannot_be_decided_on_say_what_to_do() -> None:
     texts({"one/a": 12})
     assert refused("one") == ("one subfolder, 'a': classes need two or more", "for files without classes: --from one/a")
     texts({"mixed/a": 6, "mixed/b": 6, "mixed": 1})
-    assert refused("mixed")[0] == "1 files lie beside the 2 subfolders of classes"
+    assert refused("mixed")[0] == "1 file lies beside the 2 subfolders of classes"
     texts({"pictures/a": 12})
     Path("pictures/b").mkdir()
     Path("pictures/b/1.png").touch()
