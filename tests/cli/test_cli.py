@@ -412,9 +412,7 @@ WRONG = {
     "predict config test -o folder.csv": (6, "error: cannot write 'folder.csv': it is a folder\n"),
     "predict nope test -o fifo.csv": (6, "error: cannot write 'fifo.csv': it is not a regular file\n"),
     "schema -o fifo.csv": (6, "error: cannot write 'fifo.csv': it is not a regular file\n"),
-    "plot -o fifo.png": (
-        6, "error: cannot write 'fifo.png': it is not a regular file\n"
-    ),
+    "plot -o fifo.png": (6, "error: cannot write 'fifo.png': it is not a regular file\n"),
     "predict config test -o x.npy --classes": (
         2, "error: -o x.npy: .npy holds the raw outputs; --classes needs .csv, .jsonl or .parquet\n"
     ),

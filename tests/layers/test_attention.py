@@ -29,7 +29,7 @@ def test_fused_attention_in_bfloat16_is_that_of_its_formula(steps: int, autocast
 
 
 def test_an_exported_layer_in_half_precision_takes_sequences_of_any_length() -> None:
-    """Whether a sequence is short must not be decided by the example that a program is exported with."""
+    """A program exported with an example of few time steps also runs on sequences of thousands of steps."""
 
     class Attention(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
