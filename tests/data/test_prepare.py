@@ -23,7 +23,7 @@ from kerascli.data.pipeline.learned_state import load_learned, save_learned
 from kerascli.data.pipeline.prepare import PreparedData, data_facts, fitted_preparer, load_data, stages
 from kerascli.data.read import read_raw
 from kerascli.data.section import DataSpec, parse_data
-from kerascli.data.split import random_split, shuffled
+from kerascli.data.split import random_split, shuffled, stable_order
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import ConfigError, DataError, FileRefused
 from tests.support.data_harness import whole
@@ -108,6 +108,13 @@ def test_the_shuffle_is_fixed_for_all_time() -> None:
     words = philox(counter=1, key=0) + philox(counter=2, key=0)
     assert shuffled(8, 0).tolist() == sorted(range(8), key=lambda row: words[row])
     assert len(set(shuffled(1000, 9).tolist())) == 1000
+
+
+def test_words_with_the_same_high_bits_are_in_the_order_of_a_stable_argsort() -> None:
+    words = np.random.default_rng(0).integers(0, 40, 1000).astype(np.uint64)  # also equal ones, and runs of several
+    high = np.random.default_rng(1).integers(0, 3, 1000).astype(np.uint64) << np.uint64(60)
+    for each in (words, high | words, words[:1], words[:0]):
+        assert stable_order(each).tolist() == np.argsort(each, kind="stable").tolist()
 
 
 @pytest.mark.parametrize("rows", [5, 10, 99, 1000])
