@@ -106,6 +106,8 @@ def test_conv_1d_transpose_with_other_arguments(config, shape):
         ({"filters": 4, "kernel_size": 5, "strides": 2, "padding": "same"}, (2, 3, 4, 2)),
         ({"filters": 4, "kernel_size": [4, 3], "strides": [2, 3], "padding": "same"}, (2, 3, 4, 2)),
         ({"filters": 4, "kernel_size": 3, "strides": [3, 2], "output_padding": [2, 0]}, (2, 3, 4, 2)),
+        ({"filters": 4, "kernel_size": 3, "strides": 2, "padding": "same"}, (2, 3, 4, 2)),  # a padded kernel
+        ({"filters": 80, "kernel_size": 3, "strides": 2, "padding": "same"}, (2, 3, 4, 60)),  # a cropped output
         ({"filters": 4, "kernel_size": 3, "strides": 2, "padding": "same", "output_padding": 1}, (2, 3, 4, 2)),
         ({"filters": 4, "kernel_size": [2, 3], "dilation_rate": [3, 2], "padding": "same"}, (2, 3, 4, 2)),
         ({"filters": 4, "kernel_size": 2, "strides": 3, "use_bias": False, "activation": "elu"}, (2, 3, 4, 2)),
