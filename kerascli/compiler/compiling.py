@@ -16,6 +16,7 @@ from torch import Tensor, fx
 
 from kerascli.compiler.cache import cache_folder, make_own_cache
 from kerascli.compiler.onednn_matmul import COMPILED, onednn_is_faster, use_onednn
+from kerascli.compiler.passes import scatter_gradients
 from kerascli.compiler.torch_private import LIBRARY_OPTIONS, compile_in_process, compile_library, load_library
 from kerascli.compiler.tracing import trace
 from kerascli.foundation.cpus import processor
@@ -77,22 +78,6 @@ def traced_function(function: Callable[..., Any], examples: Sequence[Tensor]) ->
     return trace(function, [tensor.clone() for tensor in examples])
 
 
-_EMBEDDING_BACKWARD = (
-    "embedding_backward(Tensor grad, Tensor indices, int num_weights, int padding_idx, bool scale) -> Tensor"
-)
-"""Torch's own gradient of an embedding: that of its compiler adds rows in the order in which threads come to them."""
-_OPERATORS = torch.library.Library("kerascli", "FRAGMENT")
-_OPERATORS.define(_EMBEDDING_BACKWARD)
-
-
-def _embedding_form(grad: Tensor, indices: Tensor, num_weights: int, padding_idx: int, scale: bool) -> Tensor:
-    return grad.new_empty(num_weights, grad.shape[-1])
-
-
-_OPERATORS.impl("embedding_backward", torch.ops.aten.embedding_dense_backward.default, "CPU")
-torch.library.register_fake("kerascli::embedding_backward", _embedding_form, lib=_OPERATORS)
-
-
 def _library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
     return cache_folder() / "programs" / digest_of(code, examples) / _LIBRARY
 
@@ -100,7 +85,7 @@ def _library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
 def digest_of(code: fx.GraphModule, examples: Sequence[Tensor]) -> str:
     """Return a digest of a graph, its input shapes, the CPU, the number of threads and the version of torch."""
     in_order = torch.are_deterministic_algorithms_enabled()
-    digest = hashlib.sha256(f"{COMPILED} {LIBRARY_OPTIONS} {_EMBEDDING_BACKWARD} {in_order}".encode())
+    digest = hashlib.sha256(f"{COMPILED} {LIBRARY_OPTIONS} {in_order}".encode())
     digest.update(f"{torch.__version__} {torch.version.git_version} {torch.get_num_threads()} {processor()}".encode())
     digest.update(code.code.encode())
     for name, constant in code.named_buffers():
@@ -140,7 +125,7 @@ def _results(code: fx.GraphModule) -> Sequence[Any]:
 def _without_gaps(code: fx.GraphModule, there: Sequence[int]) -> fx.GraphModule:
     """Return a copy of a graph that returns only the results at the positions `there`; its nodes have no metadata.
 
-    It has oneDNN's matrix products and torch's own gradients of embeddings.
+    It has oneDNN's matrix products, and gradients of embeddings whose sums do not depend on the order of threads.
     """
     results, graph = _results(code), fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
@@ -148,8 +133,7 @@ def _without_gaps(code: fx.GraphModule, there: Sequence[int]) -> fx.GraphModule:
     graph.output([copies[results[place]] for place in there])
     if onednn_is_faster():
         use_onednn(graph, COMPILED)
+    scatter_gradients(graph)
     for node in graph.nodes:
         node.meta = {}
-        if node.target is torch.ops.aten.embedding_dense_backward.default:
-            node.target = torch.ops.kerascli.embedding_backward.default
     return fx.GraphModule(code, graph)
