@@ -28,10 +28,6 @@ class MovingSquares(Generated):
     noise: Fraction = 0.1
     """Magnitude of the noise added to or subtracted from the pixels in and around a square of `x`."""
 
-    def facts(self, context: Context) -> Fields:
-        field = Field((self.frames, self.size, self.size, 1), "float32")
-        return {"x": field, "y": field}
-
     def columns(self, random: np.random.Generator) -> Columns:
         shape = (self.rows, self.frames, self.size, self.size, 1)
         x, y = np.empty(shape, np.float32), np.empty(shape, np.float32)
@@ -92,7 +88,7 @@ class PaintedWords(Generated):
         return self
 
     def facts(self, context: Context) -> Fields:
-        return {"image": Field((*self.image_size, 1), "uint8"), "word": Field((), "string")}
+        return {"image": Field((*self.image_size, 1), "uint8"), "word": Field((), "string")}  # known without Pillow
 
     def columns(self, random: np.random.Generator) -> Columns:
         need_pillow()
