@@ -70,29 +70,25 @@ def _written(blocks: Blocks, kinds: dict[str, set[Any]], digest: Any) -> Iterato
 
 
 def _kinds(values: "pa.Array") -> set[Any]:
-    """Return what an array holds, as far as the type of the column depends on it: words for numbers, or its type."""
+    """Return what the type of a column depends on: the type that holds an array's values, and words about them."""
     kinds = {"missing"} if values.null_count else set[Any]()
-    if values.null_count == len(values) or pa.types.is_floating(values.type):
-        return kinds if values.null_count == len(values) else kinds | {"fractions"}
+    if values.null_count == len(values):
+        return kinds
     if not pa.types.is_integer(values.type):
-        return kinds | {values.type}
+        return kinds | {pa.float64() if pa.types.is_floating(values.type) else values.type}
     least, most = (each.as_py() for each in pc.min_max(values).values())
-    kinds |= {"integers"} | ({"negative"} if least < 0 else set()) | ({"unsigned"} if most >= 2**63 else set())
-    return kinds | ({"large"} if max(-least, most) > 2**53 else set())
+    words = {"negative": least < 0, "large": max(-least, most) > 2**53}
+    return kinds | {word for word, holds in words.items() if holds} | {pa.uint64() if most >= 2**63 else pa.int64()}
 
 
 def _type(kinds: set[Any]) -> Any:
     """Return the type of a column of Parquet that holds all values exactly."""
-    others = [kind for kind in kinds if not isinstance(kind, str)]
-    has_numbers = bool(kinds & {"integers", "fractions"})
-    is_inexact = ("large" in kinds and kinds & {"missing", "fractions"}) or {"negative", "unsigned"} <= kinds
-    if len(others) > 1 or (others and has_numbers) or is_inexact:
+    numbers = [pa.float64(), pa.uint64(), pa.int64()]
+    types = kinds - {"missing", "negative", "large"} or {pa.float64()}
+    is_inexact = ("large" in kinds and kinds & {"missing", pa.float64()}) or {"negative", pa.uint64()} <= kinds
+    if is_inexact or not (len(types) == 1 or types <= set(numbers)):
         return pa.string()
-    if others:
-        return others[0]
-    if "fractions" in kinds or not has_numbers:
-        return pa.float64()
-    return pa.uint64() if "unsigned" in kinds else pa.int64()
+    return next(each for each in (*numbers, *types) if each in types)
 
 
 class _Sink(io.BytesIO):
