@@ -33,12 +33,12 @@ _BLOCK = 2**18
 
 
 def download(
-    url: str, local: Path, *, limit: int, problem: Problem, asked: FaultPath, progress: Progress | None
+    url: str, local: Path, *, limit: int, problem: Problem, asked: FaultPath, progress: Progress | None, there: str = ""
 ) -> bytes:
     """Download a file of at most `limit` bytes, store it at `local`, and return its contents. Raises DataError.
 
     If several need the file, one downloads it, and the others wait. `asked` is the path in the config that needs the
-    file.
+    file, `there` the end of the error message, about a file that is there already.
     """
     with only_one(local):
         if local.exists() and problem(data := read_bytes(local, limit)) is None:  # downloaded meanwhile
@@ -49,7 +49,7 @@ def download(
             if wrong := problem(data):
                 raise DownloadFailed(wrong)
         except DownloadFailed as failed:
-            text = f"cannot download {url}: {safe_text(str(failed), 200)}"
+            text = f"cannot download {url}: {safe_text(str(failed), 200)}{there}"
             raise DataError(text, path=asked, hint=f"or place the file at '{local}' by hand") from None
         storage.make_folder(local.parent)
         storage.write_bytes(local, data)

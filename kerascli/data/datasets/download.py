@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -10,7 +9,6 @@ from typing import ClassVar, NamedTuple
 from kerascli.data.base import Context, Source
 from kerascli.data.download import Problem, download
 from kerascli.foundation.disk.files import read_bytes
-from kerascli.foundation.errors import DataError
 
 KERAS_FILES = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
 """URL of the folder from which Keras downloads most datasets."""
@@ -75,20 +73,13 @@ def fetch(remote: Remote, context: Context) -> bytes:
 
     Raises DataError.
     """
-    wrong = None
+    there = ""
     if remote.place.exists():
         data = read_bytes(remote.place, remote.limit)
-        wrong = remote.problem(data)
-        if wrong is None:
+        if (wrong := remote.problem(data)) is None:
             return data
-    try:
-        return download(
-            remote.url, remote.local, limit=remote.limit, problem=remote.problem, asked=("data", "source"),
-            progress=context.progress,
-        )  # fmt: skip
-    except DataError as error:
-        if wrong is None:
-            raise
-        (fault,) = error.faults
-        there = f"'{remote.place}' exists, but cannot be used: {wrong}"
-        raise DataError(replace(fault, text=f"{fault.text}; {there}")) from None
+        there = f"; '{remote.place}' exists, but cannot be used: {wrong}"
+    return download(
+        remote.url, remote.local, limit=remote.limit, problem=remote.problem, asked=("data", "source"), there=there,
+        progress=context.progress,
+    )  # fmt: skip
