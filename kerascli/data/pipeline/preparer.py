@@ -12,7 +12,7 @@ from kerascli.data.pipeline.pipeline import FittedPipeline
 from kerascli.data.section import by_section
 from kerascli.data.storage.convert import as_records
 from kerascli.data.storage.mapped import Mapped, spill
-from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows
+from kerascli.data.storage.on_disk import BLOCK_BYTES, Rows, Stream
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import safe_text
@@ -37,7 +37,7 @@ class Preparer:
         if table.rows == 0:
             raise table.fault("there are no rows")
         on_disk = [each for each in self.pipelines if table.on_disk(each.columns)]
-        streams = [each for each in on_disk if table.streams(each.columns)]
+        streams = [each for each in on_disk if table.on_disk(each.columns, Stream)]
         oov = OovCounts()
         ready = self.rows([each for each in self.pipelines if each not in on_disk], table, oov)
         if not on_disk:

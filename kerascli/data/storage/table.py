@@ -12,7 +12,7 @@ import numpy as np
 
 from kerascli.data.storage.column import Column, Texts
 from kerascli.data.storage.mapped import keep_large_on_disk
-from kerascli.data.storage.on_disk import Direct, Rows, Stream, Values, compose_rows, count, in_memory, joint_pieces
+from kerascli.data.storage.on_disk import Direct, OnDisk, Rows, Values, compose_rows, count, in_memory, joint_pieces
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import DataError, Place, suggestion
 
@@ -191,13 +191,9 @@ class Table(Mapping[str, Values]):
         values = self.columns[name]
         return values.take(slice(0, 0)).array() if isinstance(values, Column) else values
 
-    def on_disk(self, columns: Iterable[str]) -> bool:
-        """Return True if any of the given columns is on disk."""
-        return any(isinstance(self.columns.get(name), Direct | Stream) for name in columns)
-
-    def streams(self, columns: Iterable[str]) -> bool:
-        """Return True if any of the given columns can only be read in order."""
-        return any(isinstance(self.columns.get(name), Stream) for name in columns)
+    def on_disk(self, columns: Iterable[str], kind: type[OnDisk] = OnDisk) -> bool:
+        """Return True if any of the given columns is on disk; of a `kind`, such as `Stream`, which is read in order."""
+        return any(isinstance(self.columns.get(name), kind) for name in columns)
 
     def take(self, rows: Rows, skipped: Skipped | None = None) -> "Table":
         """Return a table of the selected rows, in the selection's order; columns on disk stay on disk."""

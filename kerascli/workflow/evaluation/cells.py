@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kerascli.data.batches.rows import Split, raw_table
-from kerascli.data.storage.on_disk import in_memory
+from kerascli.data.storage.on_disk import Stream, in_memory
 from kerascli.report.pictures import png
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.rows.batch_picture import is_picture
@@ -31,7 +31,7 @@ def add_cells(
     for row in worst:
         row |= {"cells": {}, "pictures": {}}
     for name in names or list(table)[:_MOST_COLUMNS]:
-        values = np.empty((0,)) if table.streams([name]) else in_memory(table[name])
+        values = np.empty((0,)) if table.on_disk([name], Stream) else in_memory(table[name])
         if values.ndim == 1 or name in table.files:
             shown = kept_columns(run, part, [name]).get(name, values)
         else:
