@@ -29,10 +29,12 @@ class ParquetFile:
         self._path = path
         self.name = name
         self._state: tuple[int, int] | None = None
+        self._metadata: Any = None
         self.size = 0
         with self.opened() as file:
             self._metadata = file.metadata
             self.schema = file.schema_arrow
+            self._leaves = {leaf.path: index for index, leaf in enumerate(file.schema)}
         self.rows: int = self._metadata.num_rows
         names = self.schema.names
         twice = next((column for column in names if names.count(column) > 1), None)
@@ -77,16 +79,17 @@ class ParquetFile:
             self._state = state
             self.size = status.st_size
             try:
-                yield parquet.ParquetFile(file, page_checksum_verification=True, buffer_size=_BUFFER_BYTES)
+                yield parquet.ParquetFile(
+                    file, metadata=self._metadata, page_checksum_verification=True, buffer_size=_BUFFER_BYTES
+                )
             except (pa.ArrowException, OSError) as error:
                 raise FileRefused(f"'{self.name}' is damaged: {safe_text(first_line(error), 120)}") from None
 
     def chunks(self, column: str) -> Iterator[Any]:
         """Iterate over the Parquet metadata of a column's chunks, one for each row group."""
-        for number in range(self._metadata.num_row_groups):
-            group = self._metadata.row_group(number)
-            chunks = (group.column(index) for index in range(group.num_columns))
-            yield from (chunk for chunk in chunks if chunk.path_in_schema == column)
+        if (index := self._leaves.get(column)) is not None:
+            groups = map(self._metadata.row_group, range(self._metadata.num_row_groups))
+            yield from (group.column(index) for group in groups)
 
     def _refuse_other_count(self, rows: int) -> None:
         if rows != self.rows:
