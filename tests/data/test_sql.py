@@ -104,6 +104,7 @@ def test_queries_may_give_the_other_splits(tmp_path: Path) -> None:
         ("select a from t where a > 1000", "sqlite:///x.db: error: the query returns no rows"),
         ("select a, b as a from t", "sqlite:///x.db: error: column 'a' appears twice"),
         ("select a, x'00' as b from t", "sqlite:///x.db:1:b: error: holds bytes (BLOB); expected numbers or text"),
+        ("select x'00' as '{b}' from t", "sqlite:///x.db:1:{b}: error: holds bytes (BLOB); expected numbers or text"),
         ("select a from t; delete from t", "sqlite:///x.db: error: the database says: You can only execute"),
         ("delete from t", "sqlite:///x.db: error: the database says: not authorized"),
         ("attach 'y.db' as y", "sqlite:///x.db: error: the database says: not authorized"),

@@ -19,7 +19,7 @@ from kerascli.data.storage.column import pa
 from kerascli.data.storage.partitions import Part
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.files import in_home, open_regular
-from kerascli.foundation.errors import ConfigError, DataError, safe_text
+from kerascli.foundation.errors import ConfigError, DataError, Place, safe_text
 from kerascli.language.component import Invalid
 
 SQLITE = "sqlite:///"
@@ -130,16 +130,19 @@ def _sqlite(url: str, folder: Path, query: str, shown: str, text: frozenset[str]
         first = 1
         while rows := cursor.fetchmany(FROZEN_ROWS):
             columns = zip(names, zip(*rows, strict=True), strict=True)
-            yield {name: _array(each, f"{shown}:{{}}:{name}", first, as_text=name in text) for name, each in columns}
+            yield {name: _array(each, name, shown, first, as_text=name in text) for name, each in columns}
             first += len(rows)
 
 
-def _array(values: tuple[Any, ...], place: str, first: int, *, as_text: bool) -> "pa.Array":
-    """Return values of SQLite as an array; numbers beside texts, and integers that floats do not hold, are text."""
+def _array(values: tuple[Any, ...], name: str, shown: str, first: int, *, as_text: bool) -> "pa.Array":
+    """Return values of SQLite as an array; numbers beside texts, and integers that floats do not hold, are text.
+
+    `first` is the number of the first value's row.
+    """
     kinds = set(map(type, values)) - {type(None)}
     if bytes in kinds:
         row = next(row for row, value in enumerate(values, first) if isinstance(value, bytes))
-        raise DataError("holds bytes (BLOB); expected numbers or text", place=place.format(row))
+        raise DataError("holds bytes (BLOB); expected numbers or text", place=Place(shown, row, name=name))
     is_inexact = kinds == {int, float} and any(abs(value) > 2**53 for value in values if isinstance(value, int))
     if as_text or is_inexact or str in kinds:
         return pa.array([value if isinstance(value, str | None) else repr(value) for value in values], pa.string())
