@@ -67,9 +67,8 @@ class Texts:
     @classmethod
     def of_column(cls, texts: "pa.ChunkedArray[Any]") -> Self:
         """Return rows of one text each, their distinct texts in order of first appearance; null counts as ''."""
-        encoded = texts.fill_null("").dictionary_encode().unify_dictionaries()
-        codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
-        return cls(encoded.chunk(0).dictionary.cast(pa.large_string()), codes)
+        encoded: Any = texts.fill_null("").dictionary_encode().combine_chunks()
+        return cls(encoded.dictionary.cast(pa.large_string()), encoded.indices.to_numpy())
 
     @property
     def is_repetitive(self) -> bool:

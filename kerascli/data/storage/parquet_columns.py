@@ -173,9 +173,9 @@ class ParquetColumns(Mapping[str, Values | Column]):
         if name in self._partitions:
             return np.repeat(self._partitions[name], self._counts)
         columns = [file.read(name) for file in self._files]
-        if _is_text(_plain(self._type(name))) and self.rows:
-            texts = (column.cast(pa.large_string()) for column in columns)
-            return Column.of(pa.chunked_array([chunk for column in texts for chunk in column.chunks]))
+        if _is_text(_plain(self._type(name))):
+            texts = [chunk for column in columns for chunk in column.cast(pa.large_string()).chunks]
+            return Column.of(pa.chunked_array(texts, pa.large_string()))
         missing = any(column.null_count for column in columns)
         pairs = zip(self._files, columns, strict=True)
         arrays = [_array(column, name, file.name, missing=missing) for file, column in pairs]

@@ -18,8 +18,6 @@ MAX_SAMPLES = 2**26
 """Maximum number of samples of all channels to decode of a file."""
 _OTHERS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"FORM", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
 """First bytes of sound files that Python's `wave` does not read, or not always."""
-_FULL = {1: 2.0**7, 2: 2.0**15, 3: 2.0**23, 4: 2.0**31}
-"""Mapping from the bytes of a PCM sample to its full scale."""
 _WIDTH, _ROLLOFF = 6, 0.99
 _MAX_KERNEL = 2**24
 
@@ -79,7 +77,7 @@ class SoundReading(Decoder):
         """Return the samples (frames, channels) of a PCM wave file in [-1, 1], and its rate; raises wave.Error."""
         with wave.Wave_read(io.BytesIO(data)) as file:
             width, channels, rate = file.getsampwidth(), file.getnchannels(), file.getframerate()
-            if width not in _FULL or rate < 1:
+            if width not in (1, 2, 3, 4) or rate < 1:
                 raise wave.Error
             size, declared = width * channels, file.getnframes()
             is_known = declared * size <= MAX_BYTES  # programs that write to a pipe declare the largest number
@@ -95,7 +93,7 @@ class SoundReading(Decoder):
             values = (low << 8 | middle << 16 | high << 24) >> 8
         else:
             values = np.frombuffer(raw, f"<i{width}")
-        return (values / _FULL[width]).astype(np.float32).reshape(-1, channels), rate
+        return (values / 2.0 ** (8 * width - 1)).astype(np.float32).reshape(-1, channels), rate
 
     def _other(self, data: bytes, path: Path) -> tuple[np.ndarray, int]:
         """Return the samples (frames, channels) of a file that is no PCM wave, and its rate, by soundfile."""

@@ -122,9 +122,6 @@ class Table(Mapping[str, Values]):
     """Message about how the rows were made."""
     excerpt: "Excerpt | None" = None
 
-    def __post_init__(self) -> None:
-        self.note = self.note if self.taken is None else self.taken[0].note
-
     def __getitem__(self, column: str) -> Values:
         values = self._chosen(column)
         return values.array() if isinstance(values, Column) else values
@@ -294,15 +291,11 @@ def as_column(values: np.ndarray, column: str, name: str) -> np.ndarray:
         except UnicodeEncodeError:
             raise DataError(f"'{column}' is not UTF-8 (half a character)", place=name) from None
         return texts
-    if is_ragged(values) and all(map(_is_sequence, values)):
+    if is_ragged(values) and all(isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype.kind in "iu" for v in values):
         return values
     what = "Python objects" if values.dtype == object else values.dtype.name
     hint = "pickled arrays are never loaded" if values.dtype == object else None
     raise DataError(f"'{column}' holds {what}; expected numbers or text", place=name, hint=hint)
-
-
-def _is_sequence(value: object) -> bool:
-    return isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu"
 
 
 def missing(values: np.ndarray) -> np.ndarray:
