@@ -73,8 +73,7 @@ class Batch:
 
     def mapped(self, function: Callable[[Tensor], Tensor], rows: int) -> "Batch":
         """Return the batch with what a function returns for its tensors, in the order of `leaves`, in their place."""
-        sections = (self.inputs, self.targets, self.sample_weight)
-        made = ({name: function(x) for name, x in each.items()} for each in sections)
+        made = _each((self.inputs, self.targets, self.sample_weight), function)
         return Batch(*made, rows=rows, whole=self.whole)
 
 
