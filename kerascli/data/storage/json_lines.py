@@ -55,14 +55,12 @@ def _column(cells: list[Any], key: str, name: str, lines: np.ndarray, faults: Fa
     `faults` by row. Raises DataError."""
     kinds = set(map(type, cells))
     alike = kinds in ({int}, {float}) or list in kinds
-    texts = [] if list in kinds else list(map(_text, cells))
-    values = _arrays(cells, key, name, lines, faults) if list in kinds else None
-    if not kinds & {list, str}:
-        values = numbers_of(texts)
+    values = _arrays(cells, key, name, lines, faults) if list in kinds else _numbers(cells, kinds)
     if values is not None:
         kept = values if alike else cells  # an array takes less memory
         column = Column(partial(_coded, kept, key, name), lambda: values)
     else:
+        texts = list(map(_text, cells))
         try:
             column = Column.of(text_array(texts))
         except UnicodeEncodeError as error:
@@ -71,6 +69,16 @@ def _column(cells: list[Any], key: str, name: str, lines: np.ndarray, faults: Fa
     if not alike and not kinds <= {str, type(None)}:
         column.reread = lambda _, rows: _column([cells[row] for row in rows.tolist()], key, name, lines[rows], {})
     return column
+
+
+def _numbers(cells: list[Any], kinds: set[type]) -> np.ndarray | None:
+    """Return values, of types `kinds`, as numbers; None if one is a text, or an integer that no type of them holds."""
+    if kinds == {int} or kinds <= {float, type(None)}:
+        with suppress(OverflowError):  # beyond 64 bits
+            values = np.array(cells, np.int64 if kinds == {int} else np.float64)
+            if not np.isinf(values).any():
+                return values
+    return None if str in kinds else numbers_of(list(map(_text, cells)))
 
 
 def _coded(values: list[Any] | np.ndarray, key: str, name: str) -> Texts:
