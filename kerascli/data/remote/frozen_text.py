@@ -173,9 +173,8 @@ def _array(table: Table, name: str, text: frozenset[str]) -> "pa.Array":
     if name in text or values.dtype == object:
         texts = table.text(name)
         return pa.array(texts, pa.string(), mask=texts == "")
-    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
-    if missing.any() and not missing.all():
-        first = typed(text_array([table.text(name)[missing.argmin()]]))
-        if first is not None and first.dtype == bool:
-            return pa.array(values.astype(bool), mask=missing)
-    return pa.array(values, mask=missing)
+    array = pa.array(values, from_pandas=True)
+    if 0 < array.null_count < len(array):
+        first = typed(text_array([table.text(name)[~np.isnan(values)][0]]))
+        return array if first is None or first.dtype != bool else array.cast(pa.bool_())
+    return array
