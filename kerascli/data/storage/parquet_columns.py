@@ -19,6 +19,8 @@ from kerascli.foundation.disk.files import OBJECT_BYTES, open_regular, refuse_bo
 from kerascli.foundation.errors import DataError, FileRefused, Place, first_line, safe_text
 
 _BUFFER_BYTES = 2**20
+_ROWS = 2**20
+"""Number of rows that are read at once of a column that is kept in memory."""
 
 
 class ParquetFile:
@@ -43,13 +45,6 @@ class ParquetFile:
         if not names:
             raise DataError("there are no columns", place=name)
 
-    def read(self, column: str) -> Any:
-        """Return a whole column as a pyarrow array."""
-        with self.opened() as file:
-            values = file.read(columns=[column])[column]
-        self._refuse_other_count(len(values))
-        return values
-
     def stream(self, column: str, rows: int) -> Iterator[Any]:
         """Iterate over a column as pyarrow arrays of at most `rows` rows, row group by row group."""
         done = 0
@@ -57,7 +52,8 @@ class ParquetFile:
             for batch in file.iter_batches(batch_size=rows, columns=[column]):
                 done += len(batch)
                 yield pa.chunked_array([batch[column]])
-        self._refuse_other_count(done)
+        if done != self.rows:
+            raise FileRefused(f"'{self.name}' is damaged: it says {self.rows:,} rows and has {done:,}")
 
     def has_missing(self, column: str) -> bool:
         """Return True if a column has missing values, from the file's statistics or else by reading the column."""
@@ -90,10 +86,6 @@ class ParquetFile:
         if (index := self._leaves.get(column)) is not None:
             groups = map(self._metadata.row_group, range(self._metadata.num_row_groups))
             yield from (group.column(index) for group in groups)
-
-    def _refuse_other_count(self, rows: int) -> None:
-        if rows != self.rows:
-            raise FileRefused(f"'{self.name}' is damaged: it says {self.rows:,} rows and has {rows:,}")
 
 
 class ParquetColumns(Mapping[str, Values | Column]):
@@ -128,9 +120,7 @@ class ParquetColumns(Mapping[str, Values | Column]):
         if name not in self._partitions and name not in self._schema.names:
             raise KeyError(name)
         if self._streamed:
-            is_partition = name in self._partitions
-            dtype = self._partitions[name].dtype if is_partition else _dtype(self._type(name), self._missing(name))
-            return Stream(self.rows, (), dtype, self._row_bytes(name), partial(self.stream, name))
+            return Stream(self.rows, (), self._dtype(name), self._row_bytes(name), partial(self.stream, name))
         return self._column(name)
 
     def __iter__(self) -> Iterator[str]:
@@ -170,16 +160,10 @@ class ParquetColumns(Mapping[str, Values | Column]):
         return sink.getvalue().to_pybytes()
 
     def _read(self, name: str) -> np.ndarray | Column:
-        if name in self._partitions:
-            return np.repeat(self._partitions[name], self._counts)
-        columns = [file.read(name) for file in self._files]
-        if _is_text(_plain(self._type(name))):
-            texts = [chunk for column in columns for chunk in column.cast(pa.large_string()).chunks]
-            return Column.of(pa.chunked_array(texts, pa.large_string()))
-        missing = any(column.null_count for column in columns)
-        pairs = zip(self._files, columns, strict=True)
-        arrays = [_array(column, name, file.name, missing=missing) for file, column in pairs]
-        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        if name not in self._partitions and _is_text(_plain(self._type(name))):
+            parts = (part.cast(pa.large_string()) for file in self._files for part in file.stream(name, _ROWS))
+            return Column.of(pa.chunked_array([part.chunk(0) for part in parts], pa.large_string()))
+        return np.concatenate([np.empty(0, self._dtype(name)), *self.stream(name, _ROWS)])
 
     def _check_same(self, columns: frozenset[str] | None) -> None:
         """Raise DataError if a file lacks a column in use, or has it with another type than the first file."""
@@ -191,6 +175,10 @@ class ParquetColumns(Mapping[str, Values | Column]):
                 if here != there:
                     text = f"column '{safe_text(name, 40)}' is {here}, and in '{safe_text(first.name)}' {there}"
                     raise DataError(text, place=file.name, hint="write all files of a table with the same schema")
+
+    def _dtype(self, name: str) -> np.dtype:
+        is_partition = name in self._partitions
+        return self._partitions[name].dtype if is_partition else _dtype(self._type(name), self._missing(name))
 
     def _type(self, name: str) -> Any:
         return self._schema.field(name).type
