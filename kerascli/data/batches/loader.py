@@ -119,14 +119,14 @@ class BatchSource:
 
         `every` is the distance of one batch to the next, for rows in order only.
         """
-        if self._resident is not None and self.shuffle and self.portion is WHOLE:
-            return self._gathered(self._resident, epoch, start)
-        if self._resident is not None:
-            return map(self._pick, self._parts(epoch, start, every))
-        batch_bytes = self.split.nbytes // max(1, self.rows) * self.batch_size
-        depth = min(2 * _THREADS, max(2, _AHEAD_BYTES // max(1, batch_bytes)))
-        parts = self._parts(epoch, start, every)
-        return prefetch(self._read, parts, threads=min(_THREADS, depth), depth=depth)
+        resident, parts = self._resident, self._parts(epoch, start, every)
+        if resident is None:
+            batch_bytes = self.split.nbytes // max(1, self.rows) * self.batch_size
+            depth = min(2 * _THREADS, max(2, _AHEAD_BYTES // max(1, batch_bytes)))
+            return prefetch(self._read, parts, threads=min(_THREADS, depth), depth=depth)
+        if self.shuffle and self.portion is WHOLE:
+            return self._gathered(resident, epoch, start)
+        return (Batch(*_each(resident, itemgetter(rows)), count(rows), whole) for rows, whole in parts)
 
     def _parts(self, epoch: int, start: int, every: int) -> Iterator[Any]:
         """Iterate over an epoch's batches: the rows of each that this process reads, a slice, or row indices if
@@ -161,11 +161,6 @@ class BatchSource:
                 parts = _each(resident, lambda values, rows=rows: values.index_select(0, rows).split(size))
                 for number, own in enumerate(rows.split(size)):
                     yield Batch(*_each(parts, itemgetter(number)), len(own))
-
-    def _pick(self, own: tuple[slice | Tensor, int]) -> Batch:
-        assert self._resident is not None
-        rows, whole = own
-        return Batch(*_each(self._resident, lambda values: values[rows]), count(rows), whole)
 
     def _read(self, own: tuple[Rows, int]) -> Batch:
         """Read the rows of a batch and start their transfer to the device, without waiting for its end."""

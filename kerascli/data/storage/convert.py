@@ -102,10 +102,7 @@ def _is_rounded(x: Tensor) -> Tensor:
 def as_records(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return arrays (rows, *) by name as one array of records (rows,), in which each row is contiguous."""
     dtype = np.dtype([(name, values.dtype, values.shape[1:]) for name, values in arrays.items()])
-    records = np.empty(len(next(iter(arrays.values()))), dtype)
-    for name, values in arrays.items():
-        records[name] = values
-    return records
+    return np.rec.fromarrays([*arrays.values()], dtype).view(dtype, np.ndarray)
 
 
 def first_rounded(values: np.ndarray) -> tuple[int, tuple[int, int], int] | None:
