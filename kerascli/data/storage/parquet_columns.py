@@ -120,7 +120,7 @@ class ParquetColumns(Mapping[str, Values | Column]):
         if name not in self._partitions and name not in self._schema.names:
             raise KeyError(name)
         if self._streamed:
-            return Stream(self.rows, (), self._dtype(name), self._row_bytes(name), partial(self.stream, name))
+            return Stream(self.rows, (), self._column_dtype(name), self._row_bytes(name), partial(self.stream, name))
         return self._column(name)
 
     def __iter__(self) -> Iterator[str]:
@@ -163,7 +163,7 @@ class ParquetColumns(Mapping[str, Values | Column]):
         if name not in self._partitions and _is_text(_plain(self._type(name))):
             parts = (part.cast(pa.large_string()) for file in self._files for part in file.stream(name, _ROWS))
             return Column.of(pa.chunked_array([part.chunk(0) for part in parts], pa.large_string()))
-        return np.concatenate([np.empty(0, self._dtype(name)), *self.stream(name, _ROWS)])
+        return np.concatenate([np.empty(0, self._column_dtype(name)), *self.stream(name, _ROWS)])
 
     def _check_same(self, columns: frozenset[str] | None) -> None:
         """Raise DataError if a file lacks a column in use, or has it with another type than the first file."""
@@ -176,7 +176,7 @@ class ParquetColumns(Mapping[str, Values | Column]):
                     text = f"column '{safe_text(name, 40)}' is {here}, and in '{safe_text(first.name)}' {there}"
                     raise DataError(text, place=file.name, hint="write all files of a table with the same schema")
 
-    def _dtype(self, name: str) -> np.dtype:
+    def _column_dtype(self, name: str) -> np.dtype:
         is_partition = name in self._partitions
         return self._partitions[name].dtype if is_partition else _dtype(self._type(name), self._missing(name))
 
