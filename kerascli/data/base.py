@@ -166,6 +166,11 @@ class Source(InFolder):
         """Return the files that the source reads, whose digests identify the data of a run."""
         return []
 
+    def by_split(self, train: str) -> dict[str, str]:
+        """Return the path or query of each split: `train`, and those of the fields `validation` and `test`, if set."""
+        named = {"train": train, **{split: getattr(self, split) for split in SPLITS[1:]}}
+        return {split: each for split, each in named.items() if each is not None}
+
     def digests(self, context: Context) -> dict[str, str]:
         """Return the SHA-256 of each file that the source reads by its name, with its folder's where two are equal."""
         return digests_by_name(self.data_files(context))

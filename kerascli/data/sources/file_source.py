@@ -101,8 +101,7 @@ class FileSource(Source):
     def _paths(self) -> dict[str, str]:
         """Return the path or address of each split; an https address with its SHA-256."""
         digest = f"#sha256={self.sha256}" if self.sha256 else ""
-        paths = {"train": self.path + digest, "validation": self.validation, "test": self.test}
-        return {split: path for split, path in paths.items() if path is not None}
+        return self.by_split(self.path + digest)
 
 
 class TableOfFiles(Source):

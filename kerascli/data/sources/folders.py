@@ -67,8 +67,7 @@ class FolderSource(Source):
         tables: dict[str, Table] = {}
         label = self.label(context)
         classes = label["label"].classes or () if label else None
-        paths = {"train": self.directory, "validation": self.validation, "test": self.test}
-        for split, path in ((split, path) for split, path in paths.items() if path is not None):
+        for split, path in self.by_split(self.directory).items():
             files, labels = files_in(plain_path(context.folder / path), path, self.suffixes, classes)
             tables[split] = self.read_rows(files, labels, path)
         return tables

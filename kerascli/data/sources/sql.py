@@ -60,7 +60,7 @@ class Sql(Source):
 
     def load(self, context: Context) -> Tables:
         with hiding_environment(self.url):
-            paths = {split: self._frozen(context, query) for split, query in self._queries().items()}
+            paths = {split: self._frozen(context, query) for split, query in self.by_split(self.query).items()}
         return {split: read_parquet([Part(path, self.url)], self.url, context.columns) for split, path in paths.items()}
 
     def data_files(self, context: Context) -> list[Path]:
@@ -68,8 +68,9 @@ class Sql(Source):
         return [context.folder / self.url.removeprefix(SQLITE)] if is_file else []
 
     def digests(self, context: Context) -> dict[str, str]:
+        queries = self.by_split(self.query)
         with hiding_environment(self.url):
-            return {f"sql {split}": self._frozen(context, query).stem for split, query in self._queries().items()}
+            return {f"sql {split}": self._frozen(context, query).stem for split, query in queries.items()}
 
     def with_paths(self, change: Callable[[str], str], fields: Sequence[str] | None = None) -> Self:
         if not self.url.startswith(SQLITE):
@@ -91,10 +92,6 @@ class Sql(Source):
         if (wrong := _fault(url)) is not None:
             raise ConfigError(f"'{safe_text(self.url)}': {wrong}")
         return freeze(folder, lambda text: query_blocks(url, context.folder, query, self.url, text))
-
-    def _queries(self) -> dict[str, str]:
-        queries = {"train": self.query, "validation": self.validation, "test": self.test}
-        return {split: query for split, query in queries.items() if query is not None}
 
 
 def _fault(url: str) -> str | None:
