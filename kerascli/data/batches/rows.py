@@ -55,8 +55,7 @@ class MemorySplit:
         """Return the selected rows as a split; if `rows` is a slice, its arrays are views of this split's arrays."""
         rows = compose_rows(slice(0, self.rows), rows)
         inputs, targets, weights = ({name: values[rows] for name, values in s.items()} for s in self.sections())
-        origin = None if self.origin is None else self.origin.take(rows)
-        return MemorySplit(inputs, targets, weights, count(rows), origin)
+        return MemorySplit(inputs, targets, weights, count(rows), self.origin and self.origin.take(rows))
 
     def watch(self, check: "Check") -> None:
         """Run the function `check` on all rows of the split."""
@@ -101,8 +100,7 @@ class DiskSplit:
         rows = compose_rows(slice(0, self.rows), rows)
         parts = [read(rows).sections() for read in (self._ready.read, *self._readers)]
         inputs, targets, weights = (reduce(or_, arrays) for arrays in zip(*parts, strict=True))
-        origin = None if self.origin is None else self.origin.take(rows)
-        split = MemorySplit(inputs, targets, weights, count(rows), origin)
+        split = MemorySplit(inputs, targets, weights, count(rows), self.origin and self.origin.take(rows))
         for check in self._checks:
             check(split, rows)
         return split
