@@ -28,6 +28,10 @@ class MovingSquares(Generated):
     noise: Fraction = 0.1
     """Magnitude of the noise added to or subtracted from the pixels in and around a square of `x`."""
 
+    def facts(self, context: Context) -> Fields:
+        field = Field((self.frames, self.size, self.size, 1), "float32")  # to draw a long, large film takes seconds
+        return {"x": field, "y": field}
+
     def columns(self, random: np.random.Generator) -> Columns:
         shape = (self.rows, self.frames, self.size, self.size, 1)
         x, y = np.empty(shape, np.float32), np.empty(shape, np.float32)

@@ -291,11 +291,15 @@ def as_column(values: np.ndarray, column: str, name: str) -> np.ndarray:
         except UnicodeEncodeError:
             raise DataError(f"'{column}' is not UTF-8 (half a character)", place=name) from None
         return texts
-    if is_ragged(values) and all(isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype.kind in "iu" for v in values):
+    if is_ragged(values) and all(map(_is_sequence, values)):
         return values
     what = "Python objects" if values.dtype == object else values.dtype.name
     hint = "pickled arrays are never loaded" if values.dtype == object else None
     raise DataError(f"'{column}' holds {what}; expected numbers or text", place=name, hint=hint)
+
+
+def _is_sequence(value: object) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu"
 
 
 def missing(values: np.ndarray) -> np.ndarray:
