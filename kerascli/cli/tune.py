@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kerascli.cli import complete, options
+from kerascli.cli import complete, options, program
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError, TrainingStopped, safe_text
 
@@ -18,6 +18,7 @@ _SHOWN = 12
 _CONFIG = "Config with a section tune; default: the only one here."
 
 
+@program.app.add("tune churn.yaml --workers 2")
 def tune(
     config: Annotated[Path | None, argument("CONFIG", _CONFIG, complete.configs)] = None,
     workers: Annotated[int, option("--workers N", "Trials at a time; 0 creates the study alone.", min=0, max=1024)] = 1,
