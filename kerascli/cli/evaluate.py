@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from kerascli.cli import options
+from kerascli.cli import options, program
 from kerascli.cli.evaluation_text import evaluation_json, evaluation_text
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
@@ -37,6 +37,7 @@ _PATIENCE_SECONDS = 5.0
 """Time to wait for a process that writes to the run."""
 
 
+@program.app.add("evaluate latest test --by city")
 def evaluate(
     run: options.Run = "latest",
     what: options.What = None,

@@ -55,28 +55,24 @@ def evaluation_json(
     record: "RunRecord", evaluation: "Evaluation", groups: "Groups", chosen: "Chosen", worst: Rows
 ) -> dict[str, Any]:
     """Return what `evaluation_text` shows of a run as JSON data."""
-    result = evaluation.result
-    facts: dict[str, Any] = {
-        "run": str(record.archive or record.path),
-        "split": result.split, "rows": result.rows, "results": dict(result.logs),
-        "baselines": result.baselines,
-        "classes": {c.output: [asdict(row) for row in c.rows] for c in evaluation.class_scores},
-        "confusion_matrices": {c.output: c.matrix.tolist() for c in evaluation.class_scores},
-        "label_thresholds": {c.output: c.threshold for c in evaluation.class_scores},
-        "in_units": evaluation.in_units, "thresholds": {},
+    result, scores = evaluation.result, {each.output: each for each in evaluation.class_scores}
+    curves = {output: each.thresholds for output, each in scores.items() if each.thresholds is not None}
+    asked = {
+        "groups": {column: {group.name: _group_facts(evaluation, values, group) for group in values}
+                   for column, values in groups.items()},
+        "chosen": {output: asdict(point) for output, point in chosen.items()}, "worst": worst,
     }  # fmt: skip
-    for scores in evaluation.class_scores:
-        if (curve := scores.thresholds) is not None:
-            areas = {"roc_auc": curve.roc_auc, "average_precision": curve.average_precision}
-            facts["thresholds"][scores.output] = {**areas, "table": [asdict(point) for point in curve.table()]}
-    if groups:
-        facts["groups"] = {
-            column: {group.name: _group_facts(evaluation, values, group) for group in values}
-            for column, values in groups.items()
-        }
-    if chosen:
-        facts["chosen"] = {output: asdict(point) for output, point in chosen.items()}
-    return {**facts, "worst": worst} if worst else facts
+    return {
+        "run": str(record.archive or record.path),
+        "split": result.split, "rows": result.rows, "results": dict(result.logs), "baselines": result.baselines,
+        "classes": {output: [*map(asdict, each.rows)] for output, each in scores.items()},
+        "confusion_matrices": {output: each.matrix.tolist() for output, each in scores.items()},
+        "label_thresholds": {output: each.threshold for output, each in scores.items()},
+        "in_units": evaluation.in_units,
+        "thresholds": {output: {"roc_auc": each.roc_auc, "average_precision": each.average_precision,
+                                "table": [*map(asdict, each.table())]} for output, each in curves.items()},
+        **{name: value for name, value in asked.items() if value},
+    }  # fmt: skip
 
 
 def _group_lines(evaluation: "Evaluation", column: str, groups: "Sequence[Group]") -> Iterator[str]:

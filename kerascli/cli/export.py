@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kerascli.cli import options
+from kerascli.cli import options, program
 from kerascli.cli.options import option
 from kerascli.foundation.errors import ConfigError, one_of, safe_text, suggestion
 
@@ -13,6 +13,7 @@ _FORMATS = "keras, h5, safetensors, onnx, torch_export or state_dict; default: a
 _PREPROCESSING = "onnx: take raw columns and return classes and units, as predict does; keras: take texts."
 
 
+@program.app.add("export latest -o model.onnx")
 def export(
     run: options.Run,
     kind: Annotated[str | None, option("--format FORMAT", _FORMATS)] = None,

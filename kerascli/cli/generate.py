@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
-from kerascli.cli import options
+from kerascli.cli import options, program
 from kerascli.cli.options import option
 from kerascli.foundation.errors import ConfigError
 
@@ -20,6 +20,7 @@ Texts = tuple[Callable[[], dict[str, Any]], Iterable[str]]
 """Generated texts: a function that returns them as JSON data, and pieces of text to print one after another."""
 
 
+@program.app.add("generate latest --prompt 'Once upon a time'")
 def generate(
     run: options.Run,
     prompt: Annotated[

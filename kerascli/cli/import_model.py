@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kerascli.cli import options
+from kerascli.cli import options, program
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError, counted, safe_text
 
@@ -20,6 +20,7 @@ _DATA = "A config with data and fit for further training, or with views."
 _CONFIG = "Load MODEL, a file of weights, into this config's model."
 
 
+@program.app.add("import model.keras")
 def import_command(
     model: Annotated[Path, argument("MODEL", _MODEL)],
     name: Annotated[str | None, option("--name NAME", "Name of the run; default: the file's or network's.")] = None,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from kerascli.cli import program
 from kerascli.cli.options import argument, note, option, refuse
 from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError, safe_text, suggestion
 
@@ -17,6 +18,7 @@ _ABOUT_DATA = "Data to write a config for: a table, or a folder of images or of 
 _ABOUT_MODEL = "linear, mlp, wide_and_deep, cnn, resnet, lstm or transformer; default: by the data."
 
 
+@program.app.add("init churn.yaml --from churn.csv --target churned")
 def init_command(
     config: Annotated[Path, argument("CONFIG", "Config file to write.")] = _DEFAULT_CONFIG,
     template: Annotated[str | None, option("--template NAME", _ABOUT_TEMPLATE)] = None,

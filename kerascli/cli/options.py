@@ -1,22 +1,18 @@
 """Command-line options that several commands share, and functions that interpret their values."""
 
 import contextlib
-import functools
 import os
 import shlex
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from kerascli.cli import complete
-from kerascli.foundation.disk.files import in_home
-from kerascli.foundation.errors import ConfigError, Fault, one_of, safe_lines, safe_text, suggestion
+from kerascli.foundation.errors import ConfigError, Fault, safe_lines
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
@@ -28,8 +24,6 @@ if TYPE_CHECKING:
     from kerascli.workflow.loaded import LoadedRun
 
 RUNS_DIR = Path("runs")
-EXAMPLE = "Example: "
-"""Beginning of the last line of a command's help."""
 SPLITS = ("test", "validation", "train")
 """Names of the splits that commands accept, in order of preference; any other word is the path of a file or folder."""
 
@@ -87,82 +81,6 @@ TrustPlugins = Annotated[bool, option("--trust-plugins", "Run the Python code th
 
 opened_archives = contextlib.ExitStack()
 """Archives that the command has opened; at its end their temporary folders are removed."""
-_PATHS = frozenset({"run", "runs", "what", "resume"})
-"""Names of arguments and options of commands that are text and may be paths."""
-
-
-def _words(annotation: Any) -> tuple[str, ...]:
-    """Return the words of the `Literal` in an annotation, which may be optional; () if it has none."""
-    parts = get_args(annotation)
-    return parts if get_origin(annotation) is Literal else next(filter(None, map(_words, parts)), ())
-
-
-class _Once:
-    """Mixin of typer commands: it refuses an option given twice if it takes one value, where typer would take the last,
-    and suggests a word for a misspelt one.
-
-    The help has the whole first paragraph in a list of commands, where typer cuts it to the width, and no Python types
-    after the names of arguments (`RUN <str>`).
-    """
-
-    def get_short_help_str(self: Any, limit: int = 0) -> str:
-        return " ".join(self.help.partition("\n\n")[0].split())
-
-    def format_options(self: Any, ctx: Any, formatter: Any) -> None:
-        write = formatter.write_dl
-        formatter.write_dl = lambda rows: write([(name.partition(" <")[0], text) for name, text in rows])
-        super().format_options(ctx, formatter)  # pyright: ignore[reportAttributeAccessIssue]
-
-    def parse_args(self: Any, ctx: Any, args: list[str]) -> list[str]:
-        values, _, order = self.make_parser(ctx).parse_args(list(args))
-        for each, times in () if ctx.resilient_parsing else Counter(order).items():
-            if times > 1 and not (each.multiple or each.is_flag):
-                often = "twice" if times == 2 else f"{times} times"
-                raise ConfigError(f"{each.opts[0]} was given {often}", hint="it takes one value")
-            words, value = _words(getattr(self.callback, "__annotations__", {}).get(each.name)), values[each.name]
-            if words and value not in words:
-                near = suggestion(str(value), words)
-                raise ConfigError(f"{each.opts[0]} {safe_text(str(value))}: expected {one_of(words)}{near}")
-        return super().parse_args(ctx, args)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-class OnceCommand(_Once, TyperCommand):
-    """Typer command whose options with one value are given once."""
-
-
-class OnceGroup(_Once, TyperGroup):
-    """Typer group whose options with one value are given once."""
-
-
-class Commands(typer.Typer):
-    """Typer program whose commands have an example, and get the home folder for a leading `~` of a path: shells leave
-    `--x=~/y` as it is."""
-
-    def command(self, *args: Any, example: str = "", **kwargs: Any) -> Any:
-        register = super().command(*args, cls=OnceCommand, epilog=f"{EXAMPLE}kerascli {example}", **kwargs)
-
-        def with_paths(function: Callable[..., Any]) -> Any:
-            @functools.wraps(function)
-            def call(**arguments: Any) -> Any:
-                return function(**{key: _in_home(key, value) for key, value in arguments.items()})
-
-            return register(call)
-
-        return with_paths
-
-    def add(self, commands: Mapping[Callable[..., None], str], group: str = "") -> None:
-        """Add commands, given by their examples, which begin with the name of the `group`, if any, and their own."""
-        for function, example in commands.items():
-            self.command(example.removeprefix(group).split()[0], example=example)(function)
-
-
-def _in_home(key: str, value: Any) -> Any:
-    """Return an argument of a command with every path in it expanded."""
-    if isinstance(value, list | tuple):
-        return [_in_home(key, each) for each in value]
-    if isinstance(value, Path):
-        return Path(in_home(str(value)))
-    return in_home(value) if isinstance(value, str) and key in _PATHS else value
 
 
 def note(*texts: str) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from kerascli.cli import complete, options
+from kerascli.cli import complete, options, program
 from kerascli.cli.options import argument, option
 from kerascli.foundation.disk.storage import write_bytes
 from kerascli.foundation.errors import ConfigError
@@ -25,6 +25,7 @@ _ABOUT = {
 """Options of each kind of plot: of the curves of runs and, by the option that asks for it, of the others."""
 
 
+@program.app.add("plot latest -o metrics.png")
 def plot(
     runs: Annotated[list[str] | None, argument("RUN", _RUNS, complete.models)] = None,
     output: Annotated[

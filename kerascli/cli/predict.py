@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from kerascli.cli import options
+from kerascli.cli import options, program
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
 from kerascli.foundation.errors import ConfigError, DataError, Fault, StorageError, one_of
@@ -36,6 +36,7 @@ Stream = Annotated[bool, option("--stream", "Predict each row of standard input 
 _OF_FOLDS = "cannot be used with a study of folds, whose mean is predicted: name a run, such as {}/fold-1"
 
 
+@program.app.add("predict latest new.csv -o predictions.csv")
 def predict(
     run: options.Run,
     what: options.What = None,

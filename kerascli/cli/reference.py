@@ -7,13 +7,40 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kerascli.cli import complete, options
+from kerascli.cli import complete, options, program
 from kerascli.cli.options import argument, option
 
 if TYPE_CHECKING:
     from kerascli.report.reference import Entry
 
 
+@program.app.add("list layers")
+def list_command(
+    kind: Annotated[
+        str | None, argument("KIND", "layers, losses, optimizers, ...; default: all kinds.", complete.kinds)
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """List the components of a kind: layers, losses, optimizers, ..."""
+    typer.echo(list_text(kind, as_json=as_json, width=options.terminal_width()))
+
+
+def list_text(kind: str | None, *, as_json: bool = False, width: int | None = None) -> str:
+    """Return the list of components of a kind (or of kinds) as text in lines of `width` columns, or as JSON."""
+    from kerascli.report import reference
+
+    if kind is None:
+        counts = reference.kinds()
+        width = max(map(len, counts))
+        lines = [f"{name:<{width}}  {count:>3}" for name, count in counts.items()]
+        return json.dumps(counts) if as_json else "\n".join(lines)
+    members = reference.members(kind)
+    if as_json:
+        return json.dumps([asdict(member) for member in members])
+    return reference.fitted(reference.member_lines(members), width)
+
+
+@program.app.add("explain conv_2d")
 def explain_command(
     context: typer.Context,
     name: Annotated[
@@ -44,35 +71,11 @@ def command_entry(command: Any) -> "Entry":
         name = param.metavar if is_argument else ", ".join(param.opts)
         keys.append(Key(name, takes, default, param.required, param.help))
     members = (Member(each.name, (), each.get_short_help_str()) for each in getattr(command, "commands", {}).values())
-    example = (command.epilog or "").removeprefix(options.EXAMPLE)
+    example = (command.epilog or "").removeprefix(program.EXAMPLE)
     return Entry("command", command.name, command.help, (), tuple(keys), (), example, tuple(members))
 
 
-def list_command(
-    kind: Annotated[
-        str | None, argument("KIND", "layers, losses, optimizers, ...; default: all kinds.", complete.kinds)
-    ] = None,
-    as_json: options.Json = False,
-) -> None:
-    """List the components of a kind: layers, losses, optimizers, ..."""
-    typer.echo(list_text(kind, as_json=as_json, width=options.terminal_width()))
-
-
-def list_text(kind: str | None, *, as_json: bool = False, width: int | None = None) -> str:
-    """Return the list of components of a kind (or of kinds) as text in lines of `width` columns, or as JSON."""
-    from kerascli.report import reference
-
-    if kind is None:
-        counts = reference.kinds()
-        width = max(map(len, counts))
-        lines = [f"{name:<{width}}  {count:>3}" for name, count in counts.items()]
-        return json.dumps(counts) if as_json else "\n".join(lines)
-    members = reference.members(kind)
-    if as_json:
-        return json.dumps([asdict(member) for member in members])
-    return reference.fitted(reference.member_lines(members), width)
-
-
+@program.app.add("schema -o kerascli.schema.json")
 def schema_command(
     output: Annotated[Path | None, option("--output -o FILE", "Output file; default: stdout.")] = None,
 ) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from kerascli.cli import complete, options
+from kerascli.cli import complete, options, program
 from kerascli.cli.options import argument, option
 from kerascli.foundation.disk.storage import size_text, write_bytes
 from kerascli.foundation.errors import ConfigError
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kerascli.runs.record import RunRecord
 
 
+@program.app.add("report latest -o report.html")
 def report(
     runs: Annotated[list[str] | None, argument("RUN", "Default: the latest run.", complete.runs)] = None,
     output: Annotated[

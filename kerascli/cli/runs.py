@@ -3,13 +3,12 @@
 import gc
 import os
 from collections.abc import Callable, Iterable
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kerascli.cli import complete, options
+from kerascli.cli import complete, options, program
 from kerascli.cli.options import argument, option
 from kerascli.foundation.disk.storage import size_text
 from kerascli.foundation.errors import ConfigError
@@ -22,34 +21,10 @@ _HELP = "List, show, compare, tag, archive, send and remove runs; without a comm
 _SHOWN_LAST = ("versions", "machine")
 
 
-class ListGroup(options.OnceGroup):
-    """Group of commands, the first of which, `list`, may be left out."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        is_list = not args and not ctx.resilient_parsing
-        is_list |= bool(args) and args[0].startswith("-") and args[0] not in ctx.help_option_names
-        for before, each in pairwise(args) if is_list else ():
-            if each in self.commands and (before == "--json" or not before.startswith("-")):
-                raise ConfigError(f"options of '{each}' go after it, not before")
-        return super().parse_args(ctx, ["list", *args] if is_list else args)
+_group = program.group("runs", _HELP)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command group `runs` to the typer program; `kerascli runs` alone lists the runs."""
-    group = options.Commands(cls=ListGroup, help=_HELP, rich_markup_mode=None)
-    examples = {
-        _list: "runs list --sort -val_accuracy --limit 5",
-        _show: "runs show latest",
-        _compare: "runs compare latest other",
-        _tag: "runs tag latest baseline",
-        _archive: "runs archive latest -o run.zip",
-        _send: "runs send latest --to mlflow",
-        _remove: "runs rm other",
-    }
-    group.add(examples, "runs")
-    app.add_typer(group, name="runs")
-
-
+@_group.add("runs list --sort -val_accuracy --limit 5")
 def _list(
     where: Annotated[str | None, option("--where CONDITION", "Runs for which it is true: 'val_loss < 1'.")] = None,
     tag: Annotated[list[str] | None, option("--tag TAG", "Runs with this tag; may be repeated.")] = None,
@@ -90,6 +65,7 @@ def _list(
         options.note(rows_text([study_line(study.path) for study in studies], options.terminal_width()))
 
 
+@_group.add("runs show latest")
 def _show(
     run: Annotated[str, argument("RUN", options.ABOUT_RUN, complete.runs)] = LATEST,
     json: options.Json = False,
@@ -99,6 +75,7 @@ def _show(
     print_facts(options.find_run(run, runs_dir), as_json=json)
 
 
+@_group.add("runs compare latest other")
 def _compare(
     runs: Annotated[list[str], argument("RUN", "Two or more runs.", complete.runs)],
     json: options.Json = False,
@@ -118,6 +95,7 @@ def _compare(
     options.say(comparison.text(options.terminal_width()))
 
 
+@_group.add("runs tag latest baseline")
 def _tag(
     run: options.Run,
     names: Annotated[list[str], argument("TAG", "Words such as baseline, paper or v1.2.")],
@@ -131,6 +109,7 @@ def _tag(
     options.note(f"{record.path}: {', '.join(change_tags(record, names, remove=remove)) or 'no tags'}")
 
 
+@_group.add("runs archive latest -o run.zip")
 def _archive(
     run: options.Run,
     output: Annotated[Path | None, option("--output -o FILE", "A .zip file; default: named after the run.")] = None,
@@ -149,6 +128,7 @@ def _archive(
     options.note(f"{size_text(size)}, holds all files of the run")
 
 
+@_group.add("runs send latest --to mlflow")
 def _send(
     runs: Annotated[list[str], argument("RUN", "The runs to send.", complete.runs)],
     to: Annotated[str, option("--to TRACKER", "The kind of server: mlflow, at the address MLFLOW_TRACKING_URI.")],
@@ -168,6 +148,7 @@ def _send(
         options.note(f"{run.folder_name}: sent {sent}")
 
 
+@_group.add("runs rm other")
 def _remove(
     runs: Annotated[list[str], argument("RUN", "The runs to remove.", complete.runs)],
     yes: Annotated[bool, option("--yes -y", "Remove without asking.")] = False,

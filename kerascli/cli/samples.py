@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-from kerascli.cli import options
+from kerascli.cli import options, program
 from kerascli.cli.options import option
 from kerascli.foundation.errors import safe_text
 
 
+@program.app.add("samples latest -o pictures")
 def samples(
     run: options.Run,
     callback: Annotated[list[str] | None, option("--callback NAME", "Only this callback; may be repeated.")] = None,

@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from kerascli.cli import options
+from kerascli.cli import options, program
 from kerascli.cli.options import argument, option
-from kerascli.cli.runs import ListGroup, remove_confirmed
+from kerascli.cli.runs import remove_confirmed
 from kerascli.foundation.disk import storage
 from kerascli.runs.reading import LATEST, quoted
 
@@ -15,17 +13,10 @@ _HELP = "List, show, stop and remove studies of tune; without a command: list th
 Name = Annotated[str, argument("STUDY", "latest, a study's name, a prefix of it, or its path.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command group `studies` to the typer program; `kerascli studies` alone lists the studies."""
-    group = options.Commands(cls=ListGroup, help=_HELP, rich_markup_mode=None)
-    group.command("list", example="studies list")(_list)
-    group.command("show", example="studies show latest")(_show)
-    group.command("best", example="studies best latest -o best.yaml")(_best)
-    group.command("stop", example="studies stop latest")(_stop)
-    group.command("rm", example="studies rm other")(_remove)
-    app.add_typer(group, name="studies")
+_group = program.group("studies", _HELP)
 
 
+@_group.add("studies list")
 def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """List the studies, oldest first."""
     from kerascli.report.tables import rows_text
@@ -41,6 +32,7 @@ def _list(json: options.Json = False, runs_dir: options.RunsDir = options.RUNS_D
         options.note(f"there are no studies in {quoted(runs_dir)}")
 
 
+@_group.add("studies show latest")
 def _show(
     study: Name = LATEST,
     sort: Annotated[str | None, option("--sort NAME", "Sort by a column of the table; default: the trials.")] = None,
@@ -66,6 +58,7 @@ def _show(
         options.say(f"{rows_text(rows, options.terminal_width())}\n\n{facts_table(facts_of(table))}\n")
 
 
+@_group.add("studies best latest -o best.yaml")
 def _best(
     study: Name = LATEST,
     output: Annotated[Path | None, option("--output -o FILE", "File of the config; default: print it.")] = None,
@@ -87,6 +80,7 @@ def _best(
         options.note(f"its relative paths are those of {config.parent}: write it there, or change them")
 
 
+@_group.add("studies stop latest")
 def _stop(study: Name = LATEST, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """Stop a study: trials are saved after their epoch, no further one is started; `tune --resume` goes on."""
     opened = options.find_study(study, runs_dir)
@@ -94,6 +88,7 @@ def _stop(study: Name = LATEST, runs_dir: options.RunsDir = options.RUNS_DIR) ->
     options.note(f"stopped {opened.path}")
 
 
+@_group.add("studies rm other")
 def _remove(
     studies: Annotated[list[str], argument("STUDY", "The studies to remove.")],
     yes: Annotated[bool, option("--yes -y", "Remove without asking.")] = False,

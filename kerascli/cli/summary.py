@@ -3,10 +3,11 @@
 import dataclasses
 from typing import Annotated
 
-from kerascli.cli import complete, options
+from kerascli.cli import complete, options, program
 from kerascli.cli.options import argument, option
 
 
+@program.app.add("summary churn.yaml")
 def summary(
     what: Annotated[
         str | None, argument("CONFIG|RUN|APPLICATION", "A config, a run or a published network.", complete.models)

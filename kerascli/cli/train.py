@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kerascli.cli import complete, options
+from kerascli.cli import complete, options, program
 from kerascli.cli.options import argument, option
 from kerascli.cli.process_group import connected, interrupted_run, launch_processes, with_common_seed
 from kerascli.foundation.errors import ConfigError, StorageError, safe_text
@@ -28,6 +28,7 @@ Folds = Annotated[bool, option("--folds", "Train a run for each fold of data.spl
 _RESUME = "Resume a run: latest, a name, a prefix or a path."
 
 
+@program.app.add("train churn.yaml --set fit.epochs=20")
 def train(
     what: Annotated[
         str | None, argument("CONFIG|RUN", "Config (default: the only one here), or a run.", complete.configs_or_runs)

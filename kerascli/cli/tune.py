@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kerascli.cli import complete, options
+from kerascli.cli import complete, options, program
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError, TrainingStopped, safe_text
 
@@ -18,6 +18,7 @@ _SHOWN = 12
 _CONFIG = "Config with a section tune; default: the only one here."
 
 
+@program.app.add("tune churn.yaml --workers 2")
 def tune(
     config: Annotated[Path | None, argument("CONFIG", _CONFIG, complete.configs)] = None,
     workers: Annotated[int, option("--workers N", "Trials at a time; 0 creates the study alone.", min=0, max=1024)] = 1,
@@ -82,7 +83,7 @@ def _run(study: "Study", workers: int) -> int:
     from kerascli.report.tables import rows_text
     from kerascli.studies.folder import FINISHED
     from kerascli.studies.sampling import write_importance
-    from kerascli.studies.table import rows_of, study_table, trial_text
+    from kerascli.studies.table import best_texts, rows_of, study_table, trial_text
     from kerascli.workflow.tuning.worker import run_study
 
     console, printed = console_on(sys.stderr), set[int]()
@@ -90,21 +91,20 @@ def _run(study: "Study", workers: int) -> int:
 
     def show() -> None:
         table = study_table(study)
-        rows = {each["trial"]: each for each in table["trials"]}
         if console.is_terminal:
-            best = "; ".join(f"trial {number}: {trial_text(rows[number])}" for number in table["best"][:3])
+            best = "; ".join([": ".join(each) for each in best_texts(table).items()][:3])
             summary = f"{table['trials_done']}{study.facts.of} trials; best: {safe_text(best) or '-'}"
             live.update(f"{rows_text(rows_of(table)[-_SHOWN:], console.width)}\n{summary}", refresh=True)
             return
-        for number in [each for each in rows if rows[each]["status"] in FINISHED and each not in printed]:
-            printed.add(number)
-            console.print(safe_text(f"trial {number}{study.facts.of}: {trial_text(rows[number])}"))
+        for row in table["trials"]:
+            if row["status"] in FINISHED and row["trial"] not in printed:
+                printed.add(row["trial"])
+                console.print(safe_text(f"trial {row['trial']}{study.facts.of}: {trial_text(row)}"))
 
     with live:
         code = run_study(study, workers, show) if workers else 0
     write_importance(study)
-    table = study_table(study)
-    for row in (row for row in table["trials"] if row["trial"] in table["best"]):
-        typer.echo(safe_text(f"best   trial {row['trial']}: {trial_text(row)}"))
+    for trial, text in best_texts(study_table(study)).items():
+        typer.echo(safe_text(f"best   {trial}: {text}"))
     typer.echo(f"study  {safe_text(str(study.path))}")
     return code

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kerascli.cli import complete, options
+from kerascli.cli import complete, options, program
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import DataMissing, Fault, Place
 
@@ -15,6 +15,7 @@ _CONFIGS = "Configs to check; default: the only one in this folder."
 _PROCESSES = "Check the division among N processes, and estimate the memory of each."
 
 
+@program.app.add("validate churn.yaml")
 def validate(
     configs: Annotated[list[Path] | None, argument("CONFIG", _CONFIGS, complete.configs)] = None,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once

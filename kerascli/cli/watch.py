@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from kerascli.cli import complete, options
+from kerascli.cli import complete, options, program
 from kerascli.cli.options import argument, option
 from kerascli.foundation.errors import ConfigError
 from kerascli.runs.reading import quoted
@@ -12,6 +12,7 @@ from kerascli.runs.reading import quoted
 _WHAT = "A run, or a folder of runs; default: all runs of --runs-dir."
 
 
+@program.app.add("watch")
 def watch(
     what: Annotated[str | None, argument("RUN|FOLDER", _WHAT, complete.runs)] = None,
     port: Annotated[

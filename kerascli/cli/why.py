@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from kerascli.cli import options
+from kerascli.cli import options, program
 from kerascli.cli.options import option
 
 _Method = Literal["permutation", "integrated_gradients", "grad_cam", "occlusion"]
@@ -12,6 +12,7 @@ _METHODS = "permutation, integrated_gradients, grad_cam or occlusion; default: b
 _BASELINES = "Start of integrated gradients: a median row, or zeros (black, padding)."
 
 
+@program.app.add("why latest test")
 def why(
     run: options.Run,
     what: options.What = None,

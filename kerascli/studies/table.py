@@ -90,12 +90,7 @@ def rows_of(table: Mapping[str, Any], sort: str | None = None) -> list[dict[str,
     if sort not in rows[0]:
         hint = f"columns: {', '.join(rows[0])}"
         raise ConfigError(f"there is no column '{sort}'{suggestion(sort, rows[0])}", hint=hint)
-    return sorted(rows, key=lambda row: _order(row[sort]))
-
-
-def _order(value: Any) -> tuple[bool, float, str]:
-    is_number = isinstance(value, int | float)
-    return not is_number, value if is_number else 0.0, str(value)
+    return sorted(rows, key=lambda row: (0, row[sort]) if isinstance(row[sort], int | float) else (1, str(row[sort])))
 
 
 def facts_of(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,13 +99,17 @@ def facts_of(table: Mapping[str, Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {"done": f"{table['trials_done']}{of} {'folds' if 'folds' in table else 'trials'}"}
     if "folds" in table:
         return facts
-    best = [each for each in table["trials"] if each["trial"] in table["best"]]
     missing = "none: it needs four completed trials, and Optuna (pip install 'kerascli[tune]')"
-    facts |= {"sampler": table["sampler"]} | {f"best: trial {each['trial']}": trial_text(each) for each in best}
+    facts |= {"sampler": table["sampler"]} | {f"best: {trial}": text for trial, text in best_texts(table).items()}
     facts |= {f"trial {number}": values for number, values in table["test"].items() if values}
     facts |= {"importance": table["importance"] or missing, "stopped": table["stopped"]}
     facts |= {f"trials differ in their {key}": kinds for key, kinds in table["differs"].items()}
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def best_texts(table: Mapping[str, Any]) -> dict[str, str]:
+    """Return the values and parameters of the best trials of a table as text, by `trial 7`."""
+    return {f"trial {row['trial']}": trial_text(row) for row in table["trials"] if row["trial"] in table["best"]}
 
 
 def trial_text(row: dict[str, Any]) -> str:

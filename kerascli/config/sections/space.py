@@ -18,7 +18,7 @@ from kerascli.config.composition.references import read_flags
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import Fault, Path, show
 from kerascli.foundation.shapes import to_tuple
-from kerascli.language.component import Invalid
+from kerascli.language.component import Invalid, collected
 from kerascli.language.section import BaseSection, parse_section
 
 Point = Mapping[str, int | float]
@@ -173,11 +173,9 @@ def _read(written: Any, name: str, path: Path, within: Point, faults: list[Fault
         return Parameter(name, path, IntRange.model_construct(range=(0, len(inner) - 1)), within, tuple(items))
     if kind not in _KINDS or not isinstance(inner, dict):
         return {key: _read(each, f"{name}.{key}", (*path, key), within, faults) for key, each in written.items()}
-    try:
+    with collected(faults):
         return Parameter(name, path, parse_section(_KINDS[kind], inner, (*path, kind)), within)
-    except Invalid as invalid:
-        faults += invalid.faults
-        return None
+    return None
 
 
 def parameters_in(value: Any) -> Iterator[Parameter]:
