@@ -17,7 +17,7 @@ from kerascli.data.storage.table import BadRow
 from kerascli.features.discretization import DiscretizationTransform
 from kerascli.foundation.errors import Fault, suggestion
 from kerascli.foundation.shapes import PositiveInt, Words
-from kerascli.language.component import Component, Invalid
+from kerascli.language.component import Component, Invalid, collected
 from kerascli.preprocessing.categories import encode_tensor
 from kerascli.preprocessing.function import Function
 from kerascli.preprocessing.hashing import crossed_of
@@ -36,10 +36,8 @@ def _column(value: Any) -> tuple[Component, ...]:
     faults: list[Fault] = []
     for index, entry in enumerate(value):
         registry: Any = FEATURES if index == len(value) - 1 else TRANSFORMS
-        try:
+        with collected(faults, (index,)):
             steps.append(registry.parse(entry))
-        except Invalid as invalid:
-            faults += invalid.below((index,)).faults
     if faults:
         raise Invalid(faults)
     return tuple(steps)
