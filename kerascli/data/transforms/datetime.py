@@ -47,7 +47,9 @@ class DateTime(Transform):
     takes_text = True
     coded_in_onnx = True
 
-    parts: Annotated[tuple[Part, ...], BeforeValidator(listed), Field(min_length=1)] = ("year", "month", "weekday")
+    parts: Annotated[
+        tuple[Part, ...], Field(min_length=1), BeforeValidator(listed, json_schema_input_type=Part | list[Part])
+    ] = ("year", "month", "weekday")
     """Parts to extract: year, month, day, day_of_year, weekday, hour, minute or second."""
     cyclic: bool = False
     """Replace each part but the year by sine and cosine of its position in the period: December is next to January."""
