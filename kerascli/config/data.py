@@ -56,7 +56,7 @@ def facts_by_name(facts: DataFacts) -> Facts:
     for group, fields in groups.items():
         for name, field in fields.items():
             for member in _MEMBERS:
-                value = field.fact(member)
+                value = list(field.shape) if member == "shape" else getattr(field, member)
                 is_open = member == "shape" and None in field.shape and not facts.known
                 values[f"{group}.{name}.{member}"] = None if is_open else value
     return values

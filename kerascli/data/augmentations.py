@@ -10,6 +10,7 @@ from kerascli.data.mixing import Augmentation, Names, augmentation
 from kerascli.foundation import draws
 from kerascli.foundation.shapes import DataFormat, PositiveFloat, Seed, Shape, show_shape
 from kerascli.preprocessing.images.base import Factor, span, uniform
+from kerascli.preprocessing.images.distortions import stretch
 from kerascli.preprocessing.images.policies import log_gamma_numbers
 
 _LEAST_ALPHA = 1e-6
@@ -98,23 +99,11 @@ class CutMix(Augmentation):
         """Return a mask of the pixels to replace, (N, H, W, 1) or (N, 1, H, W), and the fraction kept of each image."""
         height, width = (size or 0 for size in self._size(tuple(images.shape)))
         part = torch.sqrt(1.0 - drawn.stays)
-        left, right, in_row = _stretch(part, drawn.across, width)
-        upper, lower, in_column = _stretch(part, drawn.down, height)
+        left, right, in_row = stretch(part, drawn.across, width)
+        upper, lower, in_column = stretch(part, drawn.down, height)
         inside = in_column.unsqueeze(2) & in_row.unsqueeze(1)
         channels = -1 if self.data_format == "channels_last" else 1
         return inside.unsqueeze(channels), 1.0 - (right - left) * (lower - upper) / (width * height)
-
-
-def _stretch(part: Tensor, place: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return start and end (N,) of the box along one side of the images, and a mask of the pixels in it (N, size).
-
-    The box covers the fraction `part` (N,) of the side.
-    """
-    length = part * size
-    first = place * (size - length)
-    last = first + length
-    pixels = torch.arange(size, dtype=part.dtype, device=part.device)
-    return first, last, (pixels >= first.unsqueeze(1)) & (pixels < last.unsqueeze(1))
 
 
 @augmentation()

@@ -58,10 +58,6 @@ class Field:
         """Return the shape and dtype of a column's values, in memory or on disk."""
         return cls((None,) if is_ragged(values) else values.shape[1:], column_dtype(values))
 
-    def fact(self, name: str) -> Any:
-        """Return a fact about the column, such as `shape`, for `$inputs.x.<name>` in a config; None while unknown."""
-        return list(self.shape) if name == "shape" else getattr(self, name, None)
-
     @property
     def is_text(self) -> bool:
         return self.dtype == "string"

@@ -14,7 +14,7 @@ from kerascli.data.remote.addresses import rebase
 from kerascli.data.where import Where
 from kerascli.foundation.errors import Fault, in_yaml, plain_name, show, suggestion
 from kerascli.foundation.shapes import NonNegativeInt, OpenFraction, PositiveInt
-from kerascli.language.component import Invalid
+from kerascli.language.component import Invalid, collected, plain
 from kerascli.language.section import BaseSection, parse_section, section_ref
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -176,10 +176,8 @@ class DataSpec(BaseSection):
         pipelines: dict[str, Pipeline] = {}
         faults: list[Fault] = []
         for name, steps in value.items():
-            try:
+            with collected(faults, (name,)):
                 pipelines[name] = parse_pipeline(name, steps, shared)
-            except Invalid as invalid:
-                faults += invalid.below((name,)).faults
         if faults:
             raise Invalid(faults)
         return pipelines
@@ -236,18 +234,9 @@ class DataSpec(BaseSection):
 
     def dump(self) -> dict[str, Any]:
         """Return the data section as data to write as YAML; parsing it gives an equal section."""
-        out: dict[str, Any] = {"source": self.source.dump()}
-        if self.where:
-            out["where"] = {column: list(values) for column, values in self.where.items()}
-        if self.split is not None:
-            out["split"] = self.split.model_dump()
-        if self.shared:
-            out["shared"] = {name: transform.dump() for name, transform in self.shared.items()}
-        for (section, name), pipeline in self.all_pipelines().items():
-            out.setdefault(section, {})[name] = pipeline.dump()
-        if self.augment:
-            out["augment"] = [step.dump() for step in self.augment]
-        return out
+        given = {name: value for name in type(self).model_fields if (value := getattr(self, name))}
+        pipelines = by_section((place, each.dump()) for place, each in self.all_pipelines().items())
+        return {name: pipelines.get(name) or plain(value) for name, value in given.items()}
 
     def rebased(self, old: Path, new: Path) -> "DataSpec":
         """Return the data section with its paths relative to the folder `new` instead of `old`."""
@@ -297,15 +286,13 @@ def parse_pipeline(name: Any, value: Any, shared: Mapping[str, Transform]) -> Pi
     steps: list[Step] = []
     faults: list[Fault] = []
     for index, entry in enumerate(value if listed else () if value is None else (value,)):
-        try:
+        with collected(faults, (index,) if listed else ()):
             if isinstance(entry, dict) and "columns" in entry:
                 columns, stacked = _columns(entry, index)
             elif isinstance(entry, str) and entry in shared:
                 steps.append(Step(shared[entry], entry, index))
             else:
                 steps.append(Step(_transform(entry, shared), place=index))
-        except Invalid as invalid:
-            faults += invalid.below((index,) if listed else ()).faults
     if faults:
         raise Invalid(faults)
     if not columns:

@@ -14,9 +14,8 @@ from kerascli.foundation.errors import DataError, Fault, show, suggestion
 from kerascli.foundation.shapes import listed
 
 Allowed = tuple[int | str, ...]
-
-
-Where = dict[str, Annotated[Allowed, BeforeValidator(listed), Field(min_length=1)]]
+_LISTED = BeforeValidator(listed, json_schema_input_type=int | str | list[int | str])
+Where = dict[str, Annotated[Allowed, Field(min_length=1), _LISTED]]
 """Type of `data.where`: a mapping from column to the values that kept rows may have."""
 
 

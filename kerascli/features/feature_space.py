@@ -17,7 +17,7 @@ from kerascli.data.storage.table import BadRow
 from kerascli.features.discretization import DiscretizationTransform
 from kerascli.foundation.errors import Fault, suggestion
 from kerascli.foundation.shapes import PositiveInt, Words
-from kerascli.language.component import Component, Invalid
+from kerascli.language.component import Component, Invalid, collected
 from kerascli.preprocessing.categories import encode_tensor
 from kerascli.preprocessing.function import Function
 from kerascli.preprocessing.hashing import crossed_of
@@ -36,10 +36,8 @@ def _column(value: Any) -> tuple[Component, ...]:
     faults: list[Fault] = []
     for index, entry in enumerate(value):
         registry: Any = FEATURES if index == len(value) - 1 else TRANSFORMS
-        try:
+        with collected(faults, (index,)):
             steps.append(registry.parse(entry))
-        except Invalid as invalid:
-            faults += invalid.below((index,)).faults
     if faults:
         raise Invalid(faults)
     return tuple(steps)
@@ -68,10 +66,6 @@ class Cross(Component):
         return {"feature_names": list(self.feature_names), "crossing_dim": self.crossing_dim, "output_mode": "one_hot"}
 
 
-_NAMES = {"type": "array", "items": {"type": "string"}}
-_CROSS = {"type": "object", "properties": {"feature_names": _NAMES, "crossing_dim": {"type": "integer", "minimum": 1}}}
-
-
 def _crosses(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return value
@@ -91,11 +85,7 @@ class FeatureSpace(Transform):
     """Mapping from column to its feature type, or to a list of transforms that ends in a feature type."""
     output_mode: Literal["concat"] = "concat"
     """Form of the output; only concat (one vector) is possible. For separate features, define an input for each."""
-    crosses: Annotated[
-        tuple[Cross, ...],
-        BeforeValidator(_crosses),
-        WithJsonSchema({"type": "array", "items": {"anyOf": [_NAMES, _CROSS]}}),
-    ] = ()
+    crosses: Annotated[tuple[Cross, ...], BeforeValidator(_crosses, json_schema_input_type=list[Words | Cross])] = ()
     """Features to cross: lists of feature names, or mappings with `feature_names` and `crossing_dim`."""
     crossing_dim: PositiveInt = 32
     """Default number of hash bins (vector size) of a cross."""

@@ -1,7 +1,6 @@
 """Hashing and hashed crossing: strings or integers to bins without a vocabulary, as transforms and as layers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 import torch
@@ -11,11 +10,11 @@ from torch import Tensor, nn
 from kerascli.data.base import NO_STATE, Field, FittedState, Transform, transform
 from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.storage.column import pa
-from kerascli.data.transforms.input_checks import need_integers, need_like
+from kerascli.data.transforms.input_checks import encoded, need_integers, need_like
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.language.component import Component
 from kerascli.layers.base import Example, Layer, MergeLayer, ShapeMismatch, layer
-from kerascli.preprocessing.categories import ENCODED, Dense, Encoded, OutputMode, encoded_shape, vector_dtype
+from kerascli.preprocessing.categories import ENCODED, Dense, Encoded, OutputMode, vector_dtype
 from kerascli.preprocessing.function import Function
 from kerascli.preprocessing.hashing import Salt, buckets, buckets_of, crossed_of, fingerprints
 
@@ -72,8 +71,8 @@ class HashingTransform(HashingSettings, Transform):
         if not field.is_text:
             need_integers(field)
         need_like(field, "mask_value", self.mask_value)
-        shape, dtype = encoded_shape(field.shape, self.output_mode, self.num_bins), vector_dtype(self.output_mode)
-        return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, num_classes=None, classes=None)
+        facts = {"vocabulary_size": self.num_bins, "num_classes": None, "classes": None}
+        return encoded(field, self.output_mode, self.num_bins, **facts)
 
     def codes(self, values: "pa.Array | Tensor", state: FittedState, *, target: bool) -> Tensor:
         if isinstance(values, Tensor):
@@ -120,8 +119,7 @@ class HashedCrossingTransform(HashedCrossingSettings, Transform):
                 raise ValueError(f"needs strings or integers; column '{name}' holds {column.dtype}")
             if column.shape not in ((), (1,)):
                 raise ValueError(f"needs one value per row; column '{name}' has shape {column.shape}")
-        shape, dtype = encoded_shape((), self.output_mode, self.num_bins), vector_dtype(self.output_mode)
-        return replace(field, shape=shape, dtype=dtype, vocabulary_size=self.num_bins, columns=())
+        return encoded(field, self.output_mode, self.num_bins, vocabulary_size=self.num_bins, columns=())
 
     def chains(self, field: Field, state: FittedState | None) -> Mapping[str, Sequence[FittedStep]]:
         hashed = Field((), "int64")

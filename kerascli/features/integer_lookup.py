@@ -14,7 +14,7 @@ from kerascli.foundation.shapes import Ints, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.preprocessing.categories import DROPPED, UNKNOWN, Encoded, LookupSettings
 from kerascli.preprocessing.function import Function
-from kerascli.preprocessing.hashing import Salt, buckets_of
+from kerascli.preprocessing.hashing import Salt, buckets_of, signed
 
 
 class IntegerLookupSettings(LookupSettings):
@@ -43,7 +43,7 @@ class IntegerLookupSettings(LookupSettings):
         """
         if self.invert:
             return Function(_entries_of, self.inverted_entries(entries, -1))
-        ordered = sorted((_in_64_bits(entry), index) for index, entry in enumerate(entries, self.masks() + places))
+        ordered = sorted((signed(entry), index) for index, entry in enumerate(entries, self.masks() + places))
         return Function(self._indices_of, *([pair[i] for pair in ordered] for i in (0, 1)), places)
 
     def _indices_of(self, x: Tensor, entries: list[int], indices: list[int], places: int) -> Tensor:  # (N, *) -> (N, *)
@@ -66,11 +66,6 @@ class IntegerLookupSettings(LookupSettings):
 def _entries_of(x: Tensor, entries: list[int]) -> Tensor:  # (N, *) -> (N, *)
     last, x = len(entries) - 1, x.long()
     return torch.tensor(entries, device=x.device)[torch.where((x >= 0) & (x < last), x, last)]
-
-
-def _in_64_bits(entry: int) -> int:
-    """Return an integer as int64 holds it, which wraps around from 2**63 on."""
-    return (entry + 2**63) % 2**64 - 2**63
 
 
 @transform(name="integer_lookup")
@@ -96,7 +91,7 @@ class IntegerLookupTransform(IntegerLookupSettings, Lookup):
         places, x = self.places(), x.long()
         if self.invert or (places > 1 and self.oov_method == "farmhash"):
             return super().onnx(x, field, state)
-        table = {_in_64_bits(entry): index for entry, index in self.table(state, target=False).items()}
+        table = {signed(entry): index for entry, index in self.table(state, target=False).items()}
         indices = mapped(x, table, UNKNOWN)
         return torch.where(indices == UNKNOWN, self.masks() + x % places, indices) if places else indices
 

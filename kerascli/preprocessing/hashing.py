@@ -30,13 +30,13 @@ Salt = Annotated[tuple[_Word, _Word], BeforeValidator(_pair)]
 """Type of the setting `salt`, the key of SipHash: two integers, or one for both."""
 
 
-def _signed(word: int) -> int:
-    """Return an integer, modulo 2**64, as int64 holds it."""
+def signed(word: int) -> int:
+    """Return an integer, modulo 2**64, as int64 holds it: it wraps around from 2**63 on."""
     return (word + 2**63) % 2**64 - 2**63
 
 
-_K0, _K1, _K2 = map(_signed, (0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F))
-_CROSS, _CROSS_KEY = _signed(0xC6A4A7935BD1E995), 0xDECAFCAFFE
+_K0, _K1, _K2 = map(signed, (0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F))
+_CROSS, _CROSS_KEY = signed(0xC6A4A7935BD1E995), 0xDECAFCAFFE
 _SIP_STARTS = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
 _DIGITS, _BYTES = 20, 24
 
@@ -128,12 +128,10 @@ class _Numbers(NamedTuple):
 
 def _decimal(x: Tensor) -> _Numbers:
     is_unsigned, x = x.dtype == torch.uint64, x.long()
-    digits, rest = [], x
-    for place in range(_DIGITS):
-        above = _shifted(rest, 1) // 5 if is_unsigned and not place else rest.div(10, rounding_mode="trunc")
-        digits.append((rest - above * 10).abs())
-        rest = above
-    places = torch.stack(digits, -1)  # the lowest first
+    above = (_shifted(x, 1) // 5 if is_unsigned else x.div(10, rounding_mode="trunc")).unsqueeze(-1)
+    powers = 10 ** torch.arange(_DIGITS - 1, device=x.device)
+    higher = above.div(powers, rounding_mode="trunc").fmod(10)
+    places = torch.cat([x.unsqueeze(-1) - above * 10, higher], -1).abs()  # the lowest first
     number = torch.arange(1, _DIGITS + 1, device=x.device)
     count = torch.where(places > 0, number, 1).amax(-1, keepdim=True)
     negative = ((x < 0) & (not is_unsigned)).long().unsqueeze(-1)
@@ -194,10 +192,10 @@ def _farm_33_to_64(s: _Strings) -> Tensor:
 
 def _farm_long(s: _Strings) -> Tensor:
     """Compute FarmHash of strings of more than 64 bytes, in blocks of 64; the last one may overlap the previous."""
-    start = _signed(81 * _K1 + 113)
+    start = signed(81 * _K1 + 113)
     zero = torch.zeros(len(s.text), dtype=torch.int64)
-    x, y = s.word(0) + _signed(81 * _K2), zero + start
-    z = _shift_mix(zero + _signed(start * _K2 + 113)) * _K2
+    x, y = s.word(0) + signed(81 * _K2), zero + start
+    z = _shift_mix(zero + signed(start * _K2 + 113)) * _K2
     v, w = (zero, zero), (zero, zero)
     rest = s.length - 1 & 63
     for at in range(0, s.length - 1 - rest, 64):
@@ -235,7 +233,7 @@ def _mix(u: Tensor, v: Tensor, multiplier: int | Tensor) -> Tensor:
 
 def _sip(texts: _Texts, key: Key) -> Tensor:
     words, count = texts.words()
-    state = [torch.full_like(words[0], _signed(start ^ key[i % 2])) for i, start in enumerate(_SIP_STARTS)]
+    state = [torch.full_like(words[0], signed(start ^ key[i % 2])) for i, start in enumerate(_SIP_STARTS)]
     for number, word in enumerate(words):
         after = _sip_rounds([*state[:3], state[3] ^ word], 2)
         after[0] = after[0] ^ word

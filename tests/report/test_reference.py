@@ -229,6 +229,10 @@ def test_a_bad_config_is_not_valid(old: str, new: str) -> None:
         ("layers: [", "blocks: {b: {layers: [flatten]}}, layers: [{b: 3}, {repeat: {times: 2, layers: [b]}}, "),
         ("{x: [{reshape: [784]}]}", "{x: [{columns: [a, b]}, my_words], z: normalization, w: }"),
         ("epochs: 3", "epochs: $(2 + 1), validation_data: test"),
+        ("source: mnist", "source: mnist, where: {y: 3}"),
+        ("source: mnist", "source: mnist, where: {y: [3, cat], z: dog}"),
+        ("[{reshape: [784]}]", "[{datetime: {parts: month}}]"),
+        ("[{reshape: [784]}]", "[{datetime: [month, hour]}]"),
     ],
 )
 def test_other_forms_are_valid(old: str, new: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from kerascli.data.base import Field, Fields, FittedState, States
 from kerascli.data.pipeline.columns import read_columns
@@ -25,6 +26,7 @@ COLUMNS = "columns"
 """Key in the learned state for the fields (shape, dtype ...) of the training columns, by which `predict` reads data."""
 
 _JSON_FILE, _ARRAYS_FILE = "preprocessing.json", "preprocessing.npz"
+_FIELDS = TypeAdapter(dict[str, Field], config=ConfigDict(extra="forbid"))
 
 
 @dataclass(slots=True)
@@ -137,14 +139,12 @@ def _learn_step(fits: list[_Fit], table: Table) -> FittedState:
 
 def known_columns(learned: States) -> dict[str, Field]:
     """Return a mapping from training column to field (shape, dtype ...), from the learned state. Raises FileRefused."""
-    fields: dict[str, Field] = {}
     try:
-        for name, facts in learned[COLUMNS].facts.items():
-            classes = facts["classes"] and tuple(facts["classes"])
-            fields[name] = Field(**{**facts, "shape": tuple(facts["shape"]), "classes": classes, "columns": ()})
-            if not fields[name].is_text and not fields[name].is_ragged:
-                np.dtype(fields[name].dtype)
-    except (KeyError, TypeError):
+        fields = _FIELDS.validate_python(learned[COLUMNS].facts)
+        for field in fields.values():
+            if not field.is_text and not field.is_ragged:
+                np.dtype(field.dtype)
+    except (KeyError, TypeError, ValidationError):
         raise FileRefused(f"'{_JSON_FILE}' is not what kerascli writes there") from None
     return fields
 

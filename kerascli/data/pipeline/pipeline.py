@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kerascli.data.base import EXACT_IN_FLOAT32, NO_STATE, Field, Fields, Inverse, States, Transform
+from kerascli.data.base import EXACT_IN_FLOAT32, NO_STATE, Field, Fields, States, Transform
 from kerascli.data.pipeline.columns import checked, column_field, read_columns
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_step_memory, data_error_at
 from kerascli.data.pipeline.steps import FittedStep, Values
@@ -146,43 +146,36 @@ class FittedPipeline:
         modules = (each.transform.module(each.field, each.state, torch.float32, target=each.target) for each in rest)
         return nn.Sequential(*modules) if rest else None
 
-    def inverse(self) -> Inverse | None:
+    def inverse(self) -> "Undo | None":
         """Return the function that undoes a target pipeline's last steps in predictions, as far as they are invertible.
 
         It takes rows (N, *shape) of the last field. None if no number would change.
         """
-        modules = self._inverses()
-        undone = self.steps[len(self.steps) - len(modules) :]
-        return None if all(step.transform.keeps_numbers for step in undone) else Undo(modules)
+        undo = self._undo()
+        undone = self.steps[len(self.steps) - len(undo.modules) :]
+        return None if all(step.transform.keeps_numbers for step in undone) else undo
 
-    def full_inverse(self) -> Inverse:
+    def full_inverse(self) -> "Undo":
         """Return the function that undoes all steps of a target pipeline. Raises DataError if one has no inverse."""
-        modules = self._inverses()
-        if rest := len(self.steps) - len(modules):
+        undo = self._undo()
+        if rest := len(self.steps) - len(undo.modules):
             text = "this step cannot be undone, so that predictions are no values of the column"
             raise self.named.fault(text, rest - 1)
-        return Undo(modules)
+        return undo
 
-    def _inverses(self) -> list[nn.Module]:
-        """Return the modules that undo the last steps, as far as they are invertible, the last one's first."""
-        modules: list[nn.Module] = []
-        for step in reversed(self.steps):
-            if (module := step.transform.inverse(step.field, step.state)) is None:
-                break
-            modules.append(module)
-        return modules
+    def _undo(self) -> "Undo":
+        """Return the function that undoes the last steps, the last one first, up to one that has no inverse."""
+        inverses = (step.transform.inverse(step.field, step.state) for step in reversed(self.steps))
+        return Undo(nn.Sequential(*iter(lambda: next(inverses, None), None)))
 
 
 class Undo(NamedTuple):
     """Function that undoes transforms of rows (N, *) by modules, in float64."""
 
-    modules: Sequence[nn.Module]
+    modules: nn.Sequential
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        x = torch.from_numpy(values.astype(np.float64))
-        for module in self.modules:
-            x = module(x)
-        return x.numpy()
+        return self.modules(torch.from_numpy(values.astype(np.float64))).numpy()
 
 
 def cut_at(fields: Sequence[Field], values: int) -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from kerascli.data.base import Context, Field, Fields, FittedState, Inverse, States, Tables
+from kerascli.data.base import Context, Field, Fields, FittedState, States, Tables
 from kerascli.data.batches.rows import Split
 from kerascli.data.digests import digests
 from kerascli.data.download import Progress
@@ -17,7 +17,7 @@ from kerascli.data.pipeline.columns import stray_value_error
 from kerascli.data.pipeline.display_columns import check_display_columns, display_columns
 from kerascli.data.pipeline.learned_state import known_columns, learn
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_source_memory
-from kerascli.data.pipeline.pipeline import FittedPipeline, Stage
+from kerascli.data.pipeline.pipeline import FittedPipeline, Stage, Undo
 from kerascli.data.pipeline.preparer import Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec, by_section
@@ -50,7 +50,7 @@ class Stages:
     facts: DataFacts
     input_stage: Stage
     target_stage: Stage
-    inverses: dict[str, Inverse]
+    inverses: dict[str, Undo]
     """Mapping from target to the function that undoes its transforms, to convert predictions to the column's units."""
 
 

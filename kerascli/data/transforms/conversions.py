@@ -23,7 +23,7 @@ from kerascli.data.storage.table import BadRow
 from kerascli.data.transforms.input_checks import check_value, need_integers, need_numbers
 from kerascli.foundation.errors import safe_text
 from kerascli.foundation.shapes import PositiveInt, TargetShape, show_shape
-from kerascli.preprocessing.categories import Encoded
+from kerascli.preprocessing.categories import Encoded, encoded_shape
 from kerascli.preprocessing.function import Function
 
 
@@ -95,8 +95,7 @@ class ToCategorical(Transform):
             raise ValueError(f"needs integers, got text; write {line} in its place")
         need_integers(field)
         count = self._count(field, state)
-        leading = field.shape[:-1] if len(field.shape) > 0 and field.shape[-1] == 1 else field.shape
-        return replace(field, shape=(*leading, count), dtype="float32", num_classes=count)
+        return replace(field, shape=encoded_shape(field.shape, "one_hot", count), dtype="float32", num_classes=count)
 
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         return FittedState({"num_classes": int(max(block.max() for block in rows)) + 1}, {})

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -14,14 +14,12 @@ from torch import Tensor, nn
 from kerascli.data.base import Field as Column
 from kerascli.data.base import FittedState, Refusal, Transform, transform
 from kerascli.data.dates import date_parts, parsed_times
+from kerascli.data.section import Pipeline
 from kerascli.data.storage.column import pa
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.foundation.errors import safe_text
 from kerascli.foundation.shapes import listed
 from kerascli.preprocessing.function import Function
-
-if TYPE_CHECKING:
-    from kerascli.data.section import Pipeline
 
 Part = Literal["year", "month", "day", "day_of_year", "weekday", "hour", "minute", "second"]
 _PERIODS: dict[str, float] = {
@@ -31,7 +29,7 @@ _FIRST = {"month": 1, "day": 1, "day_of_year": 1}
 _NO_DATE = -(2**63)
 
 
-def date_formats(pipelines: "Iterable[Pipeline]") -> dict[str, str | None]:
+def date_formats(pipelines: Iterable[Pipeline]) -> dict[str, str | None]:
     """Return a mapping from each column that `datetime` is the first transform of to its format (None: ISO 8601)."""
     firsts = {each.columns[0]: each.steps[0].transform for each in pipelines if each.steps}
     return {column: first.format for column, first in firsts.items() if isinstance(first, DateTime)}
@@ -49,7 +47,9 @@ class DateTime(Transform):
     takes_text = True
     coded_in_onnx = True
 
-    parts: Annotated[tuple[Part, ...], BeforeValidator(listed), Field(min_length=1)] = ("year", "month", "weekday")
+    parts: Annotated[
+        tuple[Part, ...], Field(min_length=1), BeforeValidator(listed, json_schema_input_type=Part | list[Part])
+    ] = ("year", "month", "weekday")
     """Parts to extract: year, month, day, day_of_year, weekday, hour, minute or second."""
     cyclic: bool = False
     """Replace each part but the year by sine and cosine of its position in the period: December is next to January."""

@@ -126,7 +126,7 @@ def _most_frequent_texts(rows: Blocks) -> list[Any]:
     """Return each feature's most frequent text, the first in order of code points if several tie."""
     counts: list[Counter[str]] = []
     for texts in rows:
-        codes = texts.codes.reshape(-1, texts.codes.shape[-1] if texts.codes.ndim > 1 else 1)
+        codes = _columns(texts.codes)
         counts = counts or [Counter() for _ in codes.T]
         for counter, column in zip(counts, codes.T, strict=True):
             times = np.bincount(column, minlength=len(texts.words)).tolist()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, first_wrong
 from kerascli.data.storage.tokens import Tokens
+from kerascli.preprocessing.categories import encoded_shape, vector_dtype
 
 
 def need_numbers(field: Field) -> None:
@@ -63,6 +65,11 @@ def need_integers(field: Field) -> None:
     need_numbers(field)
     if not field.is_integer:
         raise ValueError(f"needs integers, got {field.dtype}; add cast: int64 before it")
+
+
+def encoded(field: Field, mode: str, size: int | None, **facts: Any) -> Field:
+    """Return the field of a column of category ids that are encoded in an output mode, with further facts about it."""
+    return replace(field, shape=encoded_shape(field.shape, mode, size), dtype=vector_dtype(mode), **facts)
 
 
 def checked_finite(rows: Blocks, step: str) -> Iterator[np.ndarray]:

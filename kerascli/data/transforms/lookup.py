@@ -16,8 +16,8 @@ from kerascli.data.storage.tokens import Counted, TokenCounts, Tokens
 from kerascli.data.text.files import read_vocabulary
 from kerascli.data.text.onnx_texts import mapped
 from kerascli.data.text.oov import LookedUp, Vocabulary
-from kerascli.data.transforms.input_checks import need_integers, tally
-from kerascli.preprocessing.categories import DROPPED, UNKNOWN, Encoded, LookupSettings, encoded_shape, vector_dtype
+from kerascli.data.transforms.input_checks import encoded, need_integers, tally
+from kerascli.preprocessing.categories import DROPPED, UNKNOWN, Encoded, LookupSettings, vector_dtype
 
 MISSING = -3
 """Code of a missing text that is no mask token, which is refused."""
@@ -52,10 +52,9 @@ class Lookup(LookupSettings, Transform):
         size = None if vocabulary is None else len(vocabulary) + self.first(target=target)
         classes = tuple(map(str, vocabulary)) if target and vocabulary is not None else None
         words = None if vocabulary is None else ("",) * self.first(target=target) + tuple(map(str, vocabulary))
-        known = replace(field, vocabulary_size=size, classes=classes, num_classes=size if target else None, words=words)
         width = self.max_tokens if self.pad_to_max_tokens else size
-        shape = encoded_shape(field.shape, self.output_mode, width)
-        return replace(known, shape=shape, dtype=vector_dtype(self.output_mode))
+        facts = {"vocabulary_size": size, "classes": classes, "num_classes": size if target else None, "words": words}
+        return encoded(field, self.output_mode, width, **facts)
 
     def _check(self, field: Field) -> None:
         if not self.takes_text:

@@ -153,9 +153,9 @@ class RandomErasing(ImageOperation):
 
     def change(self, x: Tensor, drawn: Drawn) -> Tensor:
         selected, parts, starts, noise = drawn
-        across, down = pixels(x)
-        inside = _within(down, x.shape[-2], parts[:, 0], starts[:, 0])
-        inside = inside & _within(across, x.shape[-1], parts[:, 1], starts[:, 1])
+        _, _, in_column = stretch(parts[:, 0], starts[:, 0], x.shape[-2])
+        _, _, in_row = stretch(parts[:, 1], starts[:, 1], x.shape[-1])
+        inside = in_column.unsqueeze(2) & in_row.unsqueeze(1)
         return torch.where(selected & inside.unsqueeze(1), self._filling(x, noise), x)
 
     def _filling(self, x: Tensor, noise: Tensor | None) -> Tensor:
@@ -166,11 +166,13 @@ class RandomErasing(ImageOperation):
         return torch.cat([x.new_full((1, 1, 1, 1), min(max(value or 0.0, low), high)) for value in values], 1)
 
 
-def _within(place: Tensor, size: int, part: Tensor, start: Tensor) -> Tensor:
-    """Return a mask of an image side's pixels within an interval, which covers the fraction `part` of the side.
+def stretch(part: Tensor, place: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return start and end (N,) of a box along one side of images, and a mask of the side's pixels in it (N, size).
 
-    `start` places the interval: 0 first, 1 as late as possible.
+    The box covers the fraction `part` (N,) of the side; `place` (N,) is 0 for the first position, 1 for the last.
     """
     length = part * size
-    first = start * (size - length)
-    return (place >= first.view(-1, 1, 1)) & (place < (first + length).view(-1, 1, 1))
+    first = place * (size - length)
+    last = first + length
+    pixels = torch.arange(size, dtype=part.dtype, device=part.device)
+    return first, last, (pixels >= first.unsqueeze(1)) & (pixels < last.unsqueeze(1))

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from kerascli.data.base import Field
 from kerascli.data.batches.rows import Arrays
-from kerascli.data.pipeline.pipeline import FittedPipeline, Undo
+from kerascli.data.pipeline.pipeline import FittedPipeline
 from kerascli.data.pipeline.prepare import fitted_pipelines, fitted_preparer
 from kerascli.data.section import DataSpec, by_section
 from kerascli.data.storage.column import pa
@@ -90,9 +89,9 @@ def _answer(run: LoadedRun, name: str) -> Answer:
         return Answer(None, (), None)
     field = run.stages.facts.targets.get(pair.target)
     if field is not None and inverse_of(run, pair) is not None:
-        undo = run.stages.inverses[pair.target]
-        assert isinstance(undo, Undo)
-        return Answer(nn.Sequential(*undo.modules), [size for size in field.shape if size is not None], None)
+        return Answer(
+            run.stages.inverses[pair.target].modules, [size for size in field.shape if size is not None], None
+        )
     return Answer(None, (), run.reading(pair))
 
 
