@@ -170,6 +170,25 @@ class TestSideResults:
         wanted = 0.5 * outcome.outputs["time_distributed"].abs().sum() / 3
         torch.testing.assert_close(sum(outcome.losses.values()), wanted)
 
+    def test_a_pipeline_counts_those_of_its_layers(self):
+        text = "inputs: {x: [2]}\nlayers: [{pipeline: [{dense: {units: 4, activity_regularizer: {l1: 0.5}}}, relu]}]"
+        graph, x = graph_of(text), torch.randn(3, 2)
+        dense = graph.nodes[0].layers[0](x)  # type: ignore[index,operator,union-attr]
+        torch.testing.assert_close(run(graph, x=x).losses, {
+            "pipeline/layers/0/activity": 0.5 * dense.abs().sum() / 3,
+        })  # fmt: skip
+        assert graph.model.nodes[0].layer.adds_losses()
+
+    def test_a_pipeline_that_mixes_samples_runs_step_by_step(self):
+        inner = {"pipeline": ["batch_normalization", "relu"]}
+        wrapped = LAYERS.parse({"time_distributed": inner})
+        assert LAYERS.parse(inner).mixes_samples
+        assert wrapped.mixes_samples
+
+    def test_a_pipeline_keeps_no_states(self):
+        with pytest.raises(Invalid, match="cannot keep the states of gru between batches"):
+            graph_of("inputs: {x: [5, 2]}\nlayers: [{pipeline: [{gru: {units: 4, stateful: true}}]}]")
+
 
 class TestMasks:
     TEXT = """

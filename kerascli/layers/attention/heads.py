@@ -22,7 +22,7 @@ class MultiHeadModule(nn.Module):
 
     def __init__(
         self,
-        settings: base.MultiHeadLayer,
+        settings: base.HeadArguments,
         inputs: tuple[TensorSpec, TensorSpec, TensorSpec],
         heads: tuple[int, int],
         keys: tuple[int, int],
