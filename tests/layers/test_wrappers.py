@@ -141,14 +141,24 @@ class TestWeights:
         assert sum(not weight.trainable for weight in weights) == frozen
         assert all(weight.tensor.requires_grad == weight.trainable for weight in weights)
 
-    def test_a_frozen_wrapper_freezes_statistics_too(self):
-        text = "inputs: {x: [5, 3]}\nlayers: [{time_distributed: {layer: batch_normalization, trainable: %s}}]"
+    @pytest.mark.parametrize(
+        ("layer", "path"),
+        [
+            ("time_distributed: {layer: batch_normalization, trainable: %s}", "time_distributed/batch_normalization"),
+            ("pipeline: {layers: [batch_normalization], trainable: %s}", "pipeline/layers/0"),
+        ],
+    )
+    def test_a_frozen_wrapper_freezes_statistics_too(self, layer: str, path: str):
+        text = f"inputs: {{x: [5, 3]}}\nlayers: [{{{layer}}}]"
         x = torch.randn(4, 5, 3)
         assert run(graph_of(text % "false"), training=True, x=x).updates == {}
         assert run(graph_of(text % "true"), training=True, x=x).updates.keys() == {
-            "time_distributed/batch_normalization/moving_mean",
-            "time_distributed/batch_normalization/moving_variance",
-        }
+            f"{path}/moving_mean", f"{path}/moving_variance",
+        }  # fmt: skip
+
+    def test_no_layer_inside_another_has_lora(self):
+        with pytest.raises(Invalid, match="cannot take a dense with lora_rank"):
+            graph_of("inputs: {x: [3]}\nlayers: [{pipeline: [{dense: {units: 4, lora_rank: 2}}]}]")
 
 
 class TestSideResults:

@@ -10,7 +10,7 @@ from kerascli.foundation import draws
 from kerascli.foundation.errors import first_line
 from kerascli.foundation.shapes import TensorSpec, to_tuple
 from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, Outcome, ShapeMismatch, layer
-from kerascli.layers.nesting import HoldsLayers, InnerCalls
+from kerascli.layers.nesting import HoldsLayers, InnerCalls, build_inner
 from kerascli.layers.trial import BATCH_SIZES, UNKNOWN_SIZES, compared, stand_in
 
 
@@ -55,7 +55,7 @@ class Pipeline(HoldsLayers, Layer):
                 raise ShapeMismatch(text, hint="set trainable for the whole pipeline", argument="layers")
             casts.append(x.is_integer and not made.takes_integers)
             x = TensorSpec(x.shape, "float32") if casts[-1] else x
-            module = made.build(x).eval()
+            module = build_inner(made, x, trainable=self.trainable).eval()
             x = _result(f"{made.component_name} (number {number})", module, x)
             modules.append(module)
         return PipelineModule(self.layers, modules, casts)
