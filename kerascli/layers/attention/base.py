@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kerascli.foundation.shapes import Fraction, PositiveInt, Seed, TensorSpec, is_compatible
-from kerascli.layers.activations.softmax import softmax
 from kerascli.layers.base import BaseLayer, CallArgument, MergeLayer, ShapeMismatch, WeightedModule
 from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
@@ -93,11 +92,6 @@ def score_bias(mask: Tensor | None, query: Tensor, masked_score: float) -> Tenso
     if mask is None:
         return None
     return torch.zeros((), dtype=query.dtype, device=query.device).where(mask, masked_score)
-
-
-def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
-    """Return the attention weights: the softmax of the scores, 0 where masked, all 0 if every position is masked."""
-    return softmax(scores, (scores.ndim - 1,), None if mask is None else mask.expand_as(scores))
 
 
 _UNSEEN = "(N, S), 0: nothing attends to this step"
