@@ -224,7 +224,7 @@ class LecunNormal(FixedScaling):
     scale, mode, distribution = 1.0, "fan_in", "truncated_normal"
 
 
-@part(INITIALIZERS, name="stft", aliases=("stft_initializer",))
+@part(INITIALIZERS, aliases=("stft_initializer",))
 class STFT(Initializer):
     """Initializer with the real or imaginary kernel of a short-time Fourier transform.
 
