@@ -50,7 +50,8 @@ def summarize(graph: Graph, title: str, *, expand: bool = False, updates: Sequen
     `fit.train_step`; shared layers and models that only these call have rows, too.
     """
     weights = lasting({w.name: w for each in (graph, *updates) for w in each.weights()}.values())
-    rows, shown = list[Row](), set[str]()
+    inputs = () if graph.model.is_sequential else graph.model.inputs
+    rows, shown = [Row(each.name, "input", str(each.spec), 0, (), True) for each in inputs], set[str]()
     for each in (graph, *updates):
         rows += _rows(each, expand=expand, without=None if each is graph else shown)
         shown |= {entry.of.name for entry in each.model.entries if isinstance(entry, Call)}
@@ -60,13 +61,11 @@ def summarize(graph: Graph, title: str, *, expand: bool = False, updates: Sequen
 
 
 def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None) -> Iterator[Row]:
-    """Yield the rows of a model's summary, one for each node; all calls of a shared layer or model have one row.
+    """Yield the rows of a model's nodes, one for each; all calls of a shared layer or model have one row.
 
     With `without` only shared ones that are not among those names.
     """
-    model, weights = graph.model, graph.weights_by_node()
-    if not model.is_sequential and without is None:
-        yield from (Row(each.name, "input", str(each.spec), 0, (), True) for each in model.inputs)
+    weights = graph.weights_by_node()
 
     def row(title: str, layer: BaseLayer | None, entries: Sequence[Entry], counted: set[str]) -> Row:
         """Return the row of a layer, or of a model (`layer` is None), for the entries that call it; `counted` are the
@@ -82,19 +81,17 @@ def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None)
 
     counted: set[str] = set()
     by_name: dict[str, list[Entry]] = {}
-    for entry in model.entries:
+    for entry in graph.model.entries:
         by_name.setdefault(entry.of.name if isinstance(entry, Call) else entry.name, []).append(entry)
     for name, entries in by_name.items():
         first, names = entries[0], [each.name for each in entries]
-        if isinstance(first, Node):
-            if without is None:
-                yield row(name, first.layer, entries, counted)
-        elif name not in (without or ()):
-            title = name if names == [name] else f"{name}: {', '.join(names)}"
-            yield row(title, first.of.layer, entries, counted)
-            seen: set[str] = set()
-            for node in first.nodes if expand and first.of.layer is None else ():
-                yield replace(row(node.name, node.layer, [node], seen), inside=True)
+        if without is not None and (isinstance(first, Node) or name in without):
+            continue
+        layer = first.layer if isinstance(first, Node) else first.of.layer
+        yield row(name if names == [name] else f"{name}: {', '.join(names)}", layer, entries, counted)
+        seen: set[str] = set()
+        for node in flat([first]) if expand and layer is None else ():
+            yield replace(row(node.name, node.layer, [node], seen), inside=True)
 
 
 def _bytes(weights: list[Weight]) -> int:
