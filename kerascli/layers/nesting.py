@@ -38,7 +38,7 @@ class HoldsLayers(BaseLayer):
         return any(layer.keeps_states() for layer in self.inner_layers())
 
 
-class Wrapper(HoldsLayers, Layer):
+class Wrapper(HoldsLayers, Layer):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Base class of layers that wrap a layer of one input, which is not stateful, and return its results."""
 
     uses_mask = True

@@ -132,9 +132,9 @@ class Scaling(Initializer):
     """Base class of initializers with mean 0 and variance scale / n."""
 
     if TYPE_CHECKING:  # arguments of `variance_scaling`, fixed by the others
-        scale: float
-        mode: Mode
-        distribution: Distribution
+        scale: ClassVar[float]
+        mode: ClassVar[Mode]
+        distribution: ClassVar[Distribution]
 
     seed: Seed = None
     input_axes: Ints | None = None

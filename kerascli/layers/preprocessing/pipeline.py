@@ -21,7 +21,7 @@ from kerascli.layers.trial import BATCH_SIZES, UNKNOWN_SIZES, compared, stand_in
         config={"layers": [{"random_crop": {"height": 4, "width": 4}}, "random_flip", {"rescaling": 0.1}]},
     )
 )
-class Pipeline(HoldsLayers, Layer):
+class Pipeline(HoldsLayers, Layer):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Applies layers of one input and one result in sequence; a mask is passed on if all layers pass it on.
 
     Input: (N, *). Output: the last layer's.

@@ -30,7 +30,7 @@ RecurrentField = Annotated[Recurrent, LAYERS.field(), AfterValidator(_is_recurre
 
 
 @layer(Example(input=(5, 3), output=(8,), config={"layer": {"lstm": 4}}))
-class Bidirectional(HoldsLayers, Layer):
+class Bidirectional(HoldsLayers, Layer):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Bidirectional wrapper: runs a recurrent layer forwards and another backwards, and merges their outputs.
 
     Input: (N, T, F). Output, merged by concat: (N, 2 * units), or (N, T, 2 * units) with `return_sequences`; by sum,

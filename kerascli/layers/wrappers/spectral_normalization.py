@@ -24,7 +24,7 @@ class SpectralNormalization(Wrapper):
     kernel.
     """
 
-    mixes_samples = True
+    mixes_samples = True  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
 
     layer: LayerField
     """Layer to wrap, with a kernel or embeddings."""

@@ -114,8 +114,8 @@ class Loop(CompositeModule):
         updates = {self._places[name]: value for name, value in outcome.updates.items()}
         if layer.stateful:
             updates |= {f"start/{_kept(n)}": one.detach() for n, one in zip(self._states, states, strict=True)}
-        results = (*outputs, *states) if layer.return_state else tuple(outputs)
-        return Outcome(results if len(results) > 1 else results[0], losses, updates=updates)
+        results = [*outputs, *states] if layer.return_state else outputs
+        return Outcome(tuple(results) if len(results) > 1 else results[0], losses, updates=updates)
 
     def _in_order(
         self, frames: Sequence[Tensor], mask: Tensor | None, *, infers: bool
