@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
@@ -94,6 +95,11 @@ def positive_axes(axes: int | tuple[int, ...], x: TensorSpec, argument: str = "a
         hint = "axis 0 is the batch; negative axes count from the end"
         raise ShapeMismatch(f"axis {shown} does not fit an input of {x}", hint=hint, argument=argument)
     return tuple(positive)
+
+
+def as_mask(mask: Tensor | None) -> Tensor | None:
+    """Return a mask as a boolean tensor: of numbers, 0 means masked."""
+    return mask if mask is None or mask.dtype == torch.bool else mask != 0
 
 
 def broadcast_mask(mask: Tensor, x: Tensor) -> Tensor:

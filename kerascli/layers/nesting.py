@@ -1,7 +1,8 @@
 """Functions that check, build, freeze and call layers inside another layer, such as a wrapper."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Self
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import model_validator
 from torch import Tensor, nn
@@ -16,7 +17,28 @@ Make = Callable[[BaseLayer, tuple[TensorSpec, ...]], nn.Module]
 LayerField = Annotated[BaseLayer, LAYERS.field()]
 
 
-class Wrapper(Layer):
+class HoldsLayers(BaseLayer):
+    """Base class of layers that run other layers, by default those of the field `layers`."""
+
+    if TYPE_CHECKING:
+        layers: tuple[BaseLayer, ...]
+
+    def inner_layers(self) -> Sequence[BaseLayer]:
+        """Return the layers that the layer runs."""
+        return self.layers
+
+    @property
+    def mixes_samples(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return any(layer.mixes_samples for layer in self.inner_layers())
+
+    def adds_losses(self) -> bool:
+        return any(layer.adds_losses() for layer in self.inner_layers())
+
+    def keeps_states(self) -> bool:
+        return any(layer.keeps_states() for layer in self.inner_layers())
+
+
+class Wrapper(HoldsLayers, Layer):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Base class of layers that wrap a layer of one input, which is not stateful, and return its results."""
 
     uses_mask = True
@@ -34,6 +56,9 @@ class Wrapper(Layer):
     @property
     def takes_integers(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.layer.takes_integers
+
+    def inner_layers(self) -> Sequence[BaseLayer]:
+        return (self.layer,)
 
     def result_count(self) -> int | None:
         return self.layer.result_count()
@@ -72,29 +97,28 @@ def activity_loss(layer: BaseLayer, results: Sequence[Tensor]) -> Tensor | None:
     return sum(penalties[1:], penalties[0])
 
 
+@dataclass(slots=True)
 class InnerCalls:
     """Collector of the losses, metrics and weight updates that the layers inside another layer return."""
 
-    def __init__(self) -> None:
-        self._found: dict[str, dict[str, Tensor]] = {"losses": {}, "metrics": {}, "updates": {}}
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+    updates: dict[str, Tensor] = field(default_factory=dict)
 
-    def collect(self, name: str, result: Any, module: str | None = None) -> Any:
-        """Return the output in an inner layer's `result`; store the losses, metrics and weight updates in it under
-        `name/...`, updates under the path of the layer's `module` (default: `name`)."""
-        if not isinstance(result, Outcome):
-            return result
-        for kind, found in self._found.items():
-            path = name if module is None or kind != "updates" else module
-            found.update({f"{path}/{key}" if path else key: each for key, each in getattr(result, kind).items()})
-        return result.value
-
-    def penalize(self, name: str, layer: BaseLayer, value: Any) -> None:
-        """Add the penalty of an inner layer's `activity_regularizer` on its output `value`."""
-        loss = activity_loss(layer, value if isinstance(value, tuple) else (value,))
+    def collect(self, path: str, layer: BaseLayer, result: Any) -> Any:
+        """Return the output in the `result` of the inner layer whose module is at `path`; store the losses, metrics and
+        weight updates in it, and the penalty of the layer's `activity_regularizer`, under `path/...`."""
+        if isinstance(result, Outcome):
+            for kind in ("losses", "metrics", "updates"):
+                getattr(self, kind).update({f"{path}/{key}": each for key, each in getattr(result, kind).items()})
+            result = result.value
+        loss = activity_loss(layer, result if isinstance(result, tuple) else (result,))
         if loss is not None:
-            self._found["losses"][f"{name}/activity"] = loss
+            self.losses[f"{path}/activity"] = loss
+        return result
 
     def outcome(self, value: Any) -> Any:
         """Return the outer layer's result: `value`, or an Outcome that also has the collected losses, metrics and
         weight updates."""
-        return Outcome(value, **self._found) if any(self._found.values()) else value
+        outcome = Outcome(value, self.losses, self.metrics, self.updates)
+        return outcome if self.losses or self.metrics or self.updates else value

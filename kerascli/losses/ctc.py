@@ -11,7 +11,7 @@ from kerascli.losses.base import Loss, loss
 _BLANK = 0
 
 
-@loss(name="ctc")
+@loss()
 class CTC(Loss):
     """Connectionist temporal classification (Graves et al., 2006), a loss for label sequences without known alignment.
 

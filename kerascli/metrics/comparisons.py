@@ -13,6 +13,7 @@ class MetricUse:
     name: str
     metric: Metric
     weighted: bool
+    """True if the metric takes sample weights; in a custom `fit.train_step` none does."""
     columns: tuple[str, ...]
     """Names of the metric's columns in logs: `name`, or one name for each value of a metric with several values."""
 
@@ -54,14 +55,8 @@ class LossTerm:
 
 
 @dataclass(frozen=True, slots=True)
-class UpdateMetric:
-    """Metric of a parameter update, with its two operands and its columns in logs."""
+class UpdateMetric(MetricUse):
+    """Metric of a parameter update, with its two operands; in logs the name of the update (item of `fit.train_step`)
+    precedes its columns."""
 
-    name: str
-    metric: Metric
     of: Comparison
-    columns: tuple[str, ...]
-    """Names of the metric's columns in logs, one for each value; the name of the update (item of `fit.train_step`)
-    precedes them there."""
-    weighted: bool = False
-    """True if the metric takes sample weights; in a custom `fit.train_step` none does."""

@@ -1,7 +1,5 @@
 """Intersection-over-union metrics: TP / (TP + FP + FN) of each class."""
 
-from abc import abstractmethod
-from collections.abc import Sequence
 from typing import Annotated, Self
 
 import torch
@@ -34,10 +32,6 @@ class _IoUMetric(Metric):
         cell = torch.where(inside, y_true * classes + y_pred, classes * classes)  # the last cell is not counted
         return sums_by_cell(cell, sample_weight, classes * classes + 1)[:-1].view(classes, classes)
 
-    @abstractmethod
-    def averaged_classes(self) -> Sequence[int]:
-        """Return the classes whose IoU is averaged."""
-
     def result(self, state: Tensor) -> Tensor:
         both, either = self._overlap(state)
         occurs = either > _LEAST
@@ -48,8 +42,8 @@ class _IoUMetric(Metric):
 
     def _overlap(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return the counts of (both target and prediction, either of them) of each averaged class."""
-        both, classes = state.diagonal(), list(self.averaged_classes())
-        return both[classes], (state.sum(0) + state.sum(1) - both)[classes]
+        both, classes = state.diagonal(), getattr(self, "target_class_ids", range(len(state)))  # mean_iou: all
+        return both[[*classes]], (state.sum(0) + state.sum(1) - both)[[*classes]]
 
 
 class _MultiClassIoU(_IoUMetric):
@@ -64,7 +58,7 @@ class _MultiClassIoU(_IoUMetric):
 
     def true_are_numbers(self) -> bool:
         """Return True if targets are integer class labels, False if they have one value per class."""
-        return False
+        return getattr(self, "sparse_y_true", False)  # no argument of the metrics with one-hot targets
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
         return Labels(words="class labels are integers") if self.true_are_numbers() else None
@@ -82,9 +76,6 @@ class _MultiClassIoU(_IoUMetric):
         if self.ignore_class is not None:
             y_true = torch.where(y_true == self.ignore_class, -1, y_true)
         return self.count(y_true, y_pred, sample_weight, self.num_classes)
-
-    def averaged_classes(self) -> Sequence[int]:
-        return range(self.num_classes)
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         numbers: list[Shape] = []
@@ -123,9 +114,6 @@ class _SelectedClassesIoU(_MultiClassIoU):
             raise ValueError(f"target_class_ids: expected class labels from 0 to {self.num_classes - 1}, got {ids}")
         return self
 
-    def averaged_classes(self) -> Sequence[int]:
-        return self.target_class_ids
-
 
 class _SparseIoU(_MultiClassIoU):
     """Base class of IoU metrics whose targets and predictions are integer class labels unless configured otherwise."""
@@ -133,9 +121,6 @@ class _SparseIoU(_MultiClassIoU):
     sparse_y_true: bool = True
     """Targets are integer class labels; false: they are one-hot, with one value per class on `axis`."""
     sparse_y_pred: bool = True
-
-    def true_are_numbers(self) -> bool:
-        return self.sparse_y_true
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
         if self.sparse_y_pred and output.shape and output.shape[-1] == self.num_classes != 1:
@@ -195,6 +180,3 @@ class BinaryIoU(_IoUMetric):
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         return self.count(y_true, y_pred >= self.threshold, sample_weight, 2)
-
-    def averaged_classes(self) -> Sequence[int]:
-        return self.target_class_ids

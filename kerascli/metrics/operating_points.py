@@ -9,6 +9,7 @@ from torch import Tensor
 from kerascli.foundation.shapes import Fraction, NonNegativeInt, TensorSpec
 from kerascli.metrics.base import Metric, metric
 from kerascli.metrics.confusion import MAX_THRESHOLDS, confusion, even_thresholds, has_targets, outcomes
+from kerascli.metrics.precision_recall import of_class, unit_fault
 
 
 class _OperatingPointMetric(Metric):
@@ -29,11 +30,8 @@ class _OperatingPointMetric(Metric):
     """Output unit (class) to evaluate alone; null: all units."""
 
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
-        if self.class_id is not None:
-            one = slice(self.class_id, self.class_id + 1)
-            y_true, y_pred = y_true[..., one], y_pred[..., one]
         thresholds = [0.5] if self.num_thresholds == 1 else even_thresholds(self.num_thresholds)
-        return outcomes(y_true, y_pred, sample_weight, thresholds)
+        return outcomes(*of_class(self.class_id, y_true, y_pred), sample_weight, thresholds)
 
     def result(self, state: Tensor) -> Tensor:
         at = confusion(state)
@@ -44,11 +42,7 @@ class _OperatingPointMetric(Metric):
         return has_targets(state, negatives="specificity" in (self.reported, self.constrained))
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        outputs = output.shape[-1] if output.shape else 1
-        if self.class_id is not None and outputs is not None and self.class_id >= outputs:
-            name = self.component_name
-            return f"'{name}': class_id is {self.class_id}, but the output {output} has {outputs} classes"
-        return super().check(target, output)
+        return unit_fault(self, "class_id", output, first=0) or super().check(target, output)
 
     @classmethod
     def first_argument(cls) -> str | None:

@@ -67,6 +67,23 @@ class _ConfusionMetric(Metric):
         return self.thresholds if isinstance(self.thresholds, tuple) else (self.thresholds,)
 
 
+def of_class(class_id: int | None, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the targets and predictions of one output unit (class); None: those of all units."""
+    if class_id is None:
+        return y_true, y_pred
+    one = slice(class_id, class_id + 1)
+    return y_true[..., one], y_pred[..., one]
+
+
+def unit_fault(metric: Metric, argument: str, output: TensorSpec, *, first: int) -> str | None:
+    """Return an error message if a metric's argument is the number of an output unit, counted from `first`, that the
+    output lacks; else None."""
+    value, units = getattr(metric, argument), output.shape[-1] if output.shape else 1
+    if value is None or units is None or value - first < units:
+        return None
+    return f"'{metric.component_name}': {argument} is {value}, but the output {output} has {units} classes"
+
+
 class _ClassMetric(_ConfusionMetric):
     """Base class of precision and recall, optionally of one class or of the `top_k` outputs of each sample."""
 
@@ -80,18 +97,11 @@ class _ClassMetric(_ConfusionMetric):
     def measure(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None) -> Tensor:
         if self.top_k is not None:
             y_pred = top_k_only(y_pred, self.top_k)
-        if self.class_id is not None:
-            one = slice(self.class_id, self.class_id + 1)
-            y_true, y_pred = y_true[..., one], y_pred[..., one]
-        return super().measure(y_true, y_pred, sample_weight)
+        return super().measure(*of_class(self.class_id, y_true, y_pred), sample_weight)
 
     def check(self, target: TensorSpec, output: TensorSpec) -> str | None:
-        outputs = output.shape[-1] if output.shape else 1
-        for name, least in (("top_k", self.top_k), ("class_id", None if self.class_id is None else self.class_id + 1)):
-            if least is not None and outputs is not None and least > outputs:
-                value = getattr(self, name)
-                return f"'{self.component_name}': {name} is {value}, but the output {output} has {outputs} classes"
-        return super().check(target, output)
+        fault = unit_fault(self, "top_k", output, first=1) or unit_fault(self, "class_id", output, first=0)
+        return fault or super().check(target, output)
 
     def _thresholds(self) -> tuple[float, ...]:
         return (BELOW_ALL,) if self.thresholds is None and self.top_k is not None else super()._thresholds()

@@ -121,19 +121,16 @@ class _Names:
         """Mapping from the prefix of a layer's weight names to its first node."""
         self.layers = list(dict.fromkeys(node.weights_name for node in nodes))
         """Name prefixes of the weights of all layers, in order of definition."""
-        self._below: dict[str, list[str]] = {}
-        for name in self.layers:
-            for above in _and_above(name.replace("/", ".")):
-                self._below.setdefault(above, []).append(name)
-        for node in nodes:  # names of calls: `a.features` has the weights of `tower.features`
-            for above in _and_above(node.name):
-                names = self._below.setdefault(above, [])
-                names += [] if node.weights_name in names else [node.weights_name]
+        self._below: dict[str, dict[str, None]] = {}
+        called = [(node.name, node.weights_name) for node in nodes]  # `a.features` has the weights of `tower.features`
+        for path, name in [*((name.replace("/", "."), name) for name in self.layers), *called]:
+            for above in _and_above(path):
+                self._below.setdefault(above, {})[name] = None
 
     def matching(self, pattern: str) -> Sequence[str]:
         """Return the layers that match a pattern: a name, a glob or a range. Raises Invalid if none does."""
         if pattern in self._below:
-            return self._below[pattern]
+            return [*self._below[pattern]]
         if ends := _RANGE.fullmatch(pattern):
             return self._between(*ends.groups())
         matches = [name for each, names in self._below.items() if fnmatchcase(each, pattern) for name in names]

@@ -20,7 +20,7 @@ distribution = DISTRIBUTIONS.named
 """Decorator that registers a class as a distribution that configs can name."""
 
 
-@distribution(name="ddp")
+@distribution()
 class DDP(Distribution):
     """Data parallelism: each process holds the whole model, and computes the gradients of a part of each batch."""
 
@@ -42,7 +42,7 @@ class DDP(Distribution):
         return made
 
 
-@distribution(name="fsdp")
+@distribution()
 class FSDP(Distribution):
     """Fully sharded data parallelism (PyTorch's FSDP2): each process holds a part of each weight, and of its gradient
     and optimizer state.

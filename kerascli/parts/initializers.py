@@ -1,7 +1,7 @@
 """Initializers of weights (keras.initializers)."""
 
 import math
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import torch
 from pydantic import model_validator
@@ -128,13 +128,34 @@ Mode = Literal["fan_in", "fan_out", "fan_avg"]
 Distribution = Literal["truncated_normal", "untruncated_normal", "uniform", "normal"]
 
 
-@part(INITIALIZERS)
-class VarianceScaling(Initializer):
-    """Initializer with mean 0 and variance scale / n, where n follows from the weight's shape by `mode`.
+class Scaling(Initializer):
+    """Base class of initializers with mean 0 and variance scale / n."""
 
-    fan_in and fan_out are the products of the sizes of `input_axes` and `output_axes`; by default those of the last but
-    one and the last axis, times the axes before (a convolution's window).
-    """
+    if TYPE_CHECKING:  # arguments of `variance_scaling`, fixed by the others
+        scale: ClassVar[float]
+        mode: ClassVar[Mode]
+        distribution: ClassVar[Distribution]
+
+    seed: Seed = None
+    input_axes: Ints | None = None
+    """Axes of the weight whose sizes multiply to fan_in; null: the axes that Keras uses."""
+    output_axes: Ints | None = None
+    """Axes of the weight whose sizes multiply to fan_out; null: the axes that Keras uses."""
+
+    def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+        fan_in, fan_out = fans(shape, self.input_axes, self.output_axes)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        variance, source = self.scale / max(1.0, fan), _source(self.seed, generator)
+        if self.distribution == "uniform":
+            limit = math.sqrt(3 * variance)
+            return torch.empty(shape, dtype=dtype).uniform_(-limit, limit, generator=source)
+        if self.distribution == "untruncated_normal":
+            return _normal(shape, dtype, source).mul_(math.sqrt(variance))
+        return _truncated(shape, dtype, source).mul_(math.sqrt(variance) / _TRUNCATED_STDDEV)
+
+
+class ScalingArguments(Initializer):
+    """Mixin with the first arguments of `variance_scaling`, in Keras's order."""
 
     scale: PositiveFloat = 1.0
     """Factor of the variance of the initial values, which is scale / n."""
@@ -142,31 +163,23 @@ class VarianceScaling(Initializer):
     """Divisor n of the variance: number of inputs (fan_in), number of outputs (fan_out) or their mean (fan_avg)."""
     distribution: Distribution = "truncated_normal"
     """Distribution of the values; `normal` is `truncated_normal` (at two standard deviations), as in Keras."""
-    seed: Seed = None
-    input_axes: Ints | None = None
-    """Axes of the weight whose sizes multiply to fan_in; null: the axes that Keras uses."""
-    output_axes: Ints | None = None
-    """Axes of the weight whose sizes multiply to fan_out; null: the axes that Keras uses."""
-
-    def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
-        return _scaled(self, shape, dtype, generator)
 
 
-class FixedScaling(Initializer):
+@part(INITIALIZERS)
+class VarianceScaling(Scaling, ScalingArguments):  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Initializer with mean 0 and variance scale / n, where n follows from the weight's shape by `mode`.
+
+    fan_in and fan_out are the products of the sizes of `input_axes` and `output_axes`; by default those of the last but
+    one and the last axis, times the axes before (a convolution's window).
+    """
+
+
+class FixedScaling(Scaling):
     """Base class of variance scaling initializers with fixed scale, mode and distribution."""
 
     scale: ClassVar[float]
     mode: ClassVar[Mode]
     distribution: ClassVar[Distribution]
-
-    seed: Seed = None
-    input_axes: Ints | None = None
-    """Axes of the weight whose sizes multiply to fan_in; null: the axes that Keras uses."""
-    output_axes: Ints | None = None
-    """Axes of the weight whose sizes multiply to fan_out; null: the axes that Keras uses."""
-
-    def __call__(self, shape: tuple[int, ...], *, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
-        return _scaled(self, shape, dtype, generator)
 
 
 @part(INITIALIZERS)
@@ -211,7 +224,7 @@ class LecunNormal(FixedScaling):
     scale, mode, distribution = 1.0, "fan_in", "truncated_normal"
 
 
-@part(INITIALIZERS, name="stft", aliases=("stft_initializer",))
+@part(INITIALIZERS, aliases=("stft_initializer",))
 class STFT(Initializer):
     """Initializer with the real or imaginary kernel of a short-time Fourier transform.
 
@@ -257,20 +270,6 @@ def fans(
     return shape[-2] * window, shape[-1] * window
 
 
-def _scaled(
-    of: VarianceScaling | FixedScaling, shape: tuple[int, ...], dtype: torch.dtype, generator: torch.Generator
-) -> Tensor:
-    fan_in, fan_out = fans(shape, of.input_axes, of.output_axes)
-    fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[of.mode]
-    variance, source = of.scale / max(1.0, fan), _source(of.seed, generator)
-    if of.distribution == "uniform":
-        limit = math.sqrt(3 * variance)
-        return torch.empty(shape, dtype=dtype).uniform_(-limit, limit, generator=source)
-    if of.distribution == "untruncated_normal":
-        return _normal(shape, dtype, source).mul_(math.sqrt(variance))
-    return _truncated(shape, dtype, source).mul_(math.sqrt(variance) / _TRUNCATED_STDDEV)
-
-
 _TRUNCATED_STDDEV = 0.87962566103423978
 """Standard deviation of a standard normal distribution that is truncated to [-2, 2]."""
 
@@ -289,7 +288,7 @@ def _truncated(shape: tuple[int, ...], dtype: torch.dtype, source: torch.Generat
 
 def with_fans(initializer: Initializer, input_axes: tuple[int, ...], output_axes: tuple[int, ...]) -> Initializer:
     """Return the initializer with the given axes for fan_in and fan_out, if it uses fans and has no axes of its own."""
-    if not isinstance(initializer, (VarianceScaling, FixedScaling)):
+    if not isinstance(initializer, Scaling):
         return initializer
     if initializer.input_axes is not None and initializer.output_axes is not None:
         return initializer

@@ -139,7 +139,7 @@ def _of_train_step(
 def _terms_and_metrics(pairs: Sequence[OutputTarget]) -> tuple[list[LossTerm], list[UpdateMetric]]:
     compared = [(pair, Comparison(pair.output, pair.target, is_target=True)) for pair in pairs]
     terms = [LossTerm(pair.output, pair.weight, pair.loss, of) for pair, of in compared if pair.loss is not None]
-    metrics = [UpdateMetric(m.name, m.metric, of, m.columns, m.weighted) for pair, of in compared for m in pair.metrics]
+    metrics = [UpdateMetric(m.name, m.metric, m.weighted, m.columns, of) for pair, of in compared for m in pair.metrics]
     return terms, metrics
 
 

@@ -141,14 +141,24 @@ class TestWeights:
         assert sum(not weight.trainable for weight in weights) == frozen
         assert all(weight.tensor.requires_grad == weight.trainable for weight in weights)
 
-    def test_a_frozen_wrapper_freezes_statistics_too(self):
-        text = "inputs: {x: [5, 3]}\nlayers: [{time_distributed: {layer: batch_normalization, trainable: %s}}]"
+    @pytest.mark.parametrize(
+        ("layer", "path"),
+        [
+            ("time_distributed: {layer: batch_normalization, trainable: %s}", "time_distributed/batch_normalization"),
+            ("pipeline: {layers: [batch_normalization], trainable: %s}", "pipeline/layers/0"),
+        ],
+    )
+    def test_a_frozen_wrapper_freezes_statistics_too(self, layer: str, path: str):
+        text = f"inputs: {{x: [5, 3]}}\nlayers: [{{{layer}}}]"
         x = torch.randn(4, 5, 3)
         assert run(graph_of(text % "false"), training=True, x=x).updates == {}
         assert run(graph_of(text % "true"), training=True, x=x).updates.keys() == {
-            "time_distributed/batch_normalization/moving_mean",
-            "time_distributed/batch_normalization/moving_variance",
-        }
+            f"{path}/moving_mean", f"{path}/moving_variance",
+        }  # fmt: skip
+
+    def test_no_layer_inside_another_has_lora(self):
+        with pytest.raises(Invalid, match="cannot take a dense with lora_rank"):
+            graph_of("inputs: {x: [3]}\nlayers: [{pipeline: [{dense: {units: 4, lora_rank: 2}}]}]")
 
 
 class TestSideResults:
@@ -169,6 +179,25 @@ class TestSideResults:
         outcome = run(graph_of(text), training=True, x=torch.randn(3, 5, 2))
         wanted = 0.5 * outcome.outputs["time_distributed"].abs().sum() / 3
         torch.testing.assert_close(sum(outcome.losses.values()), wanted)
+
+    def test_a_pipeline_counts_those_of_its_layers(self):
+        text = "inputs: {x: [2]}\nlayers: [{pipeline: [{dense: {units: 4, activity_regularizer: {l1: 0.5}}}, relu]}]"
+        graph, x = graph_of(text), torch.randn(3, 2)
+        dense = graph.nodes[0].layers[0](x)  # type: ignore[index,operator,union-attr]
+        torch.testing.assert_close(run(graph, x=x).losses, {
+            "pipeline/layers/0/activity": 0.5 * dense.abs().sum() / 3,
+        })  # fmt: skip
+        assert graph.model.nodes[0].layer.adds_losses()
+
+    def test_a_pipeline_that_mixes_samples_runs_step_by_step(self):
+        inner = {"pipeline": ["batch_normalization", "relu"]}
+        wrapped = LAYERS.parse({"time_distributed": inner})
+        assert LAYERS.parse(inner).mixes_samples
+        assert wrapped.mixes_samples
+
+    def test_a_pipeline_keeps_no_states(self):
+        with pytest.raises(Invalid, match="cannot keep the states of gru between batches"):
+            graph_of("inputs: {x: [5, 2]}\nlayers: [{pipeline: [{gru: {units: 4, stateful: true}}]}]")
 
 
 class TestMasks:

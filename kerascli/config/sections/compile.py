@@ -11,7 +11,7 @@ from kerascli.config.sections.fit import NotPerPhase
 from kerascli.foundation.errors import one_of, show
 from kerascli.language.component import plain
 from kerascli.language.section import BaseSection
-from kerascli.metrics.comparisons import MetricUse, OutputTarget, UpdateMetric
+from kerascli.metrics.comparisons import MetricUse, OutputTarget
 from kerascli.optimizers.adaptive import RMSprop
 from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer, Optimizer
 from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
@@ -97,7 +97,7 @@ class Logged(ABC):
         """
 
     @abstractmethod
-    def logged_metrics(self) -> Iterator[tuple[str, MetricUse | UpdateMetric]]:
+    def logged_metrics(self) -> Iterator[tuple[str, MetricUse]]:
         """Yield (prefix, metric) for each logged metric, whose column names in history.csv begin with the prefix."""
 
     def log_names(self) -> dict[str, Literal["min", "max"]]:

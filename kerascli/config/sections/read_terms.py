@@ -62,7 +62,7 @@ class TermReader:
             of = self._compared(section, where, metric)
             if metric is not None and of is not None:
                 self._pending.append((metric, of, (*where, "metric")))
-                uses.append(UpdateMetric(name, metric, of, (name,)))
+                uses.append(UpdateMetric(name, metric, False, (name,), of))
         return tuple(uses)
 
     def check(self, specs: Specs) -> None:

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.foundation.shapes import TensorSpec, is_compatible
-from kerascli.layers.activations.softmax import softmax
+from kerascli.foundation.shapes import Fraction, PositiveInt, Seed, TensorSpec, is_compatible
 from kerascli.layers.base import BaseLayer, CallArgument, MergeLayer, ShapeMismatch, WeightedModule
-from kerascli.parts.base import Initializer, Regularizer
+from kerascli.layers.kernels import KernelAndBias
+from kerascli.parts import fields
 from kerascli.parts.initializers import with_fans
 
 SCORES = "also return the attention scores, after masking and softmax, as a second result"
@@ -93,18 +94,13 @@ def score_bias(mask: Tensor | None, query: Tensor, masked_score: float) -> Tenso
     return torch.zeros((), dtype=query.dtype, device=query.device).where(mask, masked_score)
 
 
-def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
-    """Return the attention weights: the softmax of the scores, 0 where masked, all 0 if every position is masked."""
-    return softmax(scores, (scores.ndim - 1,), None if mask is None else mask.expand_as(scores))
-
-
 _UNSEEN = "(N, S), 0: nothing attends to this step"
 _MASKED = {"query": "(N, T), 0: this step of the query attends to nothing", "value": _UNSEEN, "key": _UNSEEN}
 """Mapping from an input to the effect of its mask."""
 
 
 class MultiHeadLayer(AttentionLayer):
-    """Base class of layers with multi-head attention; each layer itself declares its settings, in Keras's order."""
+    """Base class of layers with multi-head attention."""
 
     call_arguments = {  # noqa: RUF012
         **{
@@ -117,15 +113,31 @@ class MultiHeadLayer(AttentionLayer):
         **CALL,
     }
 
-    if TYPE_CHECKING:  # declared by each layer, where Keras has it
-        use_bias: bool
-        kernel_initializer: Initializer
-        dropout: float
-        sliding_window: int | None
-        flash_attention: bool | None
-        activity_regularizer: Regularizer | None
-        use_gate: bool
-        seed: int | None
+
+class ScoreArguments(MultiHeadLayer):
+    """Mixin with the arguments that both layers have before `kernel_initializer`."""
+
+    dropout: Fraction = 0.0
+    """Fraction of the attention weights that is dropped in training."""
+    use_bias: fields.UseBias = True
+    sliding_window: PositiveInt | None = None
+    """Attend only to steps less than this many steps away, in both directions; null: attend to all steps."""
+    flash_attention: bool | None = None
+    """true: require torch's fused kernel; false: avoid it; null: use it unless scores or dropout are needed."""
+
+    @model_validator(mode="after")
+    def _can_be_fused(self) -> Self:
+        if self.flash_attention and self.dropout:
+            raise ValueError("flash_attention: true needs dropout 0: its kernel has no dropout")
+        return self
+
+
+class HeadArguments(KernelAndBias, ScoreArguments):
+    """Mixin with the arguments that both layers have, in Keras's order: all but the numbers and sizes of heads."""
+
+    use_gate: bool = False
+    """Gate the heads' outputs: multiply them by the sigmoid of another projection of the query (Qiu et al., 2025)."""
+    seed: Seed = None
 
 
 class Projection(WeightedModule):
@@ -137,7 +149,7 @@ class Projection(WeightedModule):
     kernel: Tensor
     bias: Tensor | None
 
-    def __init__(self, settings: MultiHeadLayer, ins: tuple[int, ...], outs: tuple[int, ...]) -> None:
+    def __init__(self, settings: HeadArguments, ins: tuple[int, ...], outs: tuple[int, ...]) -> None:
         super().__init__(settings)
         self.ins, self.outs = ins, outs
         of_ins, of_outs = tuple(range(len(ins))), tuple(range(len(ins), len(ins) + len(outs)))

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.foundation.shapes import TensorSpec, show_shape
+from kerascli.layers.activations.softmax import softmax
 from kerascli.layers.attention import base
 from kerascli.layers.base import Outcome, ShapeMismatch
-from kerascli.layers.geometry import broadcast_mask
+from kerascli.layers.geometry import as_mask, broadcast_mask
 from kerascli.layers.regularization.dropout import dropout
 from kerascli.ops.networks import fused_attention
 
@@ -22,7 +23,7 @@ class MultiHeadModule(nn.Module):
 
     def __init__(
         self,
-        settings: base.MultiHeadLayer,
+        settings: base.HeadArguments,
         inputs: tuple[TensorSpec, TensorSpec, TensorSpec],
         heads: tuple[int, int],
         keys: tuple[int, int],
@@ -61,7 +62,7 @@ class MultiHeadModule(nn.Module):
         if return_attention_scores and self.settings.flash_attention:
             raise ShapeMismatch("cannot return scores with flash_attention: true", argument="return_attention_scores")
         key = value if key is None else key
-        own = [_as_mask(mask) for mask in (query_mask, value_mask, key_mask)]
+        own = [as_mask(mask) for mask in (query_mask, value_mask, key_mask)]
         of_query, of_value, of_key = (base.combined_mask(pair) for pair in zip(own, [*masks, None][:3], strict=True))
         steps = [self._of_steps(of_query, query, -1), self._of_steps(of_value, value, -2)]
         steps += [self._of_steps(of_key, key, -2)]
@@ -69,7 +70,7 @@ class MultiHeadModule(nn.Module):
         gate = None if self.gate is None else torch.sigmoid(self.gate(query))
         projected = [q, k, v] if gate is None else [q, k, v, gate]
         q, k, v = (self._along_steps(x) for x in (q, k, v))
-        visible = base.combined_mask([*steps, self._attention_mask(_as_mask(attention_mask), query, value)])
+        visible = base.combined_mask([*steps, self._attention_mask(as_mask(attention_mask), query, value)])
         y, weights = self._attend(q, k, v, visible, use_causal_mask, return_attention_scores)
         y = self._along_axes(y, query)
         y = self.attention_output(y if gate is None else y * gate)
@@ -82,7 +83,8 @@ class MultiHeadModule(nn.Module):
     def _attend(
         self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None, use_causal_mask: bool, wants_weights: bool
     ) -> tuple[Tensor, Tensor | None]:  # (N, *, H, T, D), (N, *, H, S, D), (N, *, H, S, V) -> (N, *, H, T, V)
-        k, v = self._for_all_heads(q, k, v)
+        if (times := q.shape[-3] // k.shape[-3]) > 1:  # query heads that share a head of keys and values
+            k, v = k.repeat_interleave(times, -3), v.repeat_interleave(times, -3)
         if len(self.axes) > 1 and use_causal_mask:
             raise ShapeMismatch("needs one attention axis for use_causal_mask", argument="use_causal_mask")
         rate, window = self.settings.dropout, self.settings.sliding_window
@@ -96,14 +98,10 @@ class MultiHeadModule(nn.Module):
             if visible is not None and (rate or q.ndim != 4):  # zeros where all is masked: see _masked_score
                 y = torch.where(visible.any(-1, keepdim=True), y, 0.0)
             return y, None
-        weights = base.masked_softmax((q * self.scale) @ k.mT, visible)
+        scores = (q * self.scale) @ k.mT
+        weights = softmax(scores, (scores.ndim - 1,), None if visible is None else visible.expand_as(scores))
         dropped = dropout(weights, rate, seed=self.settings.seed) if self.training else weights
         return dropped @ v, weights
-
-    def _for_all_heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Return keys and values, each head repeated for the query heads that share it (grouped-query attention)."""
-        times = q.shape[-3] // k.shape[-3]
-        return (k, v) if times == 1 else (k.repeat_interleave(times, -3), v.repeat_interleave(times, -3))
 
     def _along_steps(self, x: Tensor) -> Tensor:  # (N, *, H, D) -> (N, *, H, T, D)
         """Return queries, keys or values with the attention axes moved before the last axis and flattened into one."""
@@ -148,10 +146,6 @@ class MultiHeadModule(nn.Module):
         ones = (1,) * (query.ndim - count - len(before))
         mask = mask.reshape(*before, *ones, *last).expand(*before, *ones, *sizes)
         return mask.flatten(-count).flatten(-1 - count, -2)
-
-
-def _as_mask(mask: Tensor | None) -> Tensor | None:
-    return mask if mask is None or mask.dtype == torch.bool else mask != 0
 
 
 def _masked_score(dtype: torch.dtype) -> float:

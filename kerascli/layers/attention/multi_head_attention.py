@@ -5,32 +5,16 @@ from typing import Self
 from pydantic import model_validator
 from torch import nn
 
-from kerascli.foundation.shapes import Axes, Fraction, PositiveInt, Seed, Sizes, TensorSpec
-from kerascli.layers.attention.base import MultiHeadLayer, feature_count, query_value_key
+from kerascli.foundation.shapes import Axes, Fraction, PositiveInt, Sizes, TensorSpec
+from kerascli.layers.attention.base import HeadArguments, MultiHeadLayer, feature_count, query_value_key
 from kerascli.layers.attention.heads import MultiHeadModule
 from kerascli.layers.base import Example, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
-from kerascli.layers.kernels import KernelAndBias
 from kerascli.parts import fields
 
 
-class KernelArguments(MultiHeadLayer):
-    """Mixin with the arguments that both layers have before `kernel_initializer`, on what the kernel computes."""
-
-    sliding_window: PositiveInt | None = None
-    """Attend only to steps less than this many steps away, in both directions; null: attend to all steps."""
-    flash_attention: bool | None = None
-    """true: require torch's fused kernel; false: avoid it; null: use it unless scores or dropout are needed."""
-
-    @model_validator(mode="after")
-    def _can_be_fused(self) -> Self:
-        if self.flash_attention and self.dropout:
-            raise ValueError("flash_attention: true needs dropout 0: its kernel has no dropout")
-        return self
-
-
 class MultiHeadArguments(MultiHeadLayer):
-    """Mixin with `multi_head_attention`'s first arguments, in Keras's order: those before `kernel_initializer`."""
+    """Mixin with `multi_head_attention`'s first arguments, in Keras's order: those before `sliding_window`."""
 
     num_heads: PositiveInt
     """Number of attention heads."""
@@ -48,7 +32,7 @@ class MultiHeadArguments(MultiHeadLayer):
 
 
 @layer(Example(input=[(4, 6), (5, 6)], output=(4, 6), config={"num_heads": 2, "key_dim": 3}))
-class MultiHeadAttention(KernelAndBias, KernelArguments, MultiHeadArguments):
+class MultiHeadAttention(HeadArguments, MultiHeadArguments):
     """Multi-head attention: scaled dot-product attention in several learned projections (heads) in parallel.
 
     Called on [query, value] or [query, value, key], of shapes (N, T, F), (N, S, G) and (N, S, K); [x, x] is
@@ -58,9 +42,6 @@ class MultiHeadAttention(KernelAndBias, KernelArguments, MultiHeadArguments):
 
     activity_regularizer: fields.RegularizerField | None = None
     """Regularizer of each projection's output, a penalty added to the loss."""
-    use_gate: bool = False
-    """Gate the heads' outputs: multiply them by the sigmoid of another projection of the query (Qiu et al., 2025)."""
-    seed: Seed = None
 
     def activity_penalty(self) -> None:
         """Return None, since the module itself adds the activity penalties of its projections to the loss."""
@@ -90,7 +71,7 @@ class MultiHeadAttention(KernelAndBias, KernelArguments, MultiHeadArguments):
 
 
 class GroupQueryArguments(MultiHeadLayer):
-    """Mixin with `group_query_attention`'s first arguments, in Keras's order: those before `kernel_initializer`."""
+    """Mixin with `group_query_attention`'s first arguments, in Keras's order: those before `dropout`."""
 
     head_dim: PositiveInt
     """Size of each head: features of a query, a key and a value."""
@@ -98,16 +79,13 @@ class GroupQueryArguments(MultiHeadLayer):
     """Number of query heads, a multiple of num_key_value_heads."""
     num_key_value_heads: PositiveInt
     """Number of key and value heads, each shared by num_query_heads / num_key_value_heads query heads."""
-    dropout: Fraction = 0.0
-    """Fraction of the attention weights that is dropped in training."""
-    use_bias: fields.UseBias = True
 
 
 @layer(
     Example([(4, 6), (5, 6)], (4, 6), config={"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2}),
     aliases=("grouped_query_attention",),
 )
-class GroupQueryAttention(KernelAndBias, KernelArguments, GroupQueryArguments):
+class GroupQueryAttention(HeadArguments, GroupQueryArguments):
     """Grouped-query attention: `multi_head_attention` whose query heads share key and value heads in groups.
 
     Called on [query, value] or [query, value, key], of shapes (N, T, F), (N, S, G) and (N, S, K). Output: (N, T, F). It
@@ -116,9 +94,6 @@ class GroupQueryAttention(KernelAndBias, KernelArguments, GroupQueryArguments):
 
     activity_regularizer: fields.RegularizerField | None = None
     """Regularizer of the outputs of the projections and of the layer, a penalty added to the loss."""
-    use_gate: bool = False
-    """Gate the heads' outputs: multiply them by the sigmoid of another projection of the query (Qiu et al., 2025)."""
-    seed: Seed = None
 
     @model_validator(mode="after")
     def _checked(self) -> Self:

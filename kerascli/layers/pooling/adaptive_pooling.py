@@ -13,8 +13,6 @@ from kerascli.preprocessing.function import Function
 
 Pools = tuple[Callable[..., Tensor], Callable[..., Tensor]]
 """Type of a pair of torch's pooling functions, one for images and one for volumes."""
-_AVERAGES: Pools = (F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
-_LARGEST: Pools = (F.adaptive_max_pool2d, F.adaptive_max_pool3d)
 
 
 class AdaptivePooling(Layer):
@@ -60,63 +58,63 @@ class AdaptivePooling3D(AdaptivePooling):
     output_size: Size3D
 
 
+class AdaptiveAveragePooling(AdaptivePooling):
+    """Base class of adaptive pooling layers that average."""
+
+    pools = (F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
+
+
+class AdaptiveMaxPooling(AdaptivePooling):
+    """Base class of adaptive pooling layers that take the maximum."""
+
+    pools = (F.adaptive_max_pool2d, F.adaptive_max_pool3d)
+
+
 @layer()
-class AdaptiveAveragePooling1D(AdaptivePooling1D):
+class AdaptiveAveragePooling1D(AdaptivePooling1D, AdaptiveAveragePooling):
     """Adaptive average pooling of sequences: averages over `output_size` windows that cover the steps.
 
     Input: (N, T, C). Output: (N, output_size, C). With `data_format: channels_first`: (N, C, T) and (N, C,
     output_size).
     """
 
-    pools = _AVERAGES
-
 
 @layer()
-class AdaptiveAveragePooling2D(AdaptivePooling2D):
+class AdaptiveAveragePooling2D(AdaptivePooling2D, AdaptiveAveragePooling):
     """Adaptive average pooling of images: averages over windows that cover the image, to a given output size.
 
     Input: (N, H, W, C). Output: (N, *output_size, C). With `data_format: channels_first` the channels are axis 1.
     """
 
-    pools = _AVERAGES
-
 
 @layer()
-class AdaptiveAveragePooling3D(AdaptivePooling3D):
+class AdaptiveAveragePooling3D(AdaptivePooling3D, AdaptiveAveragePooling):
     """Adaptive average pooling of volumes: averages over windows that cover the volume, to a given output size.
 
     Input: (N, D, H, W, C). Output: (N, *output_size, C). With `data_format: channels_first` the channels are axis 1.
     """
 
-    pools = _AVERAGES
-
 
 @layer()
-class AdaptiveMaxPooling1D(AdaptivePooling1D):
+class AdaptiveMaxPooling1D(AdaptivePooling1D, AdaptiveMaxPooling):
     """Adaptive max pooling of sequences: maxima over `output_size` windows that cover the steps.
 
     Input: (N, T, C). Output: (N, output_size, C). With `data_format: channels_first`: (N, C, T) and (N, C,
     output_size).
     """
 
-    pools = _LARGEST
-
 
 @layer()
-class AdaptiveMaxPooling2D(AdaptivePooling2D):
+class AdaptiveMaxPooling2D(AdaptivePooling2D, AdaptiveMaxPooling):
     """Adaptive max pooling of images: maxima over windows that cover the image, to a given output size.
 
     Input: (N, H, W, C). Output: (N, *output_size, C). With `data_format: channels_first` the channels are axis 1.
     """
 
-    pools = _LARGEST
-
 
 @layer()
-class AdaptiveMaxPooling3D(AdaptivePooling3D):
+class AdaptiveMaxPooling3D(AdaptivePooling3D, AdaptiveMaxPooling):
     """Adaptive max pooling of volumes: maxima over windows that cover the volume, to a given output size.
 
     Input: (N, D, H, W, C). Output: (N, *output_size, C). With `data_format: channels_first` the channels are axis 1.
     """
-
-    pools = _LARGEST

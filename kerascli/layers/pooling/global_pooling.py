@@ -57,8 +57,20 @@ class GlobalPooling3D(GlobalPooling):
     examples = (Example(input=(4, 5, 6, 2), output=(2,)),)
 
 
+class GlobalAveragePooling(GlobalPooling):
+    """Base class of layers that average over all spatial axes."""
+
+    reduce = torch.mean
+
+
+class GlobalMaxPooling(GlobalPooling):
+    """Base class of layers that take the maximum over all spatial axes."""
+
+    reduce = torch.amax
+
+
 @layer(aliases=("global_avg_pool_1d",))
-class GlobalAveragePooling1D(GlobalPooling1D):
+class GlobalAveragePooling1D(GlobalPooling1D, GlobalAveragePooling):
     """Global average pooling of sequences: the mean of each channel over the steps; masked steps are ignored.
 
     Input: (N, T, C). Output: (N, C), or (N, 1, C) with `keepdims`. With `data_format: channels_first` the input is (N,
@@ -66,59 +78,48 @@ class GlobalAveragePooling1D(GlobalPooling1D):
     """
 
     uses_mask = True
-    reduce = torch.mean
 
 
 @layer(aliases=("global_avg_pool_2d",))
-class GlobalAveragePooling2D(GlobalPooling2D):
+class GlobalAveragePooling2D(GlobalPooling2D, GlobalAveragePooling):
     """Global average pooling of images: the mean of each channel over all pixels.
 
     Input: (N, H, W, C). Output: (N, C), or (N, 1, 1, C) with `keepdims`. With `data_format: channels_first` the input
     is (N, C, H, W).
     """
 
-    reduce = torch.mean
-
 
 @layer(aliases=("global_avg_pool_3d",))
-class GlobalAveragePooling3D(GlobalPooling3D):
+class GlobalAveragePooling3D(GlobalPooling3D, GlobalAveragePooling):
     """Global average pooling of volumes: the mean of each channel over all voxels.
 
     Input: (N, D, H, W, C). Output: (N, C), or (N, 1, 1, 1, C) with `keepdims`. With `data_format: channels_first` the
     input is (N, C, D, H, W).
     """
 
-    reduce = torch.mean
-
 
 @layer(aliases=("global_max_pool_1d",))
-class GlobalMaxPooling1D(GlobalPooling1D):
+class GlobalMaxPooling1D(GlobalPooling1D, GlobalMaxPooling):
     """Global max pooling of sequences: the maximum of each channel over the steps.
 
     Input: (N, T, C). Output: (N, C), or (N, 1, C) with `keepdims`. With `data_format: channels_first` the input is (N,
     C, T).
     """
 
-    reduce = torch.amax
-
 
 @layer(aliases=("global_max_pool_2d",))
-class GlobalMaxPooling2D(GlobalPooling2D):
+class GlobalMaxPooling2D(GlobalPooling2D, GlobalMaxPooling):
     """Global max pooling of images: the maximum of each channel over all pixels.
 
     Input: (N, H, W, C). Output: (N, C), or (N, 1, 1, C) with `keepdims`. With `data_format: channels_first` the input
     is (N, C, H, W).
     """
 
-    reduce = torch.amax
-
 
 @layer(aliases=("global_max_pool_3d",))
-class GlobalMaxPooling3D(GlobalPooling3D):
+class GlobalMaxPooling3D(GlobalPooling3D, GlobalMaxPooling):
     """Global max pooling of volumes: the maximum of each channel over all voxels.
 
     Input: (N, D, H, W, C). Output: (N, C), or (N, 1, 1, 1, C) with `keepdims`. With `data_format: channels_first` the
     input is (N, C, D, H, W).
     """
-
-    reduce = torch.amax

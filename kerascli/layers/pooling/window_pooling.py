@@ -81,63 +81,63 @@ class Pooling3D(Pooling):
     strides: Size3D | None = None
 
 
+class AveragePooling(Pooling):
+    """Base class of layers that average over windows."""
+
+    pool = staticmethod(_average)
+
+
+class MaxPooling(Pooling):
+    """Base class of layers that take the maximum of windows."""
+
+    pool = staticmethod(_largest)
+
+
 @layer(aliases=("avg_pool_1d",))
-class AveragePooling1D(Pooling1D):
+class AveragePooling1D(Pooling1D, AveragePooling):
     """Average pooling of sequences: the mean of each window; padding is excluded.
 
     Input: (N, T, C). Output: (N, T', C). With `data_format: channels_first`: (N, C, T) and (N, C, T').
     """
 
-    pool = staticmethod(_average)
-
 
 @layer(aliases=("avg_pool_2d",))
-class AveragePooling2D(Pooling2D):
+class AveragePooling2D(Pooling2D, AveragePooling):
     """Average pooling of images: the mean of each window; padding is excluded.
 
     Input: (N, H, W, C). Output: (N, H', W', C). With `data_format: channels_first`: (N, C, H, W) and (N, C, H', W').
     """
 
-    pool = staticmethod(_average)
-
 
 @layer(aliases=("avg_pool_3d",))
-class AveragePooling3D(Pooling3D):
+class AveragePooling3D(Pooling3D, AveragePooling):
     """Average pooling of volumes: the mean of each window; padding is excluded.
 
     Input: (N, D, H, W, C). Output: (N, D', H', W', C). With `data_format: channels_first`: (N, C, D, H, W) and (N, C,
     D', H', W').
     """
 
-    pool = staticmethod(_average)
-
 
 @layer(aliases=("max_pool_1d",))
-class MaxPooling1D(Pooling1D):
+class MaxPooling1D(Pooling1D, MaxPooling):
     """Max pooling of sequences: the maximum of each window.
 
     Input: (N, T, C). Output: (N, T', C). With `data_format: channels_first`: (N, C, T) and (N, C, T').
     """
 
-    pool = staticmethod(_largest)
-
 
 @layer(aliases=("max_pool_2d",))
-class MaxPooling2D(Pooling2D):
+class MaxPooling2D(Pooling2D, MaxPooling):
     """Max pooling of images: the maximum of each window.
 
     Input: (N, H, W, C). Output: (N, H', W', C). With `data_format: channels_first`: (N, C, H, W) and (N, C, H', W').
     """
 
-    pool = staticmethod(_largest)
-
 
 @layer(aliases=("max_pool_3d",))
-class MaxPooling3D(Pooling3D):
+class MaxPooling3D(Pooling3D, MaxPooling):
     """Max pooling of volumes: the maximum of each window.
 
     Input: (N, D, H, W, C). Output: (N, D', H', W', C). With `data_format: channels_first`: (N, C, D, H, W) and (N, C,
     D', H', W').
     """
-
-    pool = staticmethod(_largest)

@@ -7,12 +7,11 @@ from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
 from kerascli.foundation import draws
-from kerascli.foundation.shapes import Shape, TensorSpec, to_tuple
+from kerascli.foundation.errors import first_line
+from kerascli.foundation.shapes import TensorSpec, to_tuple
 from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, Outcome, ShapeMismatch, layer
-from kerascli.layers.nesting import InnerCalls
-
-_TRIALS = ((2, 61), (3, 67))
-"""Sizes (batch, unknown axes) in two trial runs; an output size that differs between the runs is unknown."""
+from kerascli.layers.nesting import HoldsLayers, InnerCalls, build_inner
+from kerascli.layers.trial import BATCH_SIZES, UNKNOWN_SIZES, compared, stand_in
 
 
 @layer(
@@ -22,7 +21,7 @@ _TRIALS = ((2, 61), (3, 67))
         config={"layers": [{"random_crop": {"height": 4, "width": 4}}, "random_flip", {"rescaling": 0.1}]},
     )
 )
-class Pipeline(Layer):
+class Pipeline(HoldsLayers, Layer):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Applies layers of one input and one result in sequence; a mask is passed on if all layers pass it on.
 
     Input: (N, *). Output: the last layer's.
@@ -48,12 +47,15 @@ class Pipeline(Layer):
             if not isinstance(made, Layer) or made.result_count() != 1 or made.makes_mask():
                 text = f"takes layers with one input and one result that make no masks, got {made.component_name}"
                 raise ShapeMismatch(text, hint="make it a node of its own", argument="layers")
+            if made.keeps_states():
+                text = f"cannot keep the states of {made.component_name} between batches"
+                raise ShapeMismatch(text, hint="make it a node of its own", argument="layers")
             if not made.trainable:
                 text = f"cannot freeze {made.component_name} alone"
                 raise ShapeMismatch(text, hint="set trainable for the whole pipeline", argument="layers")
             casts.append(x.is_integer and not made.takes_integers)
             x = TensorSpec(x.shape, "float32") if casts[-1] else x
-            module = made.build(x).eval()
+            module = build_inner(made, x, trainable=self.trainable).eval()
             x = _result(f"{made.component_name} (number {number})", module, x)
             modules.append(module)
         return PipelineModule(self.layers, modules, casts)
@@ -61,19 +63,15 @@ class Pipeline(Layer):
 
 def _result(name: str, module: nn.Module, x: TensorSpec) -> TensorSpec:
     """Return shape and dtype of a layer's result, from two runs on the meta device that differ in all unknown sizes."""
-    runs: list[tuple[Shape, str]] = []
-    for batch, unknown in _TRIALS:
-        sizes = [batch, *(unknown if size is None else size for size in x.shape)]
-        dtype = getattr(torch, x.dtype) if x.is_integer else torch.get_default_dtype()
+    runs: list[Tensor] = []
+    for sizes in zip(BATCH_SIZES, UNKNOWN_SIZES, strict=True):
         try:
             with torch.no_grad():
-                result = module(torch.empty(sizes, dtype=dtype, device="meta"))
+                result = module(stand_in(x, *sizes))
         except (RuntimeError, IndexError) as error:
-            raise ShapeMismatch(f"{name} cannot take {x}: {str(error).splitlines()[0]}") from error
-        value = result.value if isinstance(result, Outcome) else result
-        runs.append((tuple(value.shape[1:]), str(value.dtype).removeprefix("torch.")))
-    (first, dtype), (second, _) = runs
-    return TensorSpec(tuple(a if a == b else None for a, b in zip(first, second, strict=True)), dtype)
+            raise ShapeMismatch(f"{name} cannot take {x}: {first_line(error)}") from error
+        runs.append(result.value if isinstance(result, Outcome) else result)
+    return compared(*runs)
 
 
 class PipelineModule(nn.Module):
@@ -92,5 +90,5 @@ class PipelineModule(nn.Module):
             )
             nodes.pop()
             mask = mask if made.mask == "pass" else None
-            x = calls.collect(str(number), result, module=f"layers/{number}")
+            x = calls.collect(f"layers/{number}", made, result)
         return calls.outcome(x)

@@ -79,22 +79,15 @@ class STFTSpectrogramModule(WeightedModule):
         x = x.mT if self.last else x
         channels, steps = x.shape[1:]
         padded = F.pad(x.reshape(-1, 1, steps), pad_order(self.frames.pads((steps,))))
-        parts = {
-            side: F.conv1d(padded, getattr(self, f"{side}_kernel"), stride=self.frames.strides)
-            for side in ("real", "imag")
-            if f"{side}_kernel" in self.weight_specs
-        }
-        spectrogram = self._output(**parts).unflatten(0, (-1, channels))  # (N, C, F, T')
+        parts = [F.conv1d(padded, getattr(self, name), stride=self.frames.strides) for name in self.weight_specs]
+        whole = parts[0] if len(parts) == 1 else self._combined(*parts)
+        spectrogram = whole.unflatten(0, (-1, channels))  # (N, C, F, T')
         if self.settings.expand_dims:
             return spectrogram.permute(0, 3, 2, 1) if self.last else spectrogram.mT
         spectrogram = spectrogram.flatten(1, 2)
         return spectrogram.mT if self.last else spectrogram
 
-    def _output(self, real: Tensor | None = None, imag: Tensor | None = None) -> Tensor:  # (N * C, F, T') each
-        if real is None or imag is None:
-            only = imag if real is None else real
-            assert only is not None
-            return only
+    def _combined(self, real: Tensor, imag: Tensor) -> Tensor:  # (N * C, F, T') each
         mode = self.settings.mode
         if mode == "stft":
             return torch.cat([real, imag], 1)

@@ -85,8 +85,7 @@ class RNN(Recurrent, CellArgument):  # pyright: ignore[reportIncompatibleVariabl
         output=[(2,), (4,), (4,), (2,)],
         config={"cells": [{"lstm_cell": 4}, {"gru_cell": 2}]},
         call={"states": [(4,), (4,), (2,)]},
-    ),
-    name="stacked_rnn_cells",
+    )
 )
 class StackedRNNCells(Cell):
     """Stack of cells as a single cell; its states are those of all cells, in order.

@@ -4,7 +4,9 @@ Torch's fused kernels take no masks. Moving the unmasked steps to the front hand
 unlike packed sequences, needs no lengths on the host.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from kerascli.layers.geometry import broadcast_mask
 State = tuple[Tensor, ...]
 Step = Callable[[Tensor, State], State]
 """Type of a function (a step's input, state before it) -> state after it; the state's first tensor is the output."""
+F = TypeVar("F")
 
 
 def run_steps(step: Step, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
@@ -21,18 +24,36 @@ def run_steps(step: Step, x: Tensor, state: State, mask: Tensor | None) -> tuple
 
     A masked step keeps the state and repeats the output before it.
     """
-    outputs: list[Tensor] = []
-    output = torch.zeros_like(state[0])
-    for time, frame in enumerate(x.unbind(1)):  # the gradient of each x[:, time] would be as large as x
-        new = step(frame, state)
-        if mask is None:
-            state, output = new, new[0]
-        else:
-            seen = broadcast_mask(mask[:, time], output)
-            state = tuple(torch.where(seen, after, before) for after, before in zip(new, state, strict=True))
-            output = torch.where(seen, new[0], output)
-        outputs.append(output)
-    return torch.stack(outputs, dim=1), state
+
+    def both(frame: Tensor, state: State) -> tuple[State, State]:
+        after = step(frame, state)
+        return after[:1], after
+
+    outputs, state = loop(both, x.unbind(1), state, mask)  # the gradient of each x[:, time] would be as large as x
+    return torch.stack([output for (output,) in outputs], dim=1), state
+
+
+def loop(
+    step: Callable[[F, State], tuple[State, State]], frames: Iterable[F], state: State, mask: Tensor | None
+) -> tuple[list[State], State]:
+    """Call `step`, (a step's input, state before it) -> (outputs, state after it), on each of `frames`; return the
+    outputs of all steps and the last state.
+
+    A masked step keeps the state and repeats the outputs before it, or is 0.
+    """
+    every: list[State] = []
+    for frame, seen in zip(frames, repeat(None) if mask is None else mask.unbind(1), strict=False):
+        outputs, after = step(frame, state)
+        if seen is not None:
+            outputs = _where(seen, outputs, every[-1] if every else [torch.zeros_like(x) for x in outputs])
+            after = _where(seen, after, state)
+        state = after
+        every.append(outputs)
+    return every, state
+
+
+def _where(seen: Tensor, new: Sequence[Tensor], old: Sequence[Tensor]) -> State:
+    return tuple(torch.where(broadcast_mask(seen, a), a, b) for a, b in zip(new, old, strict=True))
 
 
 def mask_of_steps(mask: Tensor, x: Tensor) -> Tensor:

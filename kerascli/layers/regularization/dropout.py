@@ -89,7 +89,7 @@ class AlphaDropout(Dropout):
         return factor * (x * kept + _SATURATED * (1 - kept)) - factor * _SATURATED * self.rate
 
 
-@layer(Example(input=(5, 8), output=(5, 8), config={"rate": 0.2}), name="spatial_dropout_1d")
+@layer(Example(input=(5, 8), output=(5, 8), config={"rate": 0.2}))
 class SpatialDropout1D(Layer):
     """Spatial dropout of sequences: in training drops whole channels, the same at all steps.
 
@@ -125,7 +125,7 @@ class SpatialDropout(Layer):
         return InTraining(dropout, self.rate, noise, self.seed)
 
 
-@layer(Example(input=(4, 4, 3), output=(4, 4, 3), config={"rate": 0.2}), name="spatial_dropout_2d")
+@layer(Example(input=(4, 4, 3), output=(4, 4, 3), config={"rate": 0.2}))
 class SpatialDropout2D(SpatialDropout):
     """Spatial dropout of images: in training drops whole channels.
 
@@ -135,7 +135,7 @@ class SpatialDropout2D(SpatialDropout):
     rank = 2
 
 
-@layer(Example(input=(4, 4, 4, 3), output=(4, 4, 4, 3), config={"rate": 0.2}), name="spatial_dropout_3d")
+@layer(Example(input=(4, 4, 4, 3), output=(4, 4, 4, 3), config={"rate": 0.2}))
 class SpatialDropout3D(SpatialDropout):
     """Spatial dropout of volumes: in training drops whole channels.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 from torch import Tensor, nn
 
-from kerascli.foundation.shapes import DataFormat, PositiveInt, Shape, Sizes, TargetShape, TensorSpec, show_shape
+from kerascli.foundation.shapes import DataFormat, PositiveInt, Sizes, TargetShape, TensorSpec, show_shape
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
 from kerascli.preprocessing.function import Function
 
@@ -25,18 +25,13 @@ class Reshape(Layer):
     """New shape without the batch axis; one size may be -1, which is inferred from the others."""
 
     def build(self, x: TensorSpec) -> nn.Module:
-        if None not in x.shape and not _fits(x.shape, self.target_shape):
-            count, target = math.prod(x.shape), show_shape((None, *self.target_shape))  # type: ignore[arg-type]
-            text = f"cannot reshape {x} ({count} values a sample) to {target}"
+        count = math.prod(size for size in x.shape if size is not None)
+        fixed = math.prod(size for size in self.target_shape if size != -1)
+        if None not in x.shape and (count % fixed if -1 in self.target_shape else count != fixed):
+            text = f"cannot reshape {x} ({count} values a sample) to {show_shape((None, *self.target_shape))}"
             hint = "write -1 for one size to have it computed"
             raise ShapeMismatch(text, hint=hint, argument="target_shape")
         return Function(lambda x: x.reshape(x.shape[0], *self.target_shape))  # (N, *) -> (N, *target_shape)
-
-
-def _fits(shape: Shape, target: tuple[int, ...]) -> bool:
-    values = math.prod(size for size in shape if size is not None)
-    fixed = math.prod(size for size in target if size != -1)
-    return values % fixed == 0 if -1 in target else values == fixed
 
 
 @layer(Example(input=(28, 28, 1), output=(784,)))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kerascli.foundation.shapes import TensorSpec, show_shape
 from kerascli.layers.base import LAYERS, BaseLayer, CallArgument, Example, Layer, ShapeMismatch, layer
-from kerascli.layers.nesting import InnerCalls, build_inner
+from kerascli.layers.nesting import HoldsLayers, InnerCalls, build_inner
 from kerascli.layers.recurrent.base import Recurrent, SequenceModule
 
 
@@ -30,7 +30,7 @@ RecurrentField = Annotated[Recurrent, LAYERS.field(), AfterValidator(_is_recurre
 
 
 @layer(Example(input=(5, 3), output=(8,), config={"layer": {"lstm": 4}}))
-class Bidirectional(Layer):
+class Bidirectional(HoldsLayers, Layer):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Bidirectional wrapper: runs a recurrent layer forwards and another backwards, and merges their outputs.
 
     Input: (N, T, F). Output, merged by concat: (N, 2 * units), or (N, T, 2 * units) with `return_sequences`; by sum,
@@ -72,8 +72,8 @@ class Bidirectional(Layer):
     def mask(self) -> Literal["pass", "stop"]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.layer.mask
 
-    def keeps_states(self) -> bool:
-        return self.layer.stateful or self.backward.stateful
+    def inner_layers(self) -> tuple[Recurrent, Recurrent]:
+        return self.layer, self.backward
 
     def masked_results(self) -> int:
         return 2 if self.merge_mode is None else 1
@@ -95,7 +95,7 @@ class BidirectionalModule(nn.Module):
     def __init__(self, settings: Bidirectional, x: TensorSpec) -> None:
         super().__init__()
         self.settings = settings
-        self.layers = (settings.layer, settings.backward)
+        self.layers = settings.inner_layers()
         words = ("forward", "backward")
         self.names = [f"{word}_{one.component_name}" for word, one in zip(words, self.layers, strict=True)]
         for name, one in zip(self.names, self.layers, strict=True):
@@ -112,8 +112,7 @@ class BidirectionalModule(nn.Module):
         calls, outputs, after = InnerCalls(), [], []
         states = self._halves(initial_state)
         for name, one, module, state in zip(self.names, self.layers, self.directions, states, strict=True):
-            result = calls.collect(name, module(x, mask=mask, initial_state=state))
-            calls.penalize(name, one, result)
+            result = calls.collect(name, one, module(x, mask=mask, initial_state=state))
             output, *rest = result if isinstance(result, tuple) else (result,)
             outputs.append(output)
             after += rest

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
-from kerascli.layers.base import Example, Outcome, ShapeMismatch, WeightedModule, layer
+from kerascli.layers.base import Example, ShapeMismatch, WeightedModule, layer
 from kerascli.layers.nesting import InnerCalls, LayerField, Wrapper, build_inner, with_value
 from kerascli.layers.recurrent.base import Recurrent
 from kerascli.parts.initializers import TruncatedNormal
@@ -24,7 +24,7 @@ class SpectralNormalization(Wrapper):
     kernel.
     """
 
-    mixes_samples = True
+    mixes_samples = True  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
 
     layer: LayerField
     """Layer to wrap, with a kernel or embeddings."""
@@ -73,11 +73,8 @@ class SpectralNormalizationModule(WeightedModule):
             with torch.no_grad():
                 kernel, vector_u = self._normalized(old)
             weights[self.spec.name] = with_value(old, kernel)
-            calls.collect(self.name, Outcome(None, updates={self.spec.name: kernel}))
-            calls.collect("", Outcome(None, updates={"vector_u": vector_u}))
-        result = calls.collect(self.name, functional_call(inner, weights, (x,), arguments))
-        calls.penalize(self.name, self.layer, result)
-        return calls.outcome(result)
+            calls.updates = {f"{self.name}/{self.spec.name}": kernel, "vector_u": vector_u}
+        return calls.outcome(calls.collect(self.name, self.layer, functional_call(inner, weights, (x,), arguments)))
 
     def _normalized(self, kernel: Tensor) -> tuple[Tensor, Tensor]:
         """Return the kernel divided by its largest singular value, and the next vector of the power iteration.

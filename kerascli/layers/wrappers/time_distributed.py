@@ -28,15 +28,8 @@ class TimeDistributed(Wrapper):
     """Layer to apply to every step, or the name of a shared layer or model."""
 
     @property
-    def mixes_samples(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.layer.mixes_samples
-
-    @property
     def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.layer.mixes_samples
-
-    def adds_losses(self) -> bool:
-        return self.layer.adds_losses()
 
     def output_spec(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...] | None:
         (x,) = inputs
@@ -61,21 +54,19 @@ class TimeDistributedModule(nn.Module):
         self.add_module(self.name, inner)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Any:  # (N, T, *) -> (N, T, *)
-        calls = InnerCalls()
-        mask = mask if self.layer.uses_mask else None
-        if self.training and self.layer.mixes_samples:
-            result = calls.collect(self.name, self._one_by_one(x, mask))
-        else:
-            arguments = {} if mask is None else {"mask": mask.flatten(0, 1)}
-            result = self.get_submodule(self.name)(x.flatten(0, 1), **arguments)
-            if isinstance(result, Outcome):  # a loss is a mean over samples; those of all steps are summed
-                result = replace(result, losses={key: loss * x.shape[1] for key, loss in result.losses.items()})
-            result = calls.collect(self.name, result)
-            several = result if isinstance(result, tuple) else (result,)
-            several = tuple(one.unflatten(0, x.shape[:2]) for one in several)
-            result = several if isinstance(result, tuple) else several[0]
-        calls.penalize(self.name, self.layer, result)
-        return calls.outcome(result)
+        calls, mask = InnerCalls(), mask if self.layer.uses_mask else None
+        run = self._one_by_one if self.training and self.layer.mixes_samples else self._at_once
+        return calls.outcome(calls.collect(self.name, self.layer, run(x, mask)))
+
+    def _at_once(self, x: Tensor, mask: Tensor | None) -> Outcome:
+        """Run the inner layer on all time steps as samples of one batch."""
+        arguments = {} if mask is None else {"mask": mask.flatten(0, 1)}
+        outcome = _outcome(self.get_submodule(self.name)(x.flatten(0, 1), **arguments))
+        # a loss is a mean over samples; those of all steps are summed
+        losses = {key: loss * x.shape[1] for key, loss in outcome.losses.items()}
+        several = outcome.value if isinstance(outcome.value, tuple) else (outcome.value,)
+        several = tuple(one.unflatten(0, x.shape[:2]) for one in several)
+        return replace(outcome, value=several if isinstance(outcome.value, tuple) else several[0], losses=losses)
 
     def _one_by_one(self, x: Tensor, mask: Tensor | None) -> Outcome:
         """Run the inner layer on the time steps in turn, each with the weights as the previous step updated them."""
@@ -84,8 +75,7 @@ class TimeDistributedModule(nn.Module):
         carried: dict[str, Tensor] = {}
         for time, step in enumerate(x.unbind(1)):
             arguments = {} if mask is None else {"mask": mask[:, time]}
-            result = functional_call(module, carried, (step,), arguments)
-            outcomes.append(result if isinstance(result, Outcome) else Outcome(result))
+            outcomes.append(_outcome(functional_call(module, carried, (step,), arguments)))
             for name, value in outcomes[-1].updates.items():
                 key = name.replace("/", ".")
                 carried[key] = with_value(weights[key], value)
@@ -96,6 +86,10 @@ class TimeDistributedModule(nn.Module):
             {key: torch.stack([each.metrics[key] for each in outcomes]).mean(0) for key in last.metrics},
             last.updates,
         )
+
+
+def _outcome(result: Any) -> Outcome:
+    return result if isinstance(result, Outcome) else Outcome(result)
 
 
 def _stacked(values: list[Any]) -> Any:

@@ -1,6 +1,5 @@
 """Infer the shapes of a node's outputs by running its module on the meta device, which computes no values."""
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from kerascli.foundation.errors import Fault, first_line
-from kerascli.foundation.shapes import Shape, Specs, TensorSpec, is_compatible
+from kerascli.foundation.shapes import Specs, TensorSpec, is_compatible
 from kerascli.layers.base import BaseLayer, Outcome, ShapeMismatch
+from kerascli.layers.trial import BATCH_SIZES, MIXED, UNKNOWN_SIZES, compared, dtype_name, stand_in
 from kerascli.model.ir.nodes import Model, Node
 
 
@@ -61,18 +61,9 @@ def output_faults(outputs: Sequence[str], model: Model, specs: Specs, at: str = 
             yield Fault(text, model.places[name], "key", hint=f"name other nodes under {at}")
 
 
-_BATCH_SIZES = (2, 3)
-_UNKNOWN_SIZES = (720, 2160)
-"""Sizes of each unknown dimension in two runs of a module: if an output's dimension differs between the runs, it is
-unknown, too.
-
-They are far apart, so that strides do not map both to one size, and have many divisors, so that they can be reshaped.
-"""
 _UNKNOWN_STEPS = (96, 288)
 """Sizes of an unknown number of time steps in two runs of a module: small ones, because recurrent layers loop over the
 steps."""
-_MOST_VALUES = 2**53
-"""Maximum number of values of an output per sample; beyond it torch cannot count the bytes of a batch."""
 
 
 def fits(declared: TensorSpec, spec: TensorSpec) -> bool:
@@ -83,7 +74,7 @@ def fits(declared: TensorSpec, spec: TensorSpec) -> bool:
 def _as_module_input(layer: BaseLayer, spec: TensorSpec) -> TensorSpec:
     """Return the spec (shape, dtype) of an input as a layer's module gets it: floats if it takes no integers."""
     if spec.is_integer and not layer.takes_integers:
-        return TensorSpec(spec.shape, _name(torch.get_default_dtype()), spec.batched)
+        return TensorSpec(spec.shape, dtype_name(torch.get_default_dtype()), spec.batched)
     return spec
 
 
@@ -130,28 +121,25 @@ def _key(node: Node, specs: Specs) -> Any:
 
 def _infer_outputs(node: Node, module: nn.Module, specs: Specs) -> tuple[TensorSpec, ...]:
     inputs = [_as_module_input(node.layer, specs[name]) for name in node.inputs]
-    sizes = _UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
-    runs = [_run_on_meta(node, module, inputs, specs, *pair) for pair in zip(_BATCH_SIZES, sizes, strict=True)]
+    sizes = UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
+    runs = [_run_on_meta(node, module, inputs, specs, *pair) for pair in zip(BATCH_SIZES, sizes, strict=True)]
     free = node.layer.call_form == "names" or not any(spec.batched for spec in inputs)
-    outputs = tuple(_compare(first, second, may_lack_batch=free) for first, second in zip(*runs, strict=True))
+    outputs = tuple(compared(first, second, may_lack_batch=free) for first, second in zip(*runs, strict=True))
     if any(not spec.batched and None in spec.shape for spec in outputs):  # an unknown size, or that of the batch?
-        again = _run_on_meta(node, module, inputs, specs, _BATCH_SIZES[1], sizes[0])
+        again = _run_on_meta(node, module, inputs, specs, BATCH_SIZES[1], sizes[0])
         if any(a.shape != b.shape for a, b, spec in zip(runs[0], again, outputs, strict=True) if not spec.batched):
-            raise ShapeMismatch(_MIXED)
+            raise ShapeMismatch(MIXED)
     return outputs
-
-
-_MIXED = "mixes the samples of a batch: the first axis of its output is not the batch axis"
 
 
 def _run_on_meta(
     node: Node, module: nn.Module, inputs: Sequence[TensorSpec], specs: Specs, batch: int, unknown: int
 ) -> tuple[Tensor, ...]:
     """Return a node's outputs on the meta device for `batch` samples; unknown dimensions have size `unknown`."""
-    tensors = [_stand_in(spec, batch, unknown) for spec in inputs]
+    tensors = [stand_in(spec, batch, unknown) for spec in inputs]
     call: dict[str, Any] = {key: value for key, value in node.call_flags.items() if key not in node.unseen_masks}
     for key, names in node.call_names.items():
-        made = [_stand_in(specs[name], batch, unknown) for name in names]
+        made = [stand_in(specs[name], batch, unknown) for name in names]
         call[key] = made[0] if isinstance(node.call[key], str) else made
     for key in ("training", "mask"):
         call.pop(key, None)
@@ -177,24 +165,3 @@ def show_inputs(node: Node, specs: Specs) -> str:
     for key, names in node.call_names.items():
         words += f" with {key} {' and '.join(str(specs[name]) for name in names)}" if names else ""
     return words
-
-
-def _stand_in(spec: TensorSpec, batch: int, unknown: int) -> Tensor:
-    sizes = [unknown if size is None else size for size in spec.shape]
-    if math.prod(sizes) > _MOST_VALUES:
-        raise ShapeMismatch(f"needs tensors that fit into memory, got {spec}")
-    dtype = getattr(torch, spec.dtype) if spec.is_integer else torch.get_default_dtype()
-    return torch.empty((batch, *sizes) if spec.batched else sizes, dtype=dtype, device="meta")
-
-
-def _compare(first: Tensor, second: Tensor, *, may_lack_batch: bool) -> TensorSpec:
-    shape: Shape = tuple(a if a == b else None for a, b in zip(first.shape, second.shape, strict=True))
-    if first.dim() and (first.shape[0], second.shape[0]) == _BATCH_SIZES:
-        return TensorSpec(shape[1:], _name(first.dtype))
-    if not may_lack_batch:
-        raise ShapeMismatch(_MIXED)
-    return TensorSpec(shape, _name(first.dtype), batched=False)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

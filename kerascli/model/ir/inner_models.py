@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import InstanceOf
 
 from kerascli.foundation.errors import Path, show
 from kerascli.language.component import Invalid
 from kerascli.layers.base import BaseLayer, CallForm
+from kerascli.layers.nesting import HoldsLayers
 from kerascli.layers.recurrent.base import SequenceSettings
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 from kerascli.model.ir.nodes import Entry, Node, Shared, flat
@@ -64,21 +65,7 @@ class Cell:
 T = TypeVar("T")
 
 
-class _HoldsLayers(BaseLayer):
-    """Layer that stands for a model of other layers, its field `layers`."""
-
-    if TYPE_CHECKING:
-        layers: tuple[InstanceOf[BaseLayer], ...]
-
-    @property
-    def mixes_samples(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return any(layer.mixes_samples for layer in self.layers)
-
-    def adds_losses(self) -> bool:
-        return any(layer.adds_losses() for layer in self.layers)
-
-
-class _CustomCellFields(_HoldsLayers):
+class _CustomCellFields(HoldsLayers):
     """Fields of `CustomCellRNN` (an `rnn` with a custom cell) that a config does not set; a base class has them, so
     that they come first."""
 
@@ -125,7 +112,7 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
         return values[:first], values[first:second], values[second:]
 
 
-class SharedPart(_HoldsLayers):
+class SharedPart(HoldsLayers):
     """Layer inside a wrapper (`time_distributed: tower`) that stands for a shared layer or model (`tower`)."""
 
     shared: InstanceOf[Shared]
@@ -151,9 +138,6 @@ class SharedPart(_HoldsLayers):
     @property
     def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.shared.layer is not None and self.shared.layer.uses_mask
-
-    def keeps_states(self) -> bool:
-        return any(layer.keeps_states() for layer in self.layers)
 
     def activity_penalty(self) -> Regularizer | None:
         return None if self.shared.layer is None else self.shared.layer.activity_penalty()

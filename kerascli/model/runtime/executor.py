@@ -10,6 +10,7 @@ from torch.func import functional_call
 
 from kerascli.foundation import draws
 from kerascli.layers.base import Outcome, ShapeMismatch
+from kerascli.layers.geometry import as_mask
 from kerascli.layers.nesting import activity_loss, with_value
 from kerascli.model.ir.nodes import Node
 from kerascli.model.runtime.built import Built, submodules_of
@@ -155,7 +156,7 @@ class PreparedNode:
         each = [masks.get(name) for name in self.node.inputs]
         if of_call is not None:
             of_call = [of_call] if isinstance(of_call, Tensor) else of_call
-            each = [_as_mask(mask) for mask in of_call] + [None] * (len(each) - len(of_call))
+            each = [as_mask(mask) for mask in of_call] + [None] * (len(each) - len(of_call))
         if layer.uses_mask:
             call["mask"] = None if self.hidden else each[0]
         elif layer.uses_masks:
@@ -197,7 +198,3 @@ def differentiable(tensor: Tensor) -> Tensor:
 def _tensor(module: nn.Module, path: str) -> Tensor:
     owner, _, name = path.rpartition(".")
     return getattr(module.get_submodule(owner), name)
-
-
-def _as_mask(mask: Tensor) -> Tensor:
-    return mask if mask.dtype == torch.bool else mask != 0

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kerascli.layers.base import Outcome, ShapeMismatch
 from kerascli.layers.geometry import broadcast_mask
 from kerascli.layers.recurrent.base import StatefulModule
-from kerascli.layers.recurrent.steps import mask_of_steps
+from kerascli.layers.recurrent.steps import State, loop, mask_of_steps
 from kerascli.model.ir.inner_models import CellState, CustomCellRNN
 from kerascli.model.runtime.built import Built, CompositeModule, InnerNode, Submodule, inner_nodes, submodules_below
 from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, Tensors, run_nodes
@@ -40,7 +40,7 @@ class Start(StatefulModule):
             shape = (rows, *state.shape)
             self.add_weight(_kept(state.name), shape, initializer=Zeros(), trainable=False, is_state=True)
 
-    def forward(self, x: Tensor, initial: Mapping[str, Tensor]) -> list[Tensor]:  # (N, T, *) -> each (N, *)
+    def forward(self, x: Tensor, initial: Mapping[str, Tensor]) -> State:  # (N, T, *) -> each (N, *)
         states = []
         for state in self.layer.cell.states:
             if state.name in initial:
@@ -52,7 +52,7 @@ class Start(StatefulModule):
             else:
                 like = x if x.is_floating_point() else torch.empty((), device=x.device)
                 states.append(like.new_zeros((x.shape[0], *state.shape)))
-        return states
+        return tuple(states)
 
 
 class Loop(CompositeModule):
@@ -99,12 +99,22 @@ class Loop(CompositeModule):
         outcome = GraphOutcome({}, {name: one for name, one in seen if one is not None})
         run_nodes(self._once, values, outcome)
         states = self.start(frames[0], dict(zip(layer.initial_states, initial, strict=True)))
-        outputs, states, losses = self._loop(self._by_step(frames, outcome), values, states, mask, outcome)
-        outputs = self._outputs(outputs, mask, count if infers else None)
+        losses: Tensors = {}
+
+        def step(frames: tuple[Tensor, ...], states: State) -> tuple[State, State]:
+            tensors = values | dict(zip((*self._frames, *self._states), (*frames, *states), strict=True))
+            run_nodes(self._steps, tensors, outcome)
+            for name, loss in outcome.losses.items():
+                losses[name] = losses[name] + loss if name in losses else loss
+            outcome.losses = {}
+            return tuple(tensors[name] for name in self.cell.outputs), tuple(tensors[name] for name in self.cell.next)
+
+        every, states = loop(step, self._by_step(frames, outcome), states, mask)
+        outputs = self._outputs(every, mask, count if infers else None)
         updates = {self._places[name]: value for name, value in outcome.updates.items()}
         if layer.stateful:
             updates |= {f"start/{_kept(n)}": one.detach() for n, one in zip(self._states, states, strict=True)}
-        results = outputs + states if layer.return_state else outputs
+        results = [*outputs, *states] if layer.return_state else outputs
         return Outcome(tuple(results) if len(results) > 1 else results[0], losses, updates=updates)
 
     def _in_order(
@@ -118,10 +128,10 @@ class Loop(CompositeModule):
             frames, mask = [x.flip(1) for x in frames], None if mask is None else mask.flip(1)
         return frames, mask
 
-    def _outputs(self, every: list[list[Tensor]], mask: Tensor | None, steps: int | None) -> list[Tensor]:
+    def _outputs(self, every: list[State], mask: Tensor | None, steps: int | None) -> Sequence[Tensor]:
         """Return the layer's outputs from those of `every` step of the loop; `steps` is their number if the loop has
         run only one of them, for shape inference."""
-        outputs = every[-1] if every else []
+        outputs: Sequence[Tensor] = every[-1] if every else ()
         if self.layer.return_sequences:
             outputs = [torch.stack(one, dim=1) for one in zip(*every, strict=True)]
             if steps is not None:
@@ -144,38 +154,6 @@ class Loop(CompositeModule):
             return repeat((), size[1])
         # unbind, because the gradient of a slice has the size of the whole sequence, for each step
         return zip(*(values[name].unbind(1) for name in self._frames), strict=True)
-
-    def _loop(
-        self,
-        steps: Iterable[tuple[Tensor, ...]],
-        fixed: Tensors,
-        states: list[Tensor],
-        mask: Tensor | None,
-        outcome: GraphOutcome,
-    ) -> tuple[list[list[Tensor]], list[Tensor], Tensors]:
-        """Return a cell's outputs of each step, last states and losses, after running it over all time steps.
-
-        A masked step keeps the states and repeats the previous outputs.
-        """
-        every: list[list[Tensor]] = []
-        losses: Tensors = {}
-        for frames, seen in zip(steps, repeat(None) if mask is None else mask.unbind(1), strict=False):
-            values = {
-                **fixed,
-                **dict(zip(self._frames, frames, strict=True)),
-                **dict(zip(self._states, states, strict=True)),
-            }
-            run_nodes(self._steps, values, outcome)
-            outputs, after = [values[name] for name in self.cell.outputs], [values[name] for name in self.cell.next]
-            if seen is not None:
-                outputs = _where(seen, outputs, every[-1] if every else [torch.zeros_like(x) for x in outputs])
-                after = _where(seen, after, states)
-            states = after
-            every.append(outputs)
-            for name, loss in outcome.losses.items():
-                losses[name] = losses[name] + loss if name in losses else loss
-            outcome.losses = {}
-        return every, states, losses
 
 
 class SharedLayerModule(CompositeModule):
@@ -239,7 +217,3 @@ def _split_by_dependency(
         else:
             left.append(step)
     return out, left
-
-
-def _where(seen: Tensor, new: Sequence[Tensor], old: Sequence[Tensor]) -> list[Tensor]:
-    return [torch.where(broadcast_mask(seen, a), a, b) for a, b in zip(new, old, strict=True)]

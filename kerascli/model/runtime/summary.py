@@ -1,11 +1,12 @@
 """Summary of a model, like Keras's `summary()`: its layers, their shapes, parameters and inputs."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
-from kerascli.model.ir.nodes import Call, Node
+from kerascli.layers.base import BaseLayer
+from kerascli.model.ir.nodes import Call, Entry, Node, flat
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, lasting
 
@@ -49,58 +50,48 @@ def summarize(graph: Graph, title: str, *, expand: bool = False, updates: Sequen
     `fit.train_step`; shared layers and models that only these call have rows, too.
     """
     weights = lasting({w.name: w for each in (graph, *updates) for w in each.weights()}.values())
-    rows = tuple(_rows(graph, expand=expand))
-    shown = {entry.of.name for entry in graph.model.entries if isinstance(entry, Call)}
-    for each in updates:
-        rows += tuple(_rows(each, expand=expand, without=shown))
+    inputs = () if graph.model.is_sequential else graph.model.inputs
+    rows, shown = [Row(each.name, "input", str(each.spec), 0, (), True) for each in inputs], set[str]()
+    for each in (graph, *updates):
+        rows += _rows(each, expand=expand, without=None if each is graph else shown)
         shown |= {entry.of.name for entry in each.model.entries if isinstance(entry, Call)}
     trainable, fixed = ([w for w in weights if w.trainable is flag] for flag in (True, False))
     counts = sum(w.count for w in trainable), sum(w.count for w in fixed)
-    return Summary(title, rows, graph.model.is_sequential, *counts, _bytes(trainable), _bytes(fixed))
+    return Summary(title, tuple(rows), graph.model.is_sequential, *counts, _bytes(trainable), _bytes(fixed))
 
 
 def _rows(graph: Graph, *, expand: bool, without: Collection[str] | None = None) -> Iterator[Row]:
-    """Yield the rows of a model's summary, one for each node; all calls of a shared layer or model have one row.
+    """Yield the rows of a model's nodes, one for each; all calls of a shared layer or model have one row.
 
     With `without` only shared ones that are not among those names.
     """
-    model, weights = graph.model, graph.weights_by_node()
-    if not model.is_sequential and without is None:
-        yield from (Row(each.name, "input", str(each.spec), 0, (), True) for each in model.inputs)
+    weights = graph.weights_by_node()
 
-    def row(name: str, kind: str, nodes: Sequence[Node], outputs: Sequence[str], counted: set[str]) -> Row:
-        """Return the row of a layer or model; `counted` are the names of weights that earlier rows have counted."""
-        shapes = ", ".join(str(graph.specs[output]) for output in outputs if output in graph.specs)
+    def row(title: str, layer: BaseLayer | None, entries: Sequence[Entry], counted: set[str]) -> Row:
+        """Return the row of a layer, or of a model (`layer` is None), for the entries that call it; `counted` are the
+        names of weights that earlier rows have counted."""
+        nodes = flat(entries[:1])
+        shapes = ", ".join(str(graph.specs[output]) for output in entries[0].outputs if output in graph.specs)
         own = {weight.name: weight for node in nodes for weight in lasting(weights[node.name])}
         count = sum(weight.count for name, weight in own.items() if name not in counted)
         counted.update(own)
         frozen = bool(own) and not any(node.layer.trainable for node in nodes)
-        return Row(name, kind, shapes, count, tuple(nodes[0].used_names()), not frozen)
+        used = tuple(name for each in entries for name in each.used_names())
+        return Row(title, layer.component_name if layer else "model", shapes, count, used, not frozen)
 
     counted: set[str] = set()
-    calls: dict[str, list[Call]] = {}
-    for entry in model.entries:
-        if isinstance(entry, Call):
-            calls.setdefault(entry.of.name, []).append(entry)
-    for entry in model.entries:
-        if isinstance(entry, Node):
-            if without is None:
-                yield row(entry.name, entry.layer.component_name, (entry,), entry.outputs, counted)
-        elif entry is calls[entry.of.name][0] and entry.of.name not in (without or ()):
-            yield from _shared_rows(row, calls[entry.of.name], counted, expand=expand)
-
-
-def _shared_rows(row: Callable[..., Row], calls: list[Call], counted: set[str], *, expand: bool) -> Iterator[Row]:
-    """Yield the row of a shared layer or model, with the names of its calls if they differ from its name, and rows of
-    the layers in it."""
-    call, shared, names = calls[0], calls[0].of, [each.name for each in calls]
-    title = shared.name if names == [shared.name] else f"{shared.name}: {', '.join(names)}"
-    kind = "model" if shared.layer is None else shared.layer.component_name
-    used = tuple(name for each in calls for name in each.used_names())
-    yield replace(row(title, kind, call.nodes, call.outputs, counted), connected_to=used)
-    seen: set[str] = set()
-    for node in call.nodes if expand and shared.layer is None else ():
-        yield replace(row(node.name, node.layer.component_name, (node,), node.outputs, seen), inside=True)
+    by_name: dict[str, list[Entry]] = {}
+    for entry in graph.model.entries:
+        by_name.setdefault(entry.of.name if isinstance(entry, Call) else entry.name, []).append(entry)
+    for name, entries in by_name.items():
+        first, names = entries[0], [each.name for each in entries]
+        if without is not None and (isinstance(first, Node) or name in without):
+            continue
+        layer = first.layer if isinstance(first, Node) else first.of.layer
+        yield row(name if names == [name] else f"{name}: {', '.join(names)}", layer, entries, counted)
+        seen: set[str] = set()
+        for node in flat([first]) if expand and layer is None else ():
+            yield replace(row(node.name, node.layer, [node], seen), inside=True)
 
 
 def _bytes(weights: list[Weight]) -> int:

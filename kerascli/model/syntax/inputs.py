@@ -51,8 +51,7 @@ def read_inputs(
     if len(inputs) == 1:
         names.previous = next(iter(inputs))
     elif not inputs:
-        names.mark_broken(["?"])
-        names.previous = "?"
+        reading.mark_broken()
     return inputs
 
 
@@ -115,8 +114,8 @@ def read_declared(reading: Reading, declared: Any, data: Specs, base: Path) -> d
             hint = f"a shape follows each name, for four numbers a row inputs: {{{declared[0]}: [4]}}"
         text = f"{base[-1]}.inputs: expected a mapping of names to shapes, got {show(declared)}"
         faults.add(text, (*base, "inputs"), hint=hint)
-        names.mark_broken([*map(str, declared), "?"] if isinstance(declared, list) else ["?"])
-        names.previous = "?"
+        reading.mark_broken()
+        names.mark_broken(map(str, declared) if isinstance(declared, list) else ())
         names.has_inputs = isinstance(declared, list)
         return {}
     inputs: dict[str, Input] = {}
