@@ -1,5 +1,6 @@
 """The command `kerascli plot`: the training curves of runs, a model, a training batch, or a forecast of a series."""
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -177,8 +178,10 @@ def _curves(
 
 
 def _labels(runs: Sequence["RunRecord"]) -> list[str]:
-    """Return the labels of runs in a plot's legend: the shortest names that distinguish the runs."""
+    """Return the labels of runs in a plot's legend: the shortest names that distinguish the runs, or their paths below
+    the folder that they have in common."""
     for names in ([run.name for run in runs], [run.folder_name for run in runs]):
         if len(runs) > 1 and len(set(names)) == len(runs):
             return names
-    return [run.folder_name if len(runs) == 1 else str(run.path) for run in runs]
+    paths = [run.path.absolute() for run in runs]
+    return [os.path.relpath(path, os.path.commonpath(paths)) for path in paths] if len(runs) > 1 else names

@@ -48,6 +48,7 @@ def tune(
         from kerascli.workflow.tuning.study_config import plan, reopened
 
         study = options.find_study(selector, runs_dir)
+        assert study.tune  # raises ConfigError for a study of folds
         document = reopened(study, config)
         if resume is not None:
             study.go_on()

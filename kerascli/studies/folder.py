@@ -190,7 +190,7 @@ class Study:
         """Section `tune` of the study's config. Raises ConfigError if the study has none."""
         if self.facts.tune is None:
             text = f"{quoted(self.path)} is a study of folds, without a search space"
-            raise ConfigError(text, hint=f"kerascli report {self.path} shows it")
+            raise ConfigError(text, hint=f"go on with it: kerascli train --resume {self.path}")
         return parse_tune(self.facts.tune)
 
     def write(self, facts: StudyFacts) -> None:
@@ -258,8 +258,15 @@ class Study:
 
 
 def find_study(selector: str, runs_dir: Path) -> Study:
-    """Return the study with this path, name or prefix, or the `latest`. Raises ConfigError unless one is found."""
-    return Study(index.find(selector, runs_dir, only_studies=True))
+    """Return the study with this path, name or prefix, or the `latest`.
+
+    Raises ConfigError unless one is found, also for a trial over folds.
+    """
+    study = Study(index.find(selector, runs_dir, only_studies=True))
+    if Member(study.path).is_member:
+        hint = f"kerascli report {study.path} shows it, kerascli studies show {study.path.parent.parent} all trials"
+        raise ConfigError(f"{quoted(study.path)} is a trial of a study", hint=hint)
+    return study
 
 
 def find_run(selector: str, runs_dir: Path) -> RunRecord:

@@ -282,7 +282,7 @@ def test_runs_are_named_by_what_tells_them_apart(two_runs: list[RunRecord], tmp_
     again = RunRecord(Path("runs") / "2026-01-01T00-00-00Z-a")
     assert plot._labels([a, b]) == ["a", "b"]
     assert plot._labels([a, again]) == [a.folder_name, again.folder_name]
-    assert plot._labels([a, same]) == [str(a.path), str(same.path)]
+    assert plot._labels([a, same]) == [f"runs/{a.folder_name}", f"elsewhere/{same.folder_name}"]
     assert plot._labels([other]) == [other.folder_name]
 
 

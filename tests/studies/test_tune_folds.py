@@ -99,6 +99,18 @@ def test_a_study_predicts_the_mean_of_the_folds_of_its_best_trial(study: Study) 
         command("train", "--resume", f"{study.path}/{best}")
 
 
+def test_commands_for_studies_take_no_trial_and_keep_those_that_have_begun(study: Study, tmp_path: Path) -> None:
+    for name in ("show", "stop", "best"):
+        with pytest.raises(ConfigError, match="is a trial of a study") as caught:
+            command("studies", name, f"{study.path}/1")
+        assert f"kerascli studies show {study.path} " in str(caught.value.faults[0].hint)
+    with pytest.raises(ConfigError, match="--trials 2: 3 trials of the study have begun"):
+        command("tune", "--resume", study.path, "--trials", 2)
+    assert Study(study.path).facts.trials == 3
+    command("plot", f"{study.path}", "-o", tmp_path / "curves.svg")
+    assert "<!-- 0001/trials/fold-3 -->" in (tmp_path / "curves.svg").read_text()
+
+
 def test_a_killed_trial_goes_on_with_the_same_bits(study: Study, tmp_path: Path) -> None:
     class Killed(BaseException):
         pass

@@ -265,7 +265,9 @@ def test_a_study_of_folds_has_no_best_trial(trained: tuple[Path, str]) -> None:
     path, _ = trained
     with pytest.raises(ConfigError, match="is a study of folds, without a search space") as caught:
         command("studies", "best", path)
-    assert f"kerascli report {path}" in str(caught.value.faults[0].hint)
+    assert f"kerascli train --resume {path}" in str(caught.value.faults[0].hint)
+    with pytest.raises(ConfigError, match="is a study of folds"):
+        command("tune", "--resume", path)
     line = study_line(path)
     assert (line["status"], line["of"], line["done"]) == ("completed", "folds", "3 of 3")
 

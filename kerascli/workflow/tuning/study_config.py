@@ -13,7 +13,7 @@ from kerascli.config.sections.tune import MAX_TRIALS, parse_tune
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.foundation.disk.files import file_digest
-from kerascli.foundation.errors import ConfigError, DataError, Fault
+from kerascli.foundation.errors import ConfigError, DataError, Fault, counted
 from kerascli.studies.folder import Study, StudyFacts
 from kerascli.studies.sampling import grid_size, optuna
 from kerascli.workflow.bases import open_config
@@ -71,8 +71,15 @@ def new_study(
 
 
 def plan(study: Study, document: Document, trials: int) -> None:
-    """Record the number of trials of a study of a config, 0 for any; of a grid at most those that it has."""
-    tune = study.tune
+    """Record the number of trials of a study of a config, 0 for any; of a grid at most those that it has.
+
+    Raises ConfigError if more trials have begun.
+    """
+    tune, begun = study.tune, len(study.members())
+    if 0 < trials < begun:
+        raise ConfigError(
+            f"--trials {trials}: {counted(begun, 'trial')} of the study have begun", hint=f"--trials {begun}"
+        )
     if tune.sampler == "grid":
         trials = grid_size(tune, tune.space.written(document), trials or MAX_TRIALS)
     study.write(study.facts.model_copy(update={"trials": trials}))
