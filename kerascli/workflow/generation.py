@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from kerascli.callbacks.samples import ModelFacts, Rows, SampleContext, Sampler
 from kerascli.config.cross_checks import models_of
 from kerascli.data.base import States
-from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.display_columns import class_labels
-from kerascli.data.text_codec import TextCodec, teacher_forcing, text_codecs
+from kerascli.data.pipeline.prepare import PreparedData
+from kerascli.data.text_codec import teacher_forcing, text_codecs
 from kerascli.foundation import draws
 from kerascli.foundation.errors import ConfigError, counted
 from kerascli.report.pictures import picture
@@ -31,22 +31,16 @@ _HELD_OUT = ("validation", "test", "train")
 class ModelContext:
     """Model and data of a run, as callbacks that generate samples (images, texts ...) use them."""
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        splits: Mapping[str, Split],
-        learned: States,
-        display_columns: Mapping[str, Sequence[str]],
-    ) -> None:
+    def __init__(self, experiment: Experiment, learned: States, prepared: PreparedData | None) -> None:
+        """Initialize; `learned` is the fitted preprocessing, `prepared` has the rows (None: there are none)."""
         self.experiment = experiment
         self.learned = learned
-        self._splits = splits
-        self._display_columns = display_columns
+        self._splits = {} if prepared is None else prepared.splits
+        self._display_columns = {} if prepared is None else prepared.display_columns
         self._view = cache(experiment.view)
         self._facts = models_of(experiment.spec)
-        data = experiment.spec.data
-        self.inputs: dict[str, TextCodec] = {} if data is None else text_codecs(data, learned, "inputs")
-        self.outputs: dict[str, TextCodec] = {} if data is None else text_codecs(data, learned, "targets")
+        data, sections = experiment.spec.data, ("inputs", "targets")
+        self.inputs, self.outputs = ({} if data is None else text_codecs(data, learned, each) for each in sections)
 
     def facts(self, view: str | None) -> ModelFacts:
         return self._facts[view]

@@ -18,7 +18,7 @@ from kerascli.interop.applications import CLASSES
 from kerascli.report.predictions import Predictions
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import ClassReading
-from kerascli.training.evaluate import predict_in_blocks
+from kerascli.training.evaluate import predict, predict_in_blocks
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
@@ -123,6 +123,12 @@ def _parts(run: LoadedRun, rows: Split, form: Form, keep: Sequence[str]) -> Iter
                 own = {name: values[first : first + count] for name, values in kept.items()}
                 yield Predictions(own, columns, arrays, count, _non_finite_rows(arrays), readings, total)
                 first += count
+
+
+def outputs_of(run: LoadedRun, rows: Split) -> dict[str, torch.Tensor]:
+    """Return the outputs of a run's model for all rows that are already preprocessed, by name."""
+    batches = run.shared_batches(rows_in_order(run.experiment, rows, metrics=False))
+    return predict(run.experiment.module, batches, seed=run.experiment.spec.seed)
 
 
 def predict_mean(parts: Iterable[Iterable[Predictions]]) -> Predictions:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import re
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ from kerascli.data.storage.delimited.text_format import TextFormat
 from kerascli.data.storage.json_lines import parse_line, read_json_lines
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
-from kerascli.foundation.errors import ConfigError, DataError, Place
+from kerascli.foundation.errors import ConfigError, DataError, Place, counted
 from kerascli.report.predictions import Predictions
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.predict import Form, predict_rows
@@ -32,8 +31,6 @@ _BLOCK_BYTES = 2**16
 _MOST_BYTES = 2**25
 """Maximum number of bytes of a line: while it is incomplete, it is copied with each block that arrives."""
 
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
-"""Pattern of a number as JSON writes it, which excludes `007`."""
 
 Line = tuple[int, bytes]
 """Line of the stream: its number, counted from 1, and its bytes."""
@@ -106,7 +103,7 @@ def _checked(command_input: CommandInput, table: Table) -> Table:
         raise DataError(list(faults)) from None
 
 
-class _Arrivals:
+class _Arrivals(Iterator[Line]):
     """Iterator over the numbered lines of a stream, without empty ones; `waiting` has those that have arrived."""
 
     def __init__(self, arrivals: Iterable[Sequence[bytes]]) -> None:
@@ -115,15 +112,11 @@ class _Arrivals:
         self.waiting: deque[Line] = deque()
         """Lines that have arrived and were not read yet."""
 
-    def __iter__(self) -> "Iterator[Line]":
-        return self
-
     def __next__(self) -> Line:
         while not self.waiting:
-            for line in next(self._arrivals):
-                self._number += 1
-                if line.strip():
-                    self.waiting.append((self._number, line))
+            numbered = list(enumerate(next(self._arrivals), self._number + 1))
+            self._number += len(numbered)
+            self.waiting.extend((number, line) for number, line in numbered if line.strip())
         return self.waiting.popleft()
 
     def first(self) -> bytes:
@@ -141,21 +134,9 @@ class _Rows(ABC):
     def __init__(self, lines: _Arrivals) -> None:
         self.lines = lines
 
-    def rows(self) -> Iterator[Row | DataError]:
-        """Yield each row of the stream; for a faulty row, its DataError."""
-        for number, record in self.records():
-            try:
-                yield number, self.parsed(number, record)
-            except DataError as error:
-                yield error
-
-    def records(self) -> Iterator[Row]:
-        """Yield what is read of the lines for each row, with the number of its line. Raises DataError at the end."""
-        return self.lines
-
     @abstractmethod
-    def parsed(self, number: int, record: Any) -> Any:
-        """Return the contents of a row. Raises DataError."""
+    def rows(self) -> Iterator[Row | DataError]:
+        """Yield each row of the stream; for a faulty row, its DataError. Raises DataError if no more can be read."""
 
     @abstractmethod
     def table(self, rows: Sequence[Row]) -> Table:
@@ -209,8 +190,12 @@ def _reader(command_input: CommandInput, lines: _Arrivals) -> _Rows:
 class _JsonRows(_Rows):
     """Reader of JSON Lines: a row is the line and its JSON object; only rows with equal keys share a table."""
 
-    def parsed(self, number: int, record: bytes) -> tuple[bytes, dict[str, Any]]:
-        return record, parse_line(record, STDIN_NAME, number)
+    def rows(self) -> Iterator[Row | DataError]:
+        for number, line in self.lines:
+            try:
+                yield number, (line, parse_line(line, STDIN_NAME, number))
+            except DataError as error:
+                yield error
 
     def fits(self, row: Row, batch: Sequence[Row]) -> bool:
         return row[1][1].keys() == batch[0][1][1].keys()
@@ -231,17 +216,19 @@ class _TextRows(_Rows):
         self._form = form
         self._names = form.names
 
-    def records(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[Row | DataError]:
+        for number, fields in self.records():
+            wrong = None
+            if any("\udc80" <= character <= "\udcff" for character in "".join(fields)):
+                wrong = f"not {self._form.encoding.upper()}"
+            elif len(fields) != len(self._names):
+                wrong = f"{counted(len(fields), 'field')}, the header has {len(self._names)}"
+            yield (number, fields) if wrong is None else DataError(wrong, place=Place(STDIN_NAME, number))
+
+    def records(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the fields of each row, with the number of its line."""
         for number, line in self.lines:
             yield number, [line.decode(errors="surrogateescape").rstrip("\r\n")]
-
-    def parsed(self, number: int, record: list[str]) -> list[str]:
-        if any("\udc80" <= character <= "\udcff" for character in "".join(record)):
-            raise DataError(f"not {self._form.encoding.upper()}", place=Place(STDIN_NAME, number))
-        if len(record) != len(self._names):
-            text = f"{len(record)} {'field' if len(record) == 1 else 'fields'}, the header has {len(self._names)}"
-            raise DataError(text, place=Place(STDIN_NAME, number))
-        return record
 
     def table(self, rows: Sequence[Row]) -> Table:
         columns = text_columns(self._names, [row for _, row in rows], self._form)
@@ -254,14 +241,12 @@ class _TextRows(_Rows):
 
     def _value(self, field: str) -> str | float | None:
         """Return a field as a number if it is written as in JSON, as None if it is empty, else unchanged."""
-        plain = self._form.plain(field)
-        if plain is None or not _NUMBER.fullmatch(plain):
-            return field or None
+        plain = self._form.plain(field) or ""
         try:
             value = json.loads(plain)
-        except ValueError:  # thousands of digits
-            return field
-        return value if math.isfinite(value) else field
+        except ValueError:  # text, `007`, or thousands of digits
+            return field or None
+        return value if math.isfinite(value) and plain == plain.strip() else field
 
 
 class _Delimited(_TextRows):
@@ -274,7 +259,7 @@ class _Delimited(_TextRows):
         following = next((line for _, line in self.lines.waiting if not self._is_comment(line)), None)
         return following is not None and following.count(b'"') % 2 == 0
 
-    def records(self) -> Iterator[Row]:
+    def records(self) -> Iterator[tuple[int, list[str]]]:
         for _ in range(self._form.skip_rows):
             next(self.lines, None)
         reader = self._form.reader(self._texts())

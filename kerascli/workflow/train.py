@@ -76,7 +76,7 @@ def start(config: Config, options: Options, record: RunRecord | None = None) -> 
     reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
     begun = InitWeights()
     fill = partial(begun.load, config=phases[0].config, options=options)
-    runner = PhaseRunner(phases, device, options, reached, options.mode, fill=fill)
+    runner = PhaseRunner(phases, device, options, reached, options.mode, fill)
     stages.end("model and execution mode")
     with deferred() as stop:
         runner.group.notices.signals = stop

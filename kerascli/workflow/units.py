@@ -23,12 +23,7 @@ def inverse_of(run: LoadedRun, pair: OutputTarget) -> Inverse | None:
     shape = [size for size in run.stages.facts.targets[pair.target].shape if size is not None]
     if math.prod(shape) != math.prod(size or 0 for size in run.experiment.spec.built.specs[pair.output].shape):
         return None
-
-    def inverse(values: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):  # exp of what a bad model predicts: infinite, and reported as such
-            return undo(values.reshape(len(values), *shape)).reshape(values.shape)
-
-    return inverse
+    return lambda values: undo(values.reshape(len(values), *shape)).reshape(values.shape)
 
 
 def significant(values: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Create the trainer of a model: the optimizers of its weights, and the runners of its forward passes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from itertools import islice
 
 from torch import Tensor, nn
@@ -16,7 +16,6 @@ from kerascli.model.runtime.built import submodules_of
 from kerascli.model.runtime.weights import Weight, held
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.flat import NamedWeight
-from kerascli.optimizers.rule import Written
 from kerascli.optimizers.several import Optimizers
 from kerascli.training.build import Experiment
 from kerascli.training.execution_mode import MODES, Request, compile_rule
@@ -66,14 +65,10 @@ def requests_of(experiment: Experiment, plan: Plan, optimizers: Optimizers) -> l
     return [
         Request(
             each, batches, plan.epochs * plan.steps * each.repeat, jit_compile, live_scales=scales,
-            rules=partial(_rules, [optimizers.by_name[update.name] for update in each.updates]),
+            rules=lambda own=each: [rule for update in own.updates for rule in optimizers.by_name[update.name].rules()],
         )
         for each in experiment.forward_passes
     ]  # fmt: skip
-
-
-def _rules(optimizers: Sequence[FlatOptimizer]) -> list[Written]:
-    return [rule for optimizer in optimizers for rule in optimizer.rules()]
 
 
 def _slowest(modes: Mapping[str, Choice]) -> Choice:

@@ -96,13 +96,11 @@ def _phases(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
 def _phase(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
     state = runner.state
     saver = Saver(runner, record.checkpoints) if isinstance(record, NoRecord) else Recorder(runner, record)
-    trained = train(state.trainer, state.plan, runner.reached, looks=state.strategy.leads)
-    events = saver.follow(_compared(trained, runner))
-    if state.profiler is None:
-        yield from _saved_on_signal(events, saver, record.path, runner)
-        return
-    events = state.profiler.follow(events, batches_done=runner.reached.batch)
-    yield from _profiled(_saved_on_signal(events, saver, record.path, runner), state.profiler, record)
+    events = saver.follow(train(state.trainer, state.plan, runner.reached, looks=state.strategy.leads))
+    if state.profiler is not None:
+        events = state.profiler.follow(events, batches_done=runner.reached.batch)
+    events = _saved_on_signal(events, saver, record.path, runner)
+    yield from events if state.profiler is None else _profiled(events, state.profiler, record)
 
 
 def _profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) -> Iterator[Event]:
@@ -133,20 +131,6 @@ def _profile_events(profiler: Profiler, record: RunRecord, *notes: str) -> Itera
         yield Note(f"the profile could not be saved: {error}", "warning")
         paths = []
     yield replace(profile, files=tuple(map(str, paths)))
-
-
-def _compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
-    """Yield the events of a training run; after each epoch, compare each process with others, and exchange signals.
-
-    Raises TrainingStopped if the weights or decisions of callbacks of one process differ from those of another.
-    """
-    for event in events:
-        if isinstance(event, EpochEnd):
-            trainer, reached = runner.state.trainer, runner.reached
-            rates = trainer.optimizers.learning_rates.values()
-            decisions = [reached.stopped is not None, list(event.slots), list(rates)]
-            runner.state.strategy.compare_epoch(trainer.weights, decisions, event.epoch)
-        yield event
 
 
 def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:

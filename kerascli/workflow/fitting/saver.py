@@ -45,7 +45,7 @@ class Saver:
         self.progress = runner.reached
         self._plan = runner.state.plan
         self._checkpoints = checkpoints
-        self._group = runner.group
+        self._group, self._strategy = runner.group, runner.state.strategy
         ranges = self.trainer.ranges()
         self._parts = PartWriter(checkpoints, ranges, self._group) if ranges else None
         self._writes = bool(ranges) or self._group.world.leads
@@ -53,8 +53,16 @@ class Saver:
         self._has_saved = bool(checkpoints.steps())
 
     def follow(self, events: Iterator[Event]) -> Iterator[Event]:
-        """Yield each event of a training run once it is recorded, and a `Saved` event after each checkpoint."""
+        """Yield each event of a training run once it is recorded, and a `Saved` event after each checkpoint.
+
+        After each epoch, each process is compared with others, and signals are exchanged. Raises TrainingStopped if the
+        weights or decisions of callbacks of one process differ from those of another.
+        """
         for event in events:
+            if isinstance(event, EpochEnd):
+                rates = self.trainer.optimizers.learning_rates.values()
+                decisions = [self.progress.stopped is not None, list(event.slots), list(rates)]
+                self._strategy.compare_epoch(self.trainer.weights, decisions, event.epoch)
             reports = self.record(event)
             yield event
             yield from reports
@@ -172,7 +180,7 @@ def restored(
     if reached.phase >= len(phases):
         text = f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"
         raise FileRefused(text)
-    runner = PhaseRunner(phases, device, options, reached, mode, fill=fill)
+    runner = PhaseRunner(phases, device, options, reached, mode, fill)
     trainer, plan = runner.state.trainer, runner.state.plan
     if checkpoint is not None:
         tensors = training_tensors(checkpoint.blobs, trainer.ranges(), part)

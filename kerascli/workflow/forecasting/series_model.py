@@ -49,8 +49,7 @@ class ForecastTarget:
             predictions = names if self.is_text else names.astype(np.float64)
         else:
             assert self.undo is not None
-            with np.errstate(over="ignore"):  # exp of what a bad model predicts: infinite, and reported as such
-                predictions = self.undo(output.numpy().astype(np.float64).reshape(len(output), *self.shape))
+            predictions = self.undo(output.numpy().reshape(len(output), *self.shape))
         return predictions.reshape(len(output), self.horizon, len(self.columns))
 
     def shown(self, values: np.ndarray, output: np.ndarray, *, raw: bool) -> np.ndarray:
