@@ -25,7 +25,6 @@ from kerascli.workflow.baselines import Baseline, BaselineMetrics, baselines_of
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
-from kerascli.workflow.units import inverse_of
 
 
 class ClassScores(NamedTuple):
@@ -119,7 +118,7 @@ class _Further:
     def __init__(self, run: LoadedRun, rows: int, most_values: int, baselines: Mapping[str, Baseline]) -> None:
         self.sums: Sequence[Tensor] = ()
         spec, pairs = run.experiment.spec, run.experiment.spec.pairs
-        self._in_units = [(pair, pair.metrics or _DEFAULT, undo) for pair in pairs if (undo := inverse_of(run, pair))]
+        self._in_units = [(pair, pair.metrics or _DEFAULT, undo) for pair in pairs if (undo := run.inverse(pair))]
         self.baselines = BaselineMetrics(run.experiment.module.objective, baselines)
         shapes = {pair.output: spec.built.specs[pair.output].shape for pair in pairs if pair.loss is not None}
         few = [name for name, shape in shapes.items() if rows * math.prod(size or 1 for size in shape) <= most_values]

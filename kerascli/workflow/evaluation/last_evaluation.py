@@ -18,7 +18,7 @@ from kerascli.workflow.evaluate import Evaluation, evaluating
 from kerascli.workflow.evaluation.facts import evaluation_facts
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.recorder import NoRecord
-from kerascli.workflow.fitting.run_loop import interrupted_error
+from kerascli.workflow.fitting.saver import interrupted_error
 from kerascli.workflow.loaded import LoadedRun
 
 _MOST_VALUES = 10_000_000

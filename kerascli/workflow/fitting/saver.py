@@ -1,11 +1,13 @@
 """Save the state of a training run to checkpoints, and restore it; decide when to save."""
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 from kerascli.foundation.device import Choice
-from kerascli.foundation.errors import ConfigError, FileRefused
+from kerascli.foundation.errors import ConfigError, FileRefused, Interrupted
 from kerascli.foundation.events import BatchEnd, EpochEnd, Event, Note, Saved
 from kerascli.foundation.spans import span
 from kerascli.runs.checkpoints import Checkpoint, Checkpoints
@@ -135,6 +137,15 @@ class Saver:
             return CheckpointRequest.NOW
         wait = EPOCH_SECONDS if self._has_saved else min(FIRST_SECONDS, EPOCH_SECONDS)
         return CheckpointRequest.AT_EPOCH_END if waited > wait else CheckpointRequest.NONE
+
+
+def interrupted_error(text: str, run: Path, number: int) -> Interrupted:
+    """Return the error of a training run that a signal has ended, with the command that resumes it.
+
+    `text` is the error's message, `run` the folder of the run, `number` the number of the signal.
+    """
+    command = shlex.join(["kerascli", "train", "--resume", str(run)])
+    return Interrupted(text, signal_number=number, hint=f"resume with: {command}")
 
 
 def _newest(record: RunRecord, group: Group, part: str | None) -> tuple[Checkpoint | None, list[Note]]:

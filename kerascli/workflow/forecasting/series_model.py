@@ -18,7 +18,7 @@ from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.classes import ClassReading, is_classification_loss
 from kerascli.workflow.loaded import LoadedRun
-from kerascli.workflow.units import significant
+from kerascli.workflow.predict import significant
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from kerascli.interop.example_inputs import open_size
 from kerascli.interop.onnx_rows import Answer, Rows, fills_missing, raw_inputs, steps_of
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.predict import predict_rows
-from kerascli.workflow.units import inverse_of
 
 _ROWS_MADE = 3
 """Number of rows in the example inputs with which the model is exported."""
@@ -89,7 +88,7 @@ def _answer(run: LoadedRun, name: str) -> Answer:
     if pair is None:
         return Answer(None, (), None)
     field = run.stages.facts.targets.get(pair.target)
-    if field is not None and inverse_of(run, pair) is not None:
+    if field is not None and run.inverse(pair) is not None:
         undo = run.stages.inverses[pair.target]
         assert isinstance(undo, Undo)
         return Answer(nn.Sequential(*undo.modules), [size for size in field.shape if size is not None], None)

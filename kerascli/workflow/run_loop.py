@@ -1,10 +1,8 @@
 """Run a training from start to end: train and record its phases, save weights, and evaluate on the test split."""
 
-import shlex
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from kerascli.foundation.errors import Interrupted, KerasCliError, Paused, ProcessLost, StorageError, TrainingStopped
 from kerascli.foundation.events import EpochEnd, Event, Note, Stopped
@@ -21,23 +19,16 @@ from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.baselines import target_means
+from kerascli.workflow.evaluation.last_evaluation import evaluate_splits
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.recorder import NoRecord, Recorder
-from kerascli.workflow.fitting.saver import Saver
+from kerascli.workflow.fitting.saver import Saver, interrupted_error
 from kerascli.workflow.memory import STOPS, stopped_by
 
-T = TypeVar("T")
 
-
-LastEvaluation = Callable[
-    [PhaseRunner, RunRecord, Mapping[str, list[float]]], Generator[Event, None, dict[str, dict[str, float]]]
-]
-"""Function that evaluates the final weights, given the means of targets; it returns losses and metrics by split."""
-
-
-def run(runner: PhaseRunner, record: RunRecord, stop: Signals, evaluate_splits: LastEvaluation) -> Iterator[Event]:
-    """Train all remaining phases, evaluate the model by `evaluate_splits`, record the run, and yield all events.
+def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
+    """Train all remaining phases, evaluate the model, record the run, and yield all events.
 
     `stop` has the signals that end the training. Every process calls this function; one of them records the run. If
     that process is lost, another one records how the run ended.
@@ -154,15 +145,6 @@ def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
 def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
     record.finish("failed", reason=str(error))
     return error
-
-
-def interrupted_error(text: str, run: Path, number: int) -> Interrupted:
-    """Return the error of a training run that a signal has ended, with the command that resumes it.
-
-    `text` is the error's message, `run` the folder of the run, `number` the number of the signal.
-    """
-    command = shlex.join(["kerascli", "train", "--resume", str(run)])
-    return Interrupted(text, signal_number=number, hint=f"resume with: {command}")
 
 
 def _saved_on_signal(events: Iterator[Event], saver: Saver, run: Path, runner: PhaseRunner) -> Iterator[Event]:
