@@ -69,7 +69,7 @@ INNER_FLOORS = {
     ],
     "workflow": [
         ["advice", "baselines", "bases", "generation", "loaded", "memory", "outputs"],
-        ["fitting", "prompts", "space_check"],
+        ["fitting", "space_check"],
         ["check", "rows", "tracking"], ["evaluate", "make_samples", "predict"],
         ["evaluation", "interchange"], ["run_loop"], ["train"],
         ["forecasting", "further_training", "smoke", "stream", "tuning", "why"],

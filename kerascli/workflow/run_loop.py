@@ -1,16 +1,19 @@
 """Run a training from start to end: train and record its phases, save weights, and evaluate on the test split."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from kerascli.data.batches.rows import Split
 from kerascli.foundation.errors import Interrupted, KerasCliError, Paused, ProcessLost, StorageError, TrainingStopped
-from kerascli.foundation.events import EpochEnd, Event, Note, Stopped
+from kerascli.foundation.events import EpochEnd, Evaluated, Event, Note, Stopped
 from kerascli.foundation.interrupts import Signals
 from kerascli.foundation.spans import listening
 from kerascli.foundation.user_code import exits_as_errors
 from kerascli.model.runtime.weights import lasting
 from kerascli.report.profile import profile_text
+from kerascli.runs.evaluations import write_evaluation
 from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import saved_weights
 from kerascli.training.checkpoint_files import training_tensors
@@ -18,13 +21,19 @@ from kerascli.training.loop import train
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
-from kerascli.workflow.baselines import target_means
-from kerascli.workflow.evaluation.last_evaluation import evaluate_splits
+from kerascli.workflow.advice.advise import notes
+from kerascli.workflow.baselines import no_better, target_means
+from kerascli.workflow.evaluate import Evaluation, evaluating
+from kerascli.workflow.evaluation.facts import evaluation_facts
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.recorder import NoRecord, Recorder
 from kerascli.workflow.fitting.saver import Saver, interrupted_error
+from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import STOPS, stopped_by
+
+_MOST_VALUES = 10_000_000
+"""Maximum number of values of an output, over all rows of a split, that are held in memory while a run ends."""
 
 
 def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
@@ -41,7 +50,7 @@ def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event
             yield from _phases(runner, record)
             runner.state.trainer.refuse_bad_weights(runner.reached)
             record.write_weights(runner.state.trainer.weights_file())
-            results = yield from evaluate_splits(runner, record, means)
+            results = yield from _evaluate_splits(runner, record, means)
         stopped = runner.reached.stopped
         record.finish("completed" if stopped is None else "stopped", reason=stopped, results=results)
     except (Interrupted, Paused) as error:
@@ -165,3 +174,57 @@ def _saved_on_signal(events: Iterator[Event], saver: Saver, run: Path, runner: P
             progress = saver.progress
             where = f"epoch {progress.epoch + 1}, step {progress.batch}"
             raise interrupted_error(f"interrupted at {where}; saved", run, number)
+
+
+def _evaluate_splits(
+    runner: PhaseRunner, record: RunRecord, means: Mapping[str, list[float]]
+) -> Generator[Event, None, dict[str, dict[str, float]]]:
+    """Evaluate the final weights on the test and validation splits; return {"test": losses and metrics by name}, or {}.
+
+    Events of the evaluation are yielded. The values of the baselines are written to run.json, and all results to the
+    run's folder evaluations/, for the command `report`; of a smoke run to neither. `means` maps each output to the mean
+    of its target over the training rows, the prediction of a baseline.
+    """
+    phase, state, limits = runner.phase, runner.state, runner.options.limits
+    prepared, config = phase.prepared, phase.config
+    run = LoadedRun(record, config, state.experiment, prepared, config.data, prepared.learned, strategy=state.strategy)
+    shared = partial(state.strategy.evaluated, limit=limits.get("validation_steps"))
+    results: dict[str, dict[str, float]] = {}
+    for name in ("test",) if limits else ("test", "validation"):
+        if (rows := prepared.splits.get(name)) is None:
+            continue
+        work = evaluating(run, rows, name, means, shared, 0 if limits else _MOST_VALUES)
+        while True:
+            try:
+                yield next(work)
+            except StopIteration as done:
+                evaluation: Evaluation = done.value
+                break
+            if (number := runner.group.notices.common_signal) is not None:
+                if name != "test":  # the run is complete, but for numbers of its page
+                    return results
+                text = "interrupted: trained and saved, but not evaluated on the test split"
+                raise interrupted_error(text, record.path, number)
+        if name == "test":
+            yield from _test_events(runner, record, evaluation.result)
+            results["test"] = dict(evaluation.result.logs)
+        if not isinstance(record, NoRecord) and not limits:
+            yield from _kept(run, rows, evaluation)
+    return results
+
+
+def _test_events(runner: PhaseRunner, record: RunRecord, result: Evaluated) -> Iterator[Event]:
+    """Yield the result on the test split, and warnings about baselines, whose values are written to run.json."""
+    training = runner.state.experiment.spec.training
+    record.note(baselines={"test": result.baselines})
+    yield result
+    if training is not None and not runner.options.limits:  # a smoke run is no training
+        yield from notes(no_better(result, training.log_names()))
+
+
+def _kept(run: LoadedRun, rows: Split, evaluation: Evaluation) -> Iterator[Note]:
+    """Write the results of an evaluation of rows to the run's folder; yield a warning if that fails."""
+    try:
+        write_evaluation(run.record, evaluation.result.split, evaluation_facts(run, rows, evaluation, {}))
+    except KerasCliError as error:
+        yield Note(f"the results are not kept as numbers: {error}", "warning")

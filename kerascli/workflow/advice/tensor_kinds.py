@@ -24,8 +24,8 @@ probabilities."""
 NEGATIVE = _OTHER - {"relu", "relu6"}
 """Activations and layers whose results may be negative."""
 
-_ACTIVATIONS = frozenset({"softmax", "leaky_relu", "elu", "selu"})
-"""Names of layers that apply the activation of their name, unless the layer has settings that change its kind."""
+_ACTIVATIONS = {"softmax": "softmax", "leaky_relu": "leaky_relu", "elu": "elu", "selu": "selu", "prelu": "leaky_relu"}
+"""Mapping from layer to the activation that it applies, unless the layer has settings that change its kind."""
 
 _ACTIVATED = (
     "activation", "dense", "einsum_dense", "conv_", "depthwise_conv_", "separable_conv_", "locally_connected_",
@@ -77,34 +77,26 @@ class Tracer:
         return self._kinds[tensor]
 
     def _result(self, node: Node, index: int) -> TensorKind | None:
-        if isinstance(node.layer, CustomCellRNN):
-            outputs = node.layer.cell.outputs
-            return Tracer(node.layer.cell.nodes).of(outputs[index]) if index < len(outputs) else None
-        if isinstance(node.layer, Expr):
-            return self._formula(node, node.layer) if len(node.outputs) == 1 else None
-        return self._layer(node, node.layer) if index == 0 else None
-
-    def _formula(self, node: Node, layer: Expr) -> TensorKind | None:
-        """Return the kind of an `expr` layer's values, if its formula only calls an activation or names a tensor."""
-        match expression(layer.value).tree:
-            case Call(function=function):
-                return _named(function, node)
-            case Name(name=name):
-                return self.of(dict(zip(layer.names(), node.inputs, strict=False)).get(name, name))
-        return None
+        layer = node.layer
+        if isinstance(layer, CustomCellRNN):
+            outputs = layer.cell.outputs
+            return Tracer(layer.cell.nodes).of(outputs[index]) if index < len(outputs) else None
+        if isinstance(layer, Expr) and len(node.outputs) == 1:
+            match expression(layer.value).tree:  # a formula that only calls an activation, or names a tensor
+                case Call(function=function):
+                    return _named(function, node)
+                case Name(name=name):
+                    return self.of(dict(zip(layer.names(), node.inputs, strict=False)).get(name, name))
+        return self._layer(node, layer) if index == 0 else None
 
     def _layer(self, node: Node, layer: BaseLayer) -> TensorKind | None:
         name, settings = layer.component_name, cast("Any", layer)
         if name in _WRAPPERS and (name != "bidirectional" or settings.merge_mode in {"concat", "ave", None}):
             return self._layer(node, settings.layer)
         if name.startswith(_HANDED_ON) or name in _ALIKE or (name == "activation" and _is_linear(layer)):
-            return self._inputs(node)
+            kinds = [self.of(name) for name in node.inputs]
+            return kinds[0] if len({each and each.is_probabilities for each in kinds}) == 1 else None
         return _named(_own_activation(name, settings), node)
-
-    def _inputs(self, node: Node) -> TensorKind | None:
-        """Return the kind of values (probabilities or others) that all inputs of a node have; None if they differ."""
-        kinds = [self.of(name) for name in node.inputs]
-        return kinds[0] if len({each and each.is_probabilities for each in kinds}) == 1 else None
 
 
 def _own_activation(name: str, layer: Any) -> str:
@@ -112,9 +104,7 @@ def _own_activation(name: str, layer: Any) -> str:
     if name == "relu":
         return _activated(layer)
     if name in _ACTIVATIONS or name.endswith("_normalization"):
-        return name
-    if name == "prelu":
-        return "leaky_relu"
+        return _ACTIVATIONS.get(name, name)
     if name.startswith(("lstm", "gru", "conv_lstm_")):  # gates times an activation
         return "tanh" if _activated(layer.activation) == "tanh" else ""
     constrained = getattr(layer, "kernel_constraint", None) is not None
