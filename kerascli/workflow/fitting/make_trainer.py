@@ -15,11 +15,10 @@ from kerascli.foundation.errors import ConfigError
 from kerascli.model.runtime.built import submodules_of
 from kerascli.model.runtime.weights import Weight, held
 from kerascli.optimizers.apply import FlatOptimizer
-from kerascli.optimizers.flat import NamedWeight
 from kerascli.optimizers.several import Optimizers
 from kerascli.training.build import Experiment
 from kerascli.training.execution_mode import MODES, Request, compile_rule
-from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate, Runner
+from kerascli.training.forward_pass import Eager, ForwardPass, Runner
 from kerascli.training.loop import Plan
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
@@ -87,7 +86,7 @@ def optimizers_of(experiment: Experiment, across: Callable[[Tensor], Tensor] | N
     repeats: dict[str, int] = {}
     for each in experiment.forward_passes:
         for update in each.updates:
-            weights = _trainable(update)
+            weights = [(w.name, _parameter(w), w.spec) for w in update.weights if isinstance(w.tensor, nn.Parameter)]
             if not weights:
                 raise ConfigError("the model has no trainable weights: there is nothing to fit")
             if experiment.spec.train_step is None:
@@ -96,10 +95,6 @@ def optimizers_of(experiment: Experiment, across: Callable[[Tensor], Tensor] | N
             by_update[update.name] = FlatOptimizer(update.optimizer, weights, first, across)
             repeats[update.name] = each.repeat
     return Optimizers(by_update, repeats)
-
-
-def _trainable(update: ParameterUpdate) -> list[NamedWeight]:
-    return [(w.name, _parameter(w), w.spec) for w in update.weights if isinstance(w.tensor, nn.Parameter)]
 
 
 def _parameter(weight: Weight) -> nn.Parameter:
