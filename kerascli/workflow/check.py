@@ -87,8 +87,7 @@ def check(
     missing = bool(unchecked) and not no_data
     is_sized = not spec.unknown and spec.inputs == facts_by_key[config.data_key][0].inputs  # no placeholders in it
     lines = [*_checked(config, spec, prepared, is_sized=is_sized), *strategy_lines(spec, processes or 1)]
-    learned = dict.fromkeys(() if prepared is None else prepared.warnings)
-    warnings = [*advise(cases), *(Fault(text, level="warning") for text in learned)]
+    warnings = [*advise(cases), *_learned_warnings(prepared)]
     if processes is not None and is_sized:
         memory, shortage = memory_lines(spec, prepared, processes)
         lines, warnings = lines + memory, warnings + shortage
@@ -123,6 +122,10 @@ def _absent(config: Config, spec: RunSpec) -> Iterator[str]:
         yield "there is no 'data' section"
     if spec.training is None:
         yield "there is no 'compile' section"
+
+
+def _learned_warnings(prepared: PreparedData | None) -> list[Fault]:
+    return [Fault(text, level="warning") for text in dict.fromkeys(() if prepared is None else prepared.warnings)]
 
 
 def _described(

@@ -59,9 +59,8 @@ def without_frozen(
     inputs = [each.name for each in built.model.inputs]
     step = _Frozen(experiment, Graph(_part(experiment, first, (), kept)).eval(), inputs, strategy)
     names = {"train", fit.validation_data or "validation"} if fit.validates() else {"train"}
-    batches = (next(rows_in_order(experiment, prepared.splits[name]).epoch(0)) for name in names)
-    if any(step.run(batch).masks for batch in batches):  # which cannot be kept
-        return None
+    if any(step.run(next(rows_in_order(experiment, prepared.splits[name]).epoch(0))).masks for name in names):
+        return None  # masks cannot be kept
     splits = {name: step.split(prepared.splits[name]) for name in sorted(names)}
     size, rows = sum(each.nbytes for each in splits.values()), sum(each.rows for each in splits.values())
     where = "on disk" if any(isinstance(each, DiskSplit) for each in splits.values()) else "in memory"

@@ -202,8 +202,7 @@ def _method(run: LoadedRun, kind: Kind, question: Question) -> Method:
     """Return the method of a question, or the default of the kind of inputs: for a split of columns permutation, unless
     an option of the other methods is given.
 
-    Raises ConfigError if the method is none of the kind's, does not use an option (none may be ignored), or needs
-    columns, and the model takes arrays.
+    Raises ConfigError if the method is none of the kind's, or does not use an option: none may be ignored.
     """
     is_split = not question.what or (len(question.what) == 1 and question.what[0] in SPLITS)
     by_rows = kind in _ZEROS or not is_split or any(getattr(question, name) for name in (*_OF_ROWS, "baseline"))
@@ -213,9 +212,14 @@ def _method(run: LoadedRun, kind: Kind, question: Question) -> Method:
     if method not in _METHODS[kind]:
         raise ConfigError(f"--method {method}: not for inputs of {kind}", hint=f"one of {', '.join(_METHODS[kind])}")
     _refuse_idle(kind, method, question)
+    _refuse_arrays(run, kind, method, question)
+    return method
+
+
+def _refuse_arrays(run: LoadedRun, kind: Kind, method: Method, question: Question) -> None:
+    """Raise ConfigError if the reasons need columns, and the model takes arrays."""
     if run.row_data is None and (kind not in _ZEROS or method == "permutation" or question.baseline == "median"):
         raise ConfigError(f"why: {method} needs columns of data, and the model takes arrays of its own")
-    return method
 
 
 def _refuse_idle(kind: Kind, method: Method, question: Question) -> None:
