@@ -134,8 +134,7 @@ def make_phase(config: Config, prepared: PreparedData, parsed: RunSpec | None = 
 
     `parsed` is the RunSpec (parsed config) of the phase if it was parsed before the data was read.
     """
-    rows = {name: split.rows for name, split in prepared.splits.items()}
-    spec = describe_config(config, prepared.facts, rows, parsed)
+    spec = describe_config(config, prepared.facts, prepared.row_counts, parsed)
     if spec.training is None:
         hint = "add compile: {loss: ..., optimizer: ...}"
         raise config.error([Fault("the config has no 'compile' section", (), hint=hint)])
