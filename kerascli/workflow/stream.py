@@ -104,7 +104,7 @@ def _checked(command_input: CommandInput, table: Table) -> Table:
 
 
 class _Arrivals(Iterator[Line]):
-    """Iterator over the numbered lines of a stream, without empty ones; `waiting` has those that have arrived."""
+    """Iterator over the numbered lines of a stream; `waiting` has those that have arrived."""
 
     def __init__(self, arrivals: Iterable[Sequence[bytes]]) -> None:
         self._arrivals = iter(arrivals)
@@ -116,16 +116,22 @@ class _Arrivals(Iterator[Line]):
         while not self.waiting:
             numbered = list(enumerate(next(self._arrivals), self._number + 1))
             self._number += len(numbered)
-            self.waiting.extend((number, line) for number, line in numbered if line.strip())
+            self.waiting += numbered
         return self.waiting.popleft()
 
+    def filled(self) -> Iterator[Line]:
+        """Yield the lines that are not empty."""
+        return (each for each in self if each[1].strip())
+
     def first(self) -> bytes:
-        """Return the first line of the stream, without removing it. Raises DataError if there is none."""
-        line = next(self, None)
-        if line is None:
-            raise DataError("there are no rows", place=Place(STDIN_NAME))
-        self.waiting.appendleft(line)
-        return line[1]
+        """Return the first line that is not empty, without removing any. Raises DataError if there is none."""
+        lines: list[Line] = []
+        for line in self:
+            lines.append(line)
+            if line[1].strip():
+                self.waiting.extendleft(reversed(lines))
+                return line[1]
+        raise DataError("there are no rows", place=Place(STDIN_NAME))
 
 
 class _Rows(ABC):
@@ -152,7 +158,7 @@ class _Rows(ABC):
 
     def has_next(self) -> bool:
         """Return True if the next row can be read without waiting for lines that have not arrived."""
-        return bool(self.lines.waiting)
+        return any(line.strip() for _, line in self.lines.waiting)
 
     def batches(self) -> Iterator[list[Row] | DataError]:
         """Yield lists of rows that arrived together; the DataError of a faulty row alone, after the rows before it."""
@@ -191,7 +197,7 @@ class _JsonRows(_Rows):
     """Reader of JSON Lines: a row is the line and its JSON object; only rows with equal keys share a table."""
 
     def rows(self) -> Iterator[Row | DataError]:
-        for number, line in self.lines:
+        for number, line in self.lines.filled():
             try:
                 yield number, (line, parse_line(line, STDIN_NAME, number))
             except DataError as error:
@@ -227,7 +233,7 @@ class _TextRows(_Rows):
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the fields of each row, with the number of its line."""
-        for number, line in self.lines:
+        for number, line in self.lines.filled():
             yield number, [line.decode(errors="surrogateescape").rstrip("\r\n")]
 
     def table(self, rows: Sequence[Row]) -> Table:
@@ -252,11 +258,12 @@ class _TextRows(_Rows):
 class _Delimited(_TextRows):
     """Reader of delimited text, with the settings (separator ...) of the run's csv source, or csv's defaults."""
 
-    _number = 0
+    _number, _begins = 0, True
+    """Number of the line read last, and whether a row begins after it: then empty lines and comments are left out."""
 
     def has_next(self) -> bool:
         """Return True if a whole row has arrived: its first line has no open quote, in which it would continue."""
-        following = next((line for _, line in self.lines.waiting if not self._is_comment(line)), None)
+        following = next((line for _, line in self.lines.waiting if not self._is_left_out(line)), None)
         return following is not None and following.count(b'"') % 2 == 0
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
@@ -265,17 +272,20 @@ class _Delimited(_TextRows):
         reader = self._form.reader(self._texts())
         try:
             self._names = self._names or tuple(next(reader, ()))
+            self._begins = True
             for row in reader:
+                self._begins = True
                 yield self._number, row
         except csv.Error as error:
             raise DataError(str(error), place=Place(STDIN_NAME, self._number)) from None
 
     def _texts(self) -> Iterator[str]:
-        """Yield the text of each line that is not a comment."""
+        """Yield the text of each line that is part of a row."""
         for number, line in self.lines:
-            if not self._is_comment(line):
-                self._number = number
+            if not (self._begins and self._is_left_out(line)):
+                self._number, self._begins = number, False
                 yield line.decode(self._form.encoding, errors="surrogateescape").lstrip("\ufeff")
 
-    def _is_comment(self, line: bytes) -> bool:
-        return bool(self._form.comment) and line.startswith(self._form.comment.encode(self._form.encoding))
+    def _is_left_out(self, line: bytes) -> bool:
+        comment = (self._form.comment or "").encode(self._form.encoding)
+        return not line.strip() or bool(comment and line.startswith(comment))
