@@ -69,9 +69,9 @@ INNER_FLOORS = {
     ],
     "workflow": [
         ["advice", "baselines", "bases", "generation", "loaded", "memory", "outputs"],
-        ["fitting", "prompts", "space_check", "units"],
+        ["fitting", "space_check"],
         ["check", "rows", "tracking"], ["evaluate", "make_samples", "predict"],
-        ["evaluation", "interchange"], ["train"],
+        ["evaluation", "interchange"], ["run_loop"], ["train"],
         ["forecasting", "further_training", "smoke", "stream", "tuning", "why"],
     ],
     "interop": [

@@ -73,12 +73,11 @@ def generate(
 def _answers(context: "ModelContext", view: str | None, prompt: str | None, length: int, sampling: "Sampling") -> Texts:
     """Generate texts with a decoder model: for the prompt or, without one, for some rows of the data."""
     from kerascli.callbacks.decode_examples import examples
-    from kerascli.workflow.prompts import prompt_inputs
 
     decodes = context.facts(view).decodes
     assert decodes is not None
     if prompt is not None:
-        [numbers] = context.decode(view, prompt_inputs(context, view, prompt), length, sampling)
+        [numbers] = context.decode(view, context.prompted(view, prompt), length, sampling)
         text = context.text(decodes[1], numbers)
         return lambda: {"prompt": prompt, "text": text}, [f"{text}"]
     rows = context.rows(_EXAMPLES, seed=sampling.seed)

@@ -291,6 +291,6 @@ def _smoke_test(what: str | None, chosen: Options, sets: Sequence[str], flags: S
         path, source = record.path, further_config(record, chosen, sets, progress)
     from kerascli.workflow.smoke import smoke
 
-    for line in smoke(source, flags=flags, device=chosen.device, threads=chosen.threads, progress=progress):
+    for line in smoke(source, chosen, flags=flags, progress=progress):
         options.note(line)
     typer.echo(f"smoke test passed: {safe_text(str(path))}")

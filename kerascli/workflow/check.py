@@ -101,7 +101,7 @@ def _checked(config: Config, spec: RunSpec, prepared: PreparedData | None, *, is
     yield f"{safe_text(str(config.path))}: ok"
     yield f"  model: {counted(spec.layer_count(), 'layer')}{parameters}"
     if prepared is not None:
-        rows = ", ".join(f"{name} {count:,}" for name, count in _rows(prepared).items())
+        rows = ", ".join(f"{name} {count:,}" for name, count in prepared.row_counts.items())
         yield f"  data: {rows} rows"
     if config.before:
         yield f"  fit: {len(config.phases)} phases"
@@ -135,7 +135,7 @@ def _described(
     placeholders for its sizes."""
     with _with_unchecked(unchecked):
         try:
-            spec = describe_config(phase, facts, prepared and _rows(prepared))
+            spec = describe_config(phase, facts, prepared and prepared.row_counts)
         except ConfigError:
             if facts.known or not no_data:
                 raise
@@ -227,7 +227,3 @@ def _best_facts(config: Config, *, no_data: bool = False) -> _FactsOfData:
         check_without_shapes(config, config_facts(config))  # the config's own errors come first, as in training
         raise
     return prepared.facts, prepared, []
-
-
-def _rows(prepared: PreparedData) -> dict[str, int]:
-    return {name: split.rows for name, split in prepared.splits.items()}

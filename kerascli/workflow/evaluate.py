@@ -25,7 +25,6 @@ from kerascli.workflow.baselines import Baseline, BaselineMetrics, baselines_of
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
-from kerascli.workflow.units import inverse_of
 
 
 class ClassScores(NamedTuple):
@@ -102,9 +101,9 @@ def evaluating(
         further=further if spec.pairs else None,
     )  # fmt: skip
     sums = iter(further.sums)
-    in_units, beside = further.units.results(sums, only_defined=only_defined), further.baselines.results([*sums])
+    in_units = further.metrics_in_units(sums, only_defined=only_defined)
     compared = further.compared() if run.strategy.leads else []
-    result = Evaluated(name, logs, rows.rows, time.monotonic() - started, beside)
+    result = Evaluated(name, logs, rows.rows, time.monotonic() - started, further.baselines.results([*sums]))
     return Evaluation(result, tuple(classify(run, compared)), in_units, compared)
 
 
@@ -112,58 +111,45 @@ Compared = Sequence[tuple[OutputTarget, Tensor, Tensor]]
 """Outputs that have a loss, each with its targets and its predictions (rows, *) on the CPU; only process 0 has them."""
 
 
-class MetricsInUnits:
-    """Metrics in units of the raw columns, of the targets whose preprocessing can be inverted."""
+class _Further:
+    """Further results of an evaluation: metrics in units of the raw columns and of baselines, and the targets and
+    predictions of all rows, collected batch by batch, of the outputs that have a loss and few values."""
 
-    def __init__(self, run: LoadedRun) -> None:
-        pairs = run.experiment.spec.pairs
-        self._outputs = [(pair, pair.metrics or _DEFAULT, undo) for pair in pairs if (undo := inverse_of(run, pair))]
+    def __init__(self, run: LoadedRun, rows: int, most_values: int, baselines: Mapping[str, Baseline]) -> None:
+        self.sums: Sequence[Tensor] = ()
+        spec, pairs = run.experiment.spec, run.experiment.spec.pairs
+        self._in_units = [(pair, pair.metrics or _DEFAULT, undo) for pair in pairs if (undo := run.inverse(pair))]
+        self.baselines = BaselineMetrics(run.experiment.module.objective, baselines)
+        shapes = {pair.output: spec.built.specs[pair.output].shape for pair in pairs if pair.loss is not None}
+        few = [name for name, shape in shapes.items() if rows * math.prod(size or 1 for size in shape) <= most_values]
+        self._pairs = [pair for pair in pairs if pair.output in few]
+        self._batch: list[tuple[Tensor, Tensor]] = []
+        self._rows: list[tuple[list[Tensor], list[Tensor]]] = [([], []) for _ in self._pairs]
 
     def states(self, outcome: GraphOutcome, targets: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
-        """Return the metric states of a batch, which add up; `outcome` and `targets` are those of its forward pass."""
+        """Return the states of metrics of a batch, which add up; its targets and predictions are taken."""
+        self._batch = [(targets[pair.target], full_precision(outcome.outputs[pair.output])) for pair in self._pairs]
         states: list[Tensor] = []
-        for pair, metrics, undo in self._outputs:
+        for pair, metrics, undo in self._in_units:
             values = (targets[pair.target], full_precision(outcome.outputs[pair.output]))
             y_true, y_pred = (torch.from_numpy(undo(each.cpu().numpy())) for each in values)
             factors = (batch.sample_weight.get(pair.target), outcome.masks.get(pair.output))
             weight, mask = (None if each is None else each.cpu() for each in factors)
             states += [measured(use.metric, y_true, y_pred, weight if use.weighted else None, mask) for use in metrics]
-        return states
+        return states + self.baselines.states(outcome, targets, batch)
 
-    def results(self, sums: Iterator[Tensor], *, only_defined: bool = False) -> dict[str, dict[str, float]]:
+    def metrics_in_units(self, sums: Iterator[Tensor], *, only_defined: bool) -> dict[str, dict[str, float]]:
         """Return a mapping from target to a mapping from metric to value, given the summed states, which are consumed.
 
         With `only_defined`, metrics that are undefined for the rows are left out.
         """
         results: dict[str, dict[str, float]] = {}
-        for pair, metrics, _ in self._outputs:
-            results[pair.target] = {}
+        for pair, metrics, _ in self._in_units:
+            found = results[pair.target] = {}
             for use in metrics:
                 elements = use.metric.elements(next(sums).double(), only_defined=only_defined)
-                values = zip(use.columns, elements, strict=True)
-                results[pair.target] |= {name: value for name, value in values if value is not None}
+                found |= {name: value for name, value in zip(use.columns, elements, strict=True) if value is not None}
         return results
-
-
-class _Further:
-    """Further results of an evaluation: metrics in units and of baselines, and the targets and predictions of all rows,
-    collected batch by batch, of the outputs that have a loss and few values."""
-
-    def __init__(self, run: LoadedRun, rows: int, most_values: int, baselines: Mapping[str, Baseline]) -> None:
-        self.sums: Sequence[Tensor] = ()
-        spec, experiment = run.experiment.spec, run.experiment
-        self.units = MetricsInUnits(run)
-        self.baselines = BaselineMetrics(experiment.module.objective, baselines)
-        shapes = {pair.output: spec.built.specs[pair.output].shape for pair in spec.pairs if pair.loss is not None}
-        few = [name for name, shape in shapes.items() if rows * math.prod(size or 1 for size in shape) <= most_values]
-        self._pairs = [pair for pair in spec.pairs if pair.output in few]
-        self._batch: list[tuple[Tensor, Tensor]] = []
-        self._rows: list[tuple[list[Tensor], list[Tensor]]] = [([], []) for _ in self._pairs]
-
-    def states(self, outcome: GraphOutcome, targets: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
-        """Return the states of metrics of a batch; its targets and predictions are taken."""
-        self._batch = [(targets[pair.target], full_precision(outcome.outputs[pair.output])) for pair in self._pairs]
-        return [state for each in (self.units, self.baselines) for state in each.states(outcome, targets, batch)]
 
     def collect(self, batches: EvaluatedBatches, number: int) -> None:
         """Add the rows of the current batches, this one's and those of others; a collective call."""

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from kerascli.callbacks.samples import ModelFacts, Rows, SampleContext, Sampler
 from kerascli.config.cross_checks import models_of
 from kerascli.data.base import States
-from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.display_columns import class_labels
+from kerascli.data.pipeline.prepare import PreparedData, fitted_preparer
+from kerascli.data.storage.table import table_of
 from kerascli.data.text_codec import TextCodec, teacher_forcing, text_codecs
 from kerascli.foundation import draws
-from kerascli.foundation.errors import ConfigError, counted
+from kerascli.foundation.errors import ConfigError, counted, nearest, safe_text
 from kerascli.report.pictures import picture
 from kerascli.training.build import Experiment
 from kerascli.training.generation import Decoder, Sampling, TextModel, decode_ids, generate_words
@@ -31,22 +32,16 @@ _HELD_OUT = ("validation", "test", "train")
 class ModelContext:
     """Model and data of a run, as callbacks that generate samples (images, texts ...) use them."""
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        splits: Mapping[str, Split],
-        learned: States,
-        display_columns: Mapping[str, Sequence[str]],
-    ) -> None:
+    def __init__(self, experiment: Experiment, learned: States, prepared: PreparedData | None) -> None:
+        """Initialize; `learned` is the fitted preprocessing, `prepared` has the rows (None: there are none)."""
         self.experiment = experiment
         self.learned = learned
-        self._splits = splits
-        self._display_columns = display_columns
+        self._splits = {} if prepared is None else prepared.splits
+        self._display_columns = {} if prepared is None else prepared.display_columns
         self._view = cache(experiment.view)
         self._facts = models_of(experiment.spec)
-        data = experiment.spec.data
-        self.inputs: dict[str, TextCodec] = {} if data is None else text_codecs(data, learned, "inputs")
-        self.outputs: dict[str, TextCodec] = {} if data is None else text_codecs(data, learned, "targets")
+        data, sections = experiment.spec.data, ("inputs", "targets")
+        self.inputs, self.outputs = ({} if data is None else text_codecs(data, learned, each) for each in sections)
 
     def facts(self, view: str | None) -> ModelFacts:
         return self._facts[view]
@@ -136,6 +131,27 @@ class ModelContext:
         rows, places = len(next(iter(fixed.values()))), facts.inputs[forcing.input].shape[0] or _MAX_TOKENS
         return decode_ids(Decoder(predict, begin, places, rows, reads, writes), length, sampling)
 
+    def prompted(self, view: str | None, prompt: str) -> dict[str, Tensor]:
+        """Return the preprocessed inputs, by name, of a decoder that answers the text `prompt`. Raises ConfigError.
+
+        `view` names a submodel to use.
+        """
+        facts, data = self.facts(view), self.experiment.spec.data
+        assert data is not None
+        assert facts.decodes is not None
+        forced, _ = facts.decodes
+        texts = [name for name in facts.inputs if name in self.inputs and name != forced]
+        if len(texts) != 1 or len(facts.inputs) != 2 or self.inputs[texts[0]].vectorization is None:
+            names = ", ".join(name for name in facts.inputs if name != forced)
+            text = f"--prompt: the model's input is {names}, not a text alone"
+            raise ConfigError(text, hint="without --prompt rows of the run's data are used")
+        _check_prompt(prompt, texts[0], self.inputs[texts[0]], facts.inputs[texts[0]].shape[0])
+        columns = dict.fromkeys(data.columns_of("inputs"), "")
+        columns[data.inputs[texts[0]].columns[0]] = prompt
+        table = table_of({name: np.array([text], dtype=object) for name, text in columns.items()}, "--prompt")
+        prepared = fitted_preparer(data, self.learned, targets=False).split(table).read(slice(0, 1)).inputs
+        return self.staged({name: torch.from_numpy(np.array(values)) for name, values in prepared.items()})
+
     def continued(self, view: str | None, prompt: str | None, length: int, temperature: float, seed: int) -> str:
         model, numbers, prompt = self.writing(view, prompt, seed)
         words = list(generate_words(model, numbers, length, Sampling(temperature, seed=seed)))
@@ -182,6 +198,22 @@ class ModelContext:
             return self.run(view, self.staged({name: numbers}))[output]
 
         return TextModel(predict, window, reads[0], writes)
+
+
+def _check_prompt(prompt: str, name: str, codec: TextCodec, longest: int | None) -> None:
+    """Raise ConfigError if a prompt has no tokens, unknown tokens, or more tokens than the model takes."""
+    words, unknown = codec.words_of(prompt), codec.unknown(prompt)
+    if len(words) <= len(codec.words_of("")):
+        raise ConfigError("the prompt has no words", hint="give a text to answer")
+    if unknown and codec.is_whole:
+        near = nearest(unknown[0], codec.words)
+        hint = f"did you mean '{safe_text(near)}'?" if near else "the model has not seen it in training"
+        raise ConfigError(f"--prompt: '{safe_text(unknown[0])}' is not in the vocabulary of '{name}'", hint=hint)
+    if longest is not None and len(words) > longest:
+        marks = ", with its start and end tokens," if codec.stop is not None else ""
+        what = "characters" if not codec.joint else "words"
+        text = f"--prompt: it has {len(words)} {what}{marks} and '{name}' takes at most {longest}"
+        raise ConfigError(text, hint="give a shorter text")
 
 
 @contextmanager

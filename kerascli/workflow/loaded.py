@@ -1,5 +1,6 @@
 """Load a trained run from its folder: the model with its weights, and the fitted preprocessing."""
 
+import math
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from torch import Tensor
 from kerascli.config.config import Config, Progress
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_recorded
-from kerascli.data.base import Field, FittedState
+from kerascli.data.base import Field, FittedState, Inverse
 from kerascli.data.batches.loader import BatchSource
 from kerascli.data.batches.rows import Split
 from kerascli.data.pipeline.learned_state import known_columns, load_learned
@@ -32,7 +33,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.checkpoint import checkpoint_facts, saved_weights
 from kerascli.training.checkpoint_files import training_tensors
-from kerascli.training.classes import ClassReading, class_reading
+from kerascli.training.classes import ClassReading, class_reading, is_classification_loss
 from kerascli.training.evaluate import EvaluatedBatches
 from kerascli.training.step import assign_weights, nonfinite
 from kerascli.training.strategies.base import Single, Strategy
@@ -127,6 +128,21 @@ class LoadedRun:
             return reading
         chosen = self.label_thresholds().get(pair.output) or self.thresholds.get(pair.output)
         return replace(reading, threshold=chosen.threshold if isinstance(chosen, KeptThreshold) else chosen)
+
+    def inverse(self, pair: OutputTarget) -> Inverse | None:
+        """Return the function that converts a model output to its target's units (undoes normalization ...), or None.
+
+        `pair` names the output and its target. None is returned if the output has no such units: it predicts classes,
+        the preprocessing cannot be inverted, or the output has not the shape of its target (such as the parameters of a
+        distribution).
+        """
+        undo = self.stages.inverses.get(pair.target)
+        if undo is None or pair.loss is None or is_classification_loss(pair.loss):
+            return None
+        shape = [size for size in self.stages.facts.targets[pair.target].shape if size is not None]
+        if math.prod(shape) != math.prod(size or 0 for size in self.experiment.spec.built.specs[pair.output].shape):
+            return None
+        return lambda values: undo(values.reshape(len(values), *shape)).reshape(values.shape)
 
     @property
     def binary_outputs(self) -> list[str]:

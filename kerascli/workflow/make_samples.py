@@ -18,8 +18,7 @@ def context_of(run: LoadedRun, *, data: bool = True) -> ModelContext:
     With `data`, the run's rows are loaded.
     """
     prepared = load_again(run) if data and run.data is not None else None
-    splits, aside = ({}, {}) if prepared is None else (prepared.splits, prepared.display_columns)
-    return ModelContext(run.experiment, splits, run.learned, aside)
+    return ModelContext(run.experiment, run.learned, prepared)
 
 
 def draw_samples(run: LoadedRun, names: Sequence[str], folder: Path | None) -> Iterator[Path]:

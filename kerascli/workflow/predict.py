@@ -18,13 +18,12 @@ from kerascli.interop.applications import CLASSES
 from kerascli.report.predictions import Predictions
 from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.classes import ClassReading
-from kerascli.training.evaluate import predict_in_blocks
+from kerascli.training.evaluate import predict, predict_in_blocks
 from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
 from kerascli.workflow.rows.command_rows import kept_columns, rows_of
 from kerascli.workflow.rows.keras_names import keras_output_names
-from kerascli.workflow.units import inverse_of, significant
 
 _DECODED = 5
 """Number of classes that are shown of ImageNet's, as by Keras's `decode_predictions`."""
@@ -125,6 +124,12 @@ def _parts(run: LoadedRun, rows: Split, form: Form, keep: Sequence[str]) -> Iter
                 first += count
 
 
+def outputs_of(run: LoadedRun, rows: Split) -> dict[str, torch.Tensor]:
+    """Return the outputs of a run's model for all rows that are already preprocessed, by name."""
+    batches = run.shared_batches(rows_in_order(run.experiment, rows, metrics=False))
+    return predict(run.experiment.module, batches, seed=run.experiment.spec.seed)
+
+
 def predict_mean(parts: Iterable[Iterable[Predictions]]) -> Predictions:
     """Return the mean of what several runs predict for the same rows: of values, or of probabilities of classes.
 
@@ -163,7 +168,7 @@ def _columns(
     for name, output in outputs.items():
         called, pair = renamed.get(name, name), pairs.get(name)
         prefix = f"{called}." if len(outputs) > 1 else ""
-        inverse = None if pair is None or form.raw else inverse_of(run, pair)
+        inverse = None if pair is None or form.raw else run.inverse(pair)
         values = arrays[called] = output.numpy() if inverse is None else inverse(output.numpy())
         if form.decode:
             columns |= _decoded(prefix, output)
@@ -202,6 +207,15 @@ def _decoded(prefix: str, output: torch.Tensor) -> Arrays:
     classes = np.array(names, object)[indices.numpy()]
     named = {"class": classes, "p": values.numpy()}
     return {f"{prefix}{name}_{i + 1}": each[:, i] for i in range(_DECODED) for name, each in named.items()}
+
+
+def significant(values: np.ndarray) -> np.ndarray:
+    """Return values rounded to nine significant digits, the precision of the float32 numbers that they come from."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        digits = 8 - np.floor(np.log10(np.abs(values)))
+        factor = 10.0 ** np.abs(np.clip(digits, -300, 300))
+        rounded = np.where(digits > 0, np.round(values * factor) / factor, np.round(values / factor) * factor)
+    return np.where(np.isfinite(rounded), rounded, values)
 
 
 def _plain_columns(name: str, output: np.ndarray) -> Arrays:

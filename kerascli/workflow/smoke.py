@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from kerascli.config.config import Config, Progress
@@ -21,38 +22,35 @@ from kerascli.workflow.predict import predict_rows
 from kerascli.workflow.rows.command_rows import rows_of
 from kerascli.workflow.train import resume, start
 
-_STEPS = 2
+_STEPS, _DEFAULTS = 2, Options()
 
 
 def smoke(
     source: Path | Document | Config,
+    chosen: Options = _DEFAULTS,
     *,
     flags: Sequence[str],
-    device: str = "auto",
-    threads: int | None = None,
     progress: Progress | None = None,
-    source_runs: Path = Path("runs"),
 ) -> Iterator[str]:
     """Run a smoke test: train a config for two steps, resume, evaluate, predict, plot; yield a line for each command.
 
-    `flags` are the arguments of `--flag name=value`, `source_runs` is the folder with the runs that bases and
-    `init_from` may name; `progress` is called during downloads with (name, bytes
-    so far, total bytes). The first error is raised.
+    `chosen` has the device, the number of threads, and the folder with the runs that bases and `init_from` may name;
+    `flags` are the arguments of `--flag name=value`; `progress` is called during downloads with (name, bytes so far,
+    total bytes). The first error is raised.
     """
     with _temporary_runs() as folder:
         config = source
         if not isinstance(config, Config):
-            config = open_config(config, flags=flags, progress=progress, fold=1, runs_dir=source_runs)
+            config = open_config(config, flags=flags, progress=progress, fold=1, runs_dir=chosen.runs_dir)
         before = config.document.at(("fit", "initial_epoch"))
-        limits = _limits(_STEPS, epochs=before + 1 if isinstance(before, int) else 1)
-        options = Options(folder, device, threads, limits=limits, source_runs=source_runs, downloads_weights=False)
+        options = _options(folder, chosen, _STEPS, epochs=before + 1 if isinstance(before, int) else 1)
         yield from _fit(start(config, options))
-        [record] = list_runs(options.runs_dir)
+        [record] = list_runs(folder)
         yield f"checkpoint: step {record.checkpoints.newest().step}"
         for _ in resume(record, options, [], progress=progress):
             pass
         yield "resume: done"
-        yield from _use(open_run(record, device=device, threads=threads, progress=progress))
+        yield from _use(open_run(record, device=chosen.device, threads=chosen.threads, progress=progress))
 
 
 def first_step(document: Document) -> Iterator[str]:
@@ -61,7 +59,7 @@ def first_step(document: Document) -> Iterator[str]:
     Weights that training would download are random instead. The first error is raised.
     """
     with _temporary_runs() as folder:
-        for event in start(open_config(document), Options(folder, limits=_limits(1), downloads_weights=False)):
+        for event in start(open_config(document), _options(folder, _DEFAULTS, 1)):
             if isinstance(event, Note) and event.level == "warning":
                 yield "\n".join([_warning(event), *event.below])
 
@@ -76,8 +74,12 @@ def _temporary_runs() -> Iterator[Path]:
             raise Interrupted("interrupted", signal_number=error.signal_number) from None
 
 
-def _limits(steps: int, epochs: int = 1) -> dict[str, int]:
-    return {"epochs": epochs, "steps_per_epoch": steps, "validation_steps": steps}
+def _options(folder: Path, chosen: Options, steps: int, epochs: int = 1) -> Options:
+    """Return the options of a run of a few steps in a temporary folder, without downloads of weights."""
+    limits = {"epochs": epochs, "steps_per_epoch": steps, "validation_steps": steps}
+    return replace(
+        chosen, runs_dir=folder, data=None, source_runs=chosen.runs_dir, limits=limits, downloads_weights=False
+    )
 
 
 def _warning(note: Note) -> str:
@@ -96,8 +98,6 @@ def _fit(events: Iterator[Event]) -> Iterator[str]:
                 yield "test: done"
             case Note(level="warning"):
                 yield _warning(event)
-            case _:
-                pass
 
 
 def _use(run: LoadedRun) -> Iterator[str]:

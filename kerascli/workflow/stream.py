@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import re
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ from kerascli.data.storage.delimited.text_format import TextFormat
 from kerascli.data.storage.json_lines import parse_line, read_json_lines
 from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
-from kerascli.foundation.errors import ConfigError, DataError, Place
+from kerascli.foundation.errors import ConfigError, DataError, Place, counted
 from kerascli.report.predictions import Predictions
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.predict import Form, predict_rows
@@ -32,8 +31,6 @@ _BLOCK_BYTES = 2**16
 _MOST_BYTES = 2**25
 """Maximum number of bytes of a line: while it is incomplete, it is copied with each block that arrives."""
 
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
-"""Pattern of a number as JSON writes it, which excludes `007`."""
 
 Line = tuple[int, bytes]
 """Line of the stream: its number, counted from 1, and its bytes."""
@@ -106,8 +103,8 @@ def _checked(command_input: CommandInput, table: Table) -> Table:
         raise DataError(list(faults)) from None
 
 
-class _Arrivals:
-    """Iterator over the numbered lines of a stream, without empty ones; `waiting` has those that have arrived."""
+class _Arrivals(Iterator[Line]):
+    """Iterator over the numbered lines of a stream; `waiting` has those that have arrived."""
 
     def __init__(self, arrivals: Iterable[Sequence[bytes]]) -> None:
         self._arrivals = iter(arrivals)
@@ -115,24 +112,26 @@ class _Arrivals:
         self.waiting: deque[Line] = deque()
         """Lines that have arrived and were not read yet."""
 
-    def __iter__(self) -> "Iterator[Line]":
-        return self
-
     def __next__(self) -> Line:
         while not self.waiting:
-            for line in next(self._arrivals):
-                self._number += 1
-                if line.strip():
-                    self.waiting.append((self._number, line))
+            numbered = list(enumerate(next(self._arrivals), self._number + 1))
+            self._number += len(numbered)
+            self.waiting += numbered
         return self.waiting.popleft()
 
+    def filled(self) -> Iterator[Line]:
+        """Yield the lines that are not empty."""
+        return (each for each in self if each[1].strip())
+
     def first(self) -> bytes:
-        """Return the first line of the stream, without removing it. Raises DataError if there is none."""
-        line = next(self, None)
-        if line is None:
-            raise DataError("there are no rows", place=Place(STDIN_NAME))
-        self.waiting.appendleft(line)
-        return line[1]
+        """Return the first line that is not empty, without removing any. Raises DataError if there is none."""
+        lines: list[Line] = []
+        for line in self:
+            lines.append(line)
+            if line[1].strip():
+                self.waiting.extendleft(reversed(lines))
+                return line[1]
+        raise DataError("there are no rows", place=Place(STDIN_NAME))
 
 
 class _Rows(ABC):
@@ -141,21 +140,9 @@ class _Rows(ABC):
     def __init__(self, lines: _Arrivals) -> None:
         self.lines = lines
 
-    def rows(self) -> Iterator[Row | DataError]:
-        """Yield each row of the stream; for a faulty row, its DataError."""
-        for number, record in self.records():
-            try:
-                yield number, self.parsed(number, record)
-            except DataError as error:
-                yield error
-
-    def records(self) -> Iterator[Row]:
-        """Yield what is read of the lines for each row, with the number of its line. Raises DataError at the end."""
-        return self.lines
-
     @abstractmethod
-    def parsed(self, number: int, record: Any) -> Any:
-        """Return the contents of a row. Raises DataError."""
+    def rows(self) -> Iterator[Row | DataError]:
+        """Yield each row of the stream; for a faulty row, its DataError. Raises DataError if no more can be read."""
 
     @abstractmethod
     def table(self, rows: Sequence[Row]) -> Table:
@@ -171,7 +158,7 @@ class _Rows(ABC):
 
     def has_next(self) -> bool:
         """Return True if the next row can be read without waiting for lines that have not arrived."""
-        return bool(self.lines.waiting)
+        return any(line.strip() for _, line in self.lines.waiting)
 
     def batches(self) -> Iterator[list[Row] | DataError]:
         """Yield lists of rows that arrived together; the DataError of a faulty row alone, after the rows before it."""
@@ -209,8 +196,12 @@ def _reader(command_input: CommandInput, lines: _Arrivals) -> _Rows:
 class _JsonRows(_Rows):
     """Reader of JSON Lines: a row is the line and its JSON object; only rows with equal keys share a table."""
 
-    def parsed(self, number: int, record: bytes) -> tuple[bytes, dict[str, Any]]:
-        return record, parse_line(record, STDIN_NAME, number)
+    def rows(self) -> Iterator[Row | DataError]:
+        for number, line in self.lines.filled():
+            try:
+                yield number, (line, parse_line(line, STDIN_NAME, number))
+            except DataError as error:
+                yield error
 
     def fits(self, row: Row, batch: Sequence[Row]) -> bool:
         return row[1][1].keys() == batch[0][1][1].keys()
@@ -231,17 +222,19 @@ class _TextRows(_Rows):
         self._form = form
         self._names = form.names
 
-    def records(self) -> Iterator[Row]:
-        for number, line in self.lines:
-            yield number, [line.decode(errors="surrogateescape").rstrip("\r\n")]
+    def rows(self) -> Iterator[Row | DataError]:
+        for number, fields in self.records():
+            wrong = None
+            if any("\udc80" <= character <= "\udcff" for character in "".join(fields)):
+                wrong = f"not {self._form.encoding.upper()}"
+            elif len(fields) != len(self._names):
+                wrong = f"{counted(len(fields), 'field')}, the header has {len(self._names)}"
+            yield (number, fields) if wrong is None else DataError(wrong, place=Place(STDIN_NAME, number))
 
-    def parsed(self, number: int, record: list[str]) -> list[str]:
-        if any("\udc80" <= character <= "\udcff" for character in "".join(record)):
-            raise DataError(f"not {self._form.encoding.upper()}", place=Place(STDIN_NAME, number))
-        if len(record) != len(self._names):
-            text = f"{len(record)} {'field' if len(record) == 1 else 'fields'}, the header has {len(self._names)}"
-            raise DataError(text, place=Place(STDIN_NAME, number))
-        return record
+    def records(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the fields of each row, with the number of its line."""
+        for number, line in self.lines.filled():
+            yield number, [line.decode(errors="surrogateescape").rstrip("\r\n")]
 
     def table(self, rows: Sequence[Row]) -> Table:
         columns = text_columns(self._names, [row for _, row in rows], self._form)
@@ -254,43 +247,45 @@ class _TextRows(_Rows):
 
     def _value(self, field: str) -> str | float | None:
         """Return a field as a number if it is written as in JSON, as None if it is empty, else unchanged."""
-        plain = self._form.plain(field)
-        if plain is None or not _NUMBER.fullmatch(plain):
-            return field or None
+        plain = self._form.plain(field) or ""
         try:
             value = json.loads(plain)
-        except ValueError:  # thousands of digits
-            return field
-        return value if math.isfinite(value) else field
+        except ValueError:  # text, `007`, or thousands of digits
+            return field or None
+        return value if math.isfinite(value) and plain == plain.strip() else field
 
 
 class _Delimited(_TextRows):
     """Reader of delimited text, with the settings (separator ...) of the run's csv source, or csv's defaults."""
 
-    _number = 0
+    _number, _begins = 0, True
+    """Number of the line read last, and whether a row begins after it: then empty lines and comments are left out."""
 
     def has_next(self) -> bool:
         """Return True if a whole row has arrived: its first line has no open quote, in which it would continue."""
-        following = next((line for _, line in self.lines.waiting if not self._is_comment(line)), None)
+        following = next((line for _, line in self.lines.waiting if not self._is_left_out(line)), None)
         return following is not None and following.count(b'"') % 2 == 0
 
-    def records(self) -> Iterator[Row]:
+    def records(self) -> Iterator[tuple[int, list[str]]]:
         for _ in range(self._form.skip_rows):
             next(self.lines, None)
         reader = self._form.reader(self._texts())
         try:
             self._names = self._names or tuple(next(reader, ()))
+            self._begins = True
             for row in reader:
+                self._begins = True
                 yield self._number, row
         except csv.Error as error:
             raise DataError(str(error), place=Place(STDIN_NAME, self._number)) from None
 
     def _texts(self) -> Iterator[str]:
-        """Yield the text of each line that is not a comment."""
+        """Yield the text of each line that is part of a row."""
         for number, line in self.lines:
-            if not self._is_comment(line):
-                self._number = number
+            if not (self._begins and self._is_left_out(line)):
+                self._number, self._begins = number, False
                 yield line.decode(self._form.encoding, errors="surrogateescape").lstrip("\ufeff")
 
-    def _is_comment(self, line: bytes) -> bool:
-        return bool(self._form.comment) and line.startswith(self._form.comment.encode(self._form.encoding))
+    def _is_left_out(self, line: bytes) -> bool:
+        comment = (self._form.comment or "").encode(self._form.encoding)
+        return not line.strip() or bool(comment and line.startswith(comment))

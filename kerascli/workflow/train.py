@@ -36,17 +36,16 @@ from kerascli.training.step import Progress as Reached
 from kerascli.training.strategies.members import checked_members
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
-from kerascli.workflow.evaluation.last_evaluation import evaluate_splits
 from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.make_trainer import requests_of
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, facts_of, history_columns
 from kerascli.workflow.fitting.phases import Phase, PhaseRunner, prepare_phases, refuse_undivided
 from kerascli.workflow.fitting.recorder import NoRecord
-from kerascli.workflow.fitting.run_loop import run
 from kerascli.workflow.fitting.saver import restored
 from kerascli.workflow.interchange.init_from import InitWeights
 from kerascli.workflow.rows.command_rows import moved_hint
+from kerascli.workflow.run_loop import run
 from kerascli.workflow.tracking.following import sending
 
 _INSTEAD_OF_RESUMING = "start a new run; this one is still there for evaluate, predict, export and plot"
@@ -76,7 +75,7 @@ def start(config: Config, options: Options, record: RunRecord | None = None) -> 
     reached = Reached(epoch=phases[0].spec.fit.initial_epoch)
     begun = InitWeights()
     fill = partial(begun.load, config=phases[0].config, options=options)
-    runner = PhaseRunner(phases, device, options, reached, options.mode, fill=fill)
+    runner = PhaseRunner(phases, device, options, reached, options.mode, fill)
     stages.end("model and execution mode")
     with deferred() as stop:
         runner.group.notices.signals = stop
@@ -85,7 +84,7 @@ def start(config: Config, options: Options, record: RunRecord | None = None) -> 
             record = RunRecord.create(options.runs_dir, options.name or config.name)
         [path, *_] = runner.group.agree(record and str(record.path))
         if record is None:
-            yield from run(runner, NoRecord(Path(path)), stop, evaluate_splits)
+            yield from run(runner, NoRecord(Path(path)), stop)
             return
         with record.locked():
             mode = runner.state.execution_mode
@@ -101,7 +100,7 @@ def start(config: Config, options: Options, record: RunRecord | None = None) -> 
             yield from begun.notes
             yield Began(str(record.path), record.summary())
             began = monotonic()
-            yield from sending(run(runner, record, stop, evaluate_splits), record, [] if options.limits else phases)
+            yield from sending(run(runner, record, stop), record, [] if options.limits else phases)
             trained_seconds = monotonic() - began
     yield from _learn_modes(runner, trained_seconds)
 
@@ -156,7 +155,7 @@ def resume(
             runner.group.notices.signals = stop
             members = _members(runner)  # all processes have read the run before it is written to
             if not leads:
-                yield from run(runner, NoRecord(record.path), stop, evaluate_splits)
+                yield from run(runner, NoRecord(record.path), stop)
                 return
             record.open_history(history_columns(phases), history)
             yield from notes
@@ -168,7 +167,7 @@ def resume(
                 _write_resolved(record, phases)
             yield from _start_notes(runner, record, (device, threads), stages, members)
             yield Began(str(record.path), record.summary(), resumed=True)
-            yield from sending(run(runner, record, stop, evaluate_splits), record, [] if options.limits else phases)
+            yield from sending(run(runner, record, stop), record, [] if options.limits else phases)
 
 
 def refuse_without_data(record: RunRecord, config: Config) -> None:

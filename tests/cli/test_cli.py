@@ -31,7 +31,7 @@ from kerascli.foundation.user_code import UserCode
 from kerascli.report.console import TrainingView
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
-from kerascli.workflow.fitting import run_loop
+from kerascli.workflow import run_loop
 from tests.support.needs import needs_program
 from tests.support.processes import forked_kerascli
 from tests.support.runs_harness import edit_facts

@@ -148,7 +148,7 @@ def test_phases_keep_what_is_frozen_in_each(config: Path) -> None:
 
 def count_rows() -> None:
     """Print the rows of which this process runs the frozen part, and the files that it leaves in TMPDIR."""
-    runs, spills = frozen._Frozen._run, mapped.spill
+    runs, spills = frozen._Frozen.run, mapped.spill
 
     def run(self: frozen._Frozen, batch: Batch) -> object:
         print(f"frozen part: {batch.rows} rows")
@@ -159,7 +159,7 @@ def count_rows() -> None:
         print(f"kept in {len(list(Path('tmp').iterdir()))} named files, {len(records)} rows")
         return records
 
-    frozen._Frozen._run, frozen.spill = run, spill  # pyright: ignore[reportAttributeAccessIssue]
+    frozen._Frozen.run, frozen.spill = run, spill  # pyright: ignore[reportAttributeAccessIssue]
     os.environ["TMPDIR"] = "tmp"
 
 

@@ -20,7 +20,7 @@ from kerascli.runs.checksums import sealed
 from kerascli.runs.evaluations import FORMAT, StoredEvaluation, evaluation_name, evaluations
 from kerascli.runs.record import RunRecord
 from kerascli.training.objectives.train_step import GraphStep
-from kerascli.workflow.evaluation import last_evaluation
+from kerascli.workflow import run_loop
 from kerascli.workflow.evaluation.cells import _text
 from tests.support.needs import library
 from tests.support.runs_harness import TWO_CLASSES, command, go_on, train, write
@@ -201,7 +201,7 @@ def test_the_end_of_a_training_takes_one_pass_over_each_split(tmp_path: Path, mo
 
 
 def test_no_more_than_a_bound_is_held_at_the_end_of_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(last_evaluation, "_MOST_VALUES", 99)
+    monkeypatch.setattr(run_loop, "_MOST_VALUES", 99)
     run, _ = train(write(tmp_path, TWO_CLASSES), tmp_path / "runs")
     facts = kept(run, "test").facts
     assert facts["rows"] == 100

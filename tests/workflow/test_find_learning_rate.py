@@ -45,7 +45,7 @@ def test_the_losses_are_those_of_gradient_descent_with_growing_rates(tmp_path: P
     np.testing.assert_allclose(found.learning_rates, rates[: len(found.losses)], rtol=1e-12)
     phases = prepare_phases(open_config(tmp_path / "config.yaml"))
     fill = partial(InitWeights().load, config=phases[0].config, options=Options())
-    runner = PhaseRunner(phases, Choice("cpu", "a test"), Options(), Progress(), fill=fill)
+    runner = PhaseRunner(phases, Choice("cpu", "a test"), Options(), Progress(), None, fill)
     weights = {weight.spec.name: weight.keras().numpy().copy() for weight in runner.state.experiment.weights}
     kernel, bias, average = weights["kernel"], weights["bias"], 0.0
     for step, expected in enumerate(found.losses[:-5]):  # rounding errors grow as the training diverges

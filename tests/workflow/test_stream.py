@@ -96,3 +96,11 @@ def test_an_empty_text_is_null_in_files_and_streams(name: str, text: str, table:
         found.append(last)
     answers = [json.loads(json_lines(each.table()).splitlines()[-1])["id"] for each in found]
     assert answers == [None, None, None]
+
+
+def test_an_empty_line_within_quotes_belongs_to_its_cell(table: RunRecord) -> None:
+    run = open_run(table)
+    lines = [b"\n", b"id;a;b;kind\n", b"\n", b'"x\n', b"\n", b'y";1;2;a\n', b"\r\n", b"z;1;2;a\n", b"\n"]
+    for arrivals in ([lines], alone(lines)):
+        found = [each for each in predict_stream(run, arrivals, Form(), ["id"]) if isinstance(each, Predictions)]
+        assert [cell for each in found for cell in each.kept["id"]] == ["x\n\ny", "z"]

@@ -71,6 +71,11 @@ class PreparedData(Stages):
     """Damaged files and bad rows that the source leaves out, by split."""
 
     @property
+    def row_counts(self) -> dict[str, int]:
+        """Mapping from split to the number of its rows."""
+        return {name: split.rows for name, split in self.splits.items()}
+
+    @property
     def tables(self) -> dict[str, Table]:
         """Mapping from split to the table of its raw rows."""
         return {name: split.origin.table for name, split in self.splits.items() if split.origin is not None}

@@ -81,7 +81,7 @@ def _unsuited(uses: Iterator[_Use], built: Built) -> Iterator[Fault]:
         if made is None:
             continue
         unfit, _, _ = _UNFIT.get(use.loss, (frozenset[str](), "", ""))
-        if use.logits is not None and use.logits == (made.kind == "probabilities"):
+        if use.logits is not None and use.logits == made.is_probabilities:
             yield _fault(use, made)
         elif not use.logits and made.word in unfit and _is_meant(use, made, built):
             yield _fault(use, made, unfit=True)

@@ -1,7 +1,7 @@
 """Determine whether tensors in a model hold probabilities or other numbers, from the nodes that compute them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from kerascli.language.expressions.tree import Call, Name
 from kerascli.layers.base import BaseLayer
@@ -12,19 +12,20 @@ from kerascli.ops.expression import expression
 from kerascli.parts.activations import Linear, ReLU
 from kerascli.parts.base import Activation
 
-Kind = Literal["probabilities", "other"]
-
 _PROBABILITIES = frozenset({"softmax", "sparsemax", "sigmoid", "hard_sigmoid", "sparse_sigmoid"})
 _OTHER = frozenset({
     "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "hard_silu", "mish", "tanh",
     "hard_tanh", "tanh_shrink", "soft_shrink", "hard_shrink", "softsign", "log_softmax", "log_sigmoid",
+    "batch_normalization", "layer_normalization", "group_normalization", "rms_normalization",
 })  # fmt: skip
-"""Activations whose values may be negative or unbounded, so that they are no probabilities. Those not listed
-(`exponential`, `softplus`) are positive: a cross-entropy over classes, which divides by the sum, turns them into
+"""Activations and layers whose values may be negative or unbounded, so that they are no probabilities. Activations not
+listed (`exponential`, `softplus`) are positive: a cross-entropy over classes, which divides by the sum, turns them into
 probabilities."""
+NEGATIVE = _OTHER - {"relu", "relu6"}
+"""Activations and layers whose results may be negative."""
 
-_ACTIVATIONS = frozenset({"softmax", "leaky_relu", "elu", "selu", "prelu"})
-"""Names of layers that apply the activation of their name, unless the layer has settings that change its kind."""
+_ACTIVATIONS = {"softmax": "softmax", "leaky_relu": "leaky_relu", "elu": "elu", "selu": "selu", "prelu": "leaky_relu"}
+"""Mapping from layer to the activation that it applies, unless the layer has settings that change its kind."""
 
 _ACTIVATED = (
     "activation", "dense", "einsum_dense", "conv_", "depthwise_conv_", "separable_conv_", "locally_connected_",
@@ -45,20 +46,17 @@ _WRAPPERS = frozenset({"time_distributed", "spectral_normalization", "bidirectio
 _ALIKE = frozenset({"concatenate", "average", "maximum", "minimum"})
 """Names of layers whose output holds probabilities if all inputs do, or other numbers if all inputs do."""
 
-_NORMALIZED = frozenset({"batch_normalization", "layer_normalization", "group_normalization", "rms_normalization"})
-
-
-NEGATIVE = frozenset({*_OTHER, *_NORMALIZED} - {"relu", "relu6"})
-"""Activations and layers whose results may be negative."""
-
 
 class TensorKind(NamedTuple):
-    """Kind of a tensor's values (probabilities or other), and the node and activation that determine it."""
+    """Kind of a tensor's values (probabilities or other), by the node and activation that determine it."""
 
-    kind: Kind
     word: str
     """Name of the activation or layer that determines the kind, such as `softmax`."""
     node: Node
+
+    @property
+    def is_probabilities(self) -> bool:
+        return self.word in _PROBABILITIES
 
 
 class Tracer:
@@ -79,45 +77,34 @@ class Tracer:
         return self._kinds[tensor]
 
     def _result(self, node: Node, index: int) -> TensorKind | None:
-        if isinstance(node.layer, CustomCellRNN):
-            outputs = node.layer.cell.outputs
-            return Tracer(node.layer.cell.nodes).of(outputs[index]) if index < len(outputs) else None
-        if isinstance(node.layer, Expr):
-            return self._formula(node, node.layer) if len(node.outputs) == 1 else None
-        return self._layer(node, node.layer) if index == 0 else None
-
-    def _formula(self, node: Node, layer: Expr) -> TensorKind | None:
-        """Return the kind of an `expr` layer's values, if its formula only calls an activation or names a tensor."""
-        match expression(layer.value).tree:
-            case Call(function=function):
-                return _named(function, node)
-            case Name(name=name):
-                return self.of(dict(zip(layer.names(), node.inputs, strict=False)).get(name, name))
-        return None
+        layer = node.layer
+        if isinstance(layer, CustomCellRNN):
+            outputs = layer.cell.outputs
+            return Tracer(layer.cell.nodes).of(outputs[index]) if index < len(outputs) else None
+        if isinstance(layer, Expr) and len(node.outputs) == 1:
+            match expression(layer.value).tree:  # a formula that only calls an activation, or names a tensor
+                case Call(function=function):
+                    return _named(function, node)
+                case Name(name=name):
+                    return self.of(dict(zip(layer.names(), node.inputs, strict=False)).get(name, name))
+        return self._layer(node, layer) if index == 0 else None
 
     def _layer(self, node: Node, layer: BaseLayer) -> TensorKind | None:
         name, settings = layer.component_name, cast("Any", layer)
         if name in _WRAPPERS and (name != "bidirectional" or settings.merge_mode in {"concat", "ave", None}):
             return self._layer(node, settings.layer)
         if name.startswith(_HANDED_ON) or name in _ALIKE or (name == "activation" and _is_linear(layer)):
-            return self._inputs(node)
-        normalized = TensorKind("other", name, node) if name in _NORMALIZED else None
-        return normalized or _named(_own_activation(name, settings), node)
-
-    def _inputs(self, node: Node) -> TensorKind | None:
-        """Return the kind of values (probabilities or others) that all inputs of a node have; None if they differ."""
-        kinds = [self.of(name) for name in node.inputs]
-        first = kinds[0] if kinds else None
-        same = first is not None and all(each is not None and each.kind == first.kind for each in kinds)
-        return first if same else None
+            kinds = [self.of(name) for name in node.inputs]
+            return kinds[0] if len({each and each.is_probabilities for each in kinds}) == 1 else None
+        return _named(_own_activation(name, settings), node)
 
 
 def _own_activation(name: str, layer: Any) -> str:
     """Return the name of the activation whose result is a layer's output; empty if there is none."""
     if name == "relu":
         return _activated(layer)
-    if name in _ACTIVATIONS:
-        return "leaky_relu" if name == "prelu" else name
+    if name in _ACTIVATIONS or name.endswith("_normalization"):
+        return _ACTIVATIONS.get(name, name)
     if name.startswith(("lstm", "gru", "conv_lstm_")):  # gates times an activation
         return "tanh" if _activated(layer.activation) == "tanh" else ""
     constrained = getattr(layer, "kernel_constraint", None) is not None
@@ -138,6 +125,4 @@ def _activated(activation: Activation | BaseLayer | None) -> str:
 
 
 def _named(word: str, node: Node) -> TensorKind | None:
-    if word in _PROBABILITIES:
-        return TensorKind("probabilities", word, node)
-    return TensorKind("other", word, node) if word in _OTHER else None
+    return TensorKind(word, node) if word in _PROBABILITIES | _OTHER else None

@@ -22,7 +22,6 @@ from kerascli.training.objectives.objective import measured
 from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation
 from kerascli.workflow.evaluation.groups import Group
 from kerascli.workflow.loaded import LoadedRun, rows_digest
-from kerascli.workflow.units import inverse_of
 
 _MOST_CLASSES, _MOST_CONFUSIONS = 100, 200
 """Maximum sizes: of a confusion matrix, and of a list of confusions in its place."""
@@ -96,7 +95,7 @@ def _of_values(run: LoadedRun, pair: OutputTarget, y_true: Tensor, y_pred: Tenso
     """Return true and predicted values of an output of numbers, and its residuals, in the units of the data."""
     if y_true.numel() != y_pred.numel() or math.prod(y_pred.shape[2:]) > 1 or not y_true.numel():
         return {}
-    undo = inverse_of(run, pair) or (lambda values: values)
+    undo = run.inverse(pair) or (lambda values: values)
     rows = [undo(each.reshape(y_pred.shape).numpy()).astype(np.float64) for each in (y_true, y_pred)]
     true, predicted = (each.reshape(-1) for each in rows)
     finite = np.isfinite(true) & np.isfinite(predicted)
@@ -156,7 +155,7 @@ def _texts(
         return [scores.names[number] for number in numbers.tolist()]
     if values.numel() != len(values):
         return []
-    undo = inverse_of(run, pair) or (lambda values: values)
+    undo = run.inverse(pair) or (lambda values: values)
     return undo(values.numpy()).reshape(-1).tolist()
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from kerascli.data.batches.rows import Split, raw_table
 from kerascli.data.storage.blocks import unique_inverse
+from kerascli.data.storage.table import missing
 from kerascli.foundation.errors import DataError, safe_text
 from kerascli.training.evaluate import finished
 from kerascli.workflow.evaluate import ClassScores, Compared, Evaluation, classify, evaluate_rows, evaluating
@@ -100,7 +101,7 @@ def groups_of_values(values: np.ndarray, named: np.ndarray | None, column: str) 
     Missing values form a group of their own, the last. `named` are the values as names of classes; None if they are not
     classes. `column` is the column's name for errors. Raises DataError for numbers that are not integers.
     """
-    gaps = np.isnan(values) if values.dtype.kind == "f" else np.asarray(values == "", bool)
+    gaps = missing(values)
     present = (values if named is None else named)[~gaps]
     if present.dtype.kind == "f":
         fraction = present[~np.isfinite(present) | (present != np.floor(present))]

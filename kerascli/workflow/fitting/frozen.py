@@ -1,13 +1,14 @@
 """Run the frozen part of a model once: keep its outputs for all rows, and train the rest of the model on them."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import DiskSplit, MemorySplit, Split
@@ -56,10 +57,10 @@ def without_frozen(
         return None
     built = _part(experiment, rest, kept, whole.outputs)
     inputs = [each.name for each in built.model.inputs]
-    step = _Frozen(experiment, Graph(_part(experiment, first, (), kept)), inputs, strategy)
+    step = _Frozen(experiment, Graph(_part(experiment, first, (), kept)).eval(), inputs, strategy)
     names = {"train", fit.validation_data or "validation"} if fit.validates() else {"train"}
-    if any(step.masks(next(rows_in_order(experiment, prepared.splits[name]).epoch(0))) for name in names):
-        return None
+    if any(step.run(next(rows_in_order(experiment, prepared.splits[name]).epoch(0))).masks for name in names):
+        return None  # masks cannot be kept
     splits = {name: step.split(prepared.splits[name]) for name in sorted(names)}
     size, rows = sum(each.nbytes for each in splits.values()), sum(each.rows for each in splits.values())
     where = "on disk" if any(isinstance(each, DiskSplit) for each in splits.values()) else "in memory"
@@ -137,23 +138,19 @@ def _keeps_rows(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
     return bool(node.outputs) and is_plain and node_keeps_rows_apart(node, specs) and not reduces_a_batch(node, specs)
 
 
+@dataclass(frozen=True, slots=True)
 class _Frozen:
     """Frozen part of a model, with the inputs and tensors that the rest of the model takes."""
 
-    def __init__(self, experiment: Experiment, graph: Graph, taken: list[str], strategy: Strategy) -> None:
-        self._experiment = experiment
-        self._graph = graph.eval()
-        self._taken = taken
-        self._strategy = strategy
+    experiment: Experiment
+    graph: Graph
+    taken: list[str]
+    strategy: Strategy
 
-    def _run(self, batch: Batch) -> GraphOutcome:
-        module = self._experiment.module
-        with torch.inference_mode(), autocast(module.precision, self._experiment.device):
-            return self._graph(module.input_stage.eval()(batch.inputs))
-
-    def masks(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Return the masks of the part's outputs, which cannot be kept."""
-        return self._run(batch).masks
+    def run(self, batch: Batch) -> GraphOutcome:
+        module = self.experiment.module
+        with torch.inference_mode(), autocast(module.precision, self.experiment.device):
+            return self.graph(module.input_stage.eval()(batch.inputs))
 
     def split(self, rows: Split) -> Split:
         """Return the rows of a split with the part's outputs as inputs: in memory, or on disk if they are large, or if
@@ -162,10 +159,10 @@ class _Frozen:
         first = next(blocks)
         count = len(next(iter(first.values())))
         nbytes = sum(values.nbytes for values in first.values()) // count * rows.rows
-        if self._strategy.is_alone and not is_large(nbytes):
+        if self.strategy.is_alone and not is_large(nbytes):
             parts = [first, *blocks]
             return split_of({key: np.concatenate([part[key] for part in parts]) for key in first}, rows.rows, origin)
-        temporary = partial(file_of_machine, self._strategy.group)
+        temporary = partial(file_of_machine, self.strategy.group)
         records = Mapped(spill(map(as_records, chain([first], blocks)), rows.rows, temporary), "the temporary file")
         return DiskSplit(MemorySplit({}, {}, {}, rows.rows), [partial(read_records, records)], origin)
 
@@ -174,26 +171,20 @@ class _Frozen:
 
         The names of the arrays begin with their section, as `inputs/x`.
         """
-        source = rows_in_order(self._experiment, rows, metrics=False)
-        batches, size, left = self._strategy.evaluated(source), min(source.batch_size, rows.rows), rows.rows
+        source = rows_in_order(self.experiment, rows, metrics=False)
+        batches, size, left = self.strategy.evaluated(source), min(source.batch_size, rows.rows), rows.rows
         values: dict[str, Tensor] = {}
         for number, batch in batches:
             if batch is not None:
-                outputs = self._run(batch).outputs
-                inputs = {name: batch.inputs[name] for name in self._taken if name in batch.inputs}
+                outputs = self.run(batch).outputs
+                inputs = {name: batch.inputs[name] for name in self.taken if name in batch.inputs}
                 inputs |= {name: full_precision(each) for name, each in outputs.items()}
                 sections = {"inputs": inputs, "targets": batch.targets, "sample_weight": batch.sample_weight}
-                values = {
-                    f"{key}/{name}": _padded(each, size) for key, own in sections.items() for name, each in own.items()
-                }
+                named = {f"{key}/{name}": each for key, own in sections.items() for name, each in own.items()}
+                missing = size - batch.rows
+                values = {key: F.pad(each, (*[0, 0] * (each.dim() - 1), 0, missing)) for key, each in named.items()}
             for made in batches.states(number, list(values.values())):
                 count = min(size, left)
                 left -= count
                 yield {name: each[:count].cpu().numpy() for name, each in zip(values, made, strict=True)}
-        self._strategy.group.agree(None)  # all blocks are written, where they are
-
-
-def _padded(values: Tensor, rows: int) -> Tensor:
-    """Return values (N, *) with rows of zeros behind them: (rows, *)."""
-    missing = rows - len(values)
-    return torch.cat([values, values.new_zeros(missing, *values.shape[1:])]) if missing else values
+        self.strategy.group.agree(None)  # all blocks are written, where they are

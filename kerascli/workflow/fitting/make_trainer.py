@@ -1,9 +1,9 @@
 """Create the trainer of a model: the optimizers of its weights, and the runners of its forward passes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from itertools import islice
 
 from torch import Tensor, nn
@@ -15,12 +15,10 @@ from kerascli.foundation.errors import ConfigError
 from kerascli.model.runtime.built import submodules_of
 from kerascli.model.runtime.weights import Weight, held
 from kerascli.optimizers.apply import FlatOptimizer
-from kerascli.optimizers.flat import NamedWeight
-from kerascli.optimizers.rule import Written
 from kerascli.optimizers.several import Optimizers
 from kerascli.training.build import Experiment
 from kerascli.training.execution_mode import MODES, Request, compile_rule
-from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate, Runner
+from kerascli.training.forward_pass import Eager, ForwardPass, Runner
 from kerascli.training.loop import Plan
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
@@ -66,14 +64,10 @@ def requests_of(experiment: Experiment, plan: Plan, optimizers: Optimizers) -> l
     return [
         Request(
             each, batches, plan.epochs * plan.steps * each.repeat, jit_compile, live_scales=scales,
-            rules=partial(_rules, [optimizers.by_name[update.name] for update in each.updates]),
+            rules=lambda own=each: [rule for update in own.updates for rule in optimizers.by_name[update.name].rules()],
         )
         for each in experiment.forward_passes
     ]  # fmt: skip
-
-
-def _rules(optimizers: Sequence[FlatOptimizer]) -> list[Written]:
-    return [rule for optimizer in optimizers for rule in optimizer.rules()]
 
 
 def _slowest(modes: Mapping[str, Choice]) -> Choice:
@@ -92,7 +86,7 @@ def optimizers_of(experiment: Experiment, across: Callable[[Tensor], Tensor] | N
     repeats: dict[str, int] = {}
     for each in experiment.forward_passes:
         for update in each.updates:
-            weights = _trainable(update)
+            weights = [(w.name, _parameter(w), w.spec) for w in update.weights if isinstance(w.tensor, nn.Parameter)]
             if not weights:
                 raise ConfigError("the model has no trainable weights: there is nothing to fit")
             if experiment.spec.train_step is None:
@@ -101,10 +95,6 @@ def optimizers_of(experiment: Experiment, across: Callable[[Tensor], Tensor] | N
             by_update[update.name] = FlatOptimizer(update.optimizer, weights, first, across)
             repeats[update.name] = each.repeat
     return Optimizers(by_update, repeats)
-
-
-def _trainable(update: ParameterUpdate) -> list[NamedWeight]:
-    return [(w.name, _parameter(w), w.spec) for w in update.weights if isinstance(w.tensor, nn.Parameter)]
 
 
 def _parameter(weight: Weight) -> nn.Parameter:

@@ -27,7 +27,7 @@ def data_notes(phases: list[Phase]) -> Iterator[Event]:
         reported.append(prepared)
         for text in prepared.warnings:
             yield Note(text, "warning")
-        rows = ", ".join(f"{name} {split.rows:,}" for name, split in prepared.splits.items())
+        rows = ", ".join(f"{name} {count:,}" for name, count in prepared.row_counts.items())
         on_disk = any(isinstance(split, DiskSplit) for split in prepared.splits.values())
         of = f" of phase {number}" if len(reported) > 1 else ""
         yield Note(f"data{of}: {rows} rows{', read from disk as they are used' if on_disk else ''}")
@@ -45,7 +45,7 @@ def data_digests(phases: list[Phase]) -> dict[str, str]:
 
 def facts_of(phases: list[Phase]) -> dict[str, Any]:
     """Return the entries of run.json on the training phases: their data, rows of each split, and metrics."""
-    rows = _by_name({name: rows.rows for name, rows in phase.prepared.splits.items()} for phase in phases)
+    rows = _by_name(phase.prepared.row_counts for phase in phases)
     return {
         "data": data_digests(phases), "rows": rows, "directions": directions(phases), "monitor": _monitor(phases),
         "skipped_images": _skipped(phases, rows=False), "skipped_rows": _skipped(phases, rows=True),

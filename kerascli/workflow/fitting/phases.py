@@ -84,7 +84,7 @@ def prepare_phases(
             prepared[phase.data_key] = load_config_data(phase, learned=None if prepared else learned)
     pairs = zip(config.phases, parsed or [None] * len(config.phases), strict=True)
     phases: list[Phase] = in_each(pairs, lambda each: make_phase(each[0], prepared[each[0].data_key], each[1]))
-    _refuse_other_weights(config.phases, [phase.spec for phase in phases])
+    _refuse_other_weights(phases)
     for phase in phases[1:]:
         stateful = next((node.name for node in phase.spec.model.nodes if node.layer.keeps_states()), None)
         if stateful is not None and phase.spec.fit.batch_size != phases[0].spec.fit.batch_size:
@@ -93,16 +93,16 @@ def prepare_phases(
     return phases
 
 
-def _refuse_other_weights(configs: Sequence[Config], specs: Sequence[RunSpec]) -> None:
+def _refuse_other_weights(phases: Sequence[Phase]) -> None:
     """Raise ConfigError if a phase cannot begin with the weights of the phase before it: names or shapes differ."""
-    earlier = _shapes(specs[0])
-    for number, (config, spec) in enumerate(zip(configs, specs, strict=True), start=1):
-        own = _shapes(spec)
+    earlier = _shapes(phases[0].spec)
+    for number, phase in enumerate(phases, start=1):
+        own = _shapes(phase.spec)
         for name in (name for name in {**own, **earlier} if own.get(name) != earlier.get(name)):
             here, there = (show_shape(each[name]) if name in each else "no such weight" for each in (own, earlier))
             text = f"phase {number} cannot begin with the weights of the one before: '{name}' has {there}, then {here}"
             hint = "all phases have the same weights, but for height and width of a layer 'weight', without fsdp"
-            raise config.error([Fault(text, ("model",), "key", hint=hint)])
+            raise phase.config.error([Fault(text, ("model",), "key", hint=hint)])
 
 
 def _shapes(spec: RunSpec, *, with_sizes: bool = False) -> dict[str, Shape]:
@@ -134,8 +134,7 @@ def make_phase(config: Config, prepared: PreparedData, parsed: RunSpec | None = 
 
     `parsed` is the RunSpec (parsed config) of the phase if it was parsed before the data was read.
     """
-    rows = {name: split.rows for name, split in prepared.splits.items()}
-    spec = describe_config(config, prepared.facts, rows, parsed)
+    spec = describe_config(config, prepared.facts, prepared.row_counts, parsed)
     if spec.training is None:
         hint = "add compile: {loss: ..., optimizer: ...}"
         raise config.error([Fault("the config has no 'compile' section", (), hint=hint)])
@@ -171,14 +170,7 @@ class PhaseRunner:
     """Runner that builds the phases of a training run one after the other; has the current phase and its progress."""
 
     def __init__(
-        self,
-        phases: list[Phase],
-        device: Choice,
-        options: Options,
-        reached: Progress,
-        mode: str | None = None,
-        *,
-        fill: Fill,
+        self, phases: list[Phase], device: Choice, options: Options, reached: Progress, mode: str | None, fill: Fill
     ) -> None:
         """Create a runner, and build the first phase to run; `fill` sets the weights that it begins with."""
         self.phases = phases

@@ -58,7 +58,7 @@ class Recorder(Saver):
         super().__init__(runner, run.checkpoints)
         self._run = run
         data = runner.phase.prepared
-        self._context = ModelContext(runner.state.experiment, data.splits, data.learned, data.display_columns)
+        self._context = ModelContext(runner.state.experiment, data.learned, data)
         self._boards: dict[str, Any] = {}
         """TensorBoard's SummaryWriters, one for each folder in the run's logs/, opened on the first write."""
         self._unreachable: set[str] = set()

@@ -1,11 +1,13 @@
 """Save the state of a training run to checkpoints, and restore it; decide when to save."""
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 from kerascli.foundation.device import Choice
-from kerascli.foundation.errors import ConfigError, FileRefused
+from kerascli.foundation.errors import ConfigError, FileRefused, Interrupted
 from kerascli.foundation.events import BatchEnd, EpochEnd, Event, Note, Saved
 from kerascli.foundation.spans import span
 from kerascli.runs.checkpoints import Checkpoint, Checkpoints
@@ -45,7 +47,7 @@ class Saver:
         self.progress = runner.reached
         self._plan = runner.state.plan
         self._checkpoints = checkpoints
-        self._group = runner.group
+        self._group, self._strategy = runner.group, runner.state.strategy
         ranges = self.trainer.ranges()
         self._parts = PartWriter(checkpoints, ranges, self._group) if ranges else None
         self._writes = bool(ranges) or self._group.world.leads
@@ -53,8 +55,16 @@ class Saver:
         self._has_saved = bool(checkpoints.steps())
 
     def follow(self, events: Iterator[Event]) -> Iterator[Event]:
-        """Yield each event of a training run once it is recorded, and a `Saved` event after each checkpoint."""
+        """Yield each event of a training run once it is recorded, and a `Saved` event after each checkpoint.
+
+        After each epoch, each process is compared with others, and signals are exchanged. Raises TrainingStopped if the
+        weights or decisions of callbacks of one process differ from those of another.
+        """
         for event in events:
+            if isinstance(event, EpochEnd):
+                rates = self.trainer.optimizers.learning_rates.values()
+                decisions = [self.progress.stopped is not None, list(event.slots), list(rates)]
+                self._strategy.compare_epoch(self.trainer.weights, decisions, event.epoch)
             reports = self.record(event)
             yield event
             yield from reports
@@ -129,6 +139,15 @@ class Saver:
         return CheckpointRequest.AT_EPOCH_END if waited > wait else CheckpointRequest.NONE
 
 
+def interrupted_error(text: str, run: Path, number: int) -> Interrupted:
+    """Return the error of a training run that a signal has ended, with the command that resumes it.
+
+    `text` is the error's message, `run` the folder of the run, `number` the number of the signal.
+    """
+    command = shlex.join(["kerascli", "train", "--resume", str(run)])
+    return Interrupted(text, signal_number=number, hint=f"resume with: {command}")
+
+
 def _newest(record: RunRecord, group: Group, part: str | None) -> tuple[Checkpoint | None, list[Note]]:
     """Return (newest intact checkpoint of a run, notes to print); the checkpoint is None if the run has none.
 
@@ -172,7 +191,7 @@ def restored(
     if reached.phase >= len(phases):
         text = f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"
         raise FileRefused(text)
-    runner = PhaseRunner(phases, device, options, reached, mode, fill=fill)
+    runner = PhaseRunner(phases, device, options, reached, mode, fill)
     trainer, plan = runner.state.trainer, runner.state.plan
     if checkpoint is not None:
         tensors = training_tensors(checkpoint.blobs, trainer.ranges(), part)

@@ -14,13 +14,12 @@ from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import DataError, Place, counted, safe_text
 from kerascli.report.predictions import Predictions
-from kerascli.training.evaluate import predict
-from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.forecasting.held_out import histories_of
 from kerascli.workflow.forecasting.series import Series, each_series, read_future, read_history, whole_column
 from kerascli.workflow.forecasting.series_model import SeriesModel, with_floats
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import memory_for_batches
+from kerascli.workflow.predict import outputs_of
 
 
 def forecast_run(
@@ -110,8 +109,7 @@ class _Forecast:
         for batch in self.batches:
             split = self.preparer.split(self._windows(batch))
             oov.add(split.oov)
-            batches = run.shared_batches(rows_in_order(run.experiment, split, metrics=False))
-            outputs = predict(run.experiment.module, batches, seed=run.experiment.spec.seed)
+            outputs = outputs_of(run, split)
             for target in self.model.targets:
                 output = outputs[target.output]
                 values = target.values(output)

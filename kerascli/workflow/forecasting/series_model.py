@@ -18,7 +18,7 @@ from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.training.classes import ClassReading, is_classification_loss
 from kerascli.workflow.loaded import LoadedRun
-from kerascli.workflow.units import significant
+from kerascli.workflow.predict import significant
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,7 @@ class ForecastTarget:
             predictions = names if self.is_text else names.astype(np.float64)
         else:
             assert self.undo is not None
-            with np.errstate(over="ignore"):  # exp of what a bad model predicts: infinite, and reported as such
-                predictions = self.undo(output.numpy().astype(np.float64).reshape(len(output), *self.shape))
+            predictions = self.undo(output.numpy().reshape(len(output), *self.shape))
         return predictions.reshape(len(output), self.horizon, len(self.columns))
 
     def shown(self, values: np.ndarray, output: np.ndarray, *, raw: bool) -> np.ndarray:
@@ -98,7 +97,11 @@ class SeriesModel:
         past = tuple(column for column in used if not column.endswith(NEXT))
         ahead = tuple(column.removesuffix(NEXT) for column in used if column.endswith(NEXT))
         model = cls(run, data, data.source, tuple(_targets(run, data, data.source)), past, ahead)
-        model._check_columns()
+        if both := [column for column in ahead if column in model.predicted]:
+            raise ConfigError(f"'{safe_text(both[0])}{NEXT}' is an input and what is predicted: nothing is to forecast")
+        if model.feeds_back and data.source.lead() < 1:
+            text = f"the target is not after the window: 'offset' is {data.source.first_ahead()}"
+            raise ConfigError(text, hint=f"a forecast needs at least {data.source.span(ahead=False) + 1}")
         return model
 
     @property
@@ -120,13 +123,6 @@ class SeriesModel:
     def feeds_back(self) -> bool:
         """True if predicted columns are also inputs, so that a forecast is made in steps from earlier predictions."""
         return any(column in self.past for column in self.predicted)
-
-    def _check_columns(self) -> None:
-        if both := [column for column in self.ahead if column in self.predicted]:
-            raise ConfigError(f"'{safe_text(both[0])}{NEXT}' is an input and what is predicted: nothing is to forecast")
-        if self.feeds_back and self.source.lead() < 1:
-            text = f"the target is not after the window: 'offset' is {self.source.first_ahead()}"
-            raise ConfigError(text, hint=f"a forecast needs at least {self.source.span(ahead=False) + 1}")
 
     def is_text(self, column: str) -> bool:
         """Return True if the input column named `column` held text in training."""

@@ -21,7 +21,6 @@ from kerascli.interop.example_inputs import open_size
 from kerascli.interop.onnx_rows import Answer, Rows, fills_missing, raw_inputs, steps_of
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.predict import predict_rows
-from kerascli.workflow.units import inverse_of
 
 _ROWS_MADE = 3
 """Number of rows in the example inputs with which the model is exported."""
@@ -88,10 +87,9 @@ def _answer(run: LoadedRun, name: str) -> Answer:
     if pair is None:
         return Answer(None, (), None)
     field = run.stages.facts.targets.get(pair.target)
-    if field is not None and inverse_of(run, pair) is not None:
-        return Answer(
-            run.stages.inverses[pair.target].modules, [size for size in field.shape if size is not None], None
-        )
+    if field is not None and run.inverse(pair) is not None:
+        modules = run.stages.inverses[pair.target].modules
+        return Answer(modules, [size for size in field.shape if size is not None], None)
     return Answer(None, (), run.reading(pair))
 
 

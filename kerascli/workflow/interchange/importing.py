@@ -99,7 +99,7 @@ def import_weights(
     config = open_config(config_path)
     with open_weights(path) as file:
         prepared = None if config.data is None else load_config_data(config)
-        rows = None if prepared is None else {name: split.rows for name, split in prepared.splits.items()}
+        rows = prepared and prepared.row_counts
         spec = describe_config(config, config_facts(config) if prepared is None else prepared.facts, rows)
         with config.faults():
             experiment = build_experiment(spec, prepared or no_stages(), device=torch.device("cpu"))

@@ -61,7 +61,7 @@ def find_learning_rate(config: Config, options: Options) -> Sweep:
         raise first.error([Fault(text, ("compile", "optimizer"), hint=hint)])
     reached = Progress(epoch=phases[0].spec.fit.initial_epoch)
     fill = partial(InitWeights().load, config=first, options=options)
-    state = PhaseRunner(phases, choose_device(options.device), options, reached, fill=fill).state
+    state = PhaseRunner(phases, choose_device(options.device), options, reached, None, fill).state
     trainer = state.trainer
     trainer.optimizers.weights_were_set()
     trainer.module.train()

@@ -19,7 +19,7 @@ from kerascli.workflow.advice.advise import notes
 from kerascli.workflow.bases import open_config
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.fitting.options import Options
-from kerascli.workflow.fitting.run_loop import interrupted_error
+from kerascli.workflow.fitting.saver import interrupted_error
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_rows
 from kerascli.workflow.rows.command_rows import load_again

@@ -21,8 +21,9 @@ from kerascli.workflow.evaluate import Compared, evaluate_rows
 from kerascli.workflow.evaluation.cells import add_cells
 from kerascli.workflow.evaluation.facts import resampled, row_losses
 from kerascli.workflow.loaded import LoadedRun
+from kerascli.workflow.predict import outputs_of
 from kerascli.workflow.why.methods import flat
-from kerascli.workflow.why.score import must_have, predictions
+from kerascli.workflow.why.score import must_have
 
 _ROWS, _BYTES = 1024, 2**26
 """Maximum number, and approximate size, of the rows in which the values of a column are changed to see which places of
@@ -119,7 +120,7 @@ def permutation_importance(run: LoadedRun, rows: Split, metric: str | None, repe
     for number, group in enumerate(groups):
         for repeat in range(repeats):
             order = np.random.default_rng([seed, number, repeat]).permutation(rows.rows)
-            worse[number] += measure(predictions(run, prepared(run, table.replaced(group, order)))) - before
+            worse[number] += measure(outputs_of(run, prepared(run, table.replaced(group, order)))) - before
     worse /= repeats
     ends = np.nanquantile(worse[:, 1:], [0.025, 0.975], axis=1)
     columns = zip(map(" + ".join, groups), worse[:, 0].tolist(), *ends.tolist(), strict=True)

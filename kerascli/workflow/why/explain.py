@@ -99,8 +99,7 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
     reasons = [replace(each, row=number + 1, prediction=text)
                for each, number, text in zip(explained, numbers, score.texts, strict=False)]  # fmt: skip
     if few.rows < len(numbers):
-        which = f"{len(numbers):,} {noun} of {safe_text(source)}"
-        notes.append(f"the first {few.rows} of {which}; --rows N explains more")
+        notes.append(f"the first {few.rows} of {len(numbers):,} {noun} of {safe_text(source)}; --rows N explains more")
     return Reasons(method, kind, reasons, notes, evaluation=stored)
 
 

@@ -16,8 +16,9 @@ from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.layers.convolutional.convolution import BaseConvolutionModule
 from kerascli.model.runtime.graph import Graph
 from kerascli.report.reasons import Reason
+from kerascli.workflow.predict import outputs_of
 from kerascli.workflow.rows.command_rows import rows_of
-from kerascli.workflow.why.score import Score, must_have, predictions
+from kerascli.workflow.why.score import Score, must_have
 
 STEPS = 64
 """Number of points between baseline and row at which integrated gradients take the gradient."""
@@ -187,7 +188,7 @@ def occluded_words(score: Score, texts: Sequence[str]) -> Iterator[Reason]:
     for row, words in enumerate(text.split() for text in texts):
         without = [" ".join([*words[:place], *words[place + 1 :]]) for place in range(len(words))]
         rows = rows_of(score.run, targets=False, texts=[" ".join(words), *without])
-        scores = score.of(np.full(rows.rows, row))(predictions(score.run, rows))
+        scores = score.of(np.full(rows.rows, row))(outputs_of(score.run, rows))
         yield Reason((scores[0] - scores[1:]).numpy(), words)
 
 

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from kerascli.data.batches.loader import BatchSource
-from kerascli.data.batches.rows import MemorySplit, Split
+from kerascli.data.batches.rows import MemorySplit
 from kerascli.foundation import draws
 from kerascli.foundation.errors import ConfigError, safe_text, suggestion
 from kerascli.report.tables import number_text
 from kerascli.training.classes import ClassReading
-from kerascli.training.evaluate import predict
-from kerascli.workflow.fitting.plan import rows_in_order
 from kerascli.workflow.loaded import LoadedRun
+from kerascli.workflow.predict import outputs_of
 
 _ROWS = 32
 """Number of rows that are explained at once."""
@@ -72,19 +71,13 @@ class Score:
             yield {**inputs, **floats}, self.of(slice(number * _ROWS, (number + 1) * _ROWS))
 
 
-def predictions(run: LoadedRun, rows: Split) -> dict[str, Tensor]:
-    """Return the outputs of a model for all rows, as `predict` computes them."""
-    source = rows_in_order(run.experiment, rows, metrics=False)
-    return predict(run.experiment.module, run.shared_batches(source), seed=run.experiment.spec.seed)
-
-
 def score_of(run: LoadedRun, rows: MemorySplit, output: str | None, class_name: str | None) -> Score:
     """Return the Score of an output: for each row that of the class `class_name`, or of the row's predicted class.
 
     An output that predicts no classes is its own score. `output` may be None if the model has one. Raises ConfigError
     for an output or class that there is not, or an output with several values along other axes than the last.
     """
-    outputs = predictions(run, rows)
+    outputs = outputs_of(run, rows)
     if output is None and len(outputs) > 1:
         raise ConfigError(f"--output is missing: the model has {len(outputs)} outputs: {', '.join(outputs)}")
     name = must_have("--output", output or next(iter(outputs)), outputs, "output")

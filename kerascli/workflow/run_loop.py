@@ -1,18 +1,19 @@
 """Run a training from start to end: train and record its phases, save weights, and evaluate on the test split."""
 
-import shlex
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
+from kerascli.data.batches.rows import Split
 from kerascli.foundation.errors import Interrupted, KerasCliError, Paused, ProcessLost, StorageError, TrainingStopped
-from kerascli.foundation.events import EpochEnd, Event, Note, Stopped
+from kerascli.foundation.events import EpochEnd, Evaluated, Event, Note, Stopped
 from kerascli.foundation.interrupts import Signals
 from kerascli.foundation.spans import listening
 from kerascli.foundation.user_code import exits_as_errors
 from kerascli.model.runtime.weights import lasting
 from kerascli.report.profile import profile_text
+from kerascli.runs.evaluations import write_evaluation
 from kerascli.runs.record import RunRecord
 from kerascli.training.checkpoint import saved_weights
 from kerascli.training.checkpoint_files import training_tensors
@@ -20,24 +21,23 @@ from kerascli.training.loop import train
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
 from kerascli.training.tensor_file import tensor_pieces
-from kerascli.workflow.baselines import target_means
+from kerascli.workflow.advice.advise import notes
+from kerascli.workflow.baselines import no_better, target_means
+from kerascli.workflow.evaluate import Evaluation, evaluating
+from kerascli.workflow.evaluation.facts import evaluation_facts
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
 from kerascli.workflow.fitting.phases import PhaseRunner
 from kerascli.workflow.fitting.recorder import NoRecord, Recorder
-from kerascli.workflow.fitting.saver import Saver
+from kerascli.workflow.fitting.saver import Saver, interrupted_error
+from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.memory import STOPS, stopped_by
 
-T = TypeVar("T")
+_MOST_VALUES = 10_000_000
+"""Maximum number of values of an output, over all rows of a split, that are held in memory while a run ends."""
 
 
-LastEvaluation = Callable[
-    [PhaseRunner, RunRecord, Mapping[str, list[float]]], Generator[Event, None, dict[str, dict[str, float]]]
-]
-"""Function that evaluates the final weights, given the means of targets; it returns losses and metrics by split."""
-
-
-def run(runner: PhaseRunner, record: RunRecord, stop: Signals, evaluate_splits: LastEvaluation) -> Iterator[Event]:
-    """Train all remaining phases, evaluate the model by `evaluate_splits`, record the run, and yield all events.
+def run(runner: PhaseRunner, record: RunRecord, stop: Signals) -> Iterator[Event]:
+    """Train all remaining phases, evaluate the model, record the run, and yield all events.
 
     `stop` has the signals that end the training. Every process calls this function; one of them records the run. If
     that process is lost, another one records how the run ended.
@@ -50,7 +50,7 @@ def run(runner: PhaseRunner, record: RunRecord, stop: Signals, evaluate_splits: 
             yield from _phases(runner, record)
             runner.state.trainer.refuse_bad_weights(runner.reached)
             record.write_weights(runner.state.trainer.weights_file())
-            results = yield from evaluate_splits(runner, record, means)
+            results = yield from _evaluate_splits(runner, record, means)
         stopped = runner.reached.stopped
         record.finish("completed" if stopped is None else "stopped", reason=stopped, results=results)
     except (Interrupted, Paused) as error:
@@ -96,13 +96,11 @@ def _phases(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
 def _phase(runner: PhaseRunner, record: RunRecord) -> Iterator[Event]:
     state = runner.state
     saver = Saver(runner, record.checkpoints) if isinstance(record, NoRecord) else Recorder(runner, record)
-    trained = train(state.trainer, state.plan, runner.reached, looks=state.strategy.leads)
-    events = saver.follow(_compared(trained, runner))
-    if state.profiler is None:
-        yield from _saved_on_signal(events, saver, record.path, runner)
-        return
-    events = state.profiler.follow(events, batches_done=runner.reached.batch)
-    yield from _profiled(_saved_on_signal(events, saver, record.path, runner), state.profiler, record)
+    events = saver.follow(train(state.trainer, state.plan, runner.reached, looks=state.strategy.leads))
+    if state.profiler is not None:
+        events = state.profiler.follow(events, batches_done=runner.reached.batch)
+    events = _saved_on_signal(events, saver, record.path, runner)
+    yield from events if state.profiler is None else _profiled(events, state.profiler, record)
 
 
 def _profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) -> Iterator[Event]:
@@ -135,20 +133,6 @@ def _profile_events(profiler: Profiler, record: RunRecord, *notes: str) -> Itera
     yield replace(profile, files=tuple(map(str, paths)))
 
 
-def _compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
-    """Yield the events of a training run; after each epoch, compare each process with others, and exchange signals.
-
-    Raises TrainingStopped if the weights or decisions of callbacks of one process differ from those of another.
-    """
-    for event in events:
-        if isinstance(event, EpochEnd):
-            trainer, reached = runner.state.trainer, runner.reached
-            rates = trainer.optimizers.learning_rates.values()
-            decisions = [reached.stopped is not None, list(event.slots), list(rates)]
-            runner.state.strategy.compare_epoch(trainer.weights, decisions, event.epoch)
-        yield event
-
-
 def _keep_finite_weights(trainer: Trainer, record: RunRecord) -> str:
     """Save the last finite weights after training had to stop; return a sentence on which ones are saved.
 
@@ -172,15 +156,6 @@ def _failed(record: RunRecord, error: KerasCliError) -> KerasCliError:
     return error
 
 
-def interrupted_error(text: str, run: Path, number: int) -> Interrupted:
-    """Return the error of a training run that a signal has ended, with the command that resumes it.
-
-    `text` is the error's message, `run` the folder of the run, `number` the number of the signal.
-    """
-    command = shlex.join(["kerascli", "train", "--resume", str(run)])
-    return Interrupted(text, signal_number=number, hint=f"resume with: {command}")
-
-
 def _saved_on_signal(events: Iterator[Event], saver: Saver, run: Path, runner: PhaseRunner) -> Iterator[Event]:
     """Yield the events of a training run; on a signal finish the step, save a checkpoint, and raise Interrupted.
 
@@ -199,3 +174,57 @@ def _saved_on_signal(events: Iterator[Event], saver: Saver, run: Path, runner: P
             progress = saver.progress
             where = f"epoch {progress.epoch + 1}, step {progress.batch}"
             raise interrupted_error(f"interrupted at {where}; saved", run, number)
+
+
+def _evaluate_splits(
+    runner: PhaseRunner, record: RunRecord, means: Mapping[str, list[float]]
+) -> Generator[Event, None, dict[str, dict[str, float]]]:
+    """Evaluate the final weights on the test and validation splits; return {"test": losses and metrics by name}, or {}.
+
+    Events of the evaluation are yielded. The values of the baselines are written to run.json, and all results to the
+    run's folder evaluations/, for the command `report`; of a smoke run to neither. `means` maps each output to the mean
+    of its target over the training rows, the prediction of a baseline.
+    """
+    phase, state, limits = runner.phase, runner.state, runner.options.limits
+    prepared, config = phase.prepared, phase.config
+    run = LoadedRun(record, config, state.experiment, prepared, config.data, prepared.learned, strategy=state.strategy)
+    shared = partial(state.strategy.evaluated, limit=limits.get("validation_steps"))
+    results: dict[str, dict[str, float]] = {}
+    for name in ("test",) if limits else ("test", "validation"):
+        if (rows := prepared.splits.get(name)) is None:
+            continue
+        work = evaluating(run, rows, name, means, shared, 0 if limits else _MOST_VALUES)
+        while True:
+            try:
+                yield next(work)
+            except StopIteration as done:
+                evaluation: Evaluation = done.value
+                break
+            if (number := runner.group.notices.common_signal) is not None:
+                if name != "test":  # the run is complete, but for numbers of its page
+                    return results
+                text = "interrupted: trained and saved, but not evaluated on the test split"
+                raise interrupted_error(text, record.path, number)
+        if name == "test":
+            yield from _test_events(runner, record, evaluation.result)
+            results["test"] = dict(evaluation.result.logs)
+        if not isinstance(record, NoRecord) and not limits:
+            yield from _kept(run, rows, evaluation)
+    return results
+
+
+def _test_events(runner: PhaseRunner, record: RunRecord, result: Evaluated) -> Iterator[Event]:
+    """Yield the result on the test split, and warnings about baselines, whose values are written to run.json."""
+    training = runner.state.experiment.spec.training
+    record.note(baselines={"test": result.baselines})
+    yield result
+    if training is not None and not runner.options.limits:  # a smoke run is no training
+        yield from notes(no_better(result, training.log_names()))
+
+
+def _kept(run: LoadedRun, rows: Split, evaluation: Evaluation) -> Iterator[Note]:
+    """Write the results of an evaluation of rows to the run's folder; yield a warning if that fails."""
+    try:
+        write_evaluation(run.record, evaluation.result.split, evaluation_facts(run, rows, evaluation, {}))
+    except KerasCliError as error:
+        yield Note(f"the results are not kept as numbers: {error}", "warning")
