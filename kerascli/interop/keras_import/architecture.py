@@ -90,7 +90,7 @@ class _Writer(Reading):
         if adapted:
             settings = with_statistics(self.owner(layer, "", settings), self.common.file)
         own = settings.component_name
-        node = read_call(type(settings), layer, self.call(layer, number), self)
+        node = read_call(type(settings), layer, self.masks.call(layer, number), self)
         for index in self.masks.cut.get((layer.name, number), ()):
             tensor = node["inputs"][index]  # copied without its mask: `expr` propagates none
             copy = [self.book.give(f"{tensor}_alone")]
@@ -116,7 +116,7 @@ class _Writer(Reading):
         """Write an operation of keras.ops to the `model` section, as an `expr` node; return its outputs' names."""
         refusals, what = self.refusals, f"{layer.class_name} of keras.ops"
         try:
-            text = expression(layer, self.call(layer, number), lambda ref: self.tensors.get(ref, "_"))
+            text = expression(layer, self.masks.call(layer, number), lambda ref: self.tensors.get(ref, "_"))
         except NoOperation as error:
             if reason := str(error):
                 refusals.add(f"{layer.name}: {what} is not supported: {reason}")
@@ -135,7 +135,7 @@ class _Writer(Reading):
 
     def _nested(self, layer: KerasLayer, number: int) -> dict[int, str]:
         """Write a call of a nested model: its layers if this is its only call, else a call of a shared model."""
-        call = self.call(layer, number)
+        call = self.masks.call(layer, number)
         tensors = self.names(call.args)
         for key, value in call.kwargs.items():
             if list(refs(value)):
@@ -172,7 +172,7 @@ class _Writer(Reading):
         if layer.name not in self.shared_names:
             name, place = "_".join([*self.path, model.name]), f"{self.places[layer.name]}/layer"
             self._shared(layer, model, name, place)
-        node = read_call(TimeDistributed, layer, self.call(layer, number), self)
+        node = read_call(TimeDistributed, layer, self.masks.call(layer, number), self)
         own = TimeDistributed.component_name
         names = self._names(layer, number, range(len(model.outputs)), self.full(layer), own)
         return self.section.add(own, {"layer": self.shared_names[layer.name]}, node, names)
