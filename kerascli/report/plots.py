@@ -3,14 +3,14 @@
 matplotlib is imported only for drawing, torch never.
 """
 
-import functools
 import io
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import ConfigError, one_of, safe_text, suggestion
@@ -42,24 +42,16 @@ _LINES = {"training": "solid", "validation": "dashed"}
 _MARKED_EPOCHS = 20  # more markers would hide the line
 _COUNTED_CLASSES, _NAMED_CLASSES = 20, 60
 
-P = ParamSpec("P")
 Runs = Sequence[tuple[str, Sequence[Row]]]
 
 
-def in_style(*, grid: bool = True) -> Callable[[Callable[P, "Figure"]], Callable[P, "Figure"]]:
-    """Return a decorator of functions that draw a figure: the figure gets the style of all plots."""
+@contextmanager
+def in_style(*, grid: bool = True) -> Iterator[None]:
+    """Context manager, and decorator of functions that draw a figure: the figure gets the style of all plots."""
+    import matplotlib
 
-    def decorate(draw: Callable[P, "Figure"]) -> Callable[P, "Figure"]:
-        @functools.wraps(draw)
-        def styled(*args: P.args, **kwargs: P.kwargs) -> "Figure":
-            import matplotlib
-
-            with matplotlib.rc_context({**_STYLE, "axes.grid": grid}):
-                return draw(*args, **kwargs)
-
-        return styled
-
-    return decorate
+    with matplotlib.rc_context({**_STYLE, "axes.grid": grid}):
+        yield
 
 
 def new_figure(size_inches: tuple[float, float]) -> "Figure":
@@ -271,10 +263,14 @@ def _legend(figure: "Figure", runs: Runs, names: Sequence[str]) -> None:
     figure.legend(handles=colors, loc="outside lower center", ncols=min(in_a_row, len(colors)))
 
 
+def spaced(places: Sequence[float], names: Sequence[str], most: int) -> tuple[Sequence[float], Sequence[str]]:
+    """Return (positions, texts) of at most `most` of the labels of an axis, evenly spaced."""
+    every = max(1, math.ceil(len(names) / most))
+    return places[: len(names) : every], names[::every]
+
+
 def _class_ticks(axes: "Axes", classes: Sequence[str]) -> None:
-    every = math.ceil(len(classes) / _NAMED_CLASSES)
-    at = range(0, len(classes), every)
-    labels = [literal(name, 24) for name in classes[::every]]
+    at, labels = spaced(range(len(classes)), [literal(name, 24) for name in classes], _NAMED_CLASSES)
     slanted = max(map(len, labels)) > 3
     small = 9 if len(classes) <= _COUNTED_CLASSES else 6
     slant: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if slanted else {}

@@ -45,18 +45,18 @@ class Variable(NamedTuple):
     """Function that computes, from the number of updates, a variable that is not in kerascli's state."""
 
 
+_OF_LOSS_SCALE = (
+    Variable("iterations of the loss scale", (), "int32", is_state=False),
+    Variable("learning rate of the loss scale", (), is_state=False),
+    Variable("loss_scale_optimizer/step_counter", (), "int32"), Variable("loss_scale_optimizer/dynamic_scale", ()),
+)  # fmt: skip
+"""Variables of Keras's LossScaleOptimizer itself; its iterations and learning rate are unused."""
+
+
 def keras_variables(settings: BaseOptimizer, trained: Sequence[Weight]) -> list[Variable]:
     """Return the variables of a Keras optimizer in its file's order; `trained` are the weights in Keras's order."""
     scaled = isinstance(settings, LossScaleOptimizer)
-    return [*(_of_loss_scale() if scaled else ()), *_of_rule(settings.rule, trained, tracked=not scaled)]
-
-
-def _of_loss_scale() -> Iterator[Variable]:
-    """Yield the variables of Keras's LossScaleOptimizer itself; its iterations and learning rate are unused."""
-    yield Variable("iterations of the loss scale", (), "int32", is_state=False)
-    yield Variable("learning rate of the loss scale", (), is_state=False)
-    yield Variable("loss_scale_optimizer/step_counter", (), "int32")
-    yield Variable("loss_scale_optimizer/dynamic_scale", ())
+    return [*(_OF_LOSS_SCALE if scaled else ()), *_of_rule(settings.rule, trained, tracked=not scaled)]
 
 
 def _of_rule(rule: Optimizer, trained: Sequence[Weight], *, tracked: bool) -> Iterator[Variable]:
@@ -158,7 +158,7 @@ def arrays_from(
     ]
     groups = {"optimizer": arrays}
     if isinstance(settings, LossScaleOptimizer):  # its own variables come first; Keras reads the others from here, too
-        groups["optimizer/inner_optimizer"] = arrays[len([*_of_loss_scale()]) :]
+        groups["optimizer/inner_optimizer"] = arrays[len(_OF_LOSS_SCALE) :]
     return groups, tuple(_notes(settings, updates))
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, tostring
 
-from kerascli.report.markup import element, html
+from kerascli.report.markup import element
 
 _STYLES = ("uplot.min.css", "page.css")
 _SCRIPTS = ("uplot.min.js", "page.js")
@@ -37,7 +37,8 @@ def document(
     head = element("head", *meta, element("title", title), element("style", style))
     read = element("script", text, type="application/json", id="page-data")
     body = element("body", main, read, element("script", script))
-    return html(element("html", head, body, lang="en"))
+    page = element("html", head, body, lang="en")
+    return f"<!DOCTYPE html>\n{tostring(page, 'unicode', method='html')}\n"
 
 
 @cache

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -150,7 +151,7 @@ def _take_weights(
     pairs = _pairs(file.arrays, file, architecture, lasting(experiment.weights))
     fill(file.arrays, pairs)
     spec = experiment.spec
-    optimizer = None if spec.compile is None else flat_optimizer(experiment)
+    optimizer = flat_optimizer(experiment)
     if spec.compile is None or optimizer is None:
         return None
     trained = [weight for weight, _ in pairs if weight.trainable]
@@ -176,11 +177,11 @@ def _pairs(arrays: Hdf5, file: ModelFile, architecture: Architecture, weights: S
 
 
 def flat_optimizer(experiment: Experiment) -> FlatOptimizer | None:
-    """Return a new optimizer of an imported model, as its `compile` section says; None if nothing is trainable."""
-    weights = [w for w in experiment.weights if w.trainable]
+    """Return a new optimizer of an imported model, as its `compile` section says; None without one, or if nothing is
+    trainable."""
+    settings, weights = experiment.spec.compile, [w for w in experiment.weights if w.trainable]
     trained = [(w.name, tensor, w.spec) for w in weights if isinstance(tensor := w.tensor, nn.Parameter)]
-    assert experiment.spec.compile is not None
-    return FlatOptimizer(experiment.spec.compile.optimizer, trained) if trained else None
+    return FlatOptimizer(settings.optimizer, trained) if settings is not None and trained else None
 
 
 def _load_safetensors(path: Path, name: str) -> Loaded:
@@ -188,10 +189,7 @@ def _load_safetensors(path: Path, name: str) -> Loaded:
     data, file = read_bytes(path, memory_limit()), safe_text(str(path))
     tensors = read_tensors(data, str(path))
     sections: dict[str, Any] = {"model": _model_section(data, file)}
-
-    def check(weights: Sequence[Weight]) -> None:
-        refuse_other_weights(weights, tensors, hint="export the model again")
-
+    check = partial(refuse_other_weights, tensors=tensors, hint="export the model again")
     experiment = build_loaded(sections, name, file, check)
     weights = lasting(experiment.weights)
     for weight in weights:
