@@ -12,7 +12,7 @@ import numpy as np
 
 from kerascli.callbacks.samples import Heat, Images, Points
 from kerascli.foundation.errors import safe_text
-from kerascli.report.plots import COLORS, GREY, encoded, in_style, literal, new_figure, spaced
+from kerascli.report.plots import COLORS, GREY, encoded, in_style, literal, new_figure, thinned
 from kerascli.report.text_tables import text_table
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def _images(sample: Images) -> "Figure":
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     names = list(sample.row_names) or [f"{value:.2g}" for value in sample.down]
-    axes.set_yticks(*spaced(middles[0], names, _LABELS))
-    axes.set_xticks(*spaced(middles[1], [f"{value:.2g}" for value in sample.across], _LABELS))
+    axes.set_yticks(*thinned(middles[0], names, _LABELS))
+    axes.set_xticks(*thinned(middles[1], [f"{value:.2g}" for value in sample.across], _LABELS))
     return figure
 
 
@@ -133,9 +133,9 @@ def _panel(axes: "Axes", number: int, sample: Heat, panels: int) -> None:
     axes.locator_params(integer=True)
     titles, rows, columns = sample.names
     if rows:
-        axes.set_yticks(*spaced(range(len(rows)), rows, _WORDS), parse_math=False)
+        axes.set_yticks(*thinned(range(len(rows)), rows, _WORDS), parse_math=False)
     if columns:
-        axes.set_xticks(*spaced(range(len(columns)), columns, _WORDS), rotation=45, ha="right", parse_math=False)
+        axes.set_xticks(*thinned(range(len(columns)), columns, _WORDS), rotation=45, ha="right", parse_math=False)
     if panels == 1:
         axes.set(xlabel=sample.axes[0], ylabel=sample.axes[1])
     else:

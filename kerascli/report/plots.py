@@ -263,14 +263,14 @@ def _legend(figure: "Figure", runs: Runs, names: Sequence[str]) -> None:
     figure.legend(handles=colors, loc="outside lower center", ncols=min(in_a_row, len(colors)))
 
 
-def spaced(places: Sequence[float], names: Sequence[str], most: int) -> tuple[Sequence[float], Sequence[str]]:
+def thinned(places: Sequence[float], names: Sequence[str], most: int) -> tuple[Sequence[float], Sequence[str]]:
     """Return (positions, texts) of at most `most` of the labels of an axis, evenly spaced."""
     every = max(1, math.ceil(len(names) / most))
     return places[: len(names) : every], names[::every]
 
 
 def _class_ticks(axes: "Axes", classes: Sequence[str]) -> None:
-    at, labels = spaced(range(len(classes)), [literal(name, 24) for name in classes], _NAMED_CLASSES)
+    at, labels = thinned(range(len(classes)), [literal(name, 24) for name in classes], _NAMED_CLASSES)
     slanted = max(map(len, labels)) > 3
     small = 9 if len(classes) <= _COUNTED_CLASSES else 6
     slant: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if slanted else {}

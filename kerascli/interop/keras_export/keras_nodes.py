@@ -1,13 +1,13 @@
 """Layers, operations and nested models that are written to a Keras file, each with its calls."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras.graph import Call, Place, Ref, with_refs
-from kerascli.interop.keras.places import Owner, numbered_groups
+from kerascli.interop.keras.places import numbered_groups
 from kerascli.interop.keras_export.serialized import one_or_all, serialized
 from kerascli.layers.base import BaseLayer
 
@@ -39,19 +39,6 @@ def walk(
         place, path = f"{group}/{name}", (*above, node.name)
         yield place, path, node
         yield from walk(node.inside, f"{place}/layers", path)
-
-
-def owners(layers: Sequence[KerasNode]) -> list[Owner]:
-    """Return the layers, of nested models, too, that may have weights, in Keras's order."""
-    return [Owner(path, place, each.ours, each.layer) for place, path, each in walk(layers) if each.layer is not None]
-
-
-def reached(nodes: Sequence[KerasNode], order: Sequence[Place]) -> tuple[list[KerasNode], dict[Place, int]]:
-    """Return Keras nodes with only the calls listed in `order`, and a mapping from these calls to their new numbers."""
-    listed = set(order)
-    kept = {each.name: [n for n in range(len(each.calls)) if (each.name, n) in listed] for each in nodes}
-    numbers = {(name, old): new for name, olds in kept.items() for new, old in enumerate(olds)}
-    return [replace(node, calls=[node.calls[number] for number in kept[node.name]]) for node in nodes], numbers
 
 
 def sequential(name: str, nodes: Sequence[KerasNode], end: Ref) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ def runs_html(runs: Sequence[RunRecord], *, environment: bool = False) -> str:
     """Return the text of a page that compares runs; absolute paths are on it only if `environment` is True."""
     drawn = charts({run.folder_name: run.history() for run in runs})
     sections = [_table(runs, environment=environment), curves_section(drawn)]
-    return document(f"{len(runs)} runs", [each for each in sections if each is not None], {"charts": drawn})
+    return document(f"{len(runs)} runs", sections, {"charts": drawn})
 
 
 def _table(runs: Sequence[RunRecord], *, environment: bool) -> Element:

@@ -21,7 +21,6 @@ from kerascli.interop.keras.optimizer_variables import arrays_from, notes_on_nam
 from kerascli.interop.keras.places import weights_by_group
 from kerascli.interop.keras_export import keras_file
 from kerascli.interop.keras_export.keras_graph import KerasGraph, keras_graph
-from kerascli.interop.keras_export.keras_nodes import owners
 from kerascli.interop.keras_export.serialized import compile_config
 from kerascli.interop.keras_export.vocabularies import TextLayer
 from kerascli.model.runtime.weights import Weight, lasting
@@ -191,12 +190,12 @@ def _state(
     state = {key.removeprefix("optimizer/"): value for key, value in tensors.items() if key.startswith("optimizer/")}
     trained = [weight for weight in _exported(graph, weights) if weight.trainable]
     arrays, notes = arrays_from(state, optimizer, trained)
-    return arrays, (*notes, *notes_on_names(optimizer.rule, trained, owners(graph.layers), graph.description))
+    return arrays, (*notes, *notes_on_names(optimizer.rule, trained, graph.owners, graph.description))
 
 
 def _exported(graph: KerasGraph, weights: Sequence[Weight]) -> list[Weight]:
     """Return the weights that are in an exported Keras file, each once, in Keras's order."""
-    ordered = [weight for _, own in weights_by_group(owners(graph.layers), weights) for weight in own]
+    ordered = [weight for _, own in weights_by_group(graph.owners, weights) for weight in own]
     return list({weight.name: weight for weight in ordered}.values())
 
 

@@ -167,7 +167,7 @@ def _source(section: InitFrom, base: str, experiment: Experiment, config: Config
     if section.application is not None:
         network, arguments = section.network
         local = None if section.path is None else folder / section.path
-        local = local or published_file(*published_weights(network, arguments), config.progress)
+        local = local or published_file(network, arguments, config.progress)
         tensors, digest = application_tensors(network, arguments, local)
         return tensors, safe_text(str(local)), digest
     if section.file is not None:

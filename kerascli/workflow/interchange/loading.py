@@ -16,13 +16,12 @@ from kerascli.data.pipeline.prepare import no_stages
 from kerascli.foundation.disk.files import load_json, memory_limit, read_bytes
 from kerascli.foundation.errors import Fault, FileRefused, safe_text
 from kerascli.interop.keras.hdf5 import Hdf5
-from kerascli.interop.keras.names import KerasNames
 from kerascli.interop.keras.objects import Refusals
-from kerascli.interop.keras.optimizer_variables import notes_on_names
+from kerascli.interop.keras.optimizer_variables import notes_on_names, read_state
 from kerascli.interop.keras_import.architecture import Architecture, read_architecture
 from kerascli.interop.keras_import.model_file import ModelFile, open_model
 from kerascli.interop.keras_import.text_inputs import TextInput
-from kerascli.interop.keras_import.training import fit_of_stateful, optimizer_state, read_compile
+from kerascli.interop.keras_import.training import fit_of_stateful, read_compile
 from kerascli.interop.keras_import.weights import Pairs, check_shapes, fill, read_weights
 from kerascli.language.component import Invalid
 from kerascli.model.ir.nodes import Model
@@ -49,8 +48,6 @@ class Loaded(NamedTuple):
     facts: dict[str, Any]
     """Entry `imported` of run.json: the file's name and SHA-256, and Keras's version and names."""
     notes: tuple[str, ...]
-    names: KerasNames = KerasNames({}, {}, {})
-    """Names of the model's inputs and outputs in Keras."""
     state: dict[str, Tensor] | None = None
     """Mapping from name to tensor of the optimizer's state (moments ...); None if the file has none."""
     texts: Mapping[str, TextInput] = MappingProxyType({})
@@ -120,7 +117,7 @@ def load_keras(file: ModelFile, name: str, *, compiled: bool) -> Loaded:
     dtypes = {each.name: each.spec.dtype for each in experiment.spec.model.inputs}
     facts = {"file": file.name, "sha256": file.digest, "keras_version": file.version, "dtypes": dtypes}
     facts |= {"names": dict(names.nodes), "inputs": dict(names.inputs), "outputs": dict(names.outputs)}
-    return Loaded(sections, experiment, facts, tuple(notes), names, state, architecture.texts)
+    return Loaded(sections, experiment, facts, tuple(notes), state, architecture.texts)
 
 
 def build_loaded(
@@ -161,7 +158,7 @@ def _take_weights(
         own = {name: view.to("meta") for name, view in optimizer.state().items()}
         del optimizer  # only the shapes of its state are needed
         legacy = file.legacy is not None
-        state, more = optimizer_state(file.arrays, spec.compile.optimizer, trained, own, legacy=legacy)
+        state, more = read_state(file.arrays, spec.compile.optimizer, trained, own, legacy=legacy)
         notes += more
     if state is None:
         notes.append("the file has no optimizer state that can be imported: the optimizer starts anew")
@@ -189,7 +186,7 @@ def _load_safetensors(path: Path, name: str) -> Loaded:
     data, file = read_bytes(path, memory_limit()), safe_text(str(path))
     tensors = read_tensors(data, str(path))
     sections: dict[str, Any] = {"model": _model_section(data, file)}
-    check = partial(refuse_other_weights, tensors=tensors, hint="export the model again")
+    check = partial(refuse_other_weights, values=tensors, hint="export the model again")
     experiment = build_loaded(sections, name, file, check)
     weights = lasting(experiment.weights)
     for weight in weights:
