@@ -12,7 +12,7 @@ import numpy as np
 
 from kerascli.callbacks.samples import Heat, Images, Points
 from kerascli.foundation.errors import safe_text
-from kerascli.report.plots import COLORS, GREY, encoded, in_style, literal, new_figure, thinned
+from kerascli.report.plots import COLORS, GREY, encoded, grid_of, in_style, literal, new_figure, thinned
 from kerascli.report.text_tables import text_table
 
 if TYPE_CHECKING:
@@ -103,26 +103,21 @@ def _points(sample: Points) -> "Figure":
 def _heat(sample: Heat) -> "Figure":
     panels, rows, columns = sample.values.shape
     across = min(panels, 4)
-    down = math.ceil(panels / across)
     side = 5.0 if panels == 1 else _PANEL
     aspect = min(2.5, max(0.4, rows / max(1, columns)))
-    figure = new_figure((side * across + 1.0, max(1.6, side * aspect) * down + 0.6))
-    grid = figure.subplots(down, across, squeeze=False).flatten()
+    figure = new_figure((side * across + 1.0, max(1.6, side * aspect) * math.ceil(panels / across) + 0.6))
     low, high = float(np.nanmin(sample.values)), float(np.nanmax(sample.values))
     signed = low < 0 < high
     bound = max(abs(low), abs(high))
     limits = (-bound, bound) if signed else (min(low, 0.0), high if high > low else low + 1)
     image: Any = None
-    for number, axes in enumerate(grid):
-        if number >= panels:
-            axes.set_axis_off()
-            continue
+    for number, axes in enumerate(grid_of(figure, panels, across)):
         image = axes.imshow(
             sample.values[number], cmap="RdBu_r" if signed else "Blues", vmin=limits[0], vmax=limits[1],
             aspect="auto", interpolation="nearest",
         )  # fmt: skip
         _panel(axes, number, sample, panels)
-    figure.colorbar(image, ax=list(grid), shrink=0.8, aspect=30).ax.spines[:].set_visible(False)
+    figure.colorbar(image, ax=figure.axes, shrink=0.8, aspect=30).ax.spines[:].set_visible(False)
     figure.suptitle(sample.title, fontsize=11, fontweight="bold", x=0.02, ha="left")
     return figure
 
@@ -171,12 +166,10 @@ def draw_pictures(
     size: int = 9,
 ) -> None:  # fmt: skip
     """Draw pictures, bytes or numbers from 0 to 1, in a grid of `across` columns, each with its label, if any."""
-    grid = part.subplots(math.ceil(len(values) / across), across, squeeze=False).flatten()
-    for number, axes in enumerate(grid):
+    for number, axes in enumerate(grid_of(part, len(values), across)):
         axes.set_axis_off()
-        if number < len(values):
-            axes.imshow(values[number], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            axes.set_title(literal(labels[number], 3 * size) if labels else "", fontsize=size, loc="center", pad=2)
+        axes.imshow(values[number], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_title(literal(labels[number], 3 * size) if labels else "", fontsize=size, loc="center", pad=2)
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from kerascli.runs.reading import quoted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
     from kerascli.metrics.classification import Thresholds
 
@@ -61,6 +61,14 @@ def new_figure(size_inches: tuple[float, float]) -> "Figure":
     return Figure(figsize=size_inches, dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
 
 
+def grid_of(figure: "Figure | SubFigure", count: int, across: int) -> "Sequence[Axes]":
+    """Return `count` axes of a figure, in rows of `across`; the places that are left over stay empty."""
+    grid = figure.subplots(math.ceil(count / across), across, squeeze=False).flatten()
+    for axes in grid[count:]:
+        axes.set_axis_off()
+    return grid[:count]
+
+
 def panels(runs: Runs) -> list[str]:
     """Return the metrics that have a panel in the plot of runs: the loss first; no durations or learning rates."""
     names = dict.fromkeys(name.removeprefix("val_") for name in _columns(runs))
@@ -84,11 +92,8 @@ def plot_history(
     height = math.ceil(len(names) / columns)
     size = (7.2 if columns == 1 else 4.6 * columns, max(3.6, 2.5 * height + 0.7) + 0.22 * (len(runs) - 1))
     figure = new_figure(size)
-    for number, axes in enumerate(figure.subplots(height, columns, squeeze=False).flatten()):
-        if number >= len(names):
-            axes.set_axis_off()
-            continue
-        _panel(axes, names[number], runs, log_scale, smooth)
+    for number, (name, axes) in enumerate(zip(names, grid_of(figure, len(names), columns), strict=True)):
+        _panel(axes, name, runs, log_scale, smooth)
         if number >= len(names) - columns:
             axes.set_xlabel("epoch")
     _legend(figure, runs, names)

@@ -50,7 +50,7 @@ class Masks:
         parents |= {(layer.name, number): call.parents() for layer, number, call in model.numbered_calls}
         for name, number in keras_runs(parents, [ref.place for _, ref in model.outputs]):
             layer = model.layers[name]
-            if layer.calls:
+            if layer.calls and not layer.is_operation:
                 self._run(layer, number)
         self._implied: dict[Ref, bool] = {}
         self._made: list[tuple[Ref, Any]] = []
@@ -62,8 +62,6 @@ class Masks:
 
     def _run(self, layer: KerasLayer, number: int) -> None:
         call = layer.calls[number]
-        if layer.is_operation:
-            return
         if layer.is_model or wrapped_model(layer) is not None:
             self._give(layer, number, self._state(next(refs(call), None)))
             return
