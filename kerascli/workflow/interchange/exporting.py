@@ -90,7 +90,7 @@ def export_run(
         made = _keras(run, kind, checkpoint, {} if data is None else text_layers(run, data))
     else:
         made = _weights(run, kind) if kind in {"safetensors", "state_dict"} else _graph(run, kind)
-    notes += [] if preprocessing else _data_notes(run)
+    notes += [] if preprocessing else _data_notes(run, kind)
     use = f"is {'not in' if kind == 'state_dict' else 'in the metadata of'} the file, which has no labels"
     use = "labels the classes" if preprocessing and kind == "onnx" else use
     notes += [f"{text} {use}" for text in run.threshold_notes()]
@@ -130,7 +130,7 @@ def _is_stateful(experiment: Experiment) -> bool:
     return any(weight.spec.is_state for weight in experiment.weights)
 
 
-def _data_notes(run: LoadedRun) -> list[str]:
+def _data_notes(run: LoadedRun, kind: str) -> list[str]:
     pipelines = {} if run.data is None or run.takes_arrays else run.data.inputs
     inputs = {each.name for each in run.experiment.spec.model.inputs}
     names = [name for name, pipeline in pipelines.items() if pipeline.steps and name in inputs]
@@ -138,7 +138,8 @@ def _data_notes(run: LoadedRun) -> list[str]:
     if not names:
         return notes
     text = f"the pipelines of the data section ({', '.join(names)}) are not part of the exported model"
-    return [*notes, f"{text}: apply them to its inputs, or export with them: --preprocessing"]
+    way = "--preprocessing" if kind in {"onnx", "keras"} else "--format onnx --preprocessing"
+    return [*notes, f"{text}: apply them to its inputs, or export with them: {way}"]
 
 
 def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str, TextLayer]) -> Exported:
