@@ -63,7 +63,7 @@ def new_figure(size_inches: tuple[float, float]) -> "Figure":
 
 def grid_of(figure: "Figure | SubFigure", count: int, across: int) -> "Sequence[Axes]":
     """Return `count` axes of a figure, in rows of `across`; the places that are left over stay empty."""
-    grid = figure.subplots(math.ceil(count / across), across, squeeze=False).flatten()
+    grid: list[Axes] = [*figure.subplots(math.ceil(count / across), across, squeeze=False).flat]
     for axes in grid[count:]:
         axes.set_axis_off()
     return grid[:count]

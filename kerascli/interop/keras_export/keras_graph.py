@@ -14,7 +14,7 @@ from kerascli.interop.keras.differences import TENSORS_BY_NAME
 from kerascli.interop.keras.graph import MaskPlaces, Ref, keras_order
 from kerascli.interop.keras.operation_nodes import Inexpressible, Operations
 from kerascli.interop.keras.places import Owner
-from kerascli.interop.keras_export.keras_nodes import KerasNode, functional, sequential, walk
+from kerascli.interop.keras_export.keras_nodes import KerasNode, functional, reached, sequential, walk
 from kerascli.interop.keras_export.keras_scopes import Scope, meanings, shared_scope
 from kerascli.interop.keras_export.serialized import dtype_policy, layer_object, serialized
 from kerascli.interop.keras_export.vocabularies import TextLayer
@@ -231,21 +231,17 @@ class _Writer:
         return description, tuple(node for node in nodes if not node.is_operation), outputs
 
     def _in_order(self, ends: Sequence[Ref], inputs: Sequence[str]) -> tuple[list[KerasNode], dict[graph.Place, int]]:
-        """Return the nodes that lead to the outputs `ends`, in Keras's order, with only the calls that do, and the new
-        numbers of these calls."""
+        """Return the nodes that lead to the outputs `ends`, in Keras's order, and the numbers of their calls."""
         parents = dict(self._masks.parents)
         for node in self._nodes.values():
             parents |= {(node.name, number): call.parents() for number, call in enumerate(node.calls)}
         order, walked = keras_order(parents, [end.place for end in ends])
-        listed = set(walked)
         order = [each for each in order if each in self._nodes]
         order += [each for each in inputs if each not in order]
         unused = [node for node in self._nodes.values() if node.name not in order]
         if left := [node.ours for node in unused if node.layer is not None or node.inside]:
             self.notes.append(f"not exported, because no output depends on them: {', '.join(left)}")
-        kept = {each: [n for n in range(len(self._nodes[each].calls)) if (each, n) in listed] for each in order}
-        nodes = [replace(self._nodes[each], calls=[self._nodes[each].calls[n] for n in kept[each]]) for each in order]
-        return nodes, {(name, old): new for name, olds in kept.items() for new, old in enumerate(olds)}
+        return reached([self._nodes[each] for each in order], walked)
 
     def _ends(self) -> list[Ref]:
         """Return the tensors (`Ref`s) of the model's outputs. Keras names outputs by layer, so several outputs of

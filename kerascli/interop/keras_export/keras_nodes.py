@@ -1,7 +1,7 @@
 """Layers, operations and nested models that are written to a Keras file, each with its calls."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -39,6 +39,14 @@ def walk(
         place, path = f"{group}/{name}", (*above, node.name)
         yield place, path, node
         yield from walk(node.inside, f"{place}/layers", path)
+
+
+def reached(nodes: Sequence[KerasNode], order: Sequence[Place]) -> tuple[list[KerasNode], dict[Place, int]]:
+    """Return Keras nodes with only the calls listed in `order`, and a mapping from these calls to their new numbers."""
+    listed = set(order)
+    kept = {each.name: [n for n in range(len(each.calls)) if (each.name, n) in listed] for each in nodes}
+    numbers = {(name, old): new for name, olds in kept.items() for new, old in enumerate(olds)}
+    return [replace(node, calls=[node.calls[number] for number in kept[node.name]]) for node in nodes], numbers
 
 
 def sequential(name: str, nodes: Sequence[KerasNode], end: Ref) -> dict[str, Any] | None:

@@ -151,16 +151,20 @@ def _repetition(parts: Sequence[tuple[Box, str]]) -> tuple[int, int]:
     return 1, 1
 
 
+def _pile(first: Box, last: Box, times: int) -> Box:
+    """Return one box of a diagram that replaces several equal ones; it counts a shared model's parameters only once."""
+    names = dict.fromkeys(box.name or box.kind for box in (first, last))
+    count = first.parameters * (1 if first.role == "model" else times)
+    return replace(first, name=" to ".join(names) if len(names) > 1 else "", times=times, parameters=count)
+
+
 def _once(diagram: Diagram, boxes: dict[str, Box], run: Sequence[str], period: int, times: int) -> Diagram:
     """Return a diagram in which the repeated boxes `run` are replaced by one box, or by a frame of the first `period`
     ones."""
     outgoing, incoming = _sides(diagram)
     enters, leaves = incoming[run[0]][0], outgoing[run[-1]][0]
     if period == 1:
-        first, last = boxes[run[0]], boxes[run[-1]]
-        names = dict.fromkeys(box.name or box.kind for box in (first, last))
-        count = first.parameters * (1 if first.role == "model" else times)  # calls of a shared model have one set
-        new = replace(first, name=" to ".join(names) if len(names) > 1 else "", times=times, parameters=count)
+        new = _pile(boxes[run[0]], boxes[run[-1]], times)
     else:
         kept = [boxes[key] for key in run[:period]]
         inner = [outgoing[box.key][0] for box in kept]

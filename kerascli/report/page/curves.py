@@ -33,18 +33,15 @@ def charts(histories: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
 
 
 def _lines(name: str, histories: Mapping[str, Sequence[Row]], *, split: bool) -> Iterator[dict[str, Any]]:
-    """Yield the curves of a metric, or of a learning rate (`split` is False), of each run, as data; a value that is not
-    finite is None."""
+    """Yield the curves of a metric, or of a learning rate (`split` is False), of each run, as data."""
     many = len(histories) > 1
     for number, (label, rows) in enumerate(histories.items()):
         for kind, prefix in PREFIXES.items():
-            column = prefix + name
-            points = [(r["epoch"], r[column] if math.isfinite(r[column]) else None) for r in rows if column in r]
-            if kept := _reduced(points, _POINTS_OF_MANY if many else _POINTS):
+            x, y = _points(rows, prefix + name, many=many)
+            if x:
                 own = kind if split else ""
                 text = safe_text(f"{label} {own}".strip() if many else own or name)
                 color = number % COLORS if many else int(bool(prefix))
-                x, y = [x for x, _ in kept], [float(f"{y:.6g}") if many and y else y for _, y in kept]
                 yield {"label": text, "color": color, "dashed": bool(prefix), "x": x, "y": y}
 
 
@@ -88,6 +85,13 @@ def _numbers(history: Sequence[Row]) -> Element | None:
     cells = [[str(row["epoch"]), *(number_text(row[name]) if name in row else "" for name in names)] for row in rows]
     caption = "Every epoch" if every == 1 else f"Every {every}th epoch, and the last; history.csv has all"
     return folded("Numbers", table(caption, ["epoch", *map(safe_text, names)], cells))
+
+
+def _points(rows: Sequence[Row], name: str, *, many: bool) -> tuple[list[float], list[float | None]]:
+    """Return the epochs and the values of a column; a value that is not finite is None."""
+    points = [(row["epoch"], row[name] if math.isfinite(row[name]) else None) for row in rows if name in row]
+    kept = _reduced(points, _POINTS_OF_MANY if many else _POINTS)
+    return [x for x, _ in kept], [float(f"{y:.6g}") if many and y else y for _, y in kept]
 
 
 def _reduced(points: list[tuple[float, float | None]], most: int) -> list[tuple[float, float | None]]:
