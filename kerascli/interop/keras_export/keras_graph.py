@@ -40,7 +40,8 @@ class KerasGraph(NamedTuple):
     @property
     def owners(self) -> list[Owner]:
         """Layers, of nested models, too, that may have weights, in Keras's order."""
-        return [Owner(path, place, each.ours, each.layer) for place, path, each in walk(self.layers) if each.layer]
+        nodes = walk(self.layers)
+        return [Owner(path, place, each.ours, each.layer) for place, path, each in nodes if each.layer is not None]
 
 
 def keras_graph(
