@@ -56,11 +56,12 @@ def cached_file(address: str) -> Path:
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models" / name
 
 
-def published_file(address: str, digest: str | None, progress: Progress | None = None) -> Path:
-    """Return the path of a file that Keras publishes, which is downloaded if it is not cached.
+def published_file(network: Application, arguments: Mapping[str, Any], progress: Progress | None) -> Path:
+    """Return the path of the weights that Keras publishes for a network, which are downloaded if they are not cached.
 
-    `digest` is its MD5 or SHA-256, if known. Raises DataError, FileRefused.
+    Raises ConfigError if there are none, DataError, FileRefused.
     """
+    address, digest = published_weights(network, arguments)
     local = cached_file(address)
     storage.make_folder(local.parent)
     hint = f"place the file at '{local}' by hand, or give weights: FILE or null (import NAME --weights FILE)"

@@ -187,8 +187,7 @@ def _state_shapes(graph: Any, specs: Mapping[str, TensorSpec]) -> None:
     """Give the outputs of an ONNX graph the shapes that they have in the model; torch 2.8 states others for LSTMs."""
     for output in graph.output:
         dims, shape = output.type.tensor_type.shape.dim, specs[output.name].shape
-        while len(dims) > 1 + len(shape):
-            del dims[-1]
+        del dims[1 + len(shape) :]
         while len(dims) < 1 + len(shape):
             dims.add()
         dims[0].dim_param = BATCH

@@ -14,7 +14,6 @@ from kerascli.interop.keras.archive import open_arrays
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.places import Owner, by_prefix, numbered_groups
 from kerascli.interop.keras_export.keras_graph import keras_graph
-from kerascli.interop.keras_export.keras_nodes import owners
 from kerascli.interop.keras_import.weights import Pairs, listed, read_weights, tensors, variables
 from kerascli.layers.base import BaseLayer
 from kerascli.model.ir.nodes import Call, Entry, Model
@@ -83,7 +82,7 @@ def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Iterable[
     begins with a slash then, since that of the shared model is unknown.
     """
     try:
-        layers = owners(keras_graph(model, specs, name="model", names={}, precision="float32").layers)
+        layers = keras_graph(model, specs, name="model", names={}, precision="float32").owners
     except ConfigError:
         layers = _as_written(model.entries)
     own = by_prefix(weights)

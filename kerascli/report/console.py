@@ -35,7 +35,7 @@ class TrainingView:
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._began = time.monotonic()
-        self._width, self._used_width = 1, 0
+        self._used_width = 0
         self._resumed = False
         self.printed: list[str] = []
         """Texts that were printed, without progress bars, for a log; whoever keeps them clears the list."""
@@ -87,7 +87,6 @@ class TrainingView:
 
     def _epoch(self, event: events.EpochBegin) -> None:
         self._began = time.monotonic()
-        self._width = len(str(event.epochs))
         self._resumed = False
         if not self.live:
             return
@@ -99,14 +98,13 @@ class TrainingView:
             console=self.console, transient=True, auto_refresh=False,
         )  # fmt: skip
         progress.start()
-        text = f"epoch {event.epoch:>{self._width}}/{event.epochs}"
+        text = _head(event)
         self._progress, self._task = progress, progress.add_task(text, total=event.steps, rate="", metrics="")
         self._used_width = len(text) + (bar.bar_width or 0) + 2 * len(str(event.steps)) + 1 + _TIME_WIDTH + len("     ")
 
     def _epoch_end(self, event: events.EpochEnd) -> None:
         self.close()
-        head = f"epoch {event.epoch:>{self._width}}/{event.epochs}"
-        parts = [*_pairs(event.logs), f"{event.seconds:.1f} s"]
+        head, parts = _head(event), [*_pairs(event.logs), f"{event.seconds:.1f} s"]
         self._print(_wrapped(head, parts, self.console.width) if self.live else "  ".join([head, *parts]))
         for message in event.messages:
             self._print(f"  {safe_text(message)}")
@@ -192,6 +190,10 @@ def evaluation_lines(split: str, logs: Logs, baselines: Mapping[str, Logs], note
     rows = [[safe_text(split), *_pairs(logs), note]]
     rows += [["baseline", *_pairs(values), safe_text(f"({name})")] for name, values in baselines.items()]
     return text_table(list(zip(*rows, strict=True)), sides="<" * len(rows[0])).splitlines()
+
+
+def _head(event: events.EpochBegin | events.EpochEnd) -> str:
+    return f"epoch {event.epoch:>{len(str(event.epochs))}}/{event.epochs}"
 
 
 def _pairs(logs: Logs) -> list[str]:

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from xml.etree.ElementTree import Element, tostring
+from xml.etree.ElementTree import Element
 
 Child = Element | str | None
 _LEVELS = 4
@@ -21,16 +21,6 @@ def element(tag: str, *children: Child, **attributes: object) -> Element:
         elif child is not None:
             made.text = (made.text or "") + child
     return made
-
-
-def html(root: Element) -> str:
-    """Return the text of an HTML document."""
-    return "<!DOCTYPE html>\n" + tostring(root, "unicode", method="html") + "\n"
-
-
-def svg(root: Element) -> str:
-    """Return the text of an SVG file."""
-    return tostring(root, "unicode") + "\n"
 
 
 def section(title: str, *children: Child, anchor: str) -> Element:

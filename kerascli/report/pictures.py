@@ -12,7 +12,7 @@ import numpy as np
 
 from kerascli.callbacks.samples import Heat, Images, Points
 from kerascli.foundation.errors import safe_text
-from kerascli.report.plots import COLORS, GREY, encoded, in_style, literal, new_figure
+from kerascli.report.plots import COLORS, GREY, encoded, grid_of, in_style, literal, new_figure, thinned
 from kerascli.report.text_tables import text_table
 
 if TYPE_CHECKING:
@@ -72,17 +72,9 @@ def _images(sample: Images) -> "Figure":
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     names = list(sample.row_names) or [f"{value:.2g}" for value in sample.down]
-    axes.set_yticks(*_labels(middles[0], names))
-    axes.set_xticks(*_labels(middles[1], [f"{value:.2g}" for value in sample.across]))
+    axes.set_yticks(*thinned(middles[0], names, _LABELS))
+    axes.set_xticks(*thinned(middles[1], [f"{value:.2g}" for value in sample.across], _LABELS))
     return figure
-
-
-def _labels(
-    places: Sequence[float], names: Sequence[str], most: int = _LABELS
-) -> tuple[Sequence[float], Sequence[str]]:
-    """Return (positions, texts) of at most `most` of the labels of an axis, evenly spaced."""
-    every = max(1, math.ceil(len(names) / most))
-    return places[: len(names) : every], names[::every]
 
 
 def _points(sample: Points) -> "Figure":
@@ -111,26 +103,21 @@ def _points(sample: Points) -> "Figure":
 def _heat(sample: Heat) -> "Figure":
     panels, rows, columns = sample.values.shape
     across = min(panels, 4)
-    down = math.ceil(panels / across)
     side = 5.0 if panels == 1 else _PANEL
     aspect = min(2.5, max(0.4, rows / max(1, columns)))
-    figure = new_figure((side * across + 1.0, max(1.6, side * aspect) * down + 0.6))
-    grid = figure.subplots(down, across, squeeze=False).flatten()
+    figure = new_figure((side * across + 1.0, max(1.6, side * aspect) * math.ceil(panels / across) + 0.6))
     low, high = float(np.nanmin(sample.values)), float(np.nanmax(sample.values))
     signed = low < 0 < high
     bound = max(abs(low), abs(high))
     limits = (-bound, bound) if signed else (min(low, 0.0), high if high > low else low + 1)
     image: Any = None
-    for number, axes in enumerate(grid):
-        if number >= panels:
-            axes.set_axis_off()
-            continue
+    for number, axes in enumerate(grid_of(figure, panels, across)):
         image = axes.imshow(
             sample.values[number], cmap="RdBu_r" if signed else "Blues", vmin=limits[0], vmax=limits[1],
             aspect="auto", interpolation="nearest",
         )  # fmt: skip
         _panel(axes, number, sample, panels)
-    figure.colorbar(image, ax=list(grid), shrink=0.8, aspect=30).ax.spines[:].set_visible(False)
+    figure.colorbar(image, ax=figure.axes, shrink=0.8, aspect=30).ax.spines[:].set_visible(False)
     figure.suptitle(sample.title, fontsize=11, fontweight="bold", x=0.02, ha="left")
     return figure
 
@@ -141,9 +128,9 @@ def _panel(axes: "Axes", number: int, sample: Heat, panels: int) -> None:
     axes.locator_params(integer=True)
     titles, rows, columns = sample.names
     if rows:
-        axes.set_yticks(*_labels(range(len(rows)), rows, _WORDS), parse_math=False)
+        axes.set_yticks(*thinned(range(len(rows)), rows, _WORDS), parse_math=False)
     if columns:
-        axes.set_xticks(*_labels(range(len(columns)), columns, _WORDS), rotation=45, ha="right", parse_math=False)
+        axes.set_xticks(*thinned(range(len(columns)), columns, _WORDS), rotation=45, ha="right", parse_math=False)
     if panels == 1:
         axes.set(xlabel=sample.axes[0], ylabel=sample.axes[1])
     else:
@@ -179,12 +166,10 @@ def draw_pictures(
     size: int = 9,
 ) -> None:  # fmt: skip
     """Draw pictures, bytes or numbers from 0 to 1, in a grid of `across` columns, each with its label, if any."""
-    grid = part.subplots(math.ceil(len(values) / across), across, squeeze=False).flatten()
-    for number, axes in enumerate(grid):
+    for number, axes in enumerate(grid_of(part, len(values), across)):
         axes.set_axis_off()
-        if number < len(values):
-            axes.imshow(values[number], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            axes.set_title(literal(labels[number], 3 * size) if labels else "", fontsize=size, loc="center", pad=2)
+        axes.imshow(values[number], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_title(literal(labels[number], 3 * size) if labels else "", fontsize=size, loc="center", pad=2)
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:

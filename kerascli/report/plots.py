@@ -3,14 +3,14 @@
 matplotlib is imported only for drawing, torch never.
 """
 
-import functools
 import io
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import ConfigError, one_of, safe_text, suggestion
@@ -19,7 +19,7 @@ from kerascli.runs.reading import quoted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
     from kerascli.metrics.classification import Thresholds
 
@@ -42,24 +42,16 @@ _LINES = {"training": "solid", "validation": "dashed"}
 _MARKED_EPOCHS = 20  # more markers would hide the line
 _COUNTED_CLASSES, _NAMED_CLASSES = 20, 60
 
-P = ParamSpec("P")
 Runs = Sequence[tuple[str, Sequence[Row]]]
 
 
-def in_style(*, grid: bool = True) -> Callable[[Callable[P, "Figure"]], Callable[P, "Figure"]]:
-    """Return a decorator of functions that draw a figure: the figure gets the style of all plots."""
+@contextmanager
+def in_style(*, grid: bool = True) -> Iterator[None]:
+    """Context manager, and decorator of functions that draw a figure: the figure gets the style of all plots."""
+    import matplotlib
 
-    def decorate(draw: Callable[P, "Figure"]) -> Callable[P, "Figure"]:
-        @functools.wraps(draw)
-        def styled(*args: P.args, **kwargs: P.kwargs) -> "Figure":
-            import matplotlib
-
-            with matplotlib.rc_context({**_STYLE, "axes.grid": grid}):
-                return draw(*args, **kwargs)
-
-        return styled
-
-    return decorate
+    with matplotlib.rc_context({**_STYLE, "axes.grid": grid}):
+        yield
 
 
 def new_figure(size_inches: tuple[float, float]) -> "Figure":
@@ -67,6 +59,14 @@ def new_figure(size_inches: tuple[float, float]) -> "Figure":
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     return Figure(figsize=size_inches, dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+
+
+def grid_of(figure: "Figure | SubFigure", count: int, across: int) -> "Sequence[Axes]":
+    """Return `count` axes of a figure, in rows of `across`; the places that are left over stay empty."""
+    grid: list[Axes] = [*figure.subplots(math.ceil(count / across), across, squeeze=False).flat]
+    for axes in grid[count:]:
+        axes.set_axis_off()
+    return grid[:count]
 
 
 def panels(runs: Runs) -> list[str]:
@@ -92,11 +92,8 @@ def plot_history(
     height = math.ceil(len(names) / columns)
     size = (7.2 if columns == 1 else 4.6 * columns, max(3.6, 2.5 * height + 0.7) + 0.22 * (len(runs) - 1))
     figure = new_figure(size)
-    for number, axes in enumerate(figure.subplots(height, columns, squeeze=False).flatten()):
-        if number >= len(names):
-            axes.set_axis_off()
-            continue
-        _panel(axes, names[number], runs, log_scale, smooth)
+    for number, (name, axes) in enumerate(zip(names, grid_of(figure, len(names), columns), strict=True)):
+        _panel(axes, name, runs, log_scale, smooth)
         if number >= len(names) - columns:
             axes.set_xlabel("epoch")
     _legend(figure, runs, names)
@@ -271,10 +268,14 @@ def _legend(figure: "Figure", runs: Runs, names: Sequence[str]) -> None:
     figure.legend(handles=colors, loc="outside lower center", ncols=min(in_a_row, len(colors)))
 
 
+def thinned(places: Sequence[float], names: Sequence[str], most: int) -> tuple[Sequence[float], Sequence[str]]:
+    """Return (positions, texts) of at most `most` of the labels of an axis, evenly spaced."""
+    every = max(1, math.ceil(len(names) / most))
+    return places[: len(names) : every], names[::every]
+
+
 def _class_ticks(axes: "Axes", classes: Sequence[str]) -> None:
-    every = math.ceil(len(classes) / _NAMED_CLASSES)
-    at = range(0, len(classes), every)
-    labels = [literal(name, 24) for name in classes[::every]]
+    at, labels = thinned(range(len(classes)), [literal(name, 24) for name in classes], _NAMED_CLASSES)
     slanted = max(map(len, labels)) > 3
     small = 9 if len(classes) <= _COUNTED_CLASSES else 6
     slant: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if slanted else {}

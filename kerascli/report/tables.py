@@ -64,14 +64,14 @@ class RunLine(NamedTuple):
 
 def list_table(lines: Sequence[RunLine], width: int | None) -> str:
     """Return the table of `kerascli runs`, with a row for each run, at most `width` wide; no name is broken."""
-    rows = [["run", "status", "tags", "epochs", "time", "best (epoch)", "last epoch"]]
+    rows, have_tags = list[dict[str, Any]](), any(line.tags for line in lines)
     for line in lines:
         best = f"{line.monitor} {number_text(line.best[line.monitor])} ({line.best['epoch']})" if line.best else ""
         last = ", ".join([f"{name} {number_text(value)}" for name, value in line.metrics().items()][:_LISTED_METRICS])
-        cells = line.run, line.status, ", ".join(line.tags), str(line.epochs), duration_text(line.seconds), best, last
-        rows.append([*map(safe_text, cells)])
-    columns = [each for each in zip(*rows, strict=True) if each[0] != "tags" or any(each[1:])]
-    return text_table(columns, "<<>><<" if len(columns) == 6 else "<<<>><<", width)
+        labels = {"tags": ", ".join(line.tags)} if have_tags else {}
+        results = {"epochs": line.epochs, "seconds": line.seconds, "best (epoch)": best, "last epoch": last}
+        rows.append({"run": line.run, "status": line.status, **labels, **results})
+    return rows_text(rows, width)
 
 
 def rows_text(rows: Sequence[Mapping[str, Any]], width: int | None) -> str:

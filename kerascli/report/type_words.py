@@ -66,11 +66,11 @@ def _one(schema: Schema) -> str:
 
 
 def _number(schema: Schema) -> str:
-    noun = "integer" if schema["type"] == "integer" else "number"
+    noun = schema["type"]
     low, above = schema.get("minimum"), schema.get("exclusiveMinimum")
     high, below = schema.get("maximum", _LARGEST), schema.get("exclusiveMaximum")
     high = None if high >= _LARGEST else high
-    if (above == 0 or (low == 1 and schema["type"] == "integer")) and high is None and below is None:
+    if (above == 0 or (low == 1 and noun == "integer")) and high is None and below is None:
         return f"positive {noun}"
     bounds = {"above": above, "from": low, "up to": high, "below": below}
     return " ".join([noun, *(f"{word} {_plain(bound)}" for word, bound in bounds.items() if bound is not None)])

@@ -396,6 +396,8 @@ def test_the_command_says_what_it_wrote_and_what_is_not_in_it(
     assert "the pipelines of the data section (x, w) are not part of the exported model" in said.err
     assert command("export", "latest", "--view", "doubled", "-o", "d.keras") == 0
     assert "the pipelines of the data section (w) are not part of the exported model" in capsys.readouterr().err
+    assert command("export", "latest", "-o", "m.safetensors") == 0
+    assert "or export with them: --format onnx --preprocessing" in capsys.readouterr().err
     back: Any = keras.models.load_model("m.keras")
     assert back.optimizer.iterations == 2
     assert command("export", "latest", "--format", "h5", "-o", "m.keras") == 2

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, TypeVar
 
 from kerascli.layers.merging.elementwise import ElementwiseMerge
@@ -42,16 +41,11 @@ class Call:
 
 
 def refs(value: Any) -> Iterator[Ref]:
-    """Yield, in order, every tensor (`Ref`) in a call's arguments, or in a part of them, at any depth."""
-    match value:
-        case Ref():
-            yield value
-        case Call():
-            yield from refs([*value.args, *value.kwargs.values()])
-        case dict():
-            yield from refs([*value.values()])
-        case list() | tuple():
-            yield from chain.from_iterable(map(refs, value))
+    """Return an iterator over every tensor (`Ref`) in a call's arguments, or in a part of them, in order, at any
+    depth."""
+    found: list[Ref] = []
+    with_refs(value, found.append)
+    return iter(found)
 
 
 def with_refs(value: Any, change: Callable[[Ref], Any]) -> Any:

@@ -31,7 +31,10 @@ MAX_RATIO = 100
 """Largest compression ratio of an array in an HDF5 file that is read."""
 CPU_SECONDS = 4
 _FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32"}
-
+_KINDS = {
+    h5.h5t.STRING: "text", h5.h5t.REFERENCE: "references", h5.h5t.COMPOUND: "records",
+    h5.h5t.VLEN: "lists", h5.h5t.ARRAY: "arrays", h5.h5t.OPAQUE: "bytes", h5.h5t.ENUM: "words",
+}  # fmt: skip
 
 _FORBIDDEN = frozenset({
     "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "subprocess.Popen", "pickle.find_class",
@@ -118,7 +121,7 @@ def _plain_dataset(file: h5py.File, dataset: Any, path: str) -> tuple[list[int],
     boolean = kind == h5.h5t.ENUM and dtype == np.bool_
     brain = kind == h5.h5t.OPAQUE and dtype.itemsize == 2 and _is_bfloat16(file, path)
     if kind not in {h5.h5t.FLOAT, h5.h5t.INTEGER} and not boolean and not brain:
-        raise Refused(f"'{path}' contains no plain numbers ({_kind(kind)})")
+        raise Refused(f"'{path}' contains no plain numbers ({_KINDS.get(kind, 'another type')})")
     if dtype.itemsize > 8:
         raise Refused(f"'{path}' contains numbers of {dtype.itemsize} bytes")
     for index in range(settings.get_nfilters()):
@@ -139,14 +142,6 @@ def _is_bfloat16(file: h5py.File, path: str) -> bool:
     with contextlib.suppress(Refused):
         return attribute(file, path, "dtype") == "bfloat16"
     return False
-
-
-def _kind(number: int) -> str:
-    kinds = {
-        h5.h5t.STRING: "text", h5.h5t.REFERENCE: "references", h5.h5t.COMPOUND: "records",
-        h5.h5t.VLEN: "lists", h5.h5t.ARRAY: "arrays", h5.h5t.OPAQUE: "bytes", h5.h5t.ENUM: "words",
-    }  # fmt: skip
-    return kinds.get(number, "another type")
 
 
 def attribute(file: h5py.File, path: str, name: str) -> Any:
@@ -229,11 +224,9 @@ def main() -> None:
             reply = b"+" + answer(file, **request)
         except Refused as error:
             reply = b"-" + str(error).encode("utf-8", "backslashreplace")
-        except MemoryError:
-            reply = b"-reading it exceeds the memory limit"
         except Exception as error:  # the C library reports damage in many ways
             text = str(error).encode("utf-8", "backslashreplace")[:200]
-            full = b"memory allocation failed" in text
+            full = isinstance(error, MemoryError) or b"memory allocation failed" in text
             reply = b"-reading it exceeds the memory limit" if full else b"-it is damaged: " + text
         sink.write(struct.pack("<q", len(reply)) + reply)
         sink.flush()

@@ -213,11 +213,7 @@ def short_number(value: Any) -> Any:
 
 def around_function(value: Serialized) -> Serialized:
     """Return a serialized Keras wrapper of a metric or loss function with the function's name as its class name."""
-    config = value["config"]
-    if value["class_name"] not in NAMED_FUNCTIONS or not isinstance(config, dict):
-        return value
-    fn = config.get("fn")
-    name = fn.get("config") if isinstance(fn, dict) else fn
-    if not isinstance(name, str):
-        return value
-    return {"class_name": name, "config": {key: setting for key, setting in config.items() if key != "fn"}}
+    match value:
+        case {"class_name": name, "config": {"fn": {"config": str(fn)} | str(fn), **others}} if name in NAMED_FUNCTIONS:
+            return {"class_name": fn, "config": others}
+    return value

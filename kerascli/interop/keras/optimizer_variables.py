@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation.errors import FileRefused, safe_text
+from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.places import Owner
 from kerascli.model.runtime.weights import Weight, finite_as
 from kerascli.optimizers.adafactor import Adafactor
@@ -45,18 +46,18 @@ class Variable(NamedTuple):
     """Function that computes, from the number of updates, a variable that is not in kerascli's state."""
 
 
+_OF_LOSS_SCALE = (
+    Variable("iterations of the loss scale", (), "int32", is_state=False),
+    Variable("learning rate of the loss scale", (), is_state=False),
+    Variable("loss_scale_optimizer/step_counter", (), "int32"), Variable("loss_scale_optimizer/dynamic_scale", ()),
+)  # fmt: skip
+"""Variables of Keras's LossScaleOptimizer itself; its iterations and learning rate are unused."""
+
+
 def keras_variables(settings: BaseOptimizer, trained: Sequence[Weight]) -> list[Variable]:
     """Return the variables of a Keras optimizer in its file's order; `trained` are the weights in Keras's order."""
     scaled = isinstance(settings, LossScaleOptimizer)
-    return [*(_of_loss_scale() if scaled else ()), *_of_rule(settings.rule, trained, tracked=not scaled)]
-
-
-def _of_loss_scale() -> Iterator[Variable]:
-    """Yield the variables of Keras's LossScaleOptimizer itself; its iterations and learning rate are unused."""
-    yield Variable("iterations of the loss scale", (), "int32", is_state=False)
-    yield Variable("learning rate of the loss scale", (), is_state=False)
-    yield Variable("loss_scale_optimizer/step_counter", (), "int32")
-    yield Variable("loss_scale_optimizer/dynamic_scale", ())
+    return [*(_OF_LOSS_SCALE if scaled else ()), *_of_rule(settings.rule, trained, tracked=not scaled)]
 
 
 def _of_rule(rule: Optimizer, trained: Sequence[Weight], *, tracked: bool) -> Iterator[Variable]:
@@ -92,33 +93,34 @@ def _of_slot(rule: Optimizer, weight: Weight, slot: str, *, tracked: bool) -> It
         yield Variable(f"{slot} of {weight.name}", (), "int32", is_state=False)
 
 
-def saved_optimizer(
-    shapes: Sequence[tuple[int, ...]], settings: BaseOptimizer, trained: Sequence[Weight], own: Mapping[str, Tensor]
-) -> BaseOptimizer | None:
-    """Return the optimizer whose variables in Keras have these `shapes`: `settings`, or the optimizer inside its loss
-    scaling.
+def read_state(
+    file: Hdf5, settings: BaseOptimizer, trained: Sequence[Weight], own: Mapping[str, Tensor], *, legacy: bool
+) -> tuple[dict[str, Tensor] | None, tuple[str, ...]]:
+    """Return kerascli's optimizer state, read from a Keras file, and notes on what differs; (None, ()) if none fits.
 
-    Keras scales the loss of a model with mixed_float16 layers only if that is the policy of the model itself. Returns
-    None if neither fits the shapes, or the states of kerascli's optimizer (`own`).
+    `trained` are the trainable weights in Keras's order, `own` is a new state of `settings`. The file may have only the
+    state of the optimizer inside the loss scaling: Keras scales the loss of a model with mixed_float16 layers only if
+    that is the policy of the model itself. Raises FileRefused for values that no optimizer has.
     """
-    for each in (settings, settings.rule):
-        variables = keras_variables(each, trained)
+    paths = [f"optimizer/vars/{number}" for number in range(len(file.datasets))]
+    if legacy:
+        paths = [f"optimizer_weights/{name}" for name in file.texts("optimizer_weights", "weight_names")]
+    paths = [path for path in paths if path in file.datasets]
+    shapes = [file.datasets[path].shape for path in paths]
+    for saved in (settings, settings.rule):
+        variables = keras_variables(saved, trained)
         has_states = all(variable.name in own for variable in variables if variable.is_state)
-        if has_states and list(shapes) == [variable.shape for variable in variables]:
-            return each
-    return None
+        if has_states and shapes == [variable.shape for variable in variables]:
+            return _state_from([*file.arrays(paths)], variables, saved, settings, own)
+    return None, ()
 
 
-def state_from(
-    arrays: Sequence[np.ndarray], saved: BaseOptimizer, settings: BaseOptimizer, trained: Sequence[Weight],
+def _state_from(
+    arrays: Sequence[np.ndarray], variables: Sequence[Variable], saved: BaseOptimizer, settings: BaseOptimizer,
     own: Mapping[str, Tensor],
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:  # fmt: skip
-    """Return kerascli's optimizer state, computed from Keras's optimizer variables, and notes on what differs.
-
-    `own` is a new state of `settings`, `saved` is the `saved_optimizer` of the arrays' shapes. Raises FileRefused for
-    values that no optimizer has.
-    """
-    variables = keras_variables(saved, trained)
+    """Return kerascli's optimizer state, computed from the arrays of the `variables` of the optimizer `saved`, and
+    notes on what differs."""
     scale = LossScale(settings, torch.device("cpu")) if isinstance(settings, LossScaleOptimizer) else None
     state = {} if scale is None else scale.state()
     for variable, array in zip(variables, arrays, strict=True):
@@ -158,7 +160,7 @@ def arrays_from(
     ]
     groups = {"optimizer": arrays}
     if isinstance(settings, LossScaleOptimizer):  # its own variables come first; Keras reads the others from here, too
-        groups["optimizer/inner_optimizer"] = arrays[len([*_of_loss_scale()]) :]
+        groups["optimizer/inner_optimizer"] = arrays[len(_OF_LOSS_SCALE) :]
     return groups, tuple(_notes(settings, updates))
 
 

@@ -13,7 +13,6 @@ from kerascli.foundation.errors import ConfigError, Fault
 from kerascli.interop.keras.hdf5 import need_h5py
 from kerascli.interop.keras.places import weights_by_group, weights_by_layer
 from kerascli.interop.keras_export.keras_graph import KerasGraph
-from kerascli.interop.keras_export.keras_nodes import owners
 from kerascli.interop.keras_export.serialized import OF_NETWORKS
 from kerascli.interop.keras_export.vocabularies import idf_weights, vocabulary_files
 from kerascli.interop.keras_import.calls import MODELS
@@ -40,7 +39,7 @@ def archive_bytes(
     vocabularies = {name: text.encode() for name, text in vocabulary_files(graph.layers)}  # changes the layers
     with h5py.File(arrays, "w") as file:
         file.create_group("layers")
-        for path, own in weights_by_group(owners(graph.layers), weights):
+        for path, own in weights_by_group(graph.owners, weights):
             _write_variables(file, path, map(array, own))
         for path, values in idf_weights(graph.layers):
             file[path] = values
@@ -78,7 +77,7 @@ def legacy_bytes(graph: KerasGraph, weights: Sequence[Weight], compiled: Mapping
         group = file.create_group("model_weights")
         group.attrs["backend"], group.attrs["keras_version"] = b"torch", KERAS_VERSION.encode()
         _name(group, "layer_names", [node.name for node in graph.layers])
-        by_layer = dict(weights_by_layer(owners(graph.layers), weights))
+        by_layer = dict(weights_by_layer(graph.owners, weights))
         for node in graph.layers:
             own, layer = by_layer.get(node.name, []), group.create_group(node.name)
             names = [f"{node.name}{weight.name[len(node.ours) :]}" for weight in own]

@@ -13,7 +13,8 @@ from kerascli.interop.keras import graph
 from kerascli.interop.keras.differences import TENSORS_BY_NAME
 from kerascli.interop.keras.graph import MaskPlaces, Ref, keras_order
 from kerascli.interop.keras.operation_nodes import Inexpressible, Operations
-from kerascli.interop.keras_export.keras_nodes import KerasNode, functional, reached, sequential
+from kerascli.interop.keras.places import Owner
+from kerascli.interop.keras_export.keras_nodes import KerasNode, functional, reached, sequential, walk
 from kerascli.interop.keras_export.keras_scopes import Scope, meanings, shared_scope
 from kerascli.interop.keras_export.serialized import dtype_policy, layer_object, serialized
 from kerascli.interop.keras_export.vocabularies import TextLayer
@@ -35,6 +36,12 @@ class KerasGraph(NamedTuple):
     notes: tuple[str, ...]
     metadata: Mapping[str, str] = MappingProxyType({})
     """Texts for the metadata of a file, by name."""
+
+    @property
+    def owners(self) -> list[Owner]:
+        """Layers, of nested models, too, that may have weights, in Keras's order."""
+        nodes = walk(self.layers)
+        return [Owner(path, place, each.ours, each.layer) for place, path, each in nodes if each.layer is not None]
 
 
 def keras_graph(

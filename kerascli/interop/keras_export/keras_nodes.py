@@ -7,7 +7,7 @@ from typing import Any
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras.graph import Call, Place, Ref, with_refs
-from kerascli.interop.keras.places import Owner, numbered_groups
+from kerascli.interop.keras.places import numbered_groups
 from kerascli.interop.keras_export.serialized import one_or_all, serialized
 from kerascli.layers.base import BaseLayer
 
@@ -39,11 +39,6 @@ def walk(
         place, path = f"{group}/{name}", (*above, node.name)
         yield place, path, node
         yield from walk(node.inside, f"{place}/layers", path)
-
-
-def owners(layers: Sequence[KerasNode]) -> list[Owner]:
-    """Return the layers, of nested models, too, that may have weights, in Keras's order."""
-    return [Owner(path, place, each.ours, each.layer) for place, path, each in walk(layers) if each.layer is not None]
 
 
 def reached(nodes: Sequence[KerasNode], order: Sequence[Place]) -> tuple[list[KerasNode], dict[Place, int]]:

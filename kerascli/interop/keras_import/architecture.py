@@ -68,33 +68,32 @@ class _Writer(Reading):
         self.tensors.update({ref: name for (_, ref), name in zip(self.model.inputs, tensors, strict=True)})
         for layer, number in self.model.ordered():
             if (layer.name, number) in self.needed:
-                self.tensors.update({Ref(layer.name, number, i): name for i, name in self._call(layer, number).items()})
+                self._call(layer, number)
         return self.names(self.model.outputs), [owner for name in self.model.layers for owner in self.owners[name]]
 
-    def _call(self, layer: KerasLayer, number: int) -> dict[int, str]:
-        """Write a call of a Keras layer, operation or model to the `model` section; return the names of its outputs by
-        their indices."""
+    def _call(self, layer: KerasLayer, number: int) -> None:
+        """Write a call of a Keras layer, operation or model to the `model` section."""
         if layer.is_operation:
-            return dict(enumerate(self._operation(layer, number)))
+            return self._operation(layer, number)
         if layer.is_model:
             return self._nested(layer, number)
         self.common.called.append(layer)
         if (model := wrapped_model(layer)) is not None:
-            return dict(enumerate(self._time_distributed(layer, number, model)))
-        return dict(enumerate(self._layer(layer, number)))
+            return self._time_distributed(layer, number, model)
+        return self._layer(layer, number)
 
-    def _layer(self, layer: KerasLayer, number: int) -> list[str]:
+    def _layer(self, layer: KerasLayer, number: int) -> None:
         if (settings := self.settings(layer)) is None:
-            return []
+            return
         adapted = isinstance(settings, Normalization) and settings.mean is None  # weights in the file, not settings
         if adapted:
             settings = with_statistics(self.owner(layer, "", settings), self.common.file)
         own = settings.component_name
-        node = read_call(type(settings), layer, self.call(layer, number), self)
+        node = read_call(type(settings), layer, self.masks.call(layer, number), self)
         for index in self.masks.cut.get((layer.name, number), ()):
             tensor = node["inputs"][index]  # copied without its mask: `expr` propagates none
-            copy = [self.book.give(f"{tensor}_alone")]
-            [node["inputs"][index]] = self.section.add("expr", {"value": tensor}, {}, copy)
+            node["inputs"][index] = copy = self.book.give(f"{tensor}_alone")
+            self.section.add("expr", {"value": tensor}, {}, [copy])
         node |= self.masks.hidden.get((layer.name, number), {})
         results = max(settings.result_count() or 1, self.results(layer, number))
         if self.calls(layer) > 1:
@@ -110,32 +109,30 @@ class _Writer(Reading):
             self.section.add(own, changed_settings(settings), node, names, settings)
         if not adapted:
             self.owners[layer.name] = [self.owner(layer, prefix, settings)]
-        return names
 
-    def _operation(self, layer: KerasLayer, number: int) -> list[str]:
-        """Write an operation of keras.ops to the `model` section, as an `expr` node; return its outputs' names."""
+    def _operation(self, layer: KerasLayer, number: int) -> None:
+        """Write an operation of keras.ops to the `model` section, as an `expr` node."""
         refusals, what = self.refusals, f"{layer.class_name} of keras.ops"
         try:
-            text = expression(layer, self.call(layer, number), lambda ref: self.tensors.get(ref, "_"))
+            text = expression(layer, self.masks.call(layer, number), lambda ref: self.tensors.get(ref, "_"))
         except NoOperation as error:
             if reason := str(error):
                 refusals.add(f"{layer.name}: {what} is not supported: {reason}")
             else:
                 refusals.unknown(f"operation {what}")
-            return []
+            return
         if len(text) > MAX_LENGTH:
             hint = "make it a weight of a layer, and save the model again"
             refusals.add(f"{layer.name}: {what} has a constant that is too long", hint)
-            return []
+            return
         count = self.results(layer, number)
         if has_several(text.partition("(")[0]):
             text = f"{text}[0]" if count == 1 else f"{text}[:{count}]"
-        names = self._names(layer, number, range(count), self.full(layer), None)
-        return self.section.add("expr", {"value": text}, {}, names)
+        self.section.add("expr", {"value": text}, {}, self._names(layer, number, range(count), self.full(layer), None))
 
-    def _nested(self, layer: KerasLayer, number: int) -> dict[int, str]:
+    def _nested(self, layer: KerasLayer, number: int) -> None:
         """Write a call of a nested model: its layers if this is its only call, else a call of a shared model."""
-        call = self.call(layer, number)
+        call = self.masks.call(layer, number)
         tensors = self.names(call.args)
         for key, value in call.kwargs.items():
             if list(refs(value)):
@@ -151,12 +148,13 @@ class _Writer(Reading):
         model, tensors = model.with_inputs(kept), [tensors[index] for index in kept]
         if self.calls(layer) == 1:
             results, self.owners[layer.name] = _Writer(model, path, place, self.common, self.section).write(tensors)
-            return dict(zip(used, results, strict=True))
+            self.tensors.update({Ref(layer.name, number, i): name for i, name in zip(used, results, strict=True)})
+            return
         if layer.name not in self.shared_names:
             self._shared(layer, model, self.full(layer), place)
         shared = self.shared_names[layer.name]
         names = self._names(layer, number, used, f"{shared}_{number + 1}", None)
-        return dict(zip(used, self.section.add(shared, {}, {"inputs": tensors}, names), strict=True))
+        self.section.add(shared, {}, {"inputs": tensors}, names)
 
     def _shared(self, layer: KerasLayer, model: KerasModel, name: str, place: str) -> None:
         """Write the model that a layer is, or wraps, to `shared`."""
@@ -167,21 +165,23 @@ class _Writer(Reading):
         self.section.shared[shared], _ = section.end(results)
         self.owners[layer.name] = [owner._replace(prefix=f"{shared}/{owner.prefix}") for owner in owners]
 
-    def _time_distributed(self, layer: KerasLayer, number: int, model: KerasModel) -> list[str]:
+    def _time_distributed(self, layer: KerasLayer, number: int, model: KerasModel) -> None:
         """Write a Keras TimeDistributed that wraps a model, as a `time_distributed` node that calls a shared model."""
         if layer.name not in self.shared_names:
             name, place = "_".join([*self.path, model.name]), f"{self.places[layer.name]}/layer"
             self._shared(layer, model, name, place)
-        node = read_call(TimeDistributed, layer, self.call(layer, number), self)
+        node = read_call(TimeDistributed, layer, self.masks.call(layer, number), self)
         own = TimeDistributed.component_name
         names = self._names(layer, number, range(len(model.outputs)), self.full(layer), own)
-        return self.section.add(own, {"layer": self.shared_names[layer.name]}, node, names)
+        self.section.add(own, {"layer": self.shared_names[layer.name]}, node, names)
 
     def _names(self, layer: KerasLayer, number: int, indices: Sequence[int], name: str, own: str | None) -> list[str]:
-        """Return new config names for the outputs of a Keras call: the node's name first, `_` for unused outputs."""
-        here, *rest = (Ref(layer.name, number, index) for index in indices)
+        """Give config names to the outputs of a Keras call, and return them: the node's name first, `_` for unused
+        outputs."""
+        here, *rest = outputs = [Ref(layer.name, number, index) for index in indices]
         first = self.book.give(self.preferred.get(here, name), class_name=layer.class_name, own=own)
-        further = [
+        further = (
             self.book.give(self.preferred.get(ref, f"{first}_{ref.index}")) if ref in self.used else "_" for ref in rest
-        ]
-        return [first, *further]
+        )
+        self.tensors.update(zip(outputs, names := [first, *further], strict=True))
+        return names

@@ -78,10 +78,6 @@ class KerasModel(NamedTuple):
         """Calls of the layers as (layer, number of its call, call), in the file's order."""
         return [(layer, *each) for layer in self.layers.values() for each in enumerate(layer.calls)]
 
-    @property
-    def calls(self) -> list[Call]:
-        return [call for _, _, call in self.numbered_calls]
-
     def with_inputs(self, kept: list[int]) -> "KerasModel":
         """Return the model with only the inputs at the indices `kept`."""
         return self._replace(inputs=[self.inputs[index] for index in kept])
@@ -233,7 +229,7 @@ def _counted_from_0(model: KerasModel) -> KerasModel:
 
     Building the nested model was its call number 0.
     """
-    places = {ref.place for ref in refs([model.calls, model.outputs])}
+    places = {ref.place for ref in refs([model.numbered_calls, model.outputs])}
     from_1 = {n for n, layer in model.layers.items() if layer.is_model and (n, len(layer.calls)) in places}
     nodes = [layer.spec.get("inbound_nodes") for layer in model.layers.values()]
     is_of_keras_3 = any(isinstance(node, dict) for each in nodes if isinstance(each, list) for node in each)
@@ -251,7 +247,7 @@ def _counted_from_0(model: KerasModel) -> KerasModel:
 
 def _check(model: KerasModel) -> None:
     """Raise FileRefused for invalid names, references to calls that do not exist, and missing or unconnected layers."""
-    for ref in refs([model.calls, model.inputs, model.outputs]):
+    for ref in refs([model.numbered_calls, model.inputs, model.outputs]):
         if (layer := model.layers.get(ref.layer)) is None or ref.call >= max(1, len(layer.calls)):
             raise FileRefused(f"the file refers to an output of '{safe_text(ref.layer, 60)}' that does not exist")
     for key, _ in (*model.inputs, *model.outputs):
@@ -268,7 +264,7 @@ def used_inputs(model: KerasModel) -> list[int]:
     """Return the indices of the inputs that a Keras model's outputs depend on, even in nested models; [0] if they
     depend on no input."""
     results: defaultdict[str, set[int]] = defaultdict(set)
-    for ref in refs([model.calls, model.outputs]):
+    for ref in refs([model.numbered_calls, model.outputs]):
         results[ref.layer].add(ref.index)
 
     @cache

@@ -27,16 +27,19 @@ class _State(NamedTuple):
     """True if Keras's graph passes the mask to layers with one input; False for the inputs of a nested model."""
 
 
-class HiddenMasks:
-    """Finder of the masks that layers of an imported model must ignore, in order to compute what Keras computes."""
+_FILLED = frozenset({"OnesLike", "ZerosLike"})
+
+
+class Masks:
+    """Masks of a Keras model: its calls without those that layers imply, and those that layers of the imported model
+    must ignore, in order to compute what Keras computes."""
 
     def __init__(
         self, model: KerasModel, settings: Callable[[KerasLayer], BaseLayer | None], *, masked: bool, keras_3: bool
     ) -> None:
         """Find the masks; `settings` converts a Keras layer to kerascli's, `masked` is True if the model's inputs may
         have masks. Keras before version 3 ignores none."""
-        self._keras_3 = keras_3
-        self._settings = settings
+        self._model, self._settings, self._keras_3 = model, settings, keras_3
         self._states = {ref: _State(masked, masked) for _, ref in model.inputs}
         self.hidden: dict[Place, dict[str, bool]] = {}
         """Call arguments such as `mask: False` that disable the masks that Keras ignores, by the layer's call."""
@@ -47,19 +50,18 @@ class HiddenMasks:
         parents |= {(layer.name, number): call.parents() for layer, number, call in model.numbered_calls}
         for name, number in keras_runs(parents, [ref.place for _, ref in model.outputs]):
             layer = model.layers[name]
-            if layer.calls:
+            if layer.calls and not layer.is_operation:
                 self._run(layer, number)
-
-    def has_masked_input(self, layer: KerasLayer, call: Call) -> bool:
-        """Return True if an input tensor of a layer's call has a mask in kerascli."""
-        settings = None if layer.is_model or wrapped_model(layer) is not None else self._settings(layer)
-        inputs = list(refs(call.args[:1])) if settings is None else _inputs(settings, call)
-        return any(self._state(ref).in_kerascli for ref in inputs)
+        self._implied: dict[Ref, bool] = {}
+        self._made: list[tuple[Ref, Any]] = []
+        """Pairs of an input of an embedding or masking layer that computes a mask, and the value that means padding."""
+        for layer in model.layers.values():
+            padding = {"Embedding": 0, "Masking": layer.config.get("mask_value", 0.0)}.get(layer.class_name)
+            if padding is not None and (layer.class_name == "Masking" or layer.config.get("mask_zero")):
+                self._made += [(ref, padding) for call in layer.calls for ref in refs(call.args[:1])]
 
     def _run(self, layer: KerasLayer, number: int) -> None:
         call = layer.calls[number]
-        if layer.is_operation:
-            return
         if layer.is_model or wrapped_model(layer) is not None:
             self._give(layer, number, self._state(next(refs(call), None)))
             return
@@ -101,6 +103,49 @@ class HiddenMasks:
         for index in range(1 if settings is None else settings.masked_results()):
             self._states[Ref(layer.name, number, index)] = state
 
+    def call(self, layer: KerasLayer, number: int) -> Call:
+        """Return a layer's call without the mask arguments that its inputs imply; the call of an operation is returned
+        unchanged."""
+        call = layer.calls[number]
+        if layer.is_operation:
+            return call
+        settings = None if layer.is_model or wrapped_model(layer) is not None else self._settings(layer)
+        inputs = refs(call.args[:1]) if settings is None else _inputs(settings, call)
+        if not any(self._state(ref).in_kerascli for ref in inputs):
+            return call
+        kept = {key: value for key, value in call.kwargs.items() if not (_is_mask(key) and self._all(value))}
+        return Call(call.args, kept)
+
+    def needed(self) -> Set[Place]:
+        """Return the calls (layer name, call number) that an output of the model depends on."""
+        layers = self._model.layers
+
+        def before(place: Place) -> set[Place]:
+            inputs = refs(self.call(layers[place[0]], place[1]))
+            return {ref.place for ref in inputs if layers[ref.layer].calls}
+
+        return ancestors((ref.place for ref in refs(self._model.outputs) if layers[ref.layer].calls), before)
+
+    def _all(self, value: Any) -> bool:
+        tensors = list(refs(value))
+        return value is None or (bool(tensors) and all(map(self._is_implied, tensors)))
+
+    def _is_implied(self, ref: Ref) -> bool:
+        """Return True if the tensor `ref` is a mask that Keras derived from an Embedding or Masking layer.
+
+        Then operations alone compute it, from comparisons `input != padding value` of such layers' inputs.
+        """
+        if ref not in self._implied:
+            self._implied[ref] = False  # a cycle implies nothing
+            layer = self._model.layers[ref.layer]
+            if layer.is_operation and layer.calls:
+                args = layer.calls[ref.call].args
+                made = layer.class_name == "NotEqual" and len(args) == 2 and (args[0], args[1]) in self._made
+                # a concatenation uses a mask of ones for an input without one
+                before = [each for each in refs(args) if self._model.layers[each.layer].class_name not in _FILLED]
+                self._implied[ref] = made or (bool(before) and all(map(self._is_implied, before)))
+        return self._implied[ref]
+
 
 def _inputs(settings: BaseLayer, call: Call) -> list[Ref]:
     """Return the tensors on which a Keras layer is called, without initial states and masks."""
@@ -117,62 +162,6 @@ def _output_mask(settings: BaseLayer, states: Sequence[_State]) -> _State:
     if settings.call_form != "several" or isinstance(settings, AttentionLayer):
         return states[0]
     return _State(*map(any if isinstance(settings, Concatenate) else all, zip(*states, strict=True)))
-
-
-_FILLED = frozenset({"OnesLike", "ZerosLike"})
-
-
-class ImpliedMasks:
-    """Finder of masks in a Keras model that embedding and masking layers compute, as opposed to explicit masks."""
-
-    def __init__(self, model: KerasModel, masks: HiddenMasks) -> None:
-        self._model, self._masks = model, masks
-        self._known: dict[Ref, bool] = {}
-        self._made: list[tuple[Ref, Any]] = []
-        """Pairs of an input of an embedding or masking layer that computes a mask, and the value that means padding."""
-        for layer in model.layers.values():
-            padding = {"Embedding": 0, "Masking": layer.config.get("mask_value", 0.0)}.get(layer.class_name)
-            if padding is not None and (layer.class_name == "Masking" or layer.config.get("mask_zero")):
-                self._made += [(ref, padding) for call in layer.calls for ref in refs(call.args[:1])]
-
-    def without(self, layer: KerasLayer, number: int) -> Call:
-        """Return a layer's call without the mask arguments that its inputs imply; the call of an operation is returned
-        unchanged."""
-        call = layer.calls[number]
-        if layer.is_operation or not self._masks.has_masked_input(layer, call):
-            return call
-        kept = {key: value for key, value in call.kwargs.items() if not (_is_mask(key) and self._all(value))}
-        return Call(call.args, kept)
-
-    def needed(self) -> Set[Place]:
-        """Return the calls (layer name, call number) that an output of the model depends on."""
-        layers = self._model.layers
-
-        def before(place: Place) -> set[Place]:
-            inputs = refs(self.without(layers[place[0]], place[1]))
-            return {ref.place for ref in inputs if layers[ref.layer].calls}
-
-        return ancestors((ref.place for ref in refs(self._model.outputs) if layers[ref.layer].calls), before)
-
-    def _all(self, value: Any) -> bool:
-        tensors = list(refs(value))
-        return value is None or (bool(tensors) and all(map(self._implied, tensors)))
-
-    def _implied(self, ref: Ref) -> bool:
-        """Return True if the tensor `ref` is a mask that Keras derived from an Embedding or Masking layer.
-
-        Then operations alone compute it, from comparisons `input != padding value` of such layers' inputs.
-        """
-        if ref not in self._known:
-            self._known[ref] = False  # a cycle implies nothing
-            layer = self._model.layers[ref.layer]
-            if layer.is_operation and layer.calls:
-                args = layer.calls[ref.call].args
-                made = layer.class_name == "NotEqual" and len(args) == 2 and (args[0], args[1]) in self._made
-                # a concatenation uses a mask of ones for an input without one
-                before = [each for each in refs(args) if self._model.layers[each.layer].class_name not in _FILLED]
-                self._known[ref] = made or (bool(before) and all(map(self._implied, before)))
-        return self._known[ref]
 
 
 def _is_mask(key: str) -> bool:

@@ -31,8 +31,8 @@ class ModelSection:
     def add(
         self, kind: str, arguments: dict[str, Any], node: dict[str, Any], names: list[str],
         settings: BaseLayer | None = None,
-    ) -> list[str]:  # fmt: skip
-        """Write a node to the section in its shortest YAML form; return the names of its output tensors."""
+    ) -> None:  # fmt: skip
+        """Write a node, whose outputs have `names`, to the section in its shortest YAML form."""
         inputs = node.pop("inputs", None)
         keys: dict[str, Any] = {}
         merges = settings is not None and settings.call_form == "several"
@@ -50,7 +50,6 @@ class ModelSection:
         self.entries.append(_entry(kind, arguments, keys, settings))
         self._made.update(names)
         self._previous = names[0]
-        return names
 
     def end(self, results: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         """Return (finished section, names of its outputs); `results` are the names of the tensors that the model

@@ -1,6 +1,5 @@
 """Convert operations of keras.ops in a Keras model to the text of `expr` nodes in a config."""
 
-import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,12 +12,11 @@ from kerascli.interop.keras_import.calls import KerasLayer
 from kerascli.ops.base import Axes, Numbers, Op, Sizes
 from kerascli.ops.expression import LEFT_OUT
 
-_IDLE = frozenset({"name", "dtype_policy"})
 _OF_SHAPES = frozenset({"size", "ndim"})
 """Operations that return a Python number in an expression of kerascli, but a tensor in Keras's graph."""
 _WRITTEN = (int, int | None, float, float | None, bool, Axes, Sizes, int | Sizes, int | Sizes | None, Numbers)
 """Type annotations of the operation arguments that must be constants, and so cannot be tensors."""
-CHANNELS = frozenset({
+_CHANNELS = frozenset({
     "max_pool", "average_pool", "adaptive_max_pool", "adaptive_average_pool", "conv", "depthwise_conv",
     "separable_conv", "conv_transpose",
 })  # fmt: skip
@@ -28,14 +26,12 @@ always last."""
 _SPARSE = "kerascli has no sparse tensors"
 _ON_TORCH = "Keras refuses it on torch"
 
-IDLE: Mapping[str, Mapping[str, Any]] = {
-    **{name: {"data_format": "channels_last"} for name in CHANNELS},
+_IDLE: Mapping[str, Mapping[str, Any]] = {
     **{f"segment_{kind}": {"sorted": ANY} for kind in ("sum", "max", "min", "prod")},
     "isin": {"assume_unique": ANY},
     "moments": {"synchronized": False},
     "ctc_decode": {"beam_width": ANY, "top_paths": ANY},
     "dot_product_attention": {"flash_attention": ANY, "attn_logits_soft_cap": None},
-    "svd": {"compute_uv": True},
     **{name: {"axis": 0, "retstep": False} for name in ("linspace", "logspace", "geomspace")},
     "layer_normalization": {"rms_scaling": False},
     **{name: {"sparse": False} for name in ("one_hot", "multi_hot")},
@@ -43,7 +39,7 @@ IDLE: Mapping[str, Mapping[str, Any]] = {
 }
 """Mapping from operation to arguments that only Keras has, each with the value that changes nothing and is accepted."""
 
-REASONS: Mapping[str, str] = {
+_REASONS: Mapping[str, str] = {
     "synchronized": f"moments over several devices are not supported; {_ON_TORCH}, too",
     "attn_logits_soft_cap": "Keras supports it for JAX on TPUs only; compute the attention by other operations",
     "axis": f"values are laid out along the first axis only; {_ON_TORCH}, too",
@@ -52,7 +48,7 @@ REASONS: Mapping[str, str] = {
     "sparse": _SPARSE,
     "ragged": "kerascli has no ragged tensors",
 }
-"""Mapping from argument to the reason why import refuses every value of it, except the value in IDLE, which has no
+"""Mapping from argument to the reason why import refuses every value of it, except the value in _IDLE, which has no
 effect."""
 
 
@@ -68,10 +64,10 @@ def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> 
     if (op := op_of(layer.class_name)) is None:
         reasons = {name.replace("_", ""): reason for name, reason in LEFT_OUT.items()}
         raise NoOperation(reasons.get(layer.class_name.lower(), ""))
-    settings = remaining(op.name, {**layer.config, **call.kwargs})
-    channels_first = op.name in CHANNELS and settings.pop("data_format", None) == "channels_first"
-    one_of_three = settings.pop("compute_uv", True) is False
-    settings = _accepted(op, settings)
+    given = {**layer.config, **call.kwargs}
+    channels_first = op.name in _CHANNELS and given.pop("data_format", None) == "channels_first"
+    one_of_three = op.name == "svd" and given.pop("compute_uv", None) is False
+    settings = _settings(op, given)
     _check_computed(op, call.args, settings)
     if channels_first:
         arguments[0] = f"moveaxis({arguments[0]}, 1, -1)"
@@ -84,15 +80,23 @@ def expression(layer: KerasLayer, call: Call, name_of: Callable[[Ref], str]) -> 
     return f"moveaxis({text}, -1, 1)" if channels_first else text
 
 
-def _accepted(op: Op, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an operation's arguments without nulls that are defaults. Raises NoOperation for one that it lacks."""
-    empty = inspect.Parameter.empty
-    may_be_none = {name for name, p in op.parameters.items() if p.default is not None and p.default is not empty}
-    accepted = {key: value for key, value in settings.items() if value is not None or key in may_be_none}
+def _settings(op: Op, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an operation's arguments without those that have no effect, and nulls that are defaults. Raises
+    NoOperation for one that it lacks."""
+    idle, settings = _IDLE.get(op.name, {}), dict[str, Any]()
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in op.parameters.values())
-    if more := [key for key in accepted if key not in op.parameters and not takes_any]:
-        raise NoOperation(f"{op.name} has no '{more[0]}' here")
-    return accepted
+    for key, value in given.items():
+        parameter = op.parameters.get(key)
+        if key in {"name", "dtype_policy"} or (key in idle and (value is None or idle[key] in (ANY, value))):
+            continue
+        if key in idle:
+            raise NoOperation(f"'{key}: {value}': {_REASONS[key]}")
+        if value is None and (parameter is None or parameter.default is None or parameter.default is parameter.empty):
+            continue
+        if parameter is None and not takes_any:
+            raise NoOperation(f"{op.name} has no '{key}' here")
+        settings[key] = value
+    return settings
 
 
 def _check_computed(op: Op, arguments: Sequence[Any], settings: Mapping[str, Any]) -> None:
@@ -151,16 +155,3 @@ def _index(value: Any, name_of: Callable[[Ref], str]) -> str:
             return "..."
         case _:
             return _literal(value, name_of)
-
-
-def remaining(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an operation's arguments without those that have no effect. Raises NoOperation for one to be refused."""
-    idle = IDLE.get(name, {})
-    left: dict[str, Any] = {}
-    for key, value in settings.items():
-        if key in _IDLE or (key in idle and (value is None or idle[key] in (ANY, value))):
-            continue
-        if key in idle and key in REASONS:
-            raise NoOperation(f"'{key}: {value}': {REASONS[key]}")
-        left[key] = value
-    return left

@@ -10,7 +10,7 @@ from kerascli.interop.keras.graph import Call, Place, Ref, refs
 from kerascli.interop.keras.objects import Refusals, component, full_name
 from kerascli.interop.keras.places import Owner, numbered_groups
 from kerascli.interop.keras_import.calls import KerasLayer, KerasModel
-from kerascli.interop.keras_import.hidden_masks import HiddenMasks, ImpliedMasks
+from kerascli.interop.keras_import.hidden_masks import Masks
 from kerascli.interop.keras_import.model_file import ModelFile
 from kerascli.interop.keras_import.model_section import ModelSection
 from kerascli.interop.keras_import.text_inputs import AT_INPUTS, TEXT_LOOKUPS, with_vocabulary
@@ -45,15 +45,11 @@ class Reading:
         """Mapping from Keras's name of a layer or model with several calls to its name in the config's `shared`."""
         self.preferred = {ref: key for key, ref in model.outputs if key is not None and not path}
         self._settings: dict[str, BaseLayer | None] = {}
-        self.masks = HiddenMasks(model, self.settings, masked=bool(path), keras_3=common.file.keras_3)
-        self._implied = ImpliedMasks(model, self.masks)
-        self.needed: Set[Place] = self._implied.needed()
-        calls = [self.call(model.layers[name], number) for name, number in self.needed]
+        self.masks = Masks(model, self.settings, masked=bool(path), keras_3=common.file.keras_3)
+        self.needed: Set[Place] = self.masks.needed()
+        calls = [self.masks.call(model.layers[name], number) for name, number in self.needed]
         self.used = set(refs([calls, model.outputs]))
         self._most = {ref.place: ref.index for ref in sorted(self.used, key=lambda ref: ref.index)}
-
-    def call(self, layer: KerasLayer, number: int) -> Call:
-        return self._implied.without(layer, number)
 
     def calls(self, layer: KerasLayer) -> int:
         """Return how many calls of a layer contribute to an output of the Keras model."""

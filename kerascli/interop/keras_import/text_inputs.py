@@ -124,14 +124,10 @@ def with_vocabulary(layer: KerasLayer, place: str, file: ModelFile) -> Serialize
         raise FileRefused(text, hint="hash the integers instead: Hashing")
     learned: dict[str, Any] = {"vocabulary": entries}
     if config.get("output_mode") == "tf_idf" and config.get("idf_weights") is None:
-        learned = _with_weights(entries, config, f"{place}/vars/idf_weights", file)
+        path = f"{place}/vars/idf_weights"
+        if file.arrays is None or path not in file.arrays.datasets:
+            raise FileRefused(f"the file has no IDF weights '{safe_text(path)}'")
+        first = config.get("num_oov_indices", 1)  # the first tokens stand for OOV values, and have no weights
+        weights = file.arrays.array(path).reshape(-1)[first : len(entries)]
+        learned = {"vocabulary": entries[first:], "idf_weights": short_number(weights.tolist())}
     return {**layer.spec, "config": {**config, **learned}}
-
-
-def _with_weights(entries: list[Any], config: Serialized, path: str, file: ModelFile) -> dict[str, Any]:
-    """Return the vocabulary without its first tokens, which stand for OOV values, and the IDF weight of each entry."""
-    if file.arrays is None or path not in file.arrays.datasets:
-        raise FileRefused(f"the file has no IDF weights '{safe_text(path)}'")
-    first = config.get("num_oov_indices", 1)
-    weights = file.arrays.array(path).reshape(-1)[first : len(entries)]
-    return {"vocabulary": entries[first:], "idf_weights": short_number(weights.tolist())}

@@ -1,21 +1,16 @@
-"""Convert a Keras file's compile config to the sections `compile` and `fit`, and its optimizer's state to ours."""
+"""Convert a Keras file's compile config to the sections `compile` and `fit`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-from torch import Tensor
 
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import Fault, FileRefused, show
 from kerascli.interop.keras.differences import LOSS, OPTIMIZER
-from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.objects import Refusals, around_function, component, is_object, short_number, walk, written
-from kerascli.interop.keras.optimizer_variables import saved_optimizer, state_from
 from kerascli.interop.keras_import.calls import read_model
 from kerascli.losses.base import LOSSES
 from kerascli.metrics.base import METRICS
-from kerascli.model.runtime.weights import Weight
-from kerascli.optimizers.base import OPTIMIZERS, BaseOptimizer
+from kerascli.optimizers.base import OPTIMIZERS
 
 
 def read_compile(config: Mapping[str, Any], outputs: Mapping[str, str], refusals: Refusals) -> dict[str, Any]:
@@ -57,22 +52,6 @@ def _losses_or_metrics(value: Any, key: str, outputs: Mapping[str, str], refusal
         value = {"class_name": value["config"], "config": {}}
     made = component(LOSSES if key == "loss" else METRICS, around_function(value), key, refusals, LOSS)
     return None if made is None else written(made)
-
-
-def optimizer_state(
-    file: Hdf5, settings: BaseOptimizer, trained: Sequence[Weight], own: Mapping[str, Tensor], *, legacy: bool
-) -> tuple[dict[str, Tensor] | None, tuple[str, ...]]:
-    """Return kerascli's optimizer state, read from a Keras file, and notes for the user; (None, ()) if no state fits.
-
-    `trained` are the trainable weights in Keras's order.
-    """
-    datasets = file.datasets
-    paths = [f"optimizer/vars/{number}" for number in range(len(datasets))]
-    if legacy:
-        paths = [f"optimizer_weights/{name}" for name in file.texts("optimizer_weights", "weight_names")]
-    paths = [path for path in paths if path in datasets]
-    saved = saved_optimizer([datasets[path].shape for path in paths], settings, trained, own)
-    return (None, ()) if saved is None else state_from([*file.arrays(paths)], saved, settings, trained, own)
 
 
 def fit_of_stateful(model: Mapping[str, Any]) -> dict[str, Any]:

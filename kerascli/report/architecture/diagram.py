@@ -77,10 +77,6 @@ class Box:
         """True if the box has a dashed border as text: its weights are frozen, or it is a loss or metric."""
         return self.frozen or self.role == "figure"
 
-    def is_like(self, other: "Box") -> bool:
-        """Return True if two boxes of a diagram are equal, keys and names aside."""
-        return replace(self, key="", name="") == replace(other, key="", name="")
-
 
 @dataclass(frozen=True, slots=True)
 class Edge:
@@ -108,9 +104,9 @@ def folded(diagram: Diagram) -> Diagram:
     _, incoming = _sides(diagram)
     boxes = {box.key: box for box in diagram.boxes}
     for chain in _chains(diagram):
-        labels = [incoming[key][0].label for key in chain]
+        parts = [(replace(boxes[key], key="", name=""), incoming[key][0].label) for key in chain]
         for first in range(len(chain)):
-            period, times = _repetition([boxes[key] for key in chain[first:]], labels[first:])
+            period, times = _repetition(parts[first:])
             if times > 1:
                 return folded(_once(diagram, boxes, chain[first : first + period * times], period, times))
     return diagram
@@ -142,25 +138,24 @@ def _chains(diagram: Diagram) -> Iterator[list[str]]:
             yield chain
 
 
-def _repetition(boxes: Sequence[Box], labels: Sequence[str]) -> tuple[int, int]:
+def _repetition(parts: Sequence[tuple[Box, str]]) -> tuple[int, int]:
     """Return (period, times) of the repeated pattern at the beginning of a list of boxes; times is 1 without
     repetition."""
-    for period in range(1, min(_LONGEST_PERIOD, len(boxes) // 2) + 1):
+    for period in range(1, min(_LONGEST_PERIOD, len(parts) // 2) + 1):
         same = period
-        while same < len(boxes) and boxes[same].is_like(boxes[same - period]) and labels[same] == labels[same - period]:
+        while same < len(parts) and parts[same] == parts[same - period]:
             same += 1
         times = same // period
-        if times >= (2 if period == 1 and boxes[0].role != "layer" else 3):
+        if times >= (2 if period == 1 and parts[0][0].role != "layer" else 3):
             return period, times
     return 1, 1
 
 
-def _pile(boxes: Sequence[Box]) -> Box:
+def _pile(first: Box, last: Box, times: int) -> Box:
     """Return one box of a diagram that replaces several equal ones; it counts a shared model's parameters only once."""
-    first = boxes[0]
-    names = dict.fromkeys(box.name or box.kind for box in (first, boxes[-1]))
-    count = first.parameters * (1 if first.role == "model" else len(boxes))
-    return replace(first, name=" to ".join(names) if len(names) > 1 else "", times=len(boxes), parameters=count)
+    names = dict.fromkeys(box.name or box.kind for box in (first, last))
+    count = first.parameters * (1 if first.role == "model" else times)
+    return replace(first, name=" to ".join(names) if len(names) > 1 else "", times=times, parameters=count)
 
 
 def _once(diagram: Diagram, boxes: dict[str, Box], run: Sequence[str], period: int, times: int) -> Diagram:
@@ -169,7 +164,7 @@ def _once(diagram: Diagram, boxes: dict[str, Box], run: Sequence[str], period: i
     outgoing, incoming = _sides(diagram)
     enters, leaves = incoming[run[0]][0], outgoing[run[-1]][0]
     if period == 1:
-        new = _pile([boxes[key] for key in run])
+        new = _pile(boxes[run[0]], boxes[run[-1]], times)
     else:
         kept = [boxes[key] for key in run[:period]]
         inner = [outgoing[box.key][0] for box in kept]

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, tostring
 
 from pydantic import TypeAdapter, ValidationError
 
 from kerascli.foundation.errors import ConfigError, FileRefused, safe_text
-from kerascli.report import markup, plots
+from kerascli.report import plots
 from kerascli.report.architecture.canvas import Canvas, FigureCanvas, Style, SvgCanvas
 from kerascli.report.architecture.diagram import DARK, Diagram
 from kerascli.report.architecture.layout import DETAIL, LABEL, TITLE, picture_of, title_width
@@ -56,7 +56,7 @@ def encoded_model(
         hint = "without --expand, blocks and repeats are drawn once" if expand else "define repeated layers as a block"
         raise ConfigError(f"the diagram would have {count:,} boxes; at most {MOST_BOXES:,} can be drawn", hint=hint)
     if suffix.lower() == ".svg":
-        return markup.svg(draw(titled, SvgCanvas).root).encode()
+        return f"{tostring(draw(titled, SvgCanvas).root, 'unicode')}\n".encode()
     return plots.encoded(draw(titled, FigureCanvas).figure, suffix)
 
 

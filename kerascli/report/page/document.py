@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, tostring
 
-from kerascli.report.markup import element, html
+from kerascli.report.markup import element
 
 _STYLES = ("uplot.min.css", "page.css")
 _SCRIPTS = ("uplot.min.js", "page.js")
@@ -17,8 +17,9 @@ _META = {"viewport": "width=device-width, initial-scale=1", "color-scheme": "lig
 
 
 def document(
-    title: str, sections: Sequence[Element], data: Mapping[str, Any], events: str | None = None, home: str | None = None
-) -> str:
+    title: str, sections: Sequence[Element | None], data: Mapping[str, Any], events: str | None = None,
+    home: str | None = None,
+) -> str:  # fmt: skip
     """Return the text of a page, whose script reads `data`; a page that a server keeps up to date gets the address of
     its events, and that of the list of runs, if there is one."""
     style, script = _asset(_STYLES), _asset(_SCRIPTS)
@@ -27,7 +28,7 @@ def document(
     if events is not None:
         policy += "; connect-src 'self'"
         data = {**data, "events": events}
-    links = [element("a", each[0].text, href=f"#{each.get('id')}") for each in sections]
+    links = [element("a", each[0].text, href=f"#{each.get('id')}") for each in sections if each is not None]
     links = [*([] if home is None else [element("a", "All runs", href=home)]), *(links if len(links) > 1 else [])]
     main = element("main", element("h1", title), element("nav", *links, aria_label="Sections"), *sections)
     # In a script element "<" could begin a tag; in JSON it can only be in a string, where it may be escaped.
@@ -37,7 +38,8 @@ def document(
     head = element("head", *meta, element("title", title), element("style", style))
     read = element("script", text, type="application/json", id="page-data")
     body = element("body", main, read, element("script", script))
-    return html(element("html", head, body, lang="en"))
+    page = element("html", head, body, lang="en")
+    return f"<!DOCTYPE html>\n{tostring(page, 'unicode', method='html')}\n"
 
 
 @cache

@@ -56,8 +56,7 @@ class RunPage:
             self._overview(), curves_section(drawn, self.history), *self._evaluations(), self._samples(),
             self._model(), self._data(), self._config(), self._origin(), *self._printed(),
         ]  # fmt: skip
-        kept = [each for each in sections if each is not None]
-        return document(self.show(self.run.name), kept, {"charts": drawn}, events, home)
+        return document(self.show(self.run.name), sections, {"charts": drawn}, events, home)
 
     def _overview(self) -> Element:
         status = self.run.status()

@@ -18,20 +18,18 @@ def runs_html(runs: Sequence[RunRecord], *, environment: bool = False) -> str:
     """Return the text of a page that compares runs; absolute paths are on it only if `environment` is True."""
     drawn = charts({run.folder_name: run.history() for run in runs})
     sections = [_table(runs, environment=environment), curves_section(drawn)]
-    return document(f"{len(runs)} runs", [each for each in sections if each is not None], {"charts": drawn})
+    return document(f"{len(runs)} runs", sections, {"charts": drawn})
 
 
 def _table(runs: Sequence[RunRecord], *, environment: bool) -> Element:
-    """Return the section with a row for each run."""
-
-    def shown(value: object) -> str:
-        text = value_text(value)
-        return text if environment else without_folders(text)
-
-    comparison = compare(runs)
+    """Return the section with a row for each run, whose name has the colour of its curves."""
+    comparison, show = compare(runs), str if environment else without_folders
     columns = {"status": [run.status() for run in runs], **comparison.settings, **comparison.results}
     rows = [
-        {"run": _name(safe_text(run), number), **{name: shown(values[number]) for name, values in columns.items()}}
+        {
+            "run": element("span", element("span", class_=f"swatch c{number % COLORS}"), safe_text(run)),
+            **{name: show(value_text(values[number])) for name, values in columns.items()},
+        }
         for number, run in enumerate(comparison.runs)
     ]
     return sortable("Runs", "Settings that differ, and results; a click on a heading sorts", rows, numbers_from=2)
@@ -50,11 +48,6 @@ def sortable(title: str, caption: str, rows: Sequence[Mapping[str, Any]], number
     field = element("p", element("label", "Filter ", element("input", type="search")), class_="controls")
     made = table(caption, heads, cells, numbers_from=numbers_from, class_="sortable")
     return section(title, field, made, anchor=title.lower())
-
-
-def _name(run: str, number: int) -> Element:
-    """Return the name of a run with the colour of its curves."""
-    return element("span", element("span", class_=f"swatch c{number % COLORS}"), run)
 
 
 def list_html(lines: Sequence[RunLine], link: Callable[[str], str], events: str) -> str:

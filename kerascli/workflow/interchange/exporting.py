@@ -21,7 +21,6 @@ from kerascli.interop.keras.optimizer_variables import arrays_from, notes_on_nam
 from kerascli.interop.keras.places import weights_by_group
 from kerascli.interop.keras_export import keras_file
 from kerascli.interop.keras_export.keras_graph import KerasGraph, keras_graph
-from kerascli.interop.keras_export.keras_nodes import owners
 from kerascli.interop.keras_export.serialized import compile_config
 from kerascli.interop.keras_export.vocabularies import TextLayer
 from kerascli.model.runtime.weights import Weight, lasting
@@ -91,7 +90,7 @@ def export_run(
         made = _keras(run, kind, checkpoint, {} if data is None else text_layers(run, data))
     else:
         made = _weights(run, kind) if kind in {"safetensors", "state_dict"} else _graph(run, kind)
-    notes += [] if preprocessing else _data_notes(run)
+    notes += [] if preprocessing else _data_notes(run, kind)
     use = f"is {'not in' if kind == 'state_dict' else 'in the metadata of'} the file, which has no labels"
     use = "labels the classes" if preprocessing and kind == "onnx" else use
     notes += [f"{text} {use}" for text in run.threshold_notes()]
@@ -131,7 +130,7 @@ def _is_stateful(experiment: Experiment) -> bool:
     return any(weight.spec.is_state for weight in experiment.weights)
 
 
-def _data_notes(run: LoadedRun) -> list[str]:
+def _data_notes(run: LoadedRun, kind: str) -> list[str]:
     pipelines = {} if run.data is None or run.takes_arrays else run.data.inputs
     inputs = {each.name for each in run.experiment.spec.model.inputs}
     names = [name for name, pipeline in pipelines.items() if pipeline.steps and name in inputs]
@@ -139,7 +138,8 @@ def _data_notes(run: LoadedRun) -> list[str]:
     if not names:
         return notes
     text = f"the pipelines of the data section ({', '.join(names)}) are not part of the exported model"
-    return [*notes, f"{text}: apply them to its inputs, or export with them: --preprocessing"]
+    way = "--preprocessing" if kind in {"onnx", "keras"} else "--format onnx --preprocessing"
+    return [*notes, f"{text}: apply them to its inputs, or export with them: {way}"]
 
 
 def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str, TextLayer]) -> Exported:
@@ -191,12 +191,12 @@ def _state(
     state = {key.removeprefix("optimizer/"): value for key, value in tensors.items() if key.startswith("optimizer/")}
     trained = [weight for weight in _exported(graph, weights) if weight.trainable]
     arrays, notes = arrays_from(state, optimizer, trained)
-    return arrays, (*notes, *notes_on_names(optimizer.rule, trained, owners(graph.layers), graph.description))
+    return arrays, (*notes, *notes_on_names(optimizer.rule, trained, graph.owners, graph.description))
 
 
 def _exported(graph: KerasGraph, weights: Sequence[Weight]) -> list[Weight]:
     """Return the weights that are in an exported Keras file, each once, in Keras's order."""
-    ordered = [weight for _, own in weights_by_group(owners(graph.layers), weights) for weight in own]
+    ordered = [weight for _, own in weights_by_group(graph.owners, weights) for weight in own]
     return list({weight.name: weight for weight in ordered}.values())
 
 

@@ -195,8 +195,6 @@ def _write(
     for item, content in save_learned(learned).items() if learned else ():
         record.write_preprocessing(item, content)
     record.write_weights(tensor_pieces({w.name: w.keras() for w in lasting(experiment.weights)}))
-    if experiment.spec.compile is None:
-        return
     if state is None and (optimizer := flat_optimizer(experiment)) is not None:
         state = optimizer.state()
     if state is None:

@@ -27,8 +27,8 @@ from kerascli.workflow.bases import at_place, run_named
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.interchange.loading import load_keras
 
-Source = tuple[dict[str, Tensor], dict[str, Any]]
-"""Type of (weights by name, in Keras's layout; facts about where they are from: its name and SHA-256)."""
+Source = tuple[dict[str, Tensor], str, str]
+"""Type of (weights by name, in Keras's layout; name of where they are from; its SHA-256)."""
 _OF_TORCH = {".pth", ".pt", ".ckpt", ".bin", ".pkl"}
 
 
@@ -56,20 +56,20 @@ class InitWeights:
                 self.notes.append(Note(text, "warning", str(place)))
                 continue
             with at_place(place):
-                source, facts = _source(section, base, experiment, config, config.init_folder(path), runs_dir)
+                source, name, digest = _source(section, base, experiment, config, config.init_folder(path), runs_dir)
             prefix, weights = f"{base}/" if base else "", lasting(experiment.weights)
             own = {each.name.removeprefix(prefix): each for each in weights if each.name.startswith(prefix)}
             with config.faults():
                 taken = _taken(section, experiment, own, source, path)
                 if not taken.values:
-                    raise _nothing(own, source, str(facts["source"]), path)
+                    raise _nothing(own, source, name, path)
                 if section.torchvision is not None:
                     refuse_flattened(experiment.spec.built, list(own.values()), taken.values)
-            for name, values in taken.values.items():
-                own[name].take(values)
-            facts = {**facts, "weights": sorted(taken.values)}
+            for weight, values in taken.values.items():
+                own[weight].take(values)
+            facts = {"source": name, "sha256": digest, "weights": sorted(taken.values)}
             self.facts |= {"bases": {**self.facts.get("bases", {}), base: facts}} if base else {"init_from": facts}
-            self.notes.append(Note(_note(base or "weights", own, taken, str(facts["source"]))))
+            self.notes.append(Note(_note(base or "weights", own, taken, name)))
 
     def changed(self, recorded: Mapping[str, Any]) -> str | None:
         """Return a source whose file is not that of the run with these facts in its run.json; None if there is none."""
@@ -163,13 +163,13 @@ def _source(section: InitFrom, base: str, experiment: Experiment, config: Config
         file = section.published.file
         tensors, digest = published_tensors(section.published, config.progress)
         renamed = to_our_names(tensors, lasting(experiment.weights), _takes(section), file)
-        return renamed, {"source": f"torchvision's {file}", "sha256": digest}
+        return renamed, f"torchvision's {file}", digest
     if section.application is not None:
         network, arguments = section.network
         local = None if section.path is None else folder / section.path
-        local = local or published_file(*published_weights(network, arguments), config.progress)
+        local = local or published_file(network, arguments, config.progress)
         tensors, digest = application_tensors(network, arguments, local)
-        return tensors, {"source": safe_text(str(local)), "sha256": digest}
+        return tensors, safe_text(str(local)), digest
     if section.file is not None:
         path = folder / section.file
         return _weights_only(path, section, base, experiment) if is_weights_only(path) else _file(path)
@@ -177,7 +177,7 @@ def _source(section: InitFrom, base: str, experiment: Experiment, config: Config
     record = run_named(section.run, folder, runs)
     data = record.weights()
     name = str(record.path) if record.has_checksums else f"{record.path}, a run from before runs had checksums"
-    return read_tensors(data, str(record.path)), {"source": name, "sha256": hashlib.sha256(data).hexdigest()}
+    return read_tensors(data, str(record.path)), name, hashlib.sha256(data).hexdigest()
 
 
 def _weights_only(path: Path, section: InitFrom, base: str, experiment: Experiment) -> Source:
@@ -192,14 +192,14 @@ def _weights_only(path: Path, section: InitFrom, base: str, experiment: Experime
     with open_weights(path) as file:
         tensors = matched_tensors(file, layers, weights, by_name=section.by_name)
         own = {name.removeprefix(f"{base}/"): each for name, each in tensors.items()}
-        return own, {"source": file.name, "sha256": file.digest}
+        return own, file.name, file.digest
 
 
 def _file(path: Path) -> Source:
     name = safe_text(str(path))
     if path.suffix == ".safetensors":
         data = read_bytes(path, memory_limit())
-        return read_tensors(data, name), {"source": name, "sha256": hashlib.sha256(data).hexdigest()}
+        return read_tensors(data, name), name, hashlib.sha256(data).hexdigest()
     if path.suffix in _OF_TORCH:
         hint = "torchvision: resnet18 loads published weights; for others use .keras, .h5 or .safetensors"
         raise FileRefused(f"'{name}' is a pickle file by its suffix, and pickles are never read", hint=hint)
@@ -210,4 +210,4 @@ def _file(path: Path) -> Source:
             raise FileRefused(f"'{name}' has a model, but no weights")
         loaded = load_keras(file, path.stem, compiled=False)
         weights = {weight.name: weight.keras().clone() for weight in lasting(loaded.experiment.weights)}
-        return weights, {"source": name, "sha256": file.digest}
+        return weights, name, file.digest

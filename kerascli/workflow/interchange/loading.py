@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -15,13 +16,12 @@ from kerascli.data.pipeline.prepare import no_stages
 from kerascli.foundation.disk.files import load_json, memory_limit, read_bytes
 from kerascli.foundation.errors import Fault, FileRefused, safe_text
 from kerascli.interop.keras.hdf5 import Hdf5
-from kerascli.interop.keras.names import KerasNames
 from kerascli.interop.keras.objects import Refusals
-from kerascli.interop.keras.optimizer_variables import notes_on_names
+from kerascli.interop.keras.optimizer_variables import notes_on_names, read_state
 from kerascli.interop.keras_import.architecture import Architecture, read_architecture
 from kerascli.interop.keras_import.model_file import ModelFile, open_model
 from kerascli.interop.keras_import.text_inputs import TextInput
-from kerascli.interop.keras_import.training import fit_of_stateful, optimizer_state, read_compile
+from kerascli.interop.keras_import.training import fit_of_stateful, read_compile
 from kerascli.interop.keras_import.weights import Pairs, check_shapes, fill, read_weights
 from kerascli.language.component import Invalid
 from kerascli.model.ir.nodes import Model
@@ -48,8 +48,6 @@ class Loaded(NamedTuple):
     facts: dict[str, Any]
     """Entry `imported` of run.json: the file's name and SHA-256, and Keras's version and names."""
     notes: tuple[str, ...]
-    names: KerasNames = KerasNames({}, {}, {})
-    """Names of the model's inputs and outputs in Keras."""
     state: dict[str, Tensor] | None = None
     """Mapping from name to tensor of the optimizer's state (moments ...); None if the file has none."""
     texts: Mapping[str, TextInput] = MappingProxyType({})
@@ -119,7 +117,7 @@ def load_keras(file: ModelFile, name: str, *, compiled: bool) -> Loaded:
     dtypes = {each.name: each.spec.dtype for each in experiment.spec.model.inputs}
     facts = {"file": file.name, "sha256": file.digest, "keras_version": file.version, "dtypes": dtypes}
     facts |= {"names": dict(names.nodes), "inputs": dict(names.inputs), "outputs": dict(names.outputs)}
-    return Loaded(sections, experiment, facts, tuple(notes), names, state, architecture.texts)
+    return Loaded(sections, experiment, facts, tuple(notes), state, architecture.texts)
 
 
 def build_loaded(
@@ -150,7 +148,7 @@ def _take_weights(
     pairs = _pairs(file.arrays, file, architecture, lasting(experiment.weights))
     fill(file.arrays, pairs)
     spec = experiment.spec
-    optimizer = None if spec.compile is None else flat_optimizer(experiment)
+    optimizer = flat_optimizer(experiment)
     if spec.compile is None or optimizer is None:
         return None
     trained = [weight for weight, _ in pairs if weight.trainable]
@@ -160,7 +158,7 @@ def _take_weights(
         own = {name: view.to("meta") for name, view in optimizer.state().items()}
         del optimizer  # only the shapes of its state are needed
         legacy = file.legacy is not None
-        state, more = optimizer_state(file.arrays, spec.compile.optimizer, trained, own, legacy=legacy)
+        state, more = read_state(file.arrays, spec.compile.optimizer, trained, own, legacy=legacy)
         notes += more
     if state is None:
         notes.append("the file has no optimizer state that can be imported: the optimizer starts anew")
@@ -176,11 +174,11 @@ def _pairs(arrays: Hdf5, file: ModelFile, architecture: Architecture, weights: S
 
 
 def flat_optimizer(experiment: Experiment) -> FlatOptimizer | None:
-    """Return a new optimizer of an imported model, as its `compile` section says; None if nothing is trainable."""
-    weights = [w for w in experiment.weights if w.trainable]
+    """Return a new optimizer of an imported model, as its `compile` section says; None without one, or if nothing is
+    trainable."""
+    settings, weights = experiment.spec.compile, [w for w in experiment.weights if w.trainable]
     trained = [(w.name, tensor, w.spec) for w in weights if isinstance(tensor := w.tensor, nn.Parameter)]
-    assert experiment.spec.compile is not None
-    return FlatOptimizer(experiment.spec.compile.optimizer, trained) if trained else None
+    return FlatOptimizer(settings.optimizer, trained) if settings is not None and trained else None
 
 
 def _load_safetensors(path: Path, name: str) -> Loaded:
@@ -188,10 +186,7 @@ def _load_safetensors(path: Path, name: str) -> Loaded:
     data, file = read_bytes(path, memory_limit()), safe_text(str(path))
     tensors = read_tensors(data, str(path))
     sections: dict[str, Any] = {"model": _model_section(data, file)}
-
-    def check(weights: Sequence[Weight]) -> None:
-        refuse_other_weights(weights, tensors, hint="export the model again")
-
+    check = partial(refuse_other_weights, values=tensors, hint="export the model again")
     experiment = build_loaded(sections, name, file, check)
     weights = lasting(experiment.weights)
     for weight in weights:

@@ -9,7 +9,7 @@ from kerascli.config.resolved import dump_model
 from kerascli.config.run import RunSpec
 from kerascli.data.base import Field
 from kerascli.foundation.errors import safe_text
-from kerascli.interop.applications import application_spec, application_tensors, published_file, published_weights
+from kerascli.interop.applications import application_spec, application_tensors, published_file
 from kerascli.interop.published import published_tensors
 from kerascli.interop.torch_files import model_tensors
 from kerascli.runs.record import check_name
@@ -53,9 +53,7 @@ def _loaded(network: Application, weights: str, size: int, progress: Progress | 
     """
     arguments = {"weights": weights}
     model = application_spec(network, arguments, size).model
-    path = Path(weights)
-    if weights == IMAGENET:
-        path = published_file(*published_weights(network, arguments), progress)
+    path = published_file(network, arguments, progress) if weights == IMAGENET else Path(weights)
     values, digest = application_tensors(network, arguments, path)
     layers = {name.rpartition("/")[0] for name in values}
     last = [node for node in model.nodes if node.weights_name in layers][-1]
@@ -73,4 +71,4 @@ def fetch_published(spec: RunSpec, progress: Progress | None) -> None:
         if section.torchvision is not None:
             published_tensors(section.published, progress)
         elif section.application is not None and section.path is None:
-            published_file(*published_weights(*section.network), progress)
+            published_file(*section.network, progress)

@@ -52,7 +52,7 @@ def with_data(loaded: Loaded, record: RunRecord) -> tuple[Loaded, States]:
     pipelines, columns = text_pipelines(loaded, record), dict[str, Field]()
     for each in loaded.experiment.spec.model.inputs:
         text = loaded.texts.get(each.name)
-        column = loaded.names.inputs.get(each.name, each.name) if text is None else text.column
+        column = loaded.facts["inputs"].get(each.name, each.name) if text is None else text.column
         shape, dtype = (each.spec.shape, each.spec.dtype) if text is None else (text.shape, "string")
         columns[column] = Field(() if shape == (1,) else shape, dtype)
         if text is None:
