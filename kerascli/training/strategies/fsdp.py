@@ -24,7 +24,7 @@ from kerascli.parts.distributions import FSDP
 from kerascli.training.forward_pass import ForwardPass, Runner
 from kerascli.training.objectives.outcome import StepOutcome
 from kerascli.training.objectives.train_step import GraphStep
-from kerascli.training.strategies.base import Single, Strategy
+from kerascli.training.strategies.base import Strategy
 from kerascli.training.strategies.collectives import ReduceScatter
 from kerascli.training.strategies.data_parallel import DataParallel
 from kerascli.training.strategies.flat_step_result import StepExchange
@@ -55,7 +55,7 @@ class FullySharded(DataParallel):
     def divider(self, device: torch.device) -> Callable[[GraphStep], None] | None:
         return partial(divide, settings=self._settings, size=self.group.world.size, device=device)
 
-    def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
+    def runner(self, request: "Request", recorded: str | None) -> tuple[Runner, Choice]:
         run = divided_runner(request.forward_pass, self, request.batches[0])
         return run, Choice("eager", "FSDP gathers weights as modules run")
 
@@ -64,7 +64,7 @@ def strategy_of(group: Group, distribute: object, shards: int | None = None) -> 
     """Return the Strategy of training for the config's `fit.distribute` and `fit.shards`, and a group of processes."""
     if group.world.size > 1 and isinstance(distribute, FSDP):
         return FullySharded(group, distribute)
-    return Single(group) if (shards or group.world.size) == 1 else DataParallel(group, shards)
+    return Strategy(group) if (shards or group.world.size) == 1 else DataParallel(group, shards)
 
 
 def divide(module: GraphStep, settings: FSDP, size: int, device: torch.device) -> None:
@@ -185,13 +185,12 @@ def divided_runner(forward_pass: ForwardPass, strategy: DataParallel, example: B
     `example` is a batch with rows for this process, run in place of an empty part of a batch.
     """
     [update] = forward_pass.updates
-    scale, sharding = update.optimizer.rule.loss_scale_factor or 1.0, strategy.sharding
-    exchange = StepExchange(strategy.group, in_order=False)
+    scale, exchange = update.optimizer.rule.loss_scale_factor or 1.0, StepExchange(strategy.group, in_order=False)
 
     def run(batch: Batch, numbers: draws.Draws) -> StepOutcome:
         """Return the losses, metric states and new weights of the whole batch, and this process's part of the
         gradients, which the weights no longer hold."""
-        number, rows = next(sharding.parts(batch), (sharding.first, None))
+        number, rows = next(strategy.parts(batch), (strategy.portion.first, None))
         share = 0.0 if rows is None else rows.rows / rows.whole
         rows = strategy.example(example) if rows is None else rows
         with strategy.part(rows, counts=share > 0, scaled=True), draws.using(numbers.of_shard(number)):
@@ -205,7 +204,7 @@ def divided_runner(forward_pass: ForwardPass, strategy: DataParallel, example: B
             gradients.append(None if weight.tensor.grad is None else held(weight.tensor.grad))
             weight.tensor.grad = None
         outcome = replace(output, totals=[_checked(total.detach(), gradients)])
-        averaged, added = exchange.flat(outcome, share, first=share > 0 and sharding.is_first(number, batch))
+        averaged, added = exchange.flat(outcome, share, first=share > 0 and strategy.is_first(number, batch))
         if not share:  # the rest of the example has the weight 0 already, but a NaN in it must reach all processes
             added.zero_()
         return replace(exchange.summed((averaged, added)), gradients=gradients)

@@ -24,7 +24,7 @@ from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate, 
 from kerascli.training.loop import Plan
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
-from kerascli.training.strategies.base import Single, Strategy
+from kerascli.training.strategies.base import Strategy
 from kerascli.workflow.memory import memory_for_model
 
 
@@ -39,7 +39,7 @@ def make_trainer(
     choose one). `strategy` divides the work among processes (data parallel, FSDP); None: one process does all of it.
     Raises ConfigError if the model has nothing to train.
     """
-    strategy = strategy or Single()
+    strategy = strategy or Strategy()
     optimizers = optimizers_of(experiment, strategy.across)
     passes: list[tuple[ForwardPass, Runner]] = []
     modes: dict[str, Choice] = {}
