@@ -51,8 +51,8 @@ def part_file(rank: int, size: int) -> str:
 def in_ranges(tensors: Mapping[str, Tensor], own: Mapping[str, Range]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Divide the tensors of a training state into (those that every process has whole, this process's parts).
 
-    Both are mappings from name to tensor. `own` maps the name of each tensor that FSDP divides to the range of it that
-    this process holds; this range is appended to the name of the part: `weights/dense/kernel@1,64,128,256`.
+    Both are mappings from name to tensor. `own` maps the name of each weight that FSDP divides to the range of it that
+    this process holds; this range is appended to the name of a part: `weights/dense/kernel@1,64,128,256`.
     """
     common: dict[str, Tensor] = {}
     parts: dict[str, Tensor] = {}
@@ -69,12 +69,13 @@ def in_ranges(tensors: Mapping[str, Tensor], own: Mapping[str, Range]) -> tuple[
 def range_of(name: str, own: Mapping[str, Range]) -> Range | None:
     """Return the index range of the tensor `name` of a checkpoint that this process holds; None if it holds the whole.
 
-    `own` maps the name of each tensor that FSDP divides to its range. Copies of weights that callbacks store
-    under a name such as `best` (`slots/best/dense/kernel`) have the ranges of the weights.
+    `own` maps the name of each weight that FSDP divides to its range. An optimizer's states of a weight have its range
+    (`optimizer/adam/dense/kernel/velocity`), and so have copies that callbacks store under a name such as `best`
+    (`slots/best/dense/kernel`).
     """
-    if name.startswith("slots/"):
-        name = f"weights/{name.split('/', 2)[-1]}"
-    return own.get(name)
+    kind, *parts = name.split("/")
+    parts = {"weights": parts, "slots": parts[1:], "optimizer": parts[1:-1]}.get(kind, [])
+    return own.get("/".join(parts))
 
 
 def training_tensors(
@@ -82,8 +83,8 @@ def training_tensors(
 ) -> dict[str, Tensor]:
     """Return the tensors of a training state by name, from the contents of a checkpoint's files.
 
-    `files` maps file names to contents, which are read one after the other. `own` maps names of tensors to the ranges
-    that this process holds: of these tensors only the range is returned, of all others the whole. `part` is the name of
+    `files` maps file names to contents, which are read one after the other. `own` maps names of weights to the ranges
+    that this process holds: of these only the range is returned, of all other tensors the whole. `part` is the name of
     this process's file of parts; if it is in `files`, no other process's file is read, since this file has exactly the
     ranges in `own`: the checkpoint was divided into equally many parts. Raises FileRefused if a file contradicts
     itself, or if parts of a tensor are missing.

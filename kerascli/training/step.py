@@ -130,12 +130,12 @@ class Trainer:
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
 
     def ranges(self) -> dict[str, Range]:
-        """Return this process's part of each tensor that FSDP divides, as a range of indices along one axis, by the
-        tensor's name in a checkpoint."""
-        parts = {weight.name: part for weight in self.weights if (part := _range(weight)) is not None}
-        states = {key: parts.get(name) for key, name in self.optimizers.weights_of_state().items()}
-        of_weights = {f"weights/{name}": each for name, each in parts.items()}
-        return of_weights | {f"optimizer/{key}": each for key, each in states.items() if each is not None}
+        """Return the part of each weight, by name, that this process holds if FSDP divides it, along one axis."""
+        return {
+            weight.name: Range(weight.spec.axes[0] if weight.spec.axes else 0, part.start, part.stop, part.size)
+            for weight in self.weights
+            if (part := weight.part) is not None
+        }
 
     def restore(self, values: Mapping[str, Tensor]) -> None:
         """Set the model's weights to `values`, a mapping from weight name to tensor as `snapshot` returns it."""
@@ -177,12 +177,6 @@ def nonfinite(tensors: Mapping[str, Tensor]) -> str | None:
     if are_finite(list(numbers.values())):
         return None
     return next(name for name, tensor in numbers.items() if not are_finite([tensor]))
-
-
-def _range(weight: Weight) -> Range | None:
-    if (part := weight.part) is None:
-        return None
-    return Range(weight.spec.axes[0] if weight.spec.axes else 0, part.start, part.stop, part.size)
 
 
 def _to_write(weight: Weight) -> Tensor | LateTensor:
