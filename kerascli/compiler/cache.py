@@ -6,10 +6,11 @@ It also has the measured times of training steps, traced and compiled, for later
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Self
+from unittest import mock
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.files import read_bytes
@@ -37,16 +38,12 @@ def existing_cache() -> Iterator[None]:
     It is a temporary one where the system refuses the other, so that what compiles nothing needs no writable home.
     """
     folder = os.environ.get(_VARIABLE, str(cache_folder()))
-    try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-    except OSError:
-        with TemporaryDirectory() as temporary:
-            os.environ[_VARIABLE] = temporary
-            try:
-                yield
-            finally:
-                os.environ[_VARIABLE] = folder
-    else:
+    with ExitStack() as replaced:
+        try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        except OSError:
+            temporary = replaced.enter_context(TemporaryDirectory())
+            replaced.enter_context(mock.patch.dict(os.environ, {_VARIABLE: temporary}))
         yield
 
 
