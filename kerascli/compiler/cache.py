@@ -69,7 +69,7 @@ class Verdict(NamedTuple):
 
     @classmethod
     def of(cls, digest: str) -> Self | None:
-        """Return the verdict on the program with this digest (`Program.digest`); None if there is none."""
+        """Return the verdict on the program with this digest (`digest_of`); None if there is none."""
         try:
             traced, compiled = json.loads(read_bytes(_path(digest), limit=1000))
             return cls(float(traced), float(compiled))

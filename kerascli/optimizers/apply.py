@@ -134,8 +134,7 @@ class FlatOptimizer:
         else:
             sound, finite = are_finite([loss.detach()]), are_finite(gradients_of_groups)
             if sound and not finite and self.guard.bad_step() is None and self.loss_scale.overflow():
-                self.guard.skip()
-                assign()
+                self.guard.run_checked(assign, good=True)  # a skipped step counts as a good one
             else:
                 self.guard.run_checked(step, good=sound and finite)
                 if self.guard.bad_step() is None:
@@ -264,8 +263,7 @@ class FlatOptimizer:
         context = UpdateContext(self._updates + 1, self.learning_rate)
         for group in self._groups:
             rule = group.rule if group.rule is not None and group.is_complete else self.optimizer.update
-            parts = group.ranges() if self.optimizer.elementwise else group.one_by_one()
-            for part in parts:
+            for part in group.ranges() if self.optimizer.elementwise else group.one_by_one():
                 decay = self.optimizer.decay(part.slots)
                 if decay is not None:
                     part.weights.mul_(1 - decay * context.learning_rate)

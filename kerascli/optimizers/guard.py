@@ -43,10 +43,6 @@ class Guard:
             step()
             self._good += 1
 
-    def skip(self) -> None:
-        """Count a skipped training step as a good one, such as a step whose scaled gradients overflowed."""
-        self._good += 1
-
     def choose(self, new: Tensor, old: Tensor) -> Tensor:
         """Return `new` if loss and gradients were finite in all steps so far, else `old`."""
         if self.waits:

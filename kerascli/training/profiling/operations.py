@@ -2,7 +2,7 @@
 
 from bisect import bisect
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -102,14 +102,12 @@ def _is_outermost(event: Any) -> bool:
 def _place(event: Any, layers: Mapping[int, str]) -> tuple[str, str, bool]:
     """Return (layer, phase, True for the backward pass) of a profiler's event; empty names if it is part of none."""
     layer, phase, backward = _layer_around(event), "", False
-    around = event
-    while around is not None:
+    for around in _with_parents(event):
         if _is_backward(around):
             backward = True
             layer = layer or layers.get(around.sequence_nr, "")
         elif around.scope == _MARK and not _is_step(around):
             phase = around.name  # the outermost: within a phase torch marks compiled code
-        around = around.cpu_parent
     return layer, phase, backward
 
 
@@ -141,8 +139,11 @@ def _layers_by_sequence(ran: Iterable[Any]) -> dict[int, str]:
 
 
 def _layer_around(event: Any) -> str:
+    marks = (each.name for each in _with_parents(event) if each.scope == _MARK and each.name.startswith(LAYER))
+    return next(marks, "").removeprefix(LAYER)
+
+
+def _with_parents(event: Any) -> Iterator[Any]:
     while event is not None:
-        if event.scope == _MARK and event.name.startswith(LAYER):
-            return event.name.removeprefix(LAYER)
+        yield event
         event = event.cpu_parent
-    return ""

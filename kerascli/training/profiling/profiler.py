@@ -76,8 +76,11 @@ class Profiler:
         self._before = self._clock.lap()
         for event in events:
             match event:
-                case EpochBegin():
-                    self._epoch_begin(event, batches_done)
+                case EpochBegin(epoch, epochs, steps):
+                    self._epochs_left = epochs - epoch
+                    if self._seen == 0:
+                        self._window.plan(steps + self._epochs_left * steps - batches_done)
+                    self._open_if_due(epoch, 0, steps)
                 case BatchEnd():
                     self._batch_end(event)
                 case EpochEnd():
@@ -87,13 +90,6 @@ class Profiler:
             self.begin("showing progress")
             yield event
             self.end("showing progress")
-
-    def _epoch_begin(self, event: EpochBegin, batches_done: int) -> None:
-        self._epochs_left = event.epochs - event.epoch
-        if self._seen == 0:
-            self._window.plan(event.steps + self._epochs_left * event.steps - batches_done)
-        else:
-            self._open_if_due(event.epoch, 0, event.steps)
 
     def _batch_end(self, event: BatchEnd) -> None:
         self._seen += 1

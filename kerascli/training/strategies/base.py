@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,13 +9,10 @@ from torch import Tensor
 from kerascli.data.batches.loader import WHOLE, BatchSource, Portion
 from kerascli.foundation.device import Choice
 from kerascli.training.evaluate import EvaluatedBatches
-from kerascli.training.forward_pass import Runner
+from kerascli.training.forward_pass import Request, Runner
 from kerascli.training.objectives.train_step import GraphStep
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.shared_evaluation import SharedBatches
-
-if TYPE_CHECKING:
-    from kerascli.training.execution_mode import Request
 
 
 class Strategy:
@@ -55,7 +51,7 @@ class Strategy:
         """Function that sums a tensor over all processes, for norms of divided weights; None without FSDP."""
         return self.group.added if self.is_divided else None
 
-    def runner(self, request: "Request", recorded: str | None) -> tuple[Runner, Choice]:
+    def runner(self, request: Request, recorded: str | None) -> tuple[Runner, Choice]:
         """Return (function that runs a forward and backward pass with the other processes, its execution mode).
 
         The function takes (batch, random numbers) and returns the StepOutcome (losses, gradients ...) of the whole

@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import islice, pairwise
 from operator import itemgetter
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,14 +18,11 @@ from kerascli.foundation import draws, local_batch
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import DataError, counted
 from kerascli.foundation.local_batch import LocalBatch
-from kerascli.training.forward_pass import Eager, Runner
+from kerascli.training.forward_pass import Eager, Request, Runner
 from kerascli.training.objectives.outcome import StepOutcome
 from kerascli.training.strategies.base import Strategy
 from kerascli.training.strategies.flat_step_result import StepExchange, Vectors, sum_of_shards
 from kerascli.training.strategies.group import Group
-
-if TYPE_CHECKING:
-    from kerascli.training.execution_mode import Request
 
 
 class DataParallel(Strategy):
@@ -97,7 +93,7 @@ class DataParallel(Strategy):
         text = f"the first batch has {counted(batch.whole, 'row')}: too few for {self.group.world.size} processes"
         raise DataError(text, hint="train on fewer processes")
 
-    def runner(self, request: "Request", recorded: str | None) -> tuple[Runner, Choice]:
+    def runner(self, request: Request, recorded: str | None) -> tuple[Runner, Choice]:
         from kerascli.training.strategies.process_sum import one_process
 
         whole, examples = request.batches[0], self.examples(request.batches)
@@ -105,7 +101,7 @@ class DataParallel(Strategy):
             run, mode = self._agreed(replace(request, batches=examples), recorded)
         return sharded_runner(run, Eager(request.forward_pass, request.live_scales), self, whole), mode
 
-    def _agreed(self, request: "Request", recorded: str | None) -> tuple[Runner, Choice]:
+    def _agreed(self, request: Request, recorded: str | None) -> tuple[Runner, Choice]:
         """Return (function that runs a forward pass, its mode): the slowest mode that a process has chosen."""
         from kerascli.training.execution_mode import MODES, make_runner
 

@@ -4,10 +4,10 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
-from functools import cache, partial, wraps
-from typing import TYPE_CHECKING, Any
+from functools import cache, partial, update_wrapper
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from kerascli.layers.base import Outcome
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import held
 from kerascli.parts.distributions import FSDP
-from kerascli.training.forward_pass import ForwardPass, Runner
+from kerascli.training.forward_pass import ForwardPass, Request, Runner
 from kerascli.training.objectives.outcome import StepOutcome
 from kerascli.training.objectives.train_step import GraphStep
 from kerascli.training.strategies.base import Strategy
@@ -29,10 +29,6 @@ from kerascli.training.strategies.collectives import ReduceScatter
 from kerascli.training.strategies.data_parallel import DataParallel
 from kerascli.training.strategies.flat_step_result import StepExchange
 from kerascli.training.strategies.group import Group
-
-if TYPE_CHECKING:
-    from kerascli.training.execution_mode import Request
-
 
 _GROUP_ELEMENTS = 2**20
 """Number of weight elements from which layers are gathered together; smaller messages waste time on the network."""
@@ -55,7 +51,7 @@ class FullySharded(DataParallel):
     def divider(self, device: torch.device) -> Callable[[GraphStep], None] | None:
         return partial(divide, settings=self._settings, size=self.group.world.size, device=device)
 
-    def runner(self, request: "Request", recorded: str | None) -> tuple[Runner, Choice]:
+    def runner(self, request: Request, recorded: str | None) -> tuple[Runner, Choice]:
         run = divided_runner(request.forward_pass, self, request.batches[0])
         return run, Choice("eager", "FSDP gathers weights as modules run")
 
@@ -85,8 +81,7 @@ def divide(module: GraphStep, settings: FSDP, size: int, device: torch.device) -
     mesh = init_device_mesh(device.type, (size,))
     if settings.activation_checkpointing:
         checkpoint_activations(module.graph)
-    groups = [[*group] for group in _groups(module.graph)]
-    for group in groups:
+    for group in list(_groups(module.graph)):
         fully_shard(group, mesh=mesh, reshard_after_forward=settings.reshard_after_forward)
     fully_shard(module, mesh=mesh, reshard_after_forward=False)
     for name in ("compare", "predict"):
@@ -112,10 +107,8 @@ def checkpoint_activations(graph: Graph) -> None:
 
 def group_bytes(graph: Graph) -> list[int]:
     """Return the bytes of each group of weights that FSDP gathers at once, then of the ungrouped weights."""
-    grouped = [list(group) for group in _groups(graph)]
-    sizes = [sum(parameter.nbytes for module in group for parameter in module.parameters()) for group in grouped]
-    whole = sum(parameter.nbytes for parameter in graph.parameters())
-    return [*sizes, whole - sum(sizes)]
+    sizes = [sum(each.nbytes for module in group for each in module.parameters()) for group in _groups(graph)]
+    return [*sizes, sum(each.nbytes for each in graph.parameters()) - sum(sizes)]
 
 
 def _groups(graph: Graph) -> Iterator[list[nn.Module]]:
@@ -163,18 +156,11 @@ def recompute_in_backward(module: nn.Module) -> None:
     After the forward pass only its inputs stay in memory. The second run draws the same random numbers (of dropout ...)
     as the first.
     """
-    forward: Callable[..., Any] = module.forward
-
-    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), draws.repeated()
-
-    @wraps(forward)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        return checkpoint(
-            forward, *args, use_reentrant=False, preserve_rng_state=False, context_fn=contexts, **kwargs
-        )  # fmt: skip
-
-    module.forward = run
+    recomputed = partial(
+        checkpoint, module.forward, use_reentrant=False, preserve_rng_state=False,
+        context_fn=lambda: (nullcontext(), draws.repeated()),
+    )  # fmt: skip
+    module.forward = update_wrapper(recomputed, module.forward)
 
 
 def divided_runner(forward_pass: ForwardPass, strategy: DataParallel, example: Batch) -> Runner:

@@ -19,8 +19,8 @@ from kerascli.optimizers.flat import NamedWeight
 from kerascli.optimizers.rule import Written
 from kerascli.optimizers.several import Optimizers
 from kerascli.training.build import Experiment
-from kerascli.training.execution_mode import MODES, Request, compile_rule
-from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate, Runner
+from kerascli.training.execution_mode import MODES, compile_rule
+from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate, Request, Runner
 from kerascli.training.loop import Plan
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
