@@ -206,8 +206,7 @@ def refuse_other_weights(
     saved = {name: tuple(value.shape) for name, value in values.items()}
     shapes = {weight.name: tuple(weight.spec.shape) for weight in weights}
     parts = {weight.name: tuple(weight.keras().shape) for weight in weights if weight.part is not None}
-    names = {*saved, *shapes}
-    differing = [n for n in names if saved.get(n) not in (shapes.get(n), parts.get(n, shapes.get(n)))]
+    differing = [n for n in {*saved, *shapes} if saved.get(n) not in (shapes.get(n), parts.get(n, shapes.get(n)))]
     if (name := min(differing, default=None)) is not None:
         text = f"the weights are of another model: '{name}' has shape {saved.get(name)} there, {shapes.get(name)} here"
         raise FileRefused(text, hint=hint)

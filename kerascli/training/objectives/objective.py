@@ -1,7 +1,7 @@
 """Modules that compute the loss to minimize and the metrics, as states that can be summed over batches."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from typing import Literal
 
@@ -105,11 +105,7 @@ class Objective(BaseObjective):
         latter), `rows` is the batch's number of rows, which weights its losses in the means of an epoch. The total
         includes `added`, losses added by layers; None: all losses that layers added in the forward pass.
         """
-
-        @cache
-        def operands(of: Comparison) -> _Operands:
-            return self._operands(of, outcome, targets, sample_weight)
-
+        operands = cache(partial(self._operands, outcome, targets, sample_weight))
         values: list[Tensor] = []
         parts: list[Tensor] = []
         for term in self._terms:
@@ -133,7 +129,7 @@ class Objective(BaseObjective):
         return StepOutcome([total], [*plain, *states])
 
     def _operands(
-        self, of: Comparison, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor]
+        self, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor], of: Comparison
     ) -> "_Operands":
         y_pred, weight = full_precision(outcome.outputs[of.y_pred]), None
         if not isinstance(of.y_true, str):
