@@ -74,6 +74,4 @@ def _extremes(values: Sequence[Tensor]) -> list[Tensor]:
 
     One pass over each tensor; a sum would take as long, and could overflow although no element is infinite.
     """
-    return [
-        extreme for value in values if value.numel() for extreme in (torch.aminmax(value) if value.ndim else (value,))
-    ]
+    return [each for value in values if value.numel() for each in (torch.aminmax(value) if value.ndim else (value,))]

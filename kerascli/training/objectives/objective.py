@@ -17,6 +17,7 @@ from kerascli.model.runtime.weights import Weight
 from kerascli.training.classes import class_numbers
 from kerascli.training.objectives.outcome import StepOutcome
 
+Tensors = Mapping[str, Tensor]
 Reduction = Literal["mean", "sum"]
 """Reduction of a logged value over batches: `mean` (weighted by rows) or `sum`."""
 
@@ -94,8 +95,8 @@ class Objective(BaseObjective):
     def forward(
         self,
         outcome: GraphOutcome,
-        targets: Mapping[str, Tensor],
-        sample_weight: Mapping[str, Tensor],
+        targets: Tensors,
+        sample_weight: Tensors,
         rows: int,
         added: Sequence[Tensor] | None = None,
     ) -> StepOutcome:
@@ -129,8 +130,9 @@ class Objective(BaseObjective):
         return StepOutcome([total], [*plain, *states])
 
     def _operands(
-        self, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor], of: Comparison
-    ) -> "_Operands":
+        self, outcome: GraphOutcome, targets: Tensors, sample_weight: Tensors, of: Comparison
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Return the operands of a loss or metric: target, prediction, sample weight and mask."""
         y_pred, weight = full_precision(outcome.outputs[of.y_pred]), None
         if not isinstance(of.y_true, str):
             y_true = torch.full_like(y_pred[..., 0] if of.class_numbers else y_pred, of.y_true)
@@ -142,10 +144,6 @@ class Objective(BaseObjective):
             last = len(self.class_weight) - 1  # classes that are not listed are weighted 1, as in Keras
             weight = self.class_weight[class_numbers(y_true).clamp(max=last)]
         return y_true, y_pred, weight, outcome.masks.get(of.y_pred)
-
-
-_Operands = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
-"""Operands of a loss or metric: target, prediction, sample weight and mask."""
 
 
 class JoinedObjective(BaseObjective):
@@ -170,9 +168,7 @@ class PassObjective(JoinedObjective):
         self.updates = nn.ModuleList(updates)
         self._formulas = {name for update in updates for name in update.formulas}
 
-    def forward(
-        self, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor], rows: int
-    ) -> StepOutcome:
+    def forward(self, outcome: GraphOutcome, targets: Tensors, sample_weight: Tensors, rows: int) -> StepOutcome:
         """Return the total loss of each parameter update and all metric states; see `Objective.forward`."""
         loss = StepOutcome([], [])
         added = [value for name, value in outcome.losses.items() if name not in self._formulas]

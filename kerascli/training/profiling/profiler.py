@@ -1,18 +1,17 @@
 """Profiler of a training run: follows the run's events, times its phases (data, forward ...), and returns a profile."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from statistics import median
 
 import torch
-from torch import nn
 
 from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event
 from kerascli.foundation.profile import Profiled
 from kerascli.training.profiling.advice import advice
 from kerascli.training.profiling.operations import RecordedWork
 from kerascli.training.profiling.phases import Clock, LapSums, phases
-from kerascli.training.profiling.window import LEAST_STEPS, Window, layer_by_layer, synchronize
+from kerascli.training.profiling.window import LEAST_STEPS, Layers, Window, layer_by_layer, synchronize
 
 _MAKING = ("tracing", "compiling")
 """Names of the phases of one-time work before training, which a profile lists apart; while they last, a graph is also
@@ -40,9 +39,7 @@ class Profiler:
         self._replay_refusal = ""
         self._seen = self._epochs_left = 0
 
-    def set_model(
-        self, mode: str, jit_compile: bool | str, layers: Mapping[str, nn.Module], step: Callable[[], object]
-    ) -> None:
+    def set_model(self, mode: str, jit_compile: bool | str, layers: Layers, step: Callable[[], object]) -> None:
         """Set the execution mode of training steps, and the layers (module by name) whose times are reported.
 
         `jit_compile` is the config's setting. `step` runs a forward and backward pass of PyTorch modules, whatever the
