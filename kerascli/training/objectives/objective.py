@@ -88,8 +88,7 @@ class Objective(BaseObjective):
         self._logged_terms = logged_terms
         self._metrics = metrics
         self._logged = logged
-        trained = [(weight, weight.spec.regularizer) for weight in weights if weight.trainable]
-        self._penalized = [(weight, regularizer) for weight, regularizer in trained if regularizer is not None]
+        self._penalized = [(w, how) for w in weights if w.trainable and (how := w.spec.regularizer) is not None]
         self.register_buffer("class_weight", class_weight)
 
     def forward(
