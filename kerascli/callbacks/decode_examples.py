@@ -1,7 +1,11 @@
 """DecodeExamples: callback that writes input, target and prediction of data rows as text."""
 
+from typing import NamedTuple
+
+import numpy as np
+
 from kerascli.callbacks.base import callback
-from kerascli.callbacks.samples import Mismatch, ModelFacts, SampleContext, ShowsRows
+from kerascli.callbacks.samples import Mismatch, ModelFacts, Rows, SampleContext, ShowsRows
 from kerascli.foundation.shapes import PositiveInt
 
 
@@ -41,16 +45,41 @@ class DecodeExamples(ShowsRows):
             predicted = context.decoded(self.view, {name: rows.inputs[name] for name in facts.inputs})
         else:
             predicted = self.chosen(self.outputs_for(context, rows.inputs)).argmax(-1).numpy()
-        names = [name for name in facts.inputs if facts.decodes is None or name != facts.decodes[0]]
-        lines, right = list[str](), 0
-        for row in range(rows.rows):
-            texts = {name: context.text(name, rows.inputs[name][row].cpu().numpy()) for name in names}
-            lines += [f"{name}: {_shown(text)}" for name, text in texts.items() if text is not None]
-            truth, made = (context.text(target, numbers[row]) or "" for numbers in (rows.targets[target], predicted))
-            wrong = "" if made == truth else "   (wrong)"
-            lines += [f"  truth: {_shown(truth)}", f"  model: {_shown(made)}{wrong}", ""]
-            right += made == truth
-        return "\n".join([*lines, f"{right} of {rows.rows} right", ""])
+        decoded = examples(context, self.view, rows, target, predicted)
+        lines = [line for example in decoded for line in [*example.lines(), ""]]
+        return "\n".join([*lines, f"{sum(example.right for example in decoded)} of {rows.rows} right", ""])
+
+
+class Example(NamedTuple):
+    """A data row as text, for display: its inputs, its target and the model's prediction."""
+
+    inputs: dict[str, str]
+    """Mapping from the name of each text input of the data row to its text."""
+    truth: str
+    predicted: str
+
+    @property
+    def right(self) -> bool:
+        return self.predicted == self.truth
+
+    def lines(self) -> list[str]:
+        inputs = [f"{name}: {_shown(text)}" for name, text in self.inputs.items()]
+        wrong = "" if self.right else "   (wrong)"
+        return [*inputs, f"  truth: {_shown(self.truth)}", f"  model: {_shown(self.predicted)}{wrong}"]
+
+
+def examples(context: SampleContext, view: str | None, rows: Rows, target: str, predicted: np.ndarray) -> list[Example]:
+    """Return data rows as texts (`Example`s): the inputs, the target named `target`, and the text of the token ids
+    `predicted`."""
+    facts = context.facts(view)
+    names = [name for name in facts.inputs if facts.decodes is None or name != facts.decodes[0]]
+    decoded = []
+    for row in range(rows.rows):
+        texts = {name: context.text(name, rows.inputs[name][row].cpu().numpy()) for name in names}
+        inputs = {name: text for name, text in texts.items() if text is not None}
+        truth = context.text(target, rows.targets[target][row])
+        decoded.append(Example(inputs, truth or "", context.text(target, predicted[row]) or ""))
+    return decoded
 
 
 def _shown(text: str) -> str:
