@@ -19,7 +19,6 @@ from kerascli.training.checkpoint_files import training_tensors
 from kerascli.training.loop import train
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
-from kerascli.training.strategies.members import compare_epoch
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.baselines import target_means
 from kerascli.workflow.fitting.memory_estimate import peak_bytes
@@ -146,7 +145,7 @@ def _compared(events: Iterator[Event], runner: PhaseRunner) -> Iterator[Event]:
             trainer, reached = runner.state.trainer, runner.reached
             rates = trainer.optimizers.learning_rates.values()
             decisions = [reached.stopped is not None, list(event.slots), list(rates)]
-            compare_epoch(runner.group, trainer.weights, decisions, event.epoch)
+            runner.state.strategy.compare_epoch(trainer.weights, decisions, event.epoch)
         yield event
 
 
