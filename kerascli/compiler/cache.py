@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Self
-from unittest import mock
 
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.files import read_bytes
@@ -38,12 +37,12 @@ def existing_cache() -> Iterator[None]:
     It is a temporary one where the system refuses the other, so that what compiles nothing needs no writable home.
     """
     folder = os.environ.get(_VARIABLE, str(cache_folder()))
-    with ExitStack() as replaced:
+    with ExitStack() as ends:
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
         except OSError:
-            temporary = replaced.enter_context(TemporaryDirectory())
-            replaced.enter_context(mock.patch.dict(os.environ, {_VARIABLE: temporary}))
+            os.environ[_VARIABLE] = ends.enter_context(TemporaryDirectory())
+            ends.callback(os.environ.__setitem__, _VARIABLE, folder)
         yield
 
 
