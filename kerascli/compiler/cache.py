@@ -6,7 +6,7 @@ It also has the measured times of training steps, traced and compiled, for later
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Self
@@ -37,16 +37,12 @@ def existing_cache() -> Iterator[None]:
     It is a temporary one where the system refuses the other, so that what compiles nothing needs no writable home.
     """
     folder = os.environ.get(_VARIABLE, str(cache_folder()))
-    try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-    except OSError:
-        with TemporaryDirectory() as temporary:
-            os.environ[_VARIABLE] = temporary
-            try:
-                yield
-            finally:
-                os.environ[_VARIABLE] = folder
-    else:
+    with ExitStack() as ends:
+        try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        except OSError:
+            os.environ[_VARIABLE] = ends.enter_context(TemporaryDirectory())
+            ends.callback(os.environ.__setitem__, _VARIABLE, folder)
         yield
 
 
@@ -72,7 +68,7 @@ class Verdict(NamedTuple):
 
     @classmethod
     def of(cls, digest: str) -> Self | None:
-        """Return the verdict on the program with this digest (`Program.digest`); None if there is none."""
+        """Return the verdict on the program with this digest (`digest_of`); None if there is none."""
         try:
             traced, compiled = json.loads(read_bytes(_path(digest), limit=1000))
             return cls(float(traced), float(compiled))

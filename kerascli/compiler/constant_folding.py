@@ -19,10 +19,8 @@ def fold_constants(code: fx.GraphModule) -> None:
     constants: dict[fx.Node, Tensor] = {}
     for node in code.graph.nodes:
         if _is_constant(node, constants):
-            arguments, named = fx.map_arg(
-                (node.args, node.kwargs), lambda n: constants[n] if n in constants else _blank(n)
-            )
-            constants[node] = node.target(*arguments, **named)
+            args, named = fx.map_arg((node.args, node.kwargs), lambda n: constants[n] if n in constants else _blank(n))
+            constants[node] = node.target(*args, **named)
     for node, value in constants.items():
         if all(user in constants or _only_reads(user) for user in node.users) and not _is_written(node):
             code.register_buffer(f"constant_{node.name}", value, persistent=False)

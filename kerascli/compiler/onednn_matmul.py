@@ -2,7 +2,6 @@
 
 import math
 from functools import cache
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx
@@ -47,16 +46,16 @@ def use_onednn(graph: fx.Graph, smallest: int = _LARGE) -> None:
     """Replace float32 matrix products in a graph by oneDNN's, fused with a relu that follows, if they have `smallest`
     multiplications at least."""
     for node in list(graph.nodes):
-        product = _product(node, smallest)
-        if product is None:
+        if (product := _product(node, smallest)) is None:
             continue
+        left, right, bias = product
         relu = _relu_after(node)
         activation = "none" if relu is None else "relu"
         with graph.inserting_before(node):
-            right = _dense(graph, product.right)
+            right = _dense(graph, right)
             turned = graph.call_function(aten.t.default, (right,))
             turned.meta = {**right.meta, "val": right.meta["val"].t()}
-            arguments = (_contiguous(graph, product.left), turned, product.bias, activation)
+            arguments = (_contiguous(graph, left), turned, bias, activation)
             fused = graph.call_function(torch.ops.kerascli.linear.default, arguments)
         fused.meta = dict(node.meta)
         for replaced in (relu, node):
@@ -80,30 +79,21 @@ def _dense(graph: fx.Graph, node: fx.Node) -> fx.Node:
     return node if node.meta["val"].t().is_contiguous() else _contiguous(graph, node)
 
 
-class Product(NamedTuple):
-    """Operands of a matrix product (left @ right + bias) as graph nodes; `bias` is None if there is none."""
-
-    left: fx.Node
-    right: fx.Node
-    bias: fx.Node | None = None
-
-
-def _product(node: fx.Node, smallest: int) -> Product | None:
-    """Return the operands if a graph node is a float32 matrix product on the CPU of `smallest` multiplications at
-    least, else None."""
+def _product(node: fx.Node, smallest: int) -> tuple[fx.Node, fx.Node, fx.Node | None] | None:
+    """Return the operands of left @ right + bias, which may lack a bias, if a graph node is such a product of float32
+    matrices on the CPU, of `smallest` multiplications at least; else None."""
     if node.target is aten.mm.default:
-        product = Product(*_nodes(node))
+        bias, (left, right) = None, _nodes(node)
     elif node.target is aten.addmm.default and not node.kwargs:
         bias, left, right = _nodes(node)
-        product = Product(left, right, bias)
     else:
         return None
-    left, right = product.left.meta["val"], product.right.meta["val"]
-    if left.dtype != torch.float32 or product.left.meta["device"].type != "cpu":
+    x, matrix = left.meta["val"], right.meta["val"]
+    if x.dtype != torch.float32 or left.meta["device"].type != "cpu":
         return None
-    if product.bias is not None and product.bias.meta["val"].shape != right.shape[1:]:
+    if bias is not None and bias.meta["val"].shape != matrix.shape[1:]:
         return None
-    return product if math.prod((*left.shape, right.shape[1])) >= smallest else None
+    return (left, right, bias) if math.prod((*x.shape, matrix.shape[1])) >= smallest else None
 
 
 def _nodes(node: fx.Node) -> list[fx.Node]:

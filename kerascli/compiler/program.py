@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx
 
-from kerascli.compiler.compiling import Run, compiled, digest_of, is_compiled
+from kerascli.compiler.compiling import Run, compiled
 from kerascli.compiler.interpreter import interpreted
 from kerascli.compiler.memory_reuse import may_alias
 from kerascli.compiler.onednn_matmul import onednn_is_faster, use_onednn
@@ -53,14 +53,6 @@ class Program(NamedTuple):
         """Compile the program for its shapes; return a function that runs it. Raises what torch's compiler raises."""
         run = compiled(self.code, self.examples)
         return self._runner(_in_one_thread(run) if self._is_small() else run)
-
-    def is_compiled(self) -> bool:
-        """Return True if `compiled` would load the program's native code from the cache instead of compiling it."""
-        return is_compiled(self.code, self.examples)
-
-    def digest(self) -> str:
-        """Return a digest of the program for its shapes, on this machine and torch."""
-        return digest_of(self.code, self.examples)
 
     def simplified(self) -> FlatRunner:
         """Simplify the program's graph in place; return a function that runs it."""

@@ -134,8 +134,7 @@ class FlatOptimizer:
         else:
             sound, finite = are_finite([loss.detach()]), are_finite(gradients_of_groups)
             if sound and not finite and self.guard.bad_step() is None and self.loss_scale.overflow():
-                self.guard.skip()
-                assign()
+                self.guard.run_checked(assign, good=True)  # a skipped step counts as a good one
             else:
                 self.guard.run_checked(step, good=sound and finite)
                 if self.guard.bad_step() is None:
@@ -193,7 +192,7 @@ class FlatOptimizer:
 
         Tensors have Keras's layout.
         """
-        state = {key: view for key, _, view in self._named_state()}
+        state = self._named_state()
         state |= {} if self.loss_scale is None else self.loss_scale.state()
         state["iterations"] = torch.tensor(self.iterations)
         if not isinstance(self._rate, Schedule):
@@ -212,7 +211,7 @@ class FlatOptimizer:
             if got.shape != value.shape or got.dtype != value.dtype:
                 difference = f"{got.dtype} {tuple(got.shape)}, expected {value.dtype} {tuple(value.shape)}"
                 raise FileRefused(f"optimizer state '{name}' is {difference}")
-        for name, _, view in self._named_state():
+        for name, view in self._named_state().items():
             view.copy_(state[name])
         self._iterations = int(state["iterations"])
         if self.loss_scale is not None:
@@ -221,15 +220,13 @@ class FlatOptimizer:
         if not isinstance(self._rate, Schedule):
             self._rate = float(state["learning_rate"])
 
-    def weights_of_state(self) -> dict[str, str]:
-        """Return a mapping from the name of a state tensor to that of its weight: `adam/dense/kernel/velocity` ..."""
-        return {key: name for key, name, _ in self._named_state()}
-
-    def _named_state(self) -> Iterator[tuple[str, str, Tensor]]:
-        for group in self._groups:
-            for name, state in group.state.items():
-                for slot, view in state.items():
-                    yield f"{self.optimizer.component_name}/{name}/{slot}", name, view
+    def _named_state(self) -> dict[str, Tensor]:
+        return {
+            f"{self.optimizer.component_name}/{name}/{slot}": view
+            for group in self._groups
+            for name, state in group.state.items()
+            for slot, view in state.items()
+        }
 
     def _step(self) -> None:
         every = self.optimizer.gradient_accumulation_steps
@@ -266,8 +263,7 @@ class FlatOptimizer:
         context = UpdateContext(self._updates + 1, self.learning_rate)
         for group in self._groups:
             rule = group.rule if group.rule is not None and group.is_complete else self.optimizer.update
-            parts = group.ranges() if self.optimizer.elementwise else group.one_by_one()
-            for part in parts:
+            for part in group.ranges() if self.optimizer.elementwise else group.one_by_one():
                 decay = self.optimizer.decay(part.slots)
                 if decay is not None:
                     part.weights.mul_(1 - decay * context.learning_rate)

@@ -43,10 +43,6 @@ class Guard:
             step()
             self._good += 1
 
-    def skip(self) -> None:
-        """Count a skipped training step as a good one, such as a step whose scaled gradients overflowed."""
-        self._good += 1
-
     def choose(self, new: Tensor, old: Tensor) -> Tensor:
         """Return `new` if loss and gradients were finite in all steps so far, else `old`."""
         if self.waits:
@@ -78,6 +74,4 @@ def _extremes(values: Sequence[Tensor]) -> list[Tensor]:
 
     One pass over each tensor; a sum would take as long, and could overflow although no element is infinite.
     """
-    return [
-        extreme for value in values if value.numel() for extreme in (torch.aminmax(value) if value.ndim else (value,))
-    ]
+    return [each for value in values if value.numel() for each in (torch.aminmax(value) if value.ndim else (value,))]

@@ -60,11 +60,6 @@ class Optimizers:
         states = {name: optimizer.state() for name, optimizer in self.by_name.items()}
         return {_full(name, key): value for name, state in states.items() for key, value in state.items()}
 
-    def weights_of_state(self) -> dict[str, str]:
-        """Return a mapping from the names of state tensors, as `state()` has them, to the names of their weights."""
-        named = ((name, optimizer.weights_of_state()) for name, optimizer in self.by_name.items())
-        return {_full(name, key): weight for name, states in named for key, weight in states.items()}
-
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore all optimizers from what `state()` returned. Raises FileRefused if it is of another training run."""
         rest = dict(state)

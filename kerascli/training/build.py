@@ -84,8 +84,9 @@ def build_experiment(
     `initialize` the values of the weights are undefined.
     """
     prepare_device(device, deterministic=spec.fit.deterministic)
+    modules = stages.input_stage.to(device), stages.target_stage.to(device)
     if spec.train_step is not None:
-        return _of_train_step(spec, spec.train_step, stages, device, mixing, initialize)
+        return _of_train_step(spec, spec.train_step, modules, device, mixing, initialize)
     compiled = spec.compile or CompileSpec(RMSprop(), ())
     graph = Graph(spec.built)
     weights = graph.weights()
@@ -97,7 +98,7 @@ def build_experiment(
         sums=spec.model.summed,
         class_weight=_class_weight(spec, stages.facts.targets),
     ).to(device)
-    module = GraphStep(graph, objective, _modules(stages, device), compiled.compute.precision, mixing)
+    module = GraphStep(graph, objective, modules, compiled.compute.precision, mixing)
     if divide is not None:
         divide(module)
     materialize(graph, weights, seed=spec.seed, device=device, initialize=initialize)
@@ -110,7 +111,7 @@ def build_experiment(
 def _of_train_step(
     spec: RunSpec,
     train_step: TrainStepSpec,
-    stages: Stages,
+    modules: BatchStages,
     device: torch.device,
     mixing: nn.Module | None,
     initialize: bool,
@@ -120,7 +121,6 @@ def _of_train_step(
     graphs = [Graph(spec.built), *(Graph(each.built) for each in train_step.passes)]
     weights = list({weight.name: weight for graph in graphs for weight in graph.weights()}.values())
     materialize(nn.ModuleList(graphs), weights, seed=spec.seed, device=device, initialize=initialize)
-    modules = _modules(stages, device)
     passes = []
     for graph, each in zip(graphs[1:], train_step.passes, strict=True):
         updates, objectives = list[ParameterUpdate](), list[Objective]()
@@ -131,8 +131,7 @@ def _of_train_step(
             objectives.append(Objective(names, u.terms, u.metrics, trained, logged=u.logged, sums=sums))
         module = GraphStep(graph, PassObjective(objectives), modules, train_step.compute.precision, mixing)
         passes.append(ForwardPass(module, tuple(updates), each.repeat))
-    streams = [(each.stream, each.module) for each in passes]
-    whole = AllPasses(graphs[0], streams, modules, train_step.compute.precision)
+    whole = AllPasses(graphs[0], [(each.stream, each.module) for each in passes], modules, train_step.compute.precision)
     return Experiment(spec, graphs[0], whole, tuple(passes), weights, device)
 
 
@@ -141,10 +140,6 @@ def _terms_and_metrics(pairs: Sequence[OutputTarget]) -> tuple[list[LossTerm], l
     terms = [LossTerm(pair.output, pair.weight, pair.loss, of) for pair, of in compared if pair.loss is not None]
     metrics = [UpdateMetric(m.name, m.metric, m.weighted, m.columns, of) for pair, of in compared for m in pair.metrics]
     return terms, metrics
-
-
-def _modules(stages: Stages, device: torch.device) -> BatchStages:
-    return stages.input_stage.to(device), stages.target_stage.to(device)
 
 
 def _class_weight(spec: RunSpec, targets: Mapping[str, Field]) -> Tensor | None:

@@ -1,18 +1,17 @@
 """Convert the state of a training run to named tensors and JSON for a checkpoint, and restore it to resume exactly."""
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from kerascli.callbacks.base import Callback, RestoreSlot
 from kerascli.foundation.errors import FileRefused
 from kerascli.runs.history import Prefix
-from kerascli.training.step import Progress, Trainer
-
-_FACTS = ("epoch", "batch", "step", "seconds", "stopped", "phase", "first", "callbacks", "row")
-"""Fields of Progress that CheckpointFacts has under the same names."""
+from kerascli.training.step import Counters, Progress, Trainer
 
 
 def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -31,40 +30,25 @@ def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict
 
 def progress_facts(progress: Progress, history: Prefix) -> dict[str, Any]:
     """Return the counters and callback states of a training run as JSON data, with the length of history.csv."""
-    facts = {name: getattr(progress, name) for name in _FACTS}
-    return facts | {"said": progress.pending_messages, "history": history.model_dump()}
+    return _JSON.dump_python(CheckpointFacts(**_counters(progress), history=history), by_alias=True)
 
 
-class CheckpointFacts(BaseModel):
-    """Validated JSON part of a checkpoint: counters of epochs and steps, callback states, length of history.csv.
+@dataclass(slots=True, kw_only=True)
+class CheckpointFacts(Counters):
+    """JSON part of a checkpoint: counters of epochs and steps, callback states, length of history.csv.
 
     The checkpoint may have been written by another version of kerascli.
     """
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    epoch: NonNegativeInt
-    """Number of finished epochs."""
-    batch: NonNegativeInt
-    """Number of finished batches of the current epoch."""
-    step: NonNegativeInt
-    """Number of finished training steps, over all epochs."""
-    seconds: float
-    """Duration of the current epoch so far."""
-    said: list[str]
-    """Messages from callbacks that are not printed yet; the key is named as in the first version of the file."""
-    stopped: str | None
-    """Reason why a callback stopped training; None if none did."""
-    phase: NonNegativeInt
-    """Index of the current training phase."""
-    first: NonNegativeInt
-    """Number of epochs that were finished when the current training phase began."""
-    callbacks: list[dict[str, Any]]
-    """States of the callbacks, in the order of the config's list."""
-    row: dict[str, Any]
-    """Row of history.csv for the last finished epoch, as a mapping from column to value."""
     history: Prefix
     """Length and checksum of the part of history.csv that belongs to the checkpoint."""
+
+
+_JSON = TypeAdapter(CheckpointFacts)
+
+
+def _counters(facts: Counters) -> dict[str, Any]:
+    return {each.name: getattr(facts, each.name) for each in fields(Counters)}
 
 
 def checkpoint_facts(facts: Mapping[str, Any]) -> CheckpointFacts:
@@ -72,12 +56,13 @@ def checkpoint_facts(facts: Mapping[str, Any]) -> CheckpointFacts:
 
     Raises FileRefused if it is invalid or written by another version of kerascli.
     """
-    for name in sorted(CheckpointFacts.model_fields.keys() - facts.keys()):
+    names = progress_facts(Progress(), Prefix()).keys()
+    for name in sorted(names - facts.keys()):
         raise _of_another_version(f"lacks '{name}'")
-    for name in sorted(facts.keys() - CheckpointFacts.model_fields.keys()):
+    for name in sorted(facts.keys() - names):
         raise _of_another_version(f"has '{name}'", "a later")
     try:
-        return CheckpointFacts.model_validate(facts)
+        return _JSON.validate_json(json.dumps(facts), strict=True)
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise FileRefused(f"the state in the newest checkpoint is invalid: '{where}' has a wrong value") from None
@@ -99,7 +84,7 @@ def reinstate(
     saved = checkpoint_facts(facts)
     trainer.restore(saved_weights(tensors))
     trainer.optimizers.load_state_dict(_below(tensors, "optimizer/"))
-    progress = Progress(**{name: getattr(saved, name) for name in _FACTS}, pending_messages=saved.said)
+    progress = Progress(**_counters(saved))
     device = trainer.weights[0].tensor.device if trainer.weights else "cpu"
     states, metrics = _below(tensors, "states/"), trainer.module.objective.metrics if progress.batch else ()
     if states.keys() != {str(index) for index in range(len(metrics))}:

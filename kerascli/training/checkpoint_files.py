@@ -5,7 +5,7 @@ indices 64 to 127 of the 256 along axis 1. So a checkpoint can be read with any 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -33,6 +33,15 @@ class Range(NamedTuple):
         """Return the part of the tensor `whole` within this index range, as a view."""
         return whole.narrow(self.axis, self.start, self.stop - self.start)
 
+    @property
+    def whole(self) -> "Range":
+        return Range(self.axis, 0, self.size, self.size)
+
+    def within(self, target: "Range") -> "Range":
+        """Return the part of this index range that is within `target`; empty at its nearer end if there is none."""
+        start, stop = (min(max(each, target.start), target.stop) for each in (self.start, self.stop))
+        return self._replace(start=start, stop=stop)
+
 
 def part_file(rank: int, size: int) -> str:
     """Return the name of the checkpoint file with the parts of weights that process `rank` of `size` holds (FSDP)."""
@@ -42,8 +51,8 @@ def part_file(rank: int, size: int) -> str:
 def in_ranges(tensors: Mapping[str, Tensor], own: Mapping[str, Range]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Divide the tensors of a training state into (those that every process has whole, this process's parts).
 
-    Both are mappings from name to tensor. `own` maps the name of each tensor that FSDP divides to the range of it that
-    this process holds; this range is appended to the name of the part: `weights/dense/kernel@1,64,128,256`.
+    Both are mappings from name to tensor. `own` maps the name of each weight that FSDP divides to the range of it that
+    this process holds; this range is appended to the name of a part: `weights/dense/kernel@1,64,128,256`.
     """
     common: dict[str, Tensor] = {}
     parts: dict[str, Tensor] = {}
@@ -60,12 +69,13 @@ def in_ranges(tensors: Mapping[str, Tensor], own: Mapping[str, Range]) -> tuple[
 def range_of(name: str, own: Mapping[str, Range]) -> Range | None:
     """Return the index range of the tensor `name` of a checkpoint that this process holds; None if it holds the whole.
 
-    `own` maps the name of each tensor that FSDP divides to its range. Copies of weights that callbacks store
-    under a name such as `best` (`slots/best/dense/kernel`) have the ranges of the weights.
+    `own` maps the name of each weight that FSDP divides to its range. An optimizer's states of a weight have its range
+    (`optimizer/adam/dense/kernel/velocity`), and so have copies that callbacks store under a name such as `best`
+    (`slots/best/dense/kernel`).
     """
-    if name.startswith("slots/"):
-        name = f"weights/{name.split('/', 2)[-1]}"
-    return own.get(name)
+    kind, *parts = name.split("/")
+    parts = {"weights": parts, "slots": parts[1:], "optimizer": parts[1:-1]}.get(kind, [])
+    return own.get("/".join(parts))
 
 
 def training_tensors(
@@ -73,8 +83,8 @@ def training_tensors(
 ) -> dict[str, Tensor]:
     """Return the tensors of a training state by name, from the contents of a checkpoint's files.
 
-    `files` maps file names to contents, which are read one after the other. `own` maps names of tensors to the ranges
-    that this process holds: of these tensors only the range is returned, of all others the whole. `part` is the name of
+    `files` maps file names to contents, which are read one after the other. `own` maps names of weights to the ranges
+    that this process holds: of these only the range is returned, of all other tensors the whole. `part` is the name of
     this process's file of parts; if it is in `files`, no other process's file is read, since this file has exactly the
     ranges in `own`: the checkpoint was divided into equally many parts. Raises FileRefused if a file contradicts
     itself, or if parts of a tensor are missing.
@@ -92,11 +102,11 @@ def training_tensors(
                 continue
             whole, piece = match[1], Range(*map(int, match.groups()[1:]))
             _refuse_contradiction(whole, tensor, piece)
-            target = range_of(whole, own) or Range(piece.axis, 0, piece.size, piece.size)
-            pieces.setdefault(whole, []).extend(_overlap(whole, tensor, piece, target))
-    for name, each in pieces.items():
-        values[name] = _joined(name, each, range_of(name, own))
-    return values
+            inside = piece.within(range_of(whole, own) or piece.whole)
+            first, length = inside.start - piece.start, inside.stop - inside.start
+            copied = tensor.narrow(piece.axis, first if length else 0, length).clone()  # the rest is freed
+            pieces.setdefault(whole, []).append((inside, copied))
+    return values | {name: _joined(name, each, range_of(name, own)) for name, each in pieces.items()}
 
 
 def needed_files(files: Iterable[str], part: str | None) -> list[str]:
@@ -109,40 +119,16 @@ def needed_files(files: Iterable[str], part: str | None) -> list[str]:
     return [TRAINING, *([part] if part in parts else parts)]
 
 
-def _overlap(name: str, tensor: Tensor, piece: Range, target: Range) -> Iterator[tuple[Range, Tensor]]:
-    """Yield (range, values) of the part `tensor` that a file contains, as far as it is inside the range `target`."""
-    if (piece.axis, piece.size) != (target.axis, target.size):
-        raise _misfit(name)
-    start, stop = max(piece.start, target.start), min(piece.stop, target.stop)
-    if target.start == target.stop:
-        yield target, tensor.narrow(piece.axis, 0, 0)
-    elif start < stop:
-        values = tensor.narrow(piece.axis, start - piece.start, stop - start).clone()
-        yield Range(piece.axis, start, stop, piece.size), values
-
-
 def _joined(name: str, pieces: list[tuple[Range, Tensor]], target: Range | None) -> Tensor:
     """Return a tensor, or only its range `target`, made from its pieces. Raises FileRefused if a piece is missing."""
-    end = 0 if target is None else target.start
-    ends = {piece.size if target is None else target.stop for piece, _ in pieces}
-    kinds: set[object] = set()
-    pieces = sorted(pieces, key=lambda each: each[0].start)
-    for piece, tensor in pieces:
-        other_sizes = (*tensor.shape[: piece.axis], *tensor.shape[piece.axis + 1 :])
-        kinds.add((piece.axis, piece.size, other_sizes, tensor.dtype))
-        if piece.start == end:
-            end = piece.stop
-        elif piece.start < piece.stop:
-            ends.clear()
-    if ends != {end}:
+    pieces = sorted(pieces, key=lambda each: (each[0].start, each[0].stop))
+    target = target or pieces[0][0].whole
+    forms = {(each.whole, values.dtype, values.narrow(each.axis, 0, 0).shape) for each, values in pieces}
+    if len(forms) != 1 or pieces[0][0].whole != target.whole:
+        raise FileRefused(f"the checkpoint is damaged: parts of '{safe_text(name)}' do not fit together")
+    if [*(each.start for each, _ in pieces), target.stop] != [target.start, *(each.stop for each, _ in pieces)]:
         raise FileRefused(f"the checkpoint is damaged: a part of '{safe_text(name)}' is missing")
-    if len(kinds) != 1:
-        raise _misfit(name)
-    return torch.cat([tensor for _, tensor in pieces], pieces[0][0].axis)
-
-
-def _misfit(name: str) -> FileRefused:
-    return FileRefused(f"the checkpoint is damaged: parts of '{safe_text(name)}' do not fit together")
+    return torch.cat([values for _, values in pieces], target.axis)
 
 
 def _refuse_contradiction(name: str, tensor: Tensor, piece: Range) -> None:

@@ -19,6 +19,8 @@ from kerascli.training.objectives.objective import full_precision
 from kerascli.training.objectives.train_step import GraphStep, TrainStepModule
 
 T = TypeVar("T")
+Ticks = Generator[Tick, None, dict[str, float]]
+"""Type of an evaluation: it yields a Tick event after each batch, and returns losses and metrics by name."""
 _BLOCK_VALUES = 2**20
 """Minimum number of values of a block of predictions, but for the last one."""
 
@@ -113,7 +115,7 @@ def evaluate(
     step: int = 0,
     only_defined: bool = False,
     further: FurtherStates | None = None,
-) -> Generator[Tick, None, dict[str, float]]:
+) -> Ticks:
     """Evaluate a model on batches: yield a Tick event after each batch, return losses and metrics as a dict by name.
 
     A Tick has no content: the caller may interrupt the work there. `module` runs the model and its losses. `seed` and

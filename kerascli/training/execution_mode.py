@@ -6,17 +6,15 @@ nothing depends on the clock. All modes draw the same random numbers; a smaller 
 After a run both modes are timed, so that later runs use the faster one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from statistics import median
 from time import perf_counter
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from kerascli.compiler.cache import Verdict
-from kerascli.compiler.compiling import compiled, is_compiled, reason_not_to_compile, traced_function
+from kerascli.compiler.compiling import compiled, digest_of, is_compiled, reason_not_to_compile, traced_function
 from kerascli.compiler.program import FlatRunner, Program, costly_operations, has_convolutions, trace_program
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
@@ -26,8 +24,8 @@ from kerascli.foundation.spans import span
 from kerascli.layers.base import BaseLayer
 from kerascli.optimizers.rule import Written
 from kerascli.training.checks.row_independence import components_in
-from kerascli.training.forward_pass import Eager, ForwardPass, GraphRunner, Runner, largest_difference
-from kerascli.training.objectives.outcome import Layout
+from kerascli.training.forward_pass import Eager, Request, Runner, largest_difference
+from kerascli.training.objectives.outcome import Layout, StepOutcome
 
 _TOLERANCE = 1e-2
 """Maximum difference between the results of a graph and of the module, relative to the largest value of a tensor.
@@ -47,27 +45,6 @@ _ROUNDS = 50
 
 MODES = ("eager", "traced", "compiled")
 """Names of the modes in which forward passes are executed, from the slowest to the fastest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Request to prepare a forward pass for repeated execution: example batches, number of steps, settings."""
-
-    forward_pass: ForwardPass
-    batches: Sequence[Batch]
-    """First batch of the data, and a second if there is one: graphs are traced on the first and tested on the other."""
-    steps: int
-    """Number of times that the forward pass will run in the training run."""
-    jit_compile: bool | Literal["auto"] = "auto"
-    """Setting `compile.jit_compile` of the config."""
-    live_scales: Mapping[str, Tensor] = field(default_factory=dict)
-    """Mapping from a parameter update's name to its loss scale (of mixed precision), which changes during training."""
-    rules: Callable[[], Sequence[Written]] = list
-    """Function that returns the optimizers' update rules to compile; it copies weights, so call it late."""
-
-    @property
-    def device(self) -> torch.device:
-        return next(iter(self.batches[0].inputs.values())).device
 
 
 def make_runner(request: Request, recorded: str | None = None) -> tuple[Runner, Choice]:
@@ -129,7 +106,7 @@ def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
         return Choice("traced", f"jit_compile is {'true' if jit_compile is True else 'auto'}, but {missing}")
     if jit_compile is True:
         return Choice("compiled", "jit_compile is true")
-    verdict = Verdict.of(program.digest())
+    verdict = Verdict.of(digest_of(program.code, program.examples))
     needed = seconds_to_compile(request, program)
     if verdict is not None and verdict.saved <= 0:
         return Choice("traced", verdict.text)
@@ -156,7 +133,7 @@ def _reason_to_stay_traced(request: Request, program: Program) -> str | None:
 def seconds_to_compile(request: Request, program: Program) -> float:
     """Return the estimated time in seconds to compile a forward pass and the optimizers' update rules; 0 if the
     compiler's cache has their code."""
-    if program.is_compiled() and all(map(_is_compiled, request.rules())):
+    if is_compiled(program.code, program.examples) and all(map(_is_compiled, request.rules())):
         return 0.0
     return max(20.0, 0.02 * len(program.code.graph.nodes))
 
@@ -171,6 +148,27 @@ def _is_compiled(rule: Written) -> bool:
 def compile_rule(rule: Written) -> Callable[..., object]:
     """Return an optimizer's update rule, compiled for tensors of the shapes and dtypes of `rule.examples`."""
     return compiled(traced_function(rule.function, rule.examples), rule.examples)
+
+
+class GraphRunner:
+    """Callable that runs full batches through a traced graph of a forward and backward pass, smaller batches eagerly.
+
+    If each process has a part of a batch, the graph is also used only for whole batches of the size it was traced with:
+    the graph contains the part's share of the whole batch, and the parts of a batch must run either all as graphs or
+    none.
+    """
+
+    def __init__(self, run: FlatRunner, example: Batch, layout: Layout, module: Runner) -> None:
+        self._run = run
+        self._size = (example.rows, example.whole)
+        self._layout = layout
+        self._module = module
+
+    def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
+        with span("forward and backward"):
+            if (batch.rows, batch.whole) != self._size:
+                return self._module(batch, numbers)
+            return self._layout.outcome(self._run(batch.leaves(), numbers))
 
 
 def _verified(request: Request, run: FlatRunner, layout: Layout, module: Runner) -> Runner:
@@ -220,7 +218,7 @@ def learn_mode(request: Request, trained_seconds: float) -> Verdict | None:
     if seconds <= 0 or request.device.type != "cpu" or reason_not_to_trace(request) is not None:
         return None
     program, _ = traced(Eager(request.forward_pass, request.live_scales), request.batches[0])
-    digest = program.digest()
+    digest = digest_of(program.code, program.examples)
     if Verdict.of(digest) is not None or reason_not_to_compile(program.code, request.device) is not None:
         return None
     seconds -= seconds_to_compile(request, program)

@@ -1,9 +1,9 @@
-"""Forward pass of a training step, the parameter updates made from its losses, and its runners (eager, graph)."""
+"""Forward pass of a training step, the parameter updates made from its losses, and its eager runner."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,11 +13,9 @@ from kerascli.foundation import draws
 from kerascli.foundation.spans import span
 from kerascli.model.runtime.weights import Weight
 from kerascli.optimizers.base import BaseOptimizer
-from kerascli.training.objectives.outcome import Layout, StepOutcome
+from kerascli.optimizers.rule import Written
+from kerascli.training.objectives.outcome import StepOutcome
 from kerascli.training.objectives.train_step import TrainStepModule
-
-if TYPE_CHECKING:
-    from kerascli.compiler.program import FlatRunner
 
 M = TypeVar("M", bound=TrainStepModule, covariant=True)
 
@@ -45,6 +43,27 @@ class ForwardPass(Generic[M]):
     def stream(self) -> str:
         """Key of the random number stream (for dropout ...) that the forward pass draws from."""
         return f"train/{name}" if (name := self.updates[0].name) else "train"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Request to prepare a forward pass for repeated execution: example batches, number of steps, settings."""
+
+    forward_pass: ForwardPass
+    batches: Sequence[Batch]
+    """First batch of the data, and a second if there is one: graphs are traced on the first and tested on the other."""
+    steps: int
+    """Number of times that the forward pass will run in the training run."""
+    jit_compile: bool | Literal["auto"] = "auto"
+    """Setting `compile.jit_compile` of the config."""
+    live_scales: Mapping[str, Tensor] = field(default_factory=dict)
+    """Mapping from a parameter update's name to its loss scale (of mixed precision), which changes during training."""
+    rules: Callable[[], Sequence[Written]] = list
+    """Function that returns the optimizers' update rules to compile; it copies weights, so call it late."""
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.batches[0].inputs.values())).device
 
 
 Runner = Callable[[Batch, draws.Draws], StepOutcome]
@@ -88,27 +107,6 @@ class Eager:
                 last = number == len(self._updates)
                 outcome.gradients += torch.autograd.grad(scaled, trained, retain_graph=not last, allow_unused=True)
         return replace(outcome, totals=[total.detach() for total in outcome.totals])
-
-
-class GraphRunner:
-    """Callable that runs full batches through a traced graph of a forward and backward pass, smaller batches eagerly.
-
-    If each process has a part of a batch, the graph is also used only for whole batches of the size it was traced with:
-    the graph contains the part's share of the whole batch, and the parts of a batch must run either all as graphs or
-    none.
-    """
-
-    def __init__(self, run: "FlatRunner", example: Batch, layout: Layout, module: Runner) -> None:
-        self._run = run
-        self._size = (example.rows, example.whole)
-        self._layout = layout
-        self._module = module
-
-    def __call__(self, batch: Batch, numbers: draws.Draws) -> StepOutcome:
-        with span("forward and backward"):
-            if (batch.rows, batch.whole) != self._size:
-                return self._module(batch, numbers)
-            return self._layout.outcome(self._run(batch.leaves(), numbers))
 
 
 _PIECE = 2**18

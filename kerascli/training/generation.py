@@ -58,8 +58,7 @@ def generate_words(model: TextModel, numbers: list[int], length: int, sampling: 
 def _next(model: TextModel, text: list[int]) -> Tensor:
     """Return a tensor (tokens,): the language model's probability or logit of each token to follow `text`."""
     missing = model.window - len(text)
-    at_end = torch.tensor([text + [0] * missing])
-    output = model.predict(at_end)
+    output = model.predict(torch.tensor([text + [0] * missing]))
     if output.dim() == 3:
         return output[0, len(text) - 1]
     if missing:

@@ -1,7 +1,7 @@
 """The training loop: a generator of training events, from a trainer, batches of data and callbacks."""
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -17,9 +17,9 @@ from kerascli.callbacks.base import (
     rate_columns,
 )
 from kerascli.data.batches.loader import Batch
-from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event, Record, Stopped, Tick
+from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event, Record, Stopped
 from kerascli.foundation.spans import span
-from kerascli.training.evaluate import EvaluatedBatches, add_states, evaluate, reset_states
+from kerascli.training.evaluate import EvaluatedBatches, Ticks, add_states, evaluate, reset_states
 from kerascli.training.step import Progress, Trainer
 
 _REDRAW_SECONDS = 0.1
@@ -138,7 +138,7 @@ class _Loop:
                     written = self._run_callbacks("batch_end", due, logs, progress.seconds)
             yield BatchEnd(number, progress.batch, plan.steps, logs if is_shown else None, *written)
 
-    def _validation(self, batches: EvaluatedBatches) -> Generator[Tick, None, dict[str, float]]:
+    def _validation(self, batches: EvaluatedBatches) -> Ticks:
         """Return the work of a validation, on the weights' moving averages if a callback asks for them."""
         work = evaluate(self.trainer.module, batches, seed=self.trainer.seed, step=self.progress.step)
         on_averages = any(callback.validates_with_averages for callback in self.plan.callbacks)
@@ -200,9 +200,7 @@ def _timed_batches(batches: Iterable[Batch]) -> Iterator[Batch]:
         yield batch
 
 
-def _on_averages(
-    work: Generator[Tick, None, dict[str, float]], trainer: Trainer
-) -> Generator[Tick, None, dict[str, float]]:
+def _on_averages(work: Ticks, trainer: Trainer) -> Ticks:
     """Run an evaluation with the weights' moving averages (EMA); at each yielded event, the weights are restored."""
     while True:
         trainer.optimizers.swap_averages()

@@ -6,9 +6,10 @@ A Progress (counters, callback states), the weights and the optimizer's state ar
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
 from kerascli.data.batches.loader import Batch
@@ -29,33 +30,40 @@ _HINT = "lower the learning rate, set clipnorm on the optimizer, or look for ext
 
 
 @dataclass(slots=True)
-class Progress:
-    """Counters and callback states of a training run, changed only by the training loop; consistent at every event."""
+class Counters:
+    """Counters and callback states of a training run: what a checkpoint has besides tensors, as JSON."""
 
-    epoch: int = 0
+    epoch: NonNegativeInt = 0
     """Number of finished epochs of the training run."""
-    batch: int = 0
+    batch: NonNegativeInt = 0
     """Number of finished batches of the current epoch."""
-    step: int = 0
+    step: NonNegativeInt = 0
     """Number of finished training steps, over all epochs."""
-    states: list[Tensor] | None = None
-    """States (sums) of the metrics in the current epoch, over its batches so far."""
     seconds: float = 0.0
     """Duration of the current epoch so far, in seconds, for a run that is resumed within the epoch."""
-    callbacks: list[dict[str, Any]] = field(default_factory=list)
-    """States of the run's callbacks, in the order of the `callbacks` list."""
-    row: dict[str, float] = field(default_factory=dict)
-    """Row of history.csv for the last finished epoch, as a mapping from column to value."""
-    slots: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    """Copies of the model's weights that callbacks made, by name (such as `best`); in Keras's layout, on the CPU."""
-    pending_messages: list[str] = field(default_factory=list)
-    """Messages from callbacks since the start of the current epoch, to print at its end."""
     stopped: str | None = None
     """Reason why a callback stopped training; None if none did."""
-    phase: int = 0
+    phase: NonNegativeInt = 0
     """Index (from 0) of the current training phase."""
-    first: int = 0
+    first: NonNegativeInt = 0
     """Number of epochs that were finished when the current training phase began."""
+    callbacks: list[dict[str, Any]] = field(default_factory=list)
+    """States of the run's callbacks, in the order of the config's list."""
+    row: dict[str, int | float] = field(default_factory=dict)
+    """Row of history.csv for the last finished epoch, as a mapping from column to value."""
+    pending_messages: Annotated[list[str], Field(alias="said")] = field(default_factory=list)
+    """Messages from callbacks since the start of the current epoch, to print at its end; the key in the file is that of
+    its first version."""
+
+
+@dataclass(slots=True)
+class Progress(Counters):
+    """State of a training run, changed only by the training loop; consistent at every event."""
+
+    states: list[Tensor] | None = None
+    """States (sums) of the metrics in the current epoch, over its batches so far."""
+    slots: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    """Copies of the model's weights that callbacks made, by name (such as `best`); in Keras's layout, on the CPU."""
 
     @property
     def where(self) -> str:
@@ -122,12 +130,12 @@ class Trainer:
         return {w.name: w.keras().to("cpu", copy=True).contiguous() for w in self.weights}
 
     def ranges(self) -> dict[str, Range]:
-        """Return this process's part of each tensor that FSDP divides, as a range of indices along one axis, by the
-        tensor's name in a checkpoint."""
-        parts = {weight.name: part for weight in self.weights if (part := _range(weight)) is not None}
-        states = {key: parts.get(name) for key, name in self.optimizers.weights_of_state().items()}
-        of_weights = {f"weights/{name}": each for name, each in parts.items()}
-        return of_weights | {f"optimizer/{key}": each for key, each in states.items() if each is not None}
+        """Return the part of each weight, by name, that this process holds if FSDP divides it, along one axis."""
+        return {
+            weight.name: Range(weight.spec.axes[0] if weight.spec.axes else 0, part.start, part.stop, part.size)
+            for weight in self.weights
+            if (part := weight.part) is not None
+        }
 
     def restore(self, values: Mapping[str, Tensor]) -> None:
         """Set the model's weights to `values`, a mapping from weight name to tensor as `snapshot` returns it."""
@@ -171,12 +179,6 @@ def nonfinite(tensors: Mapping[str, Tensor]) -> str | None:
     return next(name for name, tensor in numbers.items() if not are_finite([tensor]))
 
 
-def _range(weight: Weight) -> Range | None:
-    if (part := weight.part) is None:
-        return None
-    return Range(weight.spec.axes[0] if weight.spec.axes else 0, part.start, part.stop, part.size)
-
-
 def _to_write(weight: Weight) -> Tensor | LateTensor:
     if weight.part is None:
         return weight.keras()
@@ -204,8 +206,7 @@ def refuse_other_weights(
     saved = {name: tuple(value.shape) for name, value in values.items()}
     shapes = {weight.name: tuple(weight.spec.shape) for weight in weights}
     parts = {weight.name: tuple(weight.keras().shape) for weight in weights if weight.part is not None}
-    names = {*saved, *shapes}
-    differing = [n for n in names if saved.get(n) not in (shapes.get(n), parts.get(n, shapes.get(n)))]
+    differing = [n for n in {*saved, *shapes} if saved.get(n) not in (shapes.get(n), parts.get(n, shapes.get(n)))]
     if (name := min(differing, default=None)) is not None:
         text = f"the weights are of another model: '{name}' has shape {saved.get(name)} there, {shapes.get(name)} here"
         raise FileRefused(text, hint=hint)

@@ -36,7 +36,7 @@ from kerascli.training.checkpoint_files import training_tensors
 from kerascli.training.classes import ClassReading, class_reading, is_classification_loss
 from kerascli.training.evaluate import EvaluatedBatches
 from kerascli.training.step import assign_weights, nonfinite
-from kerascli.training.strategies.base import Single, Strategy
+from kerascli.training.strategies.base import Strategy
 from kerascli.training.strategies.checks import fsdp_faults
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
@@ -55,7 +55,7 @@ class LoadedRun:
     learned: dict[str, FittedState]
     takes_arrays: bool = False
     """True if the run takes arrays as inputs, since its model has inputs that the `data` section does not provide."""
-    strategy: Strategy = field(default_factory=Single)
+    strategy: Strategy = field(default_factory=Strategy)
     """Strategy by which processes share the batches in evaluation and prediction."""
     weights_digest: str = ""
     """Digest (SHA-256) of the weights; empty on one process, unless they are a checkpoint's, or the run has or gets a

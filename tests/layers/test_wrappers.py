@@ -24,8 +24,7 @@ from kerascli.layers.base import LAYERS
 from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import materialize
-from kerascli.training.execution_mode import make_runner
-from kerascli.training.forward_pass import GraphRunner
+from kerascli.training.execution_mode import GraphRunner, make_runner
 from tests.support.fit_harness import prepare
 from tests.support.models import parse_model
 from tests.training.test_execution_mode import assert_steps_agree, request_of

@@ -20,8 +20,8 @@ from kerascli.foundation.device import Choice
 from kerascli.foundation.events import Note
 from kerascli.runs.record import RunRecord
 from kerascli.training import execution_mode
-from kerascli.training.execution_mode import Request, make_runner
-from kerascli.training.forward_pass import Eager, GraphRunner, Runner, largest_difference
+from kerascli.training.execution_mode import GraphRunner, make_runner
+from kerascli.training.forward_pass import Eager, Request, Runner, largest_difference
 from kerascli.training.loop import Plan
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.fitting.plan import make_plan

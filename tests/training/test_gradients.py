@@ -20,8 +20,8 @@ from kerascli.model.inference.build import build
 from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import materialize
 from kerascli.runs.record import RunRecord
-from kerascli.training.execution_mode import make_runner
-from kerascli.training.forward_pass import Eager, GraphRunner, largest_difference
+from kerascli.training.execution_mode import GraphRunner, make_runner
+from kerascli.training.forward_pass import Eager, largest_difference
 from kerascli.training.strategies.checks import strategy_faults
 from kerascli.workflow.fitting.memory_estimate import memory_estimate
 from kerascli.workflow.fitting.phases import build_phase, make_phase

@@ -17,8 +17,8 @@ from kerascli.optimizers.several import Optimizers
 from kerascli.optimizers.sgd import SGD
 from kerascli.parts.initializers import Zeros
 from kerascli.training.evaluate import EvaluatedBatches, evaluate
-from kerascli.training.execution_mode import Request, make_runner
-from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate, Runner
+from kerascli.training.execution_mode import make_runner
+from kerascli.training.forward_pass import Eager, ForwardPass, ParameterUpdate, Request, Runner
 from kerascli.training.loop import Plan, train
 from kerascli.training.objectives.objective import BaseObjective, logged_state
 from kerascli.training.objectives.outcome import StepOutcome

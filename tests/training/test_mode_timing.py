@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from kerascli.compiler import compiling
 from kerascli.compiler.cache import Verdict
 from kerascli.training import execution_mode
-from kerascli.training.execution_mode import Request, learn_mode, make_runner, traced
-from kerascli.training.forward_pass import Eager
+from kerascli.training.execution_mode import learn_mode, make_runner, traced
+from kerascli.training.forward_pass import Eager, Request
 from tests.support.needs import needs_a_compiler
 from tests.support.runs_harness import outcome, train, write
 from tests.training.test_execution_mode import CONFIGS, CONVOLUTIONAL, request_of
@@ -20,7 +21,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def digest_of(request: Request) -> str:
-    return traced(Eager(request.forward_pass), request.batches[0])[0].digest()
+    program, _ = traced(Eager(request.forward_pass), request.batches[0])
+    return compiling.digest_of(program.code, program.examples)
 
 
 @pytest.mark.parametrize(("traced_seconds", "mode"), [(0.001, "traced"), (0.003, "compiled")])

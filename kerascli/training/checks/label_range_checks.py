@@ -3,7 +3,7 @@
 The checks run before training; rows that stay on disk are checked when they are read.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -29,19 +29,80 @@ _ROUNDED_FROM = 2**24
 """Largest magnitude up to which float32 represents all integers."""
 
 
-class _Requirements(NamedTuple):
-    """Requirements of a run's model, losses and metrics on the values of inputs and targets in its data."""
+class _BadValue(Exception):
+    """Value out of range in the data: its row, its index in the row, and the error message with a hint."""
 
-    lookups: Mapping[str, Mapping[str, int]]
-    """Mapping from model input to the embeddings that take its values as ids: their names and numbers of entries."""
-    numbers: Collection[str]
-    """Names of model inputs that the model converts to floats."""
-    compared: Mapping[str, list[tuple[Loss | Metric, TensorSpec]]]
-    """Mapping from target to the losses and metrics that take it, each with the shape and dtype of the output."""
+    def __init__(self, row: int, index: int, text: str, hint: str | None = None) -> None:
+        super().__init__(text)
+        self.row, self.index, self.text, self.hint = row, index, text, hint
 
-    def asks_input(self, name: str, stage: Stage) -> bool:
-        """Return True if values of a model input need a check: as ids of an embedding, or for rounding to float32."""
-        return name in self.lookups or (name in self.numbers and name not in stage.names)
+
+class _Input(NamedTuple):
+    """Model input whose values are checked: token ids, or integers that become floats."""
+
+    name: str
+    stage: Stage
+    lookups: dict[str, int]
+    """Numbers of entries of the embeddings that take the input's values as ids, by name."""
+    is_number: bool
+    """True if the model converts the input to floats."""
+
+    def is_checked(self, values: np.ndarray) -> bool:
+        return bool(self.lookups) or self.name not in self.stage.names
+
+    def largest(self, values: np.ndarray) -> int:
+        """Return the largest integer that becomes a float. Raises _BadValue for the first invalid value."""
+        for layer, entries in self.lookups.items():
+            if (place := first_invalid(values, Labels(0, entries - 1))) is not None:
+                row, index, value, whole = place
+                text = f"'{self.name}' holds {value}; the embedding '{layer}' has rows 0 to {entries - 1}"
+                if not whole:
+                    raise _BadValue(row, index, f"{text}, integers only")
+                raise _BadValue(row, index, text, f"set input_dim to {int(values.max()) + 1} or more")
+            if values.dtype.kind == "f" and values.size and values.max() >= _ROUNDED_FROM:
+                row, (index, _), _ = first_wrong(values >= _ROUNDED_FROM)
+                text = f"'{self.name}' is float32, which does not hold all integers from {_ROUNDED_FROM:,} on"
+                hint = "add cast: int64 to its pipeline, or use pad_sequences: {dtype: int64}"
+                raise _BadValue(row, index, text, hint)
+        return _largest(self.name, values) if self.is_number else 0
+
+
+class _Target(NamedTuple):
+    """Target whose values are checked: class labels, or integers that become floats."""
+
+    name: str
+    stage: Stage
+    compared: list[tuple[Loss | Metric, TensorSpec]]
+    """Losses and metrics that take the target, each with the shape and dtype of the output."""
+
+    def is_checked(self, values: np.ndarray) -> bool:
+        """Return False for a preprocessed target that nothing takes as class labels, judged by its first row."""
+        if self.name not in self.stage.names:
+            return True
+        _, probe = next(_staged_blocks(self.name, values[:1], self.stage))
+        return any(labels is not None for _, labels in self._labels(probe))
+
+    def _labels(self, values: np.ndarray) -> Iterator[tuple[Loss | Metric, Labels | None]]:
+        spec = TensorSpec(values.shape[1:], values.dtype.name)
+        return ((component, component.labels(spec, output)) for component, output in self.compared)
+
+    def largest(self, values: np.ndarray) -> int:
+        """Return the largest integer that becomes a float. Raises _BadValue for the first invalid value."""
+        seen: set[Labels | None] = set()
+        for component, labels in self._labels(values):
+            if labels not in seen and labels is not None and (place := first_invalid(values, labels)) is not None:
+                row, index, value, whole = place
+                if whole:
+                    raise _BadValue(row, index, f"target '{self.name}' is {value}; {labels.words}")
+                text = f"target '{self.name}' is {value}; {component.component_name} takes integer class labels"
+                hint = "discretization turns numbers into classes; a loss such as mse takes numbers"
+                raise _BadValue(row, index, text, hint)
+            seen.add(labels)
+        return _largest(self.name, values) if seen == {None} else 0
+
+
+Columns = dict[tuple[str, str], _Input | _Target]
+"""Type of the inputs and targets to check, by section of the data (`inputs`, `targets`) and name."""
 
 
 def check_values(
@@ -58,12 +119,16 @@ def check_values(
     are read. `warn` gets a message if integers will be rounded. Raises DataError with the value and its place: that in
     the file or, without a file, the split and the row (from 1).
     """
-    requirements, modules = _requirements(graphs, compared), (stages.input_stage, stages.target_stage)
+    by_target: dict[str, list[tuple[Loss | Metric, TensorSpec]]] = {}
+    for target, component, output in compared:
+        by_target.setdefault(target, []).append((component, output))
+    columns: Columns = {("inputs", each.name): each for each in _inputs(graphs, stages.input_stage)}
+    columns |= {("targets", name): _Target(name, stages.target_stage, each) for name, each in by_target.items()}
     for name, split in splits.items():
-        split.watch(partial(_check, requirements, name, modules, warn))
+        split.watch(partial(_check, columns, name, warn))
 
 
-def _requirements(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | Metric, TensorSpec]]) -> _Requirements:
+def _inputs(graphs: Iterable[Built], stage: Stage) -> list[_Input]:
     lookups: dict[str, dict[str, int]] = {}
     numbers: set[str] = set()
     for built in graphs:
@@ -78,99 +143,29 @@ def _requirements(graphs: Iterable[Built], compared: Iterable[tuple[str, Loss | 
                 names |= dict.fromkeys(node.outputs, here[0])
             elif not layer.takes_integers:
                 numbers.update(here)
-    by_target: dict[str, list[tuple[Loss | Metric, TensorSpec]]] = {}
-    for target, component, output in compared:
-        by_target.setdefault(target, []).append((component, output))
-    return _Requirements(lookups, numbers, by_target)
+    return [_Input(name, stage, lookups.get(name, {}), name in numbers) for name in lookups.keys() | numbers]
 
 
-def _check(
-    requirements: _Requirements,
-    split: str,
-    stages: tuple[Stage, Stage],
-    warn: Warn | None,
-    part: MemorySplit,
-    rows: Rows,
-) -> None:
-    of_inputs, of_targets = stages
-    checked = [
-        ("inputs", name, values, of_inputs, _check_input)
-        for name, values in part.inputs.items()
-        if requirements.asks_input(name, of_inputs)
-    ]
-    checked += [
-        ("targets", name, values, of_targets, _check_target)
-        for name, values in part.targets.items()
-        if name in requirements.compared
-        and (name not in of_targets.names or _takes_labels(requirements, name, values, of_targets))
-    ]
-    for section, name, values, stage, check in checked:
-        largest = 0
-        for start, block in _staged_blocks(name, values, stage):
-            try:
-                largest = max(largest, check(requirements, name, block))
-            except _BadValue as bad:
-                row = start + bad.row
-                if part.origin is None:
-                    raise DataError(f"{split} row {_number(rows, row)}: {bad.text}", hint=bad.hint) from None
-                text = bad.text if split == "train" else f"{bad.text} (in the '{split}' split)"
-                place = part.origin.place(section, name, row, bad.index, block[0].size)
-                raise DataError(Fault(text, place=place, hint=bad.hint)) from None
-        if largest > _ROUNDED_FROM and warn is not None:
-            text = f"'{name}' holds integers up to {largest:,}, and float32 rounds those above {_ROUNDED_FROM:,}"
-            warn(f"{text}; normalization computes with all their digits, integer_lookup maps ids")
-
-
-def _takes_labels(requirements: _Requirements, name: str, values: np.ndarray, stage: Stage) -> bool:
-    """Return True if a loss or metric takes a target as class labels, judged by its first row after preprocessing."""
-    _, probe = next(_staged_blocks(name, values[:1], stage))
-    spec = TensorSpec(probe.shape[1:], probe.dtype.name)
-    return any(component.labels(spec, output) is not None for component, output in requirements.compared[name])
-
-
-class _BadValue(Exception):
-    """Value out of range in the data: its row, its index in the row, and the error message with a hint."""
-
-    def __init__(self, row: int, index: int, text: str, hint: str | None = None) -> None:
-        super().__init__(text)
-        self.row, self.index, self.text, self.hint = row, index, text, hint
-
-
-def _check_input(requirements: _Requirements, name: str, values: np.ndarray) -> int:
-    """Return the largest integer that becomes a float. Raises _BadValue for the first invalid value."""
-    for layer, entries in requirements.lookups.get(name, {}).items():
-        if (place := first_invalid(values, Labels(0, entries - 1))) is not None:
-            row, index, value, whole = place
-            text = f"'{name}' holds {value}; the embedding '{layer}' has rows 0 to {entries - 1}"
-            if not whole:
-                raise _BadValue(row, index, f"{text}, integers only")
-            raise _BadValue(row, index, text, f"set input_dim to {int(values.max()) + 1} or more")
-        if values.dtype.kind == "f" and values.size and values.max() >= _ROUNDED_FROM:
-            row, (index, _), _ = first_wrong(values >= _ROUNDED_FROM)
-            text = f"'{name}' is float32, which does not hold all integers from {_ROUNDED_FROM:,} on"
-            hint = "add cast: int64 to its pipeline, or use pad_sequences: {dtype: int64}"
-            raise _BadValue(row, index, text, hint)
-    return _largest(name, values) if name in requirements.numbers else 0
-
-
-def _check_target(requirements: _Requirements, name: str, values: np.ndarray) -> int:
-    """Return the largest integer that becomes a float. Raises _BadValue for the first invalid value."""
-    seen: set[Labels] = set()
-    numbers = False
-    for component, output in requirements.compared.get(name, ()):
-        labels = component.labels(TensorSpec(values.shape[1:], values.dtype.name), output)
-        numbers = numbers or labels is None
-        if labels is None or labels in seen:
-            continue
-        seen.add(labels)
-        if (place := first_invalid(values, labels)) is not None:
-            row, index, value, whole = place
-            if whole:
-                raise _BadValue(row, index, f"target '{name}' is {value}; {labels.words}")
-            text = f"target '{name}' is {value}; {component.component_name} takes integer class labels"
-            hint = "discretization turns numbers into classes; a loss such as mse takes numbers"
-            raise _BadValue(row, index, text, hint)
-    return _largest(name, values) if numbers and not seen else 0
+def _check(columns: Columns, split: str, warn: Warn | None, part: MemorySplit, rows: Rows) -> None:
+    for section, arrays in (("inputs", part.inputs), ("targets", part.targets)):
+        for name, values in arrays.items():
+            column = columns.get((section, name))
+            if column is None or not column.is_checked(values):
+                continue
+            largest = 0
+            for start, block in _staged_blocks(name, values, column.stage):
+                try:
+                    largest = max(largest, column.largest(block))
+                except _BadValue as bad:
+                    row = start + bad.row
+                    if part.origin is None:
+                        raise DataError(f"{split} row {_number(rows, row)}: {bad.text}", hint=bad.hint) from None
+                    text = bad.text if split == "train" else f"{bad.text} (in the '{split}' split)"
+                    place = part.origin.place(section, name, row, bad.index, block[0].size)
+                    raise DataError(Fault(text, place=place, hint=bad.hint)) from None
+            if largest > _ROUNDED_FROM and warn is not None:
+                text = f"'{name}' holds integers up to {largest:,}, and float32 rounds those above {_ROUNDED_FROM:,}"
+                warn(f"{text}; normalization computes with all their digits, integer_lookup maps ids")
 
 
 def _largest(name: str, values: np.ndarray) -> int:

@@ -87,12 +87,9 @@ def is_mean_of_parts(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
         return False
     xs = [specs[name] for name in node.inputs]
     formula, numbers = _formula(node.layer, xs), [_numbers(spec, None) for spec in xs]
-    halves = [
-        [x[part] if spec.batched else x for x, spec in zip(numbers, xs, strict=True)]
-        for part in (slice(0, _ROWS // 2), slice(_ROWS // 2, _ROWS))
-    ]
+    halves = zip(*(x.chunk(2) if spec.batched else (x, x) for x, spec in zip(numbers, xs, strict=True)), strict=True)
     try:
-        parts = [_parts(formula, each) for each in (numbers, *halves)]
+        parts = [_parts(formula, list(each)) for each in (numbers, *halves)]
     except _FAILURES:
         return False
     return all(torch.allclose(whole, (a + b) / 2, rtol=_ROUNDING) for whole, a, b in zip(*parts, strict=True))

@@ -1,7 +1,7 @@
 """Modules that compute the loss to minimize and the metrics, as states that can be summed over batches."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from typing import Literal
 
@@ -17,6 +17,7 @@ from kerascli.model.runtime.weights import Weight
 from kerascli.training.classes import class_numbers
 from kerascli.training.objectives.outcome import StepOutcome
 
+Tensors = Mapping[str, Tensor]
 Reduction = Literal["mean", "sum"]
 """Reduction of a logged value over batches: `mean` (weighted by rows) or `sum`."""
 
@@ -87,15 +88,14 @@ class Objective(BaseObjective):
         self._logged_terms = logged_terms
         self._metrics = metrics
         self._logged = logged
-        trained = [(weight, weight.spec.regularizer) for weight in weights if weight.trainable]
-        self._penalized = [(weight, regularizer) for weight, regularizer in trained if regularizer is not None]
+        self._penalized = [(w, how) for w in weights if w.trainable and (how := w.spec.regularizer) is not None]
         self.register_buffer("class_weight", class_weight)
 
     def forward(
         self,
         outcome: GraphOutcome,
-        targets: Mapping[str, Tensor],
-        sample_weight: Mapping[str, Tensor],
+        targets: Tensors,
+        sample_weight: Tensors,
         rows: int,
         added: Sequence[Tensor] | None = None,
     ) -> StepOutcome:
@@ -105,11 +105,7 @@ class Objective(BaseObjective):
         latter), `rows` is the batch's number of rows, which weights its losses in the means of an epoch. The total
         includes `added`, losses added by layers; None: all losses that layers added in the forward pass.
         """
-
-        @cache
-        def operands(of: Comparison) -> _Operands:
-            return self._operands(of, outcome, targets, sample_weight)
-
+        operands = cache(partial(self._operands, outcome, targets, sample_weight))
         values: list[Tensor] = []
         parts: list[Tensor] = []
         for term in self._terms:
@@ -133,8 +129,9 @@ class Objective(BaseObjective):
         return StepOutcome([total], [*plain, *states])
 
     def _operands(
-        self, of: Comparison, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor]
-    ) -> "_Operands":
+        self, outcome: GraphOutcome, targets: Tensors, sample_weight: Tensors, of: Comparison
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Return the operands of a loss or metric: target, prediction, sample weight and mask."""
         y_pred, weight = full_precision(outcome.outputs[of.y_pred]), None
         if not isinstance(of.y_true, str):
             y_true = torch.full_like(y_pred[..., 0] if of.class_numbers else y_pred, of.y_true)
@@ -146,10 +143,6 @@ class Objective(BaseObjective):
             last = len(self.class_weight) - 1  # classes that are not listed are weighted 1, as in Keras
             weight = self.class_weight[class_numbers(y_true).clamp(max=last)]
         return y_true, y_pred, weight, outcome.masks.get(of.y_pred)
-
-
-_Operands = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
-"""Operands of a loss or metric: target, prediction, sample weight and mask."""
 
 
 class JoinedObjective(BaseObjective):
@@ -174,9 +167,7 @@ class PassObjective(JoinedObjective):
         self.updates = nn.ModuleList(updates)
         self._formulas = {name for update in updates for name in update.formulas}
 
-    def forward(
-        self, outcome: GraphOutcome, targets: Mapping[str, Tensor], sample_weight: Mapping[str, Tensor], rows: int
-    ) -> StepOutcome:
+    def forward(self, outcome: GraphOutcome, targets: Tensors, sample_weight: Tensors, rows: int) -> StepOutcome:
         """Return the total loss of each parameter update and all metric states; see `Objective.forward`."""
         loss = StepOutcome([], [])
         added = [value for name, value in outcome.losses.items() if name not in self._formulas]

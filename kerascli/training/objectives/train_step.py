@@ -91,8 +91,7 @@ class GraphStep(TrainStepModule):
         With `targets`, tensors by target name, nodes of the model that take targets run, too.
         """
         of = [*inputs.values(), *(weight.tensor for weight in self.graph.weights())]  # a view may have no input
-        device = of[0].device
-        with autocast(self.precision, device):
+        with autocast(self.precision, of[0].device):
             return self.graph(inputs, targets)
 
 
@@ -107,13 +106,12 @@ class AllPasses(GraphStep):
         self, graph: Graph, passes: Sequence[tuple[str, GraphStep]], stages: BatchStages, precision: str
     ) -> None:
         super().__init__(graph, JoinedObjective([each.objective for _, each in passes]), stages, precision)
-        self.passes = nn.ModuleList(each for _, each in passes)
-        self._names = [name for name, _ in passes]
+        self.passes = nn.ModuleDict(dict(passes))
 
     def forward(self, batch: Batch) -> StepOutcome:
         states: list[Tensor] = []
         nodes = draws.node_stack()
-        for name, each in zip(self._names, self.passes, strict=True):
+        for name, each in self.passes.items():
             nodes.append(name)  # nodes of two passes may have one name, and must draw different numbers
             states += each(batch).states
             nodes.pop()

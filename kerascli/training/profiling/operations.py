@@ -1,8 +1,8 @@
 """Convert the events of torch's profiler to the time of each operation and of each layer."""
 
 from bisect import bisect
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -19,22 +19,9 @@ _BACKWARD, _MARK = 1, 7
 """Values of PyTorch's at::RecordScope for profiler events: work of a gradient function, and a user's named range."""
 
 
-@dataclass(slots=True)
-class Times:
-    """Self times of torch operations that count together (of one name, or of one layer), and their number of calls.
-
-    The self time of an operation is its duration without that of operations nested in it.
-    """
-
-    milliseconds: list[float]
-    """Sum of the operations' self times in each recorded training step."""
-    calls: int = 0
-    """Number of calls of the operations in all recorded training steps together."""
-
-    @property
-    def median(self) -> float:
-        """Self time of the operations in a training step, in milliseconds: the median over the recorded steps."""
-        return median(self.milliseconds) if self.milliseconds else 0.0
+Times = list[float]
+"""Self times, in milliseconds, in each recorded training step, of torch operations that count together (of one name, or
+of one layer); the self time of an operation is its duration without that of operations nested in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +35,8 @@ class RecordedWork:
 
     Examples of the second name are `dense`, `dense, backward` and `optimizer`.
     """
+    calls: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Number of calls of each operation in all recorded training steps together."""
     by_layer: Mapping[tuple[str, bool], Times] = field(default_factory=dict)
     """Mapping from (name of a layer, True for its backward pass) to the times of its operations."""
     started: float = 0.0
@@ -59,17 +48,15 @@ class RecordedWork:
         Calls of one operation in one layer (or in its backward pass) count as one operation. Its time is the median
         over the recorded steps, without that of operations nested in it.
         """
-        times = {key: group.median for key, group in self.by_operation.items()}
+        times = {key: median(each) for key, each in self.by_operation.items()}
         total = sum(times.values()) or 1.0
         first = sorted((key for key in times if times[key] > 0), key=lambda key: -times[key])[:count]
         steps = len(self.step_milliseconds)
-        return tuple(
-            Operation(*key, self.by_operation[key].calls / steps, times[key], times[key] / total) for key in first
-        )
+        return tuple(Operation(*key, self.calls[key] / steps, times[key], times[key] / total) for key in first)
 
     def layers(self, count: int = 10) -> tuple[LayerTime, ...]:
         """Return the `count` layers with the longest forward and backward passes in a training step, longest first."""
-        times = {key: group.median for key, group in self.by_layer.items()}
+        times = {key: median(each) for key, each in self.by_layer.items()}
         total = sum(times.values()) or 1.0
         table = []
         for layer in {layer for layer, _ in times}:
@@ -87,23 +74,23 @@ def recorded_work(events: Sequence[Any], steps: int, *, on_device: bool) -> Reco
     starts = [each.start for each in ranges]
     ran = [e for e in events if e.device_type.name == "CPU" and e.scope != _MARK and not e.is_async]
     layers = _layers_by_sequence(ran)
-    by_operation: defaultdict[tuple[str, str], Times] = defaultdict(lambda: Times([0.0] * len(ranges)))
-    by_layer: defaultdict[tuple[str, bool], Times] = defaultdict(lambda: Times([0.0] * len(ranges)))
-    started = 0
+    by_operation: defaultdict[tuple[str, str], Times] = defaultdict(lambda: [0.0] * len(ranges))
+    by_layer: defaultdict[tuple[str, bool], Times] = defaultdict(lambda: [0.0] * len(ranges))
+    calls, started = Counter[tuple[str, str]](), 0
     for event in ran:
         step = bisect(starts, event.time_range.start) - 1
         if step < 0 or event.time_range.start >= ranges[step].end:
             continue
         layer, phase, backward = _place(event, layers)
         place = f"{layer}, backward".removeprefix(", ") if backward else layer or phase
-        own = event.self_device_time_total if on_device else event.self_cpu_time_total
-        groups = [by_operation[_name(event.name), place], *([by_layer[layer, backward]] if layer else [])]
-        for group in groups:
-            group.milliseconds[step] += own / 1000
-            group.calls += not event.name.startswith(_ENGINE)  # autograd's work around a gradient function
+        own = (event.self_device_time_total if on_device else event.self_cpu_time_total) / 1000
+        by_operation[_name(event.name), place][step] += own
+        calls[_name(event.name), place] += not event.name.startswith(_ENGINE)  # its work around a gradient function
+        if layer:
+            by_layer[layer, backward][step] += own
         started += _is_outermost(event)
     lasted = [(each.end - each.start) / 1000 for each in ranges]
-    return RecordedWork(lasted, by_operation, by_layer, started / max(len(ranges), 1))
+    return RecordedWork(lasted, by_operation, calls, by_layer, started / max(len(ranges), 1))
 
 
 def _is_outermost(event: Any) -> bool:
@@ -115,14 +102,12 @@ def _is_outermost(event: Any) -> bool:
 def _place(event: Any, layers: Mapping[int, str]) -> tuple[str, str, bool]:
     """Return (layer, phase, True for the backward pass) of a profiler's event; empty names if it is part of none."""
     layer, phase, backward = _layer_around(event), "", False
-    around = event
-    while around is not None:
+    for around in _with_parents(event):
         if _is_backward(around):
             backward = True
             layer = layer or layers.get(around.sequence_nr, "")
         elif around.scope == _MARK and not _is_step(around):
             phase = around.name  # the outermost: within a phase torch marks compiled code
-        around = around.cpu_parent
     return layer, phase, backward
 
 
@@ -154,8 +139,11 @@ def _layers_by_sequence(ran: Iterable[Any]) -> dict[int, str]:
 
 
 def _layer_around(event: Any) -> str:
+    marks = (each.name for each in _with_parents(event) if each.scope == _MARK and each.name.startswith(LAYER))
+    return next(marks, "").removeprefix(LAYER)
+
+
+def _with_parents(event: Any) -> Iterator[Any]:
     while event is not None:
-        if event.scope == _MARK and event.name.startswith(LAYER):
-            return event.name.removeprefix(LAYER)
+        yield event
         event = event.cpu_parent
-    return ""

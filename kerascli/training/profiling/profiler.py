@@ -1,18 +1,17 @@
 """Profiler of a training run: follows the run's events, times its phases (data, forward ...), and returns a profile."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from statistics import median
 
 import torch
-from torch import nn
 
 from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event
 from kerascli.foundation.profile import Profiled
 from kerascli.training.profiling.advice import advice
 from kerascli.training.profiling.operations import RecordedWork
 from kerascli.training.profiling.phases import Clock, LapSums, phases
-from kerascli.training.profiling.window import LEAST_STEPS, Window, layer_by_layer, synchronize
+from kerascli.training.profiling.window import LEAST_STEPS, Layers, Window, layer_by_layer, synchronize
 
 _MAKING = ("tracing", "compiling")
 """Names of the phases of one-time work before training, which a profile lists apart; while they last, a graph is also
@@ -40,9 +39,7 @@ class Profiler:
         self._replay_refusal = ""
         self._seen = self._epochs_left = 0
 
-    def set_model(
-        self, mode: str, jit_compile: bool | str, layers: Mapping[str, nn.Module], step: Callable[[], object]
-    ) -> None:
+    def set_model(self, mode: str, jit_compile: bool | str, layers: Layers, step: Callable[[], object]) -> None:
         """Set the execution mode of training steps, and the layers (module by name) whose times are reported.
 
         `jit_compile` is the config's setting. `step` runs a forward and backward pass of PyTorch modules, whatever the
@@ -76,8 +73,11 @@ class Profiler:
         self._before = self._clock.lap()
         for event in events:
             match event:
-                case EpochBegin():
-                    self._epoch_begin(event, batches_done)
+                case EpochBegin(epoch, epochs, steps):
+                    self._epochs_left = epochs - epoch
+                    if self._seen == 0:
+                        self._window.plan(steps + self._epochs_left * steps - batches_done)
+                    self._open_if_due(epoch, 0, steps)
                 case BatchEnd():
                     self._batch_end(event)
                 case EpochEnd():
@@ -87,13 +87,6 @@ class Profiler:
             self.begin("showing progress")
             yield event
             self.end("showing progress")
-
-    def _epoch_begin(self, event: EpochBegin, batches_done: int) -> None:
-        self._epochs_left = event.epochs - event.epoch
-        if self._seen == 0:
-            self._window.plan(event.steps + self._epochs_left * event.steps - batches_done)
-        else:
-            self._open_if_due(event.epoch, 0, event.steps)
 
     def _batch_end(self, event: BatchEnd) -> None:
         self._seen += 1

@@ -30,11 +30,15 @@ LARGE_BYTES = 16_000_000
 """Number of bytes above which a trace file is compressed; trace viewers read both forms."""
 
 
+Layers = Mapping[str, nn.Module]
+"""Type of the layers whose times are measured, by name."""
+
+
 class Window:
     """Recorder of some consecutive training steps of one epoch by torch's profiler, once in a training run."""
 
     def __init__(self, device: torch.device) -> None:
-        self.layers: Mapping[str, nn.Module] = {}
+        self.layers: Layers = {}
         self.open = False
         self.steps = 0
         """Number of complete training steps that were recorded."""
@@ -139,9 +143,7 @@ class Window:
         return f"epoch {self._epoch}, {steps}" if self.steps else ""
 
 
-def layer_by_layer(
-    device: torch.device, layers: Mapping[str, nn.Module], step: Callable[[], object]
-) -> tuple[RecordedWork, str]:
+def layer_by_layer(device: torch.device, layers: Layers, step: Callable[[], object]) -> tuple[RecordedWork, str]:
     """Return (times of a few training steps by layer, reason why they could not be measured; empty if they were).
 
     `step` is called for each forward and backward pass of modules; it changes no weights. Modules need more memory than

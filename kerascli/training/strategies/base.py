@@ -1,9 +1,8 @@
-"""Base class of the strategies by which several processes share the work of training and evaluation."""
+"""Strategy of training on one process, and base class of those by which several share training and evaluation."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,18 +11,15 @@ from kerascli.data.batches.loader import WHOLE, BatchSource, Portion
 from kerascli.foundation.device import Choice
 from kerascli.model.runtime.weights import Weight
 from kerascli.training.evaluate import EvaluatedBatches
-from kerascli.training.forward_pass import Runner
+from kerascli.training.forward_pass import Request, Runner
 from kerascli.training.objectives.train_step import GraphStep
 from kerascli.training.strategies import members
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.shared_evaluation import SharedBatches
 
-if TYPE_CHECKING:
-    from kerascli.training.execution_mode import Request
 
-
-class Strategy(ABC):
-    """Base class of strategies by which one or several processes share the work on a model (data parallel, FSDP).
+class Strategy:
+    """Strategy of training on one process, and base class of those by which several share the work on a model.
 
     All processes must call the same methods in the same order.
     """
@@ -33,8 +29,8 @@ class Strategy(ABC):
     portion: Portion = WHOLE
     """Portion of each training batch that this process reads."""
 
-    def __init__(self, group: Group) -> None:
-        self.group = group
+    def __init__(self, group: Group | None = None) -> None:
+        self.group = group or Group()
 
     @property
     def leads(self) -> bool:
@@ -58,14 +54,16 @@ class Strategy(ABC):
         """Function that sums a tensor over all processes, for norms of divided weights; None without FSDP."""
         return self.group.added if self.is_divided else None
 
-    @abstractmethod
-    def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
+    def runner(self, request: Request, recorded: str | None) -> tuple[Runner, Choice]:
         """Return (function that runs a forward and backward pass with the other processes, its execution mode).
 
         The function takes (batch, random numbers) and returns the StepOutcome (losses, gradients ...) of the whole
         batch. `request` has the forward pass, and example batches that are not yet divided among the processes;
         `recorded` is the execution mode (eager, traced, compiled) that the resumed run recorded, None for a new run.
         """
+        from kerascli.training.execution_mode import make_runner  # loads the compiler, which an evaluation spares
+
+        return make_runner(request, recorded)
 
     def evaluated(
         self, source: BatchSource, limit: int | None = None, *, ends_on_signal: bool = False
@@ -76,22 +74,8 @@ class Strategy(ABC):
         """
         if self.is_alone:
             return EvaluatedBatches(islice(source.epoch(0), limit))
-        return SharedBatches(
-            source, self.group, limit, is_divided=self.is_divided, ends_on_signal=ends_on_signal
-        )  # fmt: skip
+        return SharedBatches(source, self.group, limit, is_divided=self.is_divided, ends_on_signal=ends_on_signal)
 
     def compare_epoch(self, weights: Sequence[Weight], decisions: Sequence[Any], epoch: int) -> None:
         """Raise TrainingStopped if weights or decisions of callbacks differ between the processes after an epoch."""
         members.compare_epoch(self.group, weights, decisions, epoch)
-
-
-class Single(Strategy):
-    """Strategy of training on a single process, which computes whole batches."""
-
-    def __init__(self, group: Group | None = None) -> None:
-        super().__init__(group or Group())
-
-    def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
-        from kerascli.training.execution_mode import make_runner  # loads the compiler, which an evaluation spares
-
-        return make_runner(request, recorded)

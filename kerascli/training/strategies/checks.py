@@ -69,14 +69,15 @@ def strategy_lines(spec: RunSpec, processes: int) -> list[str]:
     lines += [f"  batches of {spec.fit.batch_size} rows: {parts} {kind} of {size} each"]
     for built in spec.graphs:
         for each in with_inner_nodes(built):
-            if any(not layer.synchronized for layer in _batch_normalizations(each.node.layer)):
+            if _normalizes(each.node.layer, synchronized=False):
                 lines.append(f"  '{each.node.name}' normalizes over the rows of a part, not of the whole batch")
     return list(dict.fromkeys(lines))
 
 
-def _batch_normalizations(layer: Component) -> list[BatchNormalization]:
-    """Return each batch normalization in a layer: the layer itself, or one inside it, as in `time_distributed`."""
-    return [each for each in components_in(layer) if isinstance(each, BatchNormalization)]
+def _normalizes(layer: Component, *, synchronized: bool) -> bool:
+    """Return True if a layer is a (not) synchronized batch normalization, or has one, as `time_distributed` may."""
+    parts = components_in(layer)
+    return any(isinstance(each, BatchNormalization) and each.synchronized is synchronized for each in parts)
 
 
 def _number_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
@@ -99,8 +100,7 @@ def _loss_faults(spec: RunSpec) -> Iterator[Fault]:
 def _node_faults(spec: RunSpec) -> Iterator[Fault]:
     for built in spec.graphs:
         for each in with_inner_nodes(built):
-            layers = _batch_normalizations(each.node.layer)
-            if spec.fit.shards is not None and any(layer.synchronized for layer in layers):
+            if spec.fit.shards is not None and _normalizes(each.node.layer, synchronized=True):
                 text = f"'{each.node.name}' is synchronized, but a shard of fit.shards is computed alone, by definition"
                 yield Fault(text, each.node.path, "key", hint="remove fit.shards, or synchronized")
             elif (text := _problem(each)) is not None:

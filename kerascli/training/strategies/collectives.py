@@ -72,8 +72,7 @@ class ReduceScatter:
             terms[source], free = free, parts[to]
         total = terms[0]
         for number in range(1, size):
-            is_output = terms[number] is output_tensor
-            total = torch.add(total, terms[number], out=output_tensor if is_output else total)
+            total = torch.add(total, terms[number], out=output_tensor if terms[number] is output_tensor else total)
 
 
 def as_bytes(tensor: Tensor) -> Tensor:

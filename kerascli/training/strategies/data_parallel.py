@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import islice, pairwise
+from operator import itemgetter
 
 import torch
 from torch import Tensor
@@ -18,61 +18,11 @@ from kerascli.foundation import draws, local_batch
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import DataError, counted
 from kerascli.foundation.local_batch import LocalBatch
-from kerascli.training.forward_pass import Eager, Runner
+from kerascli.training.forward_pass import Eager, Request, Runner
 from kerascli.training.objectives.outcome import StepOutcome
 from kerascli.training.strategies.base import Strategy
 from kerascli.training.strategies.flat_step_result import StepExchange, Vectors, sum_of_shards
 from kerascli.training.strategies.group import Group
-
-if TYPE_CHECKING:
-    from kerascli.training.execution_mode import Request
-
-
-class Sharding(NamedTuple):
-    """Division of each batch into `shards` parts of consecutive rows, and the parts of process `rank` of `size`.
-
-    All processes have equally many shards. Without the config's `fit.shards` there is one shard for each process.
-    """
-
-    shards: int
-    rank: int = 0
-    size: int = 1
-
-    @property
-    def first(self) -> int:
-        """Index of the first shard (part of each batch) that this process computes."""
-        return self.rank * self.shards // self.size
-
-    @property
-    def stop(self) -> int:
-        """Index after that of this process's last shard (part of each batch): the exclusive end of its range."""
-        return (self.rank + 1) * self.shards // self.size
-
-    @property
-    def portion(self) -> Portion:
-        """Part of each batch's rows that this process reads: those of its shards, as fractions of the batch."""
-        return Portion(self.first, self.stop, self.shards)
-
-    def is_first(self, number: int, batch: Batch) -> bool:
-        """Return True if shard (part) `number` of a batch is the first with rows; a small batch has empty shards."""
-        return number == -(-self.shards // batch.whole) - 1
-
-    def parts(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
-        """Yield (index, rows) of each shard (part of a batch) of this process; `batch` has only the rows that it reads.
-
-        Shards without rows, in a batch with fewer rows than shards, are not yielded.
-        """
-        start = self.first * batch.whole // self.shards
-        for number in range(self.first, self.stop):
-            first, stop = (each * batch.whole // self.shards - start for each in (number, number + 1))
-            if stop > first:
-                yield number, _rows(batch, first, stop)
-
-
-def _rows(batch: Batch, first: int, stop: int) -> Batch:
-    if stop - first == batch.rows:
-        return batch
-    return batch.mapped(lambda values: values[first:stop], stop - first)
 
 
 class DataParallel(Strategy):
@@ -85,13 +35,27 @@ class DataParallel(Strategy):
 
     def __init__(self, group: Group, shards: int | None = None) -> None:
         super().__init__(group)
-        self.sharding = Sharding(shards or group.world.size, group.world.rank, group.world.size)
+        rank, size, count = group.world.rank, group.world.size, shards or group.world.size
+        self.portion = Portion(rank * count // size, (rank + 1) * count // size, count)
+        """Range of this process's shards among those of each batch: equally many for every process, by default one."""
         self.in_order = shards is not None
         """True if sums have a fixed order."""
 
-    @property
-    def portion(self) -> Portion:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.sharding.portion
+    def parts(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
+        """Yield (index, rows) of each shard (part of a batch) of this process; `batch` has only the rows that it reads.
+
+        Shards without rows, in a batch with fewer rows than shards, are not yielded.
+        """
+        first, stop, shards = self.portion
+        bounds = [number * batch.whole // shards for number in range(first, stop + 1)]
+        for number, (start, end) in enumerate(pairwise(bounds), first):
+            if end > start:
+                own = itemgetter(slice(start - bounds[0], end - bounds[0]))
+                yield number, batch if end - start == batch.rows else batch.mapped(own, end - start)
+
+    def is_first(self, number: int, batch: Batch) -> bool:
+        """Return True if shard (part) `number` of a batch is the first with rows; a small batch has empty shards."""
+        return number == -(-self.portion.of // batch.whole) - 1
 
     @cached_property
     def _process_sum(self) -> Callable[[Tensor, float], Tensor] | None:
@@ -119,17 +83,17 @@ class DataParallel(Strategy):
         A shard is a part of a batch's rows. A batch after the first one is left out if all of this process's shards of
         it are empty. Raises DataError if they are empty in the first batch.
         """
-        further = [rows for batch in batches[1:] for _, rows in islice(self.sharding.parts(batch), 1)]
+        further = [rows for batch in batches[1:] for _, rows in islice(self.parts(batch), 1)]
         return [self.example(batches[0]), *further]
 
     def example(self, batch: Batch) -> Batch:
         """Return this process's first shard (part of a batch) with rows. Raises DataError if there is none."""
-        for _, rows in self.sharding.parts(batch):
+        for _, rows in self.parts(batch):
             return rows
-        text = f"the first batch has {counted(batch.whole, 'row')}: too few for {self.sharding.size} processes"
+        text = f"the first batch has {counted(batch.whole, 'row')}: too few for {self.group.world.size} processes"
         raise DataError(text, hint="train on fewer processes")
 
-    def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
+    def runner(self, request: Request, recorded: str | None) -> tuple[Runner, Choice]:
         from kerascli.training.strategies.process_sum import one_process
 
         whole, examples = request.batches[0], self.examples(request.batches)
@@ -137,7 +101,7 @@ class DataParallel(Strategy):
             run, mode = self._agreed(replace(request, batches=examples), recorded)
         return sharded_runner(run, Eager(request.forward_pass, request.live_scales), self, whole), mode
 
-    def _agreed(self, request: "Request", recorded: str | None) -> tuple[Runner, Choice]:
+    def _agreed(self, request: Request, recorded: str | None) -> tuple[Runner, Choice]:
         """Return (function that runs a forward pass, its mode): the slowest mode that a process has chosen."""
         from kerascli.training.execution_mode import MODES, make_runner
 
@@ -159,7 +123,7 @@ def sharded_runner(run: Runner, module: Runner, strategy: DataParallel, example:
     with its lower levels within a process and its upper levels among processes, so that the sum does not depend on the
     number of processes.
     """
-    exchange, sharding = StepExchange(strategy.group, in_order=strategy.in_order), strategy.sharding
+    exchange = StepExchange(strategy.group, in_order=strategy.in_order)
 
     def nothing() -> Vectors:
         """Return zeros for a shard without rows; example rows are run, since other processes may wait for sums."""
@@ -170,15 +134,15 @@ def sharded_runner(run: Runner, module: Runner, strategy: DataParallel, example:
         return torch.zeros_like(averaged), torch.zeros_like(added)
 
     def run_shards(batch: Batch, numbers: draws.Draws) -> StepOutcome:
-        there = dict(sharding.parts(batch))
+        there = dict(strategy.parts(batch))
 
         def of_shard(number: int) -> Vectors:
             if (rows := there.get(number)) is None:
                 return nothing()
             with strategy.part(rows):
                 outcome = run(rows, numbers.of_shard(number))
-            return exchange.flat(outcome, rows.rows / rows.whole, first=sharding.is_first(number, batch))
+            return exchange.flat(outcome, rows.rows / rows.whole, first=strategy.is_first(number, batch))
 
-        return exchange.summed(sum_of_shards(of_shard, sharding.first, sharding.stop))
+        return exchange.summed(sum_of_shards(of_shard, strategy.portion.first, strategy.portion.stop))
 
     return run_shards

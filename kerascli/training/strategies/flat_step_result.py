@@ -104,8 +104,7 @@ class StepExchange:
                 values.append(None)
                 continue
             start, ends[form.exact] = ends[form.exact], ends[form.exact] + form.shape.numel()
-            part = vectors[form.exact][start : ends[form.exact]]
-            values.append(part.view(form.shape).to(form.dtype))
+            values.append(vectors[form.exact][start : ends[form.exact]].view(form.shape).to(form.dtype))
         return self._layout.outcome(values)
 
 

@@ -4,10 +4,10 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
-from functools import cache, partial, wraps
-from typing import TYPE_CHECKING, Any
+from functools import cache, partial, update_wrapper
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,18 +21,14 @@ from kerascli.layers.base import Outcome
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import held
 from kerascli.parts.distributions import FSDP
-from kerascli.training.forward_pass import ForwardPass, Runner
+from kerascli.training.forward_pass import ForwardPass, Request, Runner
 from kerascli.training.objectives.outcome import StepOutcome
 from kerascli.training.objectives.train_step import GraphStep
-from kerascli.training.strategies.base import Single, Strategy
+from kerascli.training.strategies.base import Strategy
 from kerascli.training.strategies.collectives import ReduceScatter
 from kerascli.training.strategies.data_parallel import DataParallel
 from kerascli.training.strategies.flat_step_result import StepExchange
 from kerascli.training.strategies.group import Group
-
-if TYPE_CHECKING:
-    from kerascli.training.execution_mode import Request
-
 
 _GROUP_ELEMENTS = 2**20
 """Number of weight elements from which layers are gathered together; smaller messages waste time on the network."""
@@ -55,7 +51,7 @@ class FullySharded(DataParallel):
     def divider(self, device: torch.device) -> Callable[[GraphStep], None] | None:
         return partial(divide, settings=self._settings, size=self.group.world.size, device=device)
 
-    def runner(self, request: "Request", recorded: str | None = None) -> tuple[Runner, Choice]:
+    def runner(self, request: Request, recorded: str | None) -> tuple[Runner, Choice]:
         run = divided_runner(request.forward_pass, self, request.batches[0])
         return run, Choice("eager", "FSDP gathers weights as modules run")
 
@@ -64,7 +60,7 @@ def strategy_of(group: Group, distribute: object, shards: int | None = None) -> 
     """Return the Strategy of training for the config's `fit.distribute` and `fit.shards`, and a group of processes."""
     if group.world.size > 1 and isinstance(distribute, FSDP):
         return FullySharded(group, distribute)
-    return Single(group) if (shards or group.world.size) == 1 else DataParallel(group, shards)
+    return Strategy(group) if (shards or group.world.size) == 1 else DataParallel(group, shards)
 
 
 def divide(module: GraphStep, settings: FSDP, size: int, device: torch.device) -> None:
@@ -85,8 +81,7 @@ def divide(module: GraphStep, settings: FSDP, size: int, device: torch.device) -
     mesh = init_device_mesh(device.type, (size,))
     if settings.activation_checkpointing:
         checkpoint_activations(module.graph)
-    groups = [[*group] for group in _groups(module.graph)]
-    for group in groups:
+    for group in list(_groups(module.graph)):
         fully_shard(group, mesh=mesh, reshard_after_forward=settings.reshard_after_forward)
     fully_shard(module, mesh=mesh, reshard_after_forward=False)
     for name in ("compare", "predict"):
@@ -112,10 +107,8 @@ def checkpoint_activations(graph: Graph) -> None:
 
 def group_bytes(graph: Graph) -> list[int]:
     """Return the bytes of each group of weights that FSDP gathers at once, then of the ungrouped weights."""
-    grouped = [list(group) for group in _groups(graph)]
-    sizes = [sum(parameter.nbytes for module in group for parameter in module.parameters()) for group in grouped]
-    whole = sum(parameter.nbytes for parameter in graph.parameters())
-    return [*sizes, whole - sum(sizes)]
+    sizes = [sum(each.nbytes for module in group for each in module.parameters()) for group in _groups(graph)]
+    return [*sizes, sum(each.nbytes for each in graph.parameters()) - sum(sizes)]
 
 
 def _groups(graph: Graph) -> Iterator[list[nn.Module]]:
@@ -163,18 +156,11 @@ def recompute_in_backward(module: nn.Module) -> None:
     After the forward pass only its inputs stay in memory. The second run draws the same random numbers (of dropout ...)
     as the first.
     """
-    forward: Callable[..., Any] = module.forward
-
-    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), draws.repeated()
-
-    @wraps(forward)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        return checkpoint(
-            forward, *args, use_reentrant=False, preserve_rng_state=False, context_fn=contexts, **kwargs
-        )  # fmt: skip
-
-    module.forward = run
+    recomputed = partial(
+        checkpoint, module.forward, use_reentrant=False, preserve_rng_state=False,
+        context_fn=lambda: (nullcontext(), draws.repeated()),
+    )  # fmt: skip
+    module.forward = update_wrapper(recomputed, module.forward)
 
 
 def divided_runner(forward_pass: ForwardPass, strategy: DataParallel, example: Batch) -> Runner:
@@ -185,13 +171,12 @@ def divided_runner(forward_pass: ForwardPass, strategy: DataParallel, example: B
     `example` is a batch with rows for this process, run in place of an empty part of a batch.
     """
     [update] = forward_pass.updates
-    scale, sharding = update.optimizer.rule.loss_scale_factor or 1.0, strategy.sharding
-    exchange = StepExchange(strategy.group, in_order=False)
+    scale, exchange = update.optimizer.rule.loss_scale_factor or 1.0, StepExchange(strategy.group, in_order=False)
 
     def run(batch: Batch, numbers: draws.Draws) -> StepOutcome:
         """Return the losses, metric states and new weights of the whole batch, and this process's part of the
         gradients, which the weights no longer hold."""
-        number, rows = next(sharding.parts(batch), (sharding.first, None))
+        number, rows = next(strategy.parts(batch), (strategy.portion.first, None))
         share = 0.0 if rows is None else rows.rows / rows.whole
         rows = strategy.example(example) if rows is None else rows
         with strategy.part(rows, counts=share > 0, scaled=True), draws.using(numbers.of_shard(number)):
@@ -205,7 +190,7 @@ def divided_runner(forward_pass: ForwardPass, strategy: DataParallel, example: B
             gradients.append(None if weight.tensor.grad is None else held(weight.tensor.grad))
             weight.tensor.grad = None
         outcome = replace(output, totals=[_checked(total.detach(), gradients)])
-        averaged, added = exchange.flat(outcome, share, first=share > 0 and sharding.is_first(number, batch))
+        averaged, added = exchange.flat(outcome, share, first=share > 0 and strategy.is_first(number, batch))
         if not share:  # the rest of the example has the weight 0 already, but a NaN in it must reach all processes
             added.zero_()
         return replace(exchange.summed((averaged, added)), gradients=gradients)

@@ -94,8 +94,7 @@ class Group:
                 for tensor in tensors:
                     sum_in_order(tensor, self.world.rank, self.world.size)
             else:  # a sum of two terms has one order
-                waiting = [dist.all_reduce(tensor, async_op=True) for tensor in tensors]
-                for work in waiting:
+                for work in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
                     assert work is not None
                     work.wait()
 

@@ -17,12 +17,12 @@ from kerascli.model.runtime.weights import Weight, held
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.several import Optimizers
 from kerascli.training.build import Experiment
-from kerascli.training.execution_mode import MODES, Request, compile_rule
-from kerascli.training.forward_pass import Eager, ForwardPass, Runner
+from kerascli.training.execution_mode import MODES, compile_rule
+from kerascli.training.forward_pass import Eager, ForwardPass, Request, Runner
 from kerascli.training.loop import Plan
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Trainer
-from kerascli.training.strategies.base import Single, Strategy
+from kerascli.training.strategies.base import Strategy
 from kerascli.workflow.memory import memory_for_model
 
 
@@ -37,7 +37,7 @@ def make_trainer(
     choose one). `strategy` divides the work among processes (data parallel, FSDP); None: one process does all of it.
     Raises ConfigError if the model has nothing to train.
     """
-    strategy = strategy or Single()
+    strategy = strategy or Strategy()
     optimizers = optimizers_of(experiment, strategy.across)
     passes: list[tuple[ForwardPass, Runner]] = []
     modes: dict[str, Choice] = {}

@@ -33,7 +33,7 @@ class PartWriter:
     """
 
     def __init__(self, checkpoints: Checkpoints, ranges: Mapping[str, Range], group: Group) -> None:
-        """Initialize; `ranges` maps the name of each tensor that FSDP divides to the range that this process holds."""
+        """Initialize; `ranges` maps the name of each weight that FSDP divides to the range that this process holds."""
         self._checkpoints = checkpoints
         self._ranges = ranges
         self._group = group

@@ -32,7 +32,7 @@ from kerascli.training.checks.label_range_checks import check_values
 from kerascli.training.loop import Plan
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.step import Progress, Trainer, assign_weights
-from kerascli.training.strategies.base import Single, Strategy
+from kerascli.training.strategies.base import Strategy
 from kerascli.training.strategies.checks import strategy_faults
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
@@ -157,7 +157,7 @@ def build_phase(phase: Phase, device: Choice, strategy: Strategy | None = None) 
     """
     spec, prepared = phase.spec, phase.prepared
     torch_device = torch.device(device.value)
-    divide = (strategy or Single()).divider(torch_device)
+    divide = (strategy or Strategy()).divider(torch_device)
     with phase.config.faults():
         return build_experiment(spec, prepared, device=torch_device, mixing=prepared.mixing, divide=divide)
 

@@ -17,7 +17,7 @@ from kerascli.training.build import Experiment
 from kerascli.training.checks.row_independence import rows_at_once
 from kerascli.training.classes import class_numbers
 from kerascli.training.loop import Plan
-from kerascli.training.strategies.base import Single, Strategy
+from kerascli.training.strategies.base import Strategy
 
 
 def rows_in_order(experiment: Experiment, rows: Split, *, metrics: bool = True) -> BatchSource:
@@ -63,7 +63,7 @@ def make_plan(
     batches are divided among processes.
     """
     spec, fit = experiment.spec, experiment.spec.fit
-    rows, device, strategy = prepared.splits["train"], experiment.device, strategy or Single()
+    rows, device, strategy = prepared.splits["train"], experiment.device, strategy or Strategy()
     source = BatchSource(rows, fit.batch_size, device, shuffle=fit.shuffle, seed=spec.seed, portion=strategy.portion)
     _refuse_part(experiment, source)
     steps = fit.steps_per_epoch or source.steps

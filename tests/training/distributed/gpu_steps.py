@@ -36,8 +36,8 @@ from kerascli.foundation.world import World
 from kerascli.training import execution_mode
 from kerascli.training.build import Experiment, build_experiment
 from kerascli.training.evaluate import evaluate, predict
-from kerascli.training.execution_mode import Request, make_runner
-from kerascli.training.forward_pass import Eager, GraphRunner
+from kerascli.training.execution_mode import GraphRunner, make_runner
+from kerascli.training.forward_pass import Eager, Request
 from kerascli.training.step import Trainer
 from kerascli.training.strategies import fsdp, notices
 from kerascli.training.strategies.data_parallel import DataParallel, sharded_runner

@@ -13,7 +13,7 @@ from kerascli.data.batches.loader import Batch, BatchSource
 from kerascli.data.batches.rows import MemorySplit
 from kerascli.foundation.errors import DataError
 from kerascli.foundation.world import World
-from kerascli.training.strategies.data_parallel import DataParallel, Sharding
+from kerascli.training.strategies.data_parallel import DataParallel
 from kerascli.training.strategies.group import Group
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.train import start
@@ -52,30 +52,30 @@ def test_shards_change_results_by_rounding_alone(tmp_path: Path) -> None:
         assert found_row["accuracy"] == wanted_row["accuracy"]
 
 
-def batches(rows: int, sharding: Sharding) -> list[list[tuple[int, list[float]]]]:
+def batches(rows: int, strategy: DataParallel) -> list[list[tuple[int, list[float]]]]:
     """Return, for each batch of 8 rows, the numbers of a process's shards with their rows."""
     x = np.arange(rows, dtype=np.float32)
-    source = BatchSource(MemorySplit({"x": x}, {}, {}, rows), 8, torch.device("cpu"), portion=sharding.portion)
+    source = BatchSource(MemorySplit({"x": x}, {}, {}, rows), 8, torch.device("cpu"), portion=strategy.portion)
 
     def shards(batch: Batch) -> list[tuple[int, list[float]]]:
-        return [(number, part.inputs["x"].tolist()) for number, part in sharding.parts(batch)]
+        return [(number, part.inputs["x"].tolist()) for number, part in strategy.parts(batch)]
 
     return [shards(batch) for batch in source.epoch(0)]
 
 
 def test_a_first_batch_with_fewer_rows_than_processes_is_refused() -> None:
-    sharding = Sharding(4, 0, 4)
-    source = BatchSource(MemorySplit({"x": np.zeros(3)}, {}, {}, 3), 8, torch.device("cpu"), portion=sharding.portion)
+    strategy = DataParallel(Group(World(0, 4)), 4)
+    source = BatchSource(MemorySplit({"x": np.zeros(3)}, {}, {}, 3), 8, torch.device("cpu"), portion=strategy.portion)
     with pytest.raises(DataError, match="the first batch has 3 rows: too few for 4 processes"):
-        DataParallel(Group(World(0, 4)), 4).example(next(source.epoch(0)))
+        strategy.example(next(source.epoch(0)))
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_each_row_is_in_the_same_shard_on_any_number_of_processes(size: int) -> None:
-    alone = batches(19, Sharding(4))
+    alone = batches(19, DataParallel(Group(), 4))
     assert alone[0] == [(0, [0, 1]), (1, [2, 3]), (2, [4, 5]), (3, [6, 7])]
     assert alone[2] == [(1, [16]), (2, [17]), (3, [18])]
-    several = [batches(19, Sharding(4, rank, size)) for rank in range(size)]
+    several = [batches(19, DataParallel(Group(World(rank, size)), 4)) for rank in range(size)]
     assert [[shard for part in parts for shard in part] for parts in zip(*several, strict=True)] == alone
 
 
@@ -93,7 +93,7 @@ def test_a_second_batch_without_rows_for_a_process_is_no_example() -> None:
 
 @pytest.mark.parametrize(("whole", "first"), [(1, 3), (2, 1), (3, 1), (4, 0), (9, 0)])
 def test_the_first_shard_with_rows_gives_the_integers(whole: int, first: int) -> None:
-    sharding = Sharding(4)
+    strategy = DataParallel(Group(), 4)
     batch = batch_of(whole, whole)
-    assert min(number for number, _ in sharding.parts(batch)) == first
-    assert [number for number in range(4) if sharding.is_first(number, batch)] == [first]
+    assert min(number for number, _ in strategy.parts(batch)) == first
+    assert [number for number in range(4) if strategy.is_first(number, batch)] == [first]

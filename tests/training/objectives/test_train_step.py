@@ -30,8 +30,8 @@ from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
 from kerascli.training.build import Experiment
 from kerascli.training.evaluate import EvaluatedBatches, evaluate
-from kerascli.training.execution_mode import Request, make_runner
-from kerascli.training.forward_pass import Eager, largest_difference
+from kerascli.training.execution_mode import make_runner
+from kerascli.training.forward_pass import Eager, Request, largest_difference
 from kerascli.training.loop import train as train_loop
 from kerascli.training.step import Progress
 from kerascli.workflow.evaluate import evaluate_rows

@@ -26,7 +26,7 @@ from kerascli.training import execution_mode
 from kerascli.training.profiling import advice
 from kerascli.training.profiling import phases as phase_times
 from kerascli.training.profiling.advice import OPERATION_MICROSECONDS, RULES
-from kerascli.training.profiling.operations import RecordedWork, Times
+from kerascli.training.profiling.operations import RecordedWork
 from kerascli.training.profiling.phases import REST, Clock, LapSums, phases
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.profiling.window import LARGE_BYTES, Window, layer_by_layer, trace_file
@@ -213,7 +213,7 @@ def test_own_times_add_up_to_those_of_torchs_own_table(watched: tuple[Window, nn
     wanted = {e.key: e.self_cpu_time_total / 1000 for e in window._profile.key_averages()}
     found: dict[str, float] = {}
     for (name, _), times in window.work().by_operation.items():
-        found[name] = found.get(name, 0.0) + sum(times.milliseconds)
+        found[name] = found.get(name, 0.0) + sum(times)
     for name in ("addmm", "mm", "relu", "threshold_backward", "sum", "t"):
         assert found[name] == pytest.approx(wanted[f"aten::{name}"]), name
     engine = "autograd::engine::evaluate_function: AddmmBackward0"
@@ -319,7 +319,7 @@ def test_layers_are_not_measured_where_torch_has_no_profiler_to_give(monkeypatch
 
 
 def test_what_took_no_time_of_the_device_is_no_expensive_operation() -> None:
-    work = RecordedWork([3.0], {("launch", "forward"): Times([0.0], 1), ("mm", "forward"): Times([2.0], 1)})
+    work = RecordedWork([3.0], {("launch", "forward"): [0.0], ("mm", "forward"): [2.0]})
     assert [each.name for each in work.most_expensive()] == ["mm"]
 
 
