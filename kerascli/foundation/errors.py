@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Literal
 
 from kerascli.foundation.replaced import replaced
@@ -216,7 +217,9 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
     if word not in among:
         if len(among) >= _MAX_SEARCHES_AMONG or len(searches) > _MAX_SEARCHES:
             return None
-        among[word] = next(iter(difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)), None)
+        written = word.lower()
+        swapped = (each for each in words if sorted(each) == sorted(written))  # which difflib takes for two mistakes
+        among[word] = next(chain(swapped, difflib.get_close_matches(written, words, n=1, cutoff=0.6)), None)
     return among[word]
 
 
