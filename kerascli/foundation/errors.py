@@ -187,10 +187,7 @@ class Interrupted(KerasCliError):
     def __init__(self, fault: str | Fault, *, signal_number: int, hint: str | None = None) -> None:
         super().__init__(fault, hint=hint)
         self.signal_number = signal_number
-
-    @property
-    def code(self) -> int:
-        return 128 + self.signal_number
+        self.exit_code = 128 + signal_number
 
 
 class Paused(KerasCliError):
