@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from operator import methodcaller
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import core_schema
@@ -101,14 +101,13 @@ def collected(faults: list[Fault], path: Path = ()) -> Iterator[None]:
         faults += invalid.below(path).faults
 
 
-class Names:
+class Names(NamedTuple):
     """Names of all components of one kind, found in any spelling; `keys` maps normalized spellings to these names."""
 
-    def __init__(self, kind: str, prefixes: Iterable[str], keys: dict[str, str]) -> None:
-        self.kind = kind
-        self.prefixes = tuple(prefixes)
-        """Prefixes of the names in R's keras (`layer`, `loss`), without their underscores."""
-        self.keys = keys
+    kind: str
+    prefixes: Sequence[str]
+    """Prefixes of the names in R's keras (`layer`, `loss`), without their underscores."""
+    keys: dict[str, str]
 
     def find(self, written: str) -> str | None:
         """Return the canonical name for a name in any spelling, also with the prefix of R's keras; None if unknown."""
@@ -165,7 +164,7 @@ class Registry(Generic[C]):
         self.kind = kind
         self.base = base
         self._packages = packages
-        self._spelled = Names(kind, map(_key, prefixes), {})
+        self._spelled = Names(kind, list(map(_key, prefixes)), {})
         self._classes: dict[str, type[C]] = {}
         self._aliases: dict[str, tuple[str, ...]] = {}
         self._loaded = False
