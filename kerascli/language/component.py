@@ -148,7 +148,13 @@ class Names(NamedTuple):
             return fault(f"{written} is {' and '.join(other_kinds)}: {where}")
         meant = self.suggestion(written)
         hint = number_hint(written) or list_to_write(self.kind, written, self.find)
-        return fault(hint or (None if meant else f"'kerascli list {plural(self.kind)}' shows all"), meant)
+        return fault(hint or (None if meant else self._where_to_look(written, path, fields)), meant)
+
+    def _where_to_look(self, written: str, path: Path, fields: "FieldsOf") -> str:
+        """Return the hint about a name that is similar to none: as a key, it may be an argument of such components."""
+        if path and any(written in fields(each) for each in self.keys.values()):
+            return f"{written} is an argument of {plural(self.kind)}, written inside one: NAME: {{{written}: ...}}"
+        return f"'kerascli list {plural(self.kind)}' shows all"
 
 
 FieldsOf = Callable[[str], Sequence[str]]
