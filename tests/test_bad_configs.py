@@ -21,7 +21,8 @@ import pytest
 from kerascli.config.data import config_facts
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
-from kerascli.config.yaml.text import dump_yaml, parse_document
+from kerascli.config.yaml.dump import dump_yaml
+from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.errors import ConfigError, Fault, KerasCliError
 from kerascli.workflow.check import check
 

@@ -262,7 +262,7 @@ def test_every_phase_of_a_profile_is_explained() -> None:
 
 def test_exit_codes_are_those_of_the_errors() -> None:
     codes = {kind.exit_code for kind in KerasCliError.__subclasses__() if kind is not Interrupted}
-    codes |= {0, 1, 128 + signal.SIGPIPE, *(Interrupted("", signal_number=number).code for number in SIGNALS)}
+    codes |= {0, 1, 128 + signal.SIGPIPE, *(Interrupted("", signal_number=number).exit_code for number in SIGNALS)}
     errors, runs = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("errors.md", "runs.md"))
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", errors, re.M)} == codes
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", runs, re.M)} <= codes

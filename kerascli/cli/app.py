@@ -7,7 +7,7 @@ import os
 import sys
 
 from kerascli.cli.printing import print_to_stderr
-from kerascli.foundation.errors import Interrupted, KerasCliError, limited_suggestions, safe_text
+from kerascli.foundation.errors import KerasCliError, limited_suggestions, safe_text
 from kerascli.foundation.interrupts import Signalled, listening
 
 _MACHINE = {
@@ -46,7 +46,7 @@ def _run() -> int | str | None:
         return end.code
     except KerasCliError as error:
         print_to_stderr("\n\n".join("\n".join(fault.lines()) for fault in error.faults))
-        return error.code if isinstance(error, Interrupted) else error.exit_code
+        return error.exit_code
     except MemoryError:
         print_to_stderr("error: out of memory\n  hint: use less data, or a smaller model")
         return 5

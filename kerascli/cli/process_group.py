@@ -117,7 +117,7 @@ def _code_of_silent(error: "Exception | Signalled", group: "Group") -> int | Non
     """Return the exit code of this process if another one reports why all of them end; None if this one does."""
     if isinstance(error, Interrupted):  # process 0 has saved the run, and says so
         group.leave()
-        return None if group.world.leads else error.code
+        return None if group.world.leads else error.exit_code
     if isinstance(error, KerasCliError):
         return None if group.is_first_to_fail(error, error.exit_code) else error.exit_code
     if isinstance(error, Signalled):  # before the training: the others must not wait for this process

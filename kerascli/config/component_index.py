@@ -69,7 +69,7 @@ def load() -> ComponentIndex | None:
         seal, _, body = read_bytes(_file(), _MAX_BYTES).partition(b"\n")
         if seal.decode() == _seal(body):
             stored = json.loads(body)
-            names = {kind: Names(kind, *each) for kind, each in stored["names"].items()}
+            names = {kind: Names(*each) for kind, each in stored["names"].items()}
             settings = {k: {n: Settings(*s) for n, s in each.items()} for k, each in stored["settings"].items()}
             return ComponentIndex(names, settings)
     return None
@@ -77,8 +77,7 @@ def load() -> ComponentIndex | None:
 
 def save(index: ComponentIndex) -> None:
     """Write the component index (names and arguments of all components) to the cache file; write errors are ignored."""
-    names = {kind: [each.prefixes, each.keys] for kind, each in index.names.items()}
-    body = json.dumps({"names": names, "settings": index.settings}).encode()
+    body = json.dumps({"names": index.names, "settings": index.settings}).encode()
     with suppress(StorageError, OSError):
         make_folder(_file().parent)
         write_bytes(_file(), _seal(body).encode() + b"\n" + body)

@@ -1,7 +1,7 @@
 """Opened config: a config file whose YAML, top-level keys, flags, plugins and `data` section are valid."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -117,13 +117,11 @@ class Config:
         callbacks = references.resolve(lambda path: path[:2] != _CALLBACKS[: len(path)])[0].at(_CALLBACKS)
         columns: dict[str, ConfigPath] = {}
         for index, entry in enumerate(callbacks if isinstance(callbacks, list) else []):
-            try:
+            with suppress(Invalid):  # reported when `fit` is parsed
                 callback = CALLBACKS.parse(entry)
-            except Invalid:  # reported when `fit` is parsed
-                continue
-            if isinstance(callback, Sampler) and isinstance(entry, dict):
-                (name,) = entry
-                columns |= {column: (*_CALLBACKS, index, name, key) for key, column in callback.shown().items()}
+                if isinstance(callback, Sampler) and isinstance(entry, dict):
+                    (name,) = entry
+                    columns |= {column: (*_CALLBACKS, index, name, key) for key, column in callback.shown().items()}
         return columns
 
     def error(self, faults: Sequence[Fault]) -> Faulty:

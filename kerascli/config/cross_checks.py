@@ -31,25 +31,23 @@ def cross_faults(spec: RunSpec, sections: Written, splits: Splits) -> list[Fault
     `sections` is the config as data, `splits` maps each split of the data to its number of rows (None: unknown).
     """
     faults = [*_input_faults(spec, declares_inputs=sections["model"].get("inputs") is not None), *_state_faults(spec)]
-    if spec.fit.validation_data is not None:
-        path: Path = ("fit", "validation_data")
-        faults += _split_faults("validation_data", spec.fit.validation_data, splits, path, spec)
+    faults += _split_faults("validation_data", spec.fit.validation_data, splits, ("fit", "validation_data"), spec)
     faults += filter(None, (_class_fault(spec, pair) for pair in spec.pairs))
     if spec.training is not None:
         faults += _overwrite_faults(spec.fit.callbacks)
         for index, callback in enumerate(spec.fit.callbacks):
             name, arguments = split_form(sections["fit"]["callbacks"][index], "callback")
-            path = ("fit", "callbacks", index, name)
+            path: Path = ("fit", "callbacks", index, name)
             faults += _monitor_faults(spec, callback, path, arguments)
             faults += _callback_faults(spec, callback, path, arguments, splits)
         faults += [*_class_weight_faults(spec, sections.get("fit")), *_sample_weight_faults(spec)]
     return faults
 
 
-def _split_faults(what: str, name: str, splits: Splits, path: Path, spec: RunSpec) -> Iterator[Fault]:
+def _split_faults(what: str, name: str | None, splits: Splits, path: Path, spec: RunSpec) -> Iterator[Fault]:
     """Yield a config error if `name`, the value of the setting `what`, is not the name of a split of the data."""
     names = splits or SPLITS
-    if name not in names:
+    if name is not None and name not in names:
         hint = f"the data has {', '.join(names)}" if splits else None
         if name == "validation" and spec.data is not None and spec.data.has_unused_folds:
             hint = "each fold of data.split.folds is it in turn: kerascli train CONFIG --folds"
@@ -167,7 +165,7 @@ def _sample_faults(spec: RunSpec, callback: Sampler, path: Path, arguments: Any,
     if (mismatch := callback.check_model(models_of(spec))) is not None:
         setting, text = mismatch
         yield _of_argument(f"{name}: {text}", path, setting, arguments)
-    if isinstance(callback, ShowsRows) and callback.split is not None:
+    if isinstance(callback, ShowsRows):
         yield from _split_faults(f"{name}: split", callback.split, splits, (*path, "split"), spec)
     view = spec.model.views.get(callback.view or "")
     stateful = next((node for node in (view.model if view else spec.model).nodes if node.layer.keeps_states()), None)

@@ -40,7 +40,7 @@ def misspelt(document: Document, index: ComponentIndex) -> list[Fault]:
     """
     data = document.data
     fit, model = data.get("fit"), data.get("model")
-    source = data.get("data", {}).get("source") if isinstance(data.get("data", {}), dict) else None
+    source = document.at(("data", "source"))
     if "plugins" in data or (isinstance(source, dict) and "python" in source):  # custom code may define any name
         return []
     if isinstance(fit, dict) and {"phases", "train_step"} & fit.keys():

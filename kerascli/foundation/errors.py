@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Literal
 
 from kerascli.foundation.replaced import replaced
@@ -186,10 +187,7 @@ class Interrupted(KerasCliError):
     def __init__(self, fault: str | Fault, *, signal_number: int, hint: str | None = None) -> None:
         super().__init__(fault, hint=hint)
         self.signal_number = signal_number
-
-    @property
-    def code(self) -> int:
-        return 128 + self.signal_number
+        self.exit_code = 128 + signal_number
 
 
 class Paused(KerasCliError):
@@ -216,7 +214,9 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
     if word not in among:
         if len(among) >= _MAX_SEARCHES_AMONG or len(searches) > _MAX_SEARCHES:
             return None
-        among[word] = next(iter(difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)), None)
+        written = word.lower()
+        swapped = (each for each in words if sorted(each) == sorted(written))  # which difflib takes for two mistakes
+        among[word] = next(chain(swapped, difflib.get_close_matches(written, words, n=1, cutoff=0.6)), None)
     return among[word]
 
 

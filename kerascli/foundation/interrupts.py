@@ -213,8 +213,8 @@ def count_as_handled() -> None:
         _present._answered = True
 
 
-def end_at_once(number: int, frame: FrameType | None = None) -> None:
-    """End the process with a one-line message, without saving or cleaning up; usable as a signal handler."""
+def end_at_once(number: int) -> None:
+    """End the process with a one-line message, without saving or cleaning up."""
     with contextlib.suppress(OSError):
         os.write(2, b"error: interrupted\n")
     os._exit(128 + number)

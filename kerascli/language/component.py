@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from operator import methodcaller
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import core_schema
@@ -101,14 +101,13 @@ def collected(faults: list[Fault], path: Path = ()) -> Iterator[None]:
         faults += invalid.below(path).faults
 
 
-class Names:
+class Names(NamedTuple):
     """Names of all components of one kind, found in any spelling; `keys` maps normalized spellings to these names."""
 
-    def __init__(self, kind: str, prefixes: Iterable[str], keys: dict[str, str]) -> None:
-        self.kind = kind
-        self.prefixes = tuple(prefixes)
-        """Prefixes of the names in R's keras (`layer`, `loss`), without their underscores."""
-        self.keys = keys
+    kind: str
+    prefixes: Sequence[str]
+    """Prefixes of the names in R's keras (`layer`, `loss`), without their underscores."""
+    keys: dict[str, str]
 
     def find(self, written: str) -> str | None:
         """Return the canonical name for a name in any spelling, also with the prefix of R's keras; None if unknown."""
@@ -149,7 +148,13 @@ class Names:
             return fault(f"{written} is {' and '.join(other_kinds)}: {where}")
         meant = self.suggestion(written)
         hint = number_hint(written) or list_to_write(self.kind, written, self.find)
-        return fault(hint or (None if meant else f"'kerascli list {plural(self.kind)}' shows all"), meant)
+        return fault(hint or (None if meant else self._where_to_look(written, path, fields)), meant)
+
+    def _where_to_look(self, written: str, path: Path, fields: "FieldsOf") -> str:
+        """Return the hint about a name that is similar to none: as a key, it may be an argument of such components."""
+        if path and any(written in fields(each) for each in self.keys.values()):
+            return f"{written} is an argument of {plural(self.kind)}, written inside one: NAME: {{{written}: ...}}"
+        return f"'kerascli list {plural(self.kind)}' shows all"
 
 
 FieldsOf = Callable[[str], Sequence[str]]
@@ -165,7 +170,7 @@ class Registry(Generic[C]):
         self.kind = kind
         self.base = base
         self._packages = packages
-        self._spelled = Names(kind, map(_key, prefixes), {})
+        self._spelled = Names(kind, list(map(_key, prefixes)), {})
         self._classes: dict[str, type[C]] = {}
         self._aliases: dict[str, tuple[str, ...]] = {}
         self._loaded = False

@@ -11,7 +11,8 @@ from kerascli.config.composition.merge import is_component
 from kerascli.config.composition.overrides import override
 from kerascli.config.composition.references import Facts, References, escape_references, read_flags
 from kerascli.config.yaml.document import Document
-from kerascli.config.yaml.text import dump_yaml, parse_document
+from kerascli.config.yaml.dump import dump_yaml
+from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.errors import ConfigError, Fault, KerasCliError
 
 FACTS: Mapping[str, Any] = {

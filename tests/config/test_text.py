@@ -12,7 +12,8 @@ import pytest
 
 from kerascli.config.composition.extends import extend
 from kerascli.config.yaml.document import MAX_FAULTS
-from kerascli.config.yaml.text import MAX_BYTES, dump_yaml, parse_document, parse_value, read_document
+from kerascli.config.yaml.dump import dump_yaml
+from kerascli.config.yaml.text import MAX_BYTES, parse_document, parse_value, read_document
 from kerascli.foundation.errors import ConfigError, Fault, KerasCliError, Place, Related
 from tests.support.bounds import cpu_seconds
 

@@ -19,7 +19,19 @@ from kerascli.data.storage import array_files
 from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.text.files import read_vocabulary
 from kerascli.foundation.disk import files, npz
-from kerascli.foundation.errors import DataError, FileRefused, KerasCliError
+from kerascli.foundation.errors import DataError, DataMissing, Fault, FileRefused, KerasCliError
+
+
+def test_a_missing_file_of_a_folder_that_cannot_be_listed_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(DataMissing) as caught:
+        files.open_regular(tmp_path / "a.csv", "a.csv")
+    assert caught.value.faults == (Fault("no such file 'a.csv'"),)
 
 
 def test_a_deflate_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from keras.src.backend.common import dtypes
 from torch import Tensor, nn
 
 from kerascli.config.resolved import dump_model
-from kerascli.config.yaml.text import dump_yaml, parse_document
+from kerascli.config.yaml.dump import dump_yaml
+from kerascli.config.yaml.text import parse_document
 from kerascli.foundation import draws
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path as FilePath
 
 from kerascli.config.composition.merge import Merger
@@ -28,12 +29,7 @@ def extend(document: Document) -> Document:
     chain = [document]
     while "extends" in chain[-1].data:
         chain.append(_base(chain))
-    merged = chain.pop()
-    while chain:
-        over = chain.pop()
-        own = {key: value for key, value in over.data.items() if key != "extends"}
-        merged = _on_top(merged, replace(over, data=own))
-    return merged
+    return reduce(_on_top, reversed(chain))
 
 
 def _base(chain: list[Document]) -> Document:
@@ -79,8 +75,9 @@ def _refused(upper: Document, text: str, hint: str | None = None) -> ConfigError
 
 def _on_top(base: Document, over: Document) -> Document:
     merger = Merger()
+    own = {key: value for key, value in over.data.items() if key != "extends"}
     try:
-        data = merger.merge(base.data, over.data, ())
+        data = merger.merge(base.data, own, ())
     except Invalid as invalid:
         raise over.error(invalid.faults) from None
     merged = replace(over, data=data, folders={**base.folders, **over.folders})

@@ -118,9 +118,8 @@ class References:
         A text with an invalid reference is left unchanged, as are values at config paths for which `skip` returns True.
         """
         data = self.document.data
-        resolver = _Resolver(self, {}, skip)
-        data = resolver.resolve({**data, "flags": dict(self.flags)} if "flags" in data else data, ())
-        return replace(self.document, data=data), resolver.faults
+        data, faults = self({**data, "flags": dict(self.flags)} if "flags" in data else data, (), {}, skip)
+        return replace(self.document, data=data), faults
 
     def __call__(self, value: Any, path: Path, names: Values, skip: Callable[[Path], bool]) -> tuple[Any, list[Fault]]:
         """Return (config value with its references replaced, config errors) for a value at the config path `path`.

@@ -42,7 +42,7 @@ class Setting:
 class _Schemas(GenerateJsonSchema):
     """Pydantic's JSON Schema generator without its warnings about defaults that JSON cannot represent.
 
-    `_written` converts such defaults.
+    `plain` converts such defaults.
     """
 
     ignored_warning_kinds = {"non-serializable-default", "skipped-choice"}  # noqa: RUF012  # pydantic declares it so
@@ -78,7 +78,7 @@ def _setting(cls: type[BaseModel], name: str, whole: Schema) -> Setting:
     key = info.alias or name
     schema = _cleaned(whole["properties"][key], whole.get("$defs", {}))
     required = info.is_required()
-    default = None if required else _written(info.get_default(call_default_factory=True))
+    default = None if required else plain(info.get_default(call_default_factory=True), _short)
     text = _meaning(cls, name)
     while _is_one_for_all(schema) and isinstance(default, list) and all(item == default[0] for item in default):
         default = default[0]
@@ -135,15 +135,8 @@ def options(schema: Schema) -> Iterator[Schema]:
         yield from options(option)
 
 
-def _written(value: Any) -> Any:
-    """Return a setting's default as a config writes it; of a component, only the arguments that differ from their
-    defaults."""
-    if isinstance(value, BaseModel) and not isinstance(value, Component):
-        return value.model_dump()
-    return plain(value, _short)
-
-
 def _short(component: Component) -> Any:
+    """Return a component as a config writes it, with the arguments alone that differ from their defaults."""
     own = changed_arguments(component)
     return {component.component_name: plain(own, _short)} if own else component.component_name
 

@@ -70,8 +70,7 @@ class CompileReader:
             target = self._target(output, pairs, path)
             if loss is not None:
                 self._check(loss, output, target, path)
-            prefix = f"{output}_" if len(self.outputs or ()) > 1 else ""
-            targets.append(OutputTarget(output, target, loss, weights.get(output, 1.0), uses, prefix))
+            targets.append(OutputTarget(output, target, loss, weights.get(output, 1.0), uses, self._prefix(output)))
         if self.faults.count:
             raise Invalid(self.faults.all())
         compute = ComputeSection(**{name: getattr(self.section, name) for name in ComputeSection.model_fields})
@@ -168,8 +167,8 @@ class CompileReader:
         if expected is not None and spec is not None and (problem := component.check(expected, spec)):
             self.faults.add(problem, path)
 
-    def _full(self, output: str, name: str) -> str:
-        return f"{output}_{name}" if len(self.outputs or ()) > 1 else name
+    def _prefix(self, output: str) -> str:
+        return f"{output}_" if len(self.outputs or ()) > 1 else ""
 
     def _check_name(self, name: str, path: Path) -> None:
         """Report a config error if a metric's name is reserved, or is the name of another column of history.csv."""
@@ -194,12 +193,12 @@ class CompileReader:
         """Return a metric of an output with its names in the history; report a config error if it does not fit."""
         spec, name, classes = (self.outputs or {}).get(output), metric.log_name(), self.classes.get(target)
         columns = metric.columns(name, spec, classes)
-        if weighted and any(self._full(output, each) in self.names for each in columns):
+        if weighted and any(f"{self._prefix(output)}{each}" in self.names for each in columns):
             name = f"weighted_{name}"  # as in Keras, if a metric is both weighted and unweighted
             columns = metric.columns(name, spec, classes)
         self._check(metric, output, target, path)
         for column in columns:
-            self._check_name(self._full(output, column), path)
+            self._check_name(f"{self._prefix(output)}{column}", path)
         return MetricUse(name, metric, weighted, columns)
 
 

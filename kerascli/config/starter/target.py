@@ -30,10 +30,11 @@ _USUAL = re.compile(
 )
 _POSITIVE = frozenset({
     "yes", "true", "y", "t", "positive", "pos", "fraud", "spam", "malignant", "churned", "default", "failed", "failure",
-    "sick", "ill", "disease", "bad", "abnormal", "present", "died", "dead", ">50k",
+    "sick", "ill", "disease", "bad", "abnormal", "present", "died", "dead", ">50k", "ja", "oui", "sí", "si",
 })  # fmt: skip
 _NEGATIVE = frozenset({
     "no", "false", "n", "f", "negative", "neg", "none", "ham", "benign", "good", "normal", "absent", "<=50k",
+    "nein", "non", "nee", "nej",
 })  # fmt: skip
 
 

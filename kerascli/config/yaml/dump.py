@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from kerascli.config.yaml.scalars import ScalarError, read_scalar
@@ -73,11 +74,9 @@ def _scalar(value: Any) -> str:
 
 def _text(text: str) -> str:
     if _PLAIN.match(text) and text.count("(") == text.count(")") and not text.startswith(("- ", "---", "...")):
-        try:
+        with suppress(ScalarError):
             if read_scalar(text) == text and text != "-":
                 return text
-        except ScalarError:
-            pass
     if text.isprintable() and text.isascii():
         return "'" + text.replace("'", "''") + "'"
     # JSON's escapes are YAML's, but for characters beyond the first 65,536, which need no escape

@@ -123,13 +123,19 @@ def _character(place: Place) -> str:
 _WORD = r"[A-Za-z_][\w.]*"
 ASSIGNMENT = re.compile(rf"\s*({_WORD})\s*(<-|=)\s*(.+?)\s*")
 """Pattern of a key and a value with the assignment sign of R or Python (`<-`, `=`) between them."""
-_HYPHEN = re.compile(rf"-({_WORD})")
+_HYPHEN = re.compile(rf"(-({_WORD}))(.*)")
 """Pattern of a list item without a space after its hyphen."""
 _COMMENT = re.compile(r"\s+#.*")
 _ITEM = re.compile(r"^\s*(?:- +)*")
-_NO_SPACE = re.compile(rf"({_WORD}):(\S.*)")
 _TWO_KEYS = re.compile(rf"({_WORD}):\s+({_WORD}:\s+.+)")
-_NO_COLON = re.compile(rf"({_WORD})\s+(.+)")
+_MISTAKES = (
+    (ASSIGNMENT, r"no ': ' after '\1', but '\2'", r"\1: \3"),
+    (_HYPHEN, r"a space is missing after '-' in '\1'", r"- \2\3"),
+    (re.compile(rf"({_WORD}):(\S.*)"), r"a space is missing after ':' in '\g<0>'", r"\1: \2"),
+    (re.compile(_WORD), r"no ':' follows '\g<0>'", r"\g<0>:"),
+    (re.compile(rf"({_WORD})\s+(.+)"), r"no ': ' follows '\1'", r"\1: \2"),
+)
+"""Known mistakes in a line: its pattern, the error message and the corrected line, as templates of `Match.expand`."""
 
 
 def repair(source: Source, line: int) -> Fault | None:
@@ -165,22 +171,7 @@ def _fault(source: Source, number: int) -> Fault | None:
     mistake is found."""
     line = source.lines[number]
     written = _ITEM.sub("", line, count=1)
-    if (repaired := _meant(_written(written))) is None:
-        return None
-    return Fault(repaired[0], place=source.spot(number, len(line) - len(written)), hint=f"write {repaired[1]}")
-
-
-def _meant(line: str) -> tuple[str, str] | None:
-    """Return (error message, corrected line) for a line of YAML without its indentation; None if no known mistake is
-    found."""
-    if match := ASSIGNMENT.fullmatch(line):
-        return f"no ': ' after '{match[1]}', but '{match[2]}'", f"{match[1]}: {match[3]}"
-    if match := _HYPHEN.match(line):
-        return f"a space is missing after '-' in '{match[0]}'", f"- {line[1:]}"
-    if match := _NO_SPACE.fullmatch(line):
-        return f"a space is missing after ':' in '{line}'", f"{match[1]}: {match[2]}"
-    if re.fullmatch(_WORD, line):
-        return f"no ':' follows '{line}'", f"{line}:"
-    if match := _NO_COLON.fullmatch(line):
-        return f"no ': ' follows '{match[1]}'", f"{match[1]}: {match[2]}"
-    return None
+    place = source.spot(number, len(line) - len(written))
+    matches = ((pattern.fullmatch(_written(written)), *texts) for pattern, *texts in _MISTAKES)
+    faults = (Fault(m.expand(text), place=place, hint=f"write {m.expand(meant)}") for m, text, meant in matches if m)
+    return next(faults, None)

@@ -10,13 +10,10 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from kerascli.config.yaml.document import Document
-from kerascli.config.yaml.dump import dump_yaml
 from kerascli.config.yaml.reader import parse_text
 from kerascli.config.yaml.source import Source
 from kerascli.foundation.disk.files import NotRegular, impossible_path, open_file
 from kerascli.foundation.errors import ConfigError, Place, StorageError, nearest, show
-
-__all__ = ["MAX_BYTES", "dump_yaml", "parse_document", "parse_value", "read_document"]
 
 MAX_BYTES = 1024 * 1024
 _TOO_LARGE = f"the file is larger than {MAX_BYTES // 1024} KiB, the limit for a config"

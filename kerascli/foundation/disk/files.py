@@ -270,8 +270,9 @@ def posix_path(text: str) -> str:
 
 def missing_file(path: Path, name: str) -> DataMissing:
     """Return the error for a data file that does not exist; it suggests a file with a similar name in the folder."""
-    folder = path.parent
-    close = nearest(path.name, [entry.name for entry in folder.iterdir()][:1000]) if folder.is_dir() else None
+    folder, close = path.parent, None
+    with suppress(OSError):  # there is no such folder, or its files may not be listed
+        close = nearest(path.name, [entry.name for entry in folder.iterdir()][:1000])
     suggested = f"; did you mean '{folder / close}'?" if close else ""
     if is_windows_path(name):
         return DataMissing(f"no such file '{safe_text(name)}'", hint=f"a path is written with '/': {posix_path(name)}")

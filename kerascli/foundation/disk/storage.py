@@ -130,7 +130,8 @@ def text_bytes(text: str) -> bytes:
 
 def json_text(data: Any, *, ascii_only: bool = False) -> str:
     """Return data as a strict JSON text: numbers that are not finite become null."""
-    return json.dumps(mapped(data, _finite), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
+    finite = mapped(data, lambda each: None if isinstance(each, float) and not math.isfinite(each) else each)
+    return json.dumps(finite, indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
 
 
 def csv_text(rows: Iterable[Iterable[object]], delimiter: str = ",") -> str:
@@ -261,7 +262,3 @@ def _space(path: Path, needed_bytes: int | None) -> str:
     with contextlib.suppress(OSError):
         return f" ({needed}{size_text(shutil.disk_usage(path.parent).free)} free)"
     return ""
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -144,7 +144,7 @@ def run_worker(path: str, settings: str) -> int:
     try:
         return Worker(Study(Path(path)), int(index), float(deadline)).work()
     except Interrupted as error:  # the command says so
-        return error.code
+        return error.exit_code
 
 
 @dataclass(frozen=True, slots=True)
