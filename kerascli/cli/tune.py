@@ -50,11 +50,11 @@ def tune(
         study = options.find_study(selector, runs_dir)
         assert study.tune  # raises ConfigError for a study of folds
         document = reopened(study, config)
+        if trials is not None:
+            plan(study, document, trials)
         if resume is not None:
             study.go_on()
         study.refuse_stopped(ConfigError)
-        if trials is not None:
-            plan(study, document, trials)
     else:
         from kerascli.config.misspelt import refuse_misspelt
         from kerascli.foundation.cpus import cpu_limit

@@ -27,9 +27,12 @@ def stable_order(words: np.ndarray) -> np.ndarray:
     The words are sorted with their indices in place of their low bits, and those that differ there alone once more.
     """
     low = np.uint64(2 ** len(words).bit_length() - 1)
-    packed = np.sort(words & ~low | np.arange(len(words), dtype=np.uint64))
-    order = (packed & low).astype(np.int64)
+    packed = words & ~low
+    packed |= np.arange(len(words), dtype=np.uint64)
+    packed.sort()
     alike = np.flatnonzero(packed[1:] ^ packed[:-1] <= low)
+    packed &= low
+    order = packed.view(np.int64)
     places = np.union1d(alike, alike + 1)
     order[places] = order[places][np.argsort(words[order[places]], kind="stable")]
     return order

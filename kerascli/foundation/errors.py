@@ -215,8 +215,9 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
         if len(among) >= _MAX_SEARCHES_AMONG or len(searches) > _MAX_SEARCHES:
             return None
         written = word.lower()
-        swapped = (each for each in words if sorted(each) == sorted(written))  # which difflib takes for two mistakes
-        among[word] = next(chain(swapped, difflib.get_close_matches(written, words, n=1, cutoff=0.6)), None)
+        same = (each for each in words if each.lower() == written)
+        swapped = (each for each in words if len(each) > 2 and sorted(each) == sorted(written))  # difflib: two mistakes
+        among[word] = next(chain(same, swapped, difflib.get_close_matches(written, words, n=1, cutoff=0.6)), None)
     return among[word]
 
 

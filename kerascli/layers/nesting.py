@@ -32,10 +32,10 @@ class HoldsLayers(BaseLayer):
         return any(layer.mixes_samples for layer in self.inner_layers())
 
     def adds_losses(self) -> bool:
-        return any(layer.adds_losses() for layer in self.inner_layers())
+        return super().adds_losses() or any(layer.adds_losses() for layer in self.inner_layers())
 
     def keeps_states(self) -> bool:
-        return any(layer.keeps_states() for layer in self.inner_layers())
+        return super().keeps_states() or any(layer.keeps_states() for layer in self.inner_layers())
 
 
 class Wrapper(HoldsLayers, Layer):  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -1,6 +1,7 @@
 """Trial runs of modules on the meta device, which computes no values: their results have the shapes of real ones."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,16 +11,24 @@ from kerascli.layers.base import ShapeMismatch
 
 BATCH_SIZES = (2, 3)
 """Numbers of samples in two runs of a module."""
-UNKNOWN_SIZES = (720, 2160)
+_UNKNOWN_SIZES = (720, 2160)
 """Sizes of each unknown dimension in two runs of a module: if an output's dimension differs between the runs, it is
 unknown, too.
 
 They are far apart, so that strides do not map both to one size, and have many divisors, so that they can be reshaped.
 """
+_UNKNOWN_STEPS = (96, 288)
+"""Sizes of an unknown number of time steps in two runs of a module: small ones, because recurrent layers loop over the
+steps."""
 MIXED = "mixes the samples of a batch: the first axis of its output is not the batch axis"
 """Message for a module whose result has no batch axis."""
 _MOST_VALUES = 2**53
 """Maximum number of values of an output per sample; beyond it torch cannot count the bytes of a batch."""
+
+
+def unknown_sizes(inputs: Sequence[TensorSpec]) -> tuple[int, int]:
+    """Return the sizes of each unknown dimension of inputs in two runs of a module."""
+    return _UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
 
 
 def stand_in(spec: TensorSpec, batch: int, unknown: int) -> Tensor:

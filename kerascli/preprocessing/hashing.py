@@ -128,10 +128,12 @@ class _Numbers(NamedTuple):
 
 def _decimal(x: Tensor) -> _Numbers:
     is_unsigned, x = x.dtype == torch.uint64, x.long()
-    above = (_shifted(x, 1) // 5 if is_unsigned else x.div(10, rounding_mode="trunc")).unsqueeze(-1)
-    powers = 10 ** torch.arange(_DIGITS - 1, device=x.device)
-    higher = above.div(powers, rounding_mode="trunc").fmod(10)
-    places = torch.cat([x.unsqueeze(-1) - above * 10, higher], -1).abs()  # the lowest first
+    digits, rest = [], x
+    for place in range(_DIGITS):
+        above = _shifted(rest, 1) // 5 if is_unsigned and not place else rest.div(10, rounding_mode="trunc")
+        digits.append((rest - above * 10).abs())
+        rest = above
+    places = torch.stack(digits, -1)  # the lowest first
     number = torch.arange(1, _DIGITS + 1, device=x.device)
     count = torch.where(places > 0, number, 1).amax(-1, keepdim=True)
     negative = ((x < 0) & (not is_unsigned)).long().unsqueeze(-1)

@@ -273,19 +273,22 @@ class RunRecord(VerifiedFiles):
     def weights_file(self) -> BufferedReader:
         """Return model.safetensors, the run's final weights, open for reading.
 
-        Raises FileRefused if it is missing or not the one that the run wrote, also for a run of a study whose weights
-        were not kept, or an archive of such a run.
+        Raises FileRefused if it is missing or not the one that the run wrote.
         """
-        if (self.is_member or self.archive) and not (self.path / WEIGHTS).exists():
-            text = f"{quoted(self.archive or self.path)} has no weights: a study keeps those of its best trial"
-            hint = f"kerascli train --resume {shlex.quote(str(self.path))} trains it again" if self.is_member else None
-            raise FileRefused(text, hint=hint)
+        self._refuse_removed_weights()
         return self._opened_file(WEIGHTS)
 
     def weights(self) -> bytes:
         """Return the contents of model.safetensors, the run's final weights. Raises FileRefused as `weights_file`."""
-        with self.weights_file() as file:
-            return file.read()
+        self._refuse_removed_weights()
+        return self._read_file(WEIGHTS)
+
+    def _refuse_removed_weights(self) -> None:
+        """Raise FileRefused if this is a run of a study whose weights were not kept, or an archive of such a run."""
+        if (self.is_member or self.archive) and not (self.path / WEIGHTS).exists():
+            text = f"{quoted(self.archive or self.path)} has no weights: a study keeps those of its best trial"
+            hint = f"kerascli train --resume {shlex.quote(str(self.path))} trains it again" if self.is_member else None
+            raise FileRefused(text, hint=hint)
 
     def write_preprocessing(self, file: str, data: bytes) -> None:
         """Write the fitted state of a preprocessing transform (a vocabulary, means ...) to a file in the run's

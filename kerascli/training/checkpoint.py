@@ -1,6 +1,5 @@
 """Convert the state of a training run to named tensors and JSON for a checkpoint, and restore it to resume exactly."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -30,7 +29,7 @@ def capture(trainer: Trainer, progress: Progress, history: Prefix) -> tuple[dict
 
 def progress_facts(progress: Progress, history: Prefix) -> dict[str, Any]:
     """Return the counters and callback states of a training run as JSON data, with the length of history.csv."""
-    return _JSON.dump_python(CheckpointFacts(**_counters(progress), history=history), by_alias=True)
+    return _FACTS.dump_python(CheckpointFacts(**_counters(progress), history=history), by_alias=True, warnings=False)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,7 +43,7 @@ class CheckpointFacts(Counters):
     """Length and checksum of the part of history.csv that belongs to the checkpoint."""
 
 
-_JSON = TypeAdapter(CheckpointFacts)
+_FACTS = TypeAdapter(CheckpointFacts)
 
 
 def _counters(facts: Counters) -> dict[str, Any]:
@@ -62,7 +61,7 @@ def checkpoint_facts(facts: Mapping[str, Any]) -> CheckpointFacts:
     for name in sorted(facts.keys() - names):
         raise _of_another_version(f"has '{name}'", "a later")
     try:
-        return _JSON.validate_json(json.dumps(facts), strict=True)
+        return _FACTS.validate_python(facts)
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise FileRefused(f"the state in the newest checkpoint is invalid: '{where}' has a wrong value") from None

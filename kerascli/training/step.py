@@ -49,7 +49,7 @@ class Counters:
     """Number of epochs that were finished when the current training phase began."""
     callbacks: list[dict[str, Any]] = field(default_factory=list)
     """States of the run's callbacks, in the order of the config's list."""
-    row: dict[str, int | float] = field(default_factory=dict)
+    row: dict[str, Any] = field(default_factory=dict)
     """Row of history.csv for the last finished epoch, as a mapping from column to value."""
     pending_messages: Annotated[list[str], Field(alias="said")] = field(default_factory=list)
     """Messages from callbacks since the start of the current epoch, to print at its end; the key in the file is that of

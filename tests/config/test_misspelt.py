@@ -19,7 +19,7 @@ from kerascli.config.composition.extends import read_extended
 from kerascli.config.composition.overrides import override
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.dump import dump_yaml
-from kerascli.foundation.errors import ConfigError, Fault, KerasCliError
+from kerascli.foundation.errors import ConfigError, Fault, KerasCliError, nearest
 from kerascli.workflow.check import check
 from tests.test_bad_configs import BAD, GOOD, Case, said
 from tests.test_configs import CONFIGS, ROOT
@@ -203,3 +203,13 @@ def test_no_torch_is_loaded(tmp_path: Path) -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), check=True)
     assert run.stdout == "2 []\n"
     assert "unknown key 'unitz' in dense; did you mean 'units'?" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("written", "words", "meant"),
+    [("mea", ["mse", "mae"], "mae"), ("ALT", ["lat", "alt"], "alt"), ("no", ["on", "off"], None)],
+)
+def test_swapped_letters_come_before_others_and_after_the_word_itself(
+    written: str, words: list[str], meant: str | None
+) -> None:
+    assert nearest(written, words) == meant

@@ -227,3 +227,10 @@ def test_a_file_that_changes_in_use_is_told(tmp_path: Path, to_disk: Callable[[]
     with pytest.raises(DataError, match="changed while it was in use") as caught:
         list(on_disk.blocks(table.column("x")))
     assert str(caught.value.faults[0].place) == FILE
+
+
+def test_the_type_of_an_empty_column_is_told(tmp_path: Path) -> None:
+    lists = pa.table({"x": pa.array([], pa.list_(pa.int64())), "y": pa.array([], pa.int64())})
+    parquet.write_table(lists, tmp_path / "empty.parquet")
+    with pytest.raises(DataError, match=r"'x' holds list<.*>; expected numbers or text"):
+        read(tmp_path, "empty.parquet").array("x")

@@ -104,8 +104,11 @@ def test_commands_for_studies_take_no_trial_and_keep_those_that_have_begun(study
         with pytest.raises(ConfigError, match="is a trial of a study") as caught:
             command("studies", name, f"{study.path}/1")
         assert f"kerascli studies show {study.path} " in str(caught.value.faults[0].hint)
+    study.stop("by hand")
     with pytest.raises(ConfigError, match="--trials 2: 3 trials of the study have begun"):
         command("tune", "--resume", study.path, "--trials", 2)
+    assert study.stopped() == "by hand"  # what was refused changes nothing
+    study.go_on()
     assert Study(study.path).facts.trials == 3
     command("plot", f"{study.path}", "-o", tmp_path / "curves.svg")
     assert "<!-- 0001/trials/fold-3 -->" in (tmp_path / "curves.svg").read_text()

@@ -30,7 +30,7 @@ def attempt(config: Path, runs: Path) -> int:
         for _ in events:
             pass
     except Interrupted as error:
-        return error.code
+        return error.exit_code
     return 0
 
 

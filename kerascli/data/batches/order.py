@@ -6,7 +6,7 @@ from kerascli.data.split import shuffled
 from kerascli.foundation.draws import key_seed
 
 MANY_ROWS = 2**22
-"""Number of rows above which an epoch's permutation is computed on demand, not stored (a sort takes 20 bytes a row)."""
+"""Number of rows above which an epoch's permutation is computed on demand, not stored (a sort takes 25 bytes a row)."""
 
 _ROUNDS = 8
 _MIX = np.array([0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53], np.uint64)

@@ -29,7 +29,7 @@ class MovingSquares(Generated):
     """Magnitude of the noise added to or subtracted from the pixels in and around a square of `x`."""
 
     def facts(self, context: Context) -> Fields:
-        field = Field((self.frames, self.size, self.size, 1), "float32")  # to draw a long, large film takes seconds
+        field = Field((self.frames, self.size, self.size, 1), "float32")
         return {"x": field, "y": field}
 
     def columns(self, random: np.random.Generator) -> Columns:
@@ -92,7 +92,7 @@ class PaintedWords(Generated):
         return self
 
     def facts(self, context: Context) -> Fields:
-        return {"image": Field((*self.image_size, 1), "uint8"), "word": Field((), "string")}  # known without Pillow
+        return {"image": Field((*self.image_size, 1), "uint8"), "word": Field((), "string")}
 
     def columns(self, random: np.random.Generator) -> Columns:
         need_pillow()

@@ -21,11 +21,6 @@ class Generated(Source):
     seed: FixedSeed = 0
     """Random seed of the generated data; the run's seed has no effect on it."""
 
-    def facts(self, context: Context) -> Fields:
-        """Return the fields of the columns of one generated row."""
-        row = self.model_copy(update={"rows": 1}).columns(np.random.default_rng(self.seed))
-        return {name: Field.of(values) for name, values in row.items()}
-
     def load(self, context: Context) -> Tables:
         splits = self.splits(np.random.default_rng(self.seed))
         return {split: table_of(columns, self.component_name) for split, columns in splits.items()}
@@ -130,6 +125,9 @@ class Sine(Generated):
     decay: NonNegativeFloat = 0.0
     """Exponential decay rate of the amplitude per row: it is `amplitude * exp(-decay * row)`."""
 
+    def facts(self, context: Context) -> Fields:
+        return {"value": Field((), "float32")}
+
     def columns(self, random: np.random.Generator) -> Columns:
         noise = self.noise * random.standard_normal(self.rows)
         row = np.arange(self.rows)
@@ -150,6 +148,9 @@ class MovingAverage(Generated):
     """Number of values averaged, including the current one."""
     amplitude: PositiveFloat = 0.1
     """Bound of the absolute values: they are uniformly distributed between minus and plus this number."""
+
+    def facts(self, context: Context) -> Fields:
+        return {"value": Field((), "float32"), "average": Field((), "float32")}
 
     def columns(self, random: np.random.Generator) -> Columns:
         before = self.window - 1

@@ -89,6 +89,9 @@ class Addition(Generated):
             raise ValueError(f"rows: there are {count:,} sums of numbers of {digits}; expected at most {most:,}")
         return self
 
+    def facts(self, context: Context) -> Fields:
+        return {"question": Field((), "string"), "answer": Field((), "string")}
+
     def columns(self, random: np.random.Generator) -> Columns:
         pairs = self._pairs(random)
         questions = [f"{a}+{b}".ljust(2 * self.digits + 1) for a, b in pairs]
@@ -121,6 +124,9 @@ class Stories(Generated):
     """Number of stories."""
     pairs: PositiveInt = 5
     """Maximum number of pairs of sentences of a story."""
+
+    def facts(self, context: Context) -> Fields:
+        return {name: Field((), "string") for name in ("story", "question", "answer")}
 
     def columns(self, random: np.random.Generator) -> Columns:
         stories = [_story(random, 2 * int(random.integers(1, self.pairs + 1))) for _ in range(self.rows)]

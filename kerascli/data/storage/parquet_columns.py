@@ -52,6 +52,8 @@ class ParquetFile:
             for batch in file.iter_batches(batch_size=rows, columns=[column]):
                 done += len(batch)
                 yield pa.chunked_array([batch[column]])
+        if not done:  # its type is checked, too
+            yield pa.chunked_array([], self.schema.field(column).type)
         if done != self.rows:
             raise FileRefused(f"'{self.name}' is damaged: it says {self.rows:,} rows and has {done:,}")
 

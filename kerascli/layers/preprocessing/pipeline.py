@@ -11,7 +11,7 @@ from kerascli.foundation.errors import first_line
 from kerascli.foundation.shapes import TensorSpec, to_tuple
 from kerascli.layers.base import LAYERS, BaseLayer, Example, Layer, Outcome, ShapeMismatch, layer
 from kerascli.layers.nesting import HoldsLayers, InnerCalls, build_inner
-from kerascli.layers.trial import BATCH_SIZES, UNKNOWN_SIZES, compared, stand_in
+from kerascli.layers.trial import BATCH_SIZES, compared, stand_in, unknown_sizes
 
 
 @layer(
@@ -64,7 +64,7 @@ class Pipeline(HoldsLayers, Layer):  # pyright: ignore[reportIncompatibleVariabl
 def _result(name: str, module: nn.Module, x: TensorSpec) -> TensorSpec:
     """Return shape and dtype of a layer's result, from two runs on the meta device that differ in all unknown sizes."""
     runs: list[Tensor] = []
-    for sizes in zip(BATCH_SIZES, UNKNOWN_SIZES, strict=True):
+    for sizes in zip(BATCH_SIZES, unknown_sizes([x]), strict=True):
         try:
             with torch.no_grad():
                 result = module(stand_in(x, *sizes))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from kerascli.foundation.errors import Fault, first_line
 from kerascli.foundation.shapes import Specs, TensorSpec, is_compatible
 from kerascli.layers.base import BaseLayer, Outcome, ShapeMismatch
-from kerascli.layers.trial import BATCH_SIZES, MIXED, UNKNOWN_SIZES, compared, dtype_name, stand_in
+from kerascli.layers.trial import BATCH_SIZES, MIXED, compared, dtype_name, stand_in, unknown_sizes
 from kerascli.model.ir.nodes import Model, Node
 
 
@@ -59,11 +59,6 @@ def output_faults(outputs: Sequence[str], model: Model, specs: Specs, at: str = 
         if name in specs and not specs[name].batched:
             text = f"'{name}' {specs[name]} is an output, but has no batch axis: an output has one row per sample"
             yield Fault(text, model.places[name], "key", hint=f"name other nodes under {at}")
-
-
-_UNKNOWN_STEPS = (96, 288)
-"""Sizes of an unknown number of time steps in two runs of a module: small ones, because recurrent layers loop over the
-steps."""
 
 
 def fits(declared: TensorSpec, spec: TensorSpec) -> bool:
@@ -121,7 +116,7 @@ def _key(node: Node, specs: Specs) -> Any:
 
 def _infer_outputs(node: Node, module: nn.Module, specs: Specs) -> tuple[TensorSpec, ...]:
     inputs = [_as_module_input(node.layer, specs[name]) for name in node.inputs]
-    sizes = UNKNOWN_SIZES if any(spec.rank > 2 for spec in inputs) else _UNKNOWN_STEPS
+    sizes = unknown_sizes(inputs)
     runs = [_run_on_meta(node, module, inputs, specs, *pair) for pair in zip(BATCH_SIZES, sizes, strict=True)]
     free = node.layer.call_form == "names" or not any(spec.batched for spec in inputs)
     outputs = tuple(compared(first, second, may_lack_batch=free) for first, second in zip(*runs, strict=True))

@@ -182,7 +182,9 @@ class _Frozen:
                 sections = {"inputs": inputs, "targets": batch.targets, "sample_weight": batch.sample_weight}
                 named = {f"{key}/{name}": each for key, own in sections.items() for name, each in own.items()}
                 missing = size - batch.rows
-                values = {key: F.pad(each, (*[0, 0] * (each.dim() - 1), 0, missing)) for key, each in named.items()}
+                values = named  # whole batches stay views of rows in memory: F.pad copies, even if nothing is missing
+                if missing:
+                    values = {key: F.pad(each, (*[0, 0] * (each.dim() - 1), 0, missing)) for key, each in named.items()}
             for made in batches.states(number, list(values.values())):
                 count = min(size, left)
                 left -= count
