@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from kerascli.cli import plot, runs
+from kerascli.cli.commands import app
 from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.temporary import machine, temporary_path
 from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, StorageError
@@ -677,15 +676,7 @@ def test_a_seed_is_a_setting_that_differs_only_if_no_other_does(pair: list[RunRe
 # Commands
 
 
-@pytest.fixture
-def app() -> typer.Typer:
-    made = typer.Typer(rich_markup_mode=None)
-    made.command("plot")(plot.plot)
-    runs.register(made)
-    return made
-
-
-def invoke(app: typer.Typer, line: str) -> tuple[str, str]:
+def invoke(line: str) -> tuple[str, str]:
     """Return stdout and stderr of a successful command; otherwise raise its error."""
     result = CliRunner().invoke(app, shlex.split(line), catch_exceptions=False)
     assert result.exit_code == 0, result.stderr
@@ -698,86 +689,84 @@ def home(tmp_path: Path, pair: list[RunRecord], monkeypatch: pytest.MonkeyPatch)
     return tmp_path
 
 
-def test_runs_lists_a_line_a_run(home: Path, app: typer.Typer) -> None:
-    out, err = invoke(app, "runs")
+def test_runs_lists_a_line_a_run(home: Path) -> None:
+    out, err = invoke("runs")
     assert err == ""
     assert [line.rstrip() for line in out.splitlines() if "Z-" in line] == [
         "2026-01-01T00-00-00Z-r0  completed       3  1.5 s                val_accuracy 0.75",
         "2026-01-02T00-00-00Z-r1  completed       3  1.5 s                val_accuracy 0.25",
     ]
-    assert [line["run"] for line in json.loads(invoke(app, "runs --json")[0])] == [
+    assert [line["run"] for line in json.loads(invoke("runs --json")[0])] == [
         "2026-01-01T00-00-00Z-r0",
         "2026-01-02T00-00-00Z-r1",
     ]
 
 
-def test_a_damaged_run_does_not_spoil_the_list(home: Path, app: typer.Typer) -> None:
+def test_a_damaged_run_does_not_spoil_the_list(home: Path) -> None:
     for file in ("run.json", "history.csv"):
         (home / "runs" / "2026-01-01T00-00-00Z-r0" / file).write_text('"{\x1b')
-    out, _ = invoke(app, "runs")
+    out, _ = invoke("runs")
     assert re.search(r"^2026-01-01T00-00-00Z-r0 +unknown +0 +-$", out, re.MULTILINE)
     (home / "runs" / "2026-01-02T00-00-00Z-r1" / "history.csv").write_text("epoch\n1\n")
-    out, _ = invoke(app, "runs")
+    out, _ = invoke("runs")
     assert re.search(r"^2026-01-02T00-00-00Z-r1 +completed, history damaged +0 +1.5 s$", out, re.MULTILINE)
     assert "2026-01-02T00-00-00Z-r1" in out
 
 
-def test_no_runs_is_reported_and_prints_no_data(tmp_path: Path, app: typer.Typer) -> None:
-    assert invoke(app, f"runs --runs-dir {tmp_path}") == ("", f"there are no runs in '{tmp_path}'\n")
-    assert invoke(app, f"runs --json --runs-dir {tmp_path}") == ("[]\n", "")
+def test_no_runs_is_reported_and_prints_no_data(tmp_path: Path) -> None:
+    assert invoke(f"runs --runs-dir {tmp_path}") == ("", f"there are no runs in '{tmp_path}'\n")
+    assert invoke(f"runs --json --runs-dir {tmp_path}") == ("[]\n", "")
 
 
-def test_show_prints_a_run_and_says_which_it_took(home: Path, app: typer.Typer) -> None:
-    out, err = invoke(app, "runs show")
+def test_show_prints_a_run_and_says_which_it_took(home: Path) -> None:
+    out, err = invoke("runs show")
     assert err == "run: runs/2026-01-02T00-00-00Z-r1 (the latest)\n"
     assert "status                   completed\n" in out
     assert "results.test             {loss: 0.5}\n" in out
-    data = json.loads(invoke(app, "runs show r0 --json")[0])
+    data = json.loads(invoke("runs show r0 --json")[0])
     assert data["path"] == "runs/2026-01-01T00-00-00Z-r0"
     assert [row["epoch"] for row in data["history"]] == [1, 2, 3]
 
 
-def test_compare_prints_both_runs(home: Path, app: typer.Typer) -> None:
-    out, err = invoke(app, "runs compare r0 r1")
+def test_compare_prints_both_runs(home: Path) -> None:
+    out, err = invoke("runs compare r0 r1")
     assert err == ""
     assert re.search(r"^model\.layers\[1\]\.dropout +null +absent$", out, re.MULTILINE)
     assert re.search(r"^compile\.optimizer\.adam\.learning_rate +0\.001 +0\.01$", out, re.MULTILINE)
     assert re.search(r"^test loss +\* 0 +0\.5$", out, re.MULTILINE)
     assert re.search(r"^best val_accuracy +0\.875 +0\.875$", out, re.MULTILINE), "none is the best"
-    assert json.loads(invoke(app, "runs compare r0 r1 --json")[0])["results"]["test loss"] == [0.0, 0.5]
-    assert invoke(app, "runs compare r0 r0")[1] == "the settings do not differ\n"
+    assert json.loads(invoke("runs compare r0 r1 --json")[0])["results"]["test loss"] == [0.0, 0.5]
+    assert invoke("runs compare r0 r0")[1] == "the settings do not differ\n"
     with pytest.raises(ConfigError, match="expected at least two runs, got 1"):
-        invoke(app, "runs compare r0")
+        invoke("runs compare r0")
 
 
-def test_rm_asks_unless_told_not_to(home: Path, app: typer.Typer) -> None:
+def test_rm_asks_unless_told_not_to(home: Path) -> None:
     asked = CliRunner().invoke(app, ["runs", "rm", "r0"], input="n\n")
     assert (asked.exit_code, asked.stderr.endswith("nothing was removed\n")) == (0, True)
     with pytest.raises(ConfigError, match="no answer was given: nothing was removed"):
-        invoke(app, "runs rm r0")
+        invoke("runs rm r0")
     assert len(os.listdir("runs")) == 2
-    assert invoke(app, "runs rm r0 -y") == ("", "removed runs/2026-01-01T00-00-00Z-r0\n")
+    assert invoke("runs rm r0 -y") == ("", "removed runs/2026-01-01T00-00-00Z-r0\n")
     assert os.listdir("runs") == ["2026-01-02T00-00-00Z-r1"]
 
 
-def test_a_run_that_is_named_twice_is_removed_once(home: Path, app: typer.Typer) -> None:
+def test_a_run_that_is_named_twice_is_removed_once(home: Path) -> None:
     latest = "runs/2026-01-02T00-00-00Z-r1"
     removed = f"removed {latest}\n"
-    assert invoke(app, f"runs rm latest latest r1 ./{latest} ../{home.name}/{latest} -y") == ("", removed)
+    assert invoke(f"runs rm latest latest r1 ./{latest} ../{home.name}/{latest} -y") == ("", removed)
     assert os.listdir("runs") == ["2026-01-01T00-00-00Z-r0"]
 
 
-def test_an_option_before_the_command_is_not_ignored(home: Path, app: typer.Typer) -> None:
+def test_an_option_before_the_command_is_not_ignored(home: Path) -> None:
     with pytest.raises(KerasCliError, match="options of 'show' go after it"):
-        invoke(app, "runs --json show r0")
+        invoke("runs --json show r0")
 
 
 def test_neither_runs_nor_plot_loads_torch(home: Path) -> None:
     code = """
-import sys, typer
-from kerascli.cli import plot, runs
-app = typer.Typer(rich_markup_mode=None)
-app.command("plot")(plot.plot), runs.register(app)
+import sys
+from kerascli.cli.commands import app
 loaded = set(sys.modules) & {"torch", "matplotlib", "numpy"}
 assert not loaded, f"{loaded} at import"
 for line in ("runs", "runs show r0", "runs compare r0 r1", "plot r0", "runs rm r1 -y"):
