@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, NonNegativeInt
+from pydantic import Field
 from torch import Tensor
 
 from kerascli.data.batches.loader import Batch
@@ -28,24 +28,26 @@ from kerascli.training.tensor_file import LateTensor, tensor_pieces
 
 _HINT = "lower the learning rate, set clipnorm on the optimizer, or look for extreme values in the data"
 
+_Count = Annotated[int, Field(ge=0, strict=True)]
+
 
 @dataclass(slots=True)
 class Counters:
     """Counters and callback states of a training run: what a checkpoint has besides tensors, as JSON."""
 
-    epoch: NonNegativeInt = 0
+    epoch: _Count = 0
     """Number of finished epochs of the training run."""
-    batch: NonNegativeInt = 0
+    batch: _Count = 0
     """Number of finished batches of the current epoch."""
-    step: NonNegativeInt = 0
+    step: _Count = 0
     """Number of finished training steps, over all epochs."""
     seconds: float = 0.0
     """Duration of the current epoch so far, in seconds, for a run that is resumed within the epoch."""
     stopped: str | None = None
     """Reason why a callback stopped training; None if none did."""
-    phase: NonNegativeInt = 0
+    phase: _Count = 0
     """Index (from 0) of the current training phase."""
-    first: NonNegativeInt = 0
+    first: _Count = 0
     """Number of epochs that were finished when the current training phase began."""
     callbacks: list[dict[str, Any]] = field(default_factory=list)
     """States of the run's callbacks, in the order of the config's list."""
