@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kerascli.config.composition.applications import Application
     from kerascli.runs.record import RunRecord
 
-_MODEL = "A .keras, .h5 or .safetensors file, an architecture as .json, or a network such as mobilenet_v2."
+_MODEL = "A .keras or .h5 file, an architecture as .json, or a network such as mobilenet_v2."
 _DATA = "A config with data and fit for further training, or with views."
 _CONFIG = "Load MODEL, a file of weights, into this config's model."
 
@@ -43,8 +43,6 @@ def import_command(
     if config is not None and other is not None:
         text = f"--config and {other} cannot be given together: with --config only weights are read from the file"
         raise ConfigError(text)
-    if model.suffix == ".safetensors" and other is not None:
-        raise ConfigError(f"{other}: a .safetensors file has a model and weights, nothing to train them with")
     if is_file:
         options.refuse({"--weights": weights, "--size": size}, "goes with a network")
     else:

@@ -1,7 +1,6 @@
 """Export models to formats that do not need Keras: safetensors, torch state dict, torch.export, ONNX."""
 
 import io
-import json
 import logging
 import re
 import warnings
@@ -56,12 +55,12 @@ class Forward(nn.Module):
 
 
 def weights_file(
-    weights: Sequence[Weight], model: Mapping[str, Any], texts: Mapping[str, str], *, torch_layout: bool
+    weights: Sequence[Weight], texts: Mapping[str, str], *, torch_layout: bool
 ) -> tuple[bytes, dict[str, Tensor], dict[str, Tensor]]:
     """Return a file of weights, the tensors written to it by name, and the tensors read back from it.
 
-    It is a safetensors file in Keras's layout, whose metadata has the `model` section as JSON, and `texts` by name; or,
-    with `torch_layout`, a state dict (`dense.kernel` ...) for torch.load(weights_only=True).
+    It is a safetensors file in Keras's layout, whose metadata has `texts` by name; or, with `torch_layout`, a state
+    dict (`dense.kernel` ...) for torch.load(weights_only=True).
     """
     if torch_layout:
         tensors = {w.name.replace("/", "."): w.tensor.detach().to("cpu").contiguous().clone() for w in weights}
@@ -69,7 +68,7 @@ def weights_file(
         torch.save(tensors, out)
         return out.getvalue(), tensors, torch.serialization.load(io.BytesIO(out.getvalue()), weights_only=True)
     tensors = {weight.name: weight.keras().to("cpu").contiguous() for weight in weights}
-    data = b"".join(tensor_pieces(tensors, {"format": "pt", "model": json.dumps(model), **texts}))
+    data = b"".join(tensor_pieces(tensors, {"format": "pt", **texts}))
     return data, tensors, read_tensors(data, "the exported file")
 
 

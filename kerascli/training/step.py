@@ -194,21 +194,17 @@ def assign_weights(weights: Sequence[Weight], values: Mapping[str, Tensor]) -> N
     if names or shapes differ.
     """
     weights = [weight for weight in weights if weight.name in values or not weight.spec.is_of_lora]
-    refuse_other_weights(weights, values)
+    _refuse_other_weights(weights, values)
     for weight in weights:
         weight.assign(values[weight.name])
 
 
-def refuse_other_weights(
-    weights: Sequence[Weight],
-    values: Mapping[str, Tensor],
-    hint: str = "start a new run, or restore the model in the config",
-) -> None:
-    """Raise FileRefused with `hint` if `values`, tensors by weight name, have other names or shapes than `weights`."""
+def _refuse_other_weights(weights: Sequence[Weight], values: Mapping[str, Tensor]) -> None:
+    """Raise FileRefused if `values`, tensors by weight name, have other names or shapes than `weights`."""
     saved = {name: tuple(value.shape) for name, value in values.items()}
     shapes = {weight.name: tuple(weight.spec.shape) for weight in weights}
     parts = {weight.name: tuple(weight.keras().shape) for weight in weights if weight.part is not None}
     differing = [n for n in {*saved, *shapes} if saved.get(n) not in (shapes.get(n), parts.get(n, shapes.get(n)))]
     if (name := min(differing, default=None)) is not None:
         text = f"the weights are of another model: '{name}' has shape {saved.get(name)} there, {shapes.get(name)} here"
-        raise FileRefused(text, hint=hint)
+        raise FileRefused(text, hint="start a new run, or restore the model in the config")

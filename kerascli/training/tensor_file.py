@@ -67,7 +67,7 @@ def mapped_tensors(file: BufferedReader) -> dict[str, Tensor]:
 
     Raises SafetensorError if the file is damaged.
     """
-    read_header(file)
+    _read_header(file)
     if not os.path.isdir(_DESCRIPTORS):
         file.seek(0)
         return load(file.read())
@@ -83,13 +83,13 @@ def read_tensors(data: bytes, name: str) -> dict[str, Tensor]:
     `name` is the file's name in the error message.
     """
     try:
-        read_header(io.BytesIO(data))
+        _read_header(io.BytesIO(data))
         return load(data)
     except SafetensorError as error:
         raise FileRefused(f"'{safe_text(name)}' is damaged: {safe_text(str(error), 100)}") from None
 
 
-def read_header(file: IO[bytes]) -> dict[str, Any]:
+def _read_header(file: IO[bytes]) -> dict[str, Any]:
     """Return the header of a safetensors file as a dict. Raises SafetensorError if it is not JSON, or has a key twice.
 
     The safetensors library itself reads the last of two tensors with the same name.

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from kerascli.config.resolved import dump_model
 from kerascli.data.section import DataSpec
 from kerascli.foundation.disk.storage import output_file, write_bytes
 from kerascli.foundation.errors import ConfigError, KerasCliError
@@ -231,8 +230,8 @@ def _digest(weight: Any) -> str:
 
 
 def _weights(run: LoadedRun, kind: str) -> Exported:
-    weights, model, texts = lasting(run.experiment.weights), dump_model(run.experiment.spec.model), threshold_texts(run)
-    data, written, read = torch_files.weights_file(weights, model, texts, torch_layout=kind == "state_dict")
+    weights, texts = lasting(run.experiment.weights), threshold_texts(run)
+    data, written, read = torch_files.weights_file(weights, texts, torch_layout=kind == "state_dict")
     if written.keys() != read.keys() or not all(torch.equal(written[name], read[name]) for name in written):
         raise CheckFailed("the weights in the file are not the model's")
     return Exported(data, torch_files.model_tensors(run.experiment), None)

@@ -64,7 +64,7 @@ def import_model(
     compiled: bool = True,
     command: Sequence[str] = (),
 ) -> Imported:
-    """Create a run (the folder of a trained model) from a Keras file, or a safetensors file of `export`.
+    """Create a run (the folder of a trained model) from a Keras file.
 
     `runs_dir` is the folder in which the run is created; its default `name` is that of the file. `data` is a config
     with sections `data` and `fit` for further training, or with views (submodels). Without `compiled` the file's loss,

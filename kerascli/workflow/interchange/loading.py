@@ -1,9 +1,6 @@
-"""Load the model of a Keras file or of an exported safetensors file: its weights, and config sections made from it."""
+"""Load the model of a Keras file: its weights, and config sections made from it."""
 
-import hashlib
-import io
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -13,8 +10,7 @@ from torch import Tensor, nn
 
 from kerascli.config.describe import describe
 from kerascli.data.pipeline.prepare import no_stages
-from kerascli.foundation.disk.files import load_json, memory_limit, read_bytes
-from kerascli.foundation.errors import Fault, FileRefused, safe_text
+from kerascli.foundation.errors import Fault, FileRefused
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.objects import Refusals
 from kerascli.interop.keras.optimizer_variables import notes_on_names, read_state
@@ -29,8 +25,6 @@ from kerascli.model.runtime.graph import Graph
 from kerascli.model.runtime.weights import Weight, lasting
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.training.build import Experiment, build_experiment
-from kerascli.training.step import assign_weights, refuse_other_weights
-from kerascli.training.tensor_file import read_header, read_tensors
 
 NO_LOSS = "the file has no loss: the run can predict, but cannot be evaluated or trained"
 """Note on an import without a loss."""
@@ -68,12 +62,10 @@ def changed_inputs(facts: Mapping[str, Any], model: Model) -> list[str]:
 
 
 def load_model(path: Path, name: str, *, compiled: bool) -> Loaded:
-    """Load a model from a Keras or safetensors file; without `compiled`, no loss, metrics and optimizer.
+    """Load a model from a Keras file; without `compiled`, no loss, metrics and optimizer.
 
     `name` is the model's name. Raises KerasCliError.
     """
-    if path.suffix == ".safetensors":
-        return _load_safetensors(path, name)
     with open_model(path) as file:
         return load_keras(file, name, compiled=compiled)
 
@@ -179,43 +171,3 @@ def flat_optimizer(experiment: Experiment) -> FlatOptimizer | None:
     settings, weights = experiment.spec.compile, [w for w in experiment.weights if w.trainable]
     trained = [(w.name, tensor, w.spec) for w in weights if isinstance(tensor := w.tensor, nn.Parameter)]
     return FlatOptimizer(settings.optimizer, trained) if settings is not None and trained else None
-
-
-def _load_safetensors(path: Path, name: str) -> Loaded:
-    """Load the model of a safetensors file that `export` wrote: its metadata has the model, and it has the weights."""
-    data, file = read_bytes(path, memory_limit()), safe_text(str(path))
-    tensors = read_tensors(data, str(path))
-    sections: dict[str, Any] = {"model": _model_section(data, file)}
-    check = partial(refuse_other_weights, values=tensors, hint="export the model again")
-    experiment = build_loaded(sections, name, file, check)
-    weights = lasting(experiment.weights)
-    for weight in weights:
-        dtype, expected = tensors[weight.name].dtype, weight.tensor.dtype
-        if dtype != expected and not (dtype.is_floating_point and expected.is_floating_point):
-            dtypes = f"{str(dtype).removeprefix('torch.')}, the model's is {str(expected).removeprefix('torch.')}"
-            text = f"'{file}' cannot be imported: the weight '{safe_text(weight.name, 60)}' is {dtypes}"
-            raise FileRefused(Fault(text, hint="export the model again"))
-    assign_weights(weights, tensors)
-    facts = {"file": str(path), "sha256": hashlib.sha256(data).hexdigest()}
-    return Loaded(sections, experiment, facts, (NO_LOSS, *_non_finite(weights)))
-
-
-def _model_section(data: bytes, file: str) -> dict[str, Any]:
-    """Return the `model` section in the metadata of a sound safetensors file. Raises FileRefused if there is none."""
-    model = (read_header(io.BytesIO(data)).get("__metadata__") or {}).get("model")
-    section = None if model is None else load_json(model.encode(), f"the model in {file}")
-    if not isinstance(section, dict):
-        hint = "give the config of its model: --config CONFIG loads a file of weights of Keras into it"
-        text = f"'{file}' has weights without a model, such as 'kerascli export --format safetensors' writes"
-        raise FileRefused(Fault(text, hint=hint))
-    if "init_from" in section:
-        raise FileRefused(f"'{file}' names other files: init_from of its model")
-    return section
-
-
-def _non_finite(weights: Sequence[Weight]) -> list[str]:
-    """Return a note if weights of a model are nan or infinite, else an empty list."""
-    floats = [weight for weight in weights if weight.tensor.is_floating_point()]
-    bad = [weight.name for weight in floats if not torch.isfinite(weight.tensor).all()]
-    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-    return [f"nan or infinite values in the weight '{safe_text(bad[0], 60)}'{more}"] if bad else []
