@@ -1,8 +1,8 @@
 """Read the weights files that torchvision publishes; kerascli reads pickles nowhere else.
 
-Only files listed in `config/sections/torchvision.py` are accepted. A file is read once, and its bytes are checked
-against the checksum in its name before they are parsed; they are then loaded with `weights_only`, which creates
-tensors and runs no code. A checksum of eight digits alone would not protect against a malicious file.
+A file is read once, and its bytes are checked against the checksum in its name before they are parsed; they are then
+loaded with `weights_only`, which creates tensors and runs no code. A checksum of eight digits alone would not protect
+against a malicious file.
 """
 
 import hashlib
@@ -15,29 +15,29 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kerascli.config.sections.torchvision import Published
 from kerascli.data.download import Progress, download
 from kerascli.foundation.disk.files import DAMAGED, MAX_MEMBERS, memory_limit, read_bytes
 from kerascli.foundation.errors import FileRefused, first_line, safe_text
 
 MAX_BYTES = 2**30
+_ADDRESS = "https://download.pytorch.org/models/"
 _ZIP = b"PK\x03\x04"
 _BEFORE_ZIP = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """First bytes of files that torch wrote before its format was a zip archive; some published weights are that old."""
 
 
-def cache_path(published: Published) -> Path:
-    """Return the path where published weights are cached: `$TORCH_HOME/hub/checkpoints`, or below `~/.cache/torch`."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / published.file
+def cache_path(file: str) -> Path:
+    """Return the path where a published file is cached: in `$TORCH_HOME/hub/checkpoints`, or below `~/.cache/torch`."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / file
 
 
-def published_tensors(published: Published, progress: Progress | None = None) -> tuple[dict[str, Tensor], str]:
-    """Return torchvision's published weights by name, and the SHA-256 of their file, which is downloaded if it is not
+def published_tensors(file: str, progress: Progress | None = None) -> tuple[dict[str, Tensor], str]:
+    """Return the tensors of a file that torchvision publishes, by name, and its SHA-256; it is downloaded if it is not
     cached.
 
     Raises DataError, FileRefused.
     """
-    path, checksum = cache_path(published), published.checksum
+    path, checksum = cache_path(file), _checksum(file)
 
     def problem(data: bytes) -> str | None:
         digest = hashlib.sha256(data).hexdigest()[: len(checksum)]
@@ -51,8 +51,13 @@ def published_tensors(published: Published, progress: Progress | None = None) ->
             raise FileRefused(f"'{name}' is not the published file: {wrong}", hint=hint)
     else:
         asked = ("model", "init_from", "torchvision")
-        data = download(published.url, path, limit=MAX_BYTES, problem=problem, asked=asked, progress=progress)
+        data = download(f"{_ADDRESS}{file}", path, limit=MAX_BYTES, problem=problem, asked=asked, progress=progress)
     return _tensors(data, name), hashlib.sha256(data).hexdigest()
+
+
+def _checksum(file: str) -> str:
+    """Return the first digits of a published file's SHA-256, which are part of its name: `resnet18-f37072fd.pth`."""
+    return file.removesuffix(".pth").rpartition("-")[2]
 
 
 def _tensors(data: bytes, name: str) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """Models initialized with torchvision's published weights compute what torch computes; other files are not opened."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,7 +42,7 @@ WITH_ITS_HEAD = {
 
 MOBILE_NET = """
 model:
-  init_from: {torchvision: mobilenet_v2}
+  init_from: {torchvision: mobilenet_v2-b0353104.pth}
   inputs: {x: [40, 40, 3]}
   blocks:
     pointwise:
@@ -92,7 +93,7 @@ SMALL = """
 seed: 1
 data: {source: {blobs: {rows: 64, features: 12, classes: 3}}, inputs: {x: [{reshape: [2, 2, 3]}]}, targets: {y: []}}
 model:
-  init_from: {torchvision: vgg11}
+  init_from: {torchvision: vgg11-8a719046.pth}
   layers:
     - conv_2d: {filters: 4, kernel_size: 3, padding: same, name: features_0}
     - batch_normalization: {epsilon: 1e-5, momentum: 0.9, name: features_1}
@@ -102,7 +103,7 @@ model:
 compile: {loss: {sparse_categorical_crossentropy: {from_logits: true}}, optimizer: sgd}
 fit: {epochs: 1, batch_size: 16}
 """
-"""A small network, registered under a name of torchvision."""
+"""A small network, whose weights have a name of torchvision."""
 
 
 def small() -> nn.Sequential:
@@ -112,6 +113,13 @@ def small() -> nn.Sequential:
     for name, layer in layers.items():
         network.add_module(name, layer)
     return unsettled(network)  # type: ignore[return-value]
+
+
+def of_file(text: str, file: Path) -> str:
+    """Return a config whose weights are those of a file in torch's cache."""
+    found, count = re.subn(r"(?<=torchvision: )[\w-]+\.pth", file.name, text)
+    assert count == 1
+    return found
 
 
 def changed(text: str, change: Mapping[str, str]) -> str:
@@ -154,16 +162,16 @@ def test_resnet_18_is_torchs_in_every_digit(
 ) -> None:
     """The shipped config with torchvision's head, from files in torch's current and former formats."""
     network = unsettled(ResNet18())
-    publish("resnet18", saved(network.state_dict(), zipped=zipped), home, monkeypatch)
+    file = publish("resnet18", saved(network.state_dict(), zipped=zipped), home, monkeypatch)
     in_double = {"    - resizing: {height: $size, width: $size}\n": "", "{size: 96}": "{}"}
     text = changed(CONFIG.read_text(encoding="utf-8"), {**WITH_ITS_HEAD, **in_double})
-    compared(open_config(write(tmp_path, text)), network, images(3, 3, 32, 32))
+    compared(open_config(write(tmp_path, of_file(text, file))), network, images(3, 3, 32, 32))
 
 
 def test_mobile_net_v2_is_torchs_in_every_digit(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = unsettled(MobileNetV2())
-    publish("mobilenet_v2", saved(network.state_dict()), home, monkeypatch)
-    compared(open_config(write(tmp_path, MOBILE_NET)), network, images(2, 3, 40, 40))
+    file = publish("mobilenet_v2", saved(network.state_dict()), home, monkeypatch)
+    compared(open_config(write(tmp_path, of_file(MOBILE_NET, file))), network, images(2, 3, 40, 40))
 
 
 def test_the_config_sees_pixels_as_torchvision_does(
@@ -171,9 +179,10 @@ def test_the_config_sees_pixels_as_torchvision_does(
 ) -> None:
     """From the bytes of CIFAR-10 to the outputs, as in a run: in float32 and in batches."""
     network = unsettled(ResNet18())
-    publish("resnet18", saved(network.state_dict()), home, monkeypatch)
+    file = publish("resnet18", saved(network.state_dict()), home, monkeypatch)
     config_data.place_cifar10(tmp_path / "keras", monkeypatch)
-    path = write(tmp_path, changed(CONFIG.read_text(encoding="utf-8"), WITH_ITS_HEAD))
+    text = changed(CONFIG.read_text(encoding="utf-8"), WITH_ITS_HEAD)
+    path = write(tmp_path, of_file(text, file))
     config = open_config(path, flags=["size=32"]).phases[0]
     prepared = load_config_data(config)
     experiment = build_phase(make_phase(config, prepared), Choice("cpu", "a test"))
@@ -191,15 +200,15 @@ def test_a_run_says_what_it_took_and_needs_it_never_again(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = publish("vgg11", saved(small().state_dict()), home, monkeypatch)
-    text = changed(SMALL, {"vgg11}": "vgg11, by_name: true}", "name: classifier_0": "name: head"})
+    text = changed(SMALL, {".pth}": ".pth, by_name: true}", "name: classifier_0": "name: head"})
+    text = of_file(text, file)
     run, events = train(write(tmp_path, text), tmp_path / "runs")
     said = [event.text for event in events if isinstance(event, Note) and event.text.startswith("weights:")]
     assert said == [f"weights: 6 of 8 weights from torchvision's {file.name}; newly initialized: head"]
     facts = run.facts()["init_from"]
     assert facts["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     resolved = open_config(run.resolved_path)
-    assert resolved.document.at(("model", "init_from", "torchvision")) == "vgg11"
-    assert resolved.document.at(("model", "init_from", "weights")) == "IMAGENET1K_V1"
+    assert resolved.document.at(("model", "init_from", "torchvision")) == file.name
     again, _ = train(run.resolved_path, tmp_path / "again")
     assert outcome(again) == outcome(run)
     whole, _ = train(write(tmp_path, text), tmp_path / "whole", ["fit.epochs=2"])
@@ -212,8 +221,8 @@ def test_a_small_network_with_a_kernel_behind_flattened_pixels_is_torchs(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = small()
-    publish("vgg11", saved(network.state_dict()), home, monkeypatch)
-    compared(open_config(write(tmp_path, SMALL)), network, images(3, 3, 2, 2))
+    file = publish("vgg11", saved(network.state_dict()), home, monkeypatch)
+    compared(open_config(write(tmp_path, of_file(SMALL, file))), network, images(3, 3, 2, 2))
 
 
 class ConvNeXtBlock(nn.Module):
@@ -233,7 +242,7 @@ class ConvNeXtBlock(nn.Module):
 
 CONV_NEXT = """
 model:
-  init_from: {torchvision: convnext_tiny}
+  init_from: {torchvision: convnext_tiny-983f1562.pth}
   inputs: {x: [9, 8, 6]}
   layers:
     - depthwise_conv_2d: {kernel_size: 7, padding: same, name: features_0_block_0}
@@ -248,13 +257,13 @@ model:
 def test_a_block_of_conv_next_is_torchs(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = nn.Sequential()
     network.add_module("features", nn.Sequential(ConvNeXtBlock()))
-    publish("convnext_tiny", saved(unsettled(network).state_dict()), home, monkeypatch)
-    compared(open_config(write(tmp_path, CONV_NEXT)), network, images(2, 6, 9, 8))
+    file = publish("convnext_tiny", saved(unsettled(network).state_dict()), home, monkeypatch)
+    compared(open_config(write(tmp_path, of_file(CONV_NEXT, file))), network, images(2, 6, 9, 8))
 
 
 SHARED = """
 model:
-  init_from: {torchvision: vgg11}
+  init_from: {torchvision: vgg11-8a719046.pth}
   inputs: {x: [2, 2, 3]}
   shared:
     base:
@@ -272,14 +281,15 @@ fit: {trainable: {base: false}}
 
 def test_a_base_may_be_a_shared_model(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = small()
-    publish("vgg11", saved(network.state_dict()), home, monkeypatch)
-    config = open_config(write(tmp_path, SHARED))
+    file = publish("vgg11", saved(network.state_dict()), home, monkeypatch)
+    text = of_file(SHARED, file)
+    config = open_config(write(tmp_path, text))
     compared(config, network, images(3, 3, 2, 2))
     names = {weight.name for weight in without_data(config).weights if weight.trainable}
     assert names == {"classifier_0/kernel", "classifier_0/bias"}
-    config = open_config(write(tmp_path, changed(SHARED, {"        - permute: [3, 1, 2]\n": ""})))
+    config = open_config(write(tmp_path, changed(text, {"        - permute: [3, 1, 2]\n": ""})))
     experiment = without_data(config)
-    with pytest.raises(ConfigError, match="kernel of 'classifier_0' needs channels first"):
+    with pytest.raises(ConfigError, match="dense kernels need channels first, 'base/flatten' flattens them last"):
         InitWeights().load(experiment, config, Options(tmp_path))
 
 
@@ -287,14 +297,14 @@ def test_layers_are_mapped_in_torchvisions_own_spelling(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = small()
-    publish("vgg11", saved(network.state_dict()), home, monkeypatch)
-    mapped = "vgg11, map: {stem: features.0, norm: features_1, classifier_0: classifier.0}}"
-    change = {"vgg11}": mapped, "name: features_0": "name: stem", "name: features_1": "name: norm"}
-    compared(open_config(write(tmp_path, changed(SMALL, change))), network, images(3, 3, 2, 2))
+    file = publish("vgg11", saved(network.state_dict()), home, monkeypatch)
+    mapped = ".pth, map: {stem: features.0, norm: features_1, classifier_0: classifier.0}}"
+    change = {".pth}": mapped, "name: features_0": "name: stem", "name: features_1": "name: norm"}
+    compared(open_config(write(tmp_path, of_file(changed(SMALL, change), file))), network, images(3, 3, 2, 2))
 
 
 def test_what_files_call_otherwise_than_models_is_found() -> None:
-    """Old names of DenseNet, dashes of RegNet, norms over channels, a parameter without a layer, half precision."""
+    """Dashes of RegNet, norms over channels, a parameter without a layer, half precision."""
     found = to_our_names(
         {
             "features.denseblock1.denselayer2.norm.1.weight": torch.ones(3),
@@ -311,9 +321,9 @@ def test_what_files_call_otherwise_than_models_is_found() -> None:
         [], {}, "a file",
     )  # fmt: skip
     assert {name: tuple(tensor.shape) for name, tensor in found.items()} == {
-        "features_denseblock1_denselayer2_norm1/gamma": (3,),
-        "features_denseblock1_denselayer2_norm1/moving_variance": (3,),
-        "features_denseblock1_denselayer2_conv2/kernel": (1, 2, 3, 4),
+        "features_denseblock1_denselayer2_norm_1/gamma": (3,),
+        "features_denseblock1_denselayer2_norm_1/moving_variance": (3,),
+        "features_denseblock1_denselayer2_conv_2/kernel": (1, 2, 3, 4),
         "features_1_0_block_2/gamma": (6,),
         "features_1_0_block_2/beta": (6,),
         "features_1_0_block_3/kernel": (6, 5),
@@ -331,16 +341,17 @@ def test_what_files_call_otherwise_than_models_is_found() -> None:
          "the source has no weight 'feature_0/kernel'; did you mean 'features_0/kernel'?", "renamed layers in map"),
         ({"units: 5": "units: 6"}, "'classifier_0/kernel' has shape (16, 5) in the source, (16, 6) here",
          "by_name: true"),
-        ({"vgg11}": "vgg11, map: {classifier_0: classifier.1}}"},
+        ({".pth}": ".pth, map: {classifier_0: classifier.1}}"},
          "the source has no layer 'classifier_1'; did you mean 'classifier_0'?", None),
-        ({"vgg11}": "vgg11, map: {classifier_1: classifier.0}}"},
+        ({".pth}": ".pth, map: {classifier_1: classifier.0}}"},
          "the model has no layer 'classifier_1'; did you mean 'classifier_0'?", None),
-        ({"vgg11}": "vgg11, by_name: true}", "name: features_0": "name: features__0",
+        ({".pth}": ".pth, by_name: true}", "name: features_0": "name: features__0",
           "name: features_1": "name: norm", "name: classifier_0": "name: head"},
          "no weight of torchvision's", "its layers have names like 'features_0'; 'features__0' of this model"),
-        ({"    - permute: [3, 1, 2]\n": ""}, "the kernel of 'classifier_0' needs channels first, 'flatten' ",
+        ({"    - permute: [3, 1, 2]\n": ""}, "torch's dense kernels need channels first, 'flatten' flattens them last",
          "put permute: [3, 1, 2] before 'flatten'"),
-        ({"flatten\n": "flatten: {data_format: channels_first}\n"}, "needs channels first", "put permute"),
+        ({"permute: [3, 1, 2]": "permute: [2, 1, 3]"}, "need channels first", "put permute: [3, 1, 2] before"),
+        ({"flatten\n": "flatten: {data_format: channels_first}\n"}, "need channels first", "remove its data_format"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_one_error_at_its_place(
@@ -351,9 +362,9 @@ def test_what_does_not_fit_is_one_error_at_its_place(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    publish("vgg11", saved(small().state_dict()), home, monkeypatch)
+    file = publish("vgg11", saved(small().state_dict()), home, monkeypatch)
     with pytest.raises(ConfigError) as caught:
-        train(write(tmp_path, changed(SMALL, change)), tmp_path / "runs")
+        train(write(tmp_path, of_file(changed(SMALL, change), file)), tmp_path / "runs")
     [fault] = caught.value.faults
     assert said in fault.text
     assert hint is None or hint in str(fault.hint)
@@ -370,5 +381,6 @@ def test_a_smoke_test_downloads_no_weights(home: Path, tmp_path: Path, monkeypat
         "test downloads none"
     )
     assert others[-1] == "plot: history.png"
-    publish("vgg11", saved(small().state_dict()), home, monkeypatch)
+    file = publish("vgg11", saved(small().state_dict()), home, monkeypatch)
+    config = write(tmp_path, of_file(SMALL, file))
     assert not any("random weights" in line for line in smoke(config, flags=[]))

@@ -9,14 +9,14 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from kerascli.config.sections.torchvision import Weights, published, published_models
+from kerascli.config.sections.init_from import parse_init_from
 from kerascli.foundation.errors import DataError, FileRefused
+from kerascli.interop import published
 from kerascli.interop.published import published_tensors
 from kerascli.interop.torchvision_names import to_our_names
 from tests.support.needs import library
@@ -27,7 +27,7 @@ from tests.support.torch_networks import publish, saved
 SMALL = """
 data: {source: {blobs: {rows: 64, features: 4, classes: 3}}, inputs: {x: []}, targets: {y: []}}
 model:
-  init_from: {torchvision: vgg11}
+  init_from: {torchvision: vgg11-8a719046.pth}
   layers: [{dense: 3}]
 compile: {loss: sparse_categorical_crossentropy}
 """
@@ -43,8 +43,8 @@ class Harm:
         return os.mkdir, (str(self.path),)
 
 
-def read() -> dict[str, Tensor]:
-    return published_tensors(published("vgg11", "IMAGENET1K_V1"))[0]
+def read(file: Path) -> dict[str, Tensor]:
+    return published_tensors(file.name)[0]
 
 
 SOUND = {"features.0.weight": torch.ones(4, 3, 3, 3)}
@@ -62,7 +62,7 @@ def test_a_file_of_another_checksum_is_never_opened(
     for place, name in ((torch, "load"), (zipfile, "ZipFile"), (pickle, "loads"), (pickle, "Unpickler")):
         monkeypatch.setattr(place, name, touched)
     with pytest.raises(FileRefused) as caught:
-        read()
+        read(file)
     [fault] = caught.value.faults
     begins = f"its SHA-256 begins with {hashlib.sha256(harm).hexdigest()[:8]}, not with {file.stem[-8:]} as in its name"
     assert fault.text == f"'{file}' is not the published file: {begins}"
@@ -133,7 +133,7 @@ def test_of_a_right_checksum_only_tensors_come_in(
     data = make(Harm(tmp_path / "harm"))
     file = publish("vgg11", data, home, monkeypatch)
     with pytest.raises(FileRefused) as caught:
-        read()
+        read(file)
     [fault] = caught.value.faults
     assert said in fault.text
     assert str(file) in fault.text
@@ -167,19 +167,19 @@ def test_what_is_no_file_is_not_read(
     file.unlink()
     make(file)
     with pytest.raises(DataError, match=said):
-        read()
+        read(file)
 
 
 def test_a_link_to_the_file_will_do(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = publish("vgg11", saved(SOUND), home, monkeypatch)
     file.rename(tmp_path / "elsewhere")
     file.symlink_to(tmp_path / "elsewhere")
-    torch.testing.assert_close(read(), SOUND)
+    torch.testing.assert_close(read(file), SOUND)
 
 
 def test_a_file_of_ones_own_does_not_come_in(tmp_path: Path) -> None:
     (tmp_path / "mine.pth").write_bytes(saved(SOUND))
-    text = SMALL.replace("{torchvision: vgg11}", "{file: mine.pth}")
+    text = SMALL.replace("{torchvision: vgg11-8a719046.pth}", "{file: mine.pth}")
     with pytest.raises(
         FileRefused, match=r"mine.pth' is a pickle file by its suffix, and pickles are never read"
     ) as caught:
@@ -195,8 +195,8 @@ def test_a_file_is_downloaded_once_to_where_torch_looks(
     file.symlink_to(tmp_path / "nowhere")
     server.files[file.name] = data
     seen: list[tuple[str, int, int]] = []
-    tensors, digest = published_tensors(wanted := published("vgg11", "IMAGENET1K_V1"), lambda *told: seen.append(told))
-    again, _ = published_tensors(wanted)
+    tensors, digest = published_tensors(file.name, lambda *told: seen.append(told))
+    again, _ = published_tensors(file.name)
     torch.testing.assert_close(again, tensors)
     assert digest == hashlib.sha256(data).hexdigest()
     assert server.asked == [f"/{file.name}"]
@@ -204,7 +204,9 @@ def test_a_file_is_downloaded_once_to_where_torch_looks(
     assert file.is_file()
     assert not file.is_symlink()
     assert not (tmp_path / "nowhere").exists()
-    theirs = torch.hub.load_state_dict_from_url(wanted.url, progress=False, check_hash=True, weights_only=True)
+    theirs = torch.hub.load_state_dict_from_url(
+        f"{server.url}/{file.name}", progress=False, check_hash=True, weights_only=True
+    )
     torch.testing.assert_close(theirs, tensors)
 
 
@@ -225,7 +227,7 @@ def test_a_download_of_something_else_is_not_kept(
     if served is not None:
         server.files[file.name] = served
     with pytest.raises(DataError, match=re.escape(f"cannot download {server.url}/{file.name}: {reason}")):
-        read()
+        read(file)
     assert not list(file.parent.iterdir())
 
 
@@ -239,17 +241,12 @@ def test_without_a_network_the_way_out_is_reported(home: Path, tmp_path: Path) -
     assert fault.place.line == 4
 
 
-def test_weights_come_over_https_from_where_torchvision_has_them() -> None:
-    for model in published_models():
-        file = published(model, "IMAGENET1K_V1")
-        assert re.fullmatch(r"https://download\.pytorch\.org/models/[\w.-]+-[0-9a-f]{8,10}\.pth", file.url)
-        assert torch.hub.HASH_REGEX.search(file.file)[1] == file.checksum  # type: ignore[index]
-
-
-def test_the_table_is_torchvisions() -> None:
+def test_the_names_of_torchvisions_files_are_taken() -> None:
     models = library("torchvision").models
-    for model in published_models():
-        known = {weights.name: weights.url for weights in models.get_model_weights(model)}
-        for name in get_args(Weights):
-            if name in known:
-                assert published(model, name).url == known[name]
+    names = [weights.url.rpartition("/") for each in models.list_models() for weights in models.get_model_weights(each)]
+    found = [name for at, _, name in names if at == "https://download.pytorch.org/models"]
+    assert len(found) > 100
+    for name in found:
+        section = parse_init_from({"torchvision": name}, ())
+        assert section is not None
+        assert torch.hub.HASH_REGEX.search(name)[1] == published._checksum(name)  # type: ignore[index]

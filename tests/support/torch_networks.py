@@ -8,8 +8,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kerascli.config.sections import torchvision
-
 
 class BasicBlock(nn.Module):
     def __init__(self, before: int, width: int, stride: int) -> None:
@@ -106,10 +104,8 @@ def saved(state: object, *, zipped: bool = True) -> bytes:
 
 def publish(model: str, data: bytes, home: Path, patch: pytest.MonkeyPatch) -> Path:
     """Place a file in torch's cache below `home`, as if downloaded from torchvision."""
-    name = f"{model}-{hashlib.sha256(data).hexdigest()[:8]}"
-    patch.setitem(torchvision._FILES["IMAGENET1K_V1"], model, name)  # pyright: ignore[reportArgumentType]
     patch.setenv("TORCH_HOME", str(home))
-    path = home / "hub" / "checkpoints" / f"{name}.pth"
+    path = home / "hub" / "checkpoints" / f"{model}-{hashlib.sha256(data).hexdigest()[:8]}.pth"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path

@@ -1,21 +1,13 @@
 """The `model.init_from:` section of a config: pretrained weights to initialize a model with."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from kerascli.config.composition.applications import IMAGENET, Application, find_application
-from kerascli.config.sections.torchvision import Published, Weights, published, published_model, published_models
 from kerascli.foundation.disk.files import impossible_path, in_home
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.errors import show
@@ -27,7 +19,8 @@ from kerascli.model.transfer import LayerSource, TransferMethod
 INIT_FROM: ConfigPath = ("model", "init_from")
 _KEYS = ("run", "file", "application", "torchvision")
 _SOURCES = "'run', 'file', 'application' or 'torchvision'"
-_Model = Annotated[str, AfterValidator(published_model), WithJsonSchema({"type": "string", "enum": published_models()})]
+_PUBLISHED = re.compile(r"[a-z][a-z0-9_.-]{0,99}-[0-9a-f]{8,64}\.pth")
+"""Pattern of the names of files that torchvision publishes, which end in the first digits of their SHA-256."""
 
 
 class TakeSpec(BaseSection):
@@ -56,6 +49,12 @@ def _take(value: Any) -> Any:
 _Take = Annotated[TakeSpec, BeforeValidator(_take, json_schema_input_type=str | TakeSpec)]
 
 
+def _published_file(name: str) -> str:
+    if not _PUBLISHED.fullmatch(name):
+        raise ValueError(f"expected a file that torchvision publishes, such as resnet18-f37072fd.pth, got {show(name)}")
+    return name
+
+
 class InitFrom(BaseSection):
     """Pretrained weights to initialize the model with; expects one source, such as `run`."""
 
@@ -71,10 +70,8 @@ class InitFrom(BaseSection):
         BeforeValidator(lambda value: {value: {}} if isinstance(value, str) else value),
     ] = None
     """Network of kerascli and its arguments, whose weights Keras publishes, such as {vgg16: {include_top: false}}."""
-    torchvision: _Model | None = None
-    """Convolutional network whose weights torchvision publishes, such as resnet18."""
-    weights: Weights | None = Field(default=None, validate_default=True)
-    """Version of torchvision's weights; default: IMAGENET1K_V1. Not every model has a second version."""
+    torchvision: Annotated[str, AfterValidator(_published_file)] | None = None
+    """Weights file that torchvision publishes, by its name, such as resnet18-f37072fd.pth."""
     map: dict[str, _Take] = Field(default={})
     """Mapping from a layer of this model to one of the source model; others are initialized unless `by_name`."""
     by_name: bool = False
@@ -92,16 +89,6 @@ class InitFrom(BaseSection):
         if parse_section(network.arguments, arguments, ()).weights is None:
             raise ValueError(f"application: {name} without weights has none to take")
         return application
-
-    @field_validator("weights")
-    @classmethod
-    def _of_the_model(cls, weights: Weights | None, info: ValidationInfo) -> Weights | None:
-        if (model := info.data.get("torchvision")) is not None:
-            weights = weights or "IMAGENET1K_V1"
-            published(model, weights)
-        elif weights is not None and "torchvision" in info.data:
-            raise ValueError("only the source 'torchvision' takes weights")
-        return weights
 
     @field_validator("run", "file", mode="before")
     @classmethod
@@ -127,13 +114,6 @@ class InitFrom(BaseSection):
         assert self.application is not None
         [(name, arguments)] = self.application.items()
         return find_application(name), arguments
-
-    @property
-    def published(self) -> Published:
-        """Weights file of torchvision to initialize with; valid only if the source is `torchvision`."""
-        assert self.torchvision is not None
-        assert self.weights is not None
-        return published(self.torchvision, self.weights)
 
     def takes(self) -> dict[str, LayerSource]:
         return {name: LayerSource(take.from_ or name, take.how, take.noise) for name, take in self.map.items()}

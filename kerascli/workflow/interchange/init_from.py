@@ -64,7 +64,7 @@ class InitWeights:
                 if not taken.values:
                     raise _nothing(own, source, name, path)
                 if section.torchvision is not None:
-                    refuse_flattened(experiment.spec.built, list(own.values()), taken.values)
+                    refuse_flattened(experiment.spec.built, taken.values)
             for weight, values in taken.values.items():
                 own[weight].take(values)
             facts = {"source": name, "sha256": digest, "weights": sorted(taken.values)}
@@ -86,8 +86,8 @@ def _by_key(facts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def _absent(section: InitFrom) -> str | None:
     """Return the name of the published weights file of a section `init_from` that is not on this machine, or None."""
-    if section.torchvision is not None and not cache_path(section.published).exists():
-        return f"torchvision's {section.published.file}"
+    if section.torchvision is not None and not cache_path(section.torchvision).exists():
+        return f"torchvision's {section.torchvision}"
     if section.application is not None and section.path is None:
         file = cached_file(published_weights(*section.network)[0])
         return None if file.exists() else f"Keras's {file.name}"
@@ -160,10 +160,9 @@ def _source(section: InitFrom, base: str, experiment: Experiment, config: Config
     `folder` is the folder of relative paths.
     """
     if section.torchvision is not None:
-        file = section.published.file
-        tensors, digest = published_tensors(section.published, config.progress)
-        renamed = to_our_names(tensors, lasting(experiment.weights), _takes(section), file)
-        return renamed, f"torchvision's {file}", digest
+        tensors, digest = published_tensors(section.torchvision, config.progress)
+        renamed = to_our_names(tensors, lasting(experiment.weights), _takes(section), section.torchvision)
+        return renamed, f"torchvision's {section.torchvision}", digest
     if section.application is not None:
         network, arguments = section.network
         local = None if section.path is None else folder / section.path
@@ -201,7 +200,7 @@ def _file(path: Path) -> Source:
         data = read_bytes(path, memory_limit())
         return read_tensors(data, name), name, hashlib.sha256(data).hexdigest()
     if path.suffix in _OF_TORCH:
-        hint = "torchvision: resnet18 loads published weights; for others use .keras, .h5 or .safetensors"
+        hint = "torchvision: resnet18-f37072fd.pth takes a published file; for others use .keras, .h5 or .safetensors"
         raise FileRefused(f"'{name}' is a pickle file by its suffix, and pickles are never read", hint=hint)
     if not path.exists():
         raise DataError(f"there is no file '{name}'")

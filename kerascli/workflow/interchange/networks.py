@@ -69,6 +69,6 @@ def fetch_published(spec: RunSpec, progress: Progress | None) -> None:
     """Download the published weights that a config names, unless they are on this machine."""
     for section in spec.weight_sources.values():
         if section.torchvision is not None:
-            published_tensors(section.published, progress)
+            published_tensors(section.torchvision, progress)
         elif section.application is not None and section.path is None:
             published_file(*section.network, progress)
