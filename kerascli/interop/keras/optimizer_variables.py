@@ -1,22 +1,19 @@
 """Map the variables of a Keras optimizer, in the order of Keras's files, to the state of kerascli's optimizer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from kerascli.foundation.errors import FileRefused, safe_text
+from kerascli.foundation.errors import FileRefused
 from kerascli.interop.keras.hdf5 import Hdf5
-from kerascli.interop.keras.places import Owner
 from kerascli.model.runtime.weights import Weight, finite_as
 from kerascli.optimizers.adafactor import Adafactor
 from kerascli.optimizers.adam import Nadam
 from kerascli.optimizers.base import BaseOptimizer, Optimizer
 from kerascli.optimizers.loss_scale_optimizer import LossScale, LossScaleOptimizer
-from kerascli.optimizers.muon import Muon
-from kerascli.optimizers.schedule_free import ScheduleFreeAdamW
 from kerascli.schedules.base import Schedule
 
 _SLOTS_APART = frozenset({"velocity_hat"})
@@ -27,11 +24,6 @@ _OPTIMIZERS_APART = frozenset({"rmsprop"})
 weight by weight."""
 _UNKNOWN_TO_KERAS = frozenset({"loss_scale_optimizer/skipped_steps"})
 """Names of states of kerascli's optimizers that Keras's optimizers do not have."""
-_PRODUCT = "product of momenta"
-"""Name of nadam's variable that kerascli computes; it is the last one in Keras's files."""
-_PRODUCT_TOLERANCE = 1e-4
-"""Largest accepted error of nadam's product of momenta: far above float32's rounding, far below the effect of one
-factor."""
 
 
 class Variable(NamedTuple):
@@ -79,7 +71,7 @@ def _of_rule(rule: Optimizer, trained: Sequence[Weight], *, tracked: bool) -> It
             for slot in together:
                 yield from _of_slot(rule, weight, slot, tracked=tracked)
     if isinstance(rule, Nadam) and tracked:
-        yield Variable(_PRODUCT, (), is_state=False, value=rule.momentum_product)
+        yield Variable("product of momenta", (), is_state=False, value=rule.momentum_product)
 
 
 def _of_slot(rule: Optimizer, weight: Weight, slot: str, *, tracked: bool) -> Iterator[Variable]:
@@ -96,7 +88,7 @@ def _of_slot(rule: Optimizer, weight: Weight, slot: str, *, tracked: bool) -> It
 def read_state(
     file: Hdf5, settings: BaseOptimizer, trained: Sequence[Weight], own: Mapping[str, Tensor], *, legacy: bool
 ) -> tuple[dict[str, Tensor] | None, tuple[str, ...]]:
-    """Return kerascli's optimizer state, read from a Keras file, and notes on what differs; (None, ()) if none fits.
+    """Return kerascli's optimizer state, read from a Keras file, and notes on it; (None, ()) if none fits.
 
     `trained` are the trainable weights in Keras's order, `own` is a new state of `settings`. The file may have only the
     state of the optimizer inside the loss scaling: Keras scales the loss of a model with mixed_float16 layers only if
@@ -119,8 +111,8 @@ def _state_from(
     arrays: Sequence[np.ndarray], variables: Sequence[Variable], saved: BaseOptimizer, settings: BaseOptimizer,
     own: Mapping[str, Tensor],
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:  # fmt: skip
-    """Return kerascli's optimizer state, computed from the arrays of the `variables` of the optimizer `saved`, and
-    notes on what differs."""
+    """Return kerascli's optimizer state, computed from the arrays of the `variables` of the optimizer `saved`, and a
+    note if the file has no loss scale."""
     scale = LossScale(settings, torch.device("cpu")) if isinstance(settings, LossScaleOptimizer) else None
     state = {} if scale is None else scale.state()
     for variable, array in zip(variables, arrays, strict=True):
@@ -129,31 +121,24 @@ def _state_from(
             state[variable.name] = finite_as(values, own[variable.name].dtype, what)
     if int(state["iterations"]) < 0:
         raise FileRefused("the optimizer's number of steps is negative")
-    updates = _updates(settings.rule, state)
-    notes = [*_notes(saved, updates)]
-    if scale is not None:
-        scale.load(state)  # raises for an invalid scale
-        if saved is not settings:
-            notes.append(f"the file has no loss scale: training continues with {float(scale.factor):g}")
-    if variables[-1].name == _PRODUCT:
-        product, expected = float(arrays[-1]), variables[-1].value(updates)
-        if not abs(product - expected) <= _PRODUCT_TOLERANCE:
-            text = f"nadam: the file's product of momenta is {product:.4g}, after {updates} updates it is"
-            notes.append(f"{text} {expected:.4g}, which training continues with")
-    return state, tuple(notes)
+    if scale is None:
+        return state, ()
+    scale.load(state)  # raises for an invalid scale
+    if saved is settings:
+        return state, ()
+    return state, (f"the file has no loss scale: training continues with {float(scale.factor):g}",)
 
 
 def arrays_from(
     state: Mapping[str, Tensor], settings: BaseOptimizer, trained: Sequence[Weight]
-) -> tuple[dict[str, list[np.ndarray]] | None, tuple[str, ...]]:
-    """Return Keras's optimizer variables, by HDF5 group, computed from kerascli's state, and notes on what differs.
-
-    Returns None for the variables if the state does not belong to these weights.
-    """
+) -> dict[str, list[np.ndarray]] | None:
+    """Return Keras's optimizer variables, by HDF5 group, computed from kerascli's state; None if it does not belong to
+    these weights."""
     variables = keras_variables(settings, trained)
     if {variable.name for variable in variables if variable.is_state} != state.keys() - _UNKNOWN_TO_KERAS:
-        return None, ()
-    updates = _updates(settings.rule, state)
+        return None
+    rule = settings.rule
+    updates = int(state["iterations"]) // (rule.gradient_accumulation_steps or 1)  # fewer than the training steps
     arrays = [
         np.array(state[v.name].to("cpu").numpy() if v.is_state else np.full(v.shape, v.value(updates)), v.dtype)
         for v in variables
@@ -161,42 +146,4 @@ def arrays_from(
     groups = {"optimizer": arrays}
     if isinstance(settings, LossScaleOptimizer):  # its own variables come first; Keras reads the others from here, too
         groups["optimizer/inner_optimizer"] = arrays[len(_OF_LOSS_SCALE) :]
-    return groups, tuple(_notes(settings, updates))
-
-
-def _updates(rule: Optimizer, state: Mapping[str, Tensor]) -> int:
-    """Return the number of times that an optimizer has updated weights: with gradient accumulation, fewer than the
-    training steps."""
-    return int(state["iterations"]) // (rule.gradient_accumulation_steps or 1)
-
-
-def _notes(settings: BaseOptimizer, updates: int) -> Iterator[str]:
-    """Yield notes on how training continued from an exported state differs between Keras and kerascli."""
-    if isinstance(settings.rule, ScheduleFreeAdamW):
-        text = "schedule_free_adam_w: Keras's updates on torch differ from those on JAX and TensorFlow"
-        yield f"{text}, which kerascli's are (on torch the old momentum is overwritten before it is used)"
-    if updates and isinstance(settings, LossScaleOptimizer) and isinstance(settings.rule, Nadam):
-        text = "nadam in a loss_scale_optimizer: Keras's files lack its product of momenta"
-        yield f"{text}, which Keras resets on loading and kerascli continues"
-
-
-def notes_on_names(
-    rule: Optimizer, trained: Sequence[Weight], owners: Sequence[Owner], model: Mapping[str, Any]
-) -> Iterator[str]:
-    """Yield a note on each weight that Keras's muon may update differently, because its name in Keras differs.
-
-    `owners` are the layers of Keras's serialized model `model`.
-    """
-    if not isinstance(rule, Muon):
-        return
-    above = (str(model["config"].get("name")),) if model["class_name"] == "Sequential" else ()
-    for weight in trained:
-        owner = next(owner for owner in owners if weight.name.startswith(f"{owner.prefix}/"))
-        leaf = weight.name[len(owner.prefix) + 1 :]
-        names = ["/".join((*path, leaf)) for path in (owner.path[-1:], owner.path, (*above, *owner.path))]
-        shape = tuple(weight.spec.shape)
-        is_adam_s = rule.slot_shape("velocity", weight.name, shape) is not None
-        if other := [name for name in names if (rule.slot_shape("velocity", name, shape) is not None) != is_adam_s]:
-            change = "Muon's update" if is_adam_s else "Adam's update"
-            text = f"muon: '{safe_text(weight.name)}' may be '{safe_text(other[0])}' to Keras"
-            yield f"{text}, which exclude_layers and exclude_embeddings would give {change} there, but not here"
+    return groups

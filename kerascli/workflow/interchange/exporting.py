@@ -16,7 +16,7 @@ from kerascli.foundation.errors import ConfigError, KerasCliError
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop import torch_files
 from kerascli.interop.example_inputs import sample_inputs
-from kerascli.interop.keras.optimizer_variables import arrays_from, notes_on_names
+from kerascli.interop.keras.optimizer_variables import arrays_from
 from kerascli.interop.keras.places import weights_by_group
 from kerascli.interop.keras_export import keras_file
 from kerascli.interop.keras_export.keras_graph import KerasGraph, keras_graph
@@ -160,8 +160,7 @@ def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str
         if compiled is not None:
             notes.append("Keras does not restore the optimizer of an .h5 file; --format keras keeps its state")
     else:
-        state, more = (None, ()) if compiled is None else _state(run, graph, checkpoint)
-        notes += more
+        state = None if compiled is None else _state(run, graph, checkpoint)
         if compiled is not None and state is None:
             notes.append("without the optimizer's state: no checkpoint has it for these weights")
         data = keras_file.archive_bytes(graph, weights, compiled, state)
@@ -172,25 +171,21 @@ def _keras(run: LoadedRun, kind: str, checkpoint: str | None, texts: Mapping[str
     return Exported(data, (inputs, outputs), read_back(data, kind, graph, experiment), notes)
 
 
-def _state(
-    run: LoadedRun, graph: KerasGraph, checkpoint: str | None
-) -> tuple[keras_file.OptimizerGroups | None, tuple[str, ...]]:
-    """Return (optimizer's state, notes); the state is None if no checkpoint has exactly the exported weights."""
+def _state(run: LoadedRun, graph: KerasGraph, checkpoint: str | None) -> keras_file.OptimizerGroups | None:
+    """Return the optimizer's state; None if no checkpoint has exactly the exported weights."""
     assert run.experiment.spec.compile is not None
     try:
         checkpoints = run.record.checkpoints
         blobs = (checkpoints.newest() if checkpoint is None else checkpoints.named(checkpoint)).blobs
     except KerasCliError:
-        return None, ()
+        return None
     tensors = training_tensors(blobs)
     weights = lasting(run.experiment.weights)
     optimizer = run.experiment.spec.compile.optimizer
     if not all(_is_kept(weight, tensors, optimizer.rule.component_name) for weight in weights):
-        return None, ()
+        return None
     state = {key.removeprefix("optimizer/"): value for key, value in tensors.items() if key.startswith("optimizer/")}
-    trained = [weight for weight in _exported(graph, weights) if weight.trainable]
-    arrays, notes = arrays_from(state, optimizer, trained)
-    return arrays, (*notes, *notes_on_names(optimizer.rule, trained, graph.owners, graph.description))
+    return arrays_from(state, optimizer, [weight for weight in _exported(graph, weights) if weight.trainable])
 
 
 def _exported(graph: KerasGraph, weights: Sequence[Weight]) -> list[Weight]:

@@ -13,7 +13,7 @@ from kerascli.data.pipeline.prepare import no_stages
 from kerascli.foundation.errors import Fault, FileRefused
 from kerascli.interop.keras.hdf5 import Hdf5
 from kerascli.interop.keras.objects import Refusals
-from kerascli.interop.keras.optimizer_variables import notes_on_names, read_state
+from kerascli.interop.keras.optimizer_variables import read_state
 from kerascli.interop.keras_import.architecture import Architecture, read_architecture
 from kerascli.interop.keras_import.model_file import ModelFile, open_model
 from kerascli.interop.keras_import.text_inputs import TextInput
@@ -144,7 +144,6 @@ def _take_weights(
     if spec.compile is None or optimizer is None:
         return None
     trained = [weight for weight, _ in pairs if weight.trainable]
-    notes += notes_on_names(spec.compile.optimizer.rule, trained, architecture.owners, file.model)
     state = None
     if file.keras_3:  # Keras 2 wrote optimizer states in other orders
         own = {name: view.to("meta") for name, view in optimizer.state().items()}
