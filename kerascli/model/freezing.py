@@ -12,7 +12,7 @@ from kerascli.language.trainable import TrainedByLoRA
 from kerascli.layers.base import BaseLayer
 from kerascli.layers.lora import LowRank
 from kerascli.model.ir.analysis import set_by
-from kerascli.model.ir.inner_models import CustomCellRNN, part_of, wrapped
+from kerascli.model.ir.inner_models import CustomCellRNN, layer_of, wrapped
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, Shared, flat
 
 _PATH: Path = ("fit", "trainable")
@@ -185,7 +185,7 @@ def _node(node: Node, chosen: _Chosen) -> Node:
         entries = _entries(layer.cell.entries, chosen)
         layer = layer.of(replace(layer.cell, entries=entries))
     elif (shared := wrapped(node)) is not None:
-        layer = layer.model_copy(update={"layer": part_of(_shared(shared, chosen))})
+        layer = layer.model_copy(update={"layer": layer_of(_shared(shared, chosen))})
     return replace(node, layer=layer)
 
 

@@ -159,17 +159,6 @@ def test_a_model_on_every_step_has_the_weights_that_its_calls_have() -> None:
     assert [weight.name for weight in alone.weights()] == [weight.name for weight in graph.weights()]
 
 
-def test_a_shared_layer_is_called_on_every_step_too() -> None:
-    text = """
-    inputs: {x: [5, 4]}
-    shared: {score: {dense: {units: 3, activation: tanh}}}
-    layers: [{time_distributed: {layer: score, name: t}}, {score: {inputs: x, name: u}}, {subtract: [t, u]}]
-    """
-    graph = graph_of(text)
-    assert [weight.name for weight in graph.weights()] == ["score/kernel", "score/bias"]
-    assert not run(graph, {"x": torch.randn(3, 5, 4)}, training=True).outputs["subtract"].any()
-
-
 def test_a_frozen_model_is_frozen_on_every_step() -> None:
     text = NORMALIZES.replace("  tower:\n", "  tower:\n    trainable: false\n")
     graph = graph_of(text)

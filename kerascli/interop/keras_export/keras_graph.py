@@ -270,7 +270,7 @@ def _fault(node: Node) -> Fault | None:
         text = f"'{node.name}': Keras's files cannot store a custom cell, which is Python code in Keras"
         return Fault(text, hint="use --format torch_export or safetensors")
     if (shared := wrapped(node)) is not None:
-        text = f"'{shared.name}': a shared layer or model in time_distributed cannot be exported to Keras yet"
+        text = f"'{shared.name}': a shared model in time_distributed cannot be exported to Keras yet"
         return Fault(text, hint=hint)
     if node.layer.call_form == "none":
         return Fault(f"'{node.name}' is a weight without a layer, which Keras's files cannot store", hint=hint)

@@ -12,10 +12,10 @@ from kerascli.layers.base import BaseLayer, NotSequences, ShapeMismatch
 from kerascli.layers.nesting import build_inner
 from kerascli.layers.wrappers.time_distributed import TimeDistributed, TimeDistributedModule
 from kerascli.model.inference.shape_inference import fits, output_faults
-from kerascli.model.ir.inner_models import Cell, CustomCellRNN, SharedPart
-from kerascli.model.ir.nodes import Input, Model
+from kerascli.model.ir.inner_models import Cell, CustomCellRNN, SharedModelLayer
+from kerascli.model.ir.nodes import Input, Model, Shared
 from kerascli.model.runtime.built import Built
-from kerascli.model.runtime.inner_models import Loop, SharedLayerModule, SharedModelModule
+from kerascli.model.runtime.inner_models import Loop, SharedModelModule
 
 Build = Callable[[Model], Built]
 
@@ -29,20 +29,16 @@ def make_module(layer: BaseLayer, inputs: tuple[TensorSpec, ...], build: Build) 
     match layer:
         case CustomCellRNN():
             return _loop(layer, inputs, build)
-        case TimeDistributed(layer=SharedPart() as shared):
+        case TimeDistributed(layer=SharedModelLayer() as shared):
             step, make = layer.step(inputs[0]), partial(make_module, build=build)
             return TimeDistributedModule(shared, build_inner(shared, step, trainable=layer.trainable, make=make))
-        case SharedPart():
-            return _shared(layer, inputs[0], build)
+        case SharedModelLayer():
+            return _shared(layer.shared, inputs[0], build)
         case _:
             return layer.build_for(inputs)
 
 
-def _shared(part: SharedPart, x: TensorSpec, build: Build) -> nn.Module:
-    shared = part.shared
-    if shared.layer is not None:
-        module = make_module(shared.layer, (x,), build)
-        return SharedLayerModule(shared.weights, module, trainable=shared.layer.trainable)
+def _shared(shared: Shared, x: TensorSpec, build: Build) -> nn.Module:
     name, declared = next(iter(shared.inputs.items()))
     if declared is not None and not fits(declared, x):
         raise ShapeMismatch(f"needs {declared} of {declared.dtype} for each time step, got {x} of {x.dtype}")

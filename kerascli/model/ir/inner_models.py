@@ -1,4 +1,4 @@
-"""Models inside layers: custom cells of `rnn`, and shared layers and models in wrappers."""
+"""Models inside layers: custom cells of `rnn`, and shared models in `time_distributed`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,14 +6,14 @@ from typing import Any, Self, TypeVar
 
 from pydantic import InstanceOf
 
-from kerascli.foundation.errors import Path, show
+from kerascli.foundation.errors import Path
 from kerascli.language.component import Invalid
-from kerascli.layers.base import BaseLayer, CallForm
+from kerascli.layers.base import BaseLayer
 from kerascli.layers.nesting import HoldsLayers
 from kerascli.layers.recurrent.base import SequenceSettings
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
 from kerascli.model.ir.nodes import Entry, Node, Shared, flat
-from kerascli.parts.base import Initializer, Regularizer
+from kerascli.parts.base import Initializer
 from kerascli.parts.initializers import Zeros
 
 
@@ -112,13 +112,15 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
         return values[:first], values[first:second], values[second:]
 
 
-class SharedPart(HoldsLayers):
-    """Layer inside a wrapper (`time_distributed: tower`) that stands for a shared layer or model (`tower`)."""
+class SharedModelLayer(HoldsLayers):
+    """Layer inside a wrapper (`time_distributed: tower`) that stands for a shared model (`tower`)."""
+
+    takes_integers = True
 
     shared: InstanceOf[Shared]
-    """Shared layer or model that the layer stands for."""
+    """Shared model that the layer stands for."""
     layers: tuple[InstanceOf[BaseLayer], ...]
-    """All layers of the shared model, or the shared layer itself."""
+    """All layers of the shared model."""
 
     @property
     def component_name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -127,63 +129,43 @@ class SharedPart(HoldsLayers):
     def dump(self) -> str:
         return self.shared.name
 
-    @property
-    def call_form(self) -> CallForm:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return "one" if self.shared.layer is None else self.shared.layer.call_form
-
-    @property
-    def takes_integers(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.shared.layer is None or self.shared.layer.takes_integers
-
-    @property
-    def uses_mask(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.shared.layer is not None and self.shared.layer.uses_mask
-
-    def activity_penalty(self) -> Regularizer | None:
-        return None if self.shared.layer is None else self.shared.layer.activity_penalty()
-
-    def result_count(self) -> int | None:
-        return len(self.shared.outputs) if self.shared.layer is None else self.shared.layer.result_count()
+    def result_count(self) -> int:
+        return len(self.shared.outputs)
 
 
 def wrapped(node: Node) -> Shared | None:
-    """Return the shared layer or model that a `time_distributed` node wraps; None for any other node."""
-    part = node.layer.layer if isinstance(node.layer, TimeDistributed) else None
-    return part.shared if isinstance(part, SharedPart) else None
+    """Return the shared model that a `time_distributed` node wraps; None for any other node."""
+    inner = node.layer.layer if isinstance(node.layer, TimeDistributed) else None
+    return inner.shared if isinstance(inner, SharedModelLayer) else None
 
 
 def with_shared(cls: type[BaseLayer], settings: Any, shared_by_name: Mapping[str, Shared | None]) -> Any:
-    """Return a wrapper's arguments (`settings`), with a SharedPart in place of a shared layer's or model's name.
+    """Return a layer's arguments (`settings`), those of `time_distributed` with a SharedModelLayer in place of a shared
+    model's name.
 
-    `cls` is the wrapper's class. Without such a name, the arguments are returned unchanged. Raises Invalid if the
-    wrapper cannot wrap the shared layer or model.
+    `cls` is the layer's class. Without such a name, the arguments are returned unchanged. Raises Invalid if
+    `time_distributed` cannot wrap what is shared.
     """
     named, at = (settings.get("layer"), ("layer",)) if isinstance(settings, dict) else (settings, ())
-    if not issubclass(cls, TimeDistributed):
-        if "layer" in cls.model_fields and isinstance(named, str) and named in shared_by_name:
-            text = f"'{named}' is shared: {cls.component_name} cannot wrap a shared layer or model"
-            raise Invalid(text, at, hint="only time_distributed can wrap it")
+    if not issubclass(cls, TimeDistributed) or not isinstance(named, str):
         return settings
-    if isinstance(named, dict) and len(named) == 1:
-        name = next(iter(named))
-        if name in shared_by_name:
-            text = f"'{name}' is shared: a call takes no arguments of the layer, got {show(named[name])}"
-            raise Invalid(text, at, hint=f"write layer: {name}")
-    if not isinstance(named, str) or (shared := shared_by_name.get(named)) is None:
+    if (shared := shared_by_name.get(named)) is None:
         return settings
     _check(shared, at)
-    return {**settings, "layer": part_of(shared)} if isinstance(settings, dict) else part_of(shared)
+    return {**settings, "layer": layer_of(shared)} if isinstance(settings, dict) else layer_of(shared)
 
 
-def part_of(shared: Shared) -> SharedPart:
-    """Return a layer that stands for a shared layer or model inside a wrapper such as `time_distributed`."""
-    layers = [node.layer for node in flat(shared.entries)] if shared.layer is None else [shared.layer]
-    return SharedPart(shared=shared, layers=tuple(layers))
+def layer_of(shared: Shared) -> SharedModelLayer:
+    """Return a layer that stands for a shared model inside a wrapper such as `time_distributed`."""
+    return SharedModelLayer(shared=shared, layers=tuple(node.layer for node in flat(shared.entries)))
 
 
 def _check(shared: Shared, path: Path) -> None:
     """Raise Invalid, at `path`, if a shared layer or model cannot be called on single time steps."""
-    if shared.layer is None and len(shared.inputs) != 1:
+    if shared.layer is not None:
+        hint = f"make it a model: shared: {{{shared.name}: {{layers: [...]}}}}"
+        raise Invalid(f"'{shared.name}' is a shared layer; time_distributed takes shared models", path, hint=hint)
+    if len(shared.inputs) != 1:
         text = f"'{shared.name}' takes {len(shared.inputs)} inputs; time_distributed can wrap models of one input"
         raise Invalid(text, path)
     logging = next((node for node in flat(shared.entries) if node.layer.logs), None)

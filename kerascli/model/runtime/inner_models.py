@@ -1,8 +1,7 @@
-"""Modules that run models inside layers: the custom cell of an `rnn`, and shared layers and models in wrappers."""
+"""Modules that run models inside layers: the custom cell of an `rnn`, and shared models in `time_distributed`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -154,21 +153,6 @@ class Loop(CompositeModule):
             return repeat((), size[1])
         # unbind, because the gradient of a slice has the size of the whole sequence, for each step
         return zip(*(values[name].unbind(1) for name in self._frames), strict=True)
-
-
-class SharedLayerModule(CompositeModule):
-    """Module that runs a shared layer as the layer of a wrapper, such as `time_distributed`."""
-
-    def __init__(self, weights: str, module: nn.Module, *, trainable: bool) -> None:
-        super().__init__()
-        self.weights, self.trainable = weights, trainable
-        self.inner = module
-
-    def forward(self, x: Tensor, **call: Any) -> Any:  # (N, *) -> (N, *)
-        return self.inner(x, **call)
-
-    def parts(self) -> Iterator[Submodule]:
-        yield Submodule("inner", self.weights, self.inner, self.trainable)
 
 
 class SharedModelModule(CompositeModule):

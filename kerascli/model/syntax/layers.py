@@ -144,10 +144,8 @@ def read_settings(reading: Reading, node: SplitEntry) -> BaseLayer | None:
 
     `node` is the item, already divided into layer class, arguments and node keys (`name`, `inputs` ...).
     """
-    settings = node.settings
     with reading.faults.absorbing(node.path):
-        if "layer" in node.cls.model_fields:
-            settings = with_shared(node.cls, settings, reading.shared)
+        settings = with_shared(node.cls, node.settings, reading.shared)
         with reading.faults.absorbing(node.entry):
             return LAYERS.construct(node.cls, node.written, settings)
 
