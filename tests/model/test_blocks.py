@@ -58,7 +58,7 @@ def test_a_use_names_its_results() -> None:
             outputs: [both, one]
         layers:
           - gate: {inputs: [x, y], name: g, outputs: [p, q]}
-          - gate: {inputs: {b: p, a: q}, name: last}
+          - gate: {inputs: [q, p], name: last}
         outputs: last
         """
     )

@@ -201,7 +201,7 @@ def test_a_functional_model_inside_a_stack_with_two_inputs_and_two_outputs() -> 
               - multiply: {inputs: [one, two], name: both}
             outputs: [both, two]
         layers:
-          - pair: {inputs: {q: y, p: x}, outputs: [u, v]}
+          - pair: {inputs: [x, y], outputs: [u, v]}
           - pair: {inputs: [y, x], name: again, outputs: [_, w]}
           - concatenate: [u, v, w, again.one]
           - dense: 2

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kerascli.foundation.errors import At, Fault, Path, counted, in_yaml, show, suggestion
+from kerascli.foundation.errors import At, Fault, Path, counted, in_yaml, show
 from kerascli.language.expressions import Value
 from kerascli.language.expressions.numbers import Values
 from kerascli.language.section import Written
@@ -254,24 +254,9 @@ class Reading:
                 return self.previous(path)
             self.faults.add(f"{use} needs 'inputs': {', '.join(names)}", path, "key")
             return ()
-        if not isinstance(written, dict):
-            if (count := len(as_list(written))) != len(names):
-                self.faults.add(f"{what} takes {counted(len(names), 'input')}{several}, got {count}", below)
-            return self.tensors(written, below) if count else ()
-        return self._named_inputs(what, names, written, below, use=use)
-
-    def _named_inputs(
-        self, what: str, names: Sequence[str], written: Written, below: Path, *, use: str
-    ) -> tuple[str, ...]:
-        for key in written:
-            if key not in names:
-                text = f"{what} has no input '{key}'{suggestion(str(key), names)}"
-                self.faults.add(text, (*below, key), "key", hint=f"its inputs: {', '.join(names)}")
-        missing = [name for name in names if name not in written]
-        if missing and len(missing) + len(written) == len(names):
-            self.faults.add(f"{use} lacks the input '{missing[0]}'", below, "key")
-        tensors = [self.tensor(written[name], (*below, name)) for name in names if name in written]
-        return tuple(tensor for tensor in tensors if tensor is not None)
+        if (count := len(as_list(written))) != len(names):
+            self.faults.add(f"{what} takes {counted(len(names), 'input')}{several}, got {count}", below)
+        return self.tensors(written, below) if count else ()
 
     def tensors(self, written: Any, path: Path) -> tuple[str, ...]:
         """Return the names of the tensors that a config value refers to: a node's name, or a list of names.
