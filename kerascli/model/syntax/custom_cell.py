@@ -3,7 +3,6 @@
 from typing import Any
 
 from kerascli.foundation.errors import Path, nearest, show, suggestion
-from kerascli.layers.expressions.expr import Update
 from kerascli.model.ir.analysis import dead_node_faults
 from kerascli.model.ir.gradients import differentiated
 from kerascli.model.ir.inner_models import Cell, CellState
@@ -132,29 +131,12 @@ def _next(inner: Reading, states: tuple[CellState, ...], written: Any, path: Pat
 
 def _check_use(inner: Reading, cell: Cell, path: Path) -> None:
     """Report config errors for nodes and inputs that a custom cell does not use, and for layers that no cell can
-    contain.
-
-    A time step has no loss, metric or mask of its own, and cannot update weights or keep states between batches.
-    """
+    contain."""
     for node in cell.nodes:
-        kind, problem, hint = node.layer.component_name, None, ""
-        if isinstance(node.layer, Update):
-            problem = "update cannot be used in a cell: weights are the same at every time step"
-            hint = "keep what changes from step to step as a state of the cell"
-        elif differentiated([node]):
-            problem = "gradient cannot be used in a cell"
-            hint = "take it at what goes into the rnn, or comes out"
-        elif not node.outputs:
-            problem = f"{kind} cannot be used in a cell: losses and metrics are not computed per time step"
-            hint = "make what it needs an output of the rnn, and use it there"
-        elif node.layer.keeps_states():
-            problem = f"'{node.name}' cannot be stateful in a cell: states are kept between batches, not time steps"
-            hint = "stateful: true on the rnn"
-        elif node.layer.makes_mask():
-            problem = f"'{node.name}' produces a mask, which a time step cannot have"
-            hint = f"put {kind} before the rnn: masked time steps leave the states unchanged"
-        if problem is not None:
-            inner.faults.add(problem, node.path, "key", hint=hint)
+        layer = node.layer
+        if not node.outputs or layer.keeps_states() or layer.makes_mask() or differentiated([node]):
+            what = "losses, metrics, masks, gradients, updates or kept states"
+            inner.faults.add(f"'{node.name}' cannot be used in a cell: a time step has no {what}", node.path, "key")
     ends = (*cell.outputs, *cell.next)
     inner.faults.take(dead_node_faults((), inner.entries, ends, at="the cell's outputs or next"))
     used = {*ends, *names_used_by(inner.entries)}
