@@ -109,5 +109,5 @@ def test_a_layer_that_keras_has_not_is_refused_by_name(name: str, tmp_path: Path
 def test_what_is_shared_on_every_step_is_refused_by_name(tmp_path: Path) -> None:
     shared = {"tower": {"layers": [{"dense": 4}]}}
     section = {"inputs": {"x": [3, 4]}, "shared": shared, "layers": [{"time_distributed": "tower"}]}
-    with pytest.raises(ConfigError, match="'tower': a shared layer or model in time_distributed"):
+    with pytest.raises(ConfigError, match="'tower': a shared model in time_distributed"):
         assert_equal_in_keras(experiment(section), tmp_path)

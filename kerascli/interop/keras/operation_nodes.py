@@ -1,7 +1,6 @@
 """Convert the expression of an `expr` node to Keras operations (classes of keras.ops), one per operation in it."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -100,22 +99,10 @@ class Operations(TensorEvaluator):
             return value[self._whole(node.items[0])]
         if isinstance(node.value, syntax.Call) and has_several(node.value.function):
             return Ref(value.layer, index=self._whole(node.items[0]))
-        items = []
-        for item, axis in _axes(node.items):
-            if (backwards := self._backwards(item)) is not None and axis is not None:  # torch has no negative steps
-                value, item = self._run("flip", [value, axis]), backwards
-            items.append(self._part(item))
+        items = [self._part(item) for item in node.items]
         result = Ref(self._add("GetItem", "numpy", {}, [value, items if len(items) > 1 else items[0]], {}))
         self._dtypes[result] = self._dtypes.get(value, "")
         return result
-
-    def _backwards(self, item: Node) -> syntax.Slice | None:
-        """Return the index item `::n` that, applied to the flipped axis, replaces the item `::-n`; None for any other
-        item."""
-        if not isinstance(item, syntax.Slice) or item.start or item.stop or item.step is None:
-            return None
-        step = self._whole(item.step)
-        return replace(item, step=syntax.Literal(item.step.column, item.step.length, -step)) if step < 0 else None
 
     def _part(self, item: Node) -> Any:
         if isinstance(item, syntax.Everything):
@@ -123,6 +110,8 @@ class Operations(TensorEvaluator):
         if isinstance(item, syntax.Slice):
             parts = {"start": item.start, "stop": item.stop, "step": item.step}
             config = {key: None if part is None else self._whole(part) for key, part in parts.items()}
+            if (config["step"] or 1) < 0:
+                raise Inexpressible("a negative step, but for flip(x, 1)")
             return {"class_name": "__slice__", "config": config}
         return self.value(item)
 
@@ -165,18 +154,6 @@ class Operations(TensorEvaluator):
             return [self._wide(item, dtypes) for item in value]
         dtype = self._dtypes.get(value) if isinstance(value, Ref) else None
         return self._run("cast", [value, "int64"]) if dtype and dtype_of(dtype) in dtypes else value
-
-
-def _axes(items: Sequence[Node]) -> Iterator[tuple[Node, int | None]]:
-    """Yield (item, axis that the item selects from) for a tensor's index; the axis is None for a new axis or an
-    ellipsis."""
-    new = [isinstance(item, syntax.Literal) and item.value is None for item in items]
-    takes = [not is_new and not isinstance(item, syntax.Everything) for item, is_new in zip(items, new, strict=True)]
-    behind = False
-    for place, item in enumerate(items):
-        behind = behind or isinstance(item, syntax.Everything)
-        axis = -sum(takes[place:]) if behind else sum(takes[:place])
-        yield item, axis if takes[place] else None
 
 
 def _arguments(op: Op, name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any], dict[str, Any]]:
