@@ -2,15 +2,13 @@
 extracted to named files."""
 
 import os
-import shutil
 import struct
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from kerascli.foundation.disk.files import DAMAGED, load_json, open_regular
 from kerascli.foundation.errors import FileRefused, safe_text
@@ -23,22 +21,18 @@ MAX_VALUES = 1_000_000
 MAX_ASSET_BYTES = 32 * 2**20
 """Limit of the size of all vocabularies in a `.keras` file together."""
 _MAX_MEMBERS = 1_000
-_MAX_RATIO = 100
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _MEMBERS = (_METADATA, _CONFIG, _WEIGHTS)
 _ASSETS, _VOCABULARY = "assets/", "/vocabulary.txt"
 
 
-ByteRange = tuple[IO[bytes], int, int]
-"""Type of (open file, start, size) of a range of bytes, such as the HDF5 weights file in a `.keras` file."""
-
-
 class Archive(NamedTuple):
-    """Contents of a `.keras` file: model config, Keras's version, vocabularies, and the byte range of the weights."""
+    """Contents of a `.keras` file: model config, Keras's version, vocabularies, and where the weights are."""
 
     config: Any
     version: str
-    weights: ByteRange
+    weights: tuple[int, int]
+    """Start and size of the HDF5 weights file in bytes."""
     vocabularies: Mapping[str, bytes]
     """Mapping from the place of a layer (`layers/integer_lookup`) to its file vocabulary.txt."""
 
@@ -56,8 +50,8 @@ def open_arrays(path: Path, name: str) -> Iterator[tuple[BufferedReader, Archive
         if archive is None and head != hdf5.MAGIC:
             yield file, None, None
             return
-        source, start, size = archive.weights if archive else (file, 0, os.fstat(file.fileno()).st_size)
-        with source, Hdf5(source.fileno(), start, size, name) as arrays:
+        start, size = archive.weights if archive else (0, os.fstat(file.fileno()).st_size)
+        with Hdf5(file.fileno(), start, size, name) as arrays:
             yield file, archive, arrays
 
 
@@ -70,7 +64,7 @@ def _read_archive(file: BufferedReader, name: str) -> Archive:
                 load_config(_read(archive, members[each], MAX_CONFIG_BYTES, name), f"{each} in '{name}'")
                 for each in (_CONFIG, _METADATA)
             )
-            weights = _weights_range(archive, members[_WEIGHTS], file, name)
+            weights = _weights_range(archive, members[_WEIGHTS], file)
             vocabularies = _vocabularies(archive, members, name)
     except DAMAGED as error:
         raise FileRefused(f"'{name}' is a damaged .keras file: {safe_text(str(error), 120)}") from None
@@ -113,8 +107,10 @@ def _refuse_member(info: zipfile.ZipInfo, name: str) -> None:
         raise FileRefused(f"'{name}' has a member '{shown}', which does not belong in a .keras file")
     if info.flag_bits & 1:
         raise FileRefused(f"'{name}': '{shown}' is encrypted")
-    if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        raise FileRefused(f"'{name}': '{shown}' is compressed in a way that Keras does not use")
+    packed = {zipfile.ZIP_STORED} if member == _WEIGHTS else {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+    if info.compress_type not in packed:
+        text = f"'{name}': '{shown}' is compressed in a way that Keras does not use"
+        raise FileRefused(text, hint="save it again with Keras")
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int, name: str) -> bytes:
@@ -141,24 +137,11 @@ def _vocabularies(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInf
     return vocabularies
 
 
-def _weights_range(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BufferedReader, name: str) -> ByteRange:
-    """Return the byte range of the HDF5 weights in a `.keras` file, after reading them all to verify their checksum."""
-    if info.compress_type != zipfile.ZIP_STORED:
-        return _unpacked(archive, info, name)
+def _weights_range(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: BufferedReader) -> tuple[int, int]:
+    """Return start and size of the HDF5 weights in a `.keras` file, after reading them all to verify their checksum."""
     with archive.open(info) as member:
         while member.read(2**20):
             pass
     file.seek(info.header_offset)
     header = file.read(30)
-    return file, info.header_offset + len(header) + sum(struct.unpack("<2H", header[26:])), info.file_size
-
-
-def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> ByteRange:
-    """Decompress the weights file to an unnamed temporary file. Raises FileRefused above a compression ratio of 100."""
-    if info.file_size > _MAX_RATIO * max(info.compress_size, 2**10):
-        raise FileRefused(f"'{name}': {info.filename} is compressed more than {_MAX_RATIO} to 1")
-    target = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the weights is used
-    with archive.open(info) as member:
-        shutil.copyfileobj(member, target, 2**20)
-    target.flush()
-    return target, 0, os.fstat(target.fileno()).st_size
+    return info.header_offset + len(header) + sum(struct.unpack("<2H", header[26:])), info.file_size
