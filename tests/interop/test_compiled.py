@@ -148,11 +148,8 @@ def test_training_goes_on_as_in_keras_from_the_same_file(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("fit", "text"),
     [
-        (
-            "fit: {shuffle: true}\n",
-            "shuffle: the file's model is stateful: each batch continues the sequences of the previous one",
-        ),
-        ("fit: {batch_size: 6}\n", "batch_size: the file's model is stateful and takes batches of 4, got 6"),
+        ("fit: {shuffle: true}\n", "shuffle: the file's model is stateful and needs false, got true"),
+        ("fit: {batch_size: 6}\n", "batch_size: the file's model is stateful and needs 4, got 6"),
     ],
 )
 def test_data_beside_a_stateful_model_say_nothing_else(fit: str, text: str, tmp_path: Path) -> None:

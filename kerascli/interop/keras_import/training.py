@@ -78,11 +78,8 @@ def beside_data(fit: Mapping[str, Any], document: Document) -> dict[str, Any]:
     ConfigError if the two contradict each other."""
     written = document.data.get("fit")
     written = written if isinstance(written, dict) else {}
-    if written.get("shuffle", False) is not False:
-        text = "shuffle: the file's model is stateful: each batch continues the sequences of the previous one"
-        raise document.error([Fault(text, ("fit", "shuffle"), hint="shuffle: false")])
-    size = written.get("batch_size", fit["batch_size"])
-    if size != fit["batch_size"]:
-        text = f"batch_size: the file's model is stateful and takes batches of {fit['batch_size']}, got {show(size)}"
-        raise document.error([Fault(text, ("fit", "batch_size"), hint="remove it")])
+    for key in ("shuffle", "batch_size"):
+        if written.get(key, fit[key]) != fit[key]:
+            text = f"{key}: the file's model is stateful and needs {show(fit[key])}, got {show(written[key])}"
+            raise document.error([Fault(text, ("fit", key), hint="remove it")])
     return {key: value for key, value in fit.items() if key not in written}
