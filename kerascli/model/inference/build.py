@@ -17,7 +17,6 @@ from kerascli.layers.weight_spec import MAX_PARAMETERS
 from kerascli.model.inference.inner_models import make_module
 from kerascli.model.inference.shape_inference import (
     SpecCache,
-    batch_axis_hint,
     declared_outputs,
     fits,
     infer_outputs,
@@ -202,9 +201,8 @@ def _faults(error: Invalid | ShapeMismatch, node: Node, model: Model, specs: Spe
     related = [Related(f"{specs[name]} is '{name}'", places[name]) for name in dict.fromkeys(node.used_names())]
     verb = fault.text.split()[0] in {"cannot", "has", "makes", "mixes", "needs", "takes"}
     text = f"'{node.name}'{'' if verb else ':'} {fault.text}"
-    hint = batch_axis_hint(node, specs) or fault.hint
     path, at = (*node.path, *fault.path), "value" if fault.path else "key"
-    return {(fault.text, node.path): Fault(text, path, at, hint=hint, related=(*related, *uses), span=fault.span)}
+    return {(fault.text, node.path): Fault(text, path, at, hint=fault.hint, related=(*related, *uses), span=fault.span)}
 
 
 def build_views(model: Model, owners: Modules, batch_size: int | None = None) -> dict[str, Built]:

@@ -27,9 +27,7 @@ def module_inputs(node: Node, specs: Specs) -> tuple[TensorSpec, ...]:
     used = {name: specs[name] for name in node.used_names() if name not in free}
     without = [name for name, spec in used.items() if not spec.batched]
     if without and len(without) < len(used):
-        hint = f'combine them in a formula: expr: "broadcast_to({without[0]}, [batch_size, ...])"'
-        if node.layer.call_form == "several":
-            hint = f'combine them in a formula, where shapes broadcast: expr: "... + {without[0]}"'
+        hint = f'combine them in a formula, where shapes broadcast: expr: "... + {without[0]}"'
         raise ShapeMismatch(f"needs inputs with a batch axis: '{without[0]}' {used[without[0]]} has none", hint=hint)
     if any(not used[name].shape for name in without):
         raise ShapeMismatch(f"needs inputs with a batch axis: '{without[0]}' is a scalar", hint="use it in a formula")
@@ -40,14 +38,6 @@ def module_inputs(node: Node, specs: Specs) -> tuple[TensorSpec, ...]:
 def _may_lack_batch(node: Node) -> set[str]:
     bound = {name for index, name in enumerate(node.inputs) if not node.layer.may_lack_batch(index)}
     return {*node.inputs} - bound
-
-
-def batch_axis_hint(node: Node, specs: Specs) -> str | None:
-    """Return a hint for a shape mismatch if no input of a node has, by its spec in `specs`, a batch axis; else None."""
-    used = [specs[name] for name in node.used_names()]
-    if node.layer.call_form == "names" or not used or any(spec.batched for spec in used):
-        return None
-    return f"'{node.inputs[0]}' has no batch axis: its first axis is taken as the batch here"
 
 
 def output_faults(outputs: Sequence[str], model: Model, specs: Specs, at: str = "model.outputs") -> Iterator[Fault]:
