@@ -21,11 +21,8 @@ TransferMethod = Literal["copy", "net2wider", "net2deeper", "random_pad"]
 _PATH: Path = ("model", "init_from")
 _PAD_DEVIATION = 0.1
 _BY_CHANNEL = frozenset({
-    "activation", "relu", "leaky_relu", "elu", "dropout", "spatial_dropout_1d", "spatial_dropout_2d", "identity",
-    "max_pooling_1d", "max_pooling_2d", "max_pooling_3d", "average_pooling_1d", "average_pooling_2d",
-    "average_pooling_3d", "global_average_pooling_1d", "global_average_pooling_2d", "global_max_pooling_1d",
-    "global_max_pooling_2d", "zero_padding_1d", "zero_padding_2d", "up_sampling_1d", "up_sampling_2d",
-    "cropping_1d", "cropping_2d", "gaussian_noise", "gaussian_dropout",
+    "activation", "relu", "dropout", "max_pooling_1d", "max_pooling_2d", "average_pooling_2d",
+    "global_average_pooling_2d",
 })  # fmt: skip
 """Names of layers without weights that treat every channel in the same way."""
 _WITH_KERNEL = frozenset({"dense", "conv_1d", "conv_2d", "conv_3d"})
