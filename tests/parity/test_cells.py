@@ -166,7 +166,7 @@ layers:
       inputs: x
       return_sequences: true
       return_state: true
-      initial_state: [h0, c0]
+      initial_state: {h: h0, c: c0}
       outputs: [y, h, c]
       cell:
         inputs: frame

@@ -9,7 +9,7 @@ from kerascli.layers.base import ANY_CALL, LAYERS, CallArgument
 from kerascli.model.ir.inner_models import Cell, CustomCellRNN
 from kerascli.model.syntax.custom_cell import by_state, read_cell
 from kerascli.model.syntax.layers import SplitEntry, add_node
-from kerascli.model.syntax.reader import Reading, as_list, each_at
+from kerascli.model.syntax.reader import Reading, as_list
 from kerascli.model.syntax.schema import CellSection, NodeKeys, RNNKeys
 
 _CALL: Mapping[str, CallArgument] = {**ANY_CALL, "mask": CallArgument("tensors", "", or_false=True)}
@@ -82,17 +82,13 @@ def _constants(reading: Reading, written: Any, path: Path) -> dict[str, str]:
 
 
 def _initial_states(reading: Reading, cell: Cell, written: Any, path: Path) -> dict[str, str]:
-    """Return the tensors of `initial_state` by state name; a list of them must have one for each state of the cell."""
+    """Return the tensors of `initial_state` by state name."""
     states = [state.name for state in cell.states]
     if written is None or not states:
         return {}
-    if isinstance(written, dict):
-        named = by_state(reading, written, states, path)
-    else:
-        nodes = list(each_at(written, path))
-        if len(nodes) != len(states):
-            words = f"{counted(len(states), 'state')} ({', '.join(states)})"
-            text = f"the cell has {words}, but 'initial_state' names {len(nodes)}"
-            reading.faults.add(text, path, hint="initial_state: {STATE: NODE} sets some of them")
-        named = dict(zip(states, nodes, strict=False))
+    if not isinstance(written, dict):
+        text = f"initial_state: expected a mapping of states of the cell to nodes, got {show(written)}"
+        reading.faults.add(text, path, hint=f"initial_state: {{{states[0]}: NODE}}")
+        return {}
+    named = by_state(reading, written, states, path)
     return {name: reading.tensor(node, where) or "?" for name, (node, where) in named.items()}
