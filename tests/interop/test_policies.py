@@ -138,5 +138,5 @@ def test_bytes_that_do_not_say_that_they_are_numbers_are_refused(mark: Any, tmp_
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in {**files, "model.weights.h5": weights.getvalue()}.items():
             archive.writestr(name, data)
-    with pytest.raises(FileRefused, match=r"contains no plain numbers \(bytes\)"):
+    with pytest.raises(FileRefused, match="contains no plain numbers"):
         import_model(path, runs_dir=tmp_path / "runs")
