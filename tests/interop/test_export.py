@@ -404,7 +404,7 @@ def test_the_command_says_what_it_wrote_and_what_is_not_in_it(
     assert command("export", "latest", "--format", "h5", "-o", "m.keras") == 2
     assert "ends in .h5" in capsys.readouterr().err
     assert command("export", "latest", "-o", "m.H5") == 2
-    assert "hint: write it in lower case: m.h5" in capsys.readouterr().err
+    assert "ends in .h5, got 'm.H5'" in capsys.readouterr().err
     for name, opens in {"m.safetensors": load_file, "m.PT": torch.load, "m.hdf5": keras.models.load_model}.items():
         assert command("export", "latest", "-o", name) == 0
         opens(name)
@@ -412,7 +412,10 @@ def test_the_command_says_what_it_wrote_and_what_is_not_in_it(
     assert command("export", "latest", "-o", "m.safetensors", "--preprocessing") == 2
     assert "only onnx and keras hold preprocessing, got -o m.safetensors" in capsys.readouterr().err
     assert command("export", "latest", "-o", "m.bin") == 2
-    assert "hint: a suffix says the format: .h5, .keras, .onnx, .pt, .pt2, .safetensors\n" in capsys.readouterr().err
+    assert (
+        "hint: other suffixes say other formats: .h5, .keras, .onnx, .pt, .pt2, .safetensors\n"
+        in capsys.readouterr().err
+    )
     assert command("export", "latest", "--format", "pickle") == 2
     assert "expected keras, h5, safetensors, onnx, torch_export or state_dict" in capsys.readouterr().err
 
