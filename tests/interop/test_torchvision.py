@@ -289,7 +289,7 @@ def test_a_base_may_be_a_shared_model(home: Path, tmp_path: Path, monkeypatch: p
     assert names == {"classifier_0/kernel", "classifier_0/bias"}
     config = open_config(write(tmp_path, changed(text, {"        - permute: [3, 1, 2]\n": ""})))
     experiment = without_data(config)
-    with pytest.raises(ConfigError, match="dense kernels need channels first, 'base/flatten' flattens them last"):
+    with pytest.raises(ConfigError, match=r"dense kernels need channels first, 'base\.flatten' flattens them last"):
         InitWeights().load(experiment, config, Options(tmp_path))
 
 

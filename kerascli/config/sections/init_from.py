@@ -19,7 +19,7 @@ from kerascli.model.transfer import LayerSource, TransferMethod
 INIT_FROM: ConfigPath = ("model", "init_from")
 _KEYS = ("run", "file", "application", "torchvision")
 _SOURCES = "'run', 'file', 'application' or 'torchvision'"
-_PUBLISHED = re.compile(r"[a-z][a-z0-9_.-]{0,99}-[0-9a-f]{8,64}\.pth")
+_PUBLISHED = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}-[0-9a-f]{8,64}\.pth")
 """Pattern of the names of files that torchvision publishes, which end in the first digits of their SHA-256."""
 
 
