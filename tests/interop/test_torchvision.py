@@ -293,6 +293,27 @@ def test_a_base_may_be_a_shared_model(home: Path, tmp_path: Path, monkeypatch: p
         InitWeights().load(experiment, config, Options(tmp_path))
 
 
+def test_a_shared_model_may_have_the_source_itself(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = small()
+    file = publish("vgg11", saved(network.state_dict()), home, monkeypatch)
+    source, head = "  init_from: {torchvision: vgg11-8a719046.pth}\n", "    - dense: {units: 5, name: classifier_0}\n"
+    change = {
+        source: "",
+        head: "",
+        "    base:\n": f"    base:\n    {source}",
+        "  layers:\n    - b": f"    {head}  layers:\n    - b",
+    }
+    text = of_file(changed(SHARED, change), file)
+    config = open_config(write(tmp_path, text))
+    experiment = without_data(config)
+    begun = InitWeights()
+    begun.load(experiment, config.phases[0], Options(tmp_path))
+    assert len(begun.facts["bases"]["base"]["weights"]) == len(experiment.weights)
+    config = open_config(write(tmp_path, changed(text, {"        - permute: [3, 1, 2]\n": ""})))
+    with pytest.raises(ConfigError, match="dense kernels need channels first"):
+        InitWeights().load(without_data(config), config.phases[0], Options(tmp_path))
+
+
 def test_layers_are_mapped_in_torchvisions_own_spelling(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

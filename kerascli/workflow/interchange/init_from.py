@@ -64,7 +64,7 @@ class InitWeights:
                 if not taken.values:
                     raise _nothing(own, source, name, path)
                 if section.torchvision is not None:
-                    refuse_flattened(experiment.spec.built, taken.values)
+                    refuse_flattened(experiment.spec.built, {f"{prefix}{name}" for name in taken.values})
             for weight, values in taken.values.items():
                 own[weight].take(values)
             facts = {"source": name, "sha256": digest, "weights": sorted(taken.values)}
@@ -162,7 +162,8 @@ def _source(section: InitFrom, base: str, experiment: Experiment, config: Config
     if section.torchvision is not None:
         tensors, digest = published_tensors(section.torchvision, config.progress)
         renamed = to_our_names(tensors, lasting(experiment.weights), _takes(section), section.torchvision)
-        return renamed, f"torchvision's {section.torchvision}", digest
+        own = {name.removeprefix(f"{base}/"): each for name, each in renamed.items()}
+        return own, f"torchvision's {section.torchvision}", digest
     if section.application is not None:
         network, arguments = section.network
         local = None if section.path is None else folder / section.path
