@@ -124,15 +124,6 @@ def onnx_tensors(data: bytes) -> Tensors:
     return {each.name: spec(each) for each in graph.input}, {each.name: spec(each) for each in graph.output}
 
 
-def model_specs(experiment: Experiment) -> Tensors:
-    """Return `model_tensors` of a model to export to ONNX. Raises ConfigError if an output is an input."""
-    model = experiment.spec.model
-    if passed := next((each.name for each in model.inputs if each.name in model.outputs), None):
-        text = f"the output '{safe_text(passed)}' is an input as it is, for which an ONNX file has no second name"
-        raise ConfigError(text, hint="leave it out of the outputs, or put an activation: linear between")
-    return model_tensors(experiment)
-
-
 def onnx_bytes(
     module: nn.Module, example: Sequence[Tensor], inputs: Specs, outputs: Specs, texts: Mapping[str, str] | None = None
 ) -> bytes:
@@ -193,16 +184,6 @@ def _state_shapes(graph: Any, specs: Mapping[str, TensorSpec]) -> None:
         for dim, size in zip(dims[1:], shape, strict=True):
             if size is not None:
                 dim.dim_value = size
-
-
-def fixed_axes(made: Specs, inputs: Specs) -> list[str]:
-    """Return a text for each axis of an ONNX file's inputs `made` that has any size in `inputs`, but only one there."""
-    return [
-        f"axis {axis} of the input '{name}' is fixed at {got} in the file: torch cannot export it for any size"
-        for name, spec in made.items()
-        for axis, (got, size) in enumerate(zip(spec.shape, inputs[name].shape, strict=False), 1)
-        if size is None and got is not None
-    ]
 
 
 def need_onnx() -> None:

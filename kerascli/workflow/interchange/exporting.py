@@ -233,22 +233,21 @@ def _weights(run: LoadedRun, kind: str) -> Exported:
 
 
 def _graph(run: LoadedRun, kind: str) -> Exported:
-    experiment, model, texts, notes = run.experiment, run.experiment.spec.model, threshold_texts(run), list[str]()
+    experiment, model, texts = run.experiment, run.experiment.spec.model, threshold_texts(run)
     example = list(sample_inputs(model, _ROWS_MADE, seed=1).values())
     inputs = sample_inputs(model, _ROWS_CHECKED)
     if kind == "onnx":
-        specs = torch_files.model_specs(experiment)
+        specs = torch_files.model_tensors(experiment)
         data = torch_files.onnx_bytes(torch_files.Forward(experiment), example, *specs, texts)
         tensors = torch_files.onnx_tensors(data)
         arrays = torch_files.run_onnx(data, {name: tensor.numpy() for name, tensor in inputs.items()})
         outputs = list(map(torch.from_numpy, arrays.values()))
-        notes = [f"warning: {text}" for text in torch_files.fixed_axes(tensors[0], specs[0])]
     else:
         data, tensors = torch_files.program_bytes(experiment, example, texts), torch_files.model_tensors(experiment)
         with torch.no_grad():
             outputs = list(torch.export.load(io.BytesIO(data)).module()(*inputs.values()))
     difference = _difference(_outputs(experiment, inputs), outputs, experiment.module.precision)
-    return Exported(data, tensors, difference, notes)
+    return Exported(data, tensors, difference)
 
 
 def _outputs(experiment: Experiment, inputs: dict[str, Tensor]) -> list[Tensor]:

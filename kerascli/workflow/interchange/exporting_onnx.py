@@ -37,7 +37,7 @@ def onnx_of_rows(run: LoadedRun, data: DataSpec) -> tuple[bytes, tuple[Outputs, 
     Raises ConfigError for a transform that ONNX has no operations for.
     """
     torch_files.need_onnx()
-    specs, own_outputs = torch_files.model_specs(run.experiment)
+    specs, own_outputs = torch_files.model_tensors(run.experiment)
     fitted = by_section(fitted_pipelines(data, run.learned).items())["inputs"]
     pipelines = {name: each for name, each in fitted.items() if name in specs}
     inputs = raw_inputs(pipelines.values(), run.raw_fields)
