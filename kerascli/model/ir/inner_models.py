@@ -85,7 +85,7 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
     takes_integers = True
     uses_masks = True
 
-    stateful: Literal[False] = False
+    stateful: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
     """Only false is supported: the states of a custom cell end with the batch."""
     zero_output_for_mask: bool = False
     """Output zeros at masked time steps; false: repeat the previous output."""
