@@ -31,7 +31,7 @@ class BadRow(Exception):
     """Error about a value that a transform cannot process; `row` is the index of its row in the transform's input.
 
     `at` is (index of the value in the row, number of values in the row); if a row has as many values as the pipeline
-    has columns, the index identifies the column. `setting` is the transform's setting that also causes the error.
+    has columns, the index identifies the column.
     """
 
     row: int
@@ -39,7 +39,6 @@ class BadRow(Exception):
     _: KW_ONLY
     at: tuple[int, int] = (0, 0)
     hint: str | None = None
-    setting: str | None = None
     rows: np.ndarray | None = None
     """Indices of all rows that are refused for the same reason; None: `row` alone."""
 
