@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 FILE, FILES = "file", "the files"
 """Names of the column of file names and of the table itself (in messages), for a table in which each row is a file."""
 
-COMMENT = "if lines that begin with # are comments: 'comment: \"#\"' of the source skips them"
-"""Hint of an error about a text file whose header, or a row, begins with #."""
-
 
 @dataclass(eq=False)
 class BadRow(Exception):
@@ -150,16 +147,11 @@ class Table(Mapping[str, Values]):
         if name not in self.columns:
             listed = ", ".join(self.columns) if len(self.columns) <= 20 else f"{len(self.columns)} of them"
             text = f"there is no column '{name}'{suggestion(name, self.columns)}"
-            raise self.fault(text, self.comment_hint() or f"the columns are: {listed}")
+            raise self.fault(text, f"the columns are: {listed}")
 
     def fault(self, text: str, hint: str | None = None) -> DataError:
         """Return an error about the table as a whole."""
         return DataError(text, place=self.name or "data", hint=hint)
-
-    def comment_hint(self) -> str | None:
-        """Return a hint at the setting `comment` if the header of a text file begins with #, else None."""
-        first = next(iter(self.columns), "")
-        return COMMENT if first.startswith("#") and isinstance(self.columns[first], Column) else None
 
     def array(self, name: str) -> np.ndarray:
         """Return a column by name as an array; it must be in memory. Raises DataError if the table has no such
