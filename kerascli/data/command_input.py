@@ -85,8 +85,7 @@ class CommandInput(NamedTuple):
         if missing:
             names = ", ".join(f"'{safe_text(name, 40)}'" for name in missing)
             listed = ", ".join(safe_text(name, 40) for name in list(table)[:20])
-            hint = table.comment_hint() or f"it has {listed}"
-            raise DataError(f"there are no columns {names}", place=table.name, hint=hint)
+            raise DataError(f"there are no columns {names}", place=table.name, hint=f"it has {listed}")
         if table.name == FILES:
             return table
         context = Context(self.folder, 0, columns=frozenset(self.used()))

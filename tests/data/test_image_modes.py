@@ -119,7 +119,8 @@ def pairs(folder: Path, masks: list[np.ndarray]) -> dict[str, Any]:
 def test_masks_of_16_bits_keep_their_integers(memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_disk, "MEMORY_BYTES", memory)
     small = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    found = load(pairs(tmp_path, [DEEP, small]), tmp_path)["train"].array("mask")
+    tables = SOURCES.parse(pairs(tmp_path, [DEEP, small])).load(Context(tmp_path, 0))
+    found = tables["train"].array("mask")
     assert found.dtype == np.uint16
     expected = np.stack([DEEP, small.astype(np.uint16)]).repeat(2, 1).repeat(2, 2)[..., None]
     np.testing.assert_array_equal(found, expected)

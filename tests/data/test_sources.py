@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from keras.src.utils import timeseries_dataset_utils
 from PIL import Image
-from sklearn import datasets
 
 from kerascli.data.base import SOURCES, Context
 from kerascli.data.pipeline.prepare import data_facts, fitted_preparer, load_data
@@ -53,7 +52,7 @@ def load(written: Any, folder: Path = Path()) -> dict[str, Table]:
     return tables
 
 
-GENERATORS = ["moons", "circles", "sine", "moving_average", "copy_task", "addition", "stories"]
+GENERATORS = ["blobs", "sine", "moving_average", "copy_task", "addition", "stories"]
 
 
 @pytest.mark.parametrize("name", GENERATORS)
@@ -63,18 +62,6 @@ def test_generated_rows_depend_on_their_seed_alone(name: str) -> None:
     for column in first:
         np.testing.assert_array_equal(first.array(column), again.array(column))
     assert any((first.array(column) != other.array(column)).any() for column in first)
-
-
-@pytest.mark.parametrize("rows", [40, 41])
-@pytest.mark.parametrize("name", ["moons", "circles"])
-def test_curves_are_those_of_scikit_learn(name: str, rows: int) -> None:
-    x, y = datasets.make_moons(rows) if name == "moons" else datasets.make_circles(rows, factor=0.5)
-    table = load({name: {"rows": rows, "noise": 0.0}})["train"]
-    found = np.column_stack([table.array("y"), table.array("x")])
-    expected = np.column_stack([y, x])
-    for row in expected:
-        assert np.abs(found - row).max(axis=1).min() < 1e-6
-    assert np.bincount(table.array("y")).tolist() == np.bincount(expected[:, 0].astype(int)).tolist()
 
 
 def test_a_sine_has_its_period() -> None:

@@ -97,7 +97,6 @@ def test_damaged_and_oversized_files_are_refused(tmp_path: Path, kind: str, monk
 
 
 BAD = {
-    "delimiter and decimal": ({"delimiter": ",", "decimal": ","}, "decimal: ',' is the delimiter already"),
     "decimal and thousands": ({"thousands": "."}, "thousands: '.' is the decimal already"),
     "no such column": ({"dtypes": {"zpi": "text"}}, "dtypes: there is no column 'zpi'; did you mean 'zip'"),
     "a word among numbers": ({"dtypes": {"kind": "number"}}, "'x' is not a number, as dtypes says"),

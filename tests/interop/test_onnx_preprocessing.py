@@ -16,7 +16,6 @@ from torch import nn
 from kerascli.data.base import NO_STATE, Field, FittedState, NotExportable, Refusal, Transform
 from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.transforms.datetime import DateTime
-from kerascli.data.transforms.elementwise import Log1p
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.onnx_rows import failing, transformed
@@ -272,27 +271,6 @@ def test_what_onnx_has_no_operations_for_is_refused_by_name_with_the_way_out(nam
     with pytest.raises(ConfigError, match=rf"inputs\.x \({name}\): .*{reason}"):
         export_run(trained(text, tmp_path), "onnx", tmp_path / "m.onnx", preprocessing=True)
     assert not (tmp_path / "m.onnx").exists()
-
-
-SMALL = np.concatenate([10.0 ** np.arange(-18, 3), -(10.0 ** np.arange(-18, -0.5, 0.5)), [0.0]])
-
-
-class OfSmallNumbers(nn.Module):
-    """The transform log1p, and the module that undoes it."""
-
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        (x,), field = inputs, Field((), "float64")
-        ahead = Log1p().module(field, NO_STATE, torch.float64, target=False)
-        return ahead(x), Log1p().inverse(field, NO_STATE)(x)
-
-
-def test_small_numbers_keep_their_digits() -> None:
-    """ONNX computes log(1 + x) and exp(x) - 1 as they are written there, in which small numbers vanish."""
-    x, example = TensorSpec((), "float64"), torch.ones(3, dtype=torch.float64)
-    data = onnx_bytes(OfSmallNumbers(), [example], {"x": x}, {"log1p": x, "expm1": x})
-    found = run_onnx(data, {"x": SMALL})
-    np.testing.assert_allclose(found["log1p"], np.log1p(SMALL), rtol=1e-14)
-    np.testing.assert_allclose(found["expm1"], np.expm1(SMALL), rtol=1e-14)
 
 
 def test_raw_columns_have_the_batch_axis_too(models: Models) -> None:

@@ -1,7 +1,7 @@
 """Pipeline with its section and name in the config (`inputs.x`), for errors and learned state, and checks of memory."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.foundation.disk.files import memory_limit
 from kerascli.foundation.disk.storage import size_text
-from kerascli.foundation.errors import ConfigError, DataError, Fault, Related
+from kerascli.foundation.errors import ConfigError, DataError, Fault
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.shapes import MAX_VALUES
 from kerascli.language.component import Component
@@ -53,17 +53,13 @@ class NamedPipeline(Pipeline):
         return ("data", self.section, self.name) if place is None else ("data", self.section, self.name, place)
 
 
-def data_error_at(bad: BadRow, named: NamedPipeline, table: Table, index: int | None = None) -> BadRows:
-    """Convert a transform's BadRow error to one that names the value's line and column, and the bad setting."""
+def data_error_at(bad: BadRow, named: NamedPipeline, table: Table) -> BadRows:
+    """Convert a transform's BadRow error to one that names the value's line and column."""
     columns, (value, width) = named.columns, bad.at
     column = columns[0] if len(columns) == 1 else columns[value] if len(columns) == width else named.name
     hints = [named.gap_hint, bad.hint] if bad.text.startswith("missing ") else [bad.hint]
     hint = "; or ".join(filter(None, hints)).replace("[{impute", f"{named.name}: [{{impute") or None
     fault = Fault(bad.text, place=table.place(bad.row, column, bad.at), hint=hint)
-    if bad.setting is not None and index is not None:
-        name = named.steps[index].transform.component_name
-        path = (*named.path(index), name, bad.setting)
-        fault = replace(fault, path=path, related=(Related(f"'{bad.setting}' of {name}", path),))
     return BadRows(fault, table, [bad.row] if bad.rows is None else bad.rows)
 
 

@@ -135,7 +135,7 @@ class FittedPipeline:
             try:
                 rows = step(rows, counting)
             except BadRow as bad:
-                raise data_error_at(bad, self.named, table, index) from None
+                raise data_error_at(bad, self.named, table) from None
             except ValueError as error:
                 raise self.named.fault(str(error), index) from None
         return rows

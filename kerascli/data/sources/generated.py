@@ -1,5 +1,5 @@
-"""Sources of generated rows: their base class, `blobs`, `moons`, `circles`, the series `sine` and `moving_average`, and
-`one_row`, which holds nothing."""
+"""Sources of generated rows: their base class, `blobs`, the series `sine` and `moving_average`, and `one_row`, which
+holds nothing."""
 
 from abc import abstractmethod
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, Fields, Source, Tables, source
 from kerascli.data.storage.table import table_of
-from kerascli.foundation.shapes import FixedSeed, NonNegativeFloat, OpenFraction, PositiveFloat, PositiveInt
+from kerascli.foundation.shapes import FixedSeed, NonNegativeFloat, PositiveFloat, PositiveInt
 
 Columns = dict[str, np.ndarray]
 """Mapping from column name to its values (rows, *)."""
@@ -56,55 +56,6 @@ class Blobs(Generated):
         y = random.permutation(np.arange(self.rows) % self.classes)
         x = centres[y] + self.spread * random.standard_normal((self.rows, self.features))
         return {"x": x.astype(np.float32), "y": y}
-
-
-class Curves(Generated):
-    """Base class of `moons` and `circles`: one class of points along each of two curves, in random order."""
-
-    noise: NonNegativeFloat = 0.1
-    """Standard deviation of the Gaussian noise added to each coordinate."""
-
-    def facts(self, context: Context) -> Fields:
-        return {"x": Field((2,), "float32"), "y": Field((), "int64", num_classes=2)}
-
-    @abstractmethod
-    def curves(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the points (N, 2) on each of the curves."""
-
-    def columns(self, random: np.random.Generator) -> Columns:
-        first, second = self.curves()
-        x = np.concatenate([first, second])
-        order = random.permutation(len(x))
-        x = (x + self.noise * random.standard_normal(x.shape))[order]
-        return {"x": x.astype(np.float32), "y": (order >= len(first)).astype(np.int64)}
-
-
-@source()
-class Moons(Curves):
-    """Two interleaving half circles: `x` (2,), `y` 0 (upper) or 1, in one split `train`; as `make_moons` (sklearn)."""
-
-    def curves(self) -> tuple[np.ndarray, np.ndarray]:
-        upper = _circle(self.rows // 2, np.pi, endpoint=True)
-        lower = _circle(self.rows - self.rows // 2, np.pi, endpoint=True)
-        return upper, np.array([1.0, 0.5]) - lower
-
-
-@source()
-class Circles(Curves):
-    """Two concentric circles: `x` (2,), `y` 0 (outer) or 1, in one split `train`; as `make_circles` (sklearn)."""
-
-    factor: OpenFraction = 0.5
-    """Radius of the inner circle; the outer circle has radius 1."""
-
-    def curves(self) -> tuple[np.ndarray, np.ndarray]:
-        outer = _circle(self.rows // 2, 2 * np.pi, endpoint=False)
-        inner = _circle(self.rows - self.rows // 2, 2 * np.pi, endpoint=False)
-        return outer, self.factor * inner
-
-
-def _circle(points: int, angle: float, *, endpoint: bool) -> np.ndarray:
-    angles = np.linspace(0, angle, points, endpoint=endpoint)
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 @source()

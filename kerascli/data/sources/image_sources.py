@@ -9,9 +9,9 @@ import numpy as np
 
 from kerascli.data.base import Context, Field, Fields, Source, Tables, source
 from kerascli.data.readers import Channels, ImageSettings, OnCorrupt
-from kerascli.data.sources.folders import FolderSource, file_names, files_below, files_in, plain_path
+from kerascli.data.sources.folders import FolderSource, file_names, files_in, plain_path
 from kerascli.data.storage.decoded_files import DecodedFiles, Decoder, undamaged
-from kerascli.data.storage.image_files import SUFFIXES, Reading, dtype_of_labels
+from kerascli.data.storage.image_files import SUFFIXES, Reading
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.sound_files import SoundReading
 from kerascli.data.storage.table import FILE, FILES, Table
@@ -83,10 +83,8 @@ class ImagePairs(ImageSource, TwoFolders):
     suffixes = SUFFIXES
 
     def facts(self, context: Context) -> Fields:
-        reading = self.reading()
-        masks = files_below(context.folder / self.masks, SUFFIXES)
-        dtype = dtype_of_labels(masks[0]) if masks else "uint8"  # known for certain when all are read
-        return {"image": Field(reading.shape, "uint8"), "mask": Field((*reading.size, 1), dtype)}
+        reading = self.reading()  # masks of 16 bits are known when all are read
+        return {"image": Field(reading.shape, "uint8"), "mask": Field((*reading.size, 1), "uint8")}
 
     def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
         return decoded_table(files, {}, "image", self.reading(), FILES, skip=False)

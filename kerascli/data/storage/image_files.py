@@ -13,7 +13,7 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from kerascli.data.storage.decoded_files import MAX_BYTES, DamagedFile, Decoder
-from kerascli.foundation.disk.files import open_regular, read_bytes
+from kerascli.foundation.disk.files import read_bytes
 from kerascli.foundation.errors import DataError, Place, safe_text
 
 MAX_PIXELS = 2**26
@@ -109,16 +109,6 @@ def open_image(file: IO[bytes], path: Path) -> Any:
         text = f"{image.width:,} x {image.height:,} pixels; the limit here is {MAX_PIXELS:,}, and {MAX_SIDE:,} a side"
         raise DataError(text, place=place, hint="scale it down: images are resized to the source's image_size")
     return image
-
-
-def dtype_of_labels(path: Path) -> str:
-    """Return the dtype of a mask, from the file's header: uint16 for 16 bits, else (also if it is damaged) uint8."""
-    try:
-        need_pillow()
-        with open_regular(path) as file:
-            return "uint16" if open_image(file, path).mode.startswith("I") else "uint8"
-    except DataError:
-        return "uint8"
 
 
 def _damaged(error: BaseException, path: Path) -> DamagedFile:

@@ -22,16 +22,13 @@ if TYPE_CHECKING:
 FILE, FILES = "file", "the files"
 """Names of the column of file names and of the table itself (in messages), for a table in which each row is a file."""
 
-COMMENT = "if lines that begin with # are comments: 'comment: \"#\"' of the source skips them"
-"""Hint of an error about a text file whose header, or a row, begins with #."""
-
 
 @dataclass(eq=False)
 class BadRow(Exception):
     """Error about a value that a transform cannot process; `row` is the index of its row in the transform's input.
 
     `at` is (index of the value in the row, number of values in the row); if a row has as many values as the pipeline
-    has columns, the index identifies the column. `setting` is the transform's setting that also causes the error.
+    has columns, the index identifies the column.
     """
 
     row: int
@@ -39,7 +36,6 @@ class BadRow(Exception):
     _: KW_ONLY
     at: tuple[int, int] = (0, 0)
     hint: str | None = None
-    setting: str | None = None
     rows: np.ndarray | None = None
     """Indices of all rows that are refused for the same reason; None: `row` alone."""
 
@@ -151,16 +147,11 @@ class Table(Mapping[str, Values]):
         if name not in self.columns:
             listed = ", ".join(self.columns) if len(self.columns) <= 20 else f"{len(self.columns)} of them"
             text = f"there is no column '{name}'{suggestion(name, self.columns)}"
-            raise self.fault(text, self.comment_hint() or f"the columns are: {listed}")
+            raise self.fault(text, f"the columns are: {listed}")
 
     def fault(self, text: str, hint: str | None = None) -> DataError:
         """Return an error about the table as a whole."""
         return DataError(text, place=self.name or "data", hint=hint)
-
-    def comment_hint(self) -> str | None:
-        """Return a hint at the setting `comment` if the header of a text file begins with #, else None."""
-        first = next(iter(self.columns), "")
-        return COMMENT if first.startswith("#") and isinstance(self.columns[first], Column) else None
 
     def array(self, name: str) -> np.ndarray:
         """Return a column by name as an array; it must be in memory. Raises DataError if the table has no such

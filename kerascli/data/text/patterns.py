@@ -1,76 +1,79 @@
-"""Translate regular expressions from Python's syntax to that of RE2, which Arrow runs in linear time.
+"""Replace the matches of regular expressions in texts: patterns in Python's syntax, run by Arrow's RE2 in linear time.
 
-RE2 knows the classes `\\w \\d \\s \\b` of ASCII alone, and other cases of letters. So each set of characters, with its
-flags, becomes the code points that Python's `re` finds for it; `replacements` has the rest.
+RE2 knows the classes `\\w \\d \\s \\b` of ASCII alone, and other cases of letters. So each set of characters becomes
+the code points that Python's `re` finds for it, and texts are encoded where `\\b` must know the letters of Unicode.
 """
 
 import re
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import NamedTuple, NoReturn
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
+import numpy as np
+
+from kerascli.data.storage.column import pa, pc
+from kerascli.foundation.disk.files import memory_limit
 from kerascli.language.component import Invalid
 
 MAX_CHARACTERS = 10_000
 """Maximum length of a regular expression, or of its replacement, in characters."""
 _MAX_COUNT = 1_000
-"""Largest count of repetitions in RE2, and largest product of counts of nested ones."""
-
-LINEAR = "patterns run in linear time (RE2)"
+"""Largest count of repetitions in RE2."""
+_MAX_GROUP = 9
+"""Largest number of a group in RE2's replacements."""
+_LINEAR = "patterns run in linear time (RE2)"
 """Reason for which messages refuse what other engines can match."""
 
-_SYNTAX = r"""
-    (?P<comment>\(\?\#[^)]*\)COMMENT)
-    | (?P<flags>\(\?(?P<on>[aiLmsux]*)(?:-(?P<off>[imsx]+))?(?P<end>[:)]))
-    | (?P<refused>\(\?(?:<[=!]|P=|[=!>(])|\\[1-9](?![0-7]{2})|\\[89])
-    | (?P<group>\((?:\?P<[^>]*>)?)
+_WORD = "Z"
+"""ASCII letter put before and after other letters: between it and what is no letter RE2 sees a word's end."""
+_LETTER = "\ufdd0"
+"""Character, which no text uses, in place of that letter."""
+
+_TOKEN = re.compile(
+    r"""
+    (?P<skipped>\(\?(?:[aimsu]+|\#[^)]*)\))
+    | (?P<refused>\(\?(?:P=|<[=!]|[=!>(]|[aimsux-]+[:)])|\\[1-9](?![0-7]{2})|\\[89])
+    | (?P<open>\((?:\?:|\?P<[^>]*>)?)
     | (?P<close>\))
     | (?P<bar>\|)
-    | (?P<count>(?P<times>[*+?]|\{(?!\})(?P<least>[0-9]*)(?P<comma>,(?P<most>[0-9]*))?\})(?P<mode>[+?]?))
-    | (?P<place>[\^$]|\\[AZzbB])
-    | (?P<set>\[\^?\]?(?:\\.|[^\]\\])*\])
-    | (?P<literal>\\(?:0[0-7]{0,2}|[0-7]{3}|x..|u.{4}|U.{8}|N\{[^}]*\}|.)|.)
-"""
-_TOKEN, _VERBOSE_TOKEN = (
-    re.compile(_SYNTAX.replace("COMMENT", comment), re.DOTALL | re.VERBOSE)
-    for comment in ("", r"|[ \t\n\r\f\v]|\#[^\n]*")
+    | (?P<count>(?:[*+?]|\{(?!\})(?P<least>[0-9]*)(?:,(?P<most>[0-9]*))?\})(?P<mode>[+?]?))
+    | (?P<place>[\^$]|\\[AZbB])
+    | (?P<characters>\[\^?\]?(?:\\.|[^\]\\])*\]|\\(?:0[0-7]{0,2}|[0-7]{3}|x..|u.{4}|U.{8}|N\{[^}]*\}|.)|.)
+    """,
+    re.DOTALL | re.VERBOSE,
 )
-"""Patterns of the next token of a regular expression that `re` has compiled; without and with the flag x."""
+"""Pattern of the next token of a regular expression that `re` has compiled."""
 _REFUSED = {
-    "(?=": "look-ahead", "(?!": "look-ahead", "(?<=": "look-behind", "(?<!": "look-behind", "(?>": "an atomic group",
-    "(?(": "a conditional group",
+    "(?=": "look-ahead", "(?!": "look-ahead", "(?<": "look-behind", "(?>": "an atomic group",
+    "(?(": "a conditional group", "(?P": "a back-reference", "(?": "a flag of a part of the pattern, or the flag x,",
 }  # fmt: skip
+"""Mapping from the beginning of a token that is refused to what it is called; others are back-references."""
 _AROUND = r"match what is around, too, in a group that the rewrite puts back: (\w)'s with \1 is"
-_HINTS = {
-    "look-ahead": _AROUND,
-    "look-behind": _AROUND,
-    "a back-reference": "write the text itself, or the alternatives",
-}
-_NESTED = "repeats in what is repeated have no effect: a+ matches what (a+)+ does"
+_WRITTEN_OUT = "write it out, with | and ?; flags at the beginning, for the whole pattern: (?i)"
+_EMPTY = "(?:|x)"
+"""Outline of a group that can match the empty text."""
 
 
-class CharacterSet(NamedTuple):
+class Characters(NamedTuple):
     """Part of a pattern that matches one character (`a`, `\\w`, `[^a-z]`, `.`), as written, with the flags there."""
 
     text: str
     flags: int
 
-    def ranges(self) -> tuple[tuple[int, int], ...]:
-        """Return the code points that the set matches, as ranges with both ends included."""
-        character = self.text.removeprefix("\\") if re.fullmatch(r"\\[^\w]|[^.\[\\]", self.text, re.ASCII) else ""
-        if character and not self.flags & re.IGNORECASE:
-            return ((ord(character), ord(character)),)
-        return _ranges(self.text if len(self.text) > 1 or self.text == "." else re.escape(self.text), self.flags)
 
-
-@lru_cache(maxsize=512)
-def _ranges(text: str, flags: int) -> tuple[tuple[int, int], ...]:
+@lru_cache(maxsize=16)
+def _mask(text: str, flags: int) -> np.ndarray:
+    """Return a boolean array of the code points that a part of a pattern matches."""
+    mask = np.zeros(0x110000, bool)
+    if re.fullmatch(r"\\[^\w]|[^.\[\\]", text, re.ASCII) and not flags & re.IGNORECASE:
+        mask[ord(text[-1])] = True
+        return mask
     with warnings.catch_warnings():  # they have been shown for the whole pattern
         warnings.simplefilter("ignore", FutureWarning)
-        runs = re.finditer(f"(?:{text})+", _all_characters(), flags)
-    return tuple((run.start(), run.end() - 1) for run in runs)
+        for run in re.finditer(f"(?:{text})+", _all_characters(), flags):
+            mask[run.start() : run.end()] = True
+    mask[0xD800:0xE000] = False  # surrogates: no text has them
+    return mask
 
 
 @lru_cache(maxsize=1)
@@ -78,137 +81,76 @@ def _all_characters() -> str:
     return "".join(map(chr, range(0x110000)))
 
 
-class Fragment(NamedTuple):
-    """Translated stretch of a pattern, and the lengths of texts that it matches."""
-
-    parts: Sequence[str | CharacterSet]
-    empty: bool = True
-    """True if it can match the empty text."""
-    filled: bool = False
-    """True if it can match other texts."""
-    times: int = 1
-    """Largest product of the counts of nested repetitions."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Group of a pattern, or the whole, with the flags in it, and its alternatives, each of fragments in sequence."""
-
-    opening: str
-    flags: int
-    alternatives: list[list[Fragment]] = field(default_factory=lambda: [[]])
-
-    def joined(self) -> Fragment:
-        """Return the group as one fragment."""
-        parts: list[str | CharacterSet] = []
-        for sequence in self.alternatives:
-            parts += ["|" if parts else self.opening, *(part for each in sequence for part in each.parts)]
-        items = [each for sequence in self.alternatives for each in sequence]
-        return Fragment(
-            [*parts, ")"] if self.opening else parts,
-            any(all(each.empty for each in sequence) for sequence in self.alternatives),
-            any(each.filled for each in items),
-            max((each.times for each in items), default=1),
-        )
-
-
 class Pattern:
-    """Regular expression in Python's syntax, parsed to the parts of one of RE2. Raises Invalid for what RE2 lacks."""
+    """Regular expression in Python's syntax, as the parts of one in RE2's. Raises Invalid for what RE2 lacks, or would
+    replace in another way."""
 
     def __init__(self, text: str) -> None:
         compiled = _compiled(text)
-        self.text = text
         self.groups = compiled.groups
         self.names = {number: name for name, number in compiled.groupindex.items()}
-        self.word_flags: set[int] = set()
-        """Flags at each \\b and \\B: ASCII, or 0."""
-        self.has_end = False
-        """True if it has a `$` that matches at the end of the text, or before the line feed there."""
-        self._has_lines = False
-        whole = self._parsed(compiled.flags)
-        self.parts = whole.parts
-        self._check(whole)
+        self.has_words = False
+        """True if \\b or \\B is there, between letters of Unicode."""
+        self._flags = compiled.flags
+        self.parts: list[str | Characters] = ["(?m)"] if self._flags & re.MULTILINE else []
+        self._outlines = [""]
+        """The pattern, and the groups that are open, with x for each character and nothing for places."""
+        for token in _TOKEN.finditer(text):
+            self._add(token)
+        if self._can_be_empty():
+            raise _refused("a match of the empty text", "write it so that it matches at least one character: x+ for x*")
 
-    def _check(self, whole: Fragment) -> None:
-        """Raise Invalid for what would give other replacements than Python's `re`."""
-        if whole.empty and whole.filled:
-            hint = "write it so that it matches at least one character: x+ for x*"
-            self._refuse("a match of the empty text as well as of others", hint)
-        if whole.empty and self.word_flags:
-            self._refuse(r"\b or \B in a match of the empty text", r"match a character beside it: \b(\w)")
-        if len(self.word_flags) > 1:
-            self._refuse(r"\b both with and without the flag a", "write (?a) at the beginning, for the whole pattern")
-        if self.has_end and self._has_lines:
-            self._refuse("$ or ^ both with and without the flag m", r"write \A or \Z for the text's beginning or end")
+    def _can_be_empty(self) -> bool:
+        return re.match(self._outlines[-1], "") is not None
 
-    def _refuse(self, what: str, hint: str, at: int | None = None) -> NoReturn:
-        place = "" if at is None else f" at position {at}"
-        raise Invalid(f"pattern: {what}{place} is not possible: {LINEAR}", hint=hint)
+    def _add(self, token: re.Match[str]) -> None:
+        written = token[0]
+        match token.lastgroup:
+            case "refused":
+                what = _REFUSED.get(written[:3]) or _REFUSED.get(written[:2], "a back-reference")
+                raise _refused(what, _AROUND if what.startswith("look") else _WRITTEN_OUT, token)
+            case "open":
+                self.parts.append("(?:" if written == "(?:" else "(")
+                self._outlines.append("")
+            case "close":
+                inner = _EMPTY if self._can_be_empty() else "x"
+                self._outlines.pop()
+                self._outlines[-1] += inner
+                self.parts.append(written)
+            case "bar":
+                self._outlines[-1] += written
+                self.parts.append(written)
+            case "count":
+                self._add_count(token)
+            case "place":
+                self._add_place(token)
+            case "characters":
+                self._outlines[-1] += "x"
+                self.parts.append(Characters(written, self._flags & (re.ASCII | re.IGNORECASE | re.DOTALL)))
 
-    def _parsed(self, flags: int) -> Fragment:
-        groups, at = [Group("", flags)], 0
-        while at < len(self.text):
-            flags, sequence = groups[-1].flags, groups[-1].alternatives[-1]
-            token = (_VERBOSE_TOKEN if flags & re.VERBOSE else _TOKEN).match(self.text, at)
-            assert token is not None  # it has been compiled
-            start, at = at, token.end()
-            match token.lastgroup:
-                case "bar":
-                    groups[-1].alternatives.append([])
-                case "close":
-                    closed = groups.pop().joined()
-                    groups[-1].alternatives[-1].append(closed)
-                case "count":
-                    sequence[-1] = self._counted(sequence[-1], token, start)
-                case "flags" if token["end"] == ":":
-                    groups.append(Group("(?:", _changed(flags, token)))
-                case "group":
-                    groups.append(Group("(", flags))
-                case "refused":
-                    what = _REFUSED.get(token[0], "a back-reference")
-                    self._refuse(what, _HINTS.get(what, "write it with | and ?"), start)
-                case "place":
-                    sequence.append(self._place(token[0], flags))
-                case "set" | "literal":
-                    flags &= re.ASCII | re.IGNORECASE | re.DOTALL
-                    sequence.append(Fragment([CharacterSet(token[0], flags)], False, True))
-        return groups[0].joined()
+    def _add_count(self, token: re.Match[str]) -> None:
+        written = token[0]
+        if token["mode"] == "+":
+            raise _refused(f"the possessive {written}", f"write {written[:-1]}", token)
+        if max(int(token["least"] or 0), int(token["most"] or 0)) > _MAX_COUNT:
+            raise _refused(f"more than {_MAX_COUNT:,} repetitions ({written})", "write * or +", token)
+        if self._outlines[-1].endswith(_EMPTY) and written[0] != "?":
+            raise _refused(f"a repetition ({written}) of what matches the empty text", "write a* for (a*)*", token)
+        self._outlines[-1] += written
+        self.parts.append(written.replace("{,", "{0,"))
 
-    def _place(self, written: str, flags: int) -> Fragment:
-        if written in "^$":
-            of_lines = bool(flags & re.MULTILINE)
-            self._has_lines |= of_lines
-            self.has_end |= written == "$" and not of_lines
-            return Fragment([f"(?m:{written})" if of_lines or written == "$" else r"\A"])
-        if written in r"\b \B":
-            self.word_flags.add(flags & re.ASCII)
-        return Fragment([r"\z" if written == r"\Z" else written])
-
-    def _counted(self, item: Fragment, count: re.Match[str], at: int) -> Fragment:
-        written, times = count["times"], item.times
-        if count["mode"] == "+":
-            self._refuse(f"the possessive {written}+", f"write {written}", at)
-        if written in "*+?":
-            least, most = {"*": (0, None), "+": (1, None), "?": (0, 1)}[written]
-        else:
-            least = int(count["least"] or 0)
-            most = (int(count["most"]) if count["most"] else None) if count["comma"] else least
-            times *= max(1, least if most is None else most)
-        if times > _MAX_COUNT:
-            self._refuse(f"more than {_MAX_COUNT:,} repetitions ({written})", "write * or +, or a smaller count", at)
-        if item.empty and most != 1:
-            self._refuse(f"a repetition ({written}) of what matches the empty text", _NESTED, at)
-        in_re2 = written if written in "*+?" else f"{{{least},{'' if most is None else most}}}"
-        return Fragment([*item.parts, in_re2, count["mode"]], item.empty or not least, item.filled and most != 0, times)
+    def _add_place(self, token: re.Match[str]) -> None:
+        written = token[0]
+        if written == "$" and not self._flags & re.MULTILINE:
+            hint = r"write \Z for the end of the text, (?m) at the beginning for the ends of its lines"
+            raise _refused("$, which also matches before a line feed at the end,", hint, token)
+        self.has_words |= written in r"\b \B" and not self._flags & re.ASCII
+        self.parts.append(r"\z" if written == r"\Z" else written)
 
 
-def _changed(flags: int, group: re.Match[str]) -> int:
-    """Return the flags in a group: `(?i:` or `(?s-i:`."""
-    for letter in group["on"]:
-        flags |= re.RegexFlag[letter.upper()]
-    for letter in (group["off"] or "") + "a" * ("u" in group["on"]):
-        flags &= ~re.RegexFlag[letter.upper()]
-    return flags
+def _refused(what: str, hint: str, token: re.Match[str] | None = None) -> Invalid:
+    place = "" if token is None else f" at position {token.start()}"
+    return Invalid(f"pattern: {what}{place} is not possible: {_LINEAR}", hint=hint)
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -220,3 +162,100 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         raise ValueError("invalid regular expression: nested too deeply") from None
     except (re.error, OverflowError) as error:
         raise ValueError(f"invalid regular expression: {error}") from None
+
+
+class Replacement:
+    """Callable that replaces the matches of a pattern in texts. Raises Invalid for a rewrite that RE2 lacks,
+    ValueError for one that Python's `re` refuses."""
+
+    def __init__(self, pattern: Pattern, rewrite: str) -> None:
+        self._pattern = pattern
+        rewrite = _expanded(pattern, rewrite)
+        self._rewrite = rewrite.replace(_WORD, _LETTER) if pattern.has_words else rewrite
+
+    def __call__(self, texts: "pa.Array") -> "pa.Array":
+        """Return texts with the matches replaced.
+
+        Raises ValueError for a pattern or results too large for memory, and for a text with U+FDD0 where it stands for
+        another character.
+        """
+        encoded = self._encoded(texts.cast(pa.large_string()))
+        try:
+            self._check_size(encoded)
+            replaced = pc.replace_substring_regex(encoded, pattern=self._in_re2, replacement=self._rewrite)
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"pattern: {str(error)[:1].lower()}{str(error)[1:]}") from None
+        return self._decoded(replaced).cast(texts.type)
+
+    @cached_property
+    def _in_re2(self) -> str:
+        return "".join(part if isinstance(part, str) else self._rendered(part) for part in self._pattern.parts)
+
+    def _rendered(self, part: Characters) -> str:
+        """Return a set of characters in RE2's syntax, of encoded texts."""
+        mask = _mask(*part)
+        if not self._pattern.has_words:
+            return _in_brackets(mask)
+        mask = mask.copy()
+        mask[ord(_LETTER)], mask[ord(_WORD)] = mask[ord(_WORD)], False
+        letters = _letters()
+        return f"(?:{_in_brackets(mask & ~letters)}|{_WORD}{_in_brackets(mask & letters)}{_WORD})"
+
+    def _encoded(self, texts: "pa.Array") -> "pa.Array":
+        if not self._pattern.has_words:
+            return texts
+        if pc.any(pc.match_substring(texts, _LETTER)).as_py():
+            raise ValueError(r"pattern: a text has the character U+FDD0, which none may have where \b or \B is")
+        texts = pc.replace_substring(texts, pattern=_WORD, replacement=_LETTER)
+        return pc.replace_substring_regex(texts, pattern=_in_brackets(_letters()), replacement=rf"{_WORD}\0{_WORD}")
+
+    def _decoded(self, texts: "pa.Array") -> "pa.Array":
+        if not self._pattern.has_words:
+            return texts
+        texts = pc.replace_substring(texts, pattern=_WORD, replacement="")
+        return pc.replace_substring(texts, pattern=_LETTER, replacement=_WORD)
+
+    def _check_size(self, texts: "pa.Array") -> None:
+        """Raise ValueError if texts may exceed the memory after their replacements."""
+        size, groups = len(self._rewrite.encode()), len(re.findall(r"\\[0-9]", self._rewrite))
+        before = pc.sum(pc.binary_length(texts)).as_py() or 0
+        if before * (1 + groups + size) <= memory_limit():
+            return
+        matches = pc.sum(pc.count_substring_regex(texts, pattern=self._in_re2)).as_py()
+        if before * (1 + groups) + matches * size > memory_limit():
+            raise ValueError(f"rewrite: {matches:,} replacements in these texts need too much memory")
+
+
+def _expanded(pattern: Pattern, rewrite: str) -> str:
+    r"""Return a replacement with its groups as RE2 writes them (\0, \1), its other characters as they are."""
+    marks = [chr(0xD800 + min(group, _MAX_GROUP + 1)) for group in range(1 + pattern.groups)]  # no text has these
+    names = {group: f"?P<{name}>" for group, name in pattern.names.items()}
+    groups = (f"({names.get(group, '')}{mark})" if group else mark for group, mark in enumerate(marks))
+    match = re.match("".join(groups), "".join(marks))
+    assert match is not None
+    try:
+        text = match.expand(rewrite)
+    except (re.error, IndexError) as error:
+        raise ValueError(str(error)) from None
+    text = text.replace("\\", r"\\").replace("".join(marks), r"\0")
+    for group, mark in enumerate(marks[: _MAX_GROUP + 1]):
+        text = text.replace(mark, f"\\{group}")
+    if any(mark in text for mark in marks):
+        what = f"rewrite: a reference to a group above {_MAX_GROUP} is not possible: {_LINEAR}"
+        raise Invalid(what, hint="write (?:...) for groups that the rewrite does not name")
+    return text
+
+
+@lru_cache(maxsize=1)
+def _letters() -> np.ndarray:
+    """Return a mask of the characters that are put between two ASCII letters: letters and digits that are not ASCII."""
+    mask = _mask(r"\w", 0).copy()
+    mask[:0x80] = False
+    mask[ord(_LETTER)] = True
+    return mask
+
+
+def _in_brackets(mask: np.ndarray) -> str:
+    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0)).reshape(-1, 2).tolist()
+    ranges = "".join(rf"\x{{{first:x}}}-\x{{{end - 1:x}}}" for first, end in edges)
+    return f"[{ranges}]" if ranges else r"[^\x{0}-\x{10ffff}]"

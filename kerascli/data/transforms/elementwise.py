@@ -40,23 +40,6 @@ class Elementwise(Transform):
         return Function(type(self).undone, dtype=torch.float64)
 
 
-def _log1p(x: Tensor) -> Tensor:
-    """Return log(1 + x); ONNX has no operation that keeps the digits of small numbers, but a formula of Kahan does."""
-    if not torch.compiler.is_exporting():
-        return torch.log1p(x)
-    u = 1 + x
-    return torch.where(u == 1, x, u.log() * x / (u - 1))
-
-
-def _expm1(x: Tensor) -> Tensor:
-    """Return exp(x) - 1, in ONNX by a formula of Kahan as in `_log1p`."""
-    if not torch.compiler.is_exporting():
-        return torch.expm1(x)
-    u = x.exp()
-    small = torch.where(u.log() == 0, x, (u - 1) * x / u.log())
-    return torch.where(x.abs() < 0.5, small, u - 1)
-
-
 @transform()
 class Log(Elementwise):
     """Natural logarithm of each value, for prices, counts and other positive numbers of all magnitudes.
@@ -74,8 +57,8 @@ class Log1p(Elementwise):
     """Natural logarithm of 1 + each value, which is defined for 0, too (`numpy.log1p`)."""
 
     lowest = -1
-    function = _log1p
-    undone = _expm1
+    function = torch.log1p
+    undone = torch.expm1
 
 
 @transform()

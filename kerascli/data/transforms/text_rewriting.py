@@ -11,8 +11,7 @@ from pydantic import Field as Setting
 
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.column import Texts, pa
-from kerascli.data.text.patterns import MAX_CHARACTERS, Pattern
-from kerascli.data.text.replacements import Replacement
+from kerascli.data.text.patterns import MAX_CHARACTERS, Pattern, Replacement
 from kerascli.data.transforms.input_checks import need_text
 
 
@@ -60,7 +59,7 @@ class RegexReplace(Rewriting):
     """Replaces all matches of `pattern`, a regular expression in Python's syntax, with `rewrite`.
 
     It takes linear time (RE2); `\\w`, `\\d`, `\\s` and `\\b` are those of Unicode. Look-around, back-references, counts
-    above 1,000 and patterns that match the empty text as well as others (`x*`) are errors.
+    above 1,000, `$` without `(?m)` and patterns that match the empty text (`x*`) are errors.
     """
 
     pattern: Annotated[str, AfterValidator(_checked)]

@@ -12,12 +12,13 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from kerascli.data.storage.delimited.text_format import MAX_FIELD, TextFormat
-from kerascli.data.storage.table import COMMENT
 from kerascli.foundation.disk.files import OBJECT_BYTES, refuse_text
 from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
 
 _NEWLINE, _RETURN, _QUOTE = b'\n\r"'
 _CHUNK = 2**18
+_COMMENT = "if lines that begin with # are comments: 'comment: \"#\"' of the source skips them"
+"""Hint of an error about a header, or a row, that begins with #."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Byte order mark, with which some texts in UTF-8 begin; elsewhere in a text it is a character."""
 
@@ -193,7 +194,7 @@ def _check_names(names: tuple[str, ...], name: str, delimiter: str, line: int) -
     other = next((mark for mark in MARKS if mark in names[0]), None)
     if len(names) == 1 and other and other != delimiter:
         text = f"a single column '{safe_text(names[0], 40)}'"
-        hint = COMMENT if names[0].startswith("#") else f"set 'delimiter' of the source to '{safe_text(other)}'"
+        hint = _COMMENT if names[0].startswith("#") else f"set 'delimiter' of the source to '{safe_text(other)}'"
         raise DataError(text, place=Place(name, line), hint=hint)
     seen: dict[str, int] = {}
     for position, column in enumerate(names, 1):
@@ -209,7 +210,7 @@ def _wrong_widths(rows: list[list[str]], lines: list[int], names: Sequence[str],
     if not wrong:
         return None
     first = wrong[0]
-    hint = next((COMMENT for line in (names, rows[first]) if line and line[0].startswith("#")), None)
+    hint = next((_COMMENT for line in (names, rows[first]) if line and line[0].startswith("#")), None)
     text = f"{counted(len(rows[first]), 'field')}, the header has {len(names)}"
     for row in wrong:
         rows[row] = [""] * len(names)

@@ -8,7 +8,6 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
@@ -65,10 +64,8 @@ class TextFormat(Component):
 
     @model_validator(mode="after")
     def _marks_differ(self) -> Self:
-        marks = {"delimiter": self.delimiter, "decimal": self.decimal, "thousands": self.thousands}
-        for (name, mark), (other, same) in combinations(marks.items(), 2):
-            if mark == same:
-                raise ValueError(f"{other}: '{mark}' is the {name} already")
+        if self.thousands == self.decimal:
+            raise ValueError(f"thousands: '{self.thousands}' is the decimal already")
         return self
 
     def text_format(self, **changes: Any) -> "TextFormat":
