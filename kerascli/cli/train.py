@@ -272,8 +272,8 @@ def _print_profile(profile: "Profiled") -> None:
     typer.echo()
     for file in map(Path, profile.files):
         typer.echo(f"{file.name.partition('.')[0]:<7}  {safe_text(str(file))}")
-    if profile.operations_in:
-        options.note("the trace can be opened in ui.perfetto.dev or chrome://tracing")
+        if file.name.startswith("trace"):
+            options.note("the trace can be opened in ui.perfetto.dev or chrome://tracing")
 
 
 def _smoke_test(what: str | None, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Event with the profile of a training run, by kind of work, layer and operation."""
+"""Event with the profile of a training run, by kind of work and by layer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,18 +21,6 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """Torch operation in a profile, in one layer or phase (`dense`, `dense, backward`, `optimizer`): calls and time per
-    step."""
-
-    name: str
-    place: str
-    calls: float
-    milliseconds: float
-    share: float
-
-
-@dataclass(frozen=True, slots=True)
 class LayerTime:
     """Time per step of one layer's operations in a profile, and its share of the time of all layers."""
 
@@ -44,7 +32,7 @@ class LayerTime:
 
 @dataclass(frozen=True, slots=True)
 class Profiled:
-    """Event: the profile of a training run, by kind of work, layer and operation."""
+    """Event: the profile of a training run, by kind of work and by layer."""
 
     tier: str
     """Execution mode of the profiled training steps: compiled, traced or eager."""
@@ -61,10 +49,6 @@ class Profiled:
     """Layers of the model that take the most time."""
     layers_in: str
     """Description of the steps in which layers were timed: training steps, or earlier steps that ran layer by layer."""
-    operations: tuple[Operation, ...]
-    """Torch operations that take the most time."""
-    operations_in: str
-    """Description of the training steps in which operations were timed; empty if none were."""
     advice: tuple[str, ...]
     notes: tuple[str, ...]
     """Remarks on what the profile could not measure, and on its limits."""

@@ -1,4 +1,4 @@
-"""Format the profile of a training run (time by phase, layer and operation, and advice) as text."""
+"""Format the profile of a training run (time by phase and by layer, and advice) as text."""
 
 import textwrap
 from collections.abc import Sequence
@@ -9,8 +9,6 @@ from kerascli.report.text_tables import text_table
 
 _WIDTH = 100
 """Maximum width, in characters, of the sentences in a profile's text; its tables may be wider."""
-_NAME = 48
-"""Maximum width, in characters, of the name of an operation in the text of a profile."""
 
 
 def profile_text(profile: Profiled) -> str:
@@ -21,8 +19,6 @@ def profile_text(profile: Profiled) -> str:
     parts = [f"profile: {steps}, {each}{of}; execution mode: {profile.tier}", _phases(profile)]
     if profile.layers:
         parts += [f"layers ({profile.layers_in})", _layers(profile)]
-    if profile.operations:
-        parts += [f"operations ({profile.operations_in})", _operations(profile)]
     parts += ["advice", _list(profile.advice)]
     if profile.notes:
         parts += ["notes", _list(profile.notes)]
@@ -44,14 +40,6 @@ def _layers(profile: Profiled) -> str:
         both = milliseconds(layer.forward_milliseconds), milliseconds(layer.backward_milliseconds)
         rows.append((safe_text(layer.name), *both, f"{layer.share:.1%}"))
     return _aligned(rows)
-
-
-def _operations(profile: Profiled) -> str:
-    rows = [("operation", "where", "calls", "a step", "share")]
-    for operation in profile.operations:
-        numbers = f"{operation.calls:,.1f}", milliseconds(operation.milliseconds), f"{operation.share:.1%}"
-        rows.append((safe_text(operation.name, _NAME), safe_text(operation.place), *numbers))
-    return _aligned(rows, "<<")
 
 
 def _aligned(rows: Sequence[Sequence[str]], sides: str = "<") -> str:

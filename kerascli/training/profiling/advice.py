@@ -60,10 +60,6 @@ RULES = (
     ),
 )  # fmt: skip
 
-OPERATION_MICROSECONDS = 10.0
-"""Mean time of a torch operation below which less than half of it is arithmetic: torch takes about 5 µs to start an
-operation and to record it for the gradient."""
-
 COMPILING_SHARE = 0.5
 """Share of a training run's time above which compiling the model has not paid off."""
 
@@ -71,11 +67,11 @@ LEAST_SECONDS = 1.0
 """Minimum duration of all training steps for advice: in shorter runs most time goes into writing the run's files."""
 
 
-def advice(profile: Profiled, *, seconds: float, operations: float, jit_compile: bool | str) -> tuple[str, ...]:
+def advice(profile: Profiled, *, seconds: float, jit_compile: bool | str) -> tuple[str, ...]:
     """Return sentences of advice on speed from a profile, at least one; for the phase with the largest share first.
 
-    `seconds` is the duration of all training steps and ends of epochs, `operations` the number of torch operations that
-    start in a training step (0: unknown), `jit_compile` the config's `compile.jit_compile`.
+    `seconds` is the duration of all training steps and ends of epochs, `jit_compile` the config's
+    `compile.jit_compile`.
     """
     rules = {rule.phase: rule for rule in RULES}
     sentences = []
@@ -83,17 +79,8 @@ def advice(profile: Profiled, *, seconds: float, operations: float, jit_compile:
         rule = rules.get(phase.name)
         if rule is not None and phase.share > rule.share and phase.times >= rule.least_times:
             sentences.append(f"{rule.text} ({phase.name}: {phase.share:.0%})")
-    sentences += [*_short_operations(profile, operations, jit_compile), *_compiling(profile, seconds, jit_compile)]
+    sentences += _compiling(profile, seconds, jit_compile)
     return tuple(sentences) or (_own_work(profile, seconds),)
-
-
-def _short_operations(profile: Profiled, operations: float, jit_compile: bool | str) -> Iterator[str]:
-    if operations and (mean := profile.step_milliseconds * 1e3 / operations) < OPERATION_MICROSECONDS:
-        # with another setting it was considered already, or cannot be compiled
-        may_compile = profile.tier == "traced" and jit_compile is False
-        ways = "a larger batch_size, or jit_compile: auto" if may_compile else "a larger batch_size"
-        counts = f"{operations:.0f} a step, {mean:.1f} µs each"
-        yield f"steps are so short that starting each operation costs more than computing: {ways} ({counts})"
 
 
 def _compiling(profile: Profiled, seconds: float, jit_compile: bool | str) -> Iterator[str]:

@@ -1,24 +1,19 @@
 """Profiler of a training run: follows the run's events, times its phases (data, forward ...), and returns a profile."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from statistics import median
 
 import torch
 
 from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event
-from kerascli.foundation.profile import Profiled
+from kerascli.foundation.profile import LayerTime, Profiled
 from kerascli.training.profiling.advice import advice
-from kerascli.training.profiling.operations import RecordedWork
 from kerascli.training.profiling.phases import Clock, LapSums, phases
 from kerascli.training.profiling.window import LEAST_STEPS, Layers, Window, layer_by_layer, synchronize
 
 _MAKING = ("tracing", "compiling")
 """Names of the phases of one-time work before training, which a profile lists apart; while they last, a graph is also
 tested on training steps."""
-_SLOWED = 1.5
-"""Slowdown of a training step by torch's profiler above which the measured times mislead: each operation takes
-microseconds more."""
 
 
 class Profiler:
@@ -35,7 +30,7 @@ class Profiler:
         self._mode, self._jit_compile = "eager", False
         self._first, self._steps, self._epochs = LapSums(), LapSums(), LapSums()
         self._before: dict[str, float] = {}
-        self._replayed: RecordedWork | None = None
+        self._replayed: tuple[LayerTime, ...] | None = None
         self._replay_refusal = ""
         self._seen = self._epochs_left = 0
 
@@ -114,8 +109,7 @@ class Profiler:
         once = {name: seconds for name, seconds in self._before.items() if name in _MAKING}
         if steps is self._steps:
             once["first step"] = self._first.seconds.total()
-        work = self._window.work()
-        by_layer = work if self._replayed is None else self._replayed
+        layers = self._window.layer_times() if self._replayed is None else self._replayed
         profile = Profiled(
             tier=self._mode,
             steps=self._seen,
@@ -123,18 +117,16 @@ class Profiler:
             step_milliseconds=steps.median() * 1000,
             once=once,
             phases=phases(steps, self._epochs, self._seen),
-            layers=by_layer.layers(),
+            layers=layers,
             layers_in=str(self._window) if self._replayed is None else "steps run layer by layer, before the training",
-            operations=work.most_expensive(),
-            operations_in=str(self._window),
             advice=(),
-            notes=tuple(self._notes(work, steps)),
+            notes=tuple(self._notes(layers)),
         )
         seconds = steps.seconds.total() / steps.laps * self._seen + self._epochs.seconds.total()
-        sentences = advice(profile, seconds=seconds, operations=work.started, jit_compile=self._jit_compile)
+        sentences = advice(profile, seconds=seconds, jit_compile=self._jit_compile)
         return replace(profile, advice=sentences)
 
-    def _notes(self, work: RecordedWork, steps: LapSums) -> Iterator[str]:
+    def _notes(self, layers: Sequence[LayerTime]) -> Iterator[str]:
         if self._seen == 1:
             yield "there was only one step: its times are those of a first step, which takes longer than others"
         if self._mode != "eager":
@@ -142,15 +134,12 @@ class Profiler:
             yield f"steps run as one graph ({mode}): forward and backward cannot be timed apart in it"
         if self._replay_refusal:
             yield f"layers were not measured: {self._replay_refusal}"
+        elif self._window.steps and not layers:
+            yield "layers were not measured: torch's profiler has no times of this device"
         if self._window.refusal:
-            yield f"operations were not measured: {self._window.refusal}"
+            yield f"no trace was recorded: {self._window.refusal}"
         elif not self._window.steps:
-            yield f"operations were not measured: that takes {LEAST_STEPS} steps in all"
-        elif not work.most_expensive():
-            yield "torch's profiler does not report the device's time by operation here: look at the trace"
-        elif (slower := median(work.step_milliseconds) / (steps.median() * 1000)) > _SLOWED:
-            text = f"steps took {slower:.1f} times as long while torch's profiler recorded operations"
-            yield f"{text}: for those, and for layers, trust the shares more than the times"
+            yield f"no trace was recorded: that takes {LEAST_STEPS} steps in all"
         if self._device.type != "cpu":
             yield "each phase waited for the device: without --profile phases overlap, and steps are faster"
 

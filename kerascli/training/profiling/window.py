@@ -1,4 +1,4 @@
-"""Record a few training steps with torch's profiler: the time of each operation, and a trace file."""
+"""Record a few training steps with torch's profiler: the time of each layer, and a trace file."""
 
 import gzip
 import os
@@ -14,10 +14,11 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.hooks import RemovableHandle
 
 from kerascli.foundation.errors import first_line
-from kerascli.training.profiling.operations import LAYER, STEP, RecordedWork, recorded_work
+from kerascli.foundation.profile import LayerTime
+from kerascli.training.profiling.layer_times import LAYER, STEP, layer_times
 
 LEAST_STEPS = 3
-"""Minimum number of training steps to profile operations: an atypical first one, a timed one, one for torch's
+"""Minimum number of training steps for a trace: an atypical first one, a timed one, one for torch's
 profiler."""
 
 _WARM_UP_STEPS = 10
@@ -123,11 +124,11 @@ class Window:
     def end(self) -> None:
         self._marks.pop().__exit__(None, None, None)
 
-    def work(self) -> RecordedWork:
-        """Return the times of all operations in the training steps that torch's profiler recorded."""
+    def layer_times(self) -> tuple[LayerTime, ...]:
+        """Return the layers with the longest times in the training steps that torch's profiler recorded."""
         if not self.steps:
-            return RecordedWork()
-        return recorded_work(self._profile.events(), self.steps, on_device=self._device.type == "cuda")
+            return ()
+        return layer_times(self._profile.events(), self.steps, on_device=self._device.type == "cuda")
 
     def trace(self) -> tuple[str, bytes]:
         """Return (name, contents) of a file with the recorded training steps in the Chrome trace format."""
@@ -143,11 +144,13 @@ class Window:
         return f"epoch {self._epoch}, {steps}" if self.steps else ""
 
 
-def layer_by_layer(device: torch.device, layers: Layers, step: Callable[[], object]) -> tuple[RecordedWork, str]:
-    """Return (times of a few training steps by layer, reason why they could not be measured; empty if they were).
+def layer_by_layer(
+    device: torch.device, layers: Layers, step: Callable[[], object]
+) -> tuple[tuple[LayerTime, ...], str]:
+    """Return (times of layers in a few training steps, reason why they could not be measured; empty if they were).
 
     `step` is called for each forward and backward pass of modules; it changes no weights. Modules need more memory than
-    a graph: if the device has too little memory, no operations are returned, and the string is the reason.
+    a graph: if the device has too little memory, no layers are returned, and the string is the reason.
     """
     window = Window(device)
     window.layers = layers
@@ -158,10 +161,10 @@ def layer_by_layer(device: torch.device, layers: Layers, step: Callable[[], obje
             step()
             window.step_done(last=number == _REPLAYED_STEPS - 1)
     except (RuntimeError, MemoryError) as error:
-        return RecordedWork(), first_line(error)
+        return (), first_line(error)
     finally:
         window.stop()
-    return window.work(), window.refusal
+    return window.layer_times(), window.refusal
 
 
 def trace_file(trace: bytes) -> tuple[str, bytes]:

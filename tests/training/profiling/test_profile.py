@@ -1,4 +1,4 @@
-"""`train --profile`: times add up, operations have torch's names, advice fits, and training is unchanged."""
+"""`train --profile`: times add up, layers have those of their operations, advice fits, and training is unchanged."""
 
 import gzip
 import json
@@ -19,14 +19,13 @@ from kerascli.config.load import open_config
 from kerascli.foundation import spans
 from kerascli.foundation.errors import Interrupted, StorageError, TrainingStopped
 from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event, Note
-from kerascli.foundation.profile import LayerTime, Operation, Phase, Profiled
+from kerascli.foundation.profile import LayerTime, Phase, Profiled
 from kerascli.report.profile import milliseconds, profile_text
 from kerascli.runs.record import RunRecord
 from kerascli.training import execution_mode
 from kerascli.training.profiling import advice
 from kerascli.training.profiling import phases as phase_times
-from kerascli.training.profiling.advice import OPERATION_MICROSECONDS, RULES
-from kerascli.training.profiling.operations import RecordedWork
+from kerascli.training.profiling.advice import RULES
 from kerascli.training.profiling.phases import REST, Clock, LapSums, phases
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.profiling.window import LARGE_BYTES, Window, layer_by_layer, trace_file
@@ -34,7 +33,7 @@ from kerascli.workflow.train import Options, resume, start
 from tests.support.processes import forked_kerascli
 from tests.support.runs_harness import HARD, outcome, train, write
 
-CPU, ONE = torch.device("cpu"), torch.ones(1)
+CPU, ONE, ACT = torch.device("cpu"), torch.ones(1), nn.ReLU()
 
 
 class Heard:
@@ -109,7 +108,7 @@ def events_of(epochs: int, steps: int, until: int = 10**9, first: int = 0) -> It
         yield EpochBegin(epoch, epochs, steps)
         for step in range(1 + (first if epoch == 1 else 0), steps + 1):
             with spans.span("forward"):
-                ONE.neg()
+                ACT(ONE)
             yield BatchEnd(epoch, step, steps)
             until -= 1
             if until == 0:
@@ -119,6 +118,7 @@ def events_of(epochs: int, steps: int, until: int = 10**9, first: int = 0) -> It
 
 def followed(events: Iterator[Event], batches_done: int = 0) -> Profiled:
     profiler = Profiler(CPU)
+    profiler.set_model("eager", "auto", {"act": ACT}, lambda: None)
     with spans.listening(profiler):
         for _ in profiler.follow(events, batches_done):
             pass
@@ -143,28 +143,27 @@ def test_a_window_of_steps_is_seen_by_torch_and_the_others_but_the_first_are_tim
     epochs: int, steps: int, window: str, counted: int
 ) -> None:
     found = followed(events_of(epochs, steps))
-    assert (found.operations_in, found.counted, found.steps) == (window, counted, epochs * steps)
-    assert [(each.name, each.place, each.calls) for each in found.operations] == [("neg", "forward", 1)]
+    assert (found.layers_in, found.counted, found.steps) == (window, counted, epochs * steps)
+    assert [each.name for each in found.layers] == ["act"]
     assert list(found.once) == ["first step"]
 
 
 @pytest.mark.parametrize(("steps", "counted"), [(1, 1), (2, 1)])
 def test_below_three_steps_it_says_what_could_not_be_measured(steps: int, counted: int) -> None:
     found = followed(events_of(1, steps))
-    assert (found.steps, found.counted, found.operations, found.operations_in) == (steps, counted, (), "")
-    assert "operations were not measured: that takes 3 steps in all" in found.notes
+    assert (found.steps, found.counted, found.layers, found.layers_in) == (steps, counted, (), "")
+    assert "no trace was recorded: that takes 3 steps in all" in found.notes
     assert any("first step" in note for note in found.notes) == (steps == 1)
 
 
 def test_a_training_left_within_the_window_has_what_was_seen_of_it() -> None:
     found = followed(events_of(1, 100, until=14))
-    assert (found.operations_in, found.counted, found.steps) == ("epoch 1, steps 11 to 14", 9, 14)
-    assert all(operation.calls == 1 for operation in found.operations)
+    assert (found.layers_in, found.counted, found.steps) == ("epoch 1, steps 11 to 14", 9, 14)
 
 
 def test_a_resumed_epoch_is_as_long_as_what_is_left_of_it() -> None:
     found = followed(events_of(1, 100, first=91), batches_done=91)
-    assert (found.operations_in, found.counted, found.steps) == ("epoch 1, steps 95 to 97", 5, 9)
+    assert (found.layers_in, found.counted, found.steps) == ("epoch 1, steps 95 to 97", 5, 9)
 
 
 def test_a_training_without_a_step_has_no_profile() -> None:
@@ -177,84 +176,60 @@ def test_training_goes_on_where_torch_has_no_profiler_to_give(monkeypatch: pytes
 
     monkeypatch.setattr(profile, "start", refuse)
     found = followed(events_of(1, 30))
-    assert found.notes == ("operations were not measured: torch's profiler did not start: it is busy",)
-    assert (found.steps, found.operations) == (30, ())
+    assert found.notes == ("no trace was recorded: torch's profiler did not start: it is busy",)
+    assert (found.steps, found.layers) == (30, ())
 
 
-# Operations
+# Layers
 
 
-@pytest.fixture(scope="module")
-def watched() -> tuple[Window, nn.ModuleDict]:
-    """Four profiled steps of a model with two layers."""
+def recorded(steps: int) -> tuple[Window, nn.ModuleDict]:
+    """Return the recorder of some training steps of a model with two layers and an activation."""
     torch.manual_seed(0)
     model = nn.ModuleDict({"first": nn.Linear(64, 64), "act": nn.ReLU(), "second": nn.Linear(64, 8)})
     x, weights = torch.randn(128, 64), list(model.parameters())
-    watching = Window(CPU)
-    watching.layers = dict(model.items())
-    watching.plan(12)
-    watching.start(1, 5)
-    for number in range(4):
-        watching.begin("forward")
+    window = Window(CPU)
+    window.layers = dict(model.items())
+    window.plan(3 * steps)
+    window.start(1, 5)
+    for number in range(steps):
+        window.begin("forward")
         y = x
         for module in model.values():
             y = module(y)
         loss = y.square().mean()
-        watching.end()
-        watching.begin("backward")
+        window.end()
+        window.begin("backward")
         torch.autograd.grad(loss, weights)
-        watching.end()
-        watching.step_done(last=number == 3)
-    return watching, model
+        window.end()
+        window.step_done(last=number == steps - 1)
+    return window, model
 
 
-def test_own_times_add_up_to_those_of_torchs_own_table(watched: tuple[Window, nn.ModuleDict]) -> None:
-    window, _ = watched
-    wanted = {e.key: e.self_cpu_time_total / 1000 for e in window._profile.key_averages()}
-    found: dict[str, float] = {}
-    for (name, _), times in window.work().by_operation.items():
-        found[name] = found.get(name, 0.0) + sum(times)
-    for name in ("addmm", "mm", "relu", "threshold_backward", "sum", "t"):
-        assert found[name] == pytest.approx(wanted[f"aten::{name}"]), name
-    engine = "autograd::engine::evaluate_function: AddmmBackward0"
-    assert found["AddmmBackward0"] == pytest.approx(wanted["AddmmBackward0"] + wanted[engine])
+@pytest.fixture(scope="module")
+def watched() -> tuple[Window, nn.ModuleDict]:
+    return recorded(4)
 
 
-def test_operations_belong_to_layers_forward_and_backward(watched: tuple[Window, nn.ModuleDict]) -> None:
-    found = {(o.name, o.place): o.calls for o in watched[0].work().most_expensive(1000)}
-    assert found["addmm", "first"] == found["addmm", "second"] == 1
+def test_layers_have_the_time_of_their_operations_forward_and_backward() -> None:
+    window, _ = recorded(1)
+    own = {each.key: each.self_cpu_time_total / 1000 for each in window._profile.key_averages()}
+    layers = {layer.name: layer for layer in window.layer_times()}
+    assert layers["act"].forward_milliseconds == pytest.approx(own["aten::relu"] + own["aten::clamp_min"])
+    function = "ReluBackward0"
+    backward = own["aten::threshold_backward"] + own[function]
+    backward += own[f"autograd::engine::evaluate_function: {function}"]
+    assert layers["act"].backward_milliseconds == pytest.approx(backward)
     # The gradient of x @ w is one product for w and one for x; nobody wants that of the model's input.
-    assert found["mm", "first, backward"] == 1
-    assert found["mm", "second, backward"] == 2
-    assert found["threshold_backward", "act, backward"] == 1
-    assert found["AddmmBackward0", "first, backward"] == 1
-    assert found["mean", "forward"] == 1, "the loss is in no layer"
-    assert {place for name, place in found if name == "pow"} == {"forward", "backward"}
+    products = layers["first"].backward_milliseconds + layers["second"].backward_milliseconds
+    assert own["aten::mm"] + own["AddmmBackward0"] < products < sum(own.values())
 
 
-def test_layers_have_the_time_of_their_operations(watched: tuple[Window, nn.ModuleDict]) -> None:
-    work = watched[0].work()
-    layers = {layer.name: layer for layer in work.layers()}
+def test_the_shares_of_all_layers_add_up(watched: tuple[Window, nn.ModuleDict]) -> None:
+    layers = {layer.name: layer for layer in watched[0].layer_times()}
     assert set(layers) == {"first", "act", "second"}
     assert layers["first"].share > layers["act"].share
     assert sum(layer.share for layer in layers.values()) == pytest.approx(1)
-    whole = sum(o.milliseconds for o in work.most_expensive(1000) if o.place == "first, backward")
-    assert layers["first"].backward_milliseconds == pytest.approx(
-        whole, rel=0.2
-    )  # the median of sums, the sum of medians
-
-
-def test_an_operation_starts_once_however_many_others_it_is_made_of(watched: tuple[Window, nn.ModuleDict]) -> None:
-    window, model = Window(CPU), watched[1]
-    window.start(1, 1)
-    with torch.no_grad():
-        for number in range(3):
-            with torch.profiler.record_function("forward"):
-                model["second"](model["first"](torch.ones(8, 64)).relu()).square().mean()
-            window.step_done(last=number == 2)
-    assert window.work().started == 6, "ones, linear, relu, linear, square, mean: each is made of others"
-    assert {"addmm", "fill_", "pow"} <= {name for name, _ in window.work().by_operation}
-    assert watched[0].work().started > 2 * 5, "and what the gradient functions start"
 
 
 def test_hooks_are_gone_when_the_window_has_closed(watched: tuple[Window, nn.ModuleDict]) -> None:
@@ -287,12 +262,9 @@ def test_a_step_that_is_one_program_is_run_as_modules_for_its_layers(
         ran.append(model["second"](model["first"](torch.ones(8, 64))).sum())
         ran[-1].backward()
 
-    work, refusal = layer_by_layer(CPU, dict(model.items()), step)
-    assert {layer.name for layer in work.layers()} == {"first", "second"}
-    calls = {(o.name, o.place): o.calls for o in work.most_expensive(1000)}
-    assert (len(work.step_milliseconds), len(ran), calls["addmm", "first"]) == (5, 6, 1), (
-        "those that are seen, after one that is not"
-    )
+    layers, refusal = layer_by_layer(CPU, dict(model.items()), step)
+    assert {layer.name for layer in layers} == {"first", "second"}
+    assert len(ran) == 6, "those that are seen, after one that is not"
     assert refusal == ""
 
 
@@ -315,24 +287,17 @@ def test_layers_are_not_measured_where_torch_has_no_profiler_to_give(monkeypatch
         raise RuntimeError("it is busy")
 
     monkeypatch.setattr(profile, "start", refuse)
-    assert layer_by_layer(CPU, {}, lambda: None) == (RecordedWork(), "torch's profiler did not start: it is busy")
-
-
-def test_what_took_no_time_of_the_device_is_no_expensive_operation() -> None:
-    work = RecordedWork([3.0], {("launch", "forward"): [0.0], ("mm", "forward"): [2.0]})
-    assert [each.name for each in work.most_expensive()] == ["mm"]
+    assert layer_by_layer(CPU, {}, lambda: None) == ((), "torch's profiler did not start: it is busy")
 
 
 # Advice
 
 
-def advised(
-    seconds: float = 30.0, operations: float = 100, jit_compile: bool | str = "auto", **changes: Any
-) -> tuple[str, ...]:
+def advised(seconds: float = 30.0, jit_compile: bool | str = "auto", **changes: Any) -> tuple[str, ...]:
     """Return the advice for a training that gives no reason for any, but for `changes` of its profile."""
     plain = replace(SHOWN, tier="traced", step_milliseconds=10.0, once={}, phases=(), layers=())
     profile = replace(plain, **changes)
-    return advice.advice(profile, seconds=seconds, operations=operations, jit_compile=jit_compile)
+    return advice.advice(profile, seconds=seconds, jit_compile=jit_compile)
 
 
 NOTHING = ("nothing stands out: the time goes into the model's own work",)
@@ -358,18 +323,6 @@ def test_the_phase_that_takes_most_comes_first() -> None:
     first, second = advised(phases=found)
     assert first.endswith("(optimizer: 50%)")
     assert second.endswith("(data: 30%)")
-
-
-def test_short_operations_are_reported_with_what_helps_in_the_execution_mode() -> None:
-    at = 100 * OPERATION_MICROSECONDS * 1e-3
-    assert advised(step_milliseconds=at) == NOTHING
-    assert advised(step_milliseconds=at * 0.99, operations=0) == NOTHING
-    (text,) = advised(step_milliseconds=at * 0.99, jit_compile=False)
-    assert text.endswith("a larger batch_size, or jit_compile: auto (100 a step, 9.9 µs each)")
-    # Where auto has chosen, or a program cannot be had, the setting changes nothing.
-    for tier, jit_compile in (("traced", "auto"), ("compiled", "auto"), ("eager", False)):
-        (text,) = advised(step_milliseconds=at * 0.99, tier=tier, jit_compile=jit_compile)
-        assert text.endswith("a larger batch_size (100 a step, 9.9 µs each)")
 
 
 def test_compiling_that_took_most_of_the_time_is_reported() -> None:
@@ -440,14 +393,13 @@ def test_a_program_has_one_phase_for_forward_and_backward_and_the_smaller_last_b
     names = {phase.name: phase for phase in found.phases}
     assert not {"forward", "backward"} & set(names)
     assert names["forward and backward"].times == found.counted == 35 - 1 - 11
-    assert {each.place for each in found.operations} <= {"forward and backward", "optimizer", "data", "metrics"}
     assert (
         "steps run as one graph (execution mode: traced): forward and backward cannot be timed apart in it"
         in found.notes
     )
 
 
-def test_modules_have_forward_and_backward_apart_and_operations_by_layer(
+def test_modules_have_forward_and_backward_apart_and_their_layers_in_the_steps_themselves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -458,8 +410,8 @@ def test_modules_have_forward_and_backward_apart_and_operations_by_layer(
     (found,) = profiles(events)
     assert found.tier == "eager"
     assert {"forward", "backward"} <= {phase.name for phase in found.phases}
-    assert found.layers_in == found.operations_in == "epoch 1, steps 11 to 30"
-    assert any(each.place.endswith(", backward") for each in found.operations)
+    assert found.layers_in == "epoch 1, steps 11 to 30"
+    assert any(each.backward_milliseconds > 0 for each in found.layers)
     assert not any("program" in note for note in found.notes)
 
 
@@ -493,7 +445,7 @@ def test_an_interrupted_run_is_profiled_as_far_as_it_came(tmp_path: Path) -> Non
     config = open_config(write(tmp_path, HARD))
     told = left(start(config, Options(runs_dir=tmp_path / "runs", profile=True)), Interrupted)
     (found,) = profiles(told)
-    assert (found.steps, found.operations_in) == (20, "epoch 1, steps 11 to 20")
+    assert found.steps == 20
     assert found.notes[-1] == "the training ended early: the profile covers its steps until then"
     assert all(Path(file).is_file() for file in found.files)
 
@@ -530,10 +482,8 @@ SHOWN = Profiled(
     phases=(Phase("data", 0.25, "step", 19, 19, 0.1), Phase("validation", 1234.0, "epoch", 1, 2, 0.9)),
     layers=(LayerTime("dense", 0.5, 1.0, 1.0),),
     layers_in="epoch 1, step 2",
-    operations=(Operation("addmm", "dense, backward", 2.0, 0.25, 1.0),),
-    operations_in="epoch 1, step 2",
     advice=("validation takes longer than training",),
-    notes=("operations were not measured",),
+    notes=("no trace was recorded",),
 )
 
 
@@ -547,11 +497,8 @@ def test_a_profile_reads_as_a_table_and_sentences() -> None:
         "layers (epoch 1, step 2)\n\n"
         "layer   forward  backward   share\n"
         "dense  0.500 ms   1.00 ms  100.0%\n\n"
-        "operations (epoch 1, step 2)\n\n"
-        "operation  where            calls    a step   share\n"
-        "addmm      dense, backward    2.0  0.250 ms  100.0%\n\n"
         "advice\n\n- validation takes longer than training\n\n"
-        "notes\n\n- operations were not measured\n"
+        "notes\n\n- no trace was recorded\n"
     )
 
 
