@@ -271,8 +271,8 @@ def _print_profile(profile: "Profiled") -> None:
     options.say(profile_text(profile))
     typer.echo()
     for file in map(Path, profile.files):
-        typer.echo(f"{file.name.partition('.')[0]:<7}  {safe_text(str(file))}")
-        if file.name.startswith("trace"):
+        typer.echo(f"{file.stem:<7}  {safe_text(str(file))}")
+        if file.stem == "trace":
             options.note("the trace can be opened in ui.perfetto.dev or chrome://tracing")
 
 

@@ -2,21 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Kind of work (data, forward ...) in the profile of a training run: median time per step or epoch with it, and its
-    share."""
+    """Kind of work (data, forward ...) in the profile of a training run: its time, and its share of the whole time."""
 
     name: str
-    milliseconds: float
-    per: Literal["step", "epoch"]
-    times: int
-    """Number of steps (or epochs) in which work of the profiled kind (such as data loading) occurred."""
-    of: int
-    """Number of steps (or epochs) of the training run that were timed."""
+    seconds: float
     share: float
 
 
@@ -39,8 +32,7 @@ class Profiled:
     steps: int
     """Number of training steps that ran."""
     counted: int
-    """Number of training steps that were timed: all but the first and those slowed by torch's profiler."""
-    step_milliseconds: float
+    """Number of training steps whose phases were timed: all but those that torch's profiler recorded."""
     once: Mapping[str, float]
     """Mapping from each kind of one-time work (such as compilation) to its seconds, which the shares of the time leave
     out."""

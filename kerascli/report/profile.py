@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
-from kerascli.foundation.errors import a_or_an, safe_text
+from kerascli.foundation.errors import safe_text
 from kerascli.foundation.profile import Profiled
 from kerascli.report.text_tables import text_table
 
@@ -13,10 +13,8 @@ _WIDTH = 100
 
 def profile_text(profile: Profiled) -> str:
     """Return a profile as text, with its tables and its advice, to be printed or written to a file."""
-    each = f"{milliseconds(profile.step_milliseconds)} each"
-    of = f" (median of {profile.counted:,})" if profile.counted > 1 else ""
     steps = "1 step" if profile.steps == 1 else f"{profile.steps:,} steps"
-    parts = [f"profile: {steps}, {each}{of}; execution mode: {profile.tier}", _phases(profile)]
+    parts = [f"profile: {steps}, {profile.counted:,} timed; execution mode: {profile.tier}", _phases(profile)]
     if profile.layers:
         parts += [f"layers ({profile.layers_in})", _layers(profile)]
     parts += ["advice", _list(profile.advice)]
@@ -26,12 +24,10 @@ def profile_text(profile: Profiled) -> str:
 
 
 def _phases(profile: Profiled) -> str:
-    rows = [("phase", "median", "", "share")]
-    for phase in profile.phases:
-        per = a_or_an(phase.per) if phase.times == phase.of else f"in {phase.times:,} of {phase.of:,} {phase.per}s"
-        rows.append((phase.name, milliseconds(phase.milliseconds), per, f"{phase.share:.1%}"))
-    rows += [(name, milliseconds(seconds * 1000), "once", "-") for name, seconds in profile.once.items()]
-    return _aligned(rows, "<><>")
+    rows = [("phase", "seconds", "share")]
+    rows += [(phase.name, f"{phase.seconds:,.3f}", f"{phase.share:.1%}") for phase in profile.phases]
+    rows += [(name, f"{seconds:,.3f}", "-") for name, seconds in profile.once.items()]
+    return _aligned(rows)
 
 
 def _layers(profile: Profiled) -> str:
@@ -42,8 +38,8 @@ def _layers(profile: Profiled) -> str:
     return _aligned(rows)
 
 
-def _aligned(rows: Sequence[Sequence[str]], sides: str = "<") -> str:
-    return text_table([*zip(*rows, strict=True)], sides)
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    return text_table([*zip(*rows, strict=True)], "<")
 
 
 def milliseconds(value: float) -> str:

@@ -1,6 +1,5 @@
 """Record a few training steps with torch's profiler: the time of each layer, and a trace file."""
 
-import gzip
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -18,8 +17,7 @@ from kerascli.foundation.profile import LayerTime
 from kerascli.training.profiling.layer_times import LAYER, STEP, layer_times
 
 LEAST_STEPS = 3
-"""Minimum number of training steps for a trace: an atypical first one, a timed one, one for torch's
-profiler."""
+"""Minimum number of training steps for a trace: an atypical first one, a timed one, one for torch's profiler."""
 
 _WARM_UP_STEPS = 10
 """Number of training steps before those recorded, for memory allocation, choice of kernels and full processor speed."""
@@ -27,9 +25,6 @@ _STEPS = 20
 """Number of training steps to record: enough for a mean, few enough for a trace that opens at once."""
 _REPLAYED_STEPS = 5
 """Number of training steps whose layers are timed, after a first step that is not timed."""
-LARGE_BYTES = 16_000_000
-"""Number of bytes above which a trace file is compressed; trace viewers read both forms."""
-
 
 Layers = Mapping[str, nn.Module]
 """Type of the layers whose times are measured, by name."""
@@ -130,12 +125,12 @@ class Window:
             return ()
         return layer_times(self._profile.events(), self.steps, on_device=self._device.type == "cuda")
 
-    def trace(self) -> tuple[str, bytes]:
-        """Return (name, contents) of a file with the recorded training steps in the Chrome trace format."""
+    def trace(self) -> bytes:
+        """Return a file with the recorded training steps in the Chrome trace format."""
         with tempfile.TemporaryDirectory(prefix="kerascli-profile-") as folder:
             path = Path(folder) / "trace.json"
             self._profile.export_chrome_trace(str(path))
-            return trace_file(path.read_bytes())
+            return path.read_bytes()
 
     def __str__(self) -> str:
         """Return as text which training steps were recorded: `epoch 1, steps 11 to 30`; empty if none were."""
@@ -165,13 +160,6 @@ def layer_by_layer(
     finally:
         window.stop()
     return window.layer_times(), window.refusal
-
-
-def trace_file(trace: bytes) -> tuple[str, bytes]:
-    """Return (file name, contents) for a trace in the Chrome format; contents above 16 MB are compressed by gzip."""
-    if len(trace) <= LARGE_BYTES:
-        return "trace.json", trace
-    return "trace.json.gz", gzip.compress(trace, compresslevel=6, mtime=0)
 
 
 def synchronize(device: torch.device) -> None:
