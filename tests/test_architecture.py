@@ -310,7 +310,6 @@ READERS = {
     "report/architecture/picture.py": "a table of the package",
     "report/page/document.py": "styles and scripts of the package",
     "training/strategies/group.py": "/dev/null in place of standard output, for what torch prints",
-    "training/strategies/failures.py": "the kernel's files",
     "training/strategies/shared_file.py": "a temporary file that another process made a moment ago",
     "data/datasets/mnist/__init__.py": "data of the package",
     "training/profiling/window.py": "a trace that torch wrote a moment ago",
@@ -426,7 +425,6 @@ COMPLEX_FUNCTIONS = {
     "layers/attention/heads.py:_attend",
     "layers/recurrent/base.py:forward",
     "report/architecture/from_graph.py:level",
-    "training/profiling/operations.py:recorded_work",
     "workflow/rows/raw_arrays.py:raw_rows",
 }
 """Functions with more branches; ruff's C901 counts no conditional expressions, boolean operators or comprehensions."""

@@ -271,9 +271,9 @@ def _print_profile(profile: "Profiled") -> None:
     options.say(profile_text(profile))
     typer.echo()
     for file in map(Path, profile.files):
-        typer.echo(f"{file.name.partition('.')[0]:<7}  {safe_text(str(file))}")
-    if profile.operations_in:
-        options.note("the trace can be opened in ui.perfetto.dev or chrome://tracing")
+        typer.echo(f"{file.stem:<7}  {safe_text(str(file))}")
+        if file.stem == "trace":
+            options.note("the trace can be opened in ui.perfetto.dev or chrome://tracing")
 
 
 def _smoke_test(what: str | None, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> None:

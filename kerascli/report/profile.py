@@ -1,28 +1,22 @@
-"""Format the profile of a training run (time by phase, layer and operation, and advice) as text."""
+"""Format the profile of a training run (time by phase and by layer, and advice) as text."""
 
 import textwrap
 from collections.abc import Sequence
 
-from kerascli.foundation.errors import a_or_an, safe_text
+from kerascli.foundation.errors import safe_text
 from kerascli.foundation.profile import Profiled
 from kerascli.report.text_tables import text_table
 
 _WIDTH = 100
 """Maximum width, in characters, of the sentences in a profile's text; its tables may be wider."""
-_NAME = 48
-"""Maximum width, in characters, of the name of an operation in the text of a profile."""
 
 
 def profile_text(profile: Profiled) -> str:
     """Return a profile as text, with its tables and its advice, to be printed or written to a file."""
-    each = f"{milliseconds(profile.step_milliseconds)} each"
-    of = f" (median of {profile.counted:,})" if profile.counted > 1 else ""
     steps = "1 step" if profile.steps == 1 else f"{profile.steps:,} steps"
-    parts = [f"profile: {steps}, {each}{of}; execution mode: {profile.tier}", _phases(profile)]
+    parts = [f"profile: {steps}, {profile.counted:,} timed; execution mode: {profile.tier}", _phases(profile)]
     if profile.layers:
         parts += [f"layers ({profile.layers_in})", _layers(profile)]
-    if profile.operations:
-        parts += [f"operations ({profile.operations_in})", _operations(profile)]
     parts += ["advice", _list(profile.advice)]
     if profile.notes:
         parts += ["notes", _list(profile.notes)]
@@ -30,12 +24,10 @@ def profile_text(profile: Profiled) -> str:
 
 
 def _phases(profile: Profiled) -> str:
-    rows = [("phase", "median", "", "share")]
-    for phase in profile.phases:
-        per = a_or_an(phase.per) if phase.times == phase.of else f"in {phase.times:,} of {phase.of:,} {phase.per}s"
-        rows.append((phase.name, milliseconds(phase.milliseconds), per, f"{phase.share:.1%}"))
-    rows += [(name, milliseconds(seconds * 1000), "once", "-") for name, seconds in profile.once.items()]
-    return _aligned(rows, "<><>")
+    rows = [("phase", "seconds", "share")]
+    rows += [(phase.name, f"{phase.seconds:,.3f}", f"{phase.share:.1%}") for phase in profile.phases]
+    rows += [(name, f"{seconds:,.3f}", "-") for name, seconds in profile.once.items()]
+    return _aligned(rows)
 
 
 def _layers(profile: Profiled) -> str:
@@ -46,16 +38,8 @@ def _layers(profile: Profiled) -> str:
     return _aligned(rows)
 
 
-def _operations(profile: Profiled) -> str:
-    rows = [("operation", "where", "calls", "a step", "share")]
-    for operation in profile.operations:
-        numbers = f"{operation.calls:,.1f}", milliseconds(operation.milliseconds), f"{operation.share:.1%}"
-        rows.append((safe_text(operation.name, _NAME), safe_text(operation.place), *numbers))
-    return _aligned(rows, "<<")
-
-
-def _aligned(rows: Sequence[Sequence[str]], sides: str = "<") -> str:
-    return text_table([*zip(*rows, strict=True)], sides)
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    return text_table([*zip(*rows, strict=True)], "<")
 
 
 def milliseconds(value: float) -> str:

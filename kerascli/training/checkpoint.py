@@ -55,11 +55,8 @@ def checkpoint_facts(facts: Mapping[str, Any]) -> CheckpointFacts:
 
     Raises FileRefused if it is invalid or written by another version of kerascli.
     """
-    names = progress_facts(Progress(), Prefix()).keys()
-    for name in sorted(names - facts.keys()):
-        raise _of_another_version(f"lacks '{name}'")
-    for name in sorted(facts.keys() - names):
-        raise _of_another_version(f"has '{name}'", "a later")
+    if facts.keys() != progress_facts(Progress(), Prefix()).keys():
+        raise _of_another_version()
     try:
         return _FACTS.validate_python(facts)
     except ValidationError as error:
@@ -87,33 +84,33 @@ def reinstate(
     device = trainer.weights[0].tensor.device if trainer.weights else "cpu"
     states, metrics = _below(tensors, "states/"), trainer.module.objective.metrics if progress.batch else ()
     if states.keys() != {str(index) for index in range(len(metrics))}:
-        raise _of_another_version("has metrics that are not those of this training")
+        raise _of_another_version()
     if states:
         progress.states = [states[str(index)].to(device) for index in range(len(states))]
     for name, value in _below(tensors, "slots/").items():
         slot, _, weight = name.partition("/")
         progress.slots.setdefault(slot, {})[weight] = value
-    _check_callbacks(progress, callbacks)
+    if not _has_all_states(progress, callbacks):
+        raise _of_another_version()
     return progress
 
 
-def _check_callbacks(progress: Progress, callbacks: Sequence[Callback]) -> None:
-    """Raise FileRefused if a checkpoint lacks callback states; one made before a phase's first epoch needs none."""
+def _has_all_states(progress: Progress, callbacks: Sequence[Callback]) -> bool:
+    """Return False if a checkpoint lacks callback states; one made before a phase's first epoch needs none."""
     if not progress.callbacks and progress.epoch == progress.first and progress.batch == 0:
-        return
+        return True
     if len(progress.callbacks) != len(callbacks):
-        raise _of_another_version(f"has the states of {len(progress.callbacks)} callbacks, not of {len(callbacks)}")
-    for callback, state in zip(callbacks, progress.callbacks, strict=True):
-        for name in dict(callback.start()).keys() - state.keys():
-            raise _of_another_version(f"lacks '{name}' of {callback.component_name}")
-        for decision in callback.train_end(state):
-            if isinstance(decision, RestoreSlot) and decision.slot not in progress.slots:
-                raise _of_another_version(f"lacks the weights that {callback.component_name} keeps")
+        return False
+    pairs = list(zip(callbacks, progress.callbacks, strict=True))
+    if any(callback.start().keys() - state.keys() for callback, state in pairs):
+        return False
+    decisions = [decision for callback, state in pairs for decision in callback.train_end(state)]
+    return all(each.slot in progress.slots for each in decisions if isinstance(each, RestoreSlot))
 
 
-def _of_another_version(what: str, version: str = "an earlier") -> FileRefused:
+def _of_another_version() -> FileRefused:
     hint = "start a new run; this one is still there for evaluate, predict, export and model.init_from"
-    return FileRefused(f"the newest checkpoint was made by {version} version of kerascli: it {what}", hint=hint)
+    return FileRefused("the newest checkpoint was made by another version of kerascli", hint=hint)
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -124,7 +124,7 @@ def _profile_events(profiler: Profiler, record: RunRecord, *notes: str) -> Itera
     files = {"summary.txt": profile_text(profile).encode()}
     trace = profiler.trace()
     if trace is not None:
-        files |= [trace]
+        files["trace.json"] = trace
     try:
         paths = record.write_profile(files)
     except StorageError as error:  # the training is not affected, and the profile is printed

@@ -179,7 +179,7 @@ def without(run: RunRecord, change: Callable[[dict[str, Any], dict[str, Tensor]]
     run.checkpoints.save(newest.step, {"training.safetensors": save(tensors)}, facts)
 
 
-def test_a_checkpoint_that_lacks_a_part_of_the_state_is_from_an_earlier_version(tmp_path: Path) -> None:
+def test_a_checkpoint_that_lacks_a_part_of_the_state_is_from_another_version(tmp_path: Path) -> None:
     """For any part; for example, checkpoints from before phases have no 'phase' and no 'first'."""
     leave(write(tmp_path, HARD), tmp_path, 40)
     run = find_run("latest", tmp_path)
@@ -200,18 +200,18 @@ def test_a_checkpoint_that_lacks_a_part_of_the_state_is_from_an_earlier_version(
     ]
     for change in lacks:
         without(run, change)
-        with pytest.raises(FileRefused, match="the newest checkpoint was made by an earlier version of kerascli: it "):
+        with pytest.raises(FileRefused, match="the newest checkpoint was made by another version of kerascli"):
             go_on(run)
         run.checkpoints.save(good.step, good.blobs, good.facts)
     go_on(run)
 
 
-def test_a_checkpoint_of_a_later_version_or_of_a_stranger_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_with_more_or_other_state_is_refused(tmp_path: Path) -> None:
     leave(write(tmp_path, HARD), tmp_path, 40)
     run = find_run("latest", tmp_path)
     good = run.checkpoints.newest()
     odd: dict[str, Callable[[dict[str, Any], dict[str, Tensor]], object]] = {
-        "made by a later version of kerascli: it has 'mood'": lambda facts, _: facts.update(mood=1),
+        "made by another version of kerascli": lambda facts, _: facts.update(mood=1),
         "'epoch' has a wrong value": lambda facts, _: facts.update(epoch="2"),
         "'batch' has a wrong value": lambda facts, _: facts.update(batch=-1),
         "'callbacks.0' has a wrong value": lambda facts, _: facts.update(callbacks=[1]),

@@ -78,27 +78,6 @@ def node_keeps_rows_apart(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
     return _rows_stay_apart(_formula(node.layer, xs), xs)
 
 
-def is_mean_of_parts(node: Node, specs: Mapping[str, TensorSpec]) -> bool:
-    """Return True if a formula's value for a batch is the mean of its values for the two halves of the batch.
-
-    The result is False for nodes that are no formulas. `specs` maps tensor names to shapes and dtypes.
-    """
-    if not isinstance(node.layer, ExpressionLayer):
-        return False
-    xs = [specs[name] for name in node.inputs]
-    formula, numbers = _formula(node.layer, xs), [_numbers(spec, None) for spec in xs]
-    halves = zip(*(x.chunk(2) if spec.batched else (x, x) for x, spec in zip(numbers, xs, strict=True)), strict=True)
-    try:
-        parts = [_parts(formula, list(each)) for each in (numbers, *halves)]
-    except _FAILURES:
-        return False
-    return all(torch.allclose(whole, (a + b) / 2, rtol=_ROUNDING) for whole, a, b in zip(*parts, strict=True))
-
-
-_ROUNDING = 1e-5
-"""Relative difference up to which two float32 results count as equal: a few units in the last place of a sum."""
-
-
 def _formula(layer: ExpressionLayer, xs: Sequence[TensorSpec]) -> Formula:
     """Return the formula of an `expr` layer as a function of its input tensors; one of them must have a batch axis."""
     compiled = expression(layer.value)

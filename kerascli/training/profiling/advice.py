@@ -1,9 +1,9 @@
 """Advice from the profile of a training run: phases (data, forward ...) with a large share, and how to reduce it."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from kerascli.foundation.profile import Profiled
+from kerascli.foundation.profile import Phase
 
 
 class Rule(NamedTuple):
@@ -12,8 +12,6 @@ class Rule(NamedTuple):
     phase: str
     share: float
     text: str
-    least_times: int = 1
-    """Number of times that the phase must have occurred in the run for the advice to be printed."""
 
 
 RULES = (
@@ -49,7 +47,6 @@ RULES = (
     Rule(
         "checkpoints", 0.20,
         "checkpoints take long: model_checkpoint writes fewer with save_best_only: true, or of longer epochs",
-        least_times=3,
     ),
     # At most ten times a second.
     Rule("showing progress", 0.10, "showing progress takes long: 2> log.txt has a line an epoch and no bar"),
@@ -60,57 +57,15 @@ RULES = (
     ),
 )  # fmt: skip
 
-OPERATION_MICROSECONDS = 10.0
-"""Mean time of a torch operation below which less than half of it is arithmetic: torch takes about 5 µs to start an
-operation and to record it for the gradient."""
-
-COMPILING_SHARE = 0.5
-"""Share of a training run's time above which compiling the model has not paid off."""
-
-LEAST_SECONDS = 1.0
-"""Minimum duration of all training steps for advice: in shorter runs most time goes into writing the run's files."""
+NOTHING = "nothing stands out: the time goes into the model's own work"
 
 
-def advice(profile: Profiled, *, seconds: float, operations: float, jit_compile: bool | str) -> tuple[str, ...]:
-    """Return sentences of advice on speed from a profile, at least one; for the phase with the largest share first.
-
-    `seconds` is the duration of all training steps and ends of epochs, `operations` the number of torch operations that
-    start in a training step (0: unknown), `jit_compile` the config's `compile.jit_compile`.
-    """
+def advice(phases: Sequence[Phase]) -> tuple[str, ...]:
+    """Return sentences of advice on speed, at least one; for the phase with the largest share of the time first."""
     rules = {rule.phase: rule for rule in RULES}
     sentences = []
-    for phase in sorted(profile.phases, key=lambda phase: -phase.share):
+    for phase in sorted(phases, key=lambda phase: -phase.share):
         rule = rules.get(phase.name)
-        if rule is not None and phase.share > rule.share and phase.times >= rule.least_times:
+        if rule is not None and phase.share > rule.share:
             sentences.append(f"{rule.text} ({phase.name}: {phase.share:.0%})")
-    sentences += [*_short_operations(profile, operations, jit_compile), *_compiling(profile, seconds, jit_compile)]
-    return tuple(sentences) or (_own_work(profile, seconds),)
-
-
-def _short_operations(profile: Profiled, operations: float, jit_compile: bool | str) -> Iterator[str]:
-    if operations and (mean := profile.step_milliseconds * 1e3 / operations) < OPERATION_MICROSECONDS:
-        # with another setting it was considered already, or cannot be compiled
-        may_compile = profile.tier == "traced" and jit_compile is False
-        ways = "a larger batch_size, or jit_compile: auto" if may_compile else "a larger batch_size"
-        counts = f"{operations:.0f} a step, {mean:.1f} µs each"
-        yield f"steps are so short that starting each operation costs more than computing: {ways} ({counts})"
-
-
-def _compiling(profile: Profiled, seconds: float, jit_compile: bool | str) -> Iterator[str]:
-    compiling = profile.once.get("compiling", 0.0)
-    if compiling and profile.tier != "compiled":
-        yield f"compiling took {compiling:.1f} s for nothing: jit_compile: false"
-    elif compiling > COMPILING_SHARE * (compiling + seconds):
-        way = "jit_compile: auto compiles longer trainings only" if jit_compile is True else "jit_compile: false"
-        took = f"{compiling:.1f} s of {compiling + seconds:.1f} s"
-        yield f"compiling took {took}: {way}; the same model compiles faster the next time"
-
-
-def _own_work(profile: Profiled, seconds: float) -> str:
-    if seconds < LEAST_SECONDS:
-        return f"all steps together took {seconds:.2f} s: advice needs a longer training"
-    text = "nothing stands out: the time goes into the model's own work"
-    if not profile.layers:
-        return text
-    most = " and ".join(f"{layer.name} ({layer.share:.0%})" for layer in profile.layers[:2])
-    return f"{text}, most of it into {most}; a smaller model or a faster device takes less"
+    return tuple(sentences) or (NOTHING,)

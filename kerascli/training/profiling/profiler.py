@@ -1,76 +1,67 @@
 """Profiler of a training run: follows the run's events, times its phases (data, forward ...), and returns a profile."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from statistics import median
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event
-from kerascli.foundation.profile import Profiled
+from kerascli.foundation.events import BatchEnd, EpochBegin, Event
+from kerascli.foundation.profile import LayerTime, Profiled
 from kerascli.training.profiling.advice import advice
-from kerascli.training.profiling.operations import RecordedWork
-from kerascli.training.profiling.phases import Clock, LapSums, phases
+from kerascli.training.profiling.phases import PhaseClock
 from kerascli.training.profiling.window import LEAST_STEPS, Layers, Window, layer_by_layer, synchronize
 
 _MAKING = ("tracing", "compiling")
 """Names of the phases of one-time work before training, which a profile lists apart; while they last, a graph is also
 tested on training steps."""
-_SLOWED = 1.5
-"""Slowdown of a training step by torch's profiler above which the measured times mislead: each operation takes
-microseconds more."""
 
 
 class Profiler:
     """Timer of the phases (data, forward ...) of a training run, whose events must all pass through `follow`.
 
-    The first training step is timed separately. A few later ones are recorded by torch's profiler, which slows them;
-    all other training steps are timed.
+    A few training steps are recorded by torch's profiler, which slows them; all others are timed.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._clock = Clock(self._wait)
+        self._clock = PhaseClock(lambda: synchronize(device))
         self._window = Window(device)
-        self._mode, self._jit_compile = "eager", False
-        self._first, self._steps, self._epochs = LapSums(), LapSums(), LapSums()
-        self._before: dict[str, float] = {}
-        self._replayed: RecordedWork | None = None
+        self._mode = "eager"
+        self._once: dict[str, float] = {}
+        self._replayed: tuple[LayerTime, ...] | None = None
         self._replay_refusal = ""
         self._seen = self._epochs_left = 0
 
-    def set_model(self, mode: str, jit_compile: bool | str, layers: Layers, step: Callable[[], object]) -> None:
+    def set_model(self, mode: str, layers: Layers, step: Callable[[], object]) -> None:
         """Set the execution mode of training steps, and the layers (module by name) whose times are reported.
 
-        `jit_compile` is the config's setting. `step` runs a forward and backward pass of PyTorch modules, whatever the
-        execution mode, and changes no state.
+        `step` runs a forward and backward pass of PyTorch modules, whatever the execution mode, and changes no state.
         """
-        self._mode, self._jit_compile = mode, jit_compile
+        self._mode = mode
         if mode == "eager":
             self._window.layers = layers
         else:
             self._replayed, self._replay_refusal = layer_by_layer(self._device, layers, step)
 
     def begin(self, name: str) -> None:
-        self._clock.begin()
-        if self._window.open:
+        if self._window.open:  # a trace shows what overlaps, as without the profiler
             self._window.begin(name)
+        else:
+            self._clock.begin()
 
     def end(self, name: str) -> None:
         if self._window.open:
             self._window.end()
-        self._clock.end(name)
-
-    def _wait(self) -> None:
-        if not self._window.open:  # a trace shows what overlaps, as without the profiler
-            synchronize(self._device)
+        else:
+            self._clock.end(name)
 
     def follow(self, events: Iterator[Event], batches_done: int) -> Iterator[Event]:
         """Yield the events of a training run unchanged, and measure the times between them.
 
         `batches_done` is the number of batches of the first epoch that were trained before the run was resumed.
         """
-        self._before = self._clock.lap()
+        self._once = {name: seconds for name, seconds in self._clock.seconds.items() if name in _MAKING}
+        self._clock.seconds.clear()
+        self._clock.skip()
         for event in events:
             match event:
                 case EpochBegin(epoch, epochs, steps):
@@ -80,8 +71,6 @@ class Profiler:
                     self._open_if_due(epoch, 0, steps)
                 case BatchEnd():
                     self._batch_end(event)
-                case EpochEnd():
-                    self._epochs.add(self._clock.lap())
                 case _:
                     pass
             self.begin("showing progress")
@@ -90,70 +79,50 @@ class Profiler:
 
     def _batch_end(self, event: BatchEnd) -> None:
         self._seen += 1
-        lap = self._clock.lap()
         if self._window.open:
             self._window.step_done(last=event.step == event.steps)
-            self._clock.restart()
-        elif self._seen == 1:
-            self._first.add(lap)
-        else:
-            self._steps.add(lap)
+            self._clock.skip()
         self._open_if_due(event.epoch, event.step, event.steps)
 
     def _open_if_due(self, epoch: int, step: int, steps: int) -> None:
         if self._window.is_due(self._seen, steps - step, steps, last_epoch=self._epochs_left == 0):
             self._window.start(epoch, step + 1)
-            self._clock.restart()
+            self._clock.skip()
 
     def finish(self) -> Profiled | None:
         """Return the profile of the training run as a Profiled event; None if no step was trained."""
         self._window.stop()
         if self._seen == 0:
             return None
-        steps = self._steps if self._steps.laps else self._first
-        once = {name: seconds for name, seconds in self._before.items() if name in _MAKING}
-        if steps is self._steps:
-            once["first step"] = self._first.seconds.total()
-        work = self._window.work()
-        by_layer = work if self._replayed is None else self._replayed
-        profile = Profiled(
+        phases = self._clock.phases()
+        layers = self._window.layer_times() if self._replayed is None else self._replayed
+        return Profiled(
             tier=self._mode,
             steps=self._seen,
-            counted=steps.laps,
-            step_milliseconds=steps.median() * 1000,
-            once=once,
-            phases=phases(steps, self._epochs, self._seen),
-            layers=by_layer.layers(),
+            counted=self._seen - self._window.steps,
+            once=self._once,
+            phases=phases,
+            layers=layers,
             layers_in=str(self._window) if self._replayed is None else "steps run layer by layer, before the training",
-            operations=work.most_expensive(),
-            operations_in=str(self._window),
-            advice=(),
-            notes=tuple(self._notes(work, steps)),
+            advice=advice(phases),
+            notes=tuple(self._notes(layers)),
         )
-        seconds = steps.seconds.total() / steps.laps * self._seen + self._epochs.seconds.total()
-        sentences = advice(profile, seconds=seconds, operations=work.started, jit_compile=self._jit_compile)
-        return replace(profile, advice=sentences)
 
-    def _notes(self, work: RecordedWork, steps: LapSums) -> Iterator[str]:
-        if self._seen == 1:
-            yield "there was only one step: its times are those of a first step, which takes longer than others"
+    def _notes(self, layers: Sequence[LayerTime]) -> Iterator[str]:
         if self._mode != "eager":
             mode = f"execution mode: {self._mode}"
             yield f"steps run as one graph ({mode}): forward and backward cannot be timed apart in it"
         if self._replay_refusal:
             yield f"layers were not measured: {self._replay_refusal}"
+        elif self._window.steps and not layers:
+            yield "layers were not measured: torch's profiler has no times of this device"
         if self._window.refusal:
-            yield f"operations were not measured: {self._window.refusal}"
+            yield f"no trace was recorded: {self._window.refusal}"
         elif not self._window.steps:
-            yield f"operations were not measured: that takes {LEAST_STEPS} steps in all"
-        elif not work.most_expensive():
-            yield "torch's profiler does not report the device's time by operation here: look at the trace"
-        elif (slower := median(work.step_milliseconds) / (steps.median() * 1000)) > _SLOWED:
-            text = f"steps took {slower:.1f} times as long while torch's profiler recorded operations"
-            yield f"{text}: for those, and for layers, trust the shares more than the times"
+            yield f"no trace was recorded: that takes {LEAST_STEPS} steps in all"
         if self._device.type != "cpu":
             yield "each phase waited for the device: without --profile phases overlap, and steps are faster"
 
-    def trace(self) -> tuple[str, bytes] | None:
-        """Return (name, contents) of a Chrome trace file of the recorded training steps; None if none were recorded."""
+    def trace(self) -> bytes | None:
+        """Return a file with the recorded training steps in the Chrome trace format; None if none were recorded."""
         return self._window.trace() if self._window.steps else None

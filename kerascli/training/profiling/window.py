@@ -1,6 +1,5 @@
-"""Record a few training steps with torch's profiler: the time of each operation, and a trace file."""
+"""Record a few training steps with torch's profiler: the time of each layer, and a trace file."""
 
-import gzip
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -14,11 +13,11 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.hooks import RemovableHandle
 
 from kerascli.foundation.errors import first_line
-from kerascli.training.profiling.operations import LAYER, STEP, RecordedWork, recorded_work
+from kerascli.foundation.profile import LayerTime
+from kerascli.training.profiling.layer_times import LAYER, STEP, layer_times
 
 LEAST_STEPS = 3
-"""Minimum number of training steps to profile operations: an atypical first one, a timed one, one for torch's
-profiler."""
+"""Minimum number of training steps for a trace: an atypical first one, a timed one, one for torch's profiler."""
 
 _WARM_UP_STEPS = 10
 """Number of training steps before those recorded, for memory allocation, choice of kernels and full processor speed."""
@@ -26,9 +25,6 @@ _STEPS = 20
 """Number of training steps to record: enough for a mean, few enough for a trace that opens at once."""
 _REPLAYED_STEPS = 5
 """Number of training steps whose layers are timed, after a first step that is not timed."""
-LARGE_BYTES = 16_000_000
-"""Number of bytes above which a trace file is compressed; trace viewers read both forms."""
-
 
 Layers = Mapping[str, nn.Module]
 """Type of the layers whose times are measured, by name."""
@@ -123,18 +119,18 @@ class Window:
     def end(self) -> None:
         self._marks.pop().__exit__(None, None, None)
 
-    def work(self) -> RecordedWork:
-        """Return the times of all operations in the training steps that torch's profiler recorded."""
+    def layer_times(self) -> tuple[LayerTime, ...]:
+        """Return the layers with the longest times in the training steps that torch's profiler recorded."""
         if not self.steps:
-            return RecordedWork()
-        return recorded_work(self._profile.events(), self.steps, on_device=self._device.type == "cuda")
+            return ()
+        return layer_times(self._profile.events(), self.steps, on_device=self._device.type == "cuda")
 
-    def trace(self) -> tuple[str, bytes]:
-        """Return (name, contents) of a file with the recorded training steps in the Chrome trace format."""
+    def trace(self) -> bytes:
+        """Return a file with the recorded training steps in the Chrome trace format."""
         with tempfile.TemporaryDirectory(prefix="kerascli-profile-") as folder:
             path = Path(folder) / "trace.json"
             self._profile.export_chrome_trace(str(path))
-            return trace_file(path.read_bytes())
+            return path.read_bytes()
 
     def __str__(self) -> str:
         """Return as text which training steps were recorded: `epoch 1, steps 11 to 30`; empty if none were."""
@@ -143,11 +139,13 @@ class Window:
         return f"epoch {self._epoch}, {steps}" if self.steps else ""
 
 
-def layer_by_layer(device: torch.device, layers: Layers, step: Callable[[], object]) -> tuple[RecordedWork, str]:
-    """Return (times of a few training steps by layer, reason why they could not be measured; empty if they were).
+def layer_by_layer(
+    device: torch.device, layers: Layers, step: Callable[[], object]
+) -> tuple[tuple[LayerTime, ...], str]:
+    """Return (times of layers in a few training steps, reason why they could not be measured; empty if they were).
 
     `step` is called for each forward and backward pass of modules; it changes no weights. Modules need more memory than
-    a graph: if the device has too little memory, no operations are returned, and the string is the reason.
+    a graph: if the device has too little memory, no layers are returned, and the string is the reason.
     """
     window = Window(device)
     window.layers = layers
@@ -158,17 +156,10 @@ def layer_by_layer(device: torch.device, layers: Layers, step: Callable[[], obje
             step()
             window.step_done(last=number == _REPLAYED_STEPS - 1)
     except (RuntimeError, MemoryError) as error:
-        return RecordedWork(), first_line(error)
+        return (), first_line(error)
     finally:
         window.stop()
-    return window.work(), window.refusal
-
-
-def trace_file(trace: bytes) -> tuple[str, bytes]:
-    """Return (file name, contents) for a trace in the Chrome format; contents above 16 MB are compressed by gzip."""
-    if len(trace) <= LARGE_BYTES:
-        return "trace.json", trace
-    return "trace.json.gz", gzip.compress(trace, compresslevel=6, mtime=0)
+    return window.layer_times(), window.refusal
 
 
 def synchronize(device: torch.device) -> None:

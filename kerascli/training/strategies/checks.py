@@ -19,7 +19,6 @@ from kerascli.parts.distributions import DDP, FSDP, REMOVED
 from kerascli.training.checks.row_independence import (
     comparison_keeps_rows_apart,
     components_in,
-    is_mean_of_parts,
     node_keeps_rows_apart,
     reduces_a_batch,
     with_inner_nodes,
@@ -118,8 +117,8 @@ def _problem(each: InnerNode) -> str | None:
         return f"the formula of '{node.name}' takes a gradient of a sum over the rows of a batch, {_APART}"
     if not node_keeps_rows_apart(node, specs):
         return f"the formula of '{node.name}' compares rows of a batch with each other, {_APART}"
-    if reduces_a_batch(node, specs) and not is_mean_of_parts(node, specs):
-        return f"'{node.name}' reduces a batch to one value, which is not the mean of its parts' values"
+    if reduces_a_batch(node, specs):
+        return f"'{node.name}' has one value for all rows of a batch, of which each process has a part"
     return None
 
 

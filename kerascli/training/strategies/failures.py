@@ -9,8 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from kerascli.foundation.errors import Fault, ProcessLost, TrainingStopped
@@ -39,7 +37,7 @@ _DESCRIPTORS = "/dev/fd"
 class Failures:
     """Record of the first failure among the processes of a run, in torch.distributed's key-value store.
 
-    A killed process records no reason: the other processes check which process on their machine is gone.
+    A killed process records no reason: the other processes report that one is lost, and `--processes`, which one.
     """
 
     def __init__(self, world: World, store: "Store", addresses: Sequence[tuple[str, int]]) -> None:
@@ -55,11 +53,11 @@ class Failures:
 
         The first process to fail reports the error. `text` is the reason; default: the error's message.
         """
-        if isinstance(error, TrainingStopped) and not isinstance(error, ProcessLost) and not self._world.leads:
-            self._wait_for_reason(_SECONDS_TO_SAVE)  # all stop, and process 0 says so after it has saved the weights
         is_reported = isinstance(error, ProcessLost)
         reason = json.dumps([self._world.rank, str(error) if text is None else text, is_reported, code])
         try:
+            if isinstance(error, TrainingStopped) and not is_reported and not self._world.leads:
+                self._wait_for_reason(_SECONDS_TO_SAVE)  # all stop; process 0 says so once it has saved the weights
             is_first = self._ask(lambda: self._store.compare_set(_FIRST, "", reason)) == reason.encode()
             self._ask(lambda: self._store.set(self._ends[self._world.rank], ""))
             return is_first
@@ -67,19 +65,14 @@ class Failures:
             return self._world.rank <= 1
 
     def reason(self) -> ProcessLost:
-        """Return an error with the reason that the first failing process recorded, or that names the lost processes."""
+        """Return an error with the reason that the first failing process recorded, or that a process is lost."""
         try:
-            gone = self._wait_for_reason(_SECONDS_TO_EXPLAIN)
-            if gone is None:
+            if self._wait_for_reason(_SECONDS_TO_EXPLAIN):
                 return self._first()
         except RuntimeError:
             return _lost("the launcher" if kept_by_launcher() else f"process 0 of {self._world.size}")
-        self._wake(gone)
-        if not gone and self._world.size == 2:
-            gone = [1 - self._world.rank]
-        if not gone:
-            return _lost("a process")
-        return _lost(f"process{'es' * (len(gone) > 1)} {', '.join(map(str, gone))} of {self._world.size}")
+        self._wake()
+        return _lost(f"process {1 - self._world.rank} of 2" if self._world.size == 2 else "a process")
 
     def wait_for_readers(self) -> None:
         """Wait until all processes have read the recorded failure, at most 4 s.
@@ -91,42 +84,31 @@ class Failures:
         _close_connections()
         until = time.monotonic() + _SECONDS_TO_READ
         with contextlib.suppress(RuntimeError):
-            while time.monotonic() < until:
-                gone = self._gone()
-                readers = [key for rank, key in enumerate(self._ends) if rank not in gone]
-                if self._ask(partial(self._store.check, readers)):
-                    return
+            while time.monotonic() < until and not self._ask(lambda: self._store.check(self._ends)):
                 time.sleep(_SECONDS_TO_LOOK)
 
-    def _wait_for_reason(self, seconds: float) -> list[int] | None:
-        """Wait until a process has recorded a reason, and return None; else return the ranks of lost processes.
+    def _wait_for_reason(self, seconds: float) -> bool:
+        """Wait until a process has recorded a reason; return False if none has after `seconds`.
 
-        Without either, return an empty list after `seconds`. Raises RuntimeError if the store does not answer.
+        Raises RuntimeError if the store does not answer.
         """
         until = time.monotonic() + seconds
-        while True:
-            gone = self._gone()  # before the question: who is gone has said by now what it had to say
-            if self._ask(lambda: self._store.check([_FIRST])):
-                return None
-            if gone or time.monotonic() > until:
-                return gone
+        while not self._ask(lambda: self._store.check([_FIRST])):
+            if time.monotonic() > until:
+                return False
             time.sleep(_SECONDS_TO_LOOK)
+        return True
 
     def _first(self) -> ProcessLost:
         rank, text, is_reported, code = json.loads(self._ask(lambda: self._store.get(_FIRST)))
         reason = Fault(text, hint=_HINT) if is_reported else f"process {rank} of {self._world.size} failed: {text}"
         return ProcessLost(reason, exit_code=code)
 
-    def _gone(self) -> list[int]:
-        """Return the ranks of processes on this machine that have ended or are stopped, if the system reports it."""
-        here = socket.gethostname()
-        return [rank for rank, (host, pid) in enumerate(self._addresses) if host == here and _is_gone(pid)]
-
-    def _wake(self, ranks: Sequence[int]) -> None:
-        """Resume the stopped processes among `ranks` on this machine, so that they detect the failure."""
-        for _, pid in (self._addresses[rank] for rank in ranks):
+    def _wake(self) -> None:
+        """Resume the processes of this machine that are stopped, so that they detect the failure."""
+        for host, pid in self._addresses:
             with contextlib.suppress(OSError):  # it has ended
-                if hasattr(signal, "SIGCONT"):
+                if host == socket.gethostname() and hasattr(signal, "SIGCONT"):
                     os.kill(pid, signal.SIGCONT)
 
     def _ask(self, request: Callable[[], T]) -> T:
@@ -171,17 +153,6 @@ def in_thread(work: Callable[[], T], timeout: float | None = None) -> T:
 
     threading.Thread(target=run, daemon=True).start()
     return answer.result(timeout)
-
-
-def _is_gone(pid: int) -> bool:
-    """Return True if a process has ended (or is a zombie) or is stopped; always False where the system has no /proc."""
-    if not Path("/proc/self/stat").exists():
-        return False
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
-    except OSError:
-        return True
-    return state in "ZXTt"
 
 
 def _lost(who: str) -> ProcessLost:

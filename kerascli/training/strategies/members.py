@@ -28,7 +28,7 @@ def own_device(choice: Choice, group: Group) -> Choice:
     """Return the device that this process of a group uses, with the reason for it. Raises ConfigError.
 
     `choice` is the device that `--device` names or that was chosen automatically. Every process must call the function.
-    Processes on one machine get different GPUs: if two had one GPU, NCCL would raise an error or wait forever.
+    Each needs a GPU of its own, or none has one: NCCL would raise an error or wait forever.
     """
     world = group.world
     if world.size == 1:
@@ -37,16 +37,10 @@ def own_device(choice: Choice, group: Group) -> Choice:
     if own.value.startswith("cuda"):
         properties = torch.cuda.get_device_properties(own.value)
         group.device, gpu = f"{own.value} ({properties.name})", str(properties.uuid)
-    gpus = [tuple(each) for each in group.agree([socket.gethostname(), gpu])]
-    for rank, (host, other) in enumerate(gpus):
-        if bool(other) != bool(gpu):
-            with_gpu, without = (rank, world.rank) if other else (world.rank, rank)
-            text = f"process {with_gpu} has a GPU, process {without} on {gpus[without][0]} has none"
-            raise ConfigError(text, hint="--device cpu: all processes need devices of one kind")
-        first = gpus.index((host, other))
-        if other and first != rank:
-            hint = "start one process for each GPU, or choose --device cpu"
-            raise ConfigError(f"processes {first} and {rank} on {host} have the same GPU", hint=hint)
+    gpus = {each for each in group.agree(gpu) if each}
+    if 0 < len(gpus) < world.size:
+        text = f"{world.size} processes have {len(gpus)} GPU{'s' * (len(gpus) > 1)}: each needs one of its own"
+        raise ConfigError(text, hint="start one process for each GPU, or choose --device cpu")
     return own
 
 

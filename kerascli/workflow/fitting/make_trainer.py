@@ -123,7 +123,6 @@ def _refuse_idle(experiment: Experiment) -> None:
 
 def set_profiled_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan) -> None:
     """Set how the profiler runs the training steps, and the layers that it can time."""
-    assert experiment.spec.training is not None
 
     @cache
     def batch() -> Batch:
@@ -134,7 +133,7 @@ def set_profiled_model(profiler: Profiler, mode: str, experiment: Experiment, pl
             each.module.train()
             Eager(each)(batch(), draws.Draws(experiment.spec.seed, "profile", 0))
 
-    profiler.set_model(mode, experiment.spec.training.compute.jit_compile, _layers(experiment), step)
+    profiler.set_model(mode, _layers(experiment), step)
 
 
 def _layers(experiment: Experiment) -> dict[str, nn.Module]:

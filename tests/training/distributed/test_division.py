@@ -32,6 +32,9 @@ def checked(folder: Path, *, layers: str = "", fit: str = "", processes: int = 1
 
 
 MIXES = '    - expr: {value: "first - mean(first, axis=0)", name: centred}\n'
+ONE_VALUE = """    - expr: {value: "arange(shape(first)[1])", name: places}
+    - expr: {value: "first + places", name: moved}
+"""
 SYNCHRONIZED = "    - batch_normalization: {synchronized: true, name: norm}\n"
 
 
@@ -40,6 +43,7 @@ SYNCHRONIZED = "    - batch_normalization: {synchronized: true, name: norm}\n"
     [
         ({"layers": MIXES, "processes": 2}, "formula of 'centred' compares rows"),
         ({"layers": MIXES, "fit": ", shards: 4"}, "formula of 'centred' compares rows"),
+        ({"layers": ONE_VALUE, "processes": 2}, "'places' has one value for all rows of a batch"),
         ({"layers": SYNCHRONIZED, "fit": ", shards: 4"}, "'norm' is synchronized, but a shard"),
         ({"fit": ", shards: 4", "processes": 3}, "4 shards cannot be divided among 3 processes"),
         ({"fit": ", shards: 2", "processes": 4}, "2 shards cannot be divided among 4 processes"),
