@@ -250,10 +250,9 @@ _MODULES = frozenset(("keras", "ops", "backend", "nn", "linalg", "math", "numpy"
 def dotted(node: syntax.Call) -> ExpressionError:
     """Return the error for a call written as a method or with a module's name (`x.sum()`, `np.sum(x)`)."""
     owner, _, name = node.function.rpartition(".")
-    *before, last = owner.split(".")
-    if not _MODULES.issuperset(before) or last not in {*_MODULES, "image"} or owner == "image":
+    if owner.partition(".")[0] not in _MODULES:
         return node.error(f"methods are not supported; write {name}({owner}, ...)")
-    name = {"random": "random_", "image": "image."}.get(last, "") + name
+    name = {"random": "random_", "image": "image."}.get(owner.rpartition(".")[2], "") + name
     return node.error(f"functions are written without a module; write {name}(...)")
 
 

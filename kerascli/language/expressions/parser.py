@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from kerascli.foundation.errors import safe_text
 from kerascli.language.expressions import tree as syntax
-from kerascli.language.expressions.suggestions import CHARACTERS, WORDS
+from kerascli.language.expressions.suggestions import CHARACTERS
 from kerascli.language.expressions.tree import ExpressionError, Node
 
 T = TypeVar("T")
@@ -103,11 +103,9 @@ class _Parser:
         return self.token.error(f"more than {what} nested; split the expression into named parts")
 
     def unexpected(self, expected: str) -> ExpressionError:
-        before, here, after = ("", *(token.text for token in self._tokens), "")[self._position : self._position + 3]
-        meant = next((WORDS[word] for word in (before + here, here + after, before, here) if word in WORDS), "")
-        if here == "=" and not meant:
+        if self.token.text == "=":
             return self.token.error("'=' gives a keyword argument its value inside a call; equality is '=='")
-        return self.token.error(f"expected {expected}, got {self.token}{meant and '; '}{meant}")
+        return self.token.error(f"expected {expected}, got {self.token}")
 
     # operands
 
