@@ -34,7 +34,7 @@ def by_shop(row: Callable[[int, str], str] = shops) -> list[str]:
 @pytest.mark.parametrize("rows", [by_date(), by_shop()], ids=["by date", "by series"])
 def test_series_of_a_table_are_told_apart(rows: list[str], tmp_path: Path) -> None:
     path = write(tmp_path / "shops.csv", "date,shop,place,visitors,sales", rows)
-    draft = start_from(path).draft("shops.csv")
+    draft = start_from(path, "shops.csv")
     windows = draft.sections["data"]["source"]["timeseries"]
     assert (windows["group"], windows["sequence_length"]) == ("shop", 14)
     assert draft.sections["data"]["split"]["order"] == "date_next"
@@ -50,7 +50,7 @@ def test_series_of_a_table_are_told_apart(rows: list[str], tmp_path: Path) -> No
 
 def test_stations_may_have_numbers_and_other_lengths_and_times(tmp_path: Path) -> None:
     rows = [f"{station};{hour};{20 * station + hour % 5}" for station in (3, 7, 12) for hour in range(20 + 5 * station)]
-    draft = start_from(write(tmp_path / "s.csv", "station;step;level", rows)).draft("s.csv")
+    draft = start_from(write(tmp_path / "s.csv", "station;step;level", rows), "s.csv")
     windows = draft.sections["data"]["source"]["timeseries"]
     assert (windows["group"], windows["sequence_length"]) == ("station", 7)  # a fifth of the shortest
     assert "3 series of 35 to 80 rows, which 'station' tells apart, one row a step" in "\n".join(draft.reasons())
@@ -58,7 +58,7 @@ def test_stations_may_have_numbers_and_other_lengths_and_times(tmp_path: Path) -
 
 def test_a_time_that_does_not_grow_is_a_column_as_others(tmp_path: Path) -> None:
     rows = [f"{row % 24},{row},{row % 24 + row % 7}" for row in range(480)]
-    draft = start_from(write(tmp_path / "s.csv", "hour,t,level", rows)).draft("s.csv")
+    draft = start_from(write(tmp_path / "s.csv", "hour,t,level", rows), "s.csv")
     assert draft.sections["data"]["split"]["order"] == "t_next"
     assert "timeseries" in draft.sections["data"]["source"]
 
@@ -66,7 +66,7 @@ def test_a_time_that_does_not_grow_is_a_column_as_others(tmp_path: Path) -> None
 def test_months_of_series_that_differ_by_a_factor_are_logarithms(tmp_path: Path) -> None:
     months = np.arange(np.datetime64("2015-01"), np.datetime64("2025-01"))
     rows = [f"{m},{c},{size * (10 + n % 12)}" for c, size in (("DE", 1), ("LI", 100)) for n, m in enumerate(months)]
-    draft = start_from(write(tmp_path / "s.csv", "month,country,births", rows)).draft("s.csv")
+    draft = start_from(write(tmp_path / "s.csv", "month,country,births", rows), "s.csv")
     assert draft.sections["data"]["inputs"]["history"][1:3] == [{"impute": "median"}, "log"]
     assert "differs by a factor from series to series" in "\n".join(draft.reasons())
 
@@ -92,7 +92,7 @@ NO_SERIES = {
 
 @pytest.mark.parametrize(("header", "rows"), NO_SERIES.values(), ids=NO_SERIES)
 def test_other_tables_with_dates_and_identifiers_are_no_series(header: str, rows: list[str], tmp_path: Path) -> None:
-    source = start_from(write(tmp_path / "t.csv", header, rows)).draft("t.csv").sections["data"]["source"]
+    source = start_from(write(tmp_path / "t.csv", header, rows), "t.csv").sections["data"]["source"]
     assert list(source) == ["csv"]
 
 
@@ -102,7 +102,7 @@ def test_other_tables_with_dates_and_identifiers_are_no_series(header: str, rows
 def test_remarks_on_some_rows_are_left_out(text: str, tmp_path: Path) -> None:
     days = [f"{DAYS[row]},{row % 7},{f'{text} {row}' if text and row % 9 == 0 else ''}" for row in range(80)]
     path = write(tmp_path / "s.csv", "day,visitors,remark", days)
-    draft = start_from(path).draft("s.csv")
+    draft = start_from(path, "s.csv")
     assert [*draft.sections["data"]["targets"]] == ["visitors_next"]
     assert "left out: remark (" in "\n".join(draft.reasons())
     (tmp_path / "config.yaml").write_text(draft.text("config.yaml"), encoding="utf-8")
@@ -111,7 +111,7 @@ def test_remarks_on_some_rows_are_left_out(text: str, tmp_path: Path) -> None:
 
 def test_texts_in_all_rows_make_no_series(tmp_path: Path) -> None:
     days = [f"{DAYS[row]},what was seen on day {row},{row % 7}" for row in range(80)]
-    draft = start_from(write(tmp_path / "s.csv", "day,seen,visitors", days)).draft("s.csv")
+    draft = start_from(write(tmp_path / "s.csv", "day,seen,visitors", days), "s.csv")
     assert "timeseries" not in draft.sections["data"]["source"]
 
 
@@ -136,7 +136,7 @@ def gapped(no_rows: Collection[int], no_sales: Collection[int], no_visitors: Col
     ],
 )
 def test_gaps_of_a_series_are_filled_by_the_value_before(lines: list[str], said: str | None, tmp_path: Path) -> None:
-    draft = start_from(write(tmp_path / "s.csv", "day,visitors,sales", lines)).draft("s.csv")
+    draft = start_from(write(tmp_path / "s.csv", "day,visitors,sales", lines), "s.csv")
     windows = draft.sections["data"]["source"]["timeseries"]
     assert windows.get("fill") == (None if said is None else "forward")
     assert (said or "one row a day") in "\n".join(draft.reasons())
@@ -147,7 +147,7 @@ def test_gaps_of_a_series_are_filled_by_the_value_before(lines: list[str], said:
 
 
 def test_a_series_begins_with_the_first_value_of_the_target(tmp_path: Path) -> None:
-    draft = start_from(write(tmp_path / "s.csv", "day,visitors,sales", gapped((), {0, 1, 2, 40}))).draft("s.csv")
+    draft = start_from(write(tmp_path / "s.csv", "day,visitors,sales", gapped((), {0, 1, 2, 40})), "s.csv")
     windows = draft.sections["data"]["source"]["timeseries"]
     assert (windows["fill"], windows["start_index"]) == ("forward", 3)
     assert "begins after 3 rows, before which 'sales' has no value" in "\n".join(draft.reasons())
@@ -164,6 +164,6 @@ def test_gaps_of_several_series_are_counted_together(tmp_path: Path) -> None:
         if (day, shop) not in ((5, "north"), (9, "south"))
     ]
     path = write(tmp_path / "shops.csv", "date,shop,place,visitors,sales", rows)
-    draft = start_from(path).draft("shops.csv")
+    draft = start_from(path, "shops.csv")
     assert draft.sections["data"]["source"]["timeseries"]["fill"] == "forward"
     assert "2 dates without a row: filled" in "\n".join(draft.reasons())

@@ -36,7 +36,7 @@ def written(text: str | bytes, name: str = "a.csv") -> Path:
 
 
 def draft(text: str | bytes, name: str = "a.csv", target: str | None = None, kind: str | None = None) -> Draft:
-    return start_from(written(text, name), target, kind).draft(name)
+    return start_from(written(text, name), name, target, kind)
 
 
 def rows(line: Callable[[int], str], header: str, count: int = ROWS, sep: str = "\n") -> str:
@@ -108,7 +108,7 @@ def test_json_lines_and_parquet_are_read() -> None:
     assert "json_lines" in found.sections["data"]["source"]
     assert loaded(found)["y"].tolist() == [int(each["y"]) for each in objects]
     parquet.write_table(pa.Table.from_pylist(objects), "a.parquet")
-    again = start_from(Path("a.parquet")).draft("a.parquet")
+    again = start_from(Path("a.parquet"), "a.parquet")
     assert len(loaded(again)["a"]) == ROWS
     assert [*again.sections["data"]["inputs"]] == [*found.sections["data"]["inputs"]] == ["numbers", "b"]
 
@@ -120,7 +120,7 @@ def test_large_integers_beside_missing_values_are_left_out_of_parquet() -> None:
     ids = [10**17 + n if n else None for n in range(ROWS)]
     table = pa.table({"ref": ids, "a": SOME_NUMBERS, "y": [n % 2 for n in range(ROWS)]})
     parquet.write_table(table, "a.parquet")
-    found = start_from(Path("a.parquet")).draft("a.parquet")
+    found = start_from(Path("a.parquet"), "a.parquet")
     assert "left out: ref (integers beyond 2**53 beside missing values)" in found.reasons()
     assert check_warnings(found) == []
 
@@ -398,14 +398,10 @@ def test_lines_in_quotes_and_decimal_commas_leave_the_header_a_header() -> None:
         assert source(draft(packed, "a.csv.gz")) == {}
 
 
-def test_a_small_part_of_a_large_table_has_its_format(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_sample_of_a_large_table_has_its_format(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_sample, "MAX_BYTES", 4096)
     text = "made by hand\n" + rows(lambda n: f'{n % 7},5;"{n % 5};\n";{"äö"[n % 2]}', "a;b;y", 6000)
-    found = start_from(written(text.encode("cp1252")))
-    small = found.put_small(tmp_path)
-    assert small is not None
-    assert small.stat().st_size < 6000
-    values = loaded(found.draft(str(small)))
+    values = loaded(draft(text.encode("cp1252")))
     assert {name: set(values[name]) for name in "aby"} == {
         "a": {n + 0.5 for n in range(7)}, "b": {f"{n};\n" for n in range(5)}, "y": {*"äö"},
     }  # fmt: skip

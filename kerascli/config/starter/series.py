@@ -211,7 +211,7 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
 def _gaps(table: SampledTable, series: Series, names: Sequence[str]) -> Iterator[str]:
     """Yield the numbers of dates that have no row, and of the values that each column misses, as texts."""
     dates = None if series.time is None else Dates.of(table.columns[series.time])
-    if dates is not None and table.small is None:  # a sample has gaps of its own
+    if dates is not None and table.rows == table.all_rows:  # a sample has gaps of its own
         all_times = [regular_times(dates.times[rows]) for rows in series.rows]
         if count := sum(len(each[1]) - len(rows) for each, rows in zip(all_times, series.rows, strict=True) if each):
             yield counted(count, "date") + " without a row"
