@@ -52,7 +52,6 @@ def init_command(
         check_free(config, force=force)
     if data is None:
         text = from_template(template or model or _DEFAULT_TEMPLATE, config)
-        try_template(text, config)
     else:
         import os
 
@@ -102,16 +101,6 @@ def from_data(draft: "Draft", data: Path, config: Path, *, search: bool = False)
     make_folder(config.parent)  # relative paths of the config begin there
     _try(text, config)
     return text
-
-
-def try_template(text: str, config: Path) -> None:
-    """Train a config template for a step, unless its data would be downloaded. Raises KerasCliError."""
-    from kerascli.config.load import open_config
-    from kerascli.config.yaml.text import parse_document
-
-    opened = open_config(parse_document(text, str(config)))
-    if opened.data is not None and all(file.exists() for file in opened.data.source.data_files(opened.context)):
-        _try(text, config)
 
 
 def _try(text: str, config: Path) -> None:

@@ -320,16 +320,6 @@ def test_what_fails_in_its_first_step_is_not_written(monkeypatch: pytest.MonkeyP
     assert [path.name for path in Path().iterdir()] == ["data.csv"]
 
 
-@pytest.mark.parametrize(("template", "is_tried"), [("tiny", True), ("cnn", False)])
-def test_a_template_is_tried_unless_its_data_are_downloaded(
-    template: str, is_tried: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KERAS_HOME", str(Path.cwd()))
-    monkeypatch.setattr("kerascli.workflow.smoke.first_step", lambda document: ["tried"])
-    monkeypatch.setattr("kerascli.data.datasets.fashion_mnist.FashionMnist.packages", Path("nowhere"))
-    assert ("tried\n" in init("--template", template)) is is_tried
-
-
 @pytest.mark.parametrize(
     ("config", "data", "name"),
     [("config.yaml", "Größe (m²).2.csv", "Gr__e__m__.2"), ("config.yml", "a.csv.gz", "a"), ("b.yaml", "a.csv", "b")],
