@@ -36,10 +36,7 @@ _FEW = 500
 _APART = 10
 """Ratio of the largest mean of several series to the smallest, from which their logarithm is learned."""
 _NEXT = "_next"
-_CHANGES = {
-    "linear": "", "mlp": ", and hidden layers beside it", "cnn": ", and convolutions beside it",
-    "lstm": ", and an LSTM beside it", "transformer": ", and a transformer's encoder beside it",
-}  # fmt: skip
+_CHANGES = {"linear": "", "mlp": ", and hidden layers beside it", "lstm": ", and an LSTM beside it"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +157,8 @@ def _spacing(times: np.ndarray) -> str | None:
 def series_draft(table: SampledTable, series: Series, option: str | None, kind: str | None, path: str) -> Draft:
     """Generate the draft of a config for time series; `option` is the column to predict (None: the last numeric one).
 
-    `kind` is the kind of model (`mlp`, `linear`, `cnn`, `lstm`, `transformer`; None: chosen by the number of rows),
-    `path` the path of the table's file that the config gives. Raises ConfigError, DataError.
+    `kind` is the kind of model (`mlp`, `linear`, `lstm`; None: chosen by the number of rows), `path` the path of the
+    table's file that the config gives. Raises ConfigError, DataError.
     """
     name = option or series.values[-1]
     shown = safe_text(name)
@@ -202,7 +199,7 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
     key = free_name(f"{name}{_NEXT}")
     data["targets"] = {key: [*column_step(f"{name}{_NEXT}", key), *scale]}
     draft.sections["data"] = data
-    kind = _model(draft, table.all_rows, kind, length, has_context=bool(further))
+    kind = _model(draft, table.all_rows, kind, has_context=bool(further))
     draft.compile(learning_rate=5e-3 if kind == "linear" else 1e-3)
     draft.fit(validation="validation" if is_split else 0.2)
     return draft
@@ -238,14 +235,14 @@ def _length(draft: Draft, series: Series, target: str, parts: Sequence[np.ndarra
     return length
 
 
-def _model(draft: Draft, rows: int, kind: str | None, length: int, *, has_context: bool) -> str:
+def _model(draft: Draft, rows: int, kind: str | None, *, has_context: bool) -> str:
     """Add the section `model` to the draft, and return the kind of model: the given one, or one by the number of rows.
     Raises ConfigError."""
     if kind is None and rows < _FEW:
         kind = "linear"
         draft.decide("model", f"fewer than {_FEW} rows: a linear model, which is hard to beat there")
-    kind = check_kind(kind, ("mlp", "linear", "cnn", "lstm", "transformer"), "a series")
-    draft.sections["model"] = {"layers": series_layers(kind, length, has_context=has_context)}
+    kind = check_kind(kind, ("mlp", "linear", "lstm"), "a series")
+    draft.sections["model"] = {"layers": series_layers(kind, has_context=has_context)}
     draft.decide("model", "the model adds a change to the last value: a straight line is learned at once, trends go on")
     draft.decide("model", f"the change: a linear model of the window{_CHANGES[kind]}")
     return kind

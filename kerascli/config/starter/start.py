@@ -39,7 +39,7 @@ def start_from(
     table = sample_table(data)
     files = find_files(table, data)
     roles = find_roles(table) | {each.column: Column(each.column, "files") for each in files}
-    series = find_series(table, roles) if kind not in ("wide_and_deep", "resnet") and not files else None
+    series = find_series(table, roles) if kind != "wide_and_deep" and not files else None
     if series is not None and (target is None or target in series.values):
         return series_draft(table, series, target, kind, path)
     return table_draft(table, roles, target, kind, path, files)
