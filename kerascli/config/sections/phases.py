@@ -14,9 +14,8 @@ from pydantic import WithJsonSchema
 from kerascli.config.composition.merge import Merger, component_name, is_component
 from kerascli.config.sections.compile import ComputeSection
 from kerascli.config.sections.fit import FitSpec, NotPerPhase
-from kerascli.config.sections.kept_lora import with_kept_lora
 from kerascli.config.yaml.document import Document, Faulty, one_error
-from kerascli.foundation.errors import ConfigError, Fault, Path, Related, show
+from kerascli.foundation.errors import ConfigError, Fault, Path, Related, in_yaml, show
 from kerascli.foundation.shapes import PositiveInt
 from kerascli.language.component import Invalid
 from kerascli.language.section import BaseSection, Written, section_ref, unknown_keys
@@ -138,7 +137,7 @@ def _phase(whole: Document, before: Document, number: int, phase: Written) -> Do
         """Return the path in the whole config of the value that has the path `path` in the config of the phase."""
         return (*_PHASES, number, *(path[1:] if path[:1] == ("fit",) else path))
 
-    own |= with_kept_lora(trainable, own.get("trainable"), (*_PHASES, number, "trainable"))
+    _refuse_other_lora(trainable, own.get("trainable"), (*_PHASES, number, "trainable"))
     merger = Merger()
     try:
         data = merger.merge({**whole.data, "fit": fit}, over, ())
@@ -147,6 +146,20 @@ def _phase(whole: Document, before: Document, number: int, phase: Written) -> Do
     if isinstance(data["fit"].get("trainable"), dict) and isinstance(own.get("trainable"), dict):
         data["fit"]["trainable"] = _later_last(data["fit"]["trainable"], own["trainable"])
     return replace(whole, data=data, marks=merger.marks(data, marks, lambda path: whole.mark(written(path))))
+
+
+def _refuse_other_lora(before: Any, own: Any, path: Path) -> None:
+    """Raise Invalid for a pattern of a phase's `trainable` that changes or removes the LoRA of an earlier phase."""
+    for pattern in before.keys() & own.keys() if isinstance(before, dict) and isinstance(own, dict) else ():
+        lora = _lora(before[pattern])
+        if lora is not None and _lora(own[pattern]) != lora:
+            text = f"trainable: the LoRA of '{pattern}' stays as in the phases before"
+            hint = f"to freeze its updates: {in_yaml({pattern: {'lora': lora, 'trainable': False}})[1:-1]}"
+            raise Invalid(text, (*path, pattern), "key", hint=hint)
+
+
+def _lora(value: Any) -> Any:
+    return value.get("lora") if isinstance(value, dict) else None
 
 
 def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list[Fault]:
