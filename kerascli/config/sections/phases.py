@@ -15,7 +15,7 @@ from kerascli.config.composition.merge import Merger, component_name, is_compone
 from kerascli.config.sections.compile import ComputeSection
 from kerascli.config.sections.fit import FitSpec, NotPerPhase
 from kerascli.config.yaml.document import Document, Faulty, one_error
-from kerascli.foundation.errors import ConfigError, Fault, Path, Related, in_yaml, show
+from kerascli.foundation.errors import ConfigError, Fault, Path, in_yaml, show
 from kerascli.foundation.shapes import PositiveInt
 from kerascli.language.component import Invalid
 from kerascli.language.section import BaseSection, Written, section_ref, unknown_keys
@@ -50,10 +50,6 @@ _TRAINABLE: Path = ("fit", "trainable")
 _PHASES: Path = ("fit", "phases")
 
 T = TypeVar("T")
-
-
-class _InPhase(Related):
-    """Note, added to an error message, that names the phase (item of `fit.phases`) in which the error was found."""
 
 
 def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
@@ -162,20 +158,6 @@ def _lora(value: Any) -> Any:
     return value.get("lora") if isinstance(value, dict) else None
 
 
-def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list[Fault]:
-    """Return config errors with the note "in this phase" added to those located outside of `fit.phases`.
-
-    `document` is the whole config, `number` the index of the phase; the config errors must have positions in a file.
-    """
-    own = {(m.value.file, m.value.line) for path, m in document.marks.items() if path[:2] in {_PHASES, _TRAINABLE}}
-    note = _InPhase("in this phase", place=document.mark((*_PHASES, number)).value)
-    return [
-        fault if fault.place is None or (fault.place.file, fault.place.line) in own
-        else replace(fault, related=(*fault.related, note))
-        for fault in faults
-    ]  # fmt: skip
-
-
 def _later_last(merged: Written, own: Written) -> dict[Any, Any]:
     """Return merged items of `fit.trainable`, the phase's own last: if two patterns match a layer, the later one takes
     effect."""
@@ -189,17 +171,14 @@ def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
     An error that several phases have is reported once.
     """
     results: list[Any] = []
-    faults: dict[Fault, list[Fault]] = {}
-    phases = list(phases)
+    faults: list[Fault] = []
     for phase in phases:
         try:
             results.append(work(phase))
         except ConfigError as error:
-            for fault in error.everything if isinstance(error, Faulty) else error.faults:
-                same = replace(fault, related=tuple(r for r in fault.related if not isinstance(r, _InPhase)))
-                faults.setdefault(same, []).append(fault)
+            faults += error.everything if isinstance(error, Faulty) else error.faults
     if faults:
-        raise one_error(same if len(each) == len(phases) else each[0] for same, each in faults.items())
+        raise one_error(faults)
     return results
 
 
