@@ -301,7 +301,6 @@ READERS = {
     "foundation/disk/files.py": "the door",
     "foundation/disk/storage.py": "writes",
     "foundation/disk/locks.py": "makes and looks at lock files",
-    "foundation/disk/temporary.py": "the kernel's files",
     "foundation/cpus.py": "the kernel's files, of no size",
     "interop/keras/hdf5_child.py": "a process of its own, and its memory as the kernel tells it",
     "cli/app.py": "/dev/null in place of a stream that was closed",
@@ -416,8 +415,6 @@ MOST_BRANCHES, MOST_COMPLEX_FUNCTIONS = 15, 30
 COMPLEX_FUNCTIONS = {
     "config/cross_checks.py:_class_fault",
     "config/sections/read_compile.py:_per_output",
-    "config/starter/series.py:_series",
-    "config/starter/series.py:series_draft",
     "interop/keras/hdf5_child.py:_plain_dataset",
     "interop/keras/optimizer_variables.py:_of_rule",
     "interop/keras_import/hidden_masks.py:_hide",

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
-from kerascli.foundation.errors import ConfigError, DataError
+from kerascli.foundation.errors import ConfigError
 from kerascli.workflow.bases import open_config
 from kerascli.workflow.check import check, spec_of, summary_of
 from kerascli.workflow.fitting.options import Options
@@ -150,23 +150,12 @@ def test_a_decoder_shows_what_it_writes_and_answers(
     assert ("truth: " in done.stdout) == (not prompt)
 
 
-@pytest.mark.parametrize("name", ["lstm_seq2seq", "quora_siamese_lstm", "pretrained_word_embeddings", "unet"])
-def test_a_config_whose_data_is_missing_says_where_it_is_to_be_had(name: str, tmp_path: Path) -> None:
-    [config] = (ROOT / "configs").rglob(f"{name}.yaml")
-    said = next(line for line in config.read_text(encoding="utf-8").splitlines() if "://" in line).removeprefix("# ")
-    copied = str(shutil.copy(config, tmp_path))
-    done = CliRunner().invoke(app, ["train", copied, "--runs-dir", str(tmp_path)])
-    assert isinstance(done.exception, DataError)
-    assert f"hint: the config says: {said}" in "\n".join(done.exception.faults[0].lines())
-
-
 def test_texts_that_are_missing_leave_the_rest_of_a_config_to_be_checked(tmp_path: Path) -> None:
     config = Path(shutil.copy(ROOT / "configs/sequences/lstm_seq2seq.yaml", tmp_path))
     ok, model, missing = check(config, sets=[], flags=[]).lines
     assert ok.endswith("lstm_seq2seq.yaml: ok")
     assert "3 layers" in model
     assert "fra.txt" in missing
-    assert "the config says: The data: http://www.manythings.org" in missing
 
 
 @pytest.mark.parametrize("name", ["eager_pix2pix", "fine_tuning", "unet"])

@@ -8,7 +8,7 @@ from kerascli.cli.options import argument, note, option, refuse
 from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError, safe_text, suggestion
 
 if TYPE_CHECKING:
-    from kerascli.config.starter.start import Start
+    from kerascli.config.starter.draft import Draft
 
 _TEMPLATES = Path(__file__).parent.parent / "config" / "starter" / "templates"
 _DEFAULT_TEMPLATE = "mlp"
@@ -52,13 +52,15 @@ def init_command(
         check_free(config, force=force)
     if data is None:
         text = from_template(template or model or _DEFAULT_TEMPLATE, config)
-        try_template(text, config)
     else:
+        import os
+
         from kerascli.cli.import_model import network_named
         from kerascli.config.starter.start import start_from
 
         network = None if application is None else network_named(application)
-        text = from_data(start_from(data, target, model, network), data, config, search=search)
+        path = Path(os.path.relpath(data, config.parent)).as_posix()
+        text = from_data(start_from(data, path, target, model, network), data, config, search=search)
     write_new(config, text, force=force)
     more = f", or search its space: kerascli tune {_quoted(config)}" if search else ""
     note(f"wrote {safe_text(str(config))}; train it: kerascli train {_quoted(config)}{more}")
@@ -77,41 +79,28 @@ def from_template(name: str, config: Path) -> str:
     return (_TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8").replace("CONFIG", _quoted(config))
 
 
-def from_data(start: "Start", data: Path, config: Path, *, search: bool = False) -> str:
-    """Return the text of a config for examined data at a path, which was trained for a step, and print the reasons for
-    its settings, which depend on the data. With `search`, it has a section `tune`.
+def from_data(draft: "Draft", data: Path, config: Path, *, search: bool = False) -> str:
+    """Return the text of a config for the data at a path, which was trained for a step, and print the reasons for its
+    settings, which depend on the data. With `search`, it has a section `tune`.
 
     Raises KerasCliError.
     """
-    import os
-    import tempfile
-
     from kerascli.config.starter.search import add_search
     from kerascli.config.top_level import run_name
     from kerascli.data.storage.compressed import uncompressed_suffix
+    from kerascli.foundation.disk.storage import make_folder
 
     name = ""
     if config.stem == _DEFAULT_CONFIG.stem:  # any other name was chosen, and names the runs
         path = Path(data.resolve().name)
         name = run_name(path if path.suffix.lower() == uncompressed_suffix(path) else Path(path.stem))
-    draft = start.draft(Path(os.path.relpath(data, config.parent)).as_posix())
-    with tempfile.TemporaryDirectory(prefix="kerascli-init-") as folder:
-        tried = start.draft(str(start.put_small(Path(folder)) or data))
-        for each in (draft, tried) if search else ():
-            add_search(each)
-        note("\n".join([draft.summary, *(f"  {decision}" for decision in draft.reasons())]))
-        _try(tried.text(_quoted(config), name), config)
-    return draft.text(_quoted(config), name)
-
-
-def try_template(text: str, config: Path) -> None:
-    """Train a config template for a step, unless its data would be downloaded. Raises KerasCliError."""
-    from kerascli.config.load import open_config
-    from kerascli.config.yaml.text import parse_document
-
-    opened = open_config(parse_document(text, str(config)))
-    if opened.data is not None and all(file.exists() for file in opened.data.source.data_files(opened.context)):
-        _try(text, config)
+    if search:
+        add_search(draft)
+    note("\n".join([draft.summary, *(f"  {decision}" for decision in draft.reasons())]))
+    text = draft.text(_quoted(config), name)
+    make_folder(config.parent)  # relative paths of the config begin there
+    _try(text, config)
+    return text
 
 
 def _try(text: str, config: Path) -> None:
@@ -120,7 +109,7 @@ def _try(text: str, config: Path) -> None:
     from kerascli.workflow.smoke import first_step
 
     try:
-        for warning in first_step(parse_document(text, str(config))):
+        for warning in first_step(parse_document(text, str(config), folder=config.parent)):
             note(warning)
     except KerasCliError as error:
         if not isinstance(error, Interrupted):

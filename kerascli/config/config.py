@@ -8,7 +8,6 @@ from pathlib import Path
 from kerascli.callbacks.base import CALLBACKS
 from kerascli.callbacks.samples import Sampler
 from kerascli.config.composition.references import Flag, References
-from kerascli.config.sections.phases import with_phase
 from kerascli.config.yaml.document import Document, Faulty, one_error
 from kerascli.data.base import Context, States
 from kerascli.data.moved import moved
@@ -50,8 +49,6 @@ class Config:
     """Callback that reports the progress of downloads."""
     refused: tuple[Fault, ...] = ()
     """Config errors of the section `fit.phases` itself, which are reported with those of the other sections."""
-    within: tuple[Document, int] | None = None
-    """Whole config and index (from 0) of a phase, if this is the config of one phase of `fit.phases`; else None."""
     before: "tuple[Config, ...]" = ()
     """Configs of the earlier phases of `fit.phases`; this config is that of the last phase, whose model, data and loss
     the run ends with."""
@@ -126,9 +123,7 @@ class Config:
 
     def error(self, faults: Sequence[Fault]) -> Faulty:
         """Return one error with `faults`, located in the config's file, and the errors found in `fit.phases` before."""
-        located = self.document.error(faults).everything
-        located = with_phase(located, *self.within) if self.within else located
-        return one_error([*self.refused, *located], self.document.name)
+        return one_error([*self.refused, *self.document.error(faults).everything], self.document.name)
 
     def refuse(self, faults: Sequence[Fault]) -> None:
         """Raise ConfigError with the errors `faults` and those of the section `fit.phases`, if there are any."""

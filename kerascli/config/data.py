@@ -1,15 +1,13 @@
-"""Data of an opened config: facts about it (shapes, dtypes ...), its rows, and hints for missing files."""
+"""Data of an opened config: facts about it (shapes, dtypes ...), and its rows."""
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from itertools import dropwhile, takewhile
 
 from kerascli.config.composition.references import STAND_IN, Facts, OpenFacts
 from kerascli.config.config import Config
 from kerascli.data.base import Field, States
 from kerascli.data.pipeline.prepare import DataFacts, PreparedData, data_facts, load_data
-from kerascli.foundation.errors import DataMissing, Fault, safe_text
+from kerascli.foundation.errors import Fault
 from kerascli.language.expressions import Value
 
 Fields = Mapping[str, Field]
@@ -24,7 +22,7 @@ def config_facts(config: Config, *, look: bool = True) -> DataFacts:
     """
     if config.data is None:
         return DataFacts({}, {}, known=False, reason="the config has no 'data' section")
-    with config.faults(), _with_source_hint(config.document.text):
+    with config.faults():
         return data_facts(config.data, config.context, look=look)
 
 
@@ -40,7 +38,7 @@ def load_config_data(
     if config.data is None:
         hint = "add data: {source: ..., inputs: ..., targets: ...}"
         raise config.error([Fault("the config has no 'data' section", (), hint=hint)])
-    with config.faults(), _with_source_hint(config.document.text):
+    with config.faults():
         split = config.validation_split
         context = replace(config.context, decode=decode)
         return load_data(config.data, context, validation_split=split, learned=learned or config.learned, keep=keep)
@@ -73,26 +71,3 @@ def with_sizes(inputs: Fields) -> dict[str, Field]:
         else field
         for name, field in inputs.items()
     }
-
-
-def where_from(text: str) -> str | None:
-    """Return the text in the comment at the top of a config that says where its data is from; None without a URL.
-
-    The text goes from the comment's first URL to the end of the paragraph.
-    """
-    comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
-    lines = (line.removeprefix("#").strip() for line in comment)
-    paragraph = takewhile(bool, dropwhile(lambda line: "://" not in line, lines))
-    return safe_text(" ".join(paragraph), 300) or None
-
-
-@contextmanager
-def _with_source_hint(text: str) -> Iterator[None]:
-    """Context manager that adds a hint to the error of a missing data file: the source named at the top of
-    the config."""
-    try:
-        yield
-    except DataMissing as error:
-        if (source := where_from(text)) is None:
-            raise
-        raise DataMissing([replace(fault, hint=f"the config says: {source}") for fault in error.faults]) from None

@@ -122,10 +122,9 @@ def _opened(
     seed = secrets.randbelow(2**31) if seed is None else seed
     phases: list[Config] = []
     data_faults: list[list[Fault]] = []
-    for number, (each, own) in enumerate(zip(documents, values, strict=True)):
+    for each, own in zip(documents, values, strict=True):
         data, wrong = _read_data(each, own)
-        within = (document, number) if len(documents) > 1 else None
-        phases.append(Config(path, each, own, name, seed, plugins, data, progress, refused, within))
+        phases.append(Config(path, each, own, name, seed, plugins, data, progress, refused))
         # a run that has both was trained with the second
         folds = data is not None and data.split is not None and data.split.folds is not None
         twice = two_validations(each.data.get("fit"), folds=folds) if recorded is None else []

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation.errors import counted, one_of, show, suggestion
-from kerascli.language.expressions.suggestions import DTYPES
 
 Number = int | float | bool
 Value = Tensor | Number
@@ -26,6 +25,7 @@ Ints = int | Sizes
 Numbers = Sequence[float]
 Compute = Callable[..., Tensor]
 C = TypeVar("C", bound=Callable[..., Any])
+DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloat16", "float32", "float64")
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 

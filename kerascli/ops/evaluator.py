@@ -10,7 +10,6 @@ from kerascli.foundation.errors import first_line
 from kerascli.foundation.shapes import MAX_VALUES, show_shape
 from kerascli.language.expressions import tree as syntax
 from kerascli.language.expressions.numbers import FUNCTIONS, Evaluator
-from kerascli.language.expressions.suggestions import FUNCTIONS_OF_TENSORS
 from kerascli.language.expressions.tree import ExpressionError, Node
 from kerascli.ops.base import OPS, ArgumentError, as_tensor, describe
 
@@ -88,8 +87,7 @@ class TensorEvaluator(Evaluator):
         if node.function in FUNCTIONS and not keywords and not any(map(_has_tensor, arguments)):
             return self._applied(node, arguments)
         if op is None:
-            meant = FUNCTIONS_OF_TENSORS.get(node.function, "")
-            raise node.error(f"{node.function} takes numbers, not tensors{meant and '; '}{meant}")
+            raise node.error(f"{node.function} takes numbers, not tensors")
         return self._run(node.function, arguments, keywords, node)
 
     def _item(self, node: syntax.Index, value: Any) -> Any:

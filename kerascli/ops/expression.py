@@ -1,7 +1,7 @@
 """Formulas over tensors, which are parsed and checked once, then evaluated by tensor operations."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from kerascli.language.expressions import ExpressionError, evaluate, names_in, p
 from kerascli.language.expressions import tree as syntax
 from kerascli.language.expressions.numbers import CONSTANTS, FUNCTIONS, dotted
 from kerascli.language.expressions.suggestions import suggestion_for
-from kerascli.language.expressions.tree import Node, children, mapped, spine
+from kerascli.language.expressions.tree import Node, children, mapped
 from kerascli.ops.base import OPS, ArgumentError
 from kerascli.ops.evaluator import TensorEvaluator, at_argument
 
@@ -180,16 +180,7 @@ def _unknown(node: syntax.Call) -> ExpressionError:
 
 def _folded(tree: Node) -> Node:
     """Return a copy of a syntax tree in which each subexpression of numbers only is replaced by its value."""
-    if not isinstance(tree, syntax.Binary | syntax.Index):
-        return _computed(mapped(tree, _folded))
-    first, steps = spine(tree)
-    left = _folded(first)
-    for step in steps:
-        if isinstance(step, syntax.Binary):
-            left = _computed(replace(step, left=left, right=_folded(step.right)))
-        else:
-            left = replace(step, value=left, items=tuple(map(_folded, step.items)))
-    return left
+    return _computed(mapped(tree, _folded))
 
 
 _COMPUTED = (syntax.Unary, syntax.Binary, syntax.Comparison, syntax.Conditional, syntax.Call)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from kerascli.config.config import Config, Progress
 from kerascli.config.cross_checks import idle_fit_faults
-from kerascli.config.data import config_facts, load_config_data, where_from
+from kerascli.config.data import config_facts, load_config_data
 from kerascli.config.describe import check_without_shapes, describe_config
 from kerascli.config.load import open_recorded
 from kerascli.config.run import RunSpec
@@ -218,9 +218,7 @@ def _best_facts(config: Config, *, no_data: bool = False) -> _FactsOfData:
     if facts.known and not files and not absent:
         return facts, None, []  # generated data, or a well-known dataset
     if absent:
-        text = f"the data, and what depends on it: {absent[0]}"
-        source = where_from(config.document.text)
-        return facts, None, [text if source is None else f"{text}; the config says: {source}"]
+        return facts, None, [f"the data, and what depends on it: {absent[0]}"]
     try:
         prepared = load_config_data(config, decode=False)
     except DataError:

@@ -15,7 +15,6 @@ from kerascli.config.data import load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
 from kerascli.config.run import RunSpec
-from kerascli.config.starter import text_sample
 from kerascli.config.starter.models import KINDS
 from kerascli.config.starter.start import start_from
 from kerascli.config.yaml.document import Document
@@ -46,7 +45,7 @@ def table(text: str, name: str = "data.csv") -> Path:
 
 
 def config_for(data: Path, target: str | None, config: str = "config.yaml") -> str:
-    return from_data(start_from(data, target), data, Path(config))
+    return from_data(start_from(data, str(data), target), data, Path(config))
 
 
 def described(text: str, name: str = "config.yaml") -> RunSpec:
@@ -210,22 +209,6 @@ def test_names_that_the_language_does_not_take_are_kept_as_columns() -> None:
     assert used == set(names)
 
 
-def test_a_column_called_weight_is_an_input_and_what_else_it_may_be_is_said() -> None:
-    rows = np.arange(60)
-    text = columns(weight=rows % 7 + 1, weighty=rows % 5, y=rows % 3 * 0.5 + rows % 7)
-    config = config_for(table(text), "y")
-    (said,) = [line for line in config.splitlines() if "weigh the rows" in line]
-    assert said.startswith("# - 'weight' is an input; to weigh the rows by it instead: ")
-    spec = described(config)
-    assert spec.data is not None
-    assert {c for pipeline in spec.data.inputs.values() for c in pipeline.columns} == {"weight", "weighty"}
-    instead = said.partition("instead: ")[2]
-    written = config.replace("weight, weighty", "weighty").replace("  targets:\n", f"  {instead}\n  targets:\n")
-    spec = described(written, "other.yaml")
-    assert spec.data is not None
-    assert [*spec.data.sample_weight["y"].columns] == ["weight"]
-
-
 def test_other_delimiters_are_seen() -> None:
     spec = described(config_for(table("a;y\n" + "1;p\n2;q\n4;p\n" * 20), "y"))
     assert spec.data is not None
@@ -319,33 +302,6 @@ def test_what_fails_in_its_first_step_is_not_written(monkeypatch: pytest.MonkeyP
     assert result.stderr.endswith("config.yaml is not written: its first training step failed\n")
     assert isinstance(result.exception, DataError)
     assert [path.name for path in Path().iterdir()] == ["data.csv"]
-
-
-def test_the_first_step_is_of_a_small_part_of_large_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    def trained(document: Document) -> list[str]:
-        splits = load_config_data(open_config(document)).splits
-        return [f"rows: {sum(split.rows for split in splits.values())}"]
-
-    monkeypatch.setattr("kerascli.workflow.smoke.first_step", trained)
-    monkeypatch.setattr(text_sample, "MAX_BYTES", 4096)
-    table(columns(a=A * 50, y=YES * 50))
-    (rows,) = re.findall(r"rows: (\d+)", init("new.yaml", "--from", "data.csv"))
-    assert int(rows) < 500
-    for number in range(500):
-        text = Path(f"texts/{number % 2}/{number}.txt")
-        text.parent.mkdir(parents=True, exist_ok=True)
-        text.write_text(f"some words of {number}", encoding="utf-8")
-    assert "rows: 200\n" in init("texts.yaml", "--from", "texts")
-
-
-@pytest.mark.parametrize(("template", "is_tried"), [("tiny", True), ("cnn", False)])
-def test_a_template_is_tried_unless_its_data_are_downloaded(
-    template: str, is_tried: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KERAS_HOME", str(Path.cwd()))
-    monkeypatch.setattr("kerascli.workflow.smoke.first_step", lambda document: ["tried"])
-    monkeypatch.setattr("kerascli.data.datasets.fashion_mnist.FashionMnist.packages", Path("nowhere"))
-    assert ("tried\n" in init("--template", template)) is is_tried
 
 
 @pytest.mark.parametrize(

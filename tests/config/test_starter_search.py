@@ -60,7 +60,7 @@ def images(classes: tuple[str, ...] = ("a", "b")) -> Path:
 
 
 def draft(data: Path, kind: str | None = None) -> Draft:
-    made = start_from(data, kind=kind).draft(data.as_posix())
+    made = start_from(data, data.as_posix(), kind=kind)
     add_search(made)
     return made
 

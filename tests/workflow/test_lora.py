@@ -162,12 +162,13 @@ fit:
   phases:
     - trainable: {base: false}
     - {epochs: 2, trainable: {base: {lora: {rank: 2, alpha: 4}}}}
-    - {epochs: 1, trainable: {base: false}}
+    - {epochs: 1, trainable: {base: {lora: {rank: 2, alpha: 4}, trainable: false}}}
 """
 
 
 LORA = "{epochs: 2, trainable: {base: {lora: {rank: 2, alpha: 4}}}}"
 FROZEN = "{trainable: {base: false}}"
+FROZEN_LORA = "{trainable: {base: {lora: {rank: 2, alpha: 4}, trainable: false}}}"
 
 
 def weights(record: RunRecord, checkpoint: str | None = None) -> dict[str, torch.Tensor]:
@@ -183,7 +184,7 @@ def test_a_phase_trains_the_updates_of_a_part_and_a_later_one_may_freeze_them(tm
     path = write(tmp_path, PHASED)
     first, second, third = (
         weights(train(path, tmp_path, [f"fit.phases=[{', '.join(phases)}]"])[0])
-        for phases in ([FROZEN], [FROZEN, LORA], [FROZEN, LORA, FROZEN])
+        for phases in ([FROZEN], [FROZEN, LORA], [FROZEN, LORA, FROZEN_LORA])
     )
     factors = {f"base/{layer}/lora_kernel_{factor}" for layer in ("one", "two") for factor in "ab"}
     assert second.keys() - first.keys() == factors

@@ -109,7 +109,7 @@ def test_a_frozen_picture_of_another_size_is_read_anew_and_the_command_line_sets
     [
         ("{octave: 2}}", "{octav: 2}}", ":15:21: error: unknown key 'octav' in flags; did you mean 'octave'?"),
         ("{octave: 2}}", "2}", ":15:20: error: flags: expected a mapping"),
-        ("$wide, 1]", "$wide, $(octave + 1)]", "in this phase"),
+        ("$wide, 1]", "$wide, $(octave + 1)]", "'canvas/value' has (1, None, None, 3), then (1, None, None, 2)"),
         (
             "shape: [1, $high, $wide, 1]",
             "shape: [1, $high, 16, $high]",

@@ -14,9 +14,8 @@ from pydantic import WithJsonSchema
 from kerascli.config.composition.merge import Merger, component_name, is_component
 from kerascli.config.sections.compile import ComputeSection
 from kerascli.config.sections.fit import FitSpec, NotPerPhase
-from kerascli.config.sections.kept_lora import with_kept_lora
 from kerascli.config.yaml.document import Document, Faulty, one_error
-from kerascli.foundation.errors import ConfigError, Fault, Path, Related, show
+from kerascli.foundation.errors import ConfigError, Fault, Path, in_yaml, show
 from kerascli.foundation.shapes import PositiveInt
 from kerascli.language.component import Invalid
 from kerascli.language.section import BaseSection, Written, section_ref, unknown_keys
@@ -51,10 +50,6 @@ _TRAINABLE: Path = ("fit", "trainable")
 _PHASES: Path = ("fit", "phases")
 
 T = TypeVar("T")
-
-
-class _InPhase(Related):
-    """Note, added to an error message, that names the phase (item of `fit.phases`) in which the error was found."""
 
 
 def unfold(document: Document) -> tuple[list[Document], list[Fault]]:
@@ -138,7 +133,7 @@ def _phase(whole: Document, before: Document, number: int, phase: Written) -> Do
         """Return the path in the whole config of the value that has the path `path` in the config of the phase."""
         return (*_PHASES, number, *(path[1:] if path[:1] == ("fit",) else path))
 
-    own |= with_kept_lora(trainable, own.get("trainable"), (*_PHASES, number, "trainable"))
+    _refuse_other_lora(trainable, own.get("trainable"), (*_PHASES, number, "trainable"))
     merger = Merger()
     try:
         data = merger.merge({**whole.data, "fit": fit}, over, ())
@@ -149,18 +144,18 @@ def _phase(whole: Document, before: Document, number: int, phase: Written) -> Do
     return replace(whole, data=data, marks=merger.marks(data, marks, lambda path: whole.mark(written(path))))
 
 
-def with_phase(faults: Iterable[Fault], document: Document, number: int) -> list[Fault]:
-    """Return config errors with the note "in this phase" added to those located outside of `fit.phases`.
+def _refuse_other_lora(before: Any, own: Any, path: Path) -> None:
+    """Raise Invalid for a pattern of a phase's `trainable` that changes or removes the LoRA of an earlier phase."""
+    for pattern in before.keys() & own.keys() if isinstance(before, dict) and isinstance(own, dict) else ():
+        lora = _lora(before[pattern])
+        if lora is not None and _lora(own[pattern]) != lora:
+            text = f"trainable: the LoRA of '{pattern}' stays as in the phases before"
+            hint = f"to freeze its updates: {in_yaml({pattern: {'lora': lora, 'trainable': False}})[1:-1]}"
+            raise Invalid(text, (*path, pattern), "key", hint=hint)
 
-    `document` is the whole config, `number` the index of the phase; the config errors must have positions in a file.
-    """
-    own = {(m.value.file, m.value.line) for path, m in document.marks.items() if path[:2] in {_PHASES, _TRAINABLE}}
-    note = _InPhase("in this phase", place=document.mark((*_PHASES, number)).value)
-    return [
-        fault if fault.place is None or (fault.place.file, fault.place.line) in own
-        else replace(fault, related=(*fault.related, note))
-        for fault in faults
-    ]  # fmt: skip
+
+def _lora(value: Any) -> Any:
+    return value.get("lora") if isinstance(value, dict) else None
 
 
 def _later_last(merged: Written, own: Written) -> dict[Any, Any]:
@@ -176,17 +171,14 @@ def in_each(phases: Iterable[T], work: Callable[[T], Any]) -> list[Any]:
     An error that several phases have is reported once.
     """
     results: list[Any] = []
-    faults: dict[Fault, list[Fault]] = {}
-    phases = list(phases)
+    faults: list[Fault] = []
     for phase in phases:
         try:
             results.append(work(phase))
         except ConfigError as error:
-            for fault in error.everything if isinstance(error, Faulty) else error.faults:
-                same = replace(fault, related=tuple(r for r in fault.related if not isinstance(r, _InPhase)))
-                faults.setdefault(same, []).append(fault)
+            faults += error.everything if isinstance(error, Faulty) else error.faults
     if faults:
-        raise one_error(same if len(each) == len(phases) else each[0] for same, each in faults.items())
+        raise one_error(faults)
     return results
 
 

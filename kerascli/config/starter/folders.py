@@ -23,7 +23,6 @@ from kerascli.data.sources.folders import files_below
 from kerascli.data.sources.image_sources import SUFFIXES as IMAGES
 from kerascli.data.storage.image_files import need_pillow, open_image
 from kerascli.foundation.disk.files import open_regular
-from kerascli.foundation.disk.storage import make_folder
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Place, counted, one_of, safe_text
 
 TEXTS = (".txt",)
@@ -32,8 +31,6 @@ _SPLITS = {
     "dev": "validation", "test": "test", "testing": "test",
 }  # fmt: skip
 _FEWEST = 10
-_TRIED = 200
-"""Number of files, over all classes, up to which a config is tried on all of them."""
 _EXAMINED_IMAGES, _EXAMINED_TEXTS = 200, 500
 """Maximum number of files, over all classes, that are read to find out the size of images or the length of texts."""
 _DECODED = 20
@@ -77,31 +74,13 @@ class Folders:
         of_source = {source: escape_references(paths | labels) | settings}
         return {"source": of_source, **({"split": split} if (split := self.split()) else {})}
 
-    def some(self, most: int, split: Path | None = None) -> Iterator[Path]:
-        """Yield paths of about `most` training files to examine, equally many of each class.
-
-        `split` is the folder of another split to take the files from.
-        """
-        each, folder = max(2, most // max(1, len(self.classes))), split or self.train
-        for root in [folder / name for name in self.classes] or [folder]:
+    def some(self, most: int) -> Iterator[Path]:
+        """Yield paths of about `most` training files to examine, equally many of each class."""
+        each = max(2, most // max(1, len(self.classes)))
+        for root in [self.train / name for name in self.classes] or [self.train]:
             files = (Path(folder) / name for folder, _, names in os.walk(root) for name in sorted(names))
             shown = (file for file in files if not file.name.startswith("."))
             yield from islice((file for file in shown if file.name.lower().endswith(self.suffixes)), each)
-
-    def put_small(self, folder: Path) -> Path | None:
-        """Make a small copy of the examined folder in `folder`, by links to some files of each split; return its path.
-
-        None is returned if there are few files and no splits other than training.
-        """
-        most = max(_TRIED, 2 * _FEWEST * len(self.classes))
-        if self.count <= most and not self.splits:
-            return None
-        for split in (self.train, *self.splits.values()):
-            for file in self.some(most, split):
-                link = folder / file.relative_to(self.folder)
-                make_folder(link.parent)
-                link.symlink_to(file.absolute())
-        return folder
 
     def split(self) -> dict[str, Any]:
         """Return the `data.split` section: fractions for those of `validation` and `test` that have no folder."""

@@ -1,7 +1,6 @@
 """Model sections that `kerascli init` proposes for tables, images, sequences of token ids and time series."""
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 from kerascli.config.composition.applications import filled
@@ -67,17 +66,12 @@ def table_model(kind: str | None, inputs: list[str], rows: int, last: dict[str, 
         calls = [{"member": {"inputs": features, "name": name}} for name in names]
         layers = [*named, *calls, {"average": names}, *activation]
         return {"blocks": {"member": {"layers": member}}, "layers": layers}, reason
-    kind = check_kind(kind, ("mlp", "linear", "wide_and_deep", "resnet"), "a table")
+    kind = check_kind(kind, ("mlp", "linear", "wide_and_deep"), "a table")
     if kind == "linear":
         layers, reason = [*joined, {"dense": last}], "a linear model: one dense layer"
     elif kind == "mlp":
         layers = [*joined, *_two_hidden(width, 0.2), {"dense": last}]
         reason = f"two hidden layers of {width} and {width // 2} units, for about {rows:,} rows"
-    elif kind == "resnet":
-        units = [from_yaml(_RESIDUAL_UNIT, width=width, before=before, number=before + 1) for before in (0, 1)]
-        first, norm = {"dense": {"units": width, "name": "block_0"}}, {"batch_normalization": {"momentum": 0.9}}
-        layers = [*joined, first, *chain(*units), norm, "relu", {"dense": last}]
-        reason = f"two residual blocks of {width} units"
     else:
         both = from_yaml(_WIDE_AND_DEEP, width=width, features=features, units=last["units"])
         layers = [*named, *both, *activation]
@@ -97,13 +91,6 @@ _WIDE_AND_DEEP = """
 - dense: {units: $(width // 2), activation: relu}
 - dense: {units: $units, name: deep}
 - add: [wide, deep]
-"""
-_RESIDUAL_UNIT = """
-- batch_normalization: {momentum: 0.9, inputs: block_$before}
-- dense: {units: $width, activation: relu}
-- dropout: 0.2
-- dense: {units: $width, name: change_$number}
-- add: {inputs: [block_$before, change_$number], name: block_$number}
 """
 
 
@@ -154,43 +141,18 @@ AUTOENCODER = """
 - reshape: [$height, $width, $channels]
 """
 """Layers that compress images to `code` numbers and restore them."""
-ENCODER = """
-- multi_head_attention: {num_heads: 4, key_dim: $(width // 4), inputs: [$before, $before]}
-- dropout: {rate: 0.1, name: attention_dropout}
-- add: [$before, attention_dropout]
-- layer_normalization: {epsilon: 1e-6, name: attention_norm}
-- dense: {units: $(2 * width), activation: relu}
-- dense: $width
-- dropout: {rate: 0.1, name: ffn_dropout}
-- add: [attention_norm, ffn_dropout]
-- layer_normalization: {epsilon: 1e-6}
-- global_average_pooling_1d
-"""
-"""A transformer's encoder block (Vaswani et al., 2017) of `width` units on a node `before`, and the mean over time."""
 _SERIES = {
     "mlp": """
 - dense: {units: 64, activation: relu, inputs: steps}
 - dropout: 0.1
 - dense: {units: 32, activation: relu}
 """,
-    "cnn": """
-- conv_1d: {filters: 32, kernel_size: 3, padding: causal, activation: relu, inputs: $window}
-- conv_1d: {filters: 32, kernel_size: 3, padding: causal, activation: relu, dilation_rate: 2}
-- flatten
-- dense: {units: 32, activation: relu}
-""",
     "lstm": "[lstm: {units: 32, inputs: $window}]",
-    "transformer": f"""
-- dense: {{units: 32, inputs: $window, name: projected}}
-- weight: {{shape: [$length, 32], initializer: {{random_normal: {{stddev: 0.02}}}}, name: positions}}
-- expr: {{value: projected + positions, name: placed}}
-{ENCODER}
-""",
 }
 
 
-def series_layers(kind: str, length: int, *, has_context: bool) -> Layers:
-    """Return the layers of a forecasting model: the last value of a window (of `length` rows), plus two networks.
+def series_layers(kind: str, *, has_context: bool) -> Layers:
+    """Return the layers of a forecasting model: the last value of a window, plus two networks.
 
     One network is linear, the other of the kind `kind`; both take the window and, with `has_context`, other columns.
     """
@@ -204,6 +166,6 @@ def series_layers(kind: str, length: int, *, has_context: bool) -> Layers:
     ]
     if kind == "linear":
         return [*layers, {"add": ["last", "linear"]}]
-    network = from_yaml(_SERIES[kind], window=window, length=length, before="placed", width=32)
+    network = from_yaml(_SERIES[kind], window=window)
     last = {"units": 1, "kernel_initializer": "zeros", "name": "bend"}
     return [*layers, *network, {"dense": last}, {"add": ["last", "linear", "bend"]}]

@@ -44,10 +44,9 @@ class FileColumn:
     def source(self, table: Path, path: str) -> dict[str, Any]:
         """Return a value of the key `files` of a data source, for a config that refers to the table by `path`.
 
-        `table` is the table's path. If `path` is that of a small copy of the table, the files stay in their folder.
+        `table` is the table's path.
         """
-        there = Path(path).parent if Path(path).name == table.name else table.parent.resolve()
-        directory = (there / os.path.relpath(self.folder, table.parent)).as_posix()
+        directory = (Path(path).parent / os.path.relpath(self.folder, table.parent)).as_posix()
         return {self.column: {self.reader: {"directory": escape_references(directory), **self.settings}}}
 
     def layers(self, name: str) -> Layers:

@@ -19,7 +19,7 @@ from kerascli.data.storage.delimited.text_format import TextFormat
 from kerascli.data.storage.json_lines import read_json_lines
 from kerascli.data.storage.parquet_columns import ParquetColumns
 from kerascli.data.storage.partitions import Part
-from kerascli.foundation.disk.storage import csv_text, write_bytes
+from kerascli.foundation.disk.storage import csv_text
 from kerascli.foundation.errors import ConfigError, DataError, safe_text
 from kerascli.language.component import changed_arguments, plain
 
@@ -52,8 +52,6 @@ class SampledTable:
     """Number of rows of the table; an estimate if the sample is not the whole table."""
     notes: list[str] = field(default_factory=list)
     """Texts about the table's format (delimiter, encoding ...), for comments in the config."""
-    small: bytes | None = None
-    """File of the same format with the sample alone, to try a config on; None if the sample is the whole table."""
 
     def draft(
         self, summary: str, path: str, classes: Sequence[str] = (), *, balanced: bool = False
@@ -66,16 +64,6 @@ class SampledTable:
         draft = Draft(summary, self.all_rows, classes, balanced)
         draft.decide("data", *self.notes)
         return draft, {self.source: escape_references({"path": path, **self.settings})}
-
-    def put_small(self, folder: Path) -> Path | None:
-        """Write the sample to a folder as a table of the same format; return its path, or None.
-
-        None is returned if the sample is the whole table.
-        """
-        if self.small is None:
-            return None
-        write_bytes(folder / "sample", self.small)
-        return folder / "sample"
 
 
 def sample_table(path: Path) -> SampledTable:
@@ -94,25 +82,25 @@ def sample_table(path: Path) -> SampledTable:
 
 def _delimited(name: str, sample: TextSample) -> SampledTable:
     fields, form = detect(sample.pieces, sample.encoding, name, whole=sample.whole)
-    small = None if sample.whole else _delimited_file(fields, form)
-    table = read_csv(sample.pieces[0].encode(form.encoding) if small is None else small, name, form)
+    text = sample.pieces[0] if sample.whole else _delimited_text(fields, form)
+    table = read_csv(text.encode(form.encoding), name, form)
     settings, notes = {name: plain(value) for name, value in changed_arguments(form).items()}, _notes(form)
     source = "tsv" if settings.get("delimiter") == "\t" else "csv"
     if source == "tsv":
         del settings["delimiter"]
     all_rows = sample.all_rows(table.rows)
-    if small is not None:
+    if not sample.whole:
         notes.insert(0, f"looked at {table.rows:,} rows, from all parts of the file, of about {_round(all_rows):,}")
     columns = {column: table.array(column) for column in table}
-    return SampledTable(name, source, settings, columns, table.rows, all_rows, notes, small)
+    return SampledTable(name, source, settings, columns, table.rows, all_rows, notes)
 
 
-def _delimited_file(fields: Fields, form: TextFormat) -> bytes:
+def _delimited_text(fields: Fields, form: TextFormat) -> str:
     """Return delimited text with the rows of a sample, in the file's format."""
     rows = [*([] if form.names else [fields]), *zip(*fields.values(), strict=True)]
     plain_lines = (f"{form.delimiter.join(row)}\n" for row in rows)
     text = csv_text(rows, form.delimiter) if form.quotes else "".join(plain_lines)
-    return ("\n" * form.skip_rows + text).encode(form.encoding)
+    return "\n" * form.skip_rows + text
 
 
 def _notes(form: TextFormat) -> list[str]:
@@ -134,16 +122,14 @@ def _notes(form: TextFormat) -> list[str]:
 
 
 def _json_lines(name: str, sample: TextSample) -> SampledTable:
-    text = "".join(sample.pieces)
-    table = read_json_lines(text.encode(), name)
+    table = read_json_lines("".join(sample.pieces).encode(), name)
     columns = {column: table.array(column) for column in table}
     if lists := [column for column, values in columns.items() if values.ndim > 1]:
         hint = "init takes columns of numbers and texts; write a config by hand, from: kerascli init --template mlp"
         raise DataError(f"column '{safe_text(lists[0])}' holds lists", place=name, hint=hint)
     all_rows = sample.all_rows(table.rows)
     notes = [] if sample.whole else [f"looked at {table.rows:,} rows of about {_round(all_rows):,}"]
-    small = None if sample.whole else text.encode()
-    return SampledTable(name, "json_lines", {}, columns, table.rows, all_rows, notes, small)
+    return SampledTable(name, "json_lines", {}, columns, table.rows, all_rows, notes)
 
 
 def _parquet(path: Path, name: str) -> SampledTable:
@@ -167,8 +153,7 @@ def _parquet(path: Path, name: str) -> SampledTable:
     rows = len(next(iter(columns.values())))
     if not whole:
         notes.insert(0, f"looked at the first {rows:,} rows of {file.rows:,}")
-    small = None if whole else file.first(_PARQUET_ROWS)
-    return SampledTable(name, "parquet", {}, columns, rows, file.rows, notes, small)
+    return SampledTable(name, "parquet", {}, columns, rows, file.rows, notes)
 
 
 def _round(rows: int) -> int:

@@ -1,7 +1,5 @@
 """Generate a config for the data at a path: a table, a time series, a folder of images or a folder of texts."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from kerascli.config.composition.applications import Application
@@ -17,28 +15,13 @@ from kerascli.data.storage.image_files import need_pillow
 from kerascli.foundation.errors import ConfigError, safe_text
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Data that `kerascli init` has examined: functions that generate a config for it, and copy a small part of it.
-
-    `kerascli init` trains the generated config on the small part for a step, before it writes the config's file.
-    """
-
-    draft: Callable[[str], Draft]
-    """Function that returns the draft of a config which refers to the data by the given path. Raises ConfigError,
-    DataError."""
-    put_small: Callable[[Path], Path | None]
-    """Function that writes a small part of the data to a folder and returns its path; None: the data is small."""
-
-
 def start_from(
-    data: Path, target: str | None = None, kind: str | None = None, network: Application | None = None
-) -> Start:
-    """Examine a data file or folder; return a Start, whose functions generate a config, and copy a part of the data.
+    data: Path, path: str, target: str | None = None, kind: str | None = None, network: Application | None = None
+) -> Draft:
+    """Examine a data file or folder; return the draft of a config, which refers to the data by `path`.
 
-    `kerascli init` tries the config on that part. `target` is the column to predict, `kind` the kind of model (`mlp`,
-    `lstm` ...); None: chosen by the data. `network` is the base of a model for images. Raises ConfigError,
-    DataError, FileRefused.
+    `target` is the column to predict, `kind` the kind of model (`mlp`, `lstm` ...); None: chosen by the data. `network`
+    is the base of a model for images. Raises ConfigError, DataError, FileRefused.
     """
     if data.is_dir():
         suffixes = suffixes_of(data)
@@ -46,10 +29,9 @@ def start_from(
             raise ConfigError("--target: a folder has no columns; its subfolders are the classes")
         folders = examine_folder(data, suffixes)
         if network is not None and suffixes == IMAGES and folders.classes:
-            return Start(lambda path: base_draft(folders, path, network), folders.put_small)
-        draft = image_draft if suffixes == IMAGES else text_draft
+            return base_draft(folders, path, network)
         _refuse(network)
-        return Start(lambda path: draft(folders, path, kind), folders.put_small)
+        return (image_draft if suffixes == IMAGES else text_draft)(folders, path, kind)
     if data.suffix.lower() in IMAGES:
         text = f"'{safe_text(str(data))}' is one image: init looks at a folder of them"
         raise ConfigError(text, hint=f"--from {safe_text(str(data.parent))}")
@@ -57,10 +39,10 @@ def start_from(
     table = sample_table(data)
     files = find_files(table, data)
     roles = find_roles(table) | {each.column: Column(each.column, "files") for each in files}
-    series = find_series(table, roles) if kind not in ("wide_and_deep", "resnet") and not files else None
+    series = find_series(table, roles) if kind != "wide_and_deep" and not files else None
     if series is not None and (target is None or target in series.values):
-        return Start(lambda path: series_draft(table, series, target, kind, path), table.put_small)
-    return Start(lambda path: table_draft(table, roles, target, kind, path, files), table.put_small)
+        return series_draft(table, series, target, kind, path)
+    return table_draft(table, roles, target, kind, path, files)
 
 
 def _refuse(network: Application | None) -> None:

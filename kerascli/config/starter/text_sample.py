@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from kerascli.data.storage.compressed import unpacked_blocks, unpacked_start
@@ -15,16 +14,8 @@ from kerascli.foundation.errors import DataError
 MAX_BYTES = 4 * 2**20
 """Maximum number of bytes of a text file to examine; of a larger file, evenly spaced parts are read."""
 _PIECES = 16
-_CHECKED = 2**30
-"""Maximum number of bytes to read in order to check that a text file is UTF-8 to its end."""
 _BLOCK = 2**22
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_BINARY = {
-    b"PK\x03\x04": ("a spreadsheet or a zip archive", "save the sheet as CSV"),
-    b"\x89HDF": ("HDF5", "write it as CSV or Parquet"), b"\x93NUMPY": ("a numpy array", "write it as CSV or Parquet"),
-    b"\xd0\xcf\x11\xe0": ("an old Excel file", "save the sheet as CSV"),
-    b"SQLite": ("a database", "export the table as CSV"), b"%PDF": ("a PDF", None),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +48,7 @@ def sample_text(path: Path, name: str) -> TextSample:
     size = os.stat(path).st_size
     pieces = [start] if whole else [_lines(start)] if packed else list(_pieces(path, name, size))
     encoding = next((each for each in ("utf-8-sig", "cp1252") if _decodes([*pieces, b"\n"], each)), "latin-1")
-    blocks = islice(unpacked_blocks(path, name, _BLOCK), _CHECKED // _BLOCK)  # not only the pieces of the sample
+    blocks = unpacked_blocks(path, name, _BLOCK)  # not only the pieces of the sample
     if encoding == "utf-8-sig" and not (whole or packed or _decodes(blocks, "utf-8")):
         encoding = "latin-1"  # as cp1252 but for a few marks, and no byte fails in it
     share = 1.0 if whole else min(1.0, MAX_BYTES / (size * (4 if packed else 1)))
@@ -66,9 +57,6 @@ def sample_text(path: Path, name: str) -> TextSample:
 
 def _refuse_binary(start: bytes, name: str) -> None:
     """Raise DataError if a file, whose first bytes are `start`, is not text, or empty."""
-    for magic, (kind, hint) in _BINARY.items():
-        if start.startswith(magic):
-            raise DataError(f"this is {kind}, not text", place=name, hint=hint)
     if not start.strip():
         raise DataError("the file is empty", place=name)
     if b"\0" in start and not start.startswith(_UTF16):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from kerascli.config.starter.draft import Draft
-from kerascli.config.starter.models import ENCODER, check_kind, from_yaml, head, hidden
+from kerascli.config.starter.models import check_kind, from_yaml, head, hidden
 
 BAG_RATIO = 1500
 """Ratio of texts to mean words per text below which a bag of words does better (Google's text classification guide)."""
@@ -20,12 +20,21 @@ _SEQUENCES = {
 - dropout: 0.3
 - bidirectional: {lstm: 64}
 """),
-    "transformer": ("a transformer's encoder", f"""
-- embedding: {{input_dim: $vocabulary, output_dim: 64, inputs: $name, name: token_embedding}}
-- expr: {{value: "zeros_like($name) + arange(shape($name)[1])", name: position_ids}}
-- embedding: {{input_dim: $length, output_dim: 64, inputs: position_ids, name: position_embedding}}
-- add: {{inputs: [token_embedding, position_embedding], name: words}}
-{ENCODER}
+    "transformer": ("a transformer's encoder", """
+- embedding: {input_dim: $vocabulary, output_dim: 64, inputs: $name, name: token_embedding}
+- expr: {value: "zeros_like($name) + arange(shape($name)[1])", name: position_ids}
+- embedding: {input_dim: $length, output_dim: 64, inputs: position_ids, name: position_embedding}
+- add: {inputs: [token_embedding, position_embedding], name: words}
+- multi_head_attention: {num_heads: 4, key_dim: 16, inputs: [words, words]}
+- dropout: {rate: 0.1, name: attention_dropout}
+- add: [words, attention_dropout]
+- layer_normalization: {epsilon: 1e-6, name: attention_norm}
+- dense: {units: 128, activation: relu}
+- dense: 64
+- dropout: {rate: 0.1, name: ffn_dropout}
+- add: [attention_norm, ffn_dropout]
+- layer_normalization: {epsilon: 1e-6}
+- global_average_pooling_1d
 """),
 }  # fmt: skip
 """Mapping from a kind of model to what reads the words in order, and its layers: one vector per text."""
@@ -56,8 +65,7 @@ def complete(draft: Draft, name: str, target: str, words: float, steps: list[Any
         draft.decide("data", f"token ids ({why}), {length} a text: shorter ones are padded, longer ones cut")
         reader, written = _SEQUENCES[kind]
         vocabulary = f"$inputs.{name}.vocabulary_size"
-        names = {"name": name, "vocabulary": vocabulary, "length": length, "before": "words", "width": 64}
-        layers = [*from_yaml(written, **names), {"dropout": 0.3}, last]
+        layers = [*from_yaml(written, name=name, vocabulary=vocabulary, length=length), {"dropout": 0.3}, last]
         draft.decide("model", f"a vector is learned for each word, and {reader} reads them in order")
     draft.sections["data"]["inputs"] = {name: [*steps, {"text_vectorization": settings}]}
     draft.sections["model"] = {"layers": layers}

@@ -152,15 +152,6 @@ class ParquetColumns(Mapping[str, Values | Column]):
         part = next(self._files[0].stream(name, rows))
         return _array(part, name, self._files[0].name, missing=part.null_count > 0)
 
-    def first(self, rows: int) -> bytes:
-        """Return a Parquet file with at most the first `rows` rows."""
-        from pyarrow import parquet
-
-        sink = pa.BufferOutputStream()
-        with self._files[0].opened() as file:
-            parquet.write_table(pa.Table.from_batches([next(file.iter_batches(batch_size=rows))]), sink)
-        return sink.getvalue().to_pybytes()
-
     def _read(self, name: str) -> np.ndarray | Column:
         if name not in self._partitions and _is_text(_plain(self._type(name))):
             parts = (part.cast(pa.large_string()) for file in self._files for part in file.stream(name, _ROWS))

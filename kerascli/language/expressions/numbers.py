@@ -9,7 +9,7 @@ from kerascli.foundation.errors import show, suggestion
 from kerascli.language.expressions import tree as syntax
 from kerascli.language.expressions.parser import MAX_INTEGER
 from kerascli.language.expressions.suggestions import suggestion_for
-from kerascli.language.expressions.tree import ExpressionError, Node, UnknownName, spine, walk
+from kerascli.language.expressions.tree import ExpressionError, Node, UnknownName, walk
 
 Value = int | float | bool | str | None | list[Any]
 Values = Mapping[str, Value]
@@ -112,8 +112,10 @@ class Evaluator:
                 return self._name(node)
             case syntax.Unary():
                 return self._signed(node, self.value(node.operand))
-            case syntax.Binary() | syntax.Index():
-                return self._along(node)
+            case syntax.Binary():
+                return self._binary(node, self.value(node.left))
+            case syntax.Index():
+                return self._item(node, self.value(node.value))
             case syntax.Comparison():
                 return self._comparison(node)
             case syntax.Conditional():
@@ -141,13 +143,6 @@ class Evaluator:
             return not value
         number = self._number(value, node)
         return -number if node.operator == "-" else +number
-
-    def _along(self, node: syntax.Binary | syntax.Index) -> Value:
-        first, steps = spine(node)
-        value = self.value(first)
-        for step in steps:
-            value = self._binary(step, value) if isinstance(step, syntax.Binary) else self._item(step, value)
-        return value
 
     def _binary(self, node: syntax.Binary, left: Value) -> Value:
         if node.operator == "and":
@@ -250,10 +245,9 @@ _MODULES = frozenset(("keras", "ops", "backend", "nn", "linalg", "math", "numpy"
 def dotted(node: syntax.Call) -> ExpressionError:
     """Return the error for a call written as a method or with a module's name (`x.sum()`, `np.sum(x)`)."""
     owner, _, name = node.function.rpartition(".")
-    *before, last = owner.split(".")
-    if not _MODULES.issuperset(before) or last not in {*_MODULES, "image"} or owner == "image":
+    if owner.partition(".")[0] not in _MODULES:
         return node.error(f"methods are not supported; write {name}({owner}, ...)")
-    name = {"random": "random_", "image": "image."}.get(last, "") + name
+    name = {"random": "random_", "image": "image."}.get(owner.rpartition(".")[2], "") + name
     return node.error(f"functions are written without a module; write {name}(...)")
 
 

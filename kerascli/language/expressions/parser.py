@@ -1,7 +1,4 @@
-"""Pratt parser of expressions, with Python's operator precedence and limits on length and nesting.
-
-A chain such as `a + b - c` does not count as deep, however long: trees are traversed along it (`tree.spine`).
-"""
+"""Pratt parser of expressions, with Python's operator precedence and limits on length and nesting."""
 
 import math
 import re
@@ -10,14 +7,14 @@ from typing import NamedTuple, TypeVar
 
 from kerascli.foundation.errors import safe_text
 from kerascli.language.expressions import tree as syntax
-from kerascli.language.expressions.suggestions import CHARACTERS, WORDS
+from kerascli.language.expressions.suggestions import CHARACTERS
 from kerascli.language.expressions.tree import ExpressionError, Node
 
 T = TypeVar("T")
 
 MAX_BRACKETS = 50
 MAX_DEPTH = 150
-"""Maximum nesting of operands (`-`, `**` and `if` nest without brackets); nested brackets have another limit."""
+"""Maximum depth of a syntax tree, which has the operands of a sum one inside the other; brackets have another limit."""
 MAX_INTEGER = 10**18
 
 _BINDING = {
@@ -74,7 +71,17 @@ def parse(text: str) -> Node:
     tree = parser.expression()
     if parser.token.kind != "end":
         raise parser.unexpected("an operator")
+    _refuse_deep(tree)
     return tree
+
+
+def _refuse_deep(tree: Node) -> None:
+    """Raise ExpressionError for a tree with more than MAX_DEPTH levels, such as that of a sum of more terms."""
+    level = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in syntax.children(node)]
+    if level:
+        raise level[0].error(_too_deep(f"{MAX_DEPTH} operations"))
 
 
 class _Parser:
@@ -92,22 +99,17 @@ class _Parser:
         """Parse an operand and the following operators with a precedence above `binding`; return the syntax tree."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise self._too_deep(f"{MAX_DEPTH} operations")
+            raise self.token.error(_too_deep(f"{MAX_DEPTH} operations"))
         left = self._operand(binding)
         while _BINDING.get(self.token.text, 0) > binding and self.token.kind in {"operator", "name"}:
             left = self._continue(left)
         self._depth -= 1
         return left
 
-    def _too_deep(self, what: str) -> ExpressionError:
-        return self.token.error(f"more than {what} nested; split the expression into named parts")
-
     def unexpected(self, expected: str) -> ExpressionError:
-        before, here, after = ("", *(token.text for token in self._tokens), "")[self._position : self._position + 3]
-        meant = next((WORDS[word] for word in (before + here, here + after, before, here) if word in WORDS), "")
-        if here == "=" and not meant:
+        if self.token.text == "=":
             return self.token.error("'=' gives a keyword argument its value inside a call; equality is '=='")
-        return self.token.error(f"expected {expected}, got {self.token}{meant and '; '}{meant}")
+        return self.token.error(f"expected {expected}, got {self.token}")
 
     # operands
 
@@ -140,7 +142,7 @@ class _Parser:
         items, ends_in_comma = list[T](), False
         self._brackets += 1
         if self._brackets > MAX_BRACKETS:
-            raise self._too_deep(f"{MAX_BRACKETS} brackets")
+            raise self.token.error(_too_deep(f"{MAX_BRACKETS} brackets"))
         while self.token.text != closing:
             items.append(item())
             ends_in_comma = self.token.text == ","
@@ -229,6 +231,10 @@ class _Parser:
         if token.kind != "end":
             self._position += 1
         return token
+
+
+def _too_deep(what: str) -> str:
+    return f"more than {what} nested; split the expression into named parts"
 
 
 def _number(token: Token) -> int | float:

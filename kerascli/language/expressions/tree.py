@@ -149,19 +149,6 @@ def mapped(node: Node, change: Callable[[Node], Node]) -> Node:
     return replace(node, **{name: changed(getattr(node, name)) for name in type(node).__match_args__[2:]})
 
 
-def spine(node: Binary | Index) -> tuple[Node, list[Binary | Index]]:
-    """Return the first operand of a chain such as `a + b[0] - c`, and the operations on it, in order.
-
-    The tree of such a chain is as deep as the chain is long, so it must not be traversed by recursion.
-    """
-    steps: list[Binary | Index] = []
-    first: Node = node
-    while isinstance(first, Binary | Index):
-        steps.append(first)
-        first = first.left if isinstance(first, Binary) else first.value
-    return first, steps[::-1]
-
-
 def walk(root: Node) -> Iterator[Node]:
     """Yield every node of a tree, from left to right."""
     pending = [root]

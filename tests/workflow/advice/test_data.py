@@ -404,14 +404,6 @@ def test_train_warns_once_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     assert facts["warnings"] == [said.replace("warning: ", "")]
 
 
-def test_a_warning_of_one_phase_says_which(tmp_path: Path) -> None:
-    table(tmp_path / "rows.csv", **measures())
-    table(tmp_path / "more.csv", **{**measures(), "b": [7] * 60})
-    phases = ", phases: [{}, {data: {source: {csv: {path: more.csv}}}}]"
-    [fault] = warned(tmp_path, config(X, KIND, fit=phases))
-    assert any("note: in this phase" in line for line in fault.lines())
-
-
 def test_rows_that_stay_on_disk_are_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from kerascli.data.storage import on_disk
 
