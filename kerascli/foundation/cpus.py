@@ -4,11 +4,10 @@ import contextlib
 import math
 import os
 import platform
-import re
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 SPIN_COUNT = "3000"
 """GNU OpenMP's spin count: iterations (some tens of microseconds) of a thread's busy-waiting before it sleeps.
@@ -25,6 +24,9 @@ user may have set that size.
 
 By default the pools start one thread or process for each CPU, whatever the quota.
 """
+
+_MOUNTED = "sys/fs/cgroup"
+"""Folder in which cgroups of version 2 are mounted, and those of version 1 in a folder for each controller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,41 +83,16 @@ def _whole(quota: float) -> int:
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """Yield the folders of this process's cgroup and of its ancestors, as far as they are mounted in this process."""
-    groups = dict(_memberships(root))
-    for kind, top, point in _mounts(root):
-        if (path := groups.get(kind)) is None:
-            continue
-        below = path.relative_to(top) if path.is_relative_to(top) else PurePosixPath()
-        folder = root / point.relative_to("/")
-        for depth in range(len(below.parts) + 1):
-            yield folder.joinpath(*below.parts[:depth])
-
-
-def _memberships(root: Path) -> Iterator[tuple[str, PurePosixPath]]:
-    """Yield (cgroup version, path) of this process's cgroups in /proc/self/cgroup; of version 1 only the cgroup of the
-    `cpu` controller."""
+    """Yield the folders of this process's cgroup and of its ancestors, as /proc/self/cgroup names them, where systems
+    mount cgroups; those that this process does not see do not exist. Of version 1 the `cpu` controller counts."""
     for line in _lines(root / "proc/self/cgroup"):
         number, controllers, path = line.split(":", 2) if line.count(":") > 1 else ("", "", "")
-        if number == "0" and not controllers:
-            yield "cgroup2", PurePosixPath(path)
-        elif "cpu" in controllers.split(","):
-            yield "cgroup", PurePosixPath(path)
-
-
-def _mounts(root: Path) -> Iterator[tuple[str, PurePosixPath, PurePosixPath]]:
-    """Yield (version, path of the mounted cgroup, mount point) from /proc/self/mountinfo."""
-    for line in _lines(root / "proc/self/mountinfo"):
-        before, _, after = line.partition(" - ")
-        mount, system = before.split(), after.split()
-        if len(mount) < 5 or len(system) < 3:
-            continue
-        if system[0] == "cgroup2" or (system[0] == "cgroup" and "cpu" in system[2].split(",")):
-            # the kernel writes a space in a path as \040
-            texts = (re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text) for text in mount[3:5])
-            top, point = map(PurePosixPath, texts)
-            if point.is_absolute():
-                yield system[0], top, point
+        is_version_2 = number == "0" and not controllers
+        if is_version_2 or "cpu" in controllers.split(","):
+            folder = root / _MOUNTED / ("" if is_version_2 else "cpu")
+            parts = path.strip("/").split("/")
+            for depth in range(len(parts) + 1):
+                yield folder.joinpath(*parts[:depth])
 
 
 def _quota_of(folder: Path) -> float | None:
