@@ -32,10 +32,9 @@ class Reconstructions(ShowsRows, ShowsImages):
         if original is None:
             return "view", f"the model's first input is not an image: {show_shape(shape)}"
         made = image_shape(self.chosen(model.outputs).shape, self.image_shape)
-        assert made is not None
-        if (made[0] % original[0], made[1] * original[0]) != (0, made[0] * original[1]):
-            words = f"{made[0]} x {made[1]} do not fit below the input's, {original[0]} x {original[1]}"
-            return "output", f"images of {words}; name 'outputs' of one size to show"
+        if made != original:
+            words = f"images of shape {made} do not fit below the input's, {original}"
+            return "output", f"{words}; name 'outputs' of one shape to show"
         return None
 
     def sample(self, context: SampleContext) -> Images:
@@ -44,14 +43,9 @@ class Reconstructions(ShowsRows, ShowsImages):
         if self.outputs:
             shown = np.stack([self.pixels(outputs[name]) for name in self.outputs])
             return Images(shown, f"outputs for {rows.split} images", self.outputs)
-        original = self.pixels(rows.inputs[next(iter(context.facts(self.view).inputs))])
-        made = self.pixels(self.chosen(outputs))
-        channels = max(original.shape[-1], made.shape[-1])
-        pair = [np.repeat(each, channels, -1) if each.shape[-1] < channels else each for each in (original, made)]
-        if pair[0].shape != pair[1].shape:  # the input is enlarged to the size of a larger output
-            factor = pair[1].shape[1] // pair[0].shape[1]
-            pair[0] = pair[0].repeat(factor, 1).repeat(factor, 2)
-        return Images(np.stack(pair), f"{rows.split} images and their reconstructions", ("input", "output"))
+        original = rows.inputs[next(iter(context.facts(self.view).inputs))]
+        shown = np.stack([self.pixels(each) for each in (original, self.chosen(outputs))])
+        return Images(shown, f"{rows.split} images and their reconstructions", ("input", "output"))
 
     def _each(self) -> list["Reconstructions"]:
         """Return copies of the callback, one for each output of the model to draw."""

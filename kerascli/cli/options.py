@@ -206,8 +206,6 @@ def find_run(selector: str, runs_dir: Path, trust: bool | None = None) -> "RunRe
         record = index.find_run(selector, runs_dir)
     if selector == index.LATEST:
         note(f"run: {record.path} (the latest)")
-    if not record.has_checksums:
-        note(f"warning: {record.path} was made before runs had checksums: damage to its files would not be detected")
     if record.status() != "running":  # its checkpoints are being replaced
         for text in record.checkpoints.doubts():
             note(f"warning: {text}")

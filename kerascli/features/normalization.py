@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from kerascli.data.base import Field, FittedState, Transform, transform
 from kerascli.data.storage.blocks import Blocks
-from kerascli.data.storage.table import BadRow
 from kerascli.data.transforms.input_checks import checked_finite, computed
 from kerascli.foundation.shapes import Ints, Shape, TensorSpec
 from kerascli.language.component import Component
@@ -155,7 +154,7 @@ class NormalizationTransform(NormalizationSettings, Transform):
         with np.errstate(over="ignore", invalid="ignore"):
             mean, variance = mean_and_variance(checked_finite(rows, self.component_name), kept=self.kept(field.shape))
         if not np.isfinite(variance).all():
-            raise _too_large(rows)
+            raise ValueError("the values are too large to normalize: the sum of their squares is beyond float64")
         return FittedState({}, {"mean": mean, "variance": variance})
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
@@ -168,18 +167,6 @@ class NormalizationTransform(NormalizationSettings, Transform):
         arrays = state.arrays["mean"], _deviation(state.arrays["variance"])
         constants = (torch.tensor(array, dtype=dtype) for array in arrays)
         return Constant(partial(_normalized, invert=invert), *constants, dtype=dtype)
-
-
-def _too_large(rows: Blocks) -> BadRow:
-    """Return the BadRow error for the first row with a value whose square overflows float64.
-    If there is none, the error is about the sum of the squares."""
-    largest = np.sqrt(np.finfo(np.float64).max) / 2
-    for part in rows.parts():
-        flat = np.abs(part.reshape(len(part), -1))
-        if (flat > largest).any():
-            row = int((flat > largest).any(axis=1).argmax())
-            return BadRow(row, f"{flat[row].max():g} is too large to normalize: its square is beyond float64")
-    return BadRow(0, "the squares of these rows add up to more than float64 holds")
 
 
 @layer(Example(input=(3,), output=(3,), config={"mean": [1.0, 0.0, 2.0], "variance": [4.0, 1.0, 0.25]}))

@@ -31,10 +31,10 @@ class Manifest(BaseModel, strict=True, extra="forbid"):
     """Validated manifest of a checkpoint: training step, names of its files (parts of their paths), and JSON values
     (counters ...)."""
 
-    format: Literal[1, 2] = 2
+    format: Literal[2] = 2
     step: Annotated[int, Field(ge=0, lt=10**15)]
     slots: list[Annotated[str, Field(pattern=rf"^{SLOT_NAME}\z")]] = []
-    """Further names (such as `best`) under which the checkpoint is saved; not recorded in format 1."""
+    """Further names (such as `best`) under which the checkpoint is saved."""
     files: dict[Annotated[str, Field(pattern=rf"^{BLOB_NAME}\z")], BlobFile]
     facts: dict[str, Any]
 

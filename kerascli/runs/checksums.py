@@ -108,32 +108,27 @@ class VerifiedFiles(OutputFiles):
             raise
         return file
 
-    def _accepted(self, name: str) -> set[str] | None:
-        """Return the SHA-256 that a file may have by run.json; None for a run from before files were recorded."""
+    def _accepted(self, name: str) -> set[str]:
+        """Return the SHA-256 that a file may have by run.json."""
         facts = self.facts()
-        if facts["format"] == 1 and name not in facts["files"]:
-            return None
         return {each[name] for each in (facts["files"], facts.get("replacing", {})) if name in each}
 
     def _read_folder(self, folder: str) -> Mapping[str, bytes]:
         """Return a mapping from file name to contents for a subfolder of the run. Raises FileRefused if one is new or
         missing."""
-        facts, present = self.facts(), set(self._names(folder))
-        if facts["format"] > 1:
-            recorded = {name.partition("/")[2] for name in facts["files"] if name.startswith(f"{folder}/")}
-            for name in sorted(present - recorded):
-                raise FileRefused(f"{quoted(self.path / folder / name)} is not a file that the run wrote")
-            present = recorded
-        return {name: self._read_file(f"{folder}/{name}") for name in sorted(present)}
+        recorded = {name.partition("/")[2] for name in self.facts()["files"] if name.startswith(f"{folder}/")}
+        for name in sorted(set(self._names(folder)) - recorded):
+            raise FileRefused(f"{quoted(self.path / folder / name)} is not a file that the run wrote")
+        return {name: self._read_file(f"{folder}/{name}") for name in sorted(recorded)}
 
 
-def read_checked(path: Path, accepted: set[str] | None, limit_bytes: int | None = None) -> bytes:
-    """Return the contents of a file. Raises FileRefused unless its SHA-256 is one of `accepted`; None accepts any."""
+def read_checked(path: Path, accepted: set[str], limit_bytes: int | None = None) -> bytes:
+    """Return the contents of a file. Raises FileRefused unless its SHA-256 is one of `accepted`."""
     data = must_read(path, limit_bytes)
     _check(path, hashlib.sha256(data).hexdigest(), accepted)
     return data
 
 
-def _check(path: Path, digest: str, accepted: set[str] | None) -> None:
-    if accepted is not None and digest not in accepted:
+def _check(path: Path, digest: str, accepted: set[str]) -> None:
+    if digest not in accepted:
         raise FileRefused(f"{quoted(path)} is damaged: its sha256 is not the one that run.json has")

@@ -14,10 +14,10 @@ from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import FileRefused, show
 from kerascli.runs.checksums import Digest, is_sealed, sealed, unsealed
 from kerascli.runs.history import Prefix
-from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted
+from kerascli.runs.reading import TEXT_LIMIT_BYTES, must_read, quoted
 
 FORMAT = 2
-"""Version of the present format of run folders; format 1 had checksums only of weights, plugins and checkpoints."""
+"""Version of the present format of run folders."""
 
 _STARTS = ".starts.json"
 _PATIENCE_SECONDS = 30.0
@@ -55,7 +55,7 @@ class _Imported(BaseModel, strict=True):
 class _Facts(BaseModel, strict=True):
     """Model that validates the entries of run.json which later commands read; other entries may have any form."""
 
-    format: Literal[1, 2]
+    format: Literal[2]
     files: dict[str, Digest]
     replacing: dict[str, Digest] = {}
     history: Prefix | None = None
@@ -88,7 +88,10 @@ class _Facts(BaseModel, strict=True):
 def read_facts(path: Path) -> dict[str, Any]:
     """Return the contents of a run.json as a dict. Raises FileRefused if the file is damaged or a value is invalid."""
     data = must_read(path, TEXT_LIMIT_BYTES)
-    facts = unsealed(data, path) if is_sealed(data) else _of_format_1(json_object(data, path), path)
+    if not is_sealed(data):
+        text = f"{quoted(path)} is damaged, or of another version of kerascli: it does not begin with its sha256"
+        raise FileRefused(text)
+    facts = unsealed(data, path)
     version = facts.get("format")
     if isinstance(version, int) and version > FORMAT:
         raise FileRefused(f"{quoted(path)} is of format {version}: a later version of kerascli made the run")
@@ -100,14 +103,6 @@ def read_facts(path: Path) -> dict[str, Any]:
         what = "is missing" if first["type"] == "missing" else f"cannot be {show(first['input'])}"
         raise FileRefused(f"{quoted(path)} is damaged: {quoted(name)} {what}") from None
     return facts
-
-
-def _of_format_1(facts: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Convert the contents of a run.json in the old format 1, which has no checksum, to the present format."""
-    if facts.keys() & {"sha256", "format", "files"}:
-        raise FileRefused(f"{quoted(path)} is damaged: its first line is not that of a sealed file")
-    weights = facts.pop("weights_sha256", None)
-    return {"format": 1, "files": {} if weights is None else {"model.safetensors": weights}, **facts}
 
 
 def new_start(runs_dir: Path, make_folder: Callable[[], Path]) -> tuple[Path, Start]:

@@ -128,14 +128,6 @@ class RunRecord(VerifiedFiles):
             self._facts_read = state, read_facts(path)
         return {**self._facts_read[1]}
 
-    @property
-    def has_checksums(self) -> bool:
-        """True if run.json has checksums that reveal damage to the run's files; False for a run of format 1."""
-        try:
-            return self.facts()["format"] > 1
-        except FileRefused:
-            return True
-
     def status(self) -> Status | Literal["killed", "unknown"]:
         """Return the status in run.json: `killed` if it is `running` but no process runs the run, `unknown` if it is
         damaged."""
@@ -219,17 +211,16 @@ class RunRecord(VerifiedFiles):
         return history.outline(self._history_data(), self.path / _HISTORY, monitor, way)
 
     def _history_data(self) -> bytes:
-        path, facts = self.path / _HISTORY, self.facts()
-        has_sums, whole = facts["format"] > 1, facts.get("history")
-        recorded = self.checkpoints.newest_facts().get("history", {}) if has_sums and whole is None else whole
+        path, whole = self.path / _HISTORY, self.facts().get("history")
+        recorded = self.checkpoints.newest_facts().get("history", {}) if whole is None else whole
         try:
-            prefix = Prefix.model_validate(recorded if has_sums else {})
+            prefix = Prefix.model_validate(recorded)
         except ValidationError:
             raise FileRefused(f"the newest checkpoint of {quoted(self.path)} has no record of {_HISTORY}") from None
         if prefix.size == 0 and not path.exists():
             return b""
         data = prefix.check(path)
-        if has_sums and whole is not None and b"\n" in data[prefix.size :]:
+        if whole is not None and b"\n" in data[prefix.size :]:
             raise FileRefused(f"{quoted(path)} is damaged: it has rows that the run did not write")
         return data
 

@@ -18,7 +18,7 @@ from kerascli.config.sections.phases import in_each
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.pipeline.learned_state import load_learned, save_learned
 from kerascli.foundation.device import Choice, Threads, choose_device, prepare_cpu, use_threads
-from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, counted, safe_text
+from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, counted
 from kerascli.foundation.events import Began, Event, Note
 from kerascli.foundation.interrupts import deferred
 from kerascli.foundation.world import launch_of
@@ -134,7 +134,6 @@ def resume(
     stages = Stages()
     prepare_cpu()
     use_own_cache()
-    _refuse_format_1(record)
     leads = options.group is None or options.group.world.leads
     with record.locked() if leads else nullcontext():
         recorded = record.facts()
@@ -228,15 +227,6 @@ def _warnings(phases: list[Phase]) -> list[Fault]:
         if phase.config.learned is not None:
             warnings += phase.prepared.splits["train"].oov.warnings()
     return warnings
-
-
-def _refuse_format_1(record: RunRecord) -> None:
-    facts = record.facts()
-    if facts["format"] == 1:
-        versions = facts.get("versions")
-        version = versions.get("kerascli", "unknown") if isinstance(versions, dict) else "unknown"
-        text = f"the run {quoted(record.path)} was made by kerascli {safe_text(str(version))}"
-        raise FileRefused(f"{text}, without the checksums that resuming relies on", hint=_INSTEAD_OF_RESUMING)
 
 
 def _refuse_divided_state(record: RunRecord, config: Config) -> None:

@@ -236,11 +236,6 @@ def test_logged_rows_are_those_of_keras_s_file(tmp_path: Path) -> None:
     assert {(row.file, row.separator) for row in ours.rows} == {("log.csv", ";")}
 
 
-def test_a_loss_that_is_no_number_stops() -> None:
-    figures = [{"loss": 1.0}, {"loss": float("inf")}, {"loss": 1.0}]
-    assert Run(CALLBACKS.parse("terminate_on_nan"), figures).stopped == 2
-
-
 def test_a_formula_over_metrics_stops_where_a_function_of_keras_would() -> None:
     figures = history(1)
     bound = sorted(f["val_loss"] / f["loss"] for f in figures[2:])[2]

@@ -85,7 +85,7 @@ CSV = {
     "an id beside a column of fractions": ("a,b\n1,2.5\n9007199254740993,1.5\n", {"inputs": {"x": {"columns": ["b", "a"]}}}, "t.csv:3:a: error: 9007199254740993 would be rounded next to columns of float64: floats are exact for integers up to 2**53"),
     "an id cast to floats": ("a,b\n1,2\n9007199254740993,1\n", {"inputs": {"a": {"cast": "float32"}}}, "t.csv:3:a: error: 9007199254740993 would be rounded: floats are exact for integers up to 2**53"),
     "an id with a mean put in": ("a,b\n9223372036854775807,2\n", {"inputs": {"a": "impute"}}, "t.csv:2:a: error: 9223372036854775807 would be rounded: floats are exact for integers up to 2**53"),
-    "too large to normalize": ("a,b\n1,2\n1e300,3\n", {}, "t.csv:3:x: error: 1e+300 is too large to normalize: its square is beyond float64"),
+    "too large to normalize": ("a,b\n1,2\n1e300,3\n", {}, "error: inputs.x (normalization): the values are too large to normalize: the sum of their squares is beyond float64"),
     "too large for a float": ("a,b\n1,2\n-1e39,3\n", {"inputs": {"a": []}}, "t.csv:3:a: error: -1e+39 is too large for float32"),
     "a sum too large for a float": ("a,b\n1,2\n3e38,3\n", {"inputs": {"a": {"rescaling": 10.0}}}, "t.csv:3:a: error: 3e+39 is too large for float32"),
     "a label with a fraction": ("a,b,y\n1,2,0\n2,3,0.99\n", {"targets": {"y": {"cast": "int64"}}}, "t.csv:3:y: error: 0.99 is not an integer"),

@@ -165,7 +165,7 @@ def test_a_later_format_is_refused_by_its_number(run: RunRecord) -> None:
         run.facts()
 
 
-def test_a_seal_that_was_taken_off_does_not_make_a_run_one_of_format_1(run: RunRecord) -> None:
+def test_a_run_json_without_its_checksum_is_damaged_or_of_another_version(run: RunRecord) -> None:
     path = run.path / "run.json"
     facts = json.loads(path.read_bytes())
     for taken in (["sha256"], ["sha256", "format"], ["format"]):

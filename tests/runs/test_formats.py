@@ -14,9 +14,8 @@ from kerascli.cli import app as program
 from kerascli.config.composition import plugins
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import KerasCliError
-from kerascli.runs import index
 from kerascli.runs.record import RunRecord
-from tests.support.kept_runs import DIVIDED, FORMAT_1, FORMAT_2, PLUGIN, Kept, signalled, store
+from tests.support.kept_runs import DIVIDED, FORMAT_2, PLUGIN, Kept, signalled, store
 from tests.support.processes import Launched, run_on
 from tests.support.runs_harness import go_on
 from tests.training.distributed.ended_runs import bits, run_of, succeeded
@@ -54,7 +53,7 @@ def stored(run: Kept, folder: Path) -> list[Any]:
     return [list(csv.reader(predictions)), {name: evaluation[name] for name in COMPARED}]
 
 
-@pytest.mark.parametrize("run", [FORMAT_1, *FORMAT_2], ids=names)
+@pytest.mark.parametrize("run", FORMAT_2, ids=names)
 def test_predictions_and_evaluations_are_those_of_the_version_that_made_the_run(run: Kept, tmp_path: Path) -> None:
     folder = run.copied(tmp_path / "copy")
     before = stored(run, folder)
@@ -131,37 +130,3 @@ def is_there(name: str) -> bool:
     if importlib.util.find_spec(module) is None:
         return False
     return hasattr(importlib.import_module(module), last) or importlib.util.find_spec(name) is not None
-
-
-# Format 1, which has no checksums
-
-
-@pytest.fixture
-def old(tmp_path: Path) -> RunRecord:
-    return index.find_run("latest", FORMAT_1.copied(tmp_path / "old") / "runs")
-
-
-def test_a_run_of_format_1_is_evaluated_predicted_exported_plotted_and_summarized(
-    old: RunRecord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(old.path.parent.parent)
-    monkeypatch.setattr(storage, "_fsync", lambda descriptor: None)
-    warning = f"warning: runs/{old.folder_name} was made before runs had checksums: damage to its files"
-    for line in (
-        "evaluate latest validation --checkpoint best --device cpu", "predict latest validation --device cpu",
-        "export latest --format safetensors", "plot latest", "summary latest", "runs show latest",
-    ):  # fmt: skip
-        monkeypatch.setattr("sys.argv", ["kerascli", *line.split()])
-        with pytest.raises(SystemExit) as end:
-            program.main()
-        said = capsys.readouterr().err
-        assert (end.value.code, said.count(warning)) == (0, 1), f"{line}: {said}"
-
-
-def test_a_run_of_format_1_is_not_resumed_and_the_version_that_made_it_is_said(old: RunRecord) -> None:
-    with pytest.raises(KerasCliError, match=r"was made by kerascli 0\.1\.0, without the checksums") as caught:
-        go_on(old)
-    assert caught.value.exit_code == 4
-    assert caught.value.faults[0].hint == (
-        "start a new run; this one is still there for evaluate, predict, export and plot"
-    )

@@ -36,7 +36,6 @@ class Kept:
         return shutil.copytree(KEPT / self.format, to, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-FORMAT_1 = Kept("format_1", "tiny")
 DIVIDED = Kept("format_2", "divided", processes=2)
 """Run whose processes divided the optimizer's state, which later versions do not: it is not resumed."""
 FORMAT_2 = [

@@ -12,7 +12,6 @@ from kerascli.data.section import parse_data
 from kerascli.data.storage import on_disk
 from kerascli.data.storage.convert import first_rounded
 from kerascli.foundation.errors import DataError, KerasCliError
-from kerascli.foundation.events import Note
 from kerascli.losses.labels import Labels, first_invalid
 from kerascli.workflow.check import check
 from kerascli.workflow.evaluate import evaluate_rows
@@ -174,18 +173,6 @@ def test_numbers_in_text_are_cast_with_all_their_digits(tmp_path: Path) -> None:
     spec = parse_data({"source": {"npz": "t.npz"}, "inputs": {"x": {"cast": "float64"}}})
     with pytest.raises(DataError, match=f"^{BIG} has too many digits for a number"):
         load_data(spec, Context(tmp_path, 0))
-
-
-def test_what_float32_rounds_is_reported_once(tmp_path: Path) -> None:
-    np.savez(tmp_path / "t.npz", x=np.array([[2**24 + 1], [3], [4], [5]]), y=np.zeros(4))
-    _, events = train(config(tmp_path, **NUMBER), tmp_path / "runs")
-    warnings = [event.text for event in events if isinstance(event, Note) and event.level == "warning"]
-    assert [text for text in warnings if "16,777,217" in text] == [
-        "'x' holds integers up to 16,777,217, and float32 rounds those above 16,777,216; normalization computes "
-        "with all their digits, integer_lookup maps ids"
-    ]
-    _, events = train(config(tmp_path, **NUMBER, x="normalization"), tmp_path / "runs")
-    assert not any("16,777,217" in event.text for event in events if isinstance(event, Note))
 
 
 def test_rows_on_disk_are_looked_at_as_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

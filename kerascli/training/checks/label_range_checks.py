@@ -1,9 +1,9 @@
-"""Range checks of class labels and token ids in the data, and of integers that float32 would round.
+"""Range checks of class labels and token ids in the data, and of integers that floats would round.
 
 The checks run before training; rows that stay on disk are checked when they are read.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -22,8 +22,6 @@ from kerascli.losses.base import Loss
 from kerascli.losses.labels import Labels, first_invalid
 from kerascli.metrics.base import Metric
 from kerascli.model.runtime.built import Built
-
-Warn = Callable[[str], None]
 
 _ROUNDED_FROM = 2**24
 """Largest magnitude up to which float32 represents all integers."""
@@ -50,8 +48,8 @@ class _Input(NamedTuple):
     def is_checked(self, values: np.ndarray) -> bool:
         return bool(self.lookups) or self.name not in self.stage.names
 
-    def largest(self, values: np.ndarray) -> int:
-        """Return the largest integer that becomes a float. Raises _BadValue for the first invalid value."""
+    def check(self, values: np.ndarray) -> None:
+        """Raise _BadValue for the first invalid value."""
         for layer, entries in self.lookups.items():
             if (place := first_invalid(values, Labels(0, entries - 1))) is not None:
                 row, index, value, whole = place
@@ -64,7 +62,8 @@ class _Input(NamedTuple):
                 text = f"'{self.name}' is float32, which does not hold all integers from {_ROUNDED_FROM:,} on"
                 hint = "add cast: int64 to its pipeline, or use pad_sequences: {dtype: int64}"
                 raise _BadValue(row, index, text, hint)
-        return _largest(self.name, values) if self.is_number else 0
+        if self.is_number:
+            _check_rounding(self.name, values)
 
 
 class _Target(NamedTuple):
@@ -86,8 +85,8 @@ class _Target(NamedTuple):
         spec = TensorSpec(values.shape[1:], values.dtype.name)
         return ((component, component.labels(spec, output)) for component, output in self.compared)
 
-    def largest(self, values: np.ndarray) -> int:
-        """Return the largest integer that becomes a float. Raises _BadValue for the first invalid value."""
+    def check(self, values: np.ndarray) -> None:
+        """Raise _BadValue for the first invalid value."""
         seen: set[Labels | None] = set()
         for component, labels in self._labels(values):
             if labels not in seen and labels is not None and (place := first_invalid(values, labels)) is not None:
@@ -98,7 +97,8 @@ class _Target(NamedTuple):
                 hint = "discretization turns numbers into classes; a loss such as mse takes numbers"
                 raise _BadValue(row, index, text, hint)
             seen.add(labels)
-        return _largest(self.name, values) if seen == {None} else 0
+        if seen == {None}:
+            _check_rounding(self.name, values)
 
 
 Columns = dict[tuple[str, str], _Input | _Target]
@@ -110,14 +110,13 @@ def check_values(
     compared: Iterable[tuple[str, Loss | Metric, TensorSpec]],
     splits: Mapping[str, Split],
     stages: Stages,
-    warn: Warn | None = None,
 ) -> None:
     """Check that class labels and token ids in the splits are in the ranges that models, losses and metrics take.
 
     `graphs` are the models; `compared` has (target, loss or metric, shape and dtype of the output) of each comparison.
     `splits` maps split names to rows, which `stages` preprocess before the check; rows on disk are checked when they
-    are read. `warn` gets a message if integers will be rounded. Raises DataError with the value and its place: that in
-    the file or, without a file, the split and the row (from 1).
+    are read. Raises DataError with the value and its place: that in the file or, without a file, the split and the row
+    (from 1).
     """
     by_target: dict[str, list[tuple[Loss | Metric, TensorSpec]]] = {}
     for target, component, output in compared:
@@ -125,7 +124,7 @@ def check_values(
     columns: Columns = {("inputs", each.name): each for each in _inputs(graphs, stages.input_stage)}
     columns |= {("targets", name): _Target(name, stages.target_stage, each) for name, each in by_target.items()}
     for name, split in splits.items():
-        split.watch(partial(_check, columns, name, warn))
+        split.watch(partial(_check, columns, name))
 
 
 def _inputs(graphs: Iterable[Built], stage: Stage) -> list[_Input]:
@@ -146,16 +145,15 @@ def _inputs(graphs: Iterable[Built], stage: Stage) -> list[_Input]:
     return [_Input(name, stage, lookups.get(name, {}), name in numbers) for name in lookups.keys() | numbers]
 
 
-def _check(columns: Columns, split: str, warn: Warn | None, part: MemorySplit, rows: Rows) -> None:
+def _check(columns: Columns, split: str, part: MemorySplit, rows: Rows) -> None:
     for section, arrays in (("inputs", part.inputs), ("targets", part.targets)):
         for name, values in arrays.items():
             column = columns.get((section, name))
             if column is None or not column.is_checked(values):
                 continue
-            largest = 0
             for start, block in _staged_blocks(name, values, column.stage):
                 try:
-                    largest = max(largest, column.largest(block))
+                    column.check(block)
                 except _BadValue as bad:
                     row = start + bad.row
                     if part.origin is None:
@@ -163,20 +161,16 @@ def _check(columns: Columns, split: str, warn: Warn | None, part: MemorySplit, r
                     text = bad.text if split == "train" else f"{bad.text} (in the '{split}' split)"
                     place = part.origin.place(section, name, row, bad.index, block[0].size)
                     raise DataError(Fault(text, place=place, hint=bad.hint)) from None
-            if largest > _ROUNDED_FROM and warn is not None:
-                text = f"'{name}' holds integers up to {largest:,}, and float32 rounds those above {_ROUNDED_FROM:,}"
-                warn(f"{text}; normalization computes with all their digits, integer_lookup maps ids")
 
 
-def _largest(name: str, values: np.ndarray) -> int:
-    """Return the largest absolute value of integers. Raises _BadValue for one that float64 cannot represent."""
-    if values.dtype.kind not in "iu" or values.dtype.itemsize < 4 or not values.size:
-        return 0
+def _check_rounding(name: str, values: np.ndarray) -> None:
+    """Raise _BadValue for the first integer that float64 cannot represent."""
+    if values.dtype.kind not in "iu" or values.dtype.itemsize < 4:
+        return
     if (rounded := first_rounded(values)) is not None:
         row, (index, _), value = rounded
         text = f"'{name}' holds {value}, which would be rounded: floats hold integers up to 2**53"
         raise _BadValue(row, index, text, IDS)
-    return max(int(values.max()), -int(values.min()))
 
 
 def _staged_blocks(name: str, values: np.ndarray, stage: Stage) -> Iterator[tuple[int, np.ndarray]]:

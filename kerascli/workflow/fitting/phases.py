@@ -141,11 +141,7 @@ def make_phase(config: Config, prepared: PreparedData, parsed: RunSpec | None = 
     if faults := idle_fit_faults(spec):
         raise config.error(faults)
 
-    def warn(text: str) -> None:
-        if text not in prepared.warnings:
-            prepared.warnings.append(text)
-
-    check_values(spec.graphs, spec.compared(), prepared.splits, prepared, warn)
+    check_values(spec.graphs, spec.compared(), prepared.splits, prepared)
     return Phase(config, prepared, with_class_weights(spec, prepared))
 
 

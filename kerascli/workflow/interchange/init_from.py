@@ -175,9 +175,8 @@ def _source(section: InitFrom, base: str, experiment: Experiment, config: Config
         return _weights_only(path, section, base, experiment) if is_weights_only(path) else _file(path)
     assert section.run is not None
     record = run_named(section.run, folder, runs)
-    data = record.weights()
-    name = str(record.path) if record.has_checksums else f"{record.path}, a run from before runs had checksums"
-    return read_tensors(data, str(record.path)), name, hashlib.sha256(data).hexdigest()
+    data, name = record.weights(), str(record.path)
+    return read_tensors(data, name), name, hashlib.sha256(data).hexdigest()
 
 
 def _weights_only(path: Path, section: InitFrom, base: str, experiment: Experiment) -> Source:
