@@ -110,7 +110,7 @@ def test_the_outline_is_that_of_the_whole_history(tmp_path: Path, monitor: str, 
     assert history.outline(data + b"6,0.", path, monitor, way) == (5, best, parsed[-1])
     assert history.outline(data, path, "absent", way) == (5, {}, parsed[-1])
     assert history.outline(b"", path, monitor, way) == (0, {}, {})
-    with pytest.raises(FileRefused, match="expected a number"):
+    with pytest.raises(FileRefused, match="expected numbers in each row"):
         history.outline(data + b"6,x,1,1\n", path, monitor, way)
 
 

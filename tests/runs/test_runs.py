@@ -255,19 +255,19 @@ def test_pandas_like_readers_see_numbers_of_numpy_as_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    "text",
     [
-        ("epoch,loss\n1,0.5,3\n", "line 2 has 3 cells, expected 2"),
-        ("epoch,loss\n1,0.5\n2,abc\n", "line 3, column 'loss': expected a number, got the text 'abc'"),
-        ('epoch,loss\n1,"0.5\n', "unexpected end of data"),
-        ("loss\n0.5\n", "it has no column 'epoch'"),
-        ("epoch,loss\n1,0.5\n,0.5\n", "line 3, column 'epoch': expected an integer"),
-        ("epoch,loss\nNaN,0.5\n", "line 2, column 'epoch': expected an integer"),
+        "epoch,loss\n1,0.5,3\n",
+        "epoch,loss\n1,0.5\n2,abc\n",
+        'epoch,loss\n1,"0.5\n',
+        "loss\n0.5\n",
+        "epoch,loss\n1,0.5\n,0.5\n",
+        "epoch,loss\nNaN,0.5\n",
     ],
 )
-def test_a_damaged_history_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+def test_a_damaged_history_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "history.csv"
-    with pytest.raises(FileRefused, match=re.escape(f"'{path}' is damaged: {message}")):
+    with pytest.raises(FileRefused, match=re.escape(f"'{path}' is damaged: expected numbers in each row")):
         history.parse(text.encode(), path)
 
 
