@@ -579,12 +579,6 @@ def test_a_folder_that_forgot_its_starts_goes_by_time_and_begins_a_new_sequence(
     assert [run.path for run in index.list_runs(runs_dir)] == [run.path for run in (*old, new)]
 
 
-def test_a_renamed_run_is_ordered_by_what_it_says(three: Path) -> None:
-    make_run(three, "renamed", started="2026-01-02T12:00:00.000000Z")
-    names = [run.folder_name for run in index.list_runs(three)]
-    assert names.index("renamed") == 2
-
-
 def test_what_is_no_run_is_not_listed(three: Path, tmp_path: Path) -> None:
     (three / "notes").mkdir()
     (three / "file").touch()
