@@ -369,10 +369,16 @@ def test_the_picture_of_a_config_is_written_the_same_each_time(tmp_path: Path, s
     assert files[0].read_bytes().startswith({".png": b"\x89PNG", ".svg": b"<svg", ".pdf": b"%PDF"}[suffix])
 
 
+def test_the_picture_of_a_config_lies_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert kerascli("plot", "--model", str(CONFIGS / "tiny.yaml")) == "tiny-model.png\n"
+    assert Path("tiny-model.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--model", "CONFIG"], "the plot of a config needs a file name"),
         (["--model", "CONFIG", "-o", "a.jpg"], "expected a file that ends in .png"),
         (["--model", "CONFIG", "CONFIG", "-o", "a.png"], "--model draws one config or run"),
         (["--model", "CONFIG", "-o", "a.png", "--log"], "--log cannot be used with --model"),
