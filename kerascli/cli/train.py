@@ -145,7 +145,8 @@ def _started(
     if chosen.name is not None:
         check_name(chosen.name)
     if what is not None and not options.is_config(what):
-        record = _run_to_train(what, chosen)
+        options.check_device(chosen.device)
+        record = options.find_run(what, chosen.runs_dir)
         from kerascli.workflow.further_training import train_further
 
         return train_further(record, chosen, sets, options.download_bar())
@@ -164,16 +165,6 @@ def _started(
     from kerascli.workflow.train import start
 
     return start(open_config(document, flags=flags, progress=options.download_bar(), runs_dir=chosen.runs_dir), chosen)
-
-
-def _run_to_train(what: str, chosen: Options) -> "RunRecord":
-    """Return the run that an argument names which is no file. Raises ConfigError, also if a config may be meant."""
-    name = safe_text(what)
-    if file := next((file for file in map(Path, (f"{name}.yaml", f"{name}.yml")) if file.is_file()), None):
-        hint = f"write {file}, or the path of the run's folder"
-        raise ConfigError(f"'{name}' is no file: is it the config {file}, or a run?", hint=hint)
-    options.check_device(chosen.device)
-    return options.find_run(what, chosen.runs_dir)
 
 
 def _resumed(run: str, study: "Study | None", chosen: Options, sets: Sequence[str]) -> "Iterator[Event]":
