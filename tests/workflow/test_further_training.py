@@ -306,9 +306,7 @@ def test_the_command_tells_configs_and_runs_apart(january: RunRecord, monkeypatc
     assert refusal("train", "latest", "--resume", "latest")[0].startswith("a config or a run cannot be used with")
     assert refusal("train", "--resume", "latest", "--relearn")[0].startswith("--relearn cannot be used with --resume")
     assert refusal("train", "latest", "--data", "march.csv")[0] == "--data march.csv: there is no such file or folder"
-    before = len(list(Path("runs").iterdir()))
-    assert command("train", "latest", "--smoke", "--data", "february.csv").startswith("smoke test passed: runs")
-    assert len(list(Path("runs").iterdir())) == before
+    assert refusal("train", "latest", "--smoke")[0] == "--smoke takes a config"
     shutil.copy("config.yaml", "latest")
     assert command("train", "latest", "--epochs", "1").startswith("test ")
     assert "init_from" not in find_run("latest", Path("runs")).facts()
