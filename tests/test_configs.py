@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from kerascli.cli.commands import app
+from kerascli.config.composition.extends import read_extended
+from kerascli.config.composition.overrides import override
 from kerascli.foundation.errors import ConfigError
-from kerascli.workflow.bases import open_config
 from kerascli.workflow.check import check, spec_of, summary_of
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.smoke import smoke
@@ -108,7 +109,8 @@ def test_a_config_goes_through_the_smoke_run(config: Path, shipped: Path, tmp_pa
         train(shipped / config.with_name(f"{begins_with[1]}.yaml"), tmp_path, limits=limits)
     sets = [FEWER[config.stem]] if config.stem in FEWER else []
     flags = SMALLER.get(config.stem, [])
-    lines = list(smoke(open_config(shipped / config, sets=sets, flags=flags, fold=1), Options(tmp_path), flags=flags))
+    source = override(read_extended(shipped / config), sets)
+    lines = list(smoke(source, Options(tmp_path), flags=flags))
     steps = [line for line in lines if not line.startswith("test") and "random weights" not in line]
     assert list(dict.fromkeys(line.partition(":")[0] for line in steps)) == [
         "fit", "checkpoint", "resume", "evaluate", "predict", "plot",

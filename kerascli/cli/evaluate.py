@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from kerascli.cli import options, program
 from kerascli.cli.evaluation_text import evaluation_json, evaluation_text
 from kerascli.cli.options import option
 from kerascli.cli.process_group import dealing, launch_processes
-from kerascli.foundation.errors import ConfigError, Fault, StorageError, safe_text
+from kerascli.foundation.errors import Fault, StorageError, safe_text
 from kerascli.foundation.world import world_of
 from kerascli.runs.outputs import MOST_WORST
 
@@ -70,7 +69,7 @@ def evaluate(
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
         launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
-        record = _record(run, what, runs_dir, checkpoint, trust_plugins)
+        record = options.trained_run(run, runs_dir, checkpoint, trust_plugins)
         options.refuse({"--keep-threshold": keep_threshold and record.archive}, "cannot write into an archive")
         from kerascli.workflow.baselines import no_better
         from kerascli.workflow.evaluation.cells import add_cells
@@ -118,16 +117,6 @@ def keep_numbers(
             write_evaluation(record, file, facts, worst, pictures)
     except StorageError as error:
         options.warn([Fault(f"the numbers of this evaluation are not kept: {error}", level="warning")])
-
-
-def _record(run: str, what: Sequence[str], runs_dir: Path, checkpoint: str | None, trust: bool) -> "RunRecord":
-    """Return the run to evaluate. Raises ConfigError."""
-    try:
-        return options.trained_run(run, runs_dir, checkpoint, trust)
-    except ConfigError:
-        if not what and run in options.SPLITS:
-            raise ConfigError(f"there is no run '{run}'", hint=f"kerascli evaluate latest {run}") from None
-        raise
 
 
 def _rows(run: "LoadedRun", what: Sequence[str]) -> tuple[str, "Split"]:

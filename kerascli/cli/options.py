@@ -68,7 +68,9 @@ Horizon = Annotated[
     int | None, option("--horizon N", "Forecast the N rows after the last of a series.", min=1, max=1_000_000)
 ]
 Future = Annotated[Path | None, option("--future FILE", "With --horizon: the columns of these rows that are known.")]
-Processes = Annotated[int | None, option("--processes N", "Divide the work among N processes of this machine.", min=1)]
+Processes = Annotated[
+    int | None, option("--processes N", "Divide the work among N processes of this machine.", min=1, max=1024)
+]
 Timeout = Annotated[
     float, option("--timeout SECONDS", "Time after which a process without an answer counts as lost.", min=1.0)
 ]

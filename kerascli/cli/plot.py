@@ -68,7 +68,7 @@ def plot(
         image = drawn(source, shown.suffix, flags, runs_dir)
     else:
         shown, image = _curves(names or [LATEST], output, runs_dir, metric, log_scale=log, smooth=smooth)
-    write_bytes(file or shown, image)
+    write_bytes(file or _writable(shown, [], model=model), image)
     options.say(f"{shown}\n")
 
 
@@ -94,13 +94,10 @@ def _writable(output: Path, reads: Sequence[Path], *, model: bool) -> Path:
 
 
 def _default(source: "Source", name: str) -> Path:
-    """Return the path of a plot in the run's folder. Raises ConfigError for a config, which has none."""
+    """Return the path of a plot in the run's folder, or of a config's plot in the current one."""
     from kerascli.config.yaml.document import Document
 
-    if isinstance(source, Document):
-        hint = f"name the file: -o {Path(source.name).stem}.png"
-        raise ConfigError("the plot of a config needs a file name", hint=hint)
-    return source.plot_path(name)
+    return Path(f"{Path(source.name).stem}-{name}") if isinstance(source, Document) else source.plot_path(name)
 
 
 def _named_runs(names: Sequence[str], runs_dir: Path) -> "tuple[list[RunRecord], list[str] | None, Path | None]":
@@ -166,13 +163,12 @@ def _forecast(
 def _curves(
     names: Sequence[str], output: Path | None, runs_dir: Path, metrics: Sequence[str] | None, **look: Any
 ) -> tuple[Path, bytes]:
-    """Return (file, by default in the folder of the run or study; picture) of the training curves of runs."""
+    """Return (file, by default in the folder of the run or study, of several runs in the current one; picture) of the
+    training curves of runs."""
     from kerascli.report import plots
 
     runs, objectives, default = _named_runs(names, runs_dir)
-    if output is None and default is None and len(runs) > 1:
-        raise ConfigError("the plot of several runs needs a file name", hint="name the file: -o curves.png")
-    file = output or default or runs[0].plot_path("history.png")
+    file = output or default or (Path("curves.png") if len(runs) > 1 else runs[0].plot_path("history.png"))
     labelled = list(zip(_labels(runs), [run.history() for run in runs], strict=True))
     return file, plots.encoded(plots.plot_history(labelled, metrics or objectives, **look), file.suffix)
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerascli.cli.printing import print_to_stderr
-from kerascli.foundation.disk.files import memory_limit, read_bytes
-from kerascli.foundation.disk.storage import size_text
+from kerascli.foundation.disk.files import read_bytes
 from kerascli.foundation.errors import ConfigError, FileRefused, Interrupted, KerasCliError, ProcessLost
 from kerascli.foundation.interrupts import Signalled, count_as_handled, end_with_parent
 from kerascli.foundation.user_code import exits_as_errors, line_of_user_code
-from kerascli.foundation.world import PROCESS_BYTES, launch_of, restarts_of, world_of
+from kerascli.foundation.world import launch_of, restarts_of, world_of
 from kerascli.workflow.fitting.options import Options
 
 if TYPE_CHECKING:
@@ -41,11 +40,6 @@ def launch_processes(processes: int | None, max_restarts: int | None = None, *, 
     if processes is not None and started == 1:
         from kerascli.cli.launching import launch
 
-        memory = 2 * memory_limit()
-        if processes > (most := memory // PROCESS_BYTES):  # they would end the machine, not the command
-            text = f"--processes {processes}: each takes about {size_text(PROCESS_BYTES)} for Python and torch alone"
-            hint = f"at most {most}, or more machines"
-            raise ConfigError(f"{text}, and this machine has {size_text(memory)}", hint=hint)
         raise SystemExit(launch(processes, max_restarts or 0))
 
 

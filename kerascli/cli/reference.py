@@ -22,11 +22,11 @@ def list_command(
     as_json: options.Json = False,
 ) -> None:
     """List the components of a kind: layers, losses, optimizers, ..."""
-    typer.echo(list_text(kind, as_json=as_json, width=options.terminal_width()))
+    typer.echo(list_text(kind, as_json=as_json))
 
 
-def list_text(kind: str | None, *, as_json: bool = False, width: int | None = None) -> str:
-    """Return the list of components of a kind (or of kinds) as text in lines of `width` columns, or as JSON."""
+def list_text(kind: str | None, *, as_json: bool = False) -> str:
+    """Return the list of components of a kind (or of kinds) as text or as JSON."""
     from kerascli.report import reference
 
     if kind is None:
@@ -37,7 +37,7 @@ def list_text(kind: str | None, *, as_json: bool = False, width: int | None = No
     members = reference.members(kind)
     if as_json:
         return json.dumps([asdict(member) for member in members])
-    return reference.fitted(reference.member_lines(members), width)
+    return "\n".join(reference.member_lines(members))
 
 
 @program.app.add("explain conv_2d")

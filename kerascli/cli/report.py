@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def report(
     runs: Annotated[list[str] | None, argument("RUN", "Default: the latest run.", complete.runs)] = None,
     output: Annotated[
-        Path | None, option("--output -o FILE", "An .html file; default, of one run: report.html in its plots/.")
+        Path | None, option("--output -o FILE", "An .html file; default: report.html, of one run in its plots/.")
     ] = None,
     environment: Annotated[bool, option("--environment", "Also show the host and whole paths.")] = False,
     runs_dir: options.RunsDir = options.RUNS_DIR,
@@ -39,14 +39,11 @@ def report(
     if study is not None:
         from kerascli.report.page.study_page import study_html
 
-        return _write(output, study.path / "report.html", study_html(study))
+        return _write(output or study.path / "report.html", study_html(study))
     records = [options.find_run(run, runs_dir, False) for run in names]
     if as_json:
         options.say_json([_numbers(run) for run in records])
         return
-    if output is None and (len(records) > 1 or records[0].archive is not None):
-        what = "several runs" if len(records) > 1 else "an archive"
-        raise ConfigError(f"the page of {what} needs a file name", hint="name the file: -o report.html")
     if len(records) == 1:
         from kerascli.report.page.run_page import RunPage
 
@@ -55,20 +52,19 @@ def report(
         from kerascli.report.page.runs_page import runs_html
 
         text = runs_html(records, environment=environment)
-    _write(output, records[0].plot_path("report.html"), text)
+    is_own = len(records) == 1 and records[0].archive is None
+    _write(output or (records[0].plot_path("report.html") if is_own else Path("report.html")), text)
 
 
-def _write(output: Path | None, file: Path, text: str) -> None:
-    """Write a page to the output file, if one is given, else to `file`. Raises ConfigError, StorageError."""
-    data, shown = text.encode(), output or file
-    if output is not None:
-        from kerascli.workflow.outputs import writable
+def _write(output: Path, text: str) -> None:
+    """Write a page to a file. Raises ConfigError, StorageError."""
+    from kerascli.workflow.outputs import writable
 
-        if output.suffix.lower() not in {".html", ".htm"}:
-            raise ConfigError(f"expected a file that ends in .html, got '{output.name}'")
-        file = writable(output, ".html")
-    write_bytes(file, data)
-    options.say(f"{shown}\n")
+    if output.suffix.lower() not in {".html", ".htm"}:
+        raise ConfigError(f"expected a file that ends in .html, got '{output.name}'")
+    data = text.encode()
+    write_bytes(writable(output, ".html"), data)
+    options.say(f"{output}\n")
     options.note(f"{size_text(len(data))}, opens in any browser without a network")
 
 

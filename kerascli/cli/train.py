@@ -13,14 +13,13 @@ import typer
 from kerascli.cli import complete, options, program
 from kerascli.cli.options import argument, option
 from kerascli.cli.process_group import connected, interrupted_run, launch_processes, with_common_seed
-from kerascli.foundation.errors import ConfigError, StorageError, safe_text
+from kerascli.foundation.errors import StorageError, safe_text
 from kerascli.foundation.world import world_of
 from kerascli.workflow.fitting.options import Options
 
 if TYPE_CHECKING:
     from kerascli.foundation.events import Event
     from kerascli.foundation.profile import Profiled
-    from kerascli.runs.record import RunRecord
     from kerascli.studies.folder import Study
 
 
@@ -118,8 +117,7 @@ def _refuse_idle(values: Mapping[str, object], *, further: bool) -> None:
         refuse("cannot be used with --verbose: it prints more", ["--quiet", "--json"])
     if values["--smoke"]:
         idle = ["--resume", "--name", "--json", "--profile", "--quiet", "--verbose", "--processes", "--max-restarts"]
-        idle += ["--folds"] if further else ["--folds", "--runs-dir"]
-        refuse("cannot be used with --smoke: it trains a temporary run", idle)
+        refuse("cannot be used with --smoke: it trains a temporary run", [*idle, "--folds", "--runs-dir"])
     if values["--folds"]:
         refuse("cannot be used with --folds: --set data.split.fold=1 trains one of them", ["--profile"])
     if values["--resume"]:
@@ -128,6 +126,7 @@ def _refuse_idle(values: Mapping[str, object], *, further: bool) -> None:
     elif further:
         refuse("cannot be used with a run, whose config has their values: --set changes it", ["--flag"])
         refuse("takes a config: the weights of a run have learned from all rows", ["--folds"])
+        refuse("takes a config", ["--smoke"])
     else:
         text = "cannot be used with a config: it names its data itself; only with a run, or with --resume"
         refuse(text, ["--data", "--relearn"])
@@ -145,7 +144,8 @@ def _started(
     if chosen.name is not None:
         check_name(chosen.name)
     if what is not None and not options.is_config(what):
-        record = _run_to_train(what, chosen)
+        options.check_device(chosen.device)
+        record = options.find_run(what, chosen.runs_dir)
         from kerascli.workflow.further_training import train_further
 
         return train_further(record, chosen, sets, options.download_bar())
@@ -164,16 +164,6 @@ def _started(
     from kerascli.workflow.train import start
 
     return start(open_config(document, flags=flags, progress=options.download_bar(), runs_dir=chosen.runs_dir), chosen)
-
-
-def _run_to_train(what: str, chosen: Options) -> "RunRecord":
-    """Return the run that an argument names which is no file. Raises ConfigError, also if a config may be meant."""
-    name = safe_text(what)
-    if file := next((file for file in map(Path, (f"{name}.yaml", f"{name}.yml")) if file.is_file()), None):
-        hint = f"write {file}, or the path of the run's folder"
-        raise ConfigError(f"'{name}' is no file: is it the config {file}, or a run?", hint=hint)
-    options.check_device(chosen.device)
-    return options.find_run(what, chosen.runs_dir)
 
 
 def _resumed(run: str, study: "Study | None", chosen: Options, sets: Sequence[str]) -> "Iterator[Event]":
@@ -277,20 +267,12 @@ def _print_profile(profile: "Profiled") -> None:
 
 
 def _smoke_test(what: str | None, chosen: Options, sets: Sequence[str], flags: Sequence[str]) -> None:
-    """Test a config, or the further training of a run, with two training steps in a temporary folder: train, resume,
-    evaluate, predict and plot."""
-    progress = options.download_bar()
-    if what is None or options.is_config(what):
-        path = options.config_or_only(what)
-        source = options.read_config(path, sets, flags)
-        options.check_device(chosen.device)
-    else:
-        record = _run_to_train(what, chosen)
-        from kerascli.workflow.further_training import further_config
-
-        path, source = record.path, further_config(record, chosen, sets, progress)
+    """Test a config with two training steps in a temporary folder: train, resume, evaluate, predict and plot."""
+    path = options.config_or_only(what)
+    source = options.read_config(path, sets, flags)
+    options.check_device(chosen.device)
     from kerascli.workflow.smoke import smoke
 
-    for line in smoke(source, chosen, flags=flags, progress=progress):
+    for line in smoke(source, chosen, flags=flags, progress=options.download_bar()):
         options.note(line)
     typer.echo(f"smoke test passed: {safe_text(str(path))}")

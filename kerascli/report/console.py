@@ -11,13 +11,12 @@ from typing import TextIO
 from rich import progress as bars
 from rich.console import Console
 from rich.progress import Progress, TaskID
+from rich.table import Column
 
 from kerascli.foundation import events
 from kerascli.foundation.errors import counted, safe_lines, safe_text
 from kerascli.foundation.events import Event, Logs
 from kerascli.report.text_tables import text_table
-
-_TIME_WIDTH = 7  # 1:23:45
 
 
 class TrainingView:
@@ -35,7 +34,6 @@ class TrainingView:
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._began = time.monotonic()
-        self._used_width = 0
         self._resumed = False
         self.printed: list[str] = []
         """Texts that were printed, without progress bars, for a log; whoever keeps them clears the list."""
@@ -65,7 +63,7 @@ class TrainingView:
                 self._epoch(event)
             case events.BatchEnd() if event.logs is not None and self._progress is not None:
                 rate = f"{event.step / max(1e-9, time.monotonic() - self._began):,.0f} steps/s"
-                shown = first_that_fit(event.logs, self.console.width - self._used_width - len(rate))
+                shown = metrics_text(event.logs)
                 self._progress.update(self._task, completed=event.step, rate=rate, metrics=shown, refresh=True)
             case events.EpochEnd():
                 self._epoch_end(event)
@@ -91,21 +89,19 @@ class TrainingView:
         if not self.live:
             return
         bar = bars.BarColumn(bar_width=max(4, min(24, self.console.width - 70)))
+        rest = Column(no_wrap=True, ratio=1)  # the width that is left
         progress = Progress(
             bars.TextColumn("{task.description}"), bar, bars.MofNCompleteColumn(),
             bars.TextColumn("{task.fields[rate]}", markup=False), bars.TimeRemainingColumn(compact=True),
-            bars.TextColumn("{task.fields[metrics]}", markup=False),
-            console=self.console, transient=True, auto_refresh=False,
+            bars.TextColumn("{task.fields[metrics]}", markup=False, table_column=rest),
+            console=self.console, transient=True, auto_refresh=False, expand=True,
         )  # fmt: skip
         progress.start()
-        text = _head(event)
-        self._progress, self._task = progress, progress.add_task(text, total=event.steps, rate="", metrics="")
-        self._used_width = len(text) + (bar.bar_width or 0) + 2 * len(str(event.steps)) + 1 + _TIME_WIDTH + len("     ")
+        self._progress, self._task = progress, progress.add_task(_head(event), total=event.steps, rate="", metrics="")
 
     def _epoch_end(self, event: events.EpochEnd) -> None:
         self.close()
-        head, parts = _head(event), [*_pairs(event.logs), f"{event.seconds:.1f} s"]
-        self._print(_wrapped(head, parts, self.console.width) if self.live else "  ".join([head, *parts]))
+        self._print("  ".join([_head(event), *_pairs(event.logs), f"{event.seconds:.1f} s"]))
         for message in event.messages:
             self._print(f"  {safe_text(message)}")
 
@@ -172,14 +168,6 @@ class DownloadBar:
         self._tasks[what] = TaskID(0) if self._progress is None else self._progress.add_task(what, total=total or None)
 
 
-def first_that_fit(logs: Logs, room: int) -> str:
-    """Return the text of a step's first metrics, as many as fit into `room` characters."""
-    pairs = _pairs(logs)
-    while pairs and len("  ".join(pairs)) > room:
-        pairs.pop()
-    return "  ".join(pairs)
-
-
 def metrics_text(logs: Logs) -> str:
     """Return the names and values of metrics as text: `loss 0.1234  accuracy 0.9640`."""
     return "  ".join(_pairs(logs))
@@ -198,16 +186,6 @@ def _head(event: events.EpochBegin | events.EpochEnd) -> str:
 
 def _pairs(logs: Logs) -> list[str]:
     return [f"{safe_text(name)} {number_text(value)}" for name, value in logs.items()]
-
-
-def _wrapped(head: str, parts: list[str], width: int) -> str:
-    """Return `head` and the texts `parts` in lines of at most `width` characters, broken only between parts."""
-    lines = [head]
-    for part in parts:
-        if len(lines[-1]) + len(part) + 2 > width:
-            lines.append(" " * len(head))
-        lines[-1] += f"  {part}"
-    return "\n".join(lines)
 
 
 def number_text(value: float) -> str:

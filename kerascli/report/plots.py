@@ -109,8 +109,6 @@ def confusion_matrix(matrix: Sequence[Sequence[float]], classes: Sequence[str], 
 
     counts = np.asarray(matrix, dtype=float)
     many = len(classes)
-    if counts.shape != (many, many):
-        raise ValueError(f"matrix: expected {many} rows and columns, one a class, got shape {list(counts.shape)}")
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
     side = min(11.0, max(3.2, 1.6 + 0.5 * many))

@@ -109,30 +109,9 @@ def explain(word: str, commands: Sequence[Entry] = ()) -> list[Entry]:
 
 
 def render(entries: Sequence[Entry], width: int | None = None) -> str:
-    """Return entries of the reference as plain text, separated by blank lines; lines are wrapped to `width`, if
-    given."""
-    texts = list[str]()
-    for entry in entries:
-        example = f"\n\nexample:\n  {entry.example}" if entry.example else ""  # not wrapped: it is meant to be copied
-        texts.append(fitted(_lines(entry, width or _WIDTH), width) + example)
-    return "\n\n".join(texts)
-
-
-def fitted(lines: Iterator[str], width: int | None) -> str:
-    """Return lines as one text, wrapped to `width`; wrapped lines are indented to the text after the name in a line."""
-    if width is None:
-        return "\n".join(lines)
-    return "\n".join(part for line in lines for part in _broken(line, width))
-
-
-def _broken(line: str, width: int) -> list[str]:
-    start = re.match(r" *(\S+ {2,}|\w+: )?", line)
-    indent = start.end() if start and start.end() < width // 2 else 4
-    return _wrap(line, width, " " * indent) or [""]
-
-
-def _wrap(line: str, width: int, indent: str) -> list[str]:
-    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    """Return entries of the reference as plain text, separated by blank lines, with paragraphs of lines up to
+    `width`."""
+    return "\n\n".join("\n".join(_lines(entry, width or _WIDTH)) for entry in entries)
 
 
 def _of_sections(word: str) -> Iterator[Entry]:
@@ -264,7 +243,8 @@ def _lines(entry: Entry, width: int) -> Iterator[str]:
     yield f"{entry.name}: {entry.kind}"
     for number, paragraph in enumerate(re.split(r"\n\s*\n", entry.meaning) if entry.meaning else ()):
         yield from [""] if number else []
-        yield from _wrap(f"  {' '.join(paragraph.split())}", width, "  ")
+        text = f"  {' '.join(paragraph.split())}"
+        yield from textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     if entry.aliases:
         yield f"  also: {', '.join(entry.aliases)}"
     if entry.keys:
@@ -274,6 +254,8 @@ def _lines(entry: Entry, width: int) -> Iterator[str]:
         yield from _key_lines(entry.beside)
     if entry.members:
         yield from ("", *member_lines(entry.members))
+    if entry.example:
+        yield from ("", "example:", f"  {entry.example}")
 
 
 def _key_lines(keys: Sequence[Key]) -> Iterator[str]:

@@ -3,14 +3,13 @@
 import os
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from kerascli.foundation.disk import locks, storage
 from kerascli.foundation.errors import ConfigError, FileRefused, StorageError, safe_text, suggestion
 from kerascli.runs.facts import LastStart, last_start
 from kerascli.runs.reading import LATEST, quoted
-from kerascli.runs.record import FOLDER, MEMBERS, RunRecord, is_run, is_study
+from kerascli.runs.record import MEMBERS, RunRecord, is_run, is_study
 
 MEMBER = re.compile(r"\d{1,6}|[a-z]+-\d{1,6}")
 """Pattern of the name of a study's member in a selector such as `STUDY/7`."""
@@ -123,11 +122,11 @@ def _is_path(selector: str) -> bool:
     return "/" in selector or selector in {".", ".."} or is_run(Path(selector))
 
 
-def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetime, datetime, str]:
+def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, str]:
     """Return a sort key that orders runs by their start; run.json has a number for it.
 
-    Runs from other folders or older versions have none and come first, by time: the second in the folder's name, then
-    the microsecond in run.json. A copy, which has the number of its original, comes before it.
+    Runs from other folders or older versions have none and come first, by the time in their folders' names. A copy,
+    which has the number of its original, comes before it.
     """
     try:
         facts = run.facts()
@@ -138,15 +137,4 @@ def _order(run: RunRecord, newest: LastStart | None) -> tuple[int, bool, datetim
         number = newest.number
     elif newest is not None and start is not None and start["sequence"] == newest.sequence:
         number = start["number"]
-    started = _time(str(facts.get("started"))) or datetime.min.replace(tzinfo=UTC)
-    match = FOLDER.fullmatch(run.folder_name)
-    named = _time(match[1][:10] + match[1][10:].replace("-", ":")) if match else None
-    is_original = facts.get("folder_name") == run.folder_name
-    return number, is_original, named or started, started, run.folder_name
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC)
-    except ValueError:
-        return None
+    return number, facts.get("folder_name") == run.folder_name, run.folder_name

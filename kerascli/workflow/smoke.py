@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from kerascli.config.config import Config, Progress
+from kerascli.config.config import Progress
 from kerascli.config.yaml.document import Document
 from kerascli.data.batches.rows import MemorySplit
 from kerascli.foundation.errors import Interrupted
@@ -26,11 +26,7 @@ _STEPS, _DEFAULTS = 2, Options()
 
 
 def smoke(
-    source: Path | Document | Config,
-    chosen: Options = _DEFAULTS,
-    *,
-    flags: Sequence[str],
-    progress: Progress | None = None,
+    source: Path | Document, chosen: Options = _DEFAULTS, *, flags: Sequence[str], progress: Progress | None = None
 ) -> Iterator[str]:
     """Run a smoke test: train a config for two steps, resume, evaluate, predict, plot; yield a line for each command.
 
@@ -39,9 +35,7 @@ def smoke(
     total bytes). The first error is raised.
     """
     with _temporary_runs() as folder:
-        config = source
-        if not isinstance(config, Config):
-            config = open_config(config, flags=flags, progress=progress, fold=1, runs_dir=chosen.runs_dir)
+        config = open_config(source, flags=flags, progress=progress, fold=1, runs_dir=chosen.runs_dir)
         before = config.document.at(("fit", "initial_epoch"))
         options = _options(folder, chosen, _STEPS, epochs=before + 1 if isinstance(before, int) else 1)
         yield from _fit(start(config, options))

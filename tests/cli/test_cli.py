@@ -390,7 +390,6 @@ WRONG = {
     "evaluate confug": (
         2, "error: no run 'confug' in 'runs'; did you mean 'config'?\n  hint: kerascli runs lists them\n"
     ),
-    "evaluate test": (2, "error: there is no run 'test'\n  hint: kerascli evaluate latest test\n"),
     "evaluate config tset": (
         2,
         "error: there is no file and no split 'tset'; did you mean 'test'?\n"

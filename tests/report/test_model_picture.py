@@ -273,11 +273,11 @@ def test_repeated_layers_stand_once_in_a_frame() -> None:
         check_picture(diagram, picture_of(diagram))
 
 
-def test_numbers_of_axes_are_no_sizes() -> None:
+def test_the_settings_of_a_layer_are_written_as_in_a_config() -> None:
     graph = graph_of("inputs: {x: [4, 3, 2]}\nlayers: [{permute: [2, 1, 3]}, {max_pooling_2d: [1, 2]}]")
     details = {box.kind: box.details for box in every(diagram_of(graph))}
-    assert details["permute"] == "dims 2, 1, 3"
-    assert details["max_pooling_2d"] == "1\N{MULTIPLICATION SIGN}2"
+    assert details["permute"] == "dims: [2, 1, 3]"
+    assert details["max_pooling_2d"] == "pool_size: [1, 2]"
 
 
 def test_layers_in_a_layer_are_reported_by_their_names() -> None:
@@ -291,8 +291,8 @@ def test_layers_in_a_layer_are_reported_by_their_names() -> None:
     )
     boxes = every(diagram_of(graph))
     assert [box.details for box in boxes if box.kind == "rnn"] == [
-        "cell, concatenate, dense, return_sequences",
-        "stacked_rnn_cells gru_cell",
+        "return_sequences: true",
+        "cell: stacked_rnn_cells",
     ]
 
 
@@ -369,10 +369,16 @@ def test_the_picture_of_a_config_is_written_the_same_each_time(tmp_path: Path, s
     assert files[0].read_bytes().startswith({".png": b"\x89PNG", ".svg": b"<svg", ".pdf": b"%PDF"}[suffix])
 
 
+def test_the_picture_of_a_config_lies_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert kerascli("plot", "--model", str(CONFIGS / "tiny.yaml")) == "tiny-model.png\n"
+    assert Path("tiny-model.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--model", "CONFIG"], "the plot of a config needs a file name"),
         (["--model", "CONFIG", "-o", "a.jpg"], "expected a file that ends in .png"),
         (["--model", "CONFIG", "CONFIG", "-o", "a.png"], "--model draws one config or run"),
         (["--model", "CONFIG", "-o", "a.png", "--log"], "--log cannot be used with --model"),

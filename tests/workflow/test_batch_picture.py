@@ -117,8 +117,6 @@ def test_options_of_other_plots_and_missing_data_are_refused(tmp_path: Path) -> 
     ):
         with pytest.raises(ConfigError, match=text):
             command("plot", config, *options, *output)
-    with pytest.raises(ConfigError, match="the plot of a config needs a file name"):
-        command("plot", "--data", config)
 
 
 def test_smoothing_is_a_weighted_mean_of_the_values_so_far() -> None:

@@ -299,10 +299,6 @@ def test_the_command_tells_configs_and_runs_apart(january: RunRecord, monkeypatc
         f"'january' means 2 runs: {january.folder_name}, {find_run('latest', Path('runs')).folder_name}",
         f"the newest is {find_run('latest', Path('runs')).folder_name}",
     )
-    assert refusal("train", "config") == (
-        "'config' is no file: is it the config config.yaml, or a run?",
-        "write config.yaml, or the path of the run's folder",
-    )  # fmt: skip
     assert refusal("train", "latset")[0] == "no run 'latset' in 'runs'; did you mean 'latest'?"
     assert "there is no file 'absent/x'" in refusal("train", "absent/x")[0]
     assert refusal("train", "latest", "--flag", "a=1")[0].startswith("--flag cannot be used with a run")
@@ -310,9 +306,7 @@ def test_the_command_tells_configs_and_runs_apart(january: RunRecord, monkeypatc
     assert refusal("train", "latest", "--resume", "latest")[0].startswith("a config or a run cannot be used with")
     assert refusal("train", "--resume", "latest", "--relearn")[0].startswith("--relearn cannot be used with --resume")
     assert refusal("train", "latest", "--data", "march.csv")[0] == "--data march.csv: there is no such file or folder"
-    before = len(list(Path("runs").iterdir()))
-    assert command("train", "latest", "--smoke", "--data", "february.csv").startswith("smoke test passed: runs")
-    assert len(list(Path("runs").iterdir())) == before
+    assert refusal("train", "latest", "--smoke")[0] == "--smoke takes a config"
     shutil.copy("config.yaml", "latest")
     assert command("train", "latest", "--epochs", "1").startswith("test ")
     assert "init_from" not in find_run("latest", Path("runs")).facts()

@@ -1,7 +1,7 @@
 """Canvases on which a diagram is drawn, in pixels from the upper left corner of the picture: SVG, or matplotlib's."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from kerascli.report.architecture.picture import Placed, Point, text_width
 from kerascli.report.markup import element
@@ -13,7 +13,7 @@ _PER_INCH = 100.0
 _SHARP, _LARGEST = 200, 30_000
 """Resolution of an image in dots per inch, and the maximum number of dots per side, which may lower the resolution."""
 _FONT = "DejaVu Sans"
-_LINE = 1.2
+_LINE, _BORDER = 1.2, 1.1
 _PAD = 1.5
 
 Curves = Sequence[Sequence[Point]]
@@ -21,43 +21,29 @@ Curves = Sequence[Sequence[Point]]
 Dashes = tuple[float, ...]
 
 
-class Style(NamedTuple):
-    """Style of a box: colors as #rrggbb (no `fill`: only its edge is drawn), and the width of its edge in pixels."""
-
-    fill: str | None
-    edge: str
-    width: float
-    dashes: Dashes = ()
-    hatched: bool = False
-
-
 class SvgCanvas:
     """Canvas that is an SVG element; texts keep their widths whatever font a reader has."""
 
     def __init__(self, width: float, height: float, left: float, top: float) -> None:
         """Create a canvas of a size in pixels; the picture's upper left corner is at (`left`, `top`)."""
-        lines = element("path", d="M-1,1l2,-2M0,6l6,-6M5,7l2,-2", stroke="#9aa4b0", stroke_width=0.6)
-        pattern = element("pattern", lines, id="frozen", width=6, height=6, patternUnits="userSpaceOnUse")
         box = f"{-left:.1f} {-top:.1f} {width:.1f} {height:.1f}"
         ground = element("rect", x=f"{-left:.1f}", y=f"{-top:.1f}", width="100%", height="100%", fill="#ffffff")
         self.root = element(
-            "svg", element("defs", pattern), ground, xmlns="http://www.w3.org/2000/svg", viewBox=box,
+            "svg", ground, xmlns="http://www.w3.org/2000/svg", viewBox=box,
             width=f"{width:.0f}", height=f"{height:.0f}", font_family=f"{_FONT}, sans-serif",
         )  # fmt: skip
 
-    def rounded(self, placed: Placed, radius: float, style: Style) -> None:
-        """Draw a box with round corners."""
+    def rounded(self, placed: Placed, radius: float, fill: str, edge: str) -> None:
+        """Draw a box with round corners; the colors are #rrggbb."""
         place = {name: f"{getattr(placed, name):.1f}" for name in ("x", "y", "width", "height")} | {"rx": radius}
-        if style.hatched:
-            self.root.append(element("rect", fill="#ffffff", **place))
-        fill = "url(#frozen)" if style.hatched else style.fill or "none"
-        self._add("rect", style.dashes, fill=fill, stroke=style.edge, stroke_width=style.width, **place)
+        self.root.append(element("rect", fill=fill, stroke=edge, stroke_width=_BORDER, **place))
 
     def path(self, start: Point, curves: Curves, color: str, dashes: Dashes = (), *, filled: bool = False) -> None:
         """Draw a line, or fill the area in it."""
         steps = (f"{'C' if len(points) > 1 else 'L'}{' '.join(map(_place, points))}" for points in curves)
         look = {"fill": color} if filled else {"fill": "none", "stroke": color, "stroke_width": _LINE}
-        self._add("path", dashes, d=f"M{_place(start)}{''.join(steps)}", **look)
+        dashed = {"stroke_dasharray": " ".join(map(str, dashes))} if dashes else {}
+        self.root.append(element("path", d=f"M{_place(start)}{''.join(steps)}", **look, **dashed))
 
     def text(
         self, x: float, y: float, text: str, size: float, color: str, *, bold: bool = False, back: str | None = None
@@ -66,17 +52,14 @@ class SvgCanvas:
         width = text_width(text, size, bold)
         if back is not None:
             area = {"x": f"{x - _PAD:.1f}", "y": f"{y - size / 2 - _PAD:.1f}", "width": f"{width + 2 * _PAD:.1f}"}
-            self._add("rect", (), height=f"{size + 2 * _PAD:.1f}", fill=back, fill_opacity=0.85, **area)
+            height = f"{size + 2 * _PAD:.1f}"
+            self.root.append(element("rect", height=height, fill=back, fill_opacity=0.85, **area))
         weight = {"font_weight": "bold"} if bold else {}
         made = element("text", text, x=f"{x:.1f}", y=f"{y + 0.36 * size:.1f}", fill=color, font_size=size, **weight)
         made.set("{http://www.w3.org/XML/1998/namespace}space", "preserve")
         made.set("textLength", f"{width:.1f}")
         made.set("lengthAdjust", "spacingAndGlyphs")
         self.root.append(made)
-
-    def _add(self, tag: str, dashes: Dashes, **attributes: object) -> None:
-        dashed = {"stroke_dasharray": " ".join(map(str, dashes))} if dashes else {}
-        self.root.append(element(tag, **attributes, **dashed))
 
 
 class FigureCanvas:
@@ -91,12 +74,11 @@ class FigureCanvas:
         self._axes.set(xlim=(-left, width - left), ylim=(height - top, -top))
         self._axes.set_axis_off()
 
-    def rounded(self, placed: Placed, radius: float, style: Style) -> None:
+    def rounded(self, placed: Placed, radius: float, fill: str, edge: str) -> None:
         from matplotlib.patches import FancyBboxPatch
 
         _, x, y, width, height = placed
-        look: dict[str, Any] = {"facecolor": style.fill or "none", "edgecolor": style.edge, "linewidth": style.width}
-        look |= {"linestyle": (0, style.dashes) if style.dashes else "-", "hatch": "////" if style.hatched else None}
+        look: dict[str, Any] = {"facecolor": fill, "edgecolor": edge, "linewidth": _BORDER}
         shape = f"round,pad=0,rounding_size={radius}"
         self._axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=shape, mutation_aspect=1, **look))
 

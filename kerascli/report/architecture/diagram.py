@@ -72,11 +72,6 @@ class Box:
         """True if the box only marks where edges cross the frame around it, and is not drawn."""
         return self.role in {"entry", "exit"}
 
-    @property
-    def is_dashed(self) -> bool:
-        """True if the box has a dashed border as text: its weights are frozen, or it is a loss or metric."""
-        return self.frozen or self.role == "figure"
-
 
 @dataclass(frozen=True, slots=True)
 class Edge:

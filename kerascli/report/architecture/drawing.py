@@ -13,8 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from kerascli.foundation.errors import ConfigError, FileRefused, safe_text
 from kerascli.report import plots
-from kerascli.report.architecture.canvas import Canvas, FigureCanvas, Style, SvgCanvas
-from kerascli.report.architecture.diagram import DARK, Diagram
+from kerascli.report.architecture.canvas import Canvas, FigureCanvas, SvgCanvas
+from kerascli.report.architecture.diagram import DARK, Box, Diagram
 from kerascli.report.architecture.layout import DETAIL, LABEL, TITLE, picture_of, title_width
 from kerascli.report.architecture.picture import Line, Placed, Point, text_width
 from kerascli.report.architecture.texts import dot, mermaid
@@ -81,13 +81,12 @@ def draw(titled: TitledDiagram, kind: type[C]) -> C:
     _text(canvas, end, y, totals, DETAIL)
     for placed in picture.boxes:
         if placed.box.inside is not None:
-            color = _GREY if placed.box.role == "repeat" else DARK
-            canvas.rounded(placed, 9.0, Style(_FRAME, color, 1.0, () if placed.box.role == "model" else (4.0, 3.0)))
+            canvas.rounded(placed, 9.0, _FRAME, DARK)
     for line in picture.lines:
         _line(canvas, line)
     for placed in picture.boxes:
         if placed.box.inside is not None:
-            end = _title(canvas, placed, placed.x + 10.0, placed.y + 13.0)
+            end = _title(canvas, placed.box, placed.x + 10.0, placed.y + 13.0)
             _text(canvas, end + 12.0, placed.y + 13.0, placed.box.description, DETAIL, back=_FRAME)
         elif not placed.box.is_end:
             _box(canvas, placed)
@@ -98,31 +97,21 @@ def draw(titled: TitledDiagram, kind: type[C]) -> C:
 
 def _box(canvas: Canvas, placed: Placed) -> None:
     box = placed.box
-    pill = box.role in {"input", "output"}
-    style = Style(_tint(box.color, 0.13), box.color, 1.1)
-    if pill:
-        style = style._replace(fill=DARK if box.role == "output" else "#ffffff", edge=DARK)
-    if box.role == "figure":
-        style = style._replace(dashes=(3.0, 2.0))
-    if box.frozen:
-        style = style._replace(fill="#ffffff", edge=_tint(box.color, 0.55), hatched=True)
+    is_end = box.role in {"input", "output"}
+    fill = "#ffffff" if is_end else _tint(box.color, 0.13)
     for behind in range(min(2, box.times - 1), 0, -1):  # a pile, where a box stands for several
-        canvas.rounded(placed.moved(3.0 * behind, 3.0 * behind), 6.0, style)
-    canvas.rounded(placed, placed.height / 2 if pill else 6.0, style)
-    if box.role in {"model", "block"}:
-        inner = Placed(box, placed.x + 3.0, placed.y + 3.0, placed.width - 6.0, placed.height - 6.0)
-        canvas.rounded(inner, 4.0, style._replace(fill=None, hatched=False, width=0.7))
-    back, words = "#ffffff" if box.frozen else None, box.description
+        canvas.rounded(placed.moved(3.0 * behind, 3.0 * behind), 6.0, fill, box.color)
+    canvas.rounded(placed, placed.height / 2 if is_end else 6.0, fill, box.color)
+    words = box.description
     y = placed.y + (13.0 if words else placed.height / 2)
-    _title(canvas, placed, placed.middle - title_width(box) / 2, y, back if words else None)
-    _text(canvas, placed.middle - text_width(words, DETAIL, False) / 2, placed.y + 29.5, words, DETAIL, back=back)
+    _title(canvas, box, placed.middle - title_width(box) / 2, y)
+    _text(canvas, placed.middle - text_width(words, DETAIL, False) / 2, placed.y + 29.5, words, DETAIL)
 
 
-def _title(canvas: Canvas, placed: Placed, x: float, y: float, back: str | None = None) -> float:
+def _title(canvas: Canvas, box: Box, x: float, y: float) -> float:
     """Draw the kind (bold) and name of a diagram's box, starting at `x`; return the x at which they end."""
-    ink, grey = ("#ffffff", "#ffffff") if placed.box.role == "output" else (_INK, _GREY)
-    end = _text(canvas, x, y, placed.box.title, TITLE, color=ink, bold=True, back=back)
-    return _text(canvas, end, y, placed.box.second_title, TITLE, color=grey, back=back)
+    end = _text(canvas, x, y, box.title, TITLE, color=_INK, bold=True)
+    return _text(canvas, end, y, box.second_title, TITLE)
 
 
 def _line(canvas: Canvas, line: Line) -> None:

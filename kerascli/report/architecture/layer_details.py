@@ -1,17 +1,16 @@
 """Short texts on layers (family, settings, output shape) for their boxes in a diagram."""
 
-from typing import Any
+from operator import attrgetter
 
+from kerascli.config.yaml.dump import flow_yaml
 from kerascli.foundation.errors import safe_text
 from kerascli.foundation.shapes import TensorSpec
-from kerascli.language.component import Component, changed_arguments
+from kerascli.language.component import changed_arguments, plain
 from kerascli.layers.base import BaseLayer
+from kerascli.model.ir.inner_models import CustomCellRNN
 from kerascli.report.architecture.diagram import TIMES
 
-_LONGEST = 44
-_PLAIN = {"units", "filters", "activation", "rate", "kernel_size", "pool_size", "value", "layer", "target_shape"}
-"""Names of layer settings of which a diagram's box shows only the value."""
-_AXES = frozenset({"axes", "axis", "dims"})
+_LONGEST = 52
 _OMITTED = ("_initializer", "_regularizer", "_constraint")
 
 
@@ -25,43 +24,14 @@ def family_of(layer: BaseLayer) -> str:
 
 
 def details(layer: BaseLayer) -> str:
-    """Return the settings of a layer that differ from the defaults, but not those of its weights, as text: `16, 3x3,
-    relu`."""
-    shown = changed_arguments(layer)
-    own = [name for name in shown if name not in BaseLayer.model_fields and not name.endswith(_OMITTED)]
-    text = ", ".join(filter(None, (_setting_text(name, shown[name]) for name in own)))
+    """Return the settings of a layer that differ from the defaults, but not those of its weights, as YAML; of layers
+    and activations in it the names."""
+    settings = layer.settings() if isinstance(layer, CustomCellRNN) else type(layer).model_fields
+    own = [name for name in settings if name not in BaseLayer.model_fields and not name.endswith(_OMITTED)]
+    changed = changed_arguments(layer)
+    shown = {name: plain(changed[name], attrgetter("component_name")) for name in own if name in changed}
+    text = flow_yaml(shown)[1:-1]
     return safe_text(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
-
-
-def _setting_text(name: str, value: Any) -> str:
-    match value:
-        case BaseLayer():
-            return f"{value.component_name} {details(value)}".strip()
-        case Component():
-            return value.component_name
-        case tuple() if value and all(isinstance(each, Component) for each in value):
-            return ", ".join(dict.fromkeys(each.component_name for each in value))
-        case True:
-            return name
-        case False:
-            return f"no {name.removeprefix('use_')}"
-        case tuple():
-            text = _tuple_text(name, value)
-        case float():
-            text = f"{value:g}"
-        case str() | int():
-            text = str(value)
-        case _:
-            return name
-    return text if name in _PLAIN else f"{name} {text}"
-
-
-def _tuple_text(name: str, value: tuple[Any, ...]) -> str:
-    if not all(isinstance(each, int) for each in value):
-        return str([*value])
-    if name == "strides" and len(set(value)) == 1:
-        return str(value[0])
-    return (", " if name in _AXES else TIMES).join(map(str, value))
 
 
 def shape_label(spec: TensorSpec) -> str:

@@ -1,9 +1,8 @@
-"""Layered layout (Sugiyama) of a diagram, without the content of frames: edges go down, with few crossings.
+"""Layered layout (Sugiyama) of a diagram, without the content of frames: edges go down.
 
 Ranks by the longest path, dummy nodes where an edge passes a rank, orders by barycenters, positions by least squares.
 """
 
-from bisect import bisect_right, insort
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
@@ -96,40 +95,19 @@ def _neighbours(paths: Sequence[Sequence[Key]], ports: Sequence[tuple[float, flo
 
 
 def _order(rows: list[list[Key]], above: Neighbours, below: Neighbours) -> None:
-    """Sort the nodes of each row by the mean position of their neighbours; keep the order with fewest crossings."""
-    best, fewest = [list(row) for row in rows], _crossings(rows, below)
+    """Sort the nodes of each row by the mean position of their neighbours, in the rows above and below by turns."""
     for sweep in range(_SWEEPS):
-        if not fewest:
-            break
         down = sweep % 2 == 0
+        near = above if down else below
         for row, other in zip(rows[1:], rows, strict=False) if down else zip(rows[-2::-1], rows[:0:-1], strict=False):
             at = {key: place for place, key in enumerate(other)}
-            near = above if down else below
             own = {key: place for place, key in enumerate(row)}
             middles = {key: _mean([at[n] for n, _ in near.get(key, ())], own[key]) for key in row}
             row.sort(key=middles.__getitem__)
-        crossings = _crossings(rows, below)
-        if crossings < fewest:
-            best, fewest = [list(row) for row in rows], crossings
-    rows[:] = best
 
 
 def _mean(values: Sequence[float], default: float) -> float:
     return sum(values) / len(values) if values else default
-
-
-def _crossings(rows: Sequence[Sequence[Key]], below: Neighbours) -> int:
-    """Return the number of crossings of edges between all adjacent rows, counted by insertion into a sorted list."""
-    crossings = 0
-    for upper, lower in pairwise(rows):
-        at = {key: place for place, key in enumerate(lower)}
-        seen: list[int] = []
-        for key in upper:
-            ends = sorted(at[other] for other, _ in below.get(key, ()))
-            crossings += sum(len(seen) - bisect_right(seen, end) for end in ends)
-            for end in ends:
-                insort(seen, end)
-    return crossings
 
 
 def _place(ranks: Ranks, widths: Mapping[str, float], above: Neighbours, below: Neighbours) -> None:

@@ -92,19 +92,14 @@ def _dot_box(name: str, box: Box) -> tuple[list[str], list[str]]:
     if box.inside is not None:
         style = f'style="rounded,filled"; fillcolor="#f5f7f9"; color="{DARK}"'
         return [f"subgraph cluster_{name} {{", f"  label={_quoted('  '.join(box.lines))}; {style}"], ["}"]
-    style = "rounded,filled,dashed" if box.is_dashed else "rounded,filled"
-    twice = ", peripheries=2" if box.role in {"model", "block"} else ""
     label = _quoted("\n".join(box.lines))
-    colors = f'color="{box.color}", fillcolor="{box.color}22"'
-    return [f'{name} [label={label}, {colors}, style="{style}"{twice}]'], []
+    return [f'{name} [label={label}, color="{box.color}", fillcolor="{box.color}22"]'], []
 
 
 def _mermaid_box(name: str, box: Box) -> tuple[list[str], list[str]]:
     lines = [_SPECIAL.sub(lambda match: f"#{ord(match.group())};", line) for line in box.lines]
     if box.inside is not None:
         return [f'subgraph {name}["{"  ".join(lines)}"]'], ["end", f"style {name} fill:#f5f7f9,stroke:{DARK}"]
-    ends = {"input": ("([", "])"), "output": ("([", "])"), "model": ("[[", "]]"), "block": ("[[", "]]")}
-    left, right = ends.get(box.role, ("[", "]"))
-    dashes = ",stroke-dasharray:5 3" if box.is_dashed else ""
+    left, right = ("([", "])") if box.role in {"input", "output"} else ("[", "]")
     box_line = f'{name}{left}"{"<br/>".join(lines)}"{right}'
-    return [box_line, f"style {name} fill:{box.color}22,stroke:{box.color}{dashes}"], []
+    return [box_line, f"style {name} fill:{box.color}22,stroke:{box.color}"], []

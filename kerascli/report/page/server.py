@@ -9,13 +9,11 @@ import os
 import secrets
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from kerascli.foundation.errors import KerasCliError, StorageError
@@ -32,9 +30,8 @@ _HOSTS = {"localhost", "127.0.0.1"}
 _PORTS = range(8765, 8865)
 _RUN_SECONDS, _LIST_SECONDS, _ALIVE_SECONDS = 0.5, 2.0, 15.0
 """Intervals: between looks at a run that is watched, at the list of runs, and between signs of life to a browser."""
-_MOST_LISTENERS, _MOST_CONNECTIONS, _IDLE_SECONDS = 32, 64, 30.0
-"""Maximum numbers of streams of events and of connections, each of which has a thread; and time after which an idle
-connection is closed."""
+_IDLE_SECONDS = 30.0
+"""Time after which an idle connection, which has a thread, is closed."""
 _AGAIN = b'<!DOCTYPE html><meta http-equiv="refresh" content="1"><title>A moment</title>'
 """Page that is loaded again after a second."""
 
@@ -97,27 +94,11 @@ class Server(ThreadingHTTPServer):
         """Listen at a port, by default the first free one of a hundred. Raises StorageError if none is free."""
         self.watched = watched
         self.token = secrets.token_urlsafe(16)
-        self.listeners = threading.BoundedSemaphore(_MOST_LISTENERS)
-        self._connections = threading.BoundedSemaphore(_MOST_CONNECTIONS)
         for number in _PORTS if port is None else [port]:
             with contextlib.suppress(OSError):
                 super().__init__(("127.0.0.1", number), _Handler)
                 return
         raise StorageError(f"cannot listen at port {port or _PORTS}: it is in use", hint="--port N names another")
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread of its own; one too many is closed."""
-        if self._connections.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a connection until it ends."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._connections.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Report an error of ours on stderr, but not that a browser has gone before it had its answer."""
@@ -177,9 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self, name: str | None) -> None:
         """Send an event for each change until the browser has gone."""
-        if not self.server.listeners.acquire(blocking=False):
-            return self._answer(503)
-        try:
+        with contextlib.suppress(OSError):
             self._head(200, {"Content-Type": "text/event-stream", "Connection": "close"})
             last = time.monotonic()
             for has_changed in self.server.watched.changes(name):
@@ -187,12 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self.wfile.write(b"data: changed\n\n" if has_changed else b": alive\n\n")
                     self.wfile.flush()
                     last = time.monotonic()
-        except OSError:
-            pass
-        finally:
-            self.server.listeners.release()
         self.close_connection = True
-        return None
 
     def _answer(self, status: int, body: bytes = b"") -> None:
         self._head(status, {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(body))})
