@@ -13,8 +13,6 @@ from kerascli.cli.commands import app
 from kerascli.data.sources.file_source import Csv
 from kerascli.foundation.errors import Fault
 from kerascli.runs.index import find_run
-from kerascli.workflow.advice.case import Raw
-from kerascli.workflow.advice.repeated_rows import row_keys
 from kerascli.workflow.check import check
 from tests.support.runs_harness import write
 
@@ -170,14 +168,6 @@ def test_rows_that_agree_in_their_inputs_alone_are_other_rows(tmp_path: Path) ->
     assert texts(tmp_path, config(X, KIND, test="test.csv")) == []
 
 
-def test_rows_that_were_copied_before_the_split(tmp_path: Path) -> None:
-    """Duplicates within `train` are counted, too; such values do not repeat by chance."""
-    rows = measures(100)
-    table(tmp_path / "rows.csv", **{name: np.concatenate([values, values]) for name, values in rows.items()})
-    [fault] = warned(tmp_path, config(X, KIND, more="  split: {test: 0.2, seed: 1}"))
-    assert "of the 40 rows of 'test' are also in 'train'" in fault.text
-
-
 @pytest.mark.parametrize("values", [2, 5, 12])
 def test_rows_of_few_values_that_repeat_by_chance_give_no_advice(values: int, tmp_path: Path) -> None:
     a, b, c = RANDOM.integers(0, values, (3, 400))
@@ -198,34 +188,26 @@ def test_one_test_row_in_a_hundred_seen_in_training_gives_no_advice(tmp_path: Pa
     assert texts(tmp_path, config(X, KIND, test="test.csv")) == []
 
 
-def raw(*columns: np.ndarray) -> list[Raw]:
-    return [Raw(values, slice(0, len(values))) for values in columns]
+@pytest.mark.parametrize(("place", "shared"), [("here", True), ("there", False)])
+def test_rows_that_differ_in_a_word_are_other_rows(place: str, shared: bool, tmp_path: Path) -> None:
+    rows = measures(50)
+    table(tmp_path / "rows.csv", **rows, place=["here"] * 49 + ["there"])
+    table(tmp_path / "test.csv", **{name: values[:40] for name, values in rows.items()}, place=[place] * 40)
+    inputs = "{x: [{columns: [a, b]}], place: [{string_lookup: {output_mode: one_hot}}]}"
+    found = texts(tmp_path, config(inputs, KIND, test="test.csv"), ["x", "place"])
+    said = "40 of the 40 rows of 'test' are also in 'train', with the same inputs and targets"
+    assert found == ([said] if shared else [])
 
 
-def test_pictures_that_differ_somewhere_are_different() -> None:
-    train = RANDOM.integers(0, 256, (40, 28, 28)).astype(np.uint8)
-    test = train[:10].copy()
-    test[:, 27, 26] += 1
-    found = row_keys({"train": raw(train), "test": raw(test), "same": raw(train[5:8])})
-    assert not np.isin(found["test"], found["train"]).any()
-    np.testing.assert_array_equal(found["same"], found["train"][5:8])
-
-
-def test_keys_are_equal_for_equal_rows_alone() -> None:
-    """Compared with a set of tuples: one-hot rows, fractions, words, and integers stored as floats in one file."""
-    hot = np.eye(64)[RANDOM.integers(0, 64, 500)]
-    whole, words = RANDOM.integers(-4, 5, 500), np.array([f"w{n}" for n in RANDOM.integers(0, 9, 500)], object)
-    columns = [hot, whole, words]
-    other = [hot[::-1], whole[::-1].astype(np.float64), words[::-1]]
-    found = row_keys({"one": raw(*columns), "other": raw(*other)})
-    rows = [(*map(float, h), int(n), w) for h, n, w in zip(hot, whole, words, strict=True)]
-    assert len(set(rows)) == len(np.unique(found["one"]))
-    np.testing.assert_array_equal(found["other"], found["one"][::-1])
-
-
-def test_integers_beyond_float64_are_distinguished() -> None:
-    large = np.array([2**60, 2**60 + 1])
-    assert len(np.unique(row_keys({"one": raw(large)})["one"])) == 2
+@pytest.mark.parametrize("added", [0, 1])
+def test_pictures_that_differ_somewhere_are_other_rows(added: int, tmp_path: Path) -> None:
+    x, kind = RANDOM.integers(0, 256, (60, 28, 28)).astype(np.uint8), RANDOM.permutation(np.arange(60) % 3)
+    np.savez(tmp_path / "rows.npz", x=x, kind=kind)
+    x[:, 27, 26] += added
+    np.savez(tmp_path / "test.npz", x=x[:30], kind=kind[:30])
+    text = config("{x: []}", KIND).replace("csv: {path: rows.csv}", "npz: {path: rows.npz, test: test.npz}")
+    found = texts(tmp_path, text.replace("[{concatenate: INPUTS}, ", "[flatten, "))
+    assert [text[:21] for text in found] == ([] if added else ["30 of the 30 rows of "])
 
 
 # What never varies, and what is in order
