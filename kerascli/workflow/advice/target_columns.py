@@ -11,7 +11,7 @@ from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import Fault, safe_text, show
 from kerascli.losses.expr import Expr
-from kerascli.workflow.advice.case import Case, is_label, is_split, predicts_classes, warning
+from kerascli.workflow.advice.case import Case, is_split, predicts_classes, warning
 
 _RATIO = 1.5
 """Ratio of two shares of a class from which on they differ much."""
@@ -57,10 +57,10 @@ def class_shares(case: Case) -> Iterator[Fault]:
     labels = {pair.target for pair in case.spec.pairs if pair.loss and predicts_classes(pair.loss)}
     for path, pipeline in case.targets():
         column = pipeline.columns[0]
-        raws = case.train_and_test(column) if path[-1] in labels and len(pipeline.columns) == 1 else None
-        if raws is None or not all(is_label(raw, pipeline) for raw in raws):
+        if path[-1] not in labels or len(pipeline.columns) > 1 or is_split(pipeline):
             continue
-        if text := _difference_of_shares(*(raw.array() for raw in raws)):
+        values = case.train_and_test(column)
+        if values is not None and (text := _difference_of_shares(*values)):
             text = f"the classes of '{safe_text(column, 60)}' have other shares: {text}"
             yield warning(text, path, _shares_hint(case, column))
 
