@@ -337,7 +337,7 @@ def test_what_files_call_otherwise_than_models_is_found() -> None:
          "the model has no layer 'classifier_1'; did you mean 'classifier_0'?", None),
         ({"vgg11}": "vgg11, by_name: true}", "name: features_0": "name: features__0",
           "name: features_1": "name: norm", "name: classifier_0": "name: head"},
-         "no weight of torchvision's", "its layers have names like 'features_0'; 'features__0' of this model"),
+         "no weight of torchvision's", "its layers: features_0, "),
         ({"    - permute: [3, 1, 2]\n": ""}, "the kernel of 'classifier_0' needs channels first, 'flatten' ",
          "put permute: [3, 1, 2] before 'flatten'"),
         ({"flatten\n": "flatten: {data_format: channels_first}\n"}, "needs channels first", "put permute"),
