@@ -1,15 +1,17 @@
-"""Advice check of cross-entropies that get another kind of predictions than they take, as probabilities for logits."""
+"""Advice checks of cross-entropies that get another kind of predictions than they take, such as probabilities for
+logits, and of a softmax over a single unit, whose result is always 1."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
 from kerascli.foundation.errors import Fault, Path, Related
-from kerascli.layers.activations.rectifiers import Activation
+from kerascli.layers.activations.rectifiers import Activation as ActivationLayer
 from kerascli.layers.activations.softmax import Softmax as SoftmaxLayer
 from kerascli.layers.base import BaseLayer
 from kerascli.layers.kernels import OutputArguments
 from kerascli.layers.wrappers.time_distributed import TimeDistributed
-from kerascli.parts.activations import Linear, ReLU, Softmax
+from kerascli.parts.activations import Linear, Softmax, Sparsemax
+from kerascli.parts.base import Activation
 from kerascli.workflow.advice.case import Case, warning
 
 _BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
@@ -40,9 +42,11 @@ def logits(case: Case) -> Iterator[Fault]:
         loss, node = pair.loss, makers.get(pair.output)
         if loss is None or node is None or loss.component_name not in (*_BINARY, *_OF_CLASSES):
             continue
-        shape, from_logits = built.specs[pair.output].shape, getattr(loss, "from_logits", None)
-        units, made = shape[-1] if shape else 1, _activation(node.layer)
-        if found := _misfit(loss.component_name, from_logits, pair.output, made, units):
+        shape, activation = built.specs[pair.output].shape, _activation(node.layer)
+        if activation is None or getattr(activation, "max_value", None) is not None:  # a relu of 0 to 1
+            continue
+        from_logits, units = getattr(loss, "from_logits", None), shape[-1] if shape else 1
+        if found := _misfit(loss.component_name, from_logits, pair.output, activation.component_name, units):
             related = Related(f"'{node.weights_name}' computes it", node.path)
             text, hint = found
             yield replace(warning(text, _path(case, pair.output), hint, key=False), related=(related,))
@@ -75,22 +79,6 @@ def _misfit(loss: str, from_logits: bool | None, output: str, made: str, units: 
     return None
 
 
-def _activation(layer: BaseLayer) -> str:
-    """Return the name of the activation whose result is a layer's output; empty if there is none, or if it may return
-    both probabilities and other numbers."""
-    while isinstance(layer, TimeDistributed):
-        layer = layer.layer
-    if isinstance(layer, SoftmaxLayer):
-        return Softmax.component_name
-    if not isinstance(layer, OutputArguments | Activation):
-        return ""
-    activation = layer.activation
-    if isinstance(activation, Linear | None):
-        is_free = isinstance(layer, OutputArguments) and getattr(layer, "kernel_constraint", None) is None
-        return Linear.component_name if is_free else ""
-    return "" if isinstance(activation, ReLU) and activation.max_value is not None else activation.component_name
-
-
 def _path(case: Case, output: str) -> Path:
     """Return the config path of the loss of an output."""
     written = case.config.document.at(("compile", "loss"))
@@ -99,3 +87,30 @@ def _path(case: Case, output: str) -> Path:
     if isinstance(written, list):
         return ("compile", "loss", min(case.spec.model.outputs.index(output), len(written) - 1))
     return ("compile", "loss")
+
+
+def single_unit_softmax(case: Case) -> Iterator[Fault]:
+    """Yield a warning for each layer of the model whose softmax is over a last axis of size 1."""
+    hint = "use activation: sigmoid for one unit; softmax needs one unit per class"
+    for graph in case.spec.graphs:
+        for node in graph.model.nodes:
+            activation, spec = _activation(node.layer), graph.specs.get(next(iter(node.outputs), ""))
+            if not isinstance(activation, Softmax | Sparsemax) or spec is None:
+                continue
+            if spec.shape[-1:] == (1,) and activation.axis in {-1, len(spec.shape)}:
+                text = f"'{node.weights_name}' is a softmax over one value: the result is always 1"
+                yield warning(text, node.path, hint)
+
+
+def _activation(layer: BaseLayer) -> Activation | None:
+    """Return the activation whose result is a layer's output, whatever the layer's input and weights; else None."""
+    while isinstance(layer, TimeDistributed):
+        layer = layer.layer
+    if isinstance(layer, SoftmaxLayer):
+        return Softmax(axis=layer.axis) if isinstance(layer.axis, int) else None
+    if not isinstance(layer, OutputArguments | ActivationLayer):
+        return None
+    if not isinstance(layer.activation, Linear | None):
+        return layer.activation
+    is_free = isinstance(layer, OutputArguments) and getattr(layer, "kernel_constraint", None) is None
+    return Linear() if is_free else None

@@ -129,7 +129,7 @@ ONE = {
     "a layer": "[{dense: 1}, softmax]",
     "an activation": "[{dense: 1}, {activation: softmax}]",
     "every step": "[{reshape: [3, 2]}, {time_distributed: {dense: {units: 1, activation: softmax}}}]",
-    "an axis": "[{dense: 6}, {reshape: [1, 6]}, {softmax: {axis: 1}}]",
+    "an axis": "[{dense: 6}, {reshape: [6, 1]}, {softmax: {axis: 2}}]",
     "within": "[{dense: {units: 1, activation: softmax}}, {dense: 2}]",
 }
 SEVERAL = {
