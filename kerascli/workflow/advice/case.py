@@ -37,7 +37,7 @@ class Case(NamedTuple):
         """Return a column of a split before preprocessing; None unless the split has it in memory, with one value per
         row."""
         table = self.tables.get(split)
-        if table is None or column not in table or table.on_disk([column]):
+        if table is None or table.on_disk([column]):
             return None
         like = table.like(column)
         return table.array(column) if like.ndim == 1 and not is_ragged(like) else None
