@@ -1,7 +1,7 @@
 """Advice checks of cross-entropies that get another kind of predictions than they take, such as probabilities for
 logits, and of a softmax over a single unit, whose result is always 1."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from kerascli.foundation.errors import Fault, Path, Related
@@ -14,13 +14,24 @@ from kerascli.parts.activations import Linear, Softmax, Sparsemax
 from kerascli.parts.base import Activation
 from kerascli.workflow.advice.case import Case, warning
 
+_SIGMOIDS = frozenset({"sigmoid", "hard_sigmoid", "sparse_sigmoid"})
+_SOFTMAXES = frozenset({"softmax", "sparsemax"})
 _BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
 _OF_CLASSES = (
     "categorical_crossentropy", "sparse_categorical_crossentropy", "categorical_focal_crossentropy", "crossentropy",
 )  # fmt: skip
+_UNFIT: Mapping[str, tuple[frozenset[str], str, str]] = {
+    **dict.fromkeys(_BINARY, (
+        _SOFTMAXES, "an independent probability of each label",
+        "use activation: sigmoid; for classes that exclude each other, categorical_crossentropy",
+    )),
+    **dict.fromkeys(_OF_CLASSES, (
+        _SIGMOIDS, "probabilities of classes, which sum to 1",
+        "use activation: softmax; for labels that do not exclude each other, binary_crossentropy",
+    )),
+}  # fmt: skip
+"""Mapping from cross-entropy to the activations whose probabilities it does not take, what it takes, and a hint."""
 
-_SIGMOIDS = frozenset({"sigmoid", "hard_sigmoid", "sparse_sigmoid"})
-_SOFTMAXES = frozenset({"softmax", "sparsemax"})
 _OTHER = frozenset({
     "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "hard_silu", "mish", "tanh",
     "hard_tanh", "tanh_shrink", "soft_shrink", "hard_shrink", "softsign", "log_softmax", "log_sigmoid",
@@ -40,7 +51,7 @@ def logits(case: Case) -> Iterator[Fault]:
     makers = {name: node for node in built.model.nodes for name in node.outputs[:1]}
     for pair in case.spec.pairs:
         loss, node = pair.loss, makers.get(pair.output)
-        if loss is None or node is None or loss.component_name not in (*_BINARY, *_OF_CLASSES):
+        if loss is None or node is None or loss.component_name not in _UNFIT:
             continue
         shape, activation = built.specs[pair.output].shape, _activation(node.layer)
         if activation is None or getattr(activation, "max_value", None) is not None:  # a relu of 0 to 1
@@ -68,14 +79,9 @@ def _misfit(loss: str, from_logits: bool | None, output: str, made: str, units: 
     if not from_logits and made in _OTHER:
         other = ", or set from_logits: true in the loss" if is_linear and from_logits is not None else ""
         return f"'{loss}' takes probabilities, but '{output}' is {what}", f"use activation: {suited}{other}"
-    if from_logits or units is None or units <= 2:
-        return None
-    if is_binary and made in _SOFTMAXES:
-        hint = "use activation: sigmoid; for classes that exclude each other, categorical_crossentropy"
-        return f"'{loss}' takes an independent probability of each label, but '{output}' is {what}", hint
-    if not is_binary and made in _SIGMOIDS:
-        hint = "use activation: softmax; for labels that do not exclude each other, binary_crossentropy"
-        return f"'{loss}' takes probabilities of classes, which sum to 1, but '{output}' is {what}", hint
+    unfit, takes, hint = _UNFIT[loss]
+    if not from_logits and made in unfit and units is not None and units > 2:
+        return f"'{loss}' takes {takes}, but '{output}' is {what}", hint
     return None
 
 
