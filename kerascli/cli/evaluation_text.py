@@ -25,7 +25,6 @@ def evaluation_text(evaluation: "Evaluation", groups: "Groups", chosen: "Chosen"
     from kerascli.report.console import evaluation_lines, metrics_text
     from kerascli.report.tables import value_text
     from kerascli.report.text_tables import class_table, matrix_table, threshold_table
-    from kerascli.workflow.evaluation.choose_threshold import nan_text
 
     result = evaluation.result
     lines = evaluation_lines(result.split, result.logs, result.baselines, f"({result.rows:,} rows)")
@@ -44,8 +43,6 @@ def evaluation_text(evaluation: "Evaluation", groups: "Groups", chosen: "Chosen"
             areas = f"ROC AUC {roc}, average precision {precision}"
             lines += ["", f"'{positive}' where its probability is above a threshold ({areas})"]
             lines += [threshold_table(scores.thresholds.table())]
-        elif scores.nan_rows:
-            lines += ["", f"no table of thresholds: {nan_text(scores)}"]
         if (point := chosen.get(scores.output)) is not None:
             lines += ["", threshold_table([point]), f"predict with --threshold {point.threshold:.9g}"]
     return "\n".join([*lines, *_worst_lines(worst)]) + "\n"

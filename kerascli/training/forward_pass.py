@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
+from kerascli.foundation.errors import ConfigError
 from kerascli.foundation.spans import span
 from kerascli.model.runtime.weights import Weight
 from kerascli.optimizers.base import BaseOptimizer
@@ -103,10 +104,17 @@ class Eager:
             outcome = self.module(batch)
         with span("backward"):
             for number, ((trained, scale), total) in enumerate(zip(self._updates, outcome.totals, strict=True), 1):
+                refuse_idle(total)
                 scaled = total if scale is None else total * scale
                 last = number == len(self._updates)
                 outcome.gradients += torch.autograd.grad(scaled, trained, retain_graph=not last, allow_unused=True)
         return replace(outcome, totals=[total.detach() for total in outcome.totals])
+
+
+def refuse_idle(total: Tensor) -> None:
+    """Raise ConfigError if a loss depends on no trainable weight."""
+    if not total.requires_grad:
+        raise ConfigError("no loss depends on a trainable weight: there is nothing to fit")
 
 
 _PIECE = 2**18

@@ -41,8 +41,6 @@ class ClassScores(NamedTuple):
     """Scores (precision, recall ...) of each class."""
     thresholds: Thresholds | None
     """Predicted probabilities of the second of two classes with the true classes, if all are finite; else None."""
-    nan_rows: int = 0
-    """Number of rows in which the probability of the second of two classes is not finite."""
     threshold: float | None = None
     """Threshold at which the second of two classes is predicted; None: the more probable class is predicted."""
 
@@ -179,7 +177,6 @@ def classify(run: LoadedRun, compared: Compared) -> Iterator[ClassScores]:
         probabilities, is_binary = reading.probabilities(output), len(reading.names) == 2
         matrix = confusion_matrix(truth.numpy(), reading.labels(probabilities).numpy(), len(reading.names))
         rows = tuple(class_rows(matrix, reading.names))
-        nan_rows = int((~torch.isfinite(probabilities[:, 1])).sum()) if is_binary else 0
-        has_curve = is_binary and len(truth) > 0 and not nan_rows
+        has_curve = is_binary and len(truth) > 0 and bool(torch.isfinite(probabilities[:, 1]).all())
         second = Thresholds(probabilities[:, 1].numpy(), truth.numpy()) if has_curve else None
-        yield ClassScores(pair.output, pair.target, reading.names, matrix, rows, second, nan_rows, reading.threshold)
+        yield ClassScores(pair.output, pair.target, reading.names, matrix, rows, second, reading.threshold)

@@ -109,18 +109,16 @@ def _profiled(events: Iterator[Event], profiler: Profiler, record: RunRecord) ->
         with listening(profiler):
             yield from events
     except Exception:
-        note = "the training ended early: the profile covers its steps until then"
-        yield from _profile_events(profiler, record, note)
+        yield from _profile_events(profiler, record)
         raise
     yield from _profile_events(profiler, record)
 
 
-def _profile_events(profiler: Profiler, record: RunRecord, *notes: str) -> Iterator[Event]:
+def _profile_events(profiler: Profiler, record: RunRecord) -> Iterator[Event]:
     profile = profiler.finish()
     if profile is None:
         yield Note("no step was trained: there is nothing to profile")
         return
-    profile = replace(profile, notes=(*profile.notes, *notes))
     files = {"summary.txt": profile_text(profile).encode()}
     trace = profiler.trace()
     if trace is not None:

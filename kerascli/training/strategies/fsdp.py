@@ -21,7 +21,7 @@ from kerascli.layers.base import Outcome
 from kerascli.model.runtime.graph import Graph, GraphOutcome
 from kerascli.model.runtime.weights import held
 from kerascli.parts.distributions import FSDP
-from kerascli.training.forward_pass import ForwardPass, Request, Runner
+from kerascli.training.forward_pass import ForwardPass, Request, Runner, refuse_idle
 from kerascli.training.objectives.outcome import StepOutcome
 from kerascli.training.objectives.train_step import GraphStep
 from kerascli.training.strategies.base import Strategy
@@ -183,6 +183,7 @@ def divided_runner(forward_pass: ForwardPass, strategy: DataParallel, example: B
             with span("forward"):
                 output = forward_pass.module(rows)
             [total] = output.totals
+            refuse_idle(total)
             with span("backward"):
                 (total * (share * scale)).backward()
         gradients: list[Tensor | None] = []

@@ -8,9 +8,9 @@ from kerascli.foundation.errors import Fault
 from kerascli.foundation.events import Note
 from kerascli.workflow.advice.case import Case
 from kerascli.workflow.advice.input_columns import constant_inputs, target_leaks, unseen_dates
-from kerascli.workflow.advice.predictions import logits
+from kerascli.workflow.advice.predictions import logits, single_unit_softmax
 from kerascli.workflow.advice.repeated_rows import repeated_rows
-from kerascli.workflow.advice.settings import idle_settings, single_unit_softmax, unfit_pixels
+from kerascli.workflow.advice.settings import idle_settings, unfit_pixels
 from kerascli.workflow.advice.target_columns import class_shares, constant_targets, sorted_labels
 
 CHECKS: tuple[Callable[[Case], Iterator[Fault]], ...] = (

@@ -10,52 +10,33 @@ from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.transforms.datetime import DateTime
 from kerascli.data.transforms.impute import Impute
 from kerascli.foundation.errors import Fault, Path, counted, safe_text, show
-from kerascli.workflow.advice.case import Case, Raw, is_label, is_split, warning
+from kerascli.workflow.advice.case import Case, is_split, warning
 
-_MOST_CHECKED = 32
-"""Maximum number of values per row of an array that is checked; in images and spectra, constant features are normal."""
 _NAMED = 5
-_PROBED_ROWS = 64
-_MOST_COMPARED = 100_000
-"""Maximum number of values per row of an input that are compared with a target."""
 _CHANCE = 1e-4
 """Probability below which a random split would not leave all rows of a value to the test."""
 
 
 def constant_inputs(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each input with columns that are constant in the training rows; images are not checked."""
+    """Yield a warning for each input with columns that are constant in the training rows; arrays are not checked."""
     for path, pipeline in case.inputs():
-        if constant := [text for name in pipeline.columns for text in _constant(name, case.raw(name))]:
+        values = ((name, _single_value(case.scalars(name))) for name in pipeline.columns)
+        constant = [f"column '{safe_text(name, 60)}' is {value}" for name, value in values if value is not None]
+        if constant:
             more = f" and {counted(len(constant) - _NAMED, 'other')}" if len(constant) > _NAMED else ""
             text = f"the input '{path[-1]}' has constant values in the training rows: {', '.join(constant[:_NAMED])}"
             yield warning(text + more, path, "remove them: a constant tells the model nothing")
 
 
-def _constant(name: str, column: Raw | None) -> list[str]:
-    """Return texts that say that a column is constant or, if its values are arrays, which of its features are."""
-    if column is None or len(column) < 2 or column.is_ragged:
-        return []
-    if column.ndim == 1:
-        value = _single_value(column.array())
-        return [] if value is None else [f"column '{safe_text(name, 60)}' is {value}"]
-    if column.ndim > 2 or column.width > _MOST_CHECKED or not _measures(column.take(slice(0, 1)).array()):
-        return []
-    values = ((index, _single_value(column.feature(index))) for index in range(column.width))
-    return [f"'{safe_text(name, 60)}[{index}]' is {value}" for index, value in values if value is not None]
-
-
-def _single_value(values: np.ndarray) -> str | None:
+def _single_value(values: np.ndarray | None) -> str | None:
     """Return as text the value that all rows of a column have, missing values aside; None if rows differ."""
+    if values is None or len(values) < 2:
+        return None
     if values.dtype.kind == "f":
         values = values[~np.isnan(values)]
     if not len(values) or values[-1] != values[0] or not (values == values[0]).all():
         return None
     return show(values[0] if values.dtype == object else values[0].item())
-
-
-def _measures(values: np.ndarray) -> bool:
-    """Return True if a column has numbers with fractions, such as measurements, not integers, such as class labels."""
-    return values.dtype.kind == "f" and bool((values != np.floor(values)).any())
 
 
 def target_leaks(case: Case) -> Iterator[Fault]:
@@ -79,8 +60,8 @@ def _labels(case: Case) -> Iterator[tuple[Path, Pipeline, str, np.ndarray]]:
     classes = {pair.target for pair in case.spec.pairs if pair.loss is not None and pair.loss.sparse_targets}
     for path, target in case.targets():
         for column in target.columns if path[-1] in classes or not is_autoencoder else ():
-            raw = case.raw(column)
-            if raw is not None and is_label(raw, target) and not ((values := raw.array()) == values[0]).all():
+            values = None if is_split(target) else case.scalars(column)
+            if values is not None and not (values == values[0]).all():
                 yield path, target, column, values
 
 
@@ -90,26 +71,11 @@ def _leaks(
     for name in pipeline.columns:
         if name == column:
             text = f"column '{column}' is a target ('{target}') and an input ('{path[-1]}'): the model is given"
-        elif copy := _copy(values, case.raw(name), name):
-            text = f"{copy} equals the target '{target}' in every training row: the model is given"
+        elif (own := case.scalars(name)) is not None and np.array_equal(own, values):
+            text = f"column '{name}' equals the target '{target}' in every training row: the model is given"
         else:
             continue
         yield warning(f"{text} what it is to predict", path, f"remove it from the inputs, or from '{target}'")
-
-
-def _copy(label: np.ndarray, column: Raw | None, name: str) -> str:
-    """Return the name of an input column (or of a feature in it) that equals the label in all rows; empty if there is
-    none."""
-    if column is None or column.is_ragged or column.ndim > 2 or not 0 < column.width <= _MOST_COMPARED:
-        return ""
-    if (label.dtype == object) != (column.whole.dtype == object):
-        return ""
-    probed = np.unique(np.linspace(0, len(label) - 1, _PROBED_ROWS).astype(np.int64))
-    features = column.take(probed).array().reshape(len(probed), -1)
-    for index in np.flatnonzero((features == label[probed, None]).all(axis=0)).tolist():
-        if np.array_equal(column.feature(index), label):
-            return f"column '{name}'" if column.ndim == 1 else f"'{name}[{index}]'"
-    return ""
 
 
 def unseen_dates(case: Case) -> Iterator[Fault]:
@@ -120,10 +86,10 @@ def unseen_dates(case: Case) -> Iterator[Fault]:
     for path, pipeline in case.inputs():
         steps = [step.transform for step in pipeline.steps if not isinstance(step.transform, Impute)]
         dates = steps[0] if steps and len(pipeline.columns) == 1 else None  # which gets the column's own values
-        raws = case.train_and_test(pipeline.columns[0]) if isinstance(dates, DateTime) else None
-        if not isinstance(dates, DateTime) or raws is None:
+        texts = case.train_and_test(pipeline.columns[0]) if isinstance(dates, DateTime) else None
+        if not isinstance(dates, DateTime) or texts is None:
             continue
-        train, test = (_times(raw.array(), dates.format) for raw in raws)
+        train, test = (_times(each, dates.format) for each in texts)
         for part in dates.parts:
             if values := _unseen(part_of(train, part), part_of(test, part)):
                 text = f"the training rows lack values of '{part}' that the test rows have: {values}"

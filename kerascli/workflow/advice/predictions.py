@@ -1,150 +1,122 @@
-"""Advice check of losses that get another kind of predictions than they take, such as probabilities for logits."""
+"""Advice checks of cross-entropies that get another kind of predictions than they take, such as probabilities for
+logits, and of a softmax over a single unit, whose result is always 1."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import NamedTuple
 
 from kerascli.foundation.errors import Fault, Path, Related
-from kerascli.language.expressions import walk
-from kerascli.language.expressions.tree import Call, Literal, Name
-from kerascli.layers.expressions.base import ExpressionLayer
-from kerascli.losses.base import Loss
-from kerascli.losses.expr import Expr as LossFormula
-from kerascli.model.runtime.built import Built
-from kerascli.ops.expression import expression
+from kerascli.layers.activations.rectifiers import Activation as ActivationLayer
+from kerascli.layers.activations.softmax import Softmax as SoftmaxLayer
+from kerascli.layers.base import BaseLayer
+from kerascli.layers.kernels import OutputArguments
+from kerascli.layers.wrappers.time_distributed import TimeDistributed
+from kerascli.parts.activations import Linear, Softmax, Sparsemax
+from kerascli.parts.base import Activation
 from kerascli.workflow.advice.case import Case, warning
-from kerascli.workflow.advice.tensor_kinds import NEGATIVE, TensorKind, Tracer
-
-_PROBABILITIES = {"crossentropy", "categorical_generalized_cross_entropy", "kl_divergence", "dice", "tversky"}
-_LOGITS = {"ctc"}
-"""Names of losses that take logits and have no argument `from_logits`; those in `_PROBABILITIES` take probabilities."""
 
 _SIGMOIDS = frozenset({"sigmoid", "hard_sigmoid", "sparse_sigmoid"})
 _SOFTMAXES = frozenset({"softmax", "sparsemax"})
+_BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
+_OF_CLASSES = (
+    "categorical_crossentropy", "sparse_categorical_crossentropy", "categorical_focal_crossentropy", "crossentropy",
+)  # fmt: skip
 _UNFIT: Mapping[str, tuple[frozenset[str], str, str]] = {
-    **dict.fromkeys(
-        ("categorical_crossentropy", "sparse_categorical_crossentropy", "categorical_focal_crossentropy",
-         "categorical_generalized_cross_entropy", "crossentropy"),
-        (_SIGMOIDS, "probabilities of classes, which sum to 1",
-         "use activation: softmax; for labels that do not exclude each other, binary_crossentropy"),
-    ),
-    **dict.fromkeys(
-        ("binary_crossentropy", "binary_focal_crossentropy"),
-        (_SOFTMAXES, "an independent probability of each label",
-         "use activation: sigmoid; for classes that exclude each other, categorical_crossentropy"),
-    ),
-    **dict.fromkeys(
-        ("hinge", "squared_hinge", "categorical_hinge"),
-        (_SIGMOIDS | _SOFTMAXES, "scores, which a margin of 1 separates", "remove the activation, or use tanh"),
-    ),
-    "poisson": (NEGATIVE, "expected counts, which are positive", "use activation: softplus, or exponential"),
+    **dict.fromkeys(_BINARY, (
+        _SOFTMAXES, "an independent probability of each label",
+        "use activation: sigmoid; for classes that exclude each other, categorical_crossentropy",
+    )),
+    **dict.fromkeys(_OF_CLASSES, (
+        _SIGMOIDS, "probabilities of classes, which sum to 1",
+        "use activation: softmax; for labels that do not exclude each other, binary_crossentropy",
+    )),
 }  # fmt: skip
-"""Mapping from loss to the activations whose results do not suit it, what it takes, and what to write."""
+"""Mapping from cross-entropy to the activations whose probabilities it does not take, what it takes, and a hint."""
 
-_OPS = ("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy")
-
-
-class _Use(NamedTuple):
-    """Loss in a config: its config path, and the name of the tensor that it takes as predictions."""
-
-    loss: str
-    logits: bool | None
-    """True if the loss takes logits, False if it takes probabilities, None if it takes neither."""
-    tensor: str
-    path: Path
-    settable: bool = True
-    """True if the loss has the argument `from_logits`."""
+_OTHER = frozenset({
+    "linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "hard_silu", "mish", "tanh",
+    "hard_tanh", "tanh_shrink", "soft_shrink", "hard_shrink", "softsign", "log_softmax", "log_sigmoid",
+})  # fmt: skip
+"""Activations whose results may be negative or unbounded, so that they are no probabilities. Activations not listed
+(`exponential`, `softplus`) are positive: a cross-entropy over classes, which divides by the sum, turns them into
+probabilities."""
 
 
 def logits(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each loss that takes logits but gets probabilities, or the reverse.
+    """Yield a warning for each cross-entropy of `compile` that takes logits but gets probabilities, or the reverse, or
+    that takes probabilities of classes but gets those of independent labels, or the reverse.
 
-    Losses whose predictions need another range, such as `poisson`, are checked, too.
+    Checked are outputs that are the result of a layer's activation.
     """
-    yield from _unsuited(_uses_of_compile(case), case.spec.built)
-    yield from _unsuited(_formulas(case.spec.built), case.spec.built)
-    train_step, number = case.spec.train_step, 0
-    for each in train_step.passes if train_step is not None else ():
-        yield from _unsuited(_formulas(each.built), each.built)
-        for update in each.updates:
-            for term in update.terms:
-                path = ("fit", "train_step", number, "loss", term.name, "loss")
-                if term.loss is not None and term.of is not None:
-                    yield from _unsuited(_uses_of(term.loss, term.of.y_pred, path), each.built)
-            number += 1
-
-
-def _unsuited(uses: Iterator[_Use], built: Built) -> Iterator[Fault]:
-    tracer = Tracer(built.model.nodes)
-    for use in uses:
-        made = tracer.of(use.tensor)
-        if made is None:
-            continue
-        unfit, _, _ = _UNFIT.get(use.loss, (frozenset[str](), "", ""))
-        if use.logits is not None and use.logits == made.is_probabilities:
-            yield _fault(use, made)
-        elif not use.logits and made.word in unfit and _is_meant(use, made, built):
-            yield _fault(use, made, unfit=True)
-
-
-def _is_meant(use: _Use, made: TensorKind, built: Built) -> bool:
-    """Return False for a single output, and for a softmax of two, which a binary cross-entropy takes as it is."""
-    shape = built.specs[use.tensor].shape if use.tensor in built.specs else ()
-    return use.logits is None or (bool(shape) and shape[-1] not in ({1, 2} if made.word in _SOFTMAXES else {1}))
-
-
-def _fault(use: _Use, made: TensorKind, *, unfit: bool = False) -> Fault:
-    what = "linear (it has no activation)" if made.word == "linear" else f"the result of {made.word}"
-    suited = "sigmoid" if use.loss.startswith(("binary", "dice", "tversky")) else "softmax"
-    if unfit:
-        _, takes, hint = _UNFIT[use.loss]
-        text = f"'{use.loss}' takes {takes}, but '{use.tensor}' is {what}"
-    elif use.logits:
-        setting = " with from_logits: true" if use.settable else ""
-        text = f"'{use.loss}'{setting} takes logits and applies {suited} itself, but '{use.tensor}' is {what} already"
-        hint = f"remove {'from_logits or ' if use.settable else ''}the activation"
-    else:
-        text = f"'{use.loss}' takes probabilities, but '{use.tensor}' is {what}"
-        other = " or set from_logits: true in the loss" if use.settable and made.word == "linear" else ""
-        hint = f"use activation: {suited},{other}" if other else f"use activation: {suited}"
-    related = Related(f"'{made.node.weights_name}' computes it", made.node.path)
-    return replace(warning(text, use.path, hint, key=False), related=(related,))
-
-
-def _uses_of_compile(case: Case) -> Iterator[_Use]:
-    written = case.config.document.at(("compile", "loss"))
+    built = case.spec.built
+    makers = {name: node for node in built.model.nodes for name in node.outputs[:1]}
     for pair in case.spec.pairs:
-        path: Path = ("compile", "loss")
-        if isinstance(written, dict) and pair.output in written:
-            path = (*path, pair.output)
-        elif isinstance(written, list):
-            path = (*path, min(case.spec.model.outputs.index(pair.output), len(written) - 1))
-        if pair.loss is not None:
-            yield from _uses_of(pair.loss, pair.output, path)
+        loss, node = pair.loss, makers.get(pair.output)
+        if loss is None or node is None or loss.component_name not in _UNFIT:
+            continue
+        shape, activation = built.specs[pair.output].shape, _activation(node.layer)
+        if activation is None or getattr(activation, "max_value", None) is not None:  # a relu of 0 to 1
+            continue
+        from_logits, units = getattr(loss, "from_logits", None), shape[-1] if shape else 1
+        if found := _misfit(loss.component_name, from_logits, pair.output, activation.component_name, units):
+            related = Related(f"'{node.weights_name}' computes it", node.path)
+            text, hint = found
+            yield replace(warning(text, _path(case, pair.output), hint, key=False), related=(related,))
 
 
-def _uses_of(loss: Loss, tensor: str, path: Path) -> Iterator[_Use]:
-    name, from_logits = loss.component_name, getattr(loss, "from_logits", None)
-    if isinstance(loss, LossFormula):
-        yield from (use for use in _calls(loss.value, path, {"y_pred": tensor}) if use.tensor == tensor)
-    elif from_logits is not None or name in _PROBABILITIES or name in _LOGITS:
-        yield _Use(name, from_logits is True or name in _LOGITS, tensor, path, settable=from_logits is not None)
-    elif name in _UNFIT:
-        yield _Use(name, None, tensor, path, settable=False)
+def _misfit(loss: str, from_logits: bool | None, output: str, made: str, units: int | None) -> tuple[str, str] | None:
+    """Return the text and the hint of a warning about a loss whose predictions are the result of the activation `made`;
+    None if they suit it, or the activation says nothing about them.
+
+    `from_logits` is None for a loss without that argument; `units` is the number of predictions in the last axis.
+    """
+    is_binary = loss in _BINARY or (loss == "crossentropy" and units == 1)
+    is_linear = made == Linear.component_name
+    suited = "sigmoid" if is_binary else "softmax"
+    what = "linear (it has no activation)" if is_linear else f"the result of {made}"
+    if from_logits and made in _SIGMOIDS | _SOFTMAXES:
+        text = f"'{loss}' with from_logits: true takes logits and applies {suited} itself, but '{output}' is {what}"
+        return f"{text} already", "remove from_logits or the activation"
+    if not from_logits and made in _OTHER:
+        other = ", or set from_logits: true in the loss" if is_linear and from_logits is not None else ""
+        return f"'{loss}' takes probabilities, but '{output}' is {what}", f"use activation: {suited}{other}"
+    unfit, takes, hint = _UNFIT[loss]
+    if not from_logits and made in unfit and units is not None and units > 2:
+        return f"'{loss}' takes {takes}, but '{output}' is {what}", hint
+    return None
 
 
-def _formulas(built: Built) -> Iterator[_Use]:
-    """Yield the cross-entropies in the formulas of a model's layers `add_loss`, `add_metric` and `expr`."""
-    for node in built.model.nodes:
-        if isinstance(node.layer, ExpressionLayer):
-            yield from _calls(node.layer.value, node.path, dict(zip(node.layer.names(), node.inputs, strict=False)))
+def _path(case: Case, output: str) -> Path:
+    """Return the config path of the loss of an output."""
+    written = case.config.document.at(("compile", "loss"))
+    if isinstance(written, dict) and output in written:
+        return ("compile", "loss", output)
+    if isinstance(written, list):
+        return ("compile", "loss", min(case.spec.model.outputs.index(output), len(written) - 1))
+    return ("compile", "loss")
 
 
-def _calls(text: str, path: Path, names: dict[str, str]) -> Iterator[_Use]:
-    """Yield the cross-entropies that a formula calls with a tensor of the model as their predictions."""
-    for call in walk(expression(text).tree):
-        if isinstance(call, Call) and call.function in _OPS:
-            arguments = dict(zip(("target", "output", "from_logits"), call.arguments, strict=False)) | call.named
-            output, from_logits = arguments.get("output"), arguments.get("from_logits", Literal(0, 0, False))
-            if isinstance(output, Name) and isinstance(from_logits, Literal):
-                yield _Use(call.function, from_logits.value is True, names.get(output.name, output.name), path)
+def single_unit_softmax(case: Case) -> Iterator[Fault]:
+    """Yield a warning for each layer of the model whose softmax is over a last axis of size 1."""
+    hint = "use activation: sigmoid for one unit; softmax needs one unit per class"
+    for graph in case.spec.graphs:
+        for node in graph.model.nodes:
+            activation, spec = _activation(node.layer), graph.specs.get(next(iter(node.outputs), ""))
+            if not isinstance(activation, Softmax | Sparsemax) or spec is None:
+                continue
+            if spec.shape[-1:] == (1,) and activation.axis in {-1, len(spec.shape)}:
+                text = f"'{node.weights_name}' is a softmax over one value: the result is always 1"
+                yield warning(text, node.path, hint)
+
+
+def _activation(layer: BaseLayer) -> Activation | None:
+    """Return the activation whose result is a layer's output, whatever the layer's input and weights; else None."""
+    while isinstance(layer, TimeDistributed):
+        layer = layer.layer
+    if isinstance(layer, SoftmaxLayer):
+        return Softmax(axis=layer.axis) if isinstance(layer.axis, int) else None
+    if not isinstance(layer, OutputArguments | ActivationLayer):
+        return None
+    if not isinstance(layer.activation, Linear | None):
+        return layer.activation
+    is_free = isinstance(layer, OutputArguments) and getattr(layer, "kernel_constraint", None) is None
+    return Linear() if is_free else None

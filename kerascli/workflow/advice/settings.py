@@ -1,5 +1,5 @@
-"""Advice checks of settings without effect, of a softmax over a single unit, whose result is always 1, and of pixels
-that are not scaled as the published network that takes them expects."""
+"""Advice checks of settings without effect, and of pixels that are not scaled as the published network that takes them
+expects."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,10 +9,7 @@ from kerascli.data.section import Pipeline
 from kerascli.data.transforms.preprocess import Preprocess
 from kerascli.features.rescaling import RescalingTransform
 from kerascli.foundation.errors import Fault, Path
-from kerascli.layers.activations.softmax import Softmax as SoftmaxLayer
-from kerascli.layers.base import BaseLayer
 from kerascli.model.ir.nodes import Call
-from kerascli.parts.activations import Softmax, Sparsemax
 from kerascli.workflow.advice.case import Case, warning
 
 _NEEDED = {
@@ -51,33 +48,6 @@ def _idle_arguments(written: Any, path: Path) -> Iterator[Fault]:
         if needed and value not in (None, False) and is_off:
             yield warning(f"{key} has no effect without {needed}", (*path, key), f"add {example}, or remove {key}")
         yield from _idle_arguments(value, (*path, key))
-
-
-def single_unit_softmax(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each layer of the model whose softmax is over an axis of size 1."""
-    hint = "use activation: sigmoid for one unit; softmax needs one unit per class"
-    for graph in case.spec.graphs:
-        for node in graph.model.nodes:
-            axes, spec = _softmax_axes(node.layer), graph.specs.get(next(iter(node.outputs), ""))
-            if axes and spec is not None and all(_size((None, *spec.shape), axis) == 1 for axis in axes):
-                text = f"'{node.weights_name}' is a softmax over one value: the result is always 1"
-                yield warning(text, node.path, hint)
-
-
-def _softmax_axes(layer: BaseLayer) -> tuple[int, ...]:
-    """Return the axes of a layer's softmax, counted with the batch axis; empty if it has no softmax."""
-    inner: Any = layer
-    while inner.component_name in {"time_distributed", "spectral_normalization"}:
-        inner = inner.layer
-    if isinstance(inner, SoftmaxLayer):
-        return inner.axis if isinstance(inner.axis, tuple) else (inner.axis,)
-    activation = getattr(inner, "activation", None)
-    gated = inner.component_name.startswith(("lstm", "gru", "conv_lstm"))
-    return (activation.axis,) if isinstance(activation, Softmax | Sparsemax) and not gated else ()
-
-
-def _size(shape: tuple[int | None, ...], axis: int) -> int | None:
-    return shape[axis] if -len(shape) <= axis < len(shape) else None
 
 
 def unfit_pixels(case: Case) -> Iterator[Fault]:

@@ -1,4 +1,4 @@
-"""Advice checks of targets: constant targets, labels sorted by class, and class shares that differ in test rows."""
+"""Advice checks of targets: a single class, labels sorted by class, and class shares that differ in test rows."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,9 +9,8 @@ from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.foundation.errors import Fault, safe_text, show
-from kerascli.losses.expr import Expr
-from kerascli.workflow.advice.case import Case, is_label, is_split, predicts_classes, warning
+from kerascli.foundation.errors import Fault, safe_text
+from kerascli.workflow.advice.case import Case, is_split, predicts_classes, warning
 
 _RATIO = 1.5
 """Ratio of two shares of a class from which on they differ much."""
@@ -22,31 +21,21 @@ _FEWEST = 5
 _MOST_CLASSES = 100_000
 """Maximum number of distinct values of a column that is taken for class labels."""
 _FEWEST_ROWS = 10
-_FIRST_ROWS = 256
 
 
 def constant_targets(case: Case) -> Iterator[Fault]:
-    """Yield a warning for each target that is constant in the training rows.
-
-    Targets without a loss, or whose loss is a formula (`expr`), are not checked.
-    """
+    """Yield a warning for each target whose training rows are all of one class."""
     train = None if case.prepared is None else case.prepared.splits.get("train")
     if not isinstance(train, MemorySplit):
         return
     for pair in case.spec.pairs:
         values = train.targets.get(pair.target)
-        if values is None or len(values) < 2 or pair.loss is None or isinstance(pair.loss, Expr):
+        if values is None or len(values) < 2 or pair.loss is None or not predicts_classes(pair.loss):
             continue
-        if all(bool((part == values[0]).all()) for part in (values[:_FIRST_ROWS], values[_FIRST_ROWS:])):
-            if predicts_classes(pair.loss):
-                what = "they are all of one class"
-            elif values[0].size > 1:
-                what = "it is the same in all of them"
-            else:
-                what = f"it is {show(values.flat[0].item())} in all of them"
-            text = f"the target '{pair.target}' is constant in the {len(values):,} training rows: {what}"
+        if bool((values == values[0]).all()):
+            text = f"the target '{pair.target}' is constant in the {len(values):,} training rows"
             hint = "check the column, data.where, and how the rows were selected"
-            yield warning(text, ("data", "targets", pair.target), hint)
+            yield warning(f"{text}: they are all of one class", ("data", "targets", pair.target), hint)
 
 
 def class_shares(case: Case) -> Iterator[Fault]:
@@ -57,12 +46,13 @@ def class_shares(case: Case) -> Iterator[Fault]:
     labels = {pair.target for pair in case.spec.pairs if pair.loss and predicts_classes(pair.loss)}
     for path, pipeline in case.targets():
         column = pipeline.columns[0]
-        raws = case.train_and_test(column) if path[-1] in labels and len(pipeline.columns) == 1 else None
-        if raws is None or not all(is_label(raw, pipeline) for raw in raws):
+        if path[-1] not in labels or len(pipeline.columns) > 1 or is_split(pipeline):
             continue
-        if text := _difference_of_shares(*(raw.array() for raw in raws)):
-            text = f"the classes of '{safe_text(column, 60)}' have other shares: {text}"
-            yield warning(text, path, _shares_hint(case, column))
+        values = case.train_and_test(column)
+        if values is not None and (text := _difference_of_shares(*values)):
+            name = safe_text(column, 60)
+            hint = f"data: {{split: {{stratify: {name}}}}} draws all parts with the same shares"
+            yield warning(f"the classes of '{name}' have other shares: {text}", path, hint)
 
 
 def _difference_of_shares(train: np.ndarray, test: np.ndarray) -> str:
@@ -81,15 +71,6 @@ def _difference_of_shares(train: np.ndarray, test: np.ndarray) -> str:
     worst = int(np.argmin(np.where(differs, shares.min(0) / shares.max(0), 1)))
     word = safe_text(str(words[worst]), 40)
     return f"'{word}' is {shares[0, worst]:.1%} of the training rows and {shares[1, worst]:.1%} of the test rows"
-
-
-def _shares_hint(case: Case, column: str) -> str:
-    split = None if case.data is None else case.data.split
-    if split is None or not split.test:
-        return "check how the rows of the test were chosen"
-    if split.order is not None:
-        return "the shares change with time: metrics of the test and of new rows may differ as much"
-    return f"data: {{split: {{stratify: {safe_text(column, 60)}}}}} gives all parts the same shares"
 
 
 def sorted_labels(case: Case) -> Iterator[Fault]:

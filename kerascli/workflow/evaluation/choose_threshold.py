@@ -7,12 +7,12 @@ The threshold is stored in threshold.json of the run's folder: from then on it d
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kerascli.foundation.errors import ConfigError, DataError, counted, one_of, safe_text, suggestion
+from kerascli.foundation.errors import ConfigError, DataError, one_of, safe_text, suggestion
 from kerascli.metrics.classification import AIMS, Point, Thresholds
 from kerascli.runs.annotations import KeptThreshold, keep_threshold
 
 if TYPE_CHECKING:
-    from kerascli.workflow.evaluate import ClassScores, Evaluation
+    from kerascli.workflow.evaluate import Evaluation
     from kerascli.workflow.loaded import LoadedRun
 
 
@@ -76,14 +76,9 @@ def chosen_points(evaluation: "Evaluation", rule: Rule, outputs: Sequence[str]) 
     points: dict[str, Point] = {}
     for scores in (scores for scores in evaluation.class_scores if scores.output in outputs):
         if scores.thresholds is None:
-            raise DataError(f"{rule.option}: {nan_text(scores) if scores.nan_rows else 'no row has a true class'}")
+            raise DataError(f"{rule.option}: no row has a true class, or the probability of one is nan")
         points[scores.output] = _RULES[rule.option][1](scores.thresholds, rule.value)
     return points
-
-
-def nan_text(scores: "ClassScores") -> str:
-    """Return a text about the rows whose probability of the second class is nan."""
-    return f"in {counted(scores.nan_rows, 'row')} the probability of '{safe_text(scores.names[1])}' is nan"
 
 
 def keep(run: "LoadedRun", evaluation: "Evaluation", rule: Rule, points: Mapping[str, Point]) -> list[str]:

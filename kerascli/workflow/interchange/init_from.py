@@ -11,7 +11,7 @@ from torch import Tensor
 from kerascli.config.config import Config
 from kerascli.config.sections.init_from import INIT_FROM, InitFrom
 from kerascli.foundation.disk.files import memory_limit, read_bytes
-from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, counted, nearest, safe_text
+from kerascli.foundation.errors import ConfigError, DataError, Fault, FileRefused, counted, safe_text
 from kerascli.foundation.errors import Path as ConfigPath
 from kerascli.foundation.events import Note
 from kerascli.interop.applications import application_tensors, cached_file, published_file, published_weights
@@ -62,7 +62,7 @@ class InitWeights:
             with config.faults():
                 taken = _taken(section, experiment, own, source, path)
                 if not taken.values:
-                    raise _nothing(own, source, name, path)
+                    raise _nothing(source, name, path)
                 if section.torchvision is not None:
                     refuse_flattened(experiment.spec.built, {f"{prefix}{name}" for name in taken.values})
             for weight, values in taken.values.items():
@@ -134,17 +134,12 @@ def _refuse_lora(own: Iterable[str], source: Iterable[str], path: ConfigPath) ->
         raise ConfigError(Fault(text, path, "key", hint=hint))
 
 
-def _nothing(own: Iterable[str], source: Mapping[str, Tensor], name: str, path: ConfigPath) -> ConfigError:
-    """Return the error for a section `init_from` if no weight of the source fits the model; its hint has similar layer
-    names."""
-    theirs = list(dict.fromkeys(each.rpartition("/")[0] for each in source))
-    ours = dict.fromkeys(each.rpartition("/")[0] for each in own)
-    near = next(((layer, close) for layer in ours if (close := nearest(layer, theirs))), None)
-    hint = f"its layers: {', '.join(theirs[:8])}{' ...' if len(theirs) > 8 else ''}"
-    if near:
-        hint = f"its layers have names like '{near[1]}'; '{near[0]}' of this model has another name or shape"
+def _nothing(source: Iterable[str], name: str, path: ConfigPath) -> ConfigError:
+    """Return the error for a section `init_from` if no weight of the source fits the model."""
+    layers = list(dict.fromkeys(each.rpartition("/")[0] for each in source))
+    hint = safe_text(f"its layers: {', '.join(layers[:8])}{' ...' if len(layers) > 8 else ''}")
     text = f"init_from: no weight of {name} has the name and shape of a weight of this model"
-    return ConfigError(Fault(text, path, "key", hint=safe_text(hint)))
+    return ConfigError(Fault(text, path, "key", hint=hint))
 
 
 def _note(what: str, own: Mapping[str, Weight], taken: TransferredWeights, source: str) -> str:

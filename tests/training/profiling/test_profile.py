@@ -391,7 +391,6 @@ def test_an_interrupted_run_is_profiled_as_far_as_it_came(tmp_path: Path) -> Non
     told = left(start(config, Options(runs_dir=tmp_path / "runs", profile=True)), Interrupted)
     (found,) = profiles(told)
     assert found.steps == 20
-    assert found.notes[-1] == "the training ended early: the profile covers its steps until then"
     assert all(Path(file).is_file() for file in found.files)
 
 
@@ -490,7 +489,6 @@ def test_a_terminated_command_prints_the_profile_too(tmp_path: Path) -> None:
     out, err = running.communicate(timeout=600)
     assert running.returncode == 143, err
     assert out.startswith("profile: ")
-    assert "- the training ended early: the profile covers its steps until then\n" in out
     assert out.splitlines()[-1].endswith("profile/trace.json")
 
 
