@@ -161,10 +161,6 @@ def test_other_errors_name_the_array_as_the_file_does(tmp_path: Path) -> None:
         predict_run(run, npz(tmp_path, input=np.ones((2, 5)), input_2=np.ones((2, 4))))
     with pytest.raises(DataError, match="'input_2' has 3 rows, 'input' has 2"):
         predict_run(run, npz(tmp_path, input=np.ones((2, 4)), input_2=np.ones((3, 4))))
-    text = "input[0],input[1],input[2],input[3],input_2_2\n1,2,3,4,5\n"
-    (tmp_path / "x.csv").write_text(text)
-    with pytest.raises(DataError, match="'input_2_2': expected numbers of shape"):
-        predict_run(run, str(tmp_path / "x.csv"))
 
 
 def test_evaluate_takes_the_names_of_inputs_and_outputs(tmp_path: Path) -> None:
@@ -199,32 +195,27 @@ def test_an_output_whose_name_in_keras_is_that_of_an_input_here_is_distinguished
     )
 
 
-def test_csv_columns_and_a_bare_array_are_taken(tmp_path: Path) -> None:
+def test_a_bare_array_is_taken(tmp_path: Path) -> None:
     model = one()
     run = imported(model, tmp_path)
     x = rows(model)["input"]
     np.save(tmp_path / "whatever.npy", x)
-    header = ",".join(f"input[{i}]" for i in range(4))
-    np.savetxt(tmp_path / "x.csv", x, delimiter=",", header=header, comments="", fmt="%.9g")
     (theirs,) = predicted(model, {"input": x}).values()
-    for file in ("whatever.npy", "x.csv"):
-        found = predict_run(run, str(tmp_path / file), form=Form(keras_names=True))
-        np.testing.assert_allclose(found.outputs["my-output"], theirs, atol=ATOL)
-        assert list(found.columns) == ["my-output[0]", "my-output[1]", "my-output[2]"]
-    assert list(predict_run(run, str(tmp_path / "x.csv")).columns) == [f"my_output[{i}]" for i in range(3)]
+    found = predict_run(run, str(tmp_path / "whatever.npy"), form=Form(keras_names=True))
+    np.testing.assert_allclose(found.outputs["my-output"], theirs, atol=ATOL)
+    assert list(found.columns) == ["my-output[0]", "my-output[1]", "my-output[2]"]
+    assert list(predict_run(run, str(tmp_path / "whatever.npy")).columns) == [f"my_output[{i}]" for i in range(3)]
 
 
-def test_a_folder_of_arrays_and_a_column_of_single_numbers_are_taken(tmp_path: Path) -> None:
+def test_a_folder_of_arrays_is_taken(tmp_path: Path) -> None:
     x = keras.Input((1,), name="input")
     model = keras.Model(x, L.Dense(1, name="y")(x))
     run = imported(model, tmp_path)
     values = rows(model)["input"]
     (tmp_path / "folder").mkdir()
     np.save(tmp_path / "folder/input.npy", values)
-    np.savetxt(tmp_path / "x.csv", values, header="input", comments="", fmt="%.9g")
     (theirs,) = predicted(model, {"input": values}).values()
-    for file in ("folder", "x.csv"):
-        np.testing.assert_allclose(predict_run(run, str(tmp_path / file)).outputs["y"], theirs, atol=ATOL)
+    np.testing.assert_allclose(predict_run(run, str(tmp_path / "folder")).outputs["y"], theirs, atol=ATOL)
 
 
 def test_outputs_of_one_name_are_refused_by_name_and_can_be_had_under_ours(tmp_path: Path) -> None:
