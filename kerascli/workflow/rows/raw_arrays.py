@@ -3,7 +3,7 @@
 The arrays are not preprocessed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from kerascli.foundation.errors import DataError, FileRefused, safe_text, sugges
 from kerascli.foundation.shapes import TensorSpec, is_compatible
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.workflow.loaded import LoadedRun
-from kerascli.workflow.rows.keras_names import accepted_names, candidates, recorded_names
+from kerascli.workflow.rows.keras_names import names_in_keras, recorded_names
 
 
 def raw_rows(run: LoadedRun, path: Path, *, targets: bool) -> MemorySplit:
@@ -25,20 +25,16 @@ def raw_rows(run: LoadedRun, path: Path, *, targets: bool) -> MemorySplit:
 
     With `targets`, the arrays of the targets are read, too. An npz file has an array for each name; an npy file is
     one array. If the model was imported from a Keras file, the names of its inputs and outputs in Keras are accepted,
-    too. Raises DataError, FileRefused.
+    too, if all arrays have them. Raises DataError, FileRefused.
     """
     experiment = run.experiment
     model, compiled = experiment.spec.model, experiment.spec.compile
     inputs = {each.name: each.spec for each in model.inputs}
-    all_targets = {pair.target: pair.output for pair in compiled.pairs} if compiled else {n: n for n in model.outputs}
-    accepted = accepted_names(recorded_names(run.record), inputs, all_targets)
     arrays, table = _read(path), Table({}, 0, name=str(path))
     if len(arrays) == 1 and len(inputs) == 1 and path.suffix == ".npy" and not targets:
         arrays = dict(zip(inputs, arrays.values(), strict=True))
-    output_of = all_targets if compiled is not None and targets else {}
-    keys = [*inputs, *output_of]
-    choices = candidates(accepted, arrays, keys)
-    names = {key: _name(choices[key], key, accepted[key], arrays, table.name) for key in keys}
+    output_of = {pair.target: pair.output for pair in compiled.pairs} if compiled is not None and targets else {}
+    names = _names(names_in_keras(recorded_names(run.record), inputs, output_of), arrays, table.name)
     values = {key: _array(arrays, name, table.name) for key, name in names.items()}
     rows = _row_count(values, names, table.name)
     for pair in experiment.spec.pairs if targets else ():
@@ -68,19 +64,23 @@ def _row_count(arrays: Arrays, names: Mapping[str, str], file: str) -> int:
     return rows
 
 
-def _name(choices: Sequence[str], key: str, accepted: Sequence[str], arrays: Arrays, file: str) -> str:
-    """Return the name of the array in a file for an input or target. Raises DataError unless exactly one name fits."""
-    if len(choices) == 1:
-        return choices[0]
-    other_names = "".join(f" (Keras's name: '{safe_text(name)}')" for name in accepted[1:])
+def _names(theirs: Mapping[str, str], arrays: Arrays, file: str) -> dict[str, str]:
+    """Return the name of the array in a file for each input and target, all of which are kerascli's or all Keras's.
+
+    `theirs` maps each name to Keras's. Raises DataError if the arrays of neither are there, or those of both.
+    """
+    ours = {name: name for name in theirs}
+    complete = [names for names in (ours, theirs) if all(name in arrays for name in names.values())]
     hint = f"it has {', '.join(map(safe_text, list(arrays)[:10]))}"
-    if choices:
-        both = f"'{safe_text(choices[0])}' and '{safe_text(choices[1])}', Keras's name of it"
-        text = f"expected one array for '{safe_text(key)}', got two: {both}"
-        hint = "give each array once, and all of them under kerascli's names or all under Keras's"
-    else:
-        text = f"there is no array '{safe_text(key)}'{other_names}{suggestion(key, arrays)}"
-    raise DataError(text, place=file, hint=hint)
+    if not complete:
+        name = min((name for name in ours if name not in arrays), key=lambda name: theirs[name] in arrays)
+        other_name = f" (Keras's name: '{safe_text(theirs[name])}')" if theirs[name] != name else ""
+        text = f"there is no array '{safe_text(name)}'{other_name}{suggestion(name, arrays)}"
+        raise DataError(text, place=file, hint=hint)
+    if complete[0] != complete[-1]:
+        text = "the arrays of the model are there under kerascli's names and under Keras's"
+        raise DataError(text, place=file, hint=f"{hint}; give each array once")
+    return complete[0]
 
 
 def _array(arrays: Arrays, key: str, file: str) -> np.ndarray:
