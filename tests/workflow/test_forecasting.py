@@ -11,6 +11,7 @@ from safetensors.numpy import load as load_arrays
 from kerascli.foundation.errors import ConfigError, DataError, KerasCliError
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.forecasting.forecast import forecast_run
+from kerascli.workflow.forecasting.picture import forecast_picture
 from kerascli.workflow.loaded import LoadedRun, open_run
 from kerascli.workflow.predict import predict_run
 from tests.support.runs_harness import command, train, write
@@ -278,11 +279,14 @@ fit: {epochs: 20}
 """
 
 
-def test_the_class_that_is_predicted_is_fed_back(tmp_path: Path) -> None:
+def test_a_class_is_not_continued(tmp_path: Path) -> None:
     write(tmp_path, "word\n" + "x\ny\nz\nz\n" * 12, "series.csv")
-    run = train(write(tmp_path, CLASSES), tmp_path / "runs")[0]
-    found = forecast_run(open_run(run), str(tmp_path / "series.csv"), 9)
-    assert found.columns["word"].tolist() == list("xyzzxyzzx")
+    run = open_run(train(write(tmp_path, CLASSES), tmp_path / "runs")[0])
+    said = "the output 'out' predicts a class of 'word'; a forecast continues numbers"
+    with pytest.raises(ConfigError, match=said):
+        forecast_run(run, str(tmp_path / "series.csv"), 9)
+    with pytest.raises(ConfigError, match=said):
+        forecast_picture(run)
 
 
 @pytest.mark.parametrize(

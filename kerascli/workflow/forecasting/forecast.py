@@ -93,11 +93,9 @@ class _Forecast:
         by step."""
         fed = [name for name in model.predicted if name in self.columns]
         for name in fed:
-            if self.columns[name].dtype != object:
-                self.columns[name] = self.columns[name].astype(np.float64)
+            self.columns[name] = self.columns[name].astype(np.float64)
         self.preparer = fitted_preparer(model.data, with_floats(model.run.learned, fed), targets=False)
-        words, numbers = np.full(horizon, "", object), np.full(horizon, np.nan)
-        self.values = {name: (words if each.is_text else numbers).copy() for name, each in model.predicted.items()}
+        self.values = {name: np.full(horizon, np.nan) for name in model.predicted}
         """Mapping from column to predicted values (horizon,), in the column's units, unrounded."""
         self.outputs = {name: np.full(horizon, np.nan, np.float32) for name in self.values}
         """Mapping from column to predicted values (horizon,), with the preprocessing not inverted."""
@@ -113,9 +111,7 @@ class _Forecast:
             for target in self.model.targets:
                 output = outputs[target.output]
                 values = target.values(output)
-                numbers = output.numpy().reshape(len(output), -1)
-                is_regression = numbers.shape[1] == target.horizon * len(target.columns)
-                numbers = numbers.reshape(*values.shape) if is_regression else np.zeros(values.shape, np.float32)
+                numbers = output.numpy().reshape(values.shape)
                 for index, name in enumerate(target.columns):
                     for number, row in enumerate(batch):
                         at = slice(row - rows, None, source.sampling_rate)
@@ -150,7 +146,7 @@ class _Forecast:
         self.values[name][at][chosen] = values[chosen]
         if name not in self.model.past:
             return
-        if values.dtype != object and not np.isfinite(values).all():
+        if not np.isfinite(values).all():
             text = f"the forecast of '{safe_text(name)}' is nan or infinite in row {at.start + 1}"
             hint = "a smaller --horizon, or a model that was trained longer"
             raise DataError(f"{text}: it cannot be fed back", hint=hint)

@@ -47,9 +47,6 @@ def forecast_picture(run: LoadedRun, horizon: int | None = None, future: Path | 
     Raises ConfigError, DataError, FileRefused.
     """
     model = SeriesModel.of(run)
-    words = [column for column, target in model.predicted.items() if target.is_text]
-    if words:
-        raise ConfigError(f"--forecast: '{safe_text(words[0])}' is text, which has no line", hint="predict --horizon")
     later = read_future(model, future)
     own = own_series(model, _HELD_OUT)
     drawn = [_drawn(model, each, horizon, later) for each in own[:_MOST_SERIES]]
