@@ -167,21 +167,21 @@ def as_lines(rows: list[list[str]]) -> list[str]:
 @pytest.mark.parametrize(
     ("horizon", "future", "text", "hint"),
     [
-        (5, None, "the model does not predict 'price' or 'plan', and needs them", "give 4 rows of date, price, plan"),
+        (5, None, "the model does not predict 'price', and needs it", "give 5 rows of date, price, plan"),
         (6, lambda rows: as_lines(rows[:4]), "the future has 4 rows; the forecast needs 6", "a smaller --horizon"),
         (
             3,
             lambda rows: as_lines([["2024-03-11", *rows[0][1:]], *rows]),
-            "2024-03-11 is not after 2024-03-11",
-            "after",
+            "2024-03-11 does not continue the dates of the series, which end with 2024-03-11",
+            "give the rows after it, with a step of 1 day",
         ),
         (
             3,
             lambda rows: as_lines(rows[1:]),
-            "follows 2024-03-11: expected 2024-03-12, the series has a step of 1 day",
-            "",
+            "2024-03-13 does not continue the dates",
+            "with a step of 1 day",
         ),
-        (3, lambda rows: as_lines([rows[0], *rows[2:]]), "2024-03-14 follows 2024-03-12: expected 2024-03-13", ""),
+        (3, lambda rows: as_lines([rows[0], *rows[2:]]), "2024-03-14 does not continue the dates", ""),
         (3, lambda rows: as_lines([["x", *row[1:]] for row in rows]), "'date' holds dates in the series", ""),
         (3, lambda rows: as_lines([[*row[:3], "c"] for row in rows]), "'c'", ""),
         (3, lambda rows: as_lines([[*row[:2], "", row[3]] for row in rows]), "missing value", ""),
@@ -203,7 +203,7 @@ def test_a_future_that_does_not_fit_is_refused(
 
 def test_columns_that_the_future_lacks_are_named(known: LoadedRun, tmp_path: Path) -> None:
     path = write(tmp_path, "date,plan\n2024-03-12,a\n2024-03-13,a\n", "future.csv")
-    with pytest.raises(DataError, match="the model needs 'price' of the future, and this file has no such column"):
+    with pytest.raises(DataError, match="the model does not predict 'price', and needs it after the last row"):
         forecast_run(known, str(home(known) / "series.csv"), 2, path)
     path = write(tmp_path, "price,plan\n1,a\n2,a\n", "future.csv")  # dates go on by themselves
     assert forecast_run(known, str(home(known) / "series.csv"), 2, path).kept["date"].tolist()[1] == "2024-03-13"
@@ -211,9 +211,8 @@ def test_columns_that_the_future_lacks_are_named(known: LoadedRun, tmp_path: Pat
 
 def test_dates_without_a_constant_step_need_a_file(known: LoadedRun, tmp_path: Path) -> None:
     file = str(edited(known, tmp_path, "series.csv", lambda rows: as_lines([*rows[:20], *rows[21:]])))
-    with pytest.raises(DataError, match="no constant step: 2024-02-20 follows 2024-02-18") as error:
+    with pytest.raises(DataError, match="the dates of 'date' have no constant step"):
         forecast_run(known, file, 1)
-    assert str(error.value.faults[0].place) == f"{file}:22:date"
     assert forecast_run(known, file, 4, home(known) / "future.csv").kept["date"][3] == "2024-03-15"
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kerascli.foundation.errors import DataError
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.forecasting.forecast import forecast_run
 from kerascli.workflow.forecasting.picture import forecast_picture
@@ -169,13 +168,3 @@ def test_a_command_reports_the_gaps_of_its_file_once(runs: tuple[LoadedRun, Load
     assert found.rows == 2 * (ROWS - 4)
     (said,) = [fault.text for fault in runs[0].warnings]
     assert "3 missing dates added" in said
-
-
-def test_a_run_without_fill_names_it_where_dates_are_missing(runs: tuple[LoadedRun, LoadedRun], tmp_path: Path) -> None:
-    rows = [each for shop in (series("north", 1), series("south", 2)) for row, each in enumerate(shop) if row != 30]
-    path = write(tmp_path, text([rows]), "series.csv")
-    with pytest.raises(DataError, match="no constant step: 2024-03-01 follows 2024-02-28") as error:
-        forecast_run(runs[1], str(path), 1)
-    assert "train with 'fill: forward' of timeseries, which adds missing dates; or give" in str(
-        error.value.faults[0].hint
-    )
