@@ -187,8 +187,8 @@ def _check_horizon(what: list[str], horizon: int | None, future: Path | None, ot
             raise ConfigError("--future goes with --horizon", hint="predict RUN series.csv --horizon 12 --future FILE")
         return
     options.refuse(other_options, "cannot be used with --horizon")
-    if len(what) != 1:
-        raise ConfigError("--horizon continues one series", hint="give one file, - or the name of a split")
+    if len(what) != 1 or what[0] in options.SPLITS:
+        raise ConfigError("--horizon continues the rows of one file", hint="give its path, or - for standard input")
 
 
 def _stream(run: "LoadedRun", form: "Form", keep: list[str], *, classes: bool, as_json: bool) -> None:

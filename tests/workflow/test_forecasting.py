@@ -108,8 +108,6 @@ def test_the_first_step_is_the_prediction_of_the_last_window(tmp_path: Path) -> 
     opened, file = open_run(run), str(tmp_path / "series.csv")
     last = predict_run(opened, file).columns["next"][-1]
     np.testing.assert_allclose(forecast_run(opened, file, 1).columns["value"], [last], rtol=1e-6)
-    own = forecast_run(opened, "train", 9)
-    np.testing.assert_allclose(own.columns["value"], forecast_run(opened, file, 9).columns["value"], rtol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -342,12 +340,17 @@ def test_the_command_writes_a_table_that_continues_the_series(known: LoadedRun, 
     [
         (["--future", "f.csv"], "--future goes with --horizon"),
         (["--horizon", "2", "--classes"], "--classes cannot be used with --horizon"),
-        (["--horizon", "2", "more.csv"], "--horizon continues one series"),
+        (["--horizon", "2", "more.csv"], "--horizon continues the rows of one file"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options: list[str], text: str, known: LoadedRun) -> None:
     with pytest.raises(ConfigError, match=text):
         command("predict", known.record.path, home(known) / "series.csv", *options)
+
+
+def test_a_split_is_not_continued(known: LoadedRun) -> None:
+    with pytest.raises(ConfigError, match="--horizon continues the rows of one file"):
+        command("predict", known.record.path, "train", "--horizon", "2")
 
 
 @pytest.mark.parametrize(("offset", "needed"), [(3, 5), (1, 7), (6, 2)])

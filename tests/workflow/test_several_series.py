@@ -269,15 +269,6 @@ def test_a_gap_in_one_series_leaves_the_dates_of_the_others(run: LoadedRun, tmp_
         path.write_text("\n".join([rows[0], *sorted(rows[1:], key=lambda row: "ca".index(row[11])), ""]))
 
 
-def test_the_split_of_a_run_is_continued_for_each_series(run: LoadedRun, tmp_path: Path) -> None:
-    values = series()
-    found = forecast_run(run, "train", 2)
-    for index, (name, numbers) in enumerate(values.items()):
-        trained = numbers[: 3 + int((len(numbers) - 3) * 0.8 + 1e-9)]
-        expected = alone(run, tmp_path, name, trained, 2).columns["sold"]
-        np.testing.assert_allclose(found.columns["sold"][2 * index : 2 * index + 2], expected, rtol=1e-6)
-
-
 def test_a_picture_has_a_panel_for_each_series(run: LoadedRun, tmp_path: Path) -> None:
     values = series()
     found = forecast_picture(run)

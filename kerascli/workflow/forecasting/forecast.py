@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.base import SPLITS
 from kerascli.data.batches.rows import Arrays
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.sources.timeseries import NEXT
@@ -14,7 +13,6 @@ from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import DataError, Place, counted, safe_text
 from kerascli.report.predictions import Predictions
-from kerascli.workflow.forecasting.held_out import histories_of
 from kerascli.workflow.forecasting.series import Series, each_series, read_future, read_history, whole_column
 from kerascli.workflow.forecasting.series_model import SeriesModel, with_floats
 from kerascli.workflow.loaded import LoadedRun
@@ -27,15 +25,13 @@ def forecast_run(
 ) -> Predictions:
     """Return predictions of the next `horizon` rows of a time series, by the model of a trained run.
 
-    `what` is the path of a file, `-` for standard input, or a split of the run's data. `future` is a file with the
+    `what` is the path of a file, or `-` for standard input. `future` is a file with the
     known columns of the rows after the series, `keep` names columns of these rows to include. With `raw`, numbers are
     in the model's scale. Raises ConfigError, DataError, FileRefused.
     """
     model, kept = SeriesModel.of(run), frozenset(keep)
-    later = read_future(model, future, kept)
-    histories = histories_of(model, what) if what in SPLITS else [read_history(model, what, kept)]
-    series_list = [series for table in histories for series in each_series(model, table, later)]
-    parts = [forecast(model, series, horizon, keep=keep, raw=raw) for series in series_list]
+    all_series = each_series(model, read_history(model, what, kept), read_future(model, future, kept))
+    parts = [forecast(model, series, horizon, keep=keep, raw=raw) for series in all_series]
     return parts[0] if model.source.group is None else _below_each_other(parts)
 
 

@@ -11,7 +11,6 @@ from kerascli.data.batches.rows import Arrays
 from kerascli.data.read import joined
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.table import Table
-from kerascli.foundation.errors import DataError
 from kerascli.workflow.forecasting.series import date_columns
 from kerascli.workflow.forecasting.series_model import SeriesModel
 from kerascli.workflow.rows.command_rows import load_again
@@ -98,15 +97,3 @@ def _own(
             rows[name] = begins[part] + first + source.first_ahead()
             end[name] = int(rows[name][-1]) + (source.horizon - 1) * source.sampling_rate + 1
     return OwnSeries(whole, rows, end, value)
-
-
-def histories_of(model: SeriesModel, split: str) -> list[Table]:
-    """Return a table for each time series of a run's data, with its rows up to the last one that `split` predicts.
-
-    Raises DataError if there is no such split.
-    """
-    all_series = own_series(model, [split])
-    names = dict.fromkeys(name for own in all_series for name in own.rows)
-    if split not in names:
-        raise DataError(f"the run's data has no '{split}' split", hint=f"it has {', '.join(names)}")
-    return [own.table.take(slice(0, own.end[split])) for own in all_series if split in own.rows]
