@@ -89,7 +89,7 @@ class Series:
         return {column: self.future_values(column, rows)[:count] for column, count in needed.items()}
 
 
-def read_history(model: SeriesModel, what: str, keep: frozenset[str] = frozenset()) -> Table:
+def read_history(model: SeriesModel, what: str, keep: frozenset[str]) -> Table:
     """Return the table of the time series in the file `what` (`-`: standard input), with gaps filled.
 
     `keep` names columns to read in addition to those that the model needs.
@@ -104,7 +104,7 @@ def _filled(model: SeriesModel, table: Table, columns: frozenset[str]) -> Table:
     return filled
 
 
-def read_future(model: SeriesModel, future: Path | None, keep: frozenset[str] = frozenset()) -> Table | None:
+def read_future(model: SeriesModel, future: Path | None, keep: frozenset[str]) -> Table | None:
     """Return the table of the rows after a time series, read from the file `future`; None without a file.
 
     The table has the columns that the model needs of these rows, and those that `keep` names.
