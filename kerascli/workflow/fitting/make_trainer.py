@@ -12,7 +12,6 @@ from kerascli.data.batches.loader import Batch
 from kerascli.foundation import draws
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import ConfigError
-from kerascli.model.runtime.built import submodules_of
 from kerascli.model.runtime.weights import Weight, held
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.several import Optimizers
@@ -89,8 +88,6 @@ def optimizers_of(experiment: Experiment, across: Callable[[Tensor], Tensor] | N
             weights = [(w.name, _parameter(w), w.spec) for w in update.weights if isinstance(w.tensor, nn.Parameter)]
             if not weights:
                 raise ConfigError("the model has no trainable weights: there is nothing to fit")
-            if experiment.spec.train_step is None:
-                _refuse_idle(experiment)
             first = next(iter(by_update.values()), None)
             by_update[update.name] = FlatOptimizer(update.optimizer, weights, first, across)
             repeats[update.name] = each.repeat
@@ -103,22 +100,6 @@ def _parameter(weight: Weight) -> nn.Parameter:
         assert isinstance(weight.tensor, nn.Parameter)
         return weight.tensor
     return nn.Parameter(held(weight.tensor), requires_grad=False)
-
-
-@memory_for_model()
-def _refuse_idle(experiment: Experiment) -> None:
-    """Raise ConfigError if no loss of the model depends on a trainable weight."""
-    spec = experiment.spec
-    reached = {pair.output for pair in spec.pairs if pair.loss is not None}
-    trained = [weight.name for weight in experiment.weights if weight.trainable]
-    penalized = any(weight.spec.regularizer is not None for weight in experiment.weights if weight.trainable)
-    for node, module in reversed(list(zip(spec.model.nodes, experiment.graph.nodes, strict=True))):
-        if node.layer.adds_losses() or reached.intersection(node.outputs):
-            reached.update(node.used_names())
-            if any(name.startswith(f"{part.name}/") for part in submodules_of(node, module) for name in trained):
-                return
-    if not penalized:
-        raise ConfigError("no loss depends on a trainable weight: there is nothing to fit")
 
 
 def set_profiled_model(profiler: Profiler, mode: str, experiment: Experiment, plan: Plan) -> None:
