@@ -88,7 +88,7 @@ def _writable(output: Path, *, model: bool) -> Path:
     from kerascli.workflow.outputs import writable
 
     plots.check_suffix(output, SUFFIXES if model else plots.SUFFIXES)
-    return writable(output, output.suffix.lower())
+    return writable(output)
 
 
 def _default(source: "Source", name: str) -> Path:

@@ -218,7 +218,7 @@ def _check_place(output: Path | None, record: "RunRecord", what: list[str]) -> N
         from kerascli.workflow.outputs import writable
 
         reads = [Path(each) for each in what if each not in options.SPLITS]
-        writable(output, output.suffix.lower(), run=record, reads=reads)
+        writable(output, run=record, reads=reads)
 
 
 def _check_output(output: Path | None, chosen: Mapping[str, object], *, keep: list[str], as_json: bool) -> bool:

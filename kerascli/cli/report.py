@@ -66,7 +66,7 @@ def _write(output: Path | None, file: Path, text: str) -> None:
 
         if output.suffix.lower() not in {".html", ".htm"}:
             raise ConfigError(f"expected a file that ends in .html, got '{output.name}'")
-        file = writable(output, ".html")
+        file = writable(output)
     write_bytes(file, data)
     options.say(f"{shown}\n")
     options.note(f"{size_text(len(data))}, opens in any browser without a network")

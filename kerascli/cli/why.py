@@ -44,7 +44,7 @@ def why(
     from kerascli.workflow.outputs import writable
     from kerascli.workflow.why.explain import Question, explain
 
-    place = None if file is None else writable(file, file.suffix.lower())
+    place = None if file is None else writable(file)
     opened = options.open_run(record, device=device, threads=threads, checkpoint=checkpoint, data=data)
     options.note(*opened.threshold_notes())
     question = Question(

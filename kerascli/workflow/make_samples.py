@@ -46,5 +46,5 @@ def draw_samples(run: LoadedRun, names: Sequence[str], folder: Path | None) -> I
         if folder is None:
             yield run.record.write_sample(f"final-{name}{suffix}", data)
         else:
-            write_bytes(writable(folder / f"{name}{suffix}", suffix, run=run.record), data)
+            write_bytes(writable(folder / f"{name}{suffix}", run=run.record), data)
             yield folder / f"{name}{suffix}"
