@@ -265,7 +265,7 @@ def test_a_kept_column_stands_beside_a_prediction_of_its_name(table: RunRecord) 
 def test_two_columns_of_one_name_are_refused(table: RunRecord, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("a;b;kind;y;predicted_y\n1;2;a;3;4\n")
     kept = predict_run(open_run(table), str(tmp_path / "rows.csv"), keep=["y", "predicted_y"])
-    with pytest.raises(ConfigError, match="beside the kept column 'y' the prediction is called 'predicted_y'"):
+    with pytest.raises(ConfigError, match=r"a kept column .* and a prediction would have one name"):
         kept.table()
     assert [*predict_run(open_run(table), str(tmp_path / "rows.csv"), keep=["predicted_y"]).table()] == [
         "predicted_y", "y"
