@@ -40,11 +40,6 @@ def writable(path: Path, kind: str | None = None, *, run: RunRecord | None = Non
     return file
 
 
-def writable_folder(path: Path) -> None:
-    """Raise ConfigError if an output folder is inside a run folder, except in the run's plots/ and samples/."""
-    _refuse_run(Path(os.path.realpath(path)) / "file", safe_text(str(path)))
-
-
 def _refuse_run(file: Path, shown: str) -> None:
     run = run_around(file)
     if run is not None:

@@ -126,15 +126,6 @@ def test_what_a_command_wrote_it_may_replace(line: str, here: Path) -> None:
     assert target.stat().st_size == len(first)
 
 
-def test_samples_do_not_fall_into_a_run_or_over_other_files(trained: Path, tmp_path: Path) -> None:
-    from kerascli.workflow.outputs import writable_folder
-
-    with pytest.raises(ConfigError, match="is inside a run"):
-        writable_folder(trained / RUN / "checkpoints")
-    writable_folder(trained / RUN / "samples")
-    writable_folder(tmp_path / "new")
-
-
 def test_a_model_of_keras_is_not_replaced_by_the_run_that_it_became(here: Path) -> None:
     kerascli("export", "config", "-o", "mine.keras")
     before = Path("mine.keras").read_bytes()
