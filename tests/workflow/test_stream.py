@@ -101,7 +101,7 @@ def test_an_empty_text_is_null_in_files_and_streams(name: str, text: str, table:
 
 def test_lines_with_a_part_of_a_quoted_field_are_bad_rows(table: RunRecord) -> None:
     run = open_run(table)
-    rows = ['5" pipe;1;2;a', '"x', "u;1;2;a", "", 'y";1;2;"a', '"""z""";1;2;a', "v;1;2;a\rw;1;2;a", ""]
+    rows = ['5" pipe;1;2;a', '"x', "u;1;2;a", "", 'y";1;2;"a"', '"""z""";1;2;a', "v;1;2;a\rw;1;2;a", ""]
     lines = [b"\n", b"id;a;b;kind\n", *(f"{row}\n".encode() for row in rows)]
     for arrivals in ([lines], alone(lines)):
         found = list(predict_stream(run, arrivals, Form(), ["id"]))
