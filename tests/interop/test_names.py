@@ -127,13 +127,13 @@ def test_names_are_not_mixed(tmp_path: Path) -> None:
             one,
             ["input", "input_2"],
             "under kerascli's names and under Keras's",
-            "it has input, input_2; give each array once",
+            "it has input, input_2; leave out those of one kind",
         ),
         (
             two,
             ["input", "input_2", "input_2_2"],
             "under kerascli's names and under Keras's",
-            "give each array once",
+            "leave out those of one kind",
         ),
         (one, ["inputs"], r"there is no array 'input_2' \(Keras's name: 'input'\)", "it has inputs"),
         (two, ["input_2"], r"there is no array 'input_2_2' \(Keras's name: 'input_2'\)", "it has input_2"),
@@ -369,9 +369,11 @@ def test_views_take_and_give_the_names_of_keras(tmp_path: Path) -> None:
         np.testing.assert_allclose(found["first-difference"], x["input"] - x["input_2"], atol=ATOL)
     coder: Any = keras.Model(model.inputs, model.get_layer("second-code").output)
     code = coder.predict(x, verbose=0)
-    for given in (keras_rows(model), ours(run, model), {"input_2": x["input_2"]}, {"input_2_2": x["input_2"]}):
+    for given in (keras_rows(model), {"input_2": x["input_2"]}, {"input_2_2": x["input_2"]}):
         found = predict_run(run.view("right"), npz(tmp_path, **given)).outputs
         np.testing.assert_allclose(found["second_code"], code, atol=ATOL)
+    with pytest.raises(DataError, match="under kerascli's names and under Keras's"):
+        predict_run(run.view("right"), npz(tmp_path, **ours(run, model)))  # `input_2` is that of the other input
     for name in ("second-code", "second_code"):
         found = predict_run(
             run.view("decode"), npz(tmp_path, **{name: x["input"]}), form=Form(keras_names=True)

@@ -79,7 +79,7 @@ def _names(theirs: Mapping[str, str], arrays: Arrays, file: str) -> dict[str, st
         raise DataError(text, place=file, hint=hint)
     if complete[0] != complete[-1]:
         text = "the arrays of the model are there under kerascli's names and under Keras's"
-        raise DataError(text, place=file, hint=f"{hint}; give each array once")
+        raise DataError(text, place=file, hint=f"{hint}; leave out those of one kind")
     return complete[0]
 
 
