@@ -427,7 +427,6 @@ COMPLEX_FUNCTIONS = {
     "layers/recurrent/base.py:forward",
     "report/architecture/from_graph.py:level",
     "training/profiling/operations.py:recorded_work",
-    "workflow/rows/raw_arrays.py:raw_rows",
 }
 """Functions with more branches; ruff's C901 counts no conditional expressions, boolean operators or comprehensions."""
 

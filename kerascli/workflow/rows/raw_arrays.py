@@ -64,7 +64,7 @@ def _row_count(arrays: Arrays, names: Mapping[str, str], file: str) -> int:
     return rows
 
 
-def _names(theirs: Mapping[str, str], arrays: Arrays, file: str) -> dict[str, str]:
+def _names(theirs: dict[str, str], arrays: Arrays, file: str) -> dict[str, str]:
     """Return the name of the array in a file for each input and target, all of which are kerascli's or all Keras's.
 
     `theirs` maps each name to Keras's. Raises DataError if the arrays of neither are there, or those of both.
