@@ -50,7 +50,7 @@ def _read(path: Path) -> Arrays:
     except FileRefused as error:
         if path.suffix.lower() in {".npz", ".npy"}:
             raise
-        hint = "the run has no data section: it takes .npz and .npy files"
+        hint = "the model takes arrays of its own: .npz and .npy files"
         raise FileRefused(replace(fault, hint=hint) for fault in error.faults) from None
 
 
