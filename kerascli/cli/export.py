@@ -41,7 +41,7 @@ def export(
         raise ConfigError(f"--format: expected {one_of(list(SUFFIXES))}, got '{safe_text(kind)}'{near}")
     output = output or Path(f"{record.name}{f'-{view}' if view else ''}{SUFFIXES[kind]}")
     check_output(output, kind)
-    writable(output, SUFFIXES[kind], run=record)
+    writable(output, run=record)
     exported = export_run(record, kind, output, view=view, checkpoint=checkpoint, preprocessing=preprocessing)
     options.note(*exported.notes)
     same = "not compared" if kind == "onnx" else "every weight read back"

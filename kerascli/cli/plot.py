@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _RUNS = "Default: the latest run. With --model, --data: a run or config."
 _ABOUT = {
     "": ("--metric", "--log", "--smooth"), "--model": ("--expand", "--view", "--size", "--set", "--flag"),
-    "--data": ("--set", "--flag"), "--forecast": ("--horizon", "--future"),
+    "--data": ("--set", "--flag"), "--forecast": (),
 }  # fmt: skip
 """Options of each kind of plot: of the curves of runs and, by the option that asks for it, of the others."""
 
@@ -41,8 +41,6 @@ def plot(
     model: Annotated[bool, option("--model", "Draw a model's layers and their connections.")] = False,
     expand: Annotated[bool, option("--expand", "With --model: draw inside blocks, every repeat.")] = False,
     forecast: Annotated[bool, option("--forecast", "Draw a series: history, truth and forecast.")] = False,
-    horizon: options.Horizon = None,
-    future: options.Future = None,
     view: options.View = None,
     size: options.Size = None,
     sets: options.Sets = [],  # noqa: B006  # typer reads it once
@@ -52,15 +50,15 @@ def plot(
     """Plot the metrics of runs; with --model the diagram of a model, with --data a training batch, with --forecast the
     forecast of a series."""
     values = {"--metric": metric, "--log": log, "--smooth": smooth, "--expand": expand, "--view": view, "--set": sets,
-              "--flag": flags, "--size": size, "--horizon": horizon, "--future": future}  # fmt: skip
+              "--flag": flags, "--size": size}  # fmt: skip
     kind = _kind({"--forecast": forecast, "--model": model, "--data": data}, values)
     names = runs or []
     if kind and len(names) > 1:
         what = "run" if forecast else "config or run"
         raise ConfigError(f"{kind} draws one {what}", hint=f"kerascli plot {kind} {names[0]}")
-    file = None if output is None else _writable(output, [] if future is None else [future], model=model)
+    file = None if output is None else _writable(output, model=model)
     if forecast:
-        shown, image = _forecast(names or [LATEST], output, runs_dir, horizon, future)
+        shown, image = _forecast(names or [LATEST], output, runs_dir)
     elif kind:
         source = options.config_or_run(next(iter(names), None), runs_dir, sets, flags, None, size)
         shown = output or _default(source, f"{kind[2:]}{'' if view is None else f'-{view}'}.png")
@@ -83,14 +81,14 @@ def _kind(kinds: Mapping[str, bool], values: Mapping[str, object]) -> str:
     return kind
 
 
-def _writable(output: Path, reads: Sequence[Path], *, model: bool) -> Path:
+def _writable(output: Path, *, model: bool) -> Path:
     """Return the file to write for a plot's output path. Raises ConfigError, StorageError."""
     from kerascli.report import plots
     from kerascli.report.architecture.drawing import SUFFIXES
     from kerascli.workflow.outputs import writable
 
     plots.check_suffix(output, SUFFIXES if model else plots.SUFFIXES)
-    return writable(output, output.suffix.lower(), reads=reads)
+    return writable(output)
 
 
 def _default(source: "Source", name: str) -> Path:
@@ -141,9 +139,7 @@ def _batch(source: "Source", suffix: str, flags: Sequence[str], runs_dir: Path) 
     return encoded(plot_batch(made.pictures, made.labels, made.columns, made.title), suffix)
 
 
-def _forecast(
-    names: Sequence[str], output: Path | None, runs_dir: Path, horizon: int | None, future: Path | None
-) -> tuple[Path, bytes]:
+def _forecast(names: Sequence[str], output: Path | None, runs_dir: Path) -> tuple[Path, bytes]:
     """Return (file, by default in the run folder; picture) of the forecast of a run's series."""
     record = options.trained_run(names[0], runs_dir, None)
     from kerascli.report import plots
@@ -151,7 +147,7 @@ def _forecast(
     from kerascli.workflow.forecasting.picture import forecast_picture
 
     opened = options.open_run(record)
-    picture = forecast_picture(opened, horizon, future)
+    picture = forecast_picture(opened)
     options.warn(opened.warnings)
     if picture.note is not None:
         options.note(picture.note)

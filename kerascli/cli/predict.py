@@ -187,8 +187,8 @@ def _check_horizon(what: list[str], horizon: int | None, future: Path | None, ot
             raise ConfigError("--future goes with --horizon", hint="predict RUN series.csv --horizon 12 --future FILE")
         return
     options.refuse(other_options, "cannot be used with --horizon")
-    if len(what) != 1:
-        raise ConfigError("--horizon continues one series", hint="give one file, - or the name of a split")
+    if len(what) != 1 or what[0] in options.SPLITS:
+        raise ConfigError("--horizon continues the rows of one file", hint="give its path, or - for standard input")
 
 
 def _stream(run: "LoadedRun", form: "Form", keep: list[str], *, classes: bool, as_json: bool) -> None:
@@ -218,7 +218,7 @@ def _check_place(output: Path | None, record: "RunRecord", what: list[str]) -> N
         from kerascli.workflow.outputs import writable
 
         reads = [Path(each) for each in what if each not in options.SPLITS]
-        writable(output, output.suffix.lower(), run=record, reads=reads)
+        writable(output, run=record, reads=reads)
 
 
 def _check_output(output: Path | None, chosen: Mapping[str, object], *, keep: list[str], as_json: bool) -> bool:

@@ -63,7 +63,7 @@ def _write(output: Path, text: str) -> None:
     if output.suffix.lower() not in {".html", ".htm"}:
         raise ConfigError(f"expected a file that ends in .html, got '{output.name}'")
     data = text.encode()
-    write_bytes(writable(output, ".html"), data)
+    write_bytes(writable(output), data)
     options.say(f"{output}\n")
     options.note(f"{size_text(len(data))}, opens in any browser without a network")
 

@@ -123,7 +123,7 @@ def _archive(
     file = output or Path(f"{record.folder_name}.zip")
     if file.suffix.lower() != ".zip":
         raise ConfigError(f"expected a file that ends in .zip, got {quoted(file.name)}")
-    size = write_archive(record, writable(file, ".zip", run=record))
+    size = write_archive(record, writable(file, run=record))
     options.say(f"{file}\n")
     options.note(f"{size_text(size)}, holds all files of the run")
 

@@ -51,7 +51,7 @@ def train(
     smoke: Annotated[bool, option("--smoke", "Test a config by two steps in a temporary run.")] = False,
     find_rate: Annotated[bool, option("--find-learning-rate", "Suggest one, by steps with growing ones.")] = False,
     quiet: Annotated[bool, option("--quiet -q", "No progress: results, warnings and errors.")] = False,
-    verbose: Annotated[bool, option("--verbose -v", "Details: choices, digests, checkpoints, times.")] = False,
+    verbose: Annotated[bool, option("--verbose -v", "Details: choices, checkpoints, times of evaluations.")] = False,
     as_json: options.Json = False,
     processes: options.Processes = None,
     max_restarts: Annotated[

@@ -25,8 +25,7 @@ def why(
     baseline: Annotated[Literal["median", "zeros"] | None, option("--baseline median|zeros", _BASELINES)] = None,
     layer: Annotated[str | None, option("--layer NAME", "With grad_cam; default: the last convolution.")] = None,
     metric: Annotated[str | None, option("--metric NAME", "With permutation: loss (the default) or a metric.")] = None,
-    repeats: Annotated[int | None, option("--repeats N", "With permutation: shuffles of a column.", min=1)] = None,
-    file: Annotated[Path | None, option("-o FILE", "An .html, .csv, .png, .svg or .pdf file.")] = None,
+    file: Annotated[Path | None, option("-o FILE", "An .html, .csv or .png file.")] = None,
     checkpoint: options.Checkpoint = None,
     data: options.Data = None,
     device: options.Device = "auto",
@@ -44,12 +43,12 @@ def why(
     from kerascli.workflow.outputs import writable
     from kerascli.workflow.why.explain import Question, explain
 
-    place = None if file is None else writable(file, file.suffix.lower())
+    place = None if file is None else writable(file)
     opened = options.open_run(record, device=device, threads=threads, checkpoint=checkpoint, data=data)
     options.note(*opened.threshold_notes())
     question = Question(
-        what or [], text or [], method, rows, output, class_name, baseline, layer, metric, repeats, worst, checkpoint,
-        data, place and place.suffix.lower(),
+        what or [], text or [], method, rows, output, class_name, baseline, layer, metric, worst, checkpoint, data,
+        place and place.suffix.lower(),
     )  # fmt: skip
     reasons = explain(opened, question)
     options.warn(opened.warnings)

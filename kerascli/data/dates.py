@@ -187,12 +187,6 @@ class Dates:
         """Return the text of the error that the date at an index is not after the previous one."""
         return f"{self.texts[row]} comes after {self.texts[row - 1]}: rows of a series are in order of time"
 
-    def first_gap(self) -> int:
-        """Return the index of the first date whose distance from the previous date is not the most frequent one."""
-        differences = np.diff(self.times).astype(np.int64)
-        values, counts = np.unique(differences, return_counts=True)
-        return int(np.flatnonzero(differences != values[counts.argmax()])[0]) + 1
-
     def written(self, times: np.ndarray) -> list[str]:
         """Return times (datetime64) as texts in the date format of this column; in UTC if a date has an offset."""
         if self.form is not None:

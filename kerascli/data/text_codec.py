@@ -30,13 +30,6 @@ class TextCodec(NamedTuple):
     """Transforms of the pipeline that are applied to a text before it is tokenized."""
 
     @property
-    def is_whole(self) -> bool:
-        """True if the vocabulary has every token of the training rows, so that no OOV token occurred in training."""
-        most = None if self.vectorization is None else self.vectorization.max_tokens
-        is_given = self.vectorization is not None and self.vectorization.vocabulary is not None
-        return not is_given and (most is None or len(self.words) < most)
-
-    @property
     def start(self) -> tuple[int, ...]:
         """Return the token ids with which the transform `enclose` begins every text; empty if there is none."""
         return tuple(self._marks("start"))
@@ -56,11 +49,6 @@ class TextCodec(NamedTuple):
         if self.vectorization is None:
             return []
         return self.vectorization.tokens(_through(self.before, text))[0]
-
-    def unknown(self, text: str) -> list[str]:
-        """Return the tokens of a text that are not in the vocabulary."""
-        vocabulary = set(self.words[self.special :])
-        return [word for word in self.words_of(text) if word not in vocabulary]
 
     def numbers(self, text: str, longest: int) -> list[int]:
         """Encode a text that is to be continued: return the ids of its last tokens, at most `longest`."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from kerascli.report.plots import COLORS, GREY, in_style, literal, new_figure
-from kerascli.report.tables import number_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,18 +25,6 @@ class ForecastPanel(NamedTuple):
     """Positions of history and forecast on the horizontal axis: dates, or row numbers from 1."""
     series: str = ""
     """Name of the series, if there are several."""
-    left_out: int = 0
-    """Number of rows before the history."""
-    held_out: int = 0
-    """Number of rows after the history whose true values are known, whether drawn or not."""
-
-    @property
-    def error(self) -> float | None:
-        """Mean absolute error of the forecast over rows with known true values; None if there are no such rows."""
-        count = min(len(self.truth), len(self.forecast))
-        errors = np.abs(self.truth[:count] - self.forecast[:count])
-        errors = errors[np.isfinite(errors)]
-        return float(errors.mean()) if len(errors) else None
 
 
 @in_style()
@@ -61,8 +48,8 @@ def plot_forecast(panels: Sequence[ForecastPanel], run: str, *, axis: str, truth
 
 
 def _draw(axes: "Axes", panel: ForecastPanel, truth: str) -> None:
-    begin, steps, positions = len(panel.history), len(panel.forecast), panel.positions
-    marker = "o" if begin + steps <= _MARKED else None
+    begin, positions = len(panel.history), panel.positions
+    marker = "o" if len(positions) <= _MARKED else None
     axes.axvspan(positions[begin - 1], positions[-1], color=COLORS[1], alpha=0.06, linewidth=0)
     axes.plot(positions[:begin], panel.history, color=GREY, linewidth=1.3, marker=marker, label="history")
     last = panel.history[-1:]  # lines begin at the last known value
@@ -72,13 +59,7 @@ def _draw(axes: "Axes", panel: ForecastPanel, truth: str) -> None:
         axes.plot(where, values, color=COLORS[0], linewidth=1.5, marker=marker, label=literal(truth))
     values = np.concatenate([last, panel.forecast])
     axes.plot(positions[begin - 1 :], values, color=COLORS[1], linestyle=(0, (4, 1.2)), marker=marker, label="forecast")
-    name = f"{panel.column} ({panel.series})" if panel.series else panel.column
-    of = f" of {panel.held_out:,}" if panel.held_out > steps else ""
-    after = f" after the last {begin:,} of {panel.left_out + begin:,}" if panel.left_out else ""
-    title = f"{name}: forecast of {steps:,}{of} {'row' if steps == 1 and not of else 'rows'}{after}"
-    if panel.error is not None:
-        title += f", mean absolute error {number_text(panel.error)}"
-    axes.set_title(literal(title, 120))
+    axes.set_title(literal(f"{panel.column} ({panel.series})" if panel.series else panel.column))
     axes.set_ylabel(literal(panel.column))
     axes.tick_params(length=0, which="both")
     axes.margins(x=0.01)

@@ -58,15 +58,7 @@ class Predictions:
         names = self.class_columns if classes else list(self.columns)
         if classes and not names:
             raise ConfigError("--classes: this model predicts no classes")
-        columns = dict(self.kept)
-        for name in names:
-            called = f"predicted_{name}" if name in self.kept else name
-            if called in columns or (called != name and called in names):
-                beside = f"beside the kept column '{safe_text(name, 40)}'"
-                text = f"{beside} the prediction is called '{safe_text(called, 60)}', as another column is"
-                raise ConfigError(text, hint="leave out --keep of one of them")
-            columns[called] = self.columns[name]
-        return columns
+        return self.kept | _renamed({name: self.columns[name] for name in names}, self.kept)
 
     @classmethod
     def joined(cls, parts: Iterable["Predictions"]) -> "Predictions":
@@ -78,6 +70,18 @@ class Predictions:
         )
         count, bad = sum(part.rows for part in each), sum(part.non_finite_rows for part in each)
         return cls(kept, columns, outputs, count, bad, each[0].readings)
+
+
+def _renamed(predicted: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return predictions by name, which is `predicted_NAME` beside a raw column of the same name.
+
+    Raises ConfigError if two would have one name.
+    """
+    renamed = {f"predicted_{name}" if name in kept else name: values for name, values in predicted.items()}
+    if len(renamed) < len(predicted) or renamed.keys() & kept.keys():
+        names = ", ".join(safe_text(name, 40) for name in kept)
+        raise ConfigError(f"a kept column ({names}) and a prediction would have one name", hint="leave out its --keep")
+    return renamed
 
 
 def csv_text(columns: Mapping[str, np.ndarray], *, header: bool = True) -> str:
@@ -138,27 +142,17 @@ def write_predictions(
             data = _npy(parts)
         case ".npz":
             whole = Predictions.joined(parts)
-            data = [_npz(_named_arrays(whole.outputs, {name: whole.kept[name] for name in keep}))]
+            kept = {name: whole.kept[name] for name in keep}
+            data = [_npz(_renamed(whole.outputs, kept) | {name: _array_of(values) for name, values in kept.items()})]
         case _:
             data = _parquet(tables)
     storage.write_bytes(storage.output_file(path), Pieces(0, lambda: data))
 
 
-def _named_arrays(outputs: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the arrays of an .npz file: outputs (`predicted_NAME` if a raw column has the name), then raw columns as
-    numbers or text.
-
-    Raises ConfigError if two would have one name.
-    """
-    arrays = {f"predicted_{name}" if name in kept else name: values for name, values in outputs.items()}
-    if len(arrays) < len(outputs) or arrays.keys() & kept.keys():
-        names = ", ".join(safe_text(name, 40) for name in kept)
-        raise ConfigError(f"a kept column ({names}) and an output would have one name", hint="leave out its --keep")
-    return arrays | {name: _array_of(values) if values.dtype == object else values for name, values in kept.items()}
-
-
 def _array_of(cells: np.ndarray) -> np.ndarray:
-    """Return a column of words, or of integers and None, as an array of text, or of numbers with nan."""
+    """Return a column as an array of numbers, with nan in place of None, or of text."""
+    if cells.dtype != object:
+        return cells
     if any(isinstance(cell, str) for cell in cells.tolist()):
         return cells.astype(str)
     return np.array([np.nan if cell is None else cell for cell in cells.tolist()], np.float64)

@@ -141,7 +141,7 @@ def reasons_file(reasons: Reasons, suffix: str, title: str) -> bytes:
     """Return the bytes of a file of reasons, whose suffix sets its format: a page, a table or a figure."""
     if suffix == ".html":
         return _html(reasons, title).encode()
-    if suffix != ".csv":
+    if suffix == ".png":
         return encoded(_figure(reasons), suffix)
     if reasons.importance:
         return csv_text([["column", "importance", "low", "high"], *reasons.importance]).encode()

@@ -17,7 +17,7 @@ from kerascli.data.pipeline.prepare import PreparedData, fitted_preparer
 from kerascli.data.storage.table import table_of
 from kerascli.data.text_codec import TextCodec, teacher_forcing, text_codecs
 from kerascli.foundation import draws
-from kerascli.foundation.errors import ConfigError, counted, nearest, safe_text
+from kerascli.foundation.errors import ConfigError, counted
 from kerascli.report.pictures import picture
 from kerascli.training.build import Experiment
 from kerascli.training.generation import Decoder, Sampling, TextModel, decode_ids, generate_words
@@ -201,19 +201,12 @@ class ModelContext:
 
 
 def _check_prompt(prompt: str, name: str, codec: TextCodec, longest: int | None) -> None:
-    """Raise ConfigError if a prompt has no tokens, unknown tokens, or more tokens than the model takes."""
-    words, unknown = codec.words_of(prompt), codec.unknown(prompt)
-    if len(words) <= len(codec.words_of("")):
-        raise ConfigError("the prompt has no words", hint="give a text to answer")
-    if unknown and codec.is_whole:
-        near = nearest(unknown[0], codec.words)
-        hint = f"did you mean '{safe_text(near)}'?" if near else "the model has not seen it in training"
-        raise ConfigError(f"--prompt: '{safe_text(unknown[0])}' is not in the vocabulary of '{name}'", hint=hint)
-    if longest is not None and len(words) > longest:
-        marks = ", with its start and end tokens," if codec.stop is not None else ""
-        what = "characters" if not codec.joint else "words"
-        text = f"--prompt: it has {len(words)} {what}{marks} and '{name}' takes at most {longest}"
-        raise ConfigError(text, hint="give a shorter text")
+    """Raise ConfigError if a prompt has no tokens, or more tokens than the model takes."""
+    count, least = len(codec.words_of(prompt)), len(codec.words_of("")) + 1
+    if count < least or (longest is not None and count > longest):
+        most = "" if longest is None else f", and at most {longest}"
+        text = f"--prompt: expected at least {counted(least, 'token')}{most} for '{name}', start and end included"
+        raise ConfigError(f"{text}, got {count}")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Checks of commands' output paths: they must not overwrite an input, a run's file, or a file of another kind.
+"""Checks of commands' output paths: they must not overwrite an input, a run's file, or what is no config or schema.
 
-No flag turns the check off. An existing file of the kind that is written is replaced.
+No flag turns the check off. Any other file is replaced.
 """
 
 import os
@@ -13,23 +13,16 @@ from kerascli.foundation.errors import ConfigError, KerasCliError, StorageError,
 from kerascli.runs.record import RunRecord, run_around
 
 _HEAD_BYTES = 4096
-_BEGINNINGS = {
-    ".png": b"\x89PNG\r\n\x1a\n", ".pdf": b"%PDF-", ".npy": b"\x93NUMPY", ".npz": b"PK", ".parquet": b"PAR1",
-    ".keras": b"PK", ".h5": b"\x89HDF", ".hdf5": b"\x89HDF", ".pt": b"PK", ".pt2": b"PK", ".onnx": b"\x08",
-    ".mmd": b"---\ntitle:", ".dot": b"digraph ", ".gv": b"digraph ",
-    ".html": b"<!DOCTYPE html>", ".zip": b"PK",
-}  # fmt: skip
-"""Mapping from suffix (`.png` ...) to the first bytes of such a file, to recognize what an existing file is."""
 CONFIG, SCHEMA = "a config of kerascli", "a JSON Schema"
-"""Names for kinds of output files that may have any suffix."""
+"""Kinds of output files that may have any suffix, and replace files of their kind alone."""
 
 
-def writable(path: Path, kind: str, *, run: RunRecord | None = None, reads: Iterable[Path] = ()) -> Path:
+def writable(path: Path, kind: str | None = None, *, run: RunRecord | None = None, reads: Iterable[Path] = ()) -> Path:
     """Return the path of an output file. Raises ConfigError if a command must not write to this path.
 
-    A file may be written if it does not exist or is empty, or replaces a file of the same `kind` (`.csv` ...). It may
-    not be inside a run's folder, nor replace a file that the command reads: those in `reads`, and those that the config
-    of `run` names or `run` was made from. Raises StorageError if the folder does not exist.
+    It may not be inside a run's folder, nor replace a file that the command reads: those in `reads`, and those that the
+    config of `run` names or `run` was made from. A config or a schema (`kind`) replaces one alone. A new or empty file
+    may always be written. Raises StorageError if the folder does not exist.
     """
     file = output_file(path)
     shown = safe_text(str(path))
@@ -42,15 +35,9 @@ def writable(path: Path, kind: str, *, run: RunRecord | None = None, reads: Iter
         raise ConfigError(f"'{shown}' is read by this command and is not replaced", hint="name another file")
     if run is not None and file_digest(file) in _digests(run):
         raise ConfigError(f"the run was made from '{shown}', which is not replaced", hint="name another file")
-    if not _is_of_kind(file, kind):
-        what = kind if kind in {CONFIG, SCHEMA} else f"a {kind} file"
-        raise ConfigError(f"'{shown}' is not {what} and is not replaced", hint="name another file")
+    if kind is not None and not {CONFIG: _is_config, SCHEMA: _is_schema}[kind](file):
+        raise ConfigError(f"'{shown}' is not {kind} and is not replaced", hint="name another file")
     return file
-
-
-def writable_folder(path: Path) -> None:
-    """Raise ConfigError if an output folder is inside a run folder, except in the run's plots/ and samples/."""
-    _refuse_run(Path(os.path.realpath(path)) / "file", safe_text(str(path)))
 
 
 def _refuse_run(file: Path, shown: str) -> None:
@@ -90,19 +77,10 @@ def _digests(run: RunRecord) -> set[str]:
     return {digest for each in files for digest in each.values() if isinstance(digest, str)}
 
 
-def _is_of_kind(file: Path, kind: str) -> bool:
-    if kind == CONFIG:
-        return _is_config(file)
+def _is_schema(file: Path) -> bool:
     with open_regular(file) as stream:
         head = stream.read(_HEAD_BYTES)
-    if kind in {".csv", ".txt", ".jsonl"}:
-        return b"\0" not in head and not head.startswith(tuple(_BEGINNINGS.values()))
-    return (
-        (kind == ".svg" and b"<svg" in head)
-        or (kind == ".safetensors" and head[8:9] == b"{")
-        or (kind == SCHEMA and head[:1] == b"{" and b'"$schema"' in head)
-        or (kind in _BEGINNINGS and head.startswith(_BEGINNINGS[kind]))
-    )
+    return head.startswith(b"{") and b'"$schema"' in head
 
 
 def _is_config(file: Path) -> bool:

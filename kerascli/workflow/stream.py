@@ -5,8 +5,8 @@ import io
 import json
 import math
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
@@ -16,17 +16,16 @@ from kerascli.data.command_input import STDIN_NAME, CommandInput
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.sources.file_source import Csv
 from kerascli.data.sources.wrapped import WrappedSource
-from kerascli.data.storage.delimited.csv_text import text_columns
+from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.delimited.text_format import TextFormat
 from kerascli.data.storage.json_lines import parse_line, read_json_lines
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Table, table_of
 from kerascli.data.text.oov import OovCounts
-from kerascli.foundation.errors import ConfigError, DataError, Place, counted
+from kerascli.foundation.errors import ConfigError, DataError, Place
 from kerascli.report.predictions import Predictions
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.predict import Form, predict_rows
 
-_MOST_ROWS = 1024
 _BLOCK_BYTES = 2**16
 _MOST_BYTES = 2**25
 """Maximum number of bytes of a line: while it is incomplete, it is copied with each block that arrives."""
@@ -34,8 +33,6 @@ _MOST_BYTES = 2**25
 
 Line = tuple[int, bytes]
 """Line of the stream: its number, counted from 1, and its bytes."""
-Row = tuple[int, Any]
-"""Row of the stream: the number of its line, and its contents."""
 
 
 def arriving_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
@@ -72,220 +69,153 @@ def predict_stream(
         raise ConfigError(f"--stream: a row of {data.source.component_name} is made of several lines")
     folder = run.config.context.folder
     command_input = CommandInput(data, run.raw_fields, folder, targets=False, keep=frozenset(keep))
-    preparer = fitted_preparer(data, run.learned, targets=False)
+    preparer, oov = fitted_preparer(data, run.learned, targets=False), OovCounts()
 
-    lines, oov = _Arrivals(arrivals), OovCounts()
-    reader = _reader(command_input, lines)
-
-    def predicted(rows: Sequence[Row]) -> Iterator[Predictions | DataError]:
+    def predicted(reader: _Reader, lines: Sequence[Line]) -> Iterator[Predictions | DataError]:
         try:
-            split = preparer.split(_checked(command_input, reader.table(rows)))
+            table = command_input.checked(reader.table(lines), skip=False)
+            split = preparer.split(table)
             predictions = predict_rows(run, split, form, keep)
         except DataError as error:
-            yield from [error] if len(rows) == 1 else (each for row in rows for each in predicted([row]))
+            if len(lines) == 1:
+                yield _at_line(lines[0][0], error)
+            else:
+                yield from (each for line in lines for each in predicted(reader, [line]))
             return
         oov.add(split.oov)
-        kept = {name: np.array(reader.cells(rows, name), object) for name in predictions.kept}
+        kept = {name: np.array(reader.cells(lines, table, name), object) for name in predictions.kept}
         yield replace(predictions, kept=kept)
 
-    for rows in reader.batches():
-        yield from [rows] if isinstance(rows, DataError) else predicted(rows)
+    reader = None
+    for lines in _numbered(arrivals):
+        reader = reader or _reader(command_input, lines[0][1])
+        if rows := reader.rows(lines):
+            yield from predicted(reader, rows)
+    if reader is None:
+        raise DataError("there are no rows", place=Place(STDIN_NAME))
     run.warnings += oov.warnings()
 
 
-def _checked(command_input: CommandInput, table: Table) -> Table:
-    """Return `table` if it has all columns that the pipelines read. Raises DataError with the line of its first row."""
-    try:
-        return command_input.checked(table, skip=False)
-    except DataError as error:
-        place = Place(STDIN_NAME, int(table.numbers()[0]))
-        faults = (fault if str(fault.place) != STDIN_NAME else replace(fault, place=place) for fault in error.faults)
-        raise DataError(list(faults)) from None
+def _numbered(arrivals: Iterable[Sequence[bytes]]) -> Iterator[list[Line]]:
+    """Yield lists of the lines that arrived together, without empty lines, at least one line each."""
+    number = 0
+    for lines in arrivals:
+        if filled := [(at, line) for at, line in enumerate(lines, number + 1) if line.strip()]:
+            yield filled
+        number += len(lines)
 
 
-class _Arrivals(Iterator[Line]):
-    """Iterator over the numbered lines of a stream; `waiting` has those that have arrived."""
-
-    def __init__(self, arrivals: Iterable[Sequence[bytes]]) -> None:
-        self._arrivals = iter(arrivals)
-        self._number = 0
-        self.waiting: deque[Line] = deque()
-        """Lines that have arrived and were not read yet."""
-
-    def __next__(self) -> Line:
-        while not self.waiting:
-            numbered = list(enumerate(next(self._arrivals), self._number + 1))
-            self._number += len(numbered)
-            self.waiting += numbered
-        return self.waiting.popleft()
-
-    def filled(self) -> Iterator[Line]:
-        """Yield the lines that are not empty."""
-        return (each for each in self if each[1].strip())
-
-    def first(self) -> bytes:
-        """Return the first line that is not empty, without removing any. Raises DataError if there is none."""
-        lines: list[Line] = []
-        for line in self:
-            lines.append(line)
-            if line[1].strip():
-                self.waiting.extendleft(reversed(lines))
-                return line[1]
-        raise DataError("there are no rows", place=Place(STDIN_NAME))
+def _at_line(number: int, error: DataError) -> DataError:
+    """Return an error about a table of one row of the stream as an error about the row's line."""
+    faults = [(fault, fault.place or Place(STDIN_NAME)) for fault in error.faults]
+    return DataError(
+        replace(fault, place=replace(place, line=number)) if place.file == STDIN_NAME else fault
+        for fault, place in faults
+    )
 
 
-class _Rows(ABC):
-    """Base class of readers that convert the lines of a stream to rows, and several rows to a table."""
+class _Reader(ABC):
+    """Base class of readers of rows from the lines of a stream: each row is one line."""
 
-    def __init__(self, lines: _Arrivals) -> None:
-        self.lines = lines
+    def rows(self, lines: Sequence[Line]) -> Sequence[Line]:
+        """Return those of the next lines of the stream that are rows."""
+        return lines
 
     @abstractmethod
-    def rows(self) -> Iterator[Row | DataError]:
-        """Yield each row of the stream; for a faulty row, its DataError. Raises DataError if no more can be read."""
+    def table(self, lines: Sequence[Line]) -> Table:
+        """Return the table of rows. Raises DataError, also if they cannot be in the same table."""
 
     @abstractmethod
-    def table(self, rows: Sequence[Row]) -> Table:
-        """Return a table of rows. Raises DataError."""
-
-    @abstractmethod
-    def cells(self, rows: Sequence[Row], column: str) -> list[Any]:
+    def cells(self, lines: Sequence[Line], table: Table, column: str) -> list[Any]:
         """Return a column of rows for output (texts, numbers, None), typed as if each row had arrived alone."""
 
-    def fits(self, row: Row, batch: Sequence[Row]) -> bool:
-        """Return True if a row can be in the same table as the rows of `batch`."""
-        return True
 
-    def has_next(self) -> bool:
-        """Return True if the next row can be read without waiting for lines that have not arrived."""
-        return any(line.strip() for _, line in self.lines.waiting)
-
-    def batches(self) -> Iterator[list[Row] | DataError]:
-        """Yield lists of rows that arrived together; the DataError of a faulty row alone, after the rows before it."""
-        batch: list[Row] = []
-        try:
-            for row in self.rows():
-                if batch and (isinstance(row, DataError) or not self.fits(row, batch)):
-                    yield batch
-                    batch = []
-                if isinstance(row, DataError):
-                    yield row
-                    continue
-                batch.append(row)
-                if len(batch) == _MOST_ROWS or not self.has_next():
-                    yield batch
-                    batch = []
-        except DataError:  # no more rows can be read
-            if batch:
-                yield batch
-            raise
-
-
-def _reader(command_input: CommandInput, lines: _Arrivals) -> _Rows:
+def _reader(command_input: CommandInput, first: bytes) -> _Reader:
     """Return the reader for a stream, chosen by its first line: JSON Lines, lines of text, or delimited text."""
-    first = lines.first()
     if first.lstrip()[:1] == b"{":
-        return _JsonRows(lines)
-    column = command_input.column_of_lines(first)
-    if column is not None:
-        return _TextRows(TextFormat(names=(column,), dtypes={column: "text"}), lines)
+        return _JsonLines()
+    if (column := command_input.column_of_lines(first)) is not None:
+        return _TextLines(column)
     source = command_input.spec.source
-    return _Delimited((source if isinstance(source, Csv) else Csv(path=STDIN_NAME)).text_format(), lines)
+    return _Delimited((source if isinstance(source, Csv) else Csv(path=STDIN_NAME)).text_format())
 
 
-class _JsonRows(_Rows):
-    """Reader of JSON Lines: a row is the line and its JSON object; only rows with equal keys share a table."""
+class _JsonLines(_Reader):
+    """Reader of JSON Lines; only rows with equal keys can be in the same table."""
 
-    def rows(self) -> Iterator[Row | DataError]:
-        for number, line in self.lines.filled():
-            try:
-                yield number, (line, parse_line(line, STDIN_NAME, number))
-            except DataError as error:
-                yield error
+    def table(self, lines: Sequence[Line]) -> Table:
+        if len({frozenset(parse_line(line, STDIN_NAME, number)) for number, line in lines}) > 1:
+            raise DataError("the rows have different keys")
+        return read_json_lines(b"".join(line for _, line in lines), STDIN_NAME)
 
-    def fits(self, row: Row, batch: Sequence[Row]) -> bool:
-        return row[1][1].keys() == batch[0][1][1].keys()
-
-    def table(self, rows: Sequence[Row]) -> Table:
-        return read_json_lines(b"".join(line for _, (line, _) in rows), STDIN_NAME, first=rows[0][0])
-
-    def cells(self, rows: Sequence[Row], column: str) -> list[Any]:
-        values = (row.get(column) for _, (_, row) in rows)
+    def cells(self, lines: Sequence[Line], table: Table, column: str) -> list[Any]:
+        values = (parse_line(line, STDIN_NAME, number).get(column) for number, line in lines)
         return [int(value) if isinstance(value, bool) else value for value in values]
 
 
-class _TextRows(_Rows):
-    """Reader of rows of text fields in the columns of a format; here, each line is a row of one column."""
+class _TextLines(_Reader):
+    """Reader of lines of text, the values of a column."""
 
-    def __init__(self, form: TextFormat, lines: _Arrivals) -> None:
-        super().__init__(lines)
+    def __init__(self, column: str) -> None:
+        self._column = column
+
+    def table(self, lines: Sequence[Line]) -> Table:
+        try:
+            texts = [line.decode("utf-8-sig").rstrip("\r\n") for _, line in lines]
+        except UnicodeDecodeError:
+            raise DataError("not UTF-8", place=STDIN_NAME) from None
+        return table_of({self._column: np.array(texts, object)}, STDIN_NAME)
+
+    def cells(self, lines: Sequence[Line], table: Table, column: str) -> list[Any]:
+        return table.text(column).tolist()
+
+
+class _Delimited(_Reader):
+    """Reader of delimited text, with the settings (separator ...) of the run's csv source, or csv's defaults."""
+
+    _header, _is_open, _broken = b"", False, frozenset[int]()
+    """Header line; True if a quoted field goes on after the last line; numbers of lines with a part of such a field."""
+
+    def __init__(self, form: TextFormat) -> None:
         self._form = form
-        self._names = form.names
 
-    def rows(self) -> Iterator[Row | DataError]:
-        for number, fields in self.records():
-            wrong = None
-            if any("\udc80" <= character <= "\udcff" for character in "".join(fields)):
-                wrong = f"not {self._form.encoding.upper()}"
-            elif len(fields) != len(self._names):
-                wrong = f"{counted(len(fields), 'field')}, the header has {len(self._names)}"
-            yield (number, fields) if wrong is None else DataError(wrong, place=Place(STDIN_NAME, number))
+    def rows(self, lines: Sequence[Line]) -> Sequence[Line]:
+        comment = None if self._form.comment is None else self._form.comment.encode(self._form.encoding)
+        lines = [each for each in lines if each[0] > self._form.skip_rows]
+        lines = [each for each in lines if comment is None or not each[1].startswith(comment)]
+        if lines and not (self._form.names or self._header):
+            (_, self._header), *lines = lines
+        self._broken = frozenset([number for number, line in lines if self._breaks(line)])
+        return lines
 
-    def records(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the fields of each row, with the number of its line."""
-        for number, line in self.lines.filled():
-            yield number, [line.decode(errors="surrogateescape").rstrip("\r\n")]
+    def _breaks(self, line: bytes) -> bool:
+        """Return True if a quoted field begins on the stream's next line and goes on after it, or began before it."""
+        was_open, quote = self._is_open, b'"' if self._is_open else b""
+        reader = self._form.reader(iter([(quote + line).decode(self._form.encoding, "replace"), ""]))
+        with suppress(csv.Error):
+            next(reader)
+        self._is_open = reader.line_num > 1  # it asked for another line
+        return was_open or self._is_open
 
-    def table(self, rows: Sequence[Row]) -> Table:
-        columns = text_columns(self._names, [row for _, row in rows], self._form)
-        return Table(columns, len(rows), name=STDIN_NAME, lines=np.array([number for number, _ in rows]))
+    def table(self, lines: Sequence[Line]) -> Table:
+        if not self._broken.isdisjoint(number for number, _ in lines):
+            hint = "a row of a stream is one line; a file may have such rows"
+            raise DataError("a line break within quotes", place=STDIN_NAME, hint=hint)
+        text = b"".join([self._header, *(line for _, line in lines)])
+        table = read_csv(text, STDIN_NAME, self._form.text_format(skip_rows=0, comment=None))
+        if table.rows != len(lines):
+            raise DataError("a line break (\\r) within a line", place=STDIN_NAME)
+        return table
 
-    def cells(self, rows: Sequence[Row], column: str) -> list[Any]:
-        index = self._names.index(column)
-        fields = self._form.present([row[index] for _, row in rows])
-        return list(fields) if self._form.dtypes.get(column) == "text" else list(map(self._value, fields))
+    def cells(self, lines: Sequence[Line], table: Table, column: str) -> list[Any]:
+        texts = table.text(column).tolist()
+        return texts if self._form.dtypes.get(column) == "text" else list(map(self._value, texts))
 
-    def _value(self, field: str) -> str | float | None:
-        """Return a field as a number if it is written as in JSON, as None if it is empty, else unchanged."""
+    def _value(self, field: str) -> str | float:
+        """Return a field as a number if it is written as in JSON, else unchanged."""
         plain = self._form.plain(field) or ""
         try:
             value = json.loads(plain)
         except ValueError:  # text, `007`, or thousands of digits
-            return field or None
+            return field
         return value if math.isfinite(value) and plain == plain.strip() else field
-
-
-class _Delimited(_TextRows):
-    """Reader of delimited text, with the settings (separator ...) of the run's csv source, or csv's defaults."""
-
-    _number, _begins = 0, True
-    """Number of the line read last, and whether a row begins after it: then empty lines and comments are left out."""
-
-    def has_next(self) -> bool:
-        """Return True if a whole row has arrived: its first line has no open quote, in which it would continue."""
-        following = next((line for _, line in self.lines.waiting if not self._is_left_out(line)), None)
-        return following is not None and following.count(b'"') % 2 == 0
-
-    def records(self) -> Iterator[tuple[int, list[str]]]:
-        for _ in range(self._form.skip_rows):
-            next(self.lines, None)
-        reader = self._form.reader(self._texts())
-        try:
-            self._names = self._names or tuple(next(reader, ()))
-            self._begins = True
-            for row in reader:
-                self._begins = True
-                yield self._number, row
-        except csv.Error as error:
-            raise DataError(str(error), place=Place(STDIN_NAME, self._number)) from None
-
-    def _texts(self) -> Iterator[str]:
-        """Yield the text of each line that is part of a row."""
-        for number, line in self.lines:
-            if not (self._begins and self._is_left_out(line)):
-                self._number, self._begins = number, False
-                yield line.decode(self._form.encoding, errors="surrogateescape").lstrip("\ufeff")
-
-    def _is_left_out(self, line: bytes) -> bool:
-        comment = (self._form.comment or "").encode(self._form.encoding)
-        return not line.strip() or bool(comment and line.startswith(comment))

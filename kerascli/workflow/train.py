@@ -36,7 +36,6 @@ from kerascli.training.step import Progress as Reached
 from kerascli.training.strategies.members import checked_members
 from kerascli.workflow.advice.advise import advise, notes
 from kerascli.workflow.advice.case import Case
-from kerascli.workflow.fitting.details import Stages, details
 from kerascli.workflow.fitting.make_trainer import requests_of
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phase_facts import data_digests, data_notes, facts_of, history_columns
@@ -57,7 +56,6 @@ def start(config: Config, options: Options, record: RunRecord | None = None) -> 
     `options` are those of the command line (folder of runs, device, threads ...). `record` is an existing folder that
     becomes that of the run; None: a new one.
     """
-    stages = Stages()
     prepare_cpu()
     threads = use_threads(options.threads, share=_share(config, options))
     use_own_cache()
@@ -65,10 +63,8 @@ def start(config: Config, options: Options, record: RunRecord | None = None) -> 
         if phase.data is not None:
             phase.data.source.begin()  # while torch loads what checks and traces models
     phases = prepare_phases(config, parsed=in_each(config.phases, check_early))
-    stages.end("data and checks")
     refuse_undivided(phases, options.group)
     warnings = _warnings(phases)
-    stages.end("advice")
     yield from notes(warnings)
     yield from data_notes(phases)
     device = choose_device(options.device)
@@ -76,7 +72,6 @@ def start(config: Config, options: Options, record: RunRecord | None = None) -> 
     begun = InitWeights()
     fill = partial(begun.load, config=phases[0].config, options=options)
     runner = PhaseRunner(phases, device, options, reached, options.mode, fill)
-    stages.end("model and execution mode")
     with deferred() as stop:
         runner.group.notices.signals = stop
         members = _members(runner)  # all have deferred signals by then: one of these saves a run that exists
@@ -96,7 +91,7 @@ def start(config: Config, options: Options, record: RunRecord | None = None) -> 
             _write_start(record, runner, device, facts)
             record.open_history(history_columns(phases), Prefix())
             record.history_writer.cut()
-            yield from _start_notes(runner, record, (device, threads), stages, members)
+            yield from _start_notes(runner, device, threads, members)
             yield from begun.notes
             yield Began(str(record.path), record.summary())
             began = monotonic()
@@ -131,7 +126,6 @@ def resume(
     downloads with (name, bytes so far, total bytes).
     """
     _refuse_other_settings(sets)
-    stages = Stages()
     prepare_cpu()
     use_own_cache()
     leads = options.group is None or options.group.world.leads
@@ -142,14 +136,12 @@ def resume(
         phases = _recorded_phases(record, config, options, sets)
         device = choose_device(options.device, recorded=recorded.get("device"))
         threads = use_threads(options.threads, recorded=recorded.get("threads"))
-        stages.end("data and checks")
         mode = recorded.get("execution_mode", recorded.get("tier"))
         begun = InitWeights()
         fill = partial(begun.load, config=phases[0].config, options=options)
         runner, notes, history = restored(record, phases, device, options, mode, fill)
         if (source := begun.changed(recorded)) is not None:
             raise FileRefused(f"the weights of {source} have changed since the run began", hint="start a new run")
-        stages.end("model, execution mode and checkpoint")
         with deferred() as stop:
             runner.group.notices.signals = stop
             members = _members(runner)  # all processes have read the run before it is written to
@@ -164,7 +156,7 @@ def resume(
             record.history_writer.cut()  # to the length at the checkpoint: later epochs are trained again
             if sets or options.data is not None:
                 _write_resolved(record, phases)
-            yield from _start_notes(runner, record, (device, threads), stages, members)
+            yield from _start_notes(runner, device, threads, members)
             yield Began(str(record.path), record.summary(), resumed=True)
             yield from sending(run(runner, record, stop), record, [] if options.limits else phases)
 
@@ -266,18 +258,15 @@ def _thread_facts(threads: Threads) -> dict[str, Any]:
     return {"threads": threads.count, "threads_reason": threads.reason}
 
 
-def _start_notes(
-    runner: PhaseRunner, record: RunRecord, chosen: tuple[Choice, Threads], stages: Stages, members: Mapping[str, Any]
-) -> Iterator[Event]:
-    """Yield notes on the choices made at the start: device, threads, execution mode, processes; and details."""
-    experiment, mode, (device, threads) = runner.state.experiment, runner.state.execution_mode, chosen
+def _start_notes(runner: PhaseRunner, device: Choice, threads: Threads, members: Mapping[str, Any]) -> Iterator[Event]:
+    """Yield notes on the choices made at the start: device, threads, execution mode, processes."""
+    experiment, mode = runner.state.experiment, runner.state.execution_mode
     yield Note(f"device: {device.value} ({device.reason})")
     yield Note(f"threads: {threads.count} ({threads.reason})", "info" if threads.unexpected else "detail")
     training = experiment.spec.training
     is_required = training is not None and training.compute.jit_compile is True
     text = f"execution mode: {mode.value} ({mode.reason})"
     yield Note(text, "info" if mode.value == "compiled" or is_required else "detail")
-    yield from details(record.facts(), experiment, stages)
     yield from _process_notes(experiment, members.get("processes", []))
 
 

@@ -31,7 +31,7 @@ COMMANDS = {
     "predict": ["latest", "test", "--device", "cpu", "-o", "predictions.csv"],
     "why": ["latest", "test", "--method", "integrated_gradients", "--rows", "2"],
     "generate": ["latest", "--prompt", "abcd", "--length", "3"],
-    "samples": ["latest", "-o", "samples"],
+    "samples": ["latest"],
     "export": ["latest", "--format", "keras", "-o", "model.keras"],
     "import": ["model.keras", "--runs-dir", "imported"],
     "summary": ["config.yaml"],
@@ -50,7 +50,6 @@ COMMANDS = {
 """Command -> arguments that make it end well, in an order in which each finds what it needs."""
 FILES = {
     "predictions.csv",
-    "samples",
     "model.keras",
     "imported",
     "plot.png",

@@ -201,7 +201,7 @@ REFUSED = [
     (("evaluate", "stateful", "train"), "'memory' is stateful: row i of a batch continues row i"),
     (("predict", "table", "-", "--stream"), "--stream answers row by row, on one process only"),
     (("evaluate", "table", "-"), "- is standard input, which is read once, on one process only"),
-    (("predict", "table", "validation", "--horizon", "3"), "--horizon computes a row from the predictions before"),
+    (("predict", "table", "rows.csv", "--horizon", "3"), "--horizon computes a row from the predictions before"),
     (("predict", "table", "validation", "-o", "none/out.csv"), "there is no folder 'none'"),
     (("predict", "masked", "validation", "--threshold", "0.5"), "--threshold: this model does not predict one"),
 ]

@@ -80,7 +80,6 @@ def test_texts_that_are_no_dates(texts: list[str]) -> None:
 def test_rows_out_of_order_and_gaps_are_found() -> None:
     assert dates("2024-01-01", "2024-01-03", "2024-01-02").first_disorder() == 2
     assert dates("2024-01-01", "2024-01-02").first_disorder() is None
-    assert dates("2024-01-01", "2024-01-02", "2024-01-04", "2024-01-05").first_gap() == 2
     assert np.datetime64("2024-01-02") == dates("2024-01-02").times[0]
 
 

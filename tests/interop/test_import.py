@@ -421,8 +421,8 @@ def test_data_is_asked_for_by_the_names_of_inputs_and_outputs(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("rows.csv", "x[0],x[1],x[2]\n1,2,3\n", "there is no column 'x[3]' of the 4 of 'x'"),
-        ("rows.parquet", "no rows", "it takes .npz, .npy and .csv files"),
+        ("rows.csv", "x[0],x[1],x[2],x[3]\n1,2,3,4\n", "arrays of its own: .npz and .npy files"),
+        ("rows.parquet", "no rows", "arrays of its own: .npz and .npy files"),
     ],
 )
 def test_a_file_without_the_arrays_says_what_is_expected(name: str, text: str, says: str, tmp_path: Path) -> None:

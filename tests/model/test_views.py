@@ -95,11 +95,15 @@ def test_views_compute_with_the_weights_that_training_has_left(run: RunRecord, t
 def test_what_one_view_predicts_another_reads(run: RunRecord, tmp_path: Path) -> None:
     opened = open_run(run, device="cpu")
     z = np.array([[0.5, -1.0], [2.0, 0.25]], np.float32)
-    (tmp_path / "z.csv").write_text("z[0],z[1]\n0.5,-1.0\n2.0,0.25\n")
+    np.savez(tmp_path / "z.npz", z=z)
     np.save(tmp_path / "z.npy", z)
-    (by_text,) = predict_run(opened.view("decode"), str(tmp_path / "z.csv")).outputs.values()
+    (by_name,) = predict_run(opened.view("decode"), str(tmp_path / "z.npz")).outputs.values()
     (by_array,) = predict_run(opened.view("decode"), str(tmp_path / "z.npy")).outputs.values()
-    np.testing.assert_array_equal(by_text, by_array)
+    np.testing.assert_array_equal(by_name, by_array)
+    (tmp_path / "z.csv").write_text("z[0],z[1]\n0.5,-1.0\n2.0,0.25\n")
+    with pytest.raises(KerasCliError) as refused:
+        predict_run(opened.view("decode"), str(tmp_path / "z.csv"))
+    assert refused.value.faults[0].hint == "the model takes arrays of its own: .npz and .npy files"
 
 
 @pytest.mark.parametrize(

@@ -265,7 +265,7 @@ def test_a_kept_column_stands_beside_a_prediction_of_its_name(table: RunRecord) 
 def test_two_columns_of_one_name_are_refused(table: RunRecord, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("a;b;kind;y;predicted_y\n1;2;a;3;4\n")
     kept = predict_run(open_run(table), str(tmp_path / "rows.csv"), keep=["y", "predicted_y"])
-    with pytest.raises(ConfigError, match="beside the kept column 'y' the prediction is called 'predicted_y'"):
+    with pytest.raises(ConfigError, match=r"a kept column .* and a prediction would have one name"):
         kept.table()
     assert [*predict_run(open_run(table), str(tmp_path / "rows.csv"), keep=["predicted_y"]).table()] == [
         "predicted_y", "y"
@@ -346,8 +346,8 @@ def test_rows_that_arrive_together_are_answered_as_one_by_one(kind: str, table: 
 
 def test_a_batch_of_a_stream_is_a_call_of_the_model(table: RunRecord) -> None:
     lines = [b"a;b;kind\n", *(f"{i};1;a\n".encode() for i in range(1500))]
-    found = list(predict_stream(open_run(table), [lines], Form()))
-    assert [each.rows for each in found if isinstance(each, Predictions)] == [1024, 476]
+    found = list(predict_stream(open_run(table), [lines[:1000], lines[1000:]], Form()))
+    assert [each.rows for each in found if isinstance(each, Predictions)] == [999, 501]
 
 
 @pytest.mark.parametrize("form", ["lines", "json"])

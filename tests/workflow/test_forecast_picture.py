@@ -40,7 +40,6 @@ def rows(count: int, first: int = 0) -> list[str]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> LoadedRun:
     folder = tmp_path_factory.mktemp("picture")
     write(folder, "\n".join(["date,value,price", *rows(44), ""]), "series.csv")
-    write(folder, "\n".join(["date,value,price", *rows(6, 44), ""]), "future.csv")
     return open_run(train(write(folder, CONFIG), folder / "runs")[0])
 
 
@@ -61,7 +60,6 @@ def test_the_rows_of_the_test_split_are_forecast_beside_their_truth(run: LoadedR
         panel.truth, values[34:]
     )  # 40 windows: 30 are trained on, whose last target is row 33
     np.testing.assert_array_equal(panel.history, values[4:34])  # three times as many rows as are forecast
-    assert (panel.left_out, panel.held_out) == (4, 10)
     assert found.panels[0].positions.astype("datetime64[D]").astype(str).tolist() == days[4:]
     # The file up to there, with the known columns of what follows, is forecast alike.
     head, tail = (
@@ -70,19 +68,6 @@ def test_the_rows_of_the_test_split_are_forecast_beside_their_truth(run: LoadedR
     )
     past, later = (write(tmp_path, "\n".join([*lines, ""]), f"{len(lines)}.csv") for lines in (head, tail))
     np.testing.assert_allclose(panel.forecast, forecast_run(run, str(past), 10, later).columns["value"], rtol=1e-6)
-    assert panel.error == pytest.approx(np.abs(panel.forecast - values[34:]).mean())
-    short = forecast_picture(run, 3)
-    np.testing.assert_array_equal(short.panels[0].forecast, panel.forecast[:3])
-    assert len(short.panels[0].positions) == len(short.panels[0].history) + 3
-    with pytest.raises(ConfigError, match="--horizon 11: the test split has 10 rows to compare with"):
-        forecast_picture(run, 11)
-
-
-def test_with_a_future_the_forecast_begins_after_the_last_row(run: LoadedRun) -> None:
-    found = forecast_picture(run, 6, home(run) / "future.csv")
-    assert found.panels[0].truth.tolist() == []
-    assert found.panels[0].history[-1] == float(column(run, 1)[-1])
-    assert str(found.panels[0].positions[-1].astype("datetime64[D]")) == "2024-02-19"
 
 
 @pytest.mark.parametrize(
@@ -111,28 +96,20 @@ def test_where_the_truth_comes_from(source: str, more: str, truth: str | None, l
 
 
 @pytest.mark.parametrize(
-    ("count", "horizon", "history", "steps"),
+    ("count", "history", "steps"),
     [
-        (400, None, 120, 50),  # the least number of rows that are forecast by default
-        (400, 7, 21, 7),  # three times the forecast
-        (400, 2, 8, 2),  # two windows
-        (400, 99, 120, 99),
-        (44, None, 30, 10),
+        (400, 120, 50),  # the least number of rows that are forecast of many
+        (44, 30, 10),  # three times the forecast
+        (12, 8, 2),  # two windows
     ],
 )
-def test_a_stretch_of_history_is_drawn_and_the_title_counts_the_rest(
-    count: int, horizon: int | None, history: int, steps: int, tmp_path: Path
-) -> None:
+def test_a_stretch_of_history_is_drawn(count: int, history: int, steps: int, tmp_path: Path) -> None:
     write(tmp_path, "\n".join(["date,value,price", *rows(count), ""]), "series.csv")
-    found = forecast_picture(open_run(train(write(tmp_path, CONFIG), tmp_path / "runs")[0]), horizon)
+    found = forecast_picture(open_run(train(write(tmp_path, CONFIG), tmp_path / "runs")[0]))
     (panel,) = found.panels
     assert (len(panel.history), len(panel.forecast)) == (history, steps)
-    held_out = (count - 4) // 4
-    before = count - held_out
-    assert (panel.left_out, panel.held_out) == (before - history, held_out)
     (axes,) = plot_forecast(found.panels, "a run", axis=found.axis, truth=found.truth).axes
-    of = f" of {held_out}" if held_out > steps else ""
-    assert f"value: forecast of {steps}{of} rows after the last {history} of {before}, mean" in axes.get_title("left")
+    assert axes.get_title("left") == "value"
 
 
 def shown(figure: "Figure") -> dict[str, Any]:
@@ -149,7 +126,7 @@ def test_lines_of_truth_and_forecast_begin_at_the_last_known_value() -> None:
         "history": ([0, 1, 2], [1, 2, 3]), "truth": ([2, 3, 4], [3, 4, 5]), "forecast": ([2, 3, 4], [3, 4.5, 5.5]),
     }  # fmt: skip
     (axes,) = figure.axes
-    assert axes.get_title(loc="left") == r"value_\$: forecast of 2 rows, mean absolute error 0.5"
+    assert axes.get_title(loc="left") == r"value_\$"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("row", r"value_\$")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["history", "truth", "forecast"]
 
@@ -158,8 +135,7 @@ def test_the_command_writes_a_picture_into_the_run_or_a_file(run: LoadedRun, tmp
     written = command("plot", run.record.path, "--forecast").strip()
     assert Path(written) == run.record.path / "plots" / "forecast.png"
     assert Path(written).read_bytes().startswith(b"\x89PNG")
-    future = home(run) / "future.csv"
-    command("plot", run.record.path, "--forecast", "--horizon", 4, "--future", future, "-o", tmp_path / "next.svg")
+    command("plot", run.record.path, "--forecast", "-o", tmp_path / "next.svg")
     assert "<svg" in (tmp_path / "next.svg").read_text()
     command("plot", run.record.path, "--forecast", "-o", tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == Path(written).read_bytes()
@@ -170,7 +146,6 @@ def test_the_command_writes_a_picture_into_the_run_or_a_file(run: LoadedRun, tmp
     [
         (["--forecast", "--metric", "loss"], "--metric cannot be used with --forecast"),
         (["--forecast", "--model"], "--model cannot be used with --forecast"),
-        (["--horizon", "3"], "--horizon can only be used with --forecast"),
         (["--forecast", "other"], "--forecast draws one run"),
     ],
 )

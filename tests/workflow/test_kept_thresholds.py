@@ -395,28 +395,3 @@ def test_what_is_no_probability_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"--keep-threshold: 1\.35 is no probability"):
         command("evaluate", run.path, "train", "--maximize", "f1", "--keep-threshold")
     assert not (run.path / "threshold.json").exists()
-
-
-SERIES = """
-seed: 1
-data:
-  source: {timeseries: {source: {csv: {path: series.csv}}, sequence_length: 2}}
-  inputs: {word: [{string_lookup: {vocabulary: [x, y], num_oov_indices: 0, output_mode: one_hot}}]}
-  targets: {word_next: [{string_lookup: {positive: y}}]}
-model: {layers: [flatten, {dense: {units: 1, activation: sigmoid, name: out}}]}
-compile: {loss: binary_crossentropy, optimizer: {adam: 0.1}}
-fit: {epochs: 2}
-"""
-
-
-@pytest.mark.parametrize(("threshold", "word"), [(0, "y"), (1, "x")])
-def test_a_forecast_of_classes_continues_the_series_by_the_kept_threshold(
-    threshold: int, word: str, tmp_path: Path
-) -> None:
-    series = write(tmp_path, "word\n" + "x\ny\ny\n" * 12, "series.csv")
-    run = train(write(tmp_path, SERIES), tmp_path / "runs")[0]
-    command("evaluate", run.path, "train", "--threshold", threshold, "--keep-threshold")
-    said = stderr("predict", run.path, series, "--horizon", "4")
-    assert f"threshold {threshold} of threshold.json (given on train)" in said
-    forecast = command("predict", run.path, series, "--horizon", "4").splitlines()
-    assert [line.rpartition(",")[2] for line in forecast[1:]] == [word] * 4

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kerascli.foundation.errors import DataError
 from kerascli.workflow.evaluate import evaluate_rows
 from kerascli.workflow.forecasting.forecast import forecast_run
 from kerascli.workflow.forecasting.picture import forecast_picture
@@ -129,14 +128,13 @@ def test_split_and_file_are_evaluated_and_predicted_alike(runs: tuple[LoadedRun,
             np.testing.assert_array_equal(one.columns[name], other.columns[name])
 
 
-@pytest.mark.parametrize("what", ["series.csv", "test"])
-def test_forecasts_go_on_alike_over_a_future_with_gaps(what: str, runs: tuple[LoadedRun, LoadedRun]) -> None:
+def test_forecasts_go_on_alike_over_a_future_with_gaps(runs: tuple[LoadedRun, LoadedRun]) -> None:
     gaps = runs[0]
     gaps.warnings.clear()
     found, expected = (
         forecast_run(
             each,
-            what if what == "test" else str(file(each, what)),
+            str(file(each, "series.csv")),
             LATER,
             file(each, "future.csv"),
             keep=["date", "plan", "price"],
@@ -169,13 +167,3 @@ def test_a_command_reports_the_gaps_of_its_file_once(runs: tuple[LoadedRun, Load
     assert found.rows == 2 * (ROWS - 4)
     (said,) = [fault.text for fault in runs[0].warnings]
     assert "3 missing dates added" in said
-
-
-def test_a_run_without_fill_names_it_where_dates_are_missing(runs: tuple[LoadedRun, LoadedRun], tmp_path: Path) -> None:
-    rows = [each for shop in (series("north", 1), series("south", 2)) for row, each in enumerate(shop) if row != 30]
-    path = write(tmp_path, text([rows]), "series.csv")
-    with pytest.raises(DataError, match="no constant step: 2024-03-01 follows 2024-02-28") as error:
-        forecast_run(runs[1], str(path), 1)
-    assert "train with 'fill: forward' of timeseries, which adds missing dates; or give" in str(
-        error.value.faults[0].hint
-    )

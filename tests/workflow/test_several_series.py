@@ -12,7 +12,7 @@ from safetensors.numpy import load as load_arrays
 from kerascli.data.base import Context
 from kerascli.data.pipeline.prepare import PreparedData, load_data
 from kerascli.data.section import parse_data
-from kerascli.foundation.errors import ConfigError, DataError
+from kerascli.foundation.errors import DataError
 from kerascli.report.forecast_plot import plot_forecast
 from kerascli.report.predictions import Predictions
 from kerascli.workflow.forecasting.forecast import forecast_run
@@ -269,15 +269,6 @@ def test_a_gap_in_one_series_leaves_the_dates_of_the_others(run: LoadedRun, tmp_
         path.write_text("\n".join([rows[0], *sorted(rows[1:], key=lambda row: "ca".index(row[11])), ""]))
 
 
-def test_the_split_of_a_run_is_continued_for_each_series(run: LoadedRun, tmp_path: Path) -> None:
-    values = series()
-    found = forecast_run(run, "train", 2)
-    for index, (name, numbers) in enumerate(values.items()):
-        trained = numbers[: 3 + int((len(numbers) - 3) * 0.8 + 1e-9)]
-        expected = alone(run, tmp_path, name, trained, 2).columns["sold"]
-        np.testing.assert_allclose(found.columns["sold"][2 * index : 2 * index + 2], expected, rtol=1e-6)
-
-
 def test_a_picture_has_a_panel_for_each_series(run: LoadedRun, tmp_path: Path) -> None:
     values = series()
     found = forecast_picture(run)
@@ -290,11 +281,7 @@ def test_a_picture_has_a_panel_for_each_series(run: LoadedRun, tmp_path: Path) -
         expected = alone(run, tmp_path, name, numbers[:begin], len(numbers) - begin).columns["sold"]
         np.testing.assert_allclose(panel.forecast, expected.astype(float), rtol=1e-6)
     figure = plot_forecast(found.panels, "a run", axis=found.axis, truth=found.truth)
-    assert [axes.get_title(loc="left").split(":")[0] for axes in figure.axes] == [
-        f"sold (shop {name})" for name in "bac"
-    ]
-    with pytest.raises(ConfigError, match="the test split has 2 rows of series 'a' to compare with"):
-        forecast_picture(run, 3)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [f"sold (shop {name})" for name in "bac"]
 
 
 def test_nine_series_are_drawn_in_eight_panels(tmp_path: Path) -> None:

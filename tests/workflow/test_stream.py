@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerascli.foundation.errors import DataError
 from kerascli.report.predictions import Predictions, csv_text, json_lines
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.loaded import open_run
@@ -98,9 +99,14 @@ def test_an_empty_text_is_null_in_files_and_streams(name: str, text: str, table:
     assert answers == [None, None, None]
 
 
-def test_an_empty_line_within_quotes_belongs_to_its_cell(table: RunRecord) -> None:
+def test_lines_with_a_part_of_a_quoted_field_are_bad_rows(table: RunRecord) -> None:
     run = open_run(table)
-    lines = [b"\n", b"id;a;b;kind\n", b"\n", b'"x\n', b"\n", b'y";1;2;a\n', b"\r\n", b"z;1;2;a\n", b"\n"]
+    rows = ['5" pipe;1;2;a', '"x', "u;1;2;a", "", 'y";1;2;"a"', '"""z""";1;2;a', "v;1;2;a\rw;1;2;a", ""]
+    lines = [b"\n", b"id;a;b;kind\n", *(f"{row}\n".encode() for row in rows)]
     for arrivals in ([lines], alone(lines)):
-        found = [each for each in predict_stream(run, arrivals, Form(), ["id"]) if isinstance(each, Predictions)]
-        assert [cell for each in found for cell in each.kept["id"]] == ["x\n\ny", "z"]
+        found = list(predict_stream(run, arrivals, Form(), ["id"]))
+        errors = [each.faults[0].lines()[0] for each in found if isinstance(each, DataError)]
+        kept = [each.kept["id"].tolist() for each in found if isinstance(each, Predictions)]
+        assert kept == [['5" pipe'], ['"z"']]
+        broken = [f"standard input:{number}: error: a line break within quotes" for number in (4, 5, 7)]
+        assert errors == [*broken, "standard input:9: error: a line break (\\r) within a line"]

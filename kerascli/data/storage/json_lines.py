@@ -18,16 +18,15 @@ Faults = dict[int, Fault]
 """Mapping from a row's index to its error."""
 
 
-def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | None = None) -> Table:
+def read_json_lines(data: bytes, name: str, *, packed: int | None = None) -> Table:
     """Parse objects of numbers, texts and lists of numbers to a table; null and absent keys are missing values.
 
-    A column with a text in any line is text, each number in it as it is written. `first` is the number of the first
-    line in messages, `packed` the size of the file if it is compressed. Raises DataError with the line that is
-    invalid, FileRefused.
+    A column with a text in any line is text, each number in it as it is written. `packed` is the size of the file if it
+    is compressed. Raises DataError with the line that is invalid, FileRefused.
     """
     packed = len(data) if packed is None else packed
     refuse_text(data, JSON_MARKS, packed, name)
-    texts = [(number, line) for number, line in enumerate(data.split(b"\n"), first) if line.strip()]
+    texts = [(number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()]
     lines = np.array([number for number, _ in texts])
     faults: Faults = {}
     rows: list[dict[str, Any]] = []
@@ -38,7 +37,7 @@ def read_json_lines(data: bytes, name: str, *, first: int = 1, packed: int | Non
             faults[index] = error.faults[0]
             rows.append({})
     if not rows:
-        raise DataError("the file is empty", place=Place(name, first))
+        raise DataError("the file is empty", place=Place(name, 1))
     keys = dict.fromkeys(key for row in rows for key in row)
     if not keys:
         raise DataError(faults.get(0) or Fault("there are no columns", place=Place(name, int(lines[0]))))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from kerascli.data.base import SPLITS
 from kerascli.data.batches.rows import Arrays
 from kerascli.data.pipeline.prepare import fitted_preparer
 from kerascli.data.sources.timeseries import NEXT
@@ -14,7 +13,6 @@ from kerascli.data.storage.table import Table
 from kerascli.data.text.oov import OovCounts
 from kerascli.foundation.errors import DataError, Place, counted, safe_text
 from kerascli.report.predictions import Predictions
-from kerascli.workflow.forecasting.held_out import histories_of
 from kerascli.workflow.forecasting.series import Series, each_series, read_future, read_history, whole_column
 from kerascli.workflow.forecasting.series_model import SeriesModel, with_floats
 from kerascli.workflow.loaded import LoadedRun
@@ -27,15 +25,13 @@ def forecast_run(
 ) -> Predictions:
     """Return predictions of the next `horizon` rows of a time series, by the model of a trained run.
 
-    `what` is the path of a file, `-` for standard input, or a split of the run's data. `future` is a file with the
+    `what` is the path of a file, or `-` for standard input. `future` is a file with the
     known columns of the rows after the series, `keep` names columns of these rows to include. With `raw`, numbers are
     in the model's scale. Raises ConfigError, DataError, FileRefused.
     """
     model, kept = SeriesModel.of(run), frozenset(keep)
-    later = read_future(model, future, kept)
-    histories = histories_of(model, what) if what in SPLITS else [read_history(model, what, kept)]
-    series_list = [series for table in histories for series in each_series(model, table, later)]
-    parts = [forecast(model, series, horizon, keep=keep, raw=raw) for series in series_list]
+    all_series = each_series(model, read_history(model, what, kept), read_future(model, future, kept))
+    parts = [forecast(model, series, horizon, keep=keep, raw=raw) for series in all_series]
     return parts[0] if model.source.group is None else _below_each_other(parts)
 
 
@@ -93,11 +89,9 @@ class _Forecast:
         by step."""
         fed = [name for name in model.predicted if name in self.columns]
         for name in fed:
-            if self.columns[name].dtype != object:
-                self.columns[name] = self.columns[name].astype(np.float64)
+            self.columns[name] = self.columns[name].astype(np.float64)
         self.preparer = fitted_preparer(model.data, with_floats(model.run.learned, fed), targets=False)
-        words, numbers = np.full(horizon, "", object), np.full(horizon, np.nan)
-        self.values = {name: (words if each.is_text else numbers).copy() for name, each in model.predicted.items()}
+        self.values = {name: np.full(horizon, np.nan) for name in model.predicted}
         """Mapping from column to predicted values (horizon,), in the column's units, unrounded."""
         self.outputs = {name: np.full(horizon, np.nan, np.float32) for name in self.values}
         """Mapping from column to predicted values (horizon,), with the preprocessing not inverted."""
@@ -113,9 +107,7 @@ class _Forecast:
             for target in self.model.targets:
                 output = outputs[target.output]
                 values = target.values(output)
-                numbers = output.numpy().reshape(len(output), -1)
-                is_regression = numbers.shape[1] == target.horizon * len(target.columns)
-                numbers = numbers.reshape(*values.shape) if is_regression else np.zeros(values.shape, np.float32)
+                numbers = output.numpy().reshape(values.shape)
                 for index, name in enumerate(target.columns):
                     for number, row in enumerate(batch):
                         at = slice(row - rows, None, source.sampling_rate)
@@ -150,7 +142,7 @@ class _Forecast:
         self.values[name][at][chosen] = values[chosen]
         if name not in self.model.past:
             return
-        if values.dtype != object and not np.isfinite(values).all():
+        if not np.isfinite(values).all():
             text = f"the forecast of '{safe_text(name)}' is nan or infinite in row {at.start + 1}"
             hint = "a smaller --horizon, or a model that was trained longer"
             raise DataError(f"{text}: it cannot be fed back", hint=hint)

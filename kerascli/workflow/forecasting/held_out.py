@@ -1,6 +1,6 @@
 """Time series that a run was trained on: all rows in order of time, and which ones validation and test predict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -11,11 +11,12 @@ from kerascli.data.batches.rows import Arrays
 from kerascli.data.read import joined
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.table import Table
-from kerascli.foundation.errors import DataError
 from kerascli.workflow.forecasting.series import date_columns
 from kerascli.workflow.forecasting.series_model import SeriesModel
 from kerascli.workflow.rows.command_rows import load_again
 
+HELD_OUT = ("test", "validation")
+"""Splits whose rows a forecast is compared with: the first of them that a run has."""
 SeriesId = str | int | None
 """Value of the column that identifies a series among several; None if it is the only one."""
 
@@ -29,7 +30,6 @@ class OwnSeries:
     """Mapping from split to the indices of the table rows that its windows predict (each window's first), ascending."""
     end: Mapping[str, int]
     """Mapping from split to the index after the last table row that the split predicts."""
-    value: SeriesId
 
     def first_held_out(self, split: str) -> int | None:
         """Return the index of the first row that a split predicts and that was no training target.
@@ -43,11 +43,11 @@ class OwnSeries:
         return first if first < self.end[split] else None
 
 
-def own_series(model: SeriesModel, preferred: Sequence[str]) -> list[OwnSeries]:
+def own_series(model: SeriesModel) -> list[OwnSeries]:
     """Return the time series of a run's data, each with the rows that each split predicts.
 
     The tables of several splits are joined if their dates are in order; otherwise a series has only the rows of the
-    first split in `preferred` that exists, or else of the first split. Raises DataError, ConfigError, FileRefused.
+    first split in `HELD_OUT` that exists, or else of the first split. Raises DataError, ConfigError, FileRefused.
     """
     run, source = model.run, model.source
     splits, loaded = load_again(run).tables, source.source.load(replace(run.config.context, columns=None))
@@ -62,7 +62,7 @@ def own_series(model: SeriesModel, preferred: Sequence[str]) -> list[OwnSeries]:
     for value in dict.fromkeys(chain.from_iterable(parts.values())):
         own = {name: tables[name].take(rows[value]) for name, rows in parts.items() if value in rows}
         firsts = {name: each[value] for name, each in starts.items() if value in each}
-        series.append(_own(model, value, own, firsts, preferred))
+        series.append(_own(model, own, firsts))
     return series
 
 
@@ -79,15 +79,13 @@ def _starts(source: Timeseries, windows: Table, series: Mapping[SeriesId, np.nda
     return {value: starts[value][part] for value, part in zip(starts, parts, strict=True)}
 
 
-def _own(
-    model: SeriesModel, value: SeriesId, tables: Mapping[str, Table], starts: Arrays, preferred: Sequence[str]
-) -> OwnSeries:
+def _own(model: SeriesModel, tables: Mapping[str, Table], starts: Arrays) -> OwnSeries:
     """Return one series of a run, from its rows in each table and the first row of its windows in each split."""
     source, names = model.source, list(tables)
     whole = joined([tables[name] for name in names])
     dates = date_columns(model, whole) if len(names) > 1 else {}
     if len(names) > 1 and (len(dates) != 1 or next(iter(dates.values())).first_disorder() is not None):
-        names = [next((name for name in preferred if name in tables), names[0])]
+        names = [next((name for name in HELD_OUT if name in tables), names[0])]
         whole = tables[names[0]]
     begins = dict(zip(names, np.cumsum([0, *(tables[name].rows for name in names)]).tolist(), strict=False))
     rows: Arrays = {}
@@ -97,16 +95,4 @@ def _own(
         if part in begins and len(first):
             rows[name] = begins[part] + first + source.first_ahead()
             end[name] = int(rows[name][-1]) + (source.horizon - 1) * source.sampling_rate + 1
-    return OwnSeries(whole, rows, end, value)
-
-
-def histories_of(model: SeriesModel, split: str) -> list[Table]:
-    """Return a table for each time series of a run's data, with its rows up to the last one that `split` predicts.
-
-    Raises DataError if there is no such split.
-    """
-    all_series = own_series(model, [split])
-    names = dict.fromkeys(name for own in all_series for name in own.rows)
-    if split not in names:
-        raise DataError(f"the run's data has no '{split}' split", hint=f"it has {', '.join(names)}")
-    return [own.table.take(slice(0, own.end[split])) for own in all_series if split in own.rows]
+    return OwnSeries(whole, rows, end)

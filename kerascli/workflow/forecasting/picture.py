@@ -3,18 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 
 from kerascli.data.dates import Dates
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table
-from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.report.forecast_plot import ForecastPanel
 from kerascli.workflow.forecasting.forecast import forecast
-from kerascli.workflow.forecasting.held_out import OwnSeries, own_series
-from kerascli.workflow.forecasting.series import each_series, read_future
+from kerascli.workflow.forecasting.held_out import HELD_OUT, OwnSeries, own_series
+from kerascli.workflow.forecasting.series import each_series
 from kerascli.workflow.forecasting.series_model import SeriesModel
 from kerascli.workflow.loaded import LoadedRun
 
@@ -22,7 +20,6 @@ _MOST_STEPS, _LEAST_STEPS, _WINDOWS, _HISTORY = 200, 50, 4, 120
 """Limits of the number of rows that are forecast by default, which is that of so many windows; and number of rows of
 history up to which three times the forecast's length is drawn."""
 _MOST_SERIES = 8
-_HELD_OUT = ("test", "validation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,46 +35,32 @@ class ForecastPicture:
     """Text with the reason why the plot has no true values to compare the forecast with; None if it has some."""
 
 
-def forecast_picture(run: LoadedRun, horizon: int | None = None, future: Path | None = None) -> ForecastPicture:
+def forecast_picture(run: LoadedRun) -> ForecastPicture:
     """Return the data for a plot of a run's forecast of held-out rows, or of the rows after the end of its data.
 
-    Held-out rows are those of the split `test`, else of `validation`. With `future`, a file of known columns, the
-    forecast is of the rows after the data. The default of `horizon` is the number of held-out rows, but at most 200 and
-    at most the larger of 50 and four times the length of a window; without held-out rows, the length of a window.
-    Raises ConfigError, DataError, FileRefused.
+    Held-out rows are those of the split `test`, else of `validation`. As many rows are forecast as are held out, but at
+    most 200 and at most the larger of 50 and four times the length of a window; without held-out rows, the length of a
+    window. Raises ConfigError, DataError, FileRefused.
     """
     model = SeriesModel.of(run)
-    words = [column for column, target in model.predicted.items() if target.is_text]
-    if words:
-        raise ConfigError(f"--forecast: '{safe_text(words[0])}' is text, which has no line", hint="predict --horizon")
-    later = read_future(model, future)
-    own = own_series(model, _HELD_OUT)
-    drawn = [_drawn(model, each, horizon, later) for each in own[:_MOST_SERIES]]
-    all_panels, axes, splits = zip(*drawn, strict=True)
+    own = own_series(model)
+    all_panels, axes, splits = zip(*(_drawn(model, each) for each in own[:_MOST_SERIES]), strict=True)
     axis = axes[0] if len(set(axes)) == 1 else "date or row"
     notes = [] if len(own) <= _MOST_SERIES else [f"the first {_MOST_SERIES} of {len(own)} series are drawn"]
-    if future is None and None in splits:
+    if None in splits:
         of = f" of {splits.count(None)} series" if model.source.group is not None else ""
         notes.append(f"no split holds out the last rows{of}: the forecast begins after the last row, beside no truth")
     truth = f"truth ({next(filter(None, splits), None)} split)"
     return ForecastPicture([*chain.from_iterable(all_panels)], axis, truth, "; ".join(notes) or None)
 
 
-def _drawn(
-    model: SeriesModel, own: OwnSeries, horizon: int | None, future: Table | None
-) -> tuple[list[ForecastPanel], str, str | None]:
-    """Return (panels of one series of a run, label of their axis, split that the forecast is compared with, if any).
-
-    `future` is the table of known columns after its last row, if given.
-    """
-    split, begin = _begin(model, own) if future is None else (None, own.table.rows)
+def _drawn(model: SeriesModel, own: OwnSeries) -> tuple[list[ForecastPanel], str, str | None]:
+    """Return (panels of one series of a run, label of their axis, split that the forecast is compared with, if any)."""
+    split, begin = _begin(model, own)
     held_out = own.end[split] - begin if split is not None else 0
-    if split is not None and horizon is not None and horizon > held_out:
-        of = "" if own.value is None else f" of series '{safe_text(str(own.value), 40)}'"
-        raise ConfigError(f"--horizon {horizon}: the {split} split has {held_out:,} rows{of} to compare with")
     window = model.source.sequence_length
-    steps = horizon or min(held_out, _MOST_STEPS, max(_LEAST_STEPS, _WINDOWS * window)) or window
-    later = own.table.take(slice(begin, own.table.rows)) if split is not None else future
+    steps = min(held_out, _MOST_STEPS, max(_LEAST_STEPS, _WINDOWS * window)) or window
+    later = own.table.take(slice(begin, own.table.rows)) if split is not None else None
     (series,) = each_series(model, own.table.take(slice(0, begin)), later)
     predictions = forecast(model, series, steps)
     main = series.main_dates
@@ -92,14 +75,13 @@ def _drawn(
     for column, made in predictions.columns.items():
         past = _numbers(series.history, column)[shown]
         truth = _numbers(own.table, column)[begin : begin + min(held_out, steps)]
-        values = (past, truth, np.asarray(made, float), positions)
-        panels.append(ForecastPanel(column, *values, group, left_out=shown.start, held_out=held_out))
+        panels.append(ForecastPanel(column, past, truth, np.asarray(made, float), positions, group))
     return panels, axis, split
 
 
 def _begin(model: SeriesModel, own: OwnSeries) -> tuple[str | None, int]:
     """Return (split to compare a forecast with, its first row); without such a split, (None, number of rows)."""
-    for split in _HELD_OUT:
+    for split in HELD_OUT:
         first = own.first_held_out(split) if split in own.rows else None
         if first is not None and first >= model.source.first_ahead():
             return split, first

@@ -8,7 +8,7 @@ import numpy as np
 
 from kerascli.data.batches.rows import Arrays
 from kerascli.data.command_input import CommandInput
-from kerascli.data.dates import ORDER, Dates, regular_times
+from kerascli.data.dates import ORDER, Dates
 from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.read import joined
 from kerascli.data.series_gaps import readable
@@ -16,10 +16,10 @@ from kerascli.data.sources.timeseries import NEXT
 from kerascli.data.storage.on_disk import in_memory
 from kerascli.data.storage.table import Table, as_text
 from kerascli.data.transforms.datetime import date_formats
-from kerascli.foundation.errors import DataError, Fault, counted, one_of, safe_text
+from kerascli.foundation.errors import DataError, Fault, counted, safe_text
 from kerascli.workflow.forecasting.series_model import SeriesModel
 
-_FUTURE = "--future FILE"
+_FUTURE = "predict --future FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class Series:
         """
         if (future := self.future) is not None and column in future:
             if future.rows < rows:
-                text = f"'{safe_text(column)}' has {counted(future.rows, 'row')} of the future, the forecast {rows:,}"
-                raise DataError(text, place=future.name)
+                text = f"the future has {counted(future.rows, 'row')}; the forecast needs {rows:,}"
+                raise DataError(text, place=future.name, hint="give more rows, or a smaller --horizon")
             return in_memory(future.column(column))[:rows]
         dates = self.dates.get(column)
         if dates is None:
@@ -70,15 +70,8 @@ class Series:
             raise DataError(f"the future of '{safe_text(column)}' is not known", hint=f"give it in a file: {_FUTURE}")
         step = dates.step()
         if step is None:
-            hint = f"give the next dates in a file: {_FUTURE}"
-            if regular_times(dates.times) is not None:
-                hint = f"train with 'fill: forward' of timeseries, which adds missing dates; or {hint}"
-            if len(dates.texts) < 2:
-                raise DataError(f"the step of '{safe_text(column)}' is not known from one date", hint=hint)
-            row = dates.first_gap()
-            text = f"the dates of '{safe_text(column)}' have no constant step: {dates.texts[row]} follows "
-            place = self.history.place(row, column)
-            raise DataError(f"{text}{dates.texts[row - 1]}, and what comes next is not known", place=place, hint=hint)
+            text = f"the dates of '{safe_text(column)}' have no constant step, and what comes next is not known"
+            raise DataError(text, place=self.name, hint=f"give the next dates in a file: {_FUTURE}")
         return np.array(dates.written(step.after(dates.times[-1], rows)), object)
 
     def future_columns(self, needed: Mapping[str, int]) -> Arrays:
@@ -87,21 +80,16 @@ class Series:
         `needed` maps these columns to the numbers of rows to return. Raises DataError if values are missing.
         """
         rows = max(needed.values(), default=0)
-        if self.future is not None and self.future.rows < rows:
-            text = f"the future has {counted(self.future.rows, 'row')}; the forecast needs {rows:,}"
-            raise DataError(text, place=self.future.name, hint="give more rows, or a smaller --horizon")
-        unknown = [column for column in needed if self.future is None and column not in self.dates]
+        unknown = [column for column in needed if column not in self.dates and column not in (self.future or ())]
         if unknown:
-            names = one_of([f"'{safe_text(column, 40)}'" for column in unknown])
-            them = "them" if len(unknown) > 1 else "it"
-            text = f"the model does not predict {names}, and needs {them} after the last row"
+            text = f"the model does not predict '{safe_text(unknown[0], 40)}', and needs it after the last row"
             listed = safe_text(", ".join(dict.fromkeys([*self.dates, *unknown])))
-            hint = f"give {counted(max(needed[column] for column in unknown), 'row')} of {listed} in a file: {_FUTURE}"
-            raise DataError(text, place=self.name, hint=hint)
-        return {column: self.future_values(column, count) for column, count in needed.items()}
+            place = self.name if self.future is None else self.future.name
+            raise DataError(text, place=place, hint=f"give {counted(rows, 'row')} of {listed} in a file: {_FUTURE}")
+        return {column: self.future_values(column, rows)[:count] for column, count in needed.items()}
 
 
-def read_history(model: SeriesModel, what: str, keep: frozenset[str] = frozenset()) -> Table:
+def read_history(model: SeriesModel, what: str, keep: frozenset[str]) -> Table:
     """Return the table of the time series in the file `what` (`-`: standard input), with gaps filled.
 
     `keep` names columns to read in addition to those that the model needs.
@@ -116,7 +104,7 @@ def _filled(model: SeriesModel, table: Table, columns: frozenset[str]) -> Table:
     return filled
 
 
-def read_future(model: SeriesModel, future: Path | None, keep: frozenset[str] = frozenset()) -> Table | None:
+def read_future(model: SeriesModel, future: Path | None, keep: frozenset[str]) -> Table | None:
     """Return the table of the rows after a time series, read from the file `future`; None without a file.
 
     The table has the columns that the model needs of these rows, and those that `keep` names.
@@ -142,19 +130,13 @@ def series_of(model: SeriesModel, history: Table, future: Table | None, group: t
     """Return a Series of the table `history` and, if it is given, the table `future` of the rows after it.
 
     `group` has the name and value of the column that identifies the series among several (None: it is the only one).
-    Raises DataError if the rows are not in order of time, or if `future` lacks a column that the model needs.
+    Raises DataError if the rows are not in order of time.
     """
     if future is not None and model.source.fill is not None:  # gaps after the history continue it
         both = joined([history.take(slice(history.rows - 1, history.rows)), future])
         both = _filled(model, both, frozenset(model.exogenous))
         future = both.take(slice(1, both.rows))
     series = Series(history, future, date_columns(model, history), group)
-    if future is not None:
-        missing = [column for column in model.exogenous if column not in future and column not in series.dates]
-        if missing:
-            names = ", ".join(f"'{safe_text(column, 40)}'" for column in missing)
-            text = f"the model needs {names} of the future, and this file has no such column"
-            raise DataError(text, place=future.name, hint=f"it has {', '.join(list(future)[:20])}")
     if (main := series.main_dates) is not None:
         dates = series.dates[main]
         if (row := dates.first_disorder()) is not None:
@@ -183,23 +165,16 @@ def read_table(model: SeriesModel, what: str, needed: Sequence[str] = (), keep: 
 
 
 def _check_future(future: Table, column: str, dates: Dates) -> None:
-    """Raise DataError if future dates overlap the dates of the series, decrease, or break its constant step."""
-    later = Dates.of(readable(future, column), dates.form)
+    """Raise DataError if future dates do not continue the dates of the series, by its constant step if it has one."""
+    later, step = Dates.of(readable(future, column), dates.form), dates.step()
     if later is None:
         raise DataError(f"'{safe_text(column)}' holds dates in the series, and something else here", place=future.name)
-    last = dates.texts[-1]
-    if (early := later.times <= dates.times[-1]).any():
-        row, count = int(early.argmax()), counted(int(early.sum()), "row")
-        text = f"{later.texts[row]} is not after {last}, the last date of the series ({count})"
-        raise DataError(text, place=future.place(row, column), hint=f"give only rows after {last}")
-    step = dates.step()
-    due = None if step is None else step.after(dates.times[-1], len(later.times))
-    row = later.first_disorder() if due is None else next(iter(np.flatnonzero(due != later.times).tolist()), None)
-    if row is not None:
-        text = f"{later.texts[row]} follows {later.texts[row - 1] if row else last}"
-        if due is not None:
-            text += f": expected {dates.written(due[row : row + 1])[0]}, the series has a step of {step}"
-        raise DataError(text, place=future.place(row, column))
+    due = later.times if step is None else step.after(dates.times[-1], len(later.times))
+    before = np.concatenate([dates.times[-1:], later.times[:-1]])
+    for row in np.flatnonzero((later.times <= before) | (later.times != due)).tolist():
+        text = f"{later.texts[row]} does not continue the dates of the series, which end with {dates.texts[-1]}"
+        hint = "give the rows after it" + ("" if step is None else f", with a step of {step}")
+        raise DataError(text, place=future.place(row, column), hint=hint)
 
 
 def whole_column(model: SeriesModel, series: Series, column: str, future: np.ndarray | None, rows: int) -> np.ndarray:

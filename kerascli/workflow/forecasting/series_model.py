@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from kerascli.data.base import FittedState, Inverse, States
@@ -16,7 +15,7 @@ from kerascli.data.sources.timeseries import NEXT, Timeseries
 from kerascli.data.transforms.input_checks import float_dtype
 from kerascli.foundation.errors import ConfigError, safe_text
 from kerascli.metrics.comparisons import OutputTarget
-from kerascli.training.classes import ClassReading, is_classification_loss
+from kerascli.training.classes import is_classification_loss
 from kerascli.workflow.loaded import LoadedRun
 from kerascli.workflow.predict import significant
 
@@ -32,36 +31,23 @@ class ForecastTarget:
     """Number of rows after a window that the output predicts."""
     shape: tuple[int, ...]
     """Shape of the preprocessed target, without the row axis."""
-    undo: Inverse | None = None
-    """Function that inverts the target's preprocessing (result in the columns' units); None for classes."""
-    has_units: bool = False
+    undo: Inverse
+    """Function that inverts the target's preprocessing (result in the columns' units)."""
+    has_units: bool
     """True if inverting the preprocessing by `undo` changes the numbers."""
-    reading: ClassReading | None = None
-    """Conversion of the output to classes; None if it predicts numbers."""
-    is_text: bool = False
-    """True if the predicted columns contain text: class names."""
 
     def values(self, output: Tensor) -> np.ndarray:
         """Return unrounded predictions (rows, horizon, columns) of a model output, in the columns' units."""
-        if self.reading is not None:
-            labels = self.reading.labels(self.reading.probabilities(output))
-            names = np.array(self.reading.names, object)[labels.numpy()]
-            predictions = names if self.is_text else names.astype(np.float64)
-        else:
-            assert self.undo is not None
-            predictions = self.undo(output.numpy().reshape(len(output), *self.shape))
+        predictions = self.undo(output.numpy().reshape(len(output), *self.shape))
         return predictions.reshape(len(output), self.horizon, len(self.columns))
 
     def shown(self, values: np.ndarray, output: np.ndarray, *, raw: bool) -> np.ndarray:
-        """Return predictions (rows,) of one column in the form in which they are printed: class labels or numbers.
+        """Return predictions (rows,) of one column in the form in which they are printed.
 
         `values` (rows,) are the predictions in the column's units, `output` (rows,) the model's numbers before the
-        target's preprocessing is inverted. Class labels are taken from `values`, as texts or integers. Numbers are
-        `values`, rounded to nine significant digits; but with `raw`, or if inverting the preprocessing does not change
-        them, they are `output`, unrounded.
+        target's preprocessing is inverted. What is printed is `values`, rounded to nine significant digits; but with
+        `raw`, or if inverting the preprocessing does not change them, `output`, unrounded.
         """
-        if self.reading is not None:
-            return values if self.is_text else values.astype(np.int64)
         return significant(values) if self.has_units and not raw else output
 
 
@@ -149,12 +135,9 @@ def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarg
     shape = tuple(size for size in run.stages.facts.targets[pair.target].shape if size is not None)
     built = run.experiment.spec.built.specs[pair.output].shape
     is_text = run.raw_fields[data.targets[pair.target].columns[0]].is_text
-    if is_classification_loss(pair.loss):
-        reading = run.reading(pair, torch.empty(0, math.prod(size or 0 for size in built)))
-        if reading is None or len(columns) > 1 or source.horizon > 1:
-            text = f"the output '{safe_text(pair.output)}' predicts no single class of '{first}'"
-            raise ConfigError(f"{text}: it cannot be continued")
-        return ForecastTarget(pair.output, columns, 1, shape, reading=reading, is_text=is_text)
+    if is_text or is_classification_loss(pair.loss):
+        text = f"the output '{safe_text(pair.output)}' predicts a class of '{first}'; a forecast continues numbers"
+        raise ConfigError(text, hint="predict without --horizon has the class after each window")
     if math.prod(shape) != math.prod(size or 0 for size in built) or pair.loss is None:
         text = f"the output '{safe_text(pair.output)}' has shape {built}, its target '{safe_text(pair.target)}' {shape}"
         raise ConfigError(f"{text}: it predicts no values of '{first}'")
@@ -163,7 +146,7 @@ def _target(run: LoadedRun, data: DataSpec, source: Timeseries, pair: OutputTarg
         raise ConfigError(f"{text}: a forecast takes columns of one", hint="give each a column of its own")
     undo = fitted_pipelines(data, run.learned)["targets", pair.target].full_inverse()
     has_units = pair.target in run.stages.inverses
-    return ForecastTarget(pair.output, columns, source.horizon, shape, undo, has_units=has_units)
+    return ForecastTarget(pair.output, columns, source.horizon, shape, undo, has_units)
 
 
 def with_floats(learned: States, columns: Sequence[str]) -> dict[str, FittedState]:

@@ -3,143 +3,101 @@
 The arrays are not preprocessed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from kerascli.data.batches.rows import Arrays, MemorySplit, Origin
-from kerascli.data.pipeline.columns import not_numbers
 from kerascli.data.storage.array_files import read_arrays
-from kerascli.data.storage.compressed import read_text_file
 from kerascli.data.storage.convert import converted
-from kerascli.data.storage.delimited.csv_text import read_csv
 from kerascli.data.storage.table import BadRow, Table, first_wrong
 from kerascli.foundation.errors import DataError, FileRefused, safe_text, suggestion
 from kerascli.foundation.shapes import TensorSpec, is_compatible
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.workflow.loaded import LoadedRun
-from kerascli.workflow.rows.keras_names import accepted_names, candidates, recorded_names
+from kerascli.workflow.rows.keras_names import names_in_keras, recorded_names
 
 
 def raw_rows(run: LoadedRun, path: Path, *, targets: bool) -> MemorySplit:
-    """Return the rows of a file of arrays (npz, npy or csv), named like the model's inputs, without preprocessing.
+    """Return the rows of a file of arrays (npz or npy), named like the model's inputs, without preprocessing.
 
-    With `targets`, the arrays of the targets are read, too. An npz file has an array for each name, a csv file a column
-    for each name; an npy file is one array. If the model was imported from a Keras file, the names of its inputs and
-    outputs in Keras are accepted, too. Raises DataError, FileRefused.
+    With `targets`, the arrays of the targets are read, too. An npz file has an array for each name; an npy file is
+    one array. If the model was imported from a Keras file, the names of its inputs and outputs in Keras are accepted,
+    too, if all arrays have them. Raises DataError, FileRefused.
     """
     experiment = run.experiment
     model, compiled = experiment.spec.model, experiment.spec.compile
     inputs = {each.name: each.spec for each in model.inputs}
-    all_targets = {pair.target: pair.output for pair in compiled.pairs} if compiled else {n: n for n in model.outputs}
-    accepted = accepted_names(recorded_names(run.record), inputs, all_targets)
-    table, arrays = _read(path, {name: spec for key, spec in inputs.items() for name in accepted[key]} | inputs)
+    arrays, table = _read(path), Table({}, 0, name=str(path))
     if len(arrays) == 1 and len(inputs) == 1 and path.suffix == ".npy" and not targets:
         arrays = dict(zip(inputs, arrays.values(), strict=True))
-    output_of = all_targets if compiled is not None and targets else {}
-    keys = [*inputs, *output_of]
-    choices = candidates(accepted, arrays, keys)
-    names = {key: _name(choices[key], key, accepted[key], arrays, table, inputs.get(key)) for key in keys}
-    values = {key: _array(arrays, name, table) for key, name in names.items()}
-    rows = _row_count(values, names, table)
+    output_of = {pair.target: pair.output for pair in compiled.pairs} if compiled is not None and targets else {}
+    names = _names(names_in_keras(recorded_names(run.record), inputs, output_of), arrays, table.name)
+    values = {key: _array(arrays, name, table.name) for key, name in names.items()}
+    rows = _row_count(values, names, table.name)
     for pair in experiment.spec.pairs if targets else ():
-        _check_target(pair, values[pair.target], experiment.graph.specs[pair.output], names[pair.target], table)
+        _check_target(pair, values[pair.target], experiment.graph.specs[pair.output], names[pair.target], table.name)
     converted_inputs = {key: _as_input(values[key], spec, names[key], table) for key, spec in inputs.items()}
     return MemorySplit(converted_inputs, {target: values[target] for target in output_of}, {}, rows, Origin(table, {}))
 
 
-def _read(path: Path, inputs: Mapping[str, TensorSpec]) -> tuple[Table, Arrays]:
-    """Return a file as a table, which is empty unless it is a csv file, and its arrays by name."""
-    name, suffix = str(path), path.suffix.lower()
-    if suffix == ".csv":
-        data, packed = read_text_file(path, name)
-        table = read_csv(data, name, packed=packed)
-        return table, _from_text(table, inputs)
+def _read(path: Path) -> Arrays:
+    """Return the arrays of a file by name."""
     try:
-        return Table({}, 0, name=name), dict(read_arrays(path, name))
+        return dict(read_arrays(path, str(path)))
     except FileRefused as error:
-        if suffix in {".npz", ".npy"}:
+        if path.suffix.lower() in {".npz", ".npy"}:
             raise
-        hint = "the run has no data section: it takes .npz, .npy and .csv files"
+        hint = "the model takes arrays of its own: .npz and .npy files"
         raise FileRefused(replace(fault, hint=hint) for fault in error.faults) from None
 
 
-def _row_count(arrays: Arrays, names: Mapping[str, str], table: Table) -> int:
+def _row_count(arrays: Arrays, names: Mapping[str, str], file: str) -> int:
     """Return the number of rows of all arrays. Raises DataError if they differ, or if there are none."""
     first, rows = next((key, len(values)) for key, values in arrays.items())
     for key, values in arrays.items():
         if len(values) != rows or not rows:
             text = f"'{safe_text(names[key])}' has {len(values)} rows, '{safe_text(names[first])}' has {rows}"
-            raise DataError(text, place=table.name)
+            raise DataError(text, place=file)
     return rows
 
 
-def _from_text(table: Table, inputs: Mapping[str, TensorSpec]) -> Arrays:
-    """Return a mapping from name to array for a csv file: `x` is the column `x`, or the columns `x[0]`, `x[1]` ...
-    together."""
-    arrays = {column: table.array(column) for column in table}
-    for key, spec in inputs.items():
-        sizes = [1 if size is None else size for size in spec.shape]
-        names = _columns(key, spec)
-        if key in arrays and sizes == [1]:
-            arrays[key] = arrays[key].reshape(-1, 1)
-        elif spec.shape and all(name in arrays for name in names):
-            _refuse_words(table, arrays, names)
-            arrays[key] = np.stack([arrays[name] for name in names], axis=1).reshape(-1, *sizes)
-    return arrays
+def _names(theirs: dict[str, str], arrays: Arrays, file: str) -> dict[str, str]:
+    """Return the name of the array in a file for each input and target, all of which are kerascli's or all Keras's.
 
-
-def _name(
-    choices: Sequence[str], key: str, accepted: Sequence[str], arrays: Arrays, table: Table, spec: TensorSpec | None
-) -> str:
-    """Return the name of the array in a file for an input or target. Raises DataError unless exactly one name fits."""
-    if len(choices) == 1:
-        return choices[0]
-    columns = _columns(key, spec) if len(table) and spec is not None else []
-    other_names = "".join(f" (Keras's name: '{safe_text(name)}')" for name in accepted[1:])
+    `theirs` maps each name to Keras's. Raises DataError if the arrays of neither are there, or those of both.
+    """
+    ours = {name: name for name in theirs}
+    complete = [names for names in (ours, theirs) if all(name in arrays for name in names.values())]
     hint = f"it has {', '.join(map(safe_text, list(arrays)[:10]))}"
-    if choices:
-        both = f"'{safe_text(choices[0])}' and '{safe_text(choices[1])}', Keras's name of it"
-        text = f"expected one array for '{safe_text(key)}', got two: {both}"
-        hint = "give each array once, and all of them under kerascli's names or all under Keras's"
-    elif len(columns) > 1 and (missing := [column for column in columns if column not in arrays]):
-        text = f"there is no column '{safe_text(missing[0])}' of the {len(columns)} of '{safe_text(key)}'{other_names}"
-    else:
-        text = f"there is no array '{safe_text(key)}'{other_names}{suggestion(key, arrays)}"
-    raise DataError(text, place=table.name, hint=hint)
+    if not complete:
+        name = min((name for name in ours if name not in arrays), key=lambda name: theirs[name] in arrays)
+        other_name = f" (Keras's name: '{safe_text(theirs[name])}')" if theirs[name] != name else ""
+        text = f"there is no array '{safe_text(name)}'{other_name}{suggestion(name, arrays)}"
+        raise DataError(text, place=file, hint=hint)
+    if complete[0] != complete[-1]:
+        text = "the arrays of the model are there under kerascli's names and under Keras's"
+        raise DataError(text, place=file, hint=f"{hint}; leave out those of one kind")
+    return complete[0]
 
 
-def _array(arrays: Arrays, key: str, table: Table) -> np.ndarray:
+def _array(arrays: Arrays, key: str, file: str) -> np.ndarray:
     values = np.asarray(arrays[key])
     if not values.ndim or values.dtype.kind not in "biuf":
-        _refuse_words(table, arrays, [key])
         text = f"'{safe_text(key)}': expected numbers with an axis of rows, got {values.dtype} of shape {values.shape}"
-        raise DataError(text, place=table.name)
+        raise DataError(text, place=file)
     return values
 
 
-def _check_target(pair: OutputTarget, values: np.ndarray, output: TensorSpec, key: str, table: Table) -> None:
+def _check_target(pair: OutputTarget, values: np.ndarray, output: TensorSpec, key: str, file: str) -> None:
     """Raise DataError if a target's array does not fit the loss or metrics that compare it with an output."""
     target = TensorSpec(values.shape[1:])
     for component in (pair.loss, *(use.metric for use in pair.metrics)):
         problem = component.check(target, output) if component is not None else None
         if problem:
-            raise DataError(f"'{safe_text(key)}': {problem}", place=table.name)
-
-
-def _columns(key: str, spec: TensorSpec) -> list[str]:
-    """Return the names of the csv columns that together hold one input (`x`, or `x[0]`, `x[1]` ...)."""
-    sizes = [1 if size is None else size for size in spec.shape]
-    return [f"{key}[{','.join(map(str, place))}]" for place in np.ndindex(*sizes)]
-
-
-def _refuse_words(table: Table, arrays: Arrays, names: Sequence[str]) -> None:
-    """Raise DataError at the first value in the given columns of a csv file that is no number."""
-    for name in names:
-        if name in table and arrays[name].dtype == object:
-            raise not_numbers(table, name, arrays[name])
+            raise DataError(f"'{safe_text(key)}': {problem}", place=file)
 
 
 def _as_input(values: np.ndarray, spec: TensorSpec, key: str, table: Table) -> np.ndarray:

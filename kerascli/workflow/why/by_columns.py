@@ -28,8 +28,8 @@ from kerascli.workflow.why.score import must_have
 _ROWS, _BYTES = 1024, 2**26
 """Maximum number, and approximate size, of the rows in which the values of a column are changed to see which places of
 the inputs change."""
-_BLOCKS, _RESAMPLES = 200, 500
-"""Numbers of blocks of rows, and of their resamples, of an interval."""
+_SHUFFLES, _BLOCKS, _RESAMPLES = 5, 200, 500
+"""Numbers of shuffles of a column, of blocks of rows, and of their resamples, of an interval."""
 
 
 def input_columns(rows: Split) -> list[str]:
@@ -106,25 +106,25 @@ def _middle(values: np.ndarray) -> np.ndarray:
     return (median if values.dtype.kind == "f" else np.floor(median)).astype(values.dtype)
 
 
-def permutation_importance(run: LoadedRun, rows: Split, metric: str | None, repeats: int | None) -> Reasons:
+def permutation_importance(run: LoadedRun, rows: Split, metric: str | None) -> Reasons:
     """Return the importance of each group of columns, the largest first: the increase of `metric` (the name of one,
-    whose decline counts if larger is better; None: the loss) over `repeats` shuffles (None: 5).
+    whose decline counts if larger is better; None: the loss) over some shuffles.
 
     The interval covers shuffles and rows: it is that of resamples of blocks of rows. Raises ConfigError.
     """
-    metric, repeats = metric or "loss", repeats or 5
+    metric = metric or "loss"
     table, seed, compared = raw_table(rows, "why"), run.experiment.spec.seed, evaluate_rows(run, rows, "rows").compared
     measure = _measure(compared, metric, rows.rows, seed)
     groups, before = column_groups(run, rows), measure({pair.output: y_pred for pair, _, y_pred in compared})
     worse = np.zeros((len(groups), len(before)))
     for number, group in enumerate(groups):
-        for repeat in range(repeats):
+        for repeat in range(_SHUFFLES):
             order = np.random.default_rng([seed, number, repeat]).permutation(rows.rows)
             worse[number] += measure(outputs_of(run, prepared(run, table.replaced(group, order)))) - before
-    worse /= repeats
+    worse /= _SHUFFLES
     ends = np.nanquantile(worse[:, 1:], [0.025, 0.975], axis=1)
     columns = zip(map(" + ".join, groups), worse[:, 0].tolist(), *ends.tolist(), strict=True)
-    notes = [f"how much worse '{metric}' of {rows.rows:,} rows is if a column is shuffled ({repeats} times)"]
+    notes = [f"how much worse '{metric}' of {rows.rows:,} rows is if a column is shuffled ({_SHUFFLES} times)"]
     if constant := set(input_columns(rows)).difference(*groups):
         notes.append(f"no effect on the inputs of the first rows: {', '.join(sorted(constant))}")
     if len(groups) == 1:

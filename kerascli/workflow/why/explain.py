@@ -30,13 +30,13 @@ _METHODS: dict[Kind, tuple[Method, ...]] = {
 """Methods of each kind of inputs, the default first; that for a split of columns is permutation."""
 _OF_ROWS = ("text", "rows", "class_name", "output", "worst")
 _OPTIONS: dict[Method, tuple[str, ...]] = {
-    "permutation": ("metric", "repeats"), "integrated_gradients": (*_OF_ROWS, "baseline"),
+    "permutation": ("metric",), "integrated_gradients": (*_OF_ROWS, "baseline"),
     "grad_cam": (*_OF_ROWS, "layer"), "occlusion": _OF_ROWS,
 }  # fmt: skip
 """Options that each method uses; one that it does not use is refused."""
-_FORMS = (".html", ".csv", ".png", ".svg", ".pdf")
-_NO_FORMS: dict[Kind, tuple[str, ...]] = {"picture": (".csv",), "text": (".png", ".svg", ".pdf")}
-"""Formats of files that reasons of rows do not have."""
+_FORMS = (".html", ".csv", ".png")
+_NO_FORM: dict[Kind, str] = {"picture": ".csv", "text": ".png"}
+"""Format of files that reasons of rows do not have."""
 _ZEROS: dict[Kind, str] = {"picture": "a black picture", "text": "padding"}
 """Names of inputs of zeros, which are the default baseline of these kinds of inputs."""
 _TRAINING_ROWS = 1000
@@ -58,8 +58,6 @@ class Question:
     layer: str | None = None
     metric: str | None = None
     """Metric of `permutation`; None: the loss."""
-    repeats: int | None = None
-    """Number of shuffles of `permutation`; None: 5."""
     worst: bool = False
     """Explain the rows with the largest losses that an evaluation of the rows has kept."""
     checkpoint: str | None = None
@@ -80,7 +78,7 @@ def explain(run: LoadedRun, question: Question) -> Reasons:
         text = f"--data has no effect: rows are given, and {method} reads no others"
         raise ConfigError(text, hint="leave it out")
     if method == "permutation":
-        return by_columns.permutation_importance(run, rows, question.metric, question.repeats)
+        return by_columns.permutation_importance(run, rows, question.metric)
     noun, numbers, stored = _chosen(run, rows, question)
     few = training = rows.read(np.array(numbers[: question.rows or 20], np.int64))
     score = score_of(run, few, question.output, question.class_name)
@@ -229,6 +227,6 @@ def _refuse_idle(kind: Kind, method: Method, question: Question) -> None:
         able = [each for each in _METHODS[kind] if name in _OPTIONS[each]]
         hint = f"it goes with --method {one_of(able)}" if able else f"no method for inputs of {kind} uses it"
         raise ConfigError(f"--{name.removesuffix('_name')} has no effect on {method}", hint=hint)
-    forms = [form for form in _FORMS if method == "permutation" or form not in _NO_FORMS.get(kind, ())]
+    forms = [form for form in _FORMS if method == "permutation" or form != _NO_FORM.get(kind)]
     if question.form not in (None, *forms):
         raise ConfigError(f"-o: reasons of {kind} have no form '{question.form}'", hint=f"one of {', '.join(forms)}")

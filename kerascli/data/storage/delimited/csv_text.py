@@ -51,17 +51,13 @@ def read_csv(
     table = _read(text, name, form, columns)
     if table is None:
         names, rows, lines, wrong = read_rows(text, name, form, packed)
-        table = Table(text_columns(names, rows, form), len(rows), name=name, lines=lines)
+        fields = zip(names, zip(*rows, strict=True), strict=True)
+        columns_of_text = {each: text_array(form.present(texts)) for each, texts in fields}
+        table = Table(_typed(columns_of_text, form), len(rows), name=name, lines=lines)
         if wrong is not None:
             raise BadRows(wrong[0], table, wrong[1])
     _check_dtypes(form, table)
     return table
-
-
-def text_columns(names: Sequence[str], rows: Sequence[Sequence[str]], form: TextFormat) -> dict[str, Column]:
-    """Return columns of delimited text from the fields of its rows."""
-    fields = zip(names, zip(*rows, strict=True), strict=True)
-    return _typed({name: text_array(form.present(each)) for name, each in fields}, form)
 
 
 def _typed(fields: Fields, form: TextFormat) -> dict[str, Column]:
