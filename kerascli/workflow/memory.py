@@ -26,12 +26,10 @@ def stopped_by(error: Exception, *, hint: str) -> TrainingStopped:
     """Return a TrainingStopped for an error of torch or Python about lack of memory or invalid tensor values.
 
     Errors about values are those of indices out of range, of singular matrices, and ShapeMismatch. One about a second
-    derivative that torch lacks is converted, too, and one about a loss without any derivative. `hint` is the hint for a
-    lack of memory. Any other error is raised again.
+    derivative that torch lacks is converted, too. `hint` is the hint
+    for a lack of memory. Any other error is raised again.
     """
     text = first_line(error).rstrip(".")
-    if "does not require grad" in text:
-        return TrainingStopped("no loss depends on a trainable weight: there is nothing to fit")
     if "derivative for" in text and "not implemented" in text:
         what = f"the model cannot be trained through gradient(...) in a formula: {text}"
         return TrainingStopped(what, hint="write the operation out, or put stop_gradient around it")

@@ -369,8 +369,7 @@ def test_what_files_call_otherwise_than_models_is_found() -> None:
         ({".pth}": ".pth, by_name: true}", "name: features_0": "name: features__0",
           "name: features_1": "name: norm", "name: classifier_0": "name: head"},
          "no weight of torchvision's", "its layers: features_0, "),
-        ({"    - permute: [3, 1, 2]
-": ""}, "torch's dense kernels need channels first, 'flatten' flattens them last",
+        ({"    - permute: [3, 1, 2]\n": ""}, "torch's dense kernels need channels first, 'flatten' flattens them last",
          "put permute: [3, 1, 2] before 'flatten'"),
         ({"permute: [3, 1, 2]": "permute: [2, 1, 3]"}, "need channels first", "put permute: [3, 1, 2] before"),
         ({"flatten\n": "flatten: {data_format: channels_first}\n"}, "need channels first", "remove its data_format"),

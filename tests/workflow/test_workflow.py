@@ -687,7 +687,7 @@ def test_weights_that_no_loss_depends_on_cannot_be_trained(tmp_path: Path) -> No
         "units: 4,", "units: 4, trainable: false,"
     )
     frozen = frozen.replace("- batch_normalization", "- batch_normalization: {trainable: false}")
-    with pytest.raises(TrainingStopped, match="no loss depends on a trainable weight: there is nothing to fit"):
+    with pytest.raises(ConfigError, match="no loss depends on a trainable weight: there is nothing to fit"):
         train(write(tmp_path, frozen), tmp_path / "runs")
 
 
