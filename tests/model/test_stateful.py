@@ -163,6 +163,17 @@ model:
   layers:
     - bidirectional: {layer: {lstm: {units: 6, stateful: true, return_sequences: true}}}
     - gru: {units: 5, stateful: true, return_sequences: true, dropout: 0.2, recurrent_dropout: 0.2}
+    - rnn:
+        stateful: true
+        return_sequences: true
+        name: own
+        cell:
+          states: {h: 4}
+          layers:
+            - dense: {units: 4, inputs: input, name: a}
+            - expr: "tanh(a + h)"
+            - dropout: 0.1
+          next: {h: dropout}
     - dense: {units: 2, activation: sigmoid}
 compile: {loss: binary_crossentropy, optimizer: adam}
 fit: {epochs: 4, batch_size: 8, shuffle: false, validation_data: validation, reset_states: never}
@@ -171,7 +182,7 @@ fit: {epochs: 4, batch_size: 8, shuffle: false, validation_data: validation, res
 
 @pytest.mark.parametrize("stop_at", [3, 6, 13])
 def test_a_stateful_run_goes_on_exactly(tmp_path: Path, stop_at: int) -> None:
-    """Six steps are an epoch."""
+    """Six steps are an epoch; the states of a custom cell are saved, too."""
     config = write(tmp_path, MANY)
     whole, _ = train(config, tmp_path / "whole", ["fit.epochs=4"])
     leave(config, tmp_path / "left", stop_at)
@@ -181,7 +192,7 @@ def test_a_stateful_run_goes_on_exactly(tmp_path: Path, stop_at: int) -> None:
     names = [w.name for w in open_run(whole, device="cpu").experiment.weights if w.spec.is_state]
     assert names == [
         "bidirectional/forward_lstm/state_0", "bidirectional/forward_lstm/state_1",
-        "bidirectional/backward_lstm/state_0", "bidirectional/backward_lstm/state_1", "gru/state_0",
+        "bidirectional/backward_lstm/state_0", "bidirectional/backward_lstm/state_1", "gru/state_0", "own/state_h",
     ]  # fmt: skip
 
 

@@ -123,7 +123,20 @@ class StepModule(Recurrence):
         return outputs[:, 0], *state
 
 
-class SequenceModule(Recurrence, WeightedModule):
+class StatefulModule(WeightedModule):
+    """Base class of modules of recurrent layers that can carry their state over from one batch to the next."""
+
+    @property
+    def stateful(self) -> bool:
+        """True if the layer's settings ask to carry states over from batch to batch."""
+        return self.settings.stateful
+
+    @abstractmethod
+    def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
+        """Declare weights that hold the states of `rows` sequences between batches; `step` is a time step's shape."""
+
+
+class SequenceModule(Recurrence, StatefulModule):
     """Torch module of a recurrent layer: it handles direction, mask, and states that can last over batches for a
     `Recurrence`."""
 
@@ -132,7 +145,6 @@ class SequenceModule(Recurrence, WeightedModule):
     """Names of the states that are carried over from batch to batch."""
 
     def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
-        """Declare weights that hold the states of `rows` sequences between batches; `step` is a time step's shape."""
         shapes = self.state_shapes(step)
         self.kept = tuple(f"state_{number}" for number in range(len(shapes)))
         for name, shape in zip(self.kept, shapes, strict=True):

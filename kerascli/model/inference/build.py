@@ -12,7 +12,7 @@ from kerascli.foundation.light_torch import without_compiler
 from kerascli.foundation.shapes import MAX_VALUES, Specs, TensorSpec, show_shape
 from kerascli.language.component import Invalid, collected
 from kerascli.layers.base import ShapeMismatch, WeightedModule
-from kerascli.layers.recurrent.base import SequenceModule
+from kerascli.layers.recurrent.base import StatefulModule
 from kerascli.layers.weight_spec import MAX_PARAMETERS
 from kerascli.model.inference.inner_models import make_module
 from kerascli.model.inference.shape_inference import (
@@ -143,7 +143,7 @@ def _keep_states(module: nn.Module, x: TensorSpec, rows: int | None) -> None:
     if rows is None:
         raise ShapeMismatch("cannot be stateful here: the batch size is unknown")
     for part in module.modules():
-        if isinstance(part, SequenceModule) and part.settings.stateful:
+        if isinstance(part, StatefulModule) and part.stateful:
             part.keep_states(rows, tuple(size for size in x.shape[1:] if size is not None))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import InstanceOf
 
@@ -85,8 +85,6 @@ class CustomCellRNN(SequenceSettings, _CustomCellFields):  # pyright: ignore[rep
     takes_integers = True
     uses_masks = True
 
-    stateful: Literal[False] = False  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Only false is supported: the states of a custom cell end with the batch."""
     zero_output_for_mask: bool = False
     """Output zeros at masked time steps; false: repeat the previous output."""
 

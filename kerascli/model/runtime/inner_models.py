@@ -6,19 +6,21 @@ from itertools import repeat
 import torch
 from torch import Tensor, nn
 
-from kerascli.layers.base import Outcome, ShapeMismatch, WeightedModule
+from kerascli.layers.base import Outcome, ShapeMismatch
 from kerascli.layers.geometry import broadcast_mask
+from kerascli.layers.recurrent.base import StatefulModule
 from kerascli.layers.recurrent.steps import State, loop, mask_of_steps
 from kerascli.model.ir.inner_models import CellState, CustomCellRNN
 from kerascli.model.runtime.built import Built, CompositeModule, InnerNode, Submodule, inner_nodes, submodules_below
 from kerascli.model.runtime.executor import GraphOutcome, PreparedNode, Tensors, run_nodes
 from kerascli.model.runtime.graph import Graph
+from kerascli.parts.initializers import Zeros
 
 
-class Start(WeightedModule):
+class Start(StatefulModule):
     """Module that returns the initial states of an `rnn`'s custom cell: a tensor (N, *) for each state.
 
-    The states are inputs of the node, weights, or zeros.
+    The states are inputs of the node, states kept from the previous batch, weights, or zeros.
     """
 
     def __init__(self, layer: CustomCellRNN) -> None:
@@ -29,11 +31,21 @@ class Start(WeightedModule):
                 trained = state.trainable and layer.trainable
                 self.add_weight(_first(state), state.shape, initializer=state.initializer, trainable=trained)
 
+    def keep_states(self, rows: int, step: tuple[int, ...]) -> None:
+        for state in self.layer.cell.states:
+            if state.is_weight:
+                hint = f"remove initializer and trainable of '{state.name}', or stateful"
+                raise ShapeMismatch(f"cannot be stateful: state '{state.name}' is not initialized to zeros", hint=hint)
+            shape = (rows, *state.shape)
+            self.add_weight(_kept(state.name), shape, initializer=Zeros(), trainable=False, is_state=True)
+
     def forward(self, x: Tensor, initial: Mapping[str, Tensor]) -> State:  # (N, T, *) -> each (N, *)
         states = []
         for state in self.layer.cell.states:
             if state.name in initial:
                 states.append(initial[state.name])
+            elif self.stateful:
+                states.append(getattr(self, _kept(state.name)))
             elif state.is_weight:
                 states.append(getattr(self, _first(state)).expand(x.shape[0], *state.shape))
             else:
@@ -99,6 +111,8 @@ class Loop(CompositeModule):
         every, states = loop(step, self._by_step(frames, outcome), states, mask)
         outputs = self._outputs(every, mask, count if infers else None)
         updates = {self._places[name]: value for name, value in outcome.updates.items()}
+        if layer.stateful:
+            updates |= {f"start/{_kept(n)}": one.detach() for n, one in zip(self._states, states, strict=True)}
         results = [*outputs, *states] if layer.return_state else outputs
         return Outcome(tuple(results) if len(results) > 1 else results[0], losses, updates=updates)
 
@@ -166,6 +180,11 @@ class SharedModelModule(CompositeModule):
 def _first(state: CellState) -> str:
     """Return the name of the weight that holds the initial value of a custom cell's state."""
     return f"initial_{state.name}"
+
+
+def _kept(state: str) -> str:
+    """Return the name of the weight that stores a custom cell's state between batches."""
+    return f"state_{state}"
 
 
 def _split_by_dependency(
