@@ -52,13 +52,22 @@ def _known(line: RunLine) -> dict[str, Any]:
 
 
 def _meant(run: RunRecord, name: str) -> dict[str, Any]:
-    """Return the settings of a run's config whose path ends with a name, or is it; of a damaged config none."""
+    """Return the settings of a run's config whose path ends with a name, or is it; of a damaged config none.
+
+    A mapping with one key, such as `optimizer: {adam: ...}`, has the value of this key.
+    """
     try:
         if name.rpartition(".")[2] not in run.resolved():
             return {}  # parsing takes a hundred times as long
         values = settings(run)
     except KerasCliError:
         return {}
+    keys: dict[str, set[str]] = {}
+    for path in values:
+        while path:
+            path, _, key = path.rpartition(".")
+            keys.setdefault(path, set()).add(key)
+    values |= {path: min(each) for path, each in keys.items() if len(each) == 1}
     named = {path: _INDEX.sub(r"_\1_", path) for path in values}
     exact = [path for path in values if named[path] == name]
     return {path: values[path] for path in exact or values if f".{named[path]}".endswith(f".{name}")}
