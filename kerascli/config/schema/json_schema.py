@@ -92,8 +92,7 @@ def _call() -> Schema:
     """Return the JSON Schema of a call of a shared layer, model or block in `layers`: a name that no layer has, with
     any arguments."""
     words = [word for cls in LAYERS for word in (cls.component_name, *LAYERS.aliases(cls.component_name))]
-    layer = _any_spelling(LAYERS, words).removeprefix("^").removesuffix("$")
-    own = f"^(?!(?:{layer}|repeat)$)[A-Za-z_][A-Za-z0-9_]*$"
+    own = f"^(?!(?:{'|'.join(words)}|repeat)$)[A-Za-z_][A-Za-z0-9_]*$"
     mapping = {**_closed({}), "patternProperties": {own: {}}, "minProperties": 1, "maxProperties": 1}
     return {"anyOf": [mapping, {"type": "string", "pattern": own}]}
 
@@ -116,44 +115,16 @@ def _after_name(cls: type[Component], node_keys: list[Setting]) -> Schema:
 def _definitions(kind: str, registry: Registry[Any], classes: Mapping[type[Any], list[Setting]]) -> dict[str, Schema]:
     """Return JSON Schemas of components: `layer` for a layer in any written form, `layer.dense` for the arguments of
     `dense`; `classes` maps each to the keys besides its arguments."""
-    names = {cls.component_name: cls for cls in classes}
-    references: dict[str, Schema] = {name: {"$ref": f"#/$defs/{kind}.{name}"} for name in names}
-    spellings = {name: _any_spelling(registry, [name, *registry.aliases(name)]) for name in names}
-    mapping: Schema = {
-        **_closed(references),  # the canonical names, which an editor offers
-        "patternProperties": {spellings[name]: reference for name, reference in references.items()},
-        "minProperties": 1,
-        "maxProperties": 1,
-    }
+    names = {word: cls for cls in classes for word in (cls.component_name, *registry.aliases(cls.component_name))}
+    references: Schema = {name: {"$ref": f"#/$defs/{kind}.{cls.component_name}"} for name, cls in names.items()}
+    mapping: Schema = {**_closed(references), "minProperties": 1, "maxProperties": 1}
     plain = [name for name, cls in names.items() if not any(each.required for each in (*settings(cls), *classes[cls]))]
     descriptions = [first_line(names[name]) for name in plain]  # editors show it with each completion
-    bare: list[Schema] = [
-        {"enum": plain, "enumDescriptions": descriptions},
-        {"type": "string", "pattern": "|".join(spellings[name] for name in plain)},
-    ]
-    whole: Schema = {"anyOf": [*(bare if plain else []), mapping, _REFERENCE]}  # editors show the innermost description
-    return {kind: whole, **{f"{kind}.{name}": _after_name(cls, classes[cls]) for name, cls in names.items()}}
-
-
-def _any_spelling(registry: Registry[Any], names: Iterable[str]) -> str:
-    """Return a regular expression for all spellings of `names` that the registry accepts.
-
-    They have any case, any underscores and R's prefix, which is left out where it gives another component's name:
-    layer_normalization is not normalization.
-    """
-
-    def loosely(word: str) -> str:
-        return "_?".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in word.replace("_", ""))
-
-    def spelling(name: str) -> str:
-        free = [prefix for prefix in registry.spelled.prefixes if registry.find(prefix + name) is registry.find(name)]
-        return "".join(f"(?:{loosely(prefix)}_?)?" for prefix in free)
-
-    by_prefix: dict[str, list[str]] = {}
-    for name in names:
-        by_prefix.setdefault(spelling(name), []).append(loosely(name))
-    parts = [f"{prefix}(?:{'|'.join(words)})" for prefix, words in by_prefix.items()]
-    return f"^{parts[0]}$" if len(parts) == 1 else f"^(?:{'|'.join(parts)})$"
+    bare: Schema = {"enum": plain, "enumDescriptions": descriptions}
+    whole: Schema = {
+        "anyOf": [*([bare] if plain else []), mapping, _REFERENCE]
+    }  # editors show the innermost description
+    return {kind: whole, **{f"{kind}.{cls.component_name}": _after_name(cls, keys) for cls, keys in classes.items()}}
 
 
 def _arguments(keys: Iterable[Setting]) -> Schema:
