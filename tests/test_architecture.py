@@ -301,7 +301,6 @@ READERS = {
     "foundation/disk/files.py": "the door",
     "foundation/disk/storage.py": "writes",
     "foundation/disk/locks.py": "makes and looks at lock files",
-    "foundation/disk/temporary.py": "the kernel's files",
     "foundation/cpus.py": "the kernel's files, of no size",
     "interop/keras/hdf5_child.py": "a process of its own, and its memory as the kernel tells it",
     "cli/app.py": "/dev/null in place of a stream that was closed",
