@@ -4,7 +4,6 @@ import contextlib
 import math
 import os
 import platform
-import re
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from functools import cache
@@ -81,41 +80,18 @@ def _whole(quota: float) -> int:
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """Yield the folders of this process's cgroup and of its ancestors, as far as they are mounted in this process."""
-    groups = dict(_memberships(root))
-    for kind, top, point in _mounts(root):
-        if (path := groups.get(kind)) is None:
-            continue
-        below = path.relative_to(top) if path.is_relative_to(top) else PurePosixPath()
-        folder = root / point.relative_to("/")
-        for depth in range(len(below.parts) + 1):
-            yield folder.joinpath(*below.parts[:depth])
-
-
-def _memberships(root: Path) -> Iterator[tuple[str, PurePosixPath]]:
-    """Yield (cgroup version, path) of this process's cgroups in /proc/self/cgroup; of version 1 only the cgroup of the
-    `cpu` controller."""
+    """Yield the folders of this process's cgroup and of its ancestors, below the usual mount points; of version 1 only
+    the cgroup of the `cpu` controller. A container may have its own group at the mount point."""
     for line in _lines(root / "proc/self/cgroup"):
         number, controllers, path = line.split(":", 2) if line.count(":") > 1 else ("", "", "")
         if number == "0" and not controllers:
-            yield "cgroup2", PurePosixPath(path)
+            mounted = root / "sys/fs/cgroup"
         elif "cpu" in controllers.split(","):
-            yield "cgroup", PurePosixPath(path)
-
-
-def _mounts(root: Path) -> Iterator[tuple[str, PurePosixPath, PurePosixPath]]:
-    """Yield (version, path of the mounted cgroup, mount point) from /proc/self/mountinfo."""
-    for line in _lines(root / "proc/self/mountinfo"):
-        before, _, after = line.partition(" - ")
-        mount, system = before.split(), after.split()
-        if len(mount) < 5 or len(system) < 3:
+            mounted = root / "sys/fs/cgroup/cpu"
+        else:
             continue
-        if system[0] == "cgroup2" or (system[0] == "cgroup" and "cpu" in system[2].split(",")):
-            # the kernel writes a space in a path as \040
-            texts = (re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text) for text in mount[3:5])
-            top, point = map(PurePosixPath, texts)
-            if point.is_absolute():
-                yield system[0], top, point
+        group = PurePosixPath(path.lstrip("/"))
+        yield from (mounted / each for each in (group, *group.parents))
 
 
 def _quota_of(folder: Path) -> float | None:

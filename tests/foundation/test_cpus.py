@@ -20,17 +20,10 @@ from kerascli.workflow.train import resume
 from tests.support.processes import forked_kerascli
 from tests.support.runs_harness import HARD, kerascli, outcome, train, write
 
-V1 = "31 23 0:28 {top} {point} rw,relatime - cgroup cgroup rw,cpu,cpuacct"
-V2 = "41 31 0:38 {top} {point} rw,relatime shared:9 - cgroup2 cgroup2 rw"
-OTHERS = "23 1 254:0 / / rw - ext4 /dev/vda rw\n32 31 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
-AT = "/sys/fs/cgroup"
 
-
-def machine(root: Path, groups: str, mounts: list[str], files: dict[str, str]) -> Path:
+def machine(root: Path, groups: str, files: dict[str, str]) -> Path:
     """Write, below a folder, the files in which the kernel shows a process's cgroups."""
-    for name, text in {
-        "proc/self/cgroup": groups, "proc/self/mountinfo": OTHERS + "\n".join(mounts), **files,
-    }.items():  # fmt: skip
+    for name, text in {"proc/self/cgroup": groups, **files}.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -45,50 +38,44 @@ def v2(folder: str, text: str) -> dict[str, str]:
     return {f"{folder}/cpu.max": f"{text}\n"}
 
 
-ON_V1 = V1.format(top="/", point=AT + "/cpu")
-ON_V2 = V2.format(top="/", point=AT)
 IN_V1, IN_V2 = "4:memory:/\n3:cpu,cpuacct:{}\n0::/elsewhere\n", "0::{}\n"
-CASES: dict[str, tuple[str, list[str], dict[str, str], float | None]] = {
-    "v1": (IN_V1.format("/a"), [ON_V1], v1("sys/fs/cgroup/cpu/a", 150_000), 1.5),
-    "v1, none": (IN_V1.format("/a"), [ON_V1], v1("sys/fs/cgroup/cpu/a", -1), None),
+CASES: dict[str, tuple[str, dict[str, str], float | None]] = {
+    "v1": (IN_V1.format("/a"), v1("sys/fs/cgroup/cpu/a", 150_000), 1.5),
+    "v1, none": (IN_V1.format("/a"), v1("sys/fs/cgroup/cpu/a", -1), None),
     "v1, the group above is stricter": (
-        IN_V1.format("/a/b"), [ON_V1],
+        IN_V1.format("/a/b"),
         {**v1("sys/fs/cgroup/cpu/a", 50_000), **v1("sys/fs/cgroup/cpu/a/b", 200_000)}, 0.5,
     ),
     "v1, in a container that sees the names of the host": (
-        IN_V1.format("/docker/0123"), [V1.format(top="/docker/0123", point=AT + "/cpu,cpuacct")],
-        v1("sys/fs/cgroup/cpu,cpuacct", 25_000, 50_000), 0.5,
+        IN_V1.format("/docker/0123"), v1("sys/fs/cgroup/cpu", 25_000, 50_000), 0.5,
     ),
-    "v2": (IN_V2.format("/a.slice"), [ON_V2], v2("sys/fs/cgroup/a.slice", "400000 100000"), 4.0),
-    "v2, none": (IN_V2.format("/a.slice"), [ON_V2], v2("sys/fs/cgroup/a.slice", "max 100000"), None),
+    "v2": (IN_V2.format("/a.slice"), v2("sys/fs/cgroup/a.slice", "400000 100000"), 4.0),
+    "v2, none": (IN_V2.format("/a.slice"), v2("sys/fs/cgroup/a.slice", "max 100000"), None),
     "v2, two groups up": (
-        IN_V2.format("/a/b/c"), [ON_V2],
+        IN_V2.format("/a/b/c"),
         {**v2("sys/fs/cgroup/a", "100000 100000"), **v2("sys/fs/cgroup/a/b/c", "max 100000")}, 1.0,
     ),
     "v2, in a container whose group is the root": (
-        IN_V2.format("/"), [ON_V2], v2("sys/fs/cgroup", "200000 100000"), 2.0,
+        IN_V2.format("/"), v2("sys/fs/cgroup", "200000 100000"), 2.0,
     ),
     "v2, a group outside what is mounted": (
-        IN_V2.format("/../other"), [V2.format(top="/", point=AT)], v2("sys/fs/cgroup", "200000 100000"), 2.0,
+        IN_V2.format("/../other"), v2("sys/fs/cgroup", "200000 100000"), 2.0,
     ),
     "both, the cpu controller with version 1": (
-        IN_V1.format("/a"), [ON_V1, V2.format(top="/", point=AT + "/unified")],
+        IN_V1.format("/a"),
         {**v1("sys/fs/cgroup/cpu/a", 300_000), "sys/fs/cgroup/unified/elsewhere/cgroup.procs": ""}, 3.0,
     ),
-    "mounted on a folder with a space": (
-        IN_V2.format("/a"), [V2.format(top="/", point="/my\\040groups")], v2("my groups/a", "100000 200000"), 0.5,
-    ),
-    "nonsense in the file": (IN_V2.format("/a"), [ON_V2], v2("sys/fs/cgroup/a", "much 0"), None),
-    "an empty file": (IN_V2.format("/a"), [ON_V2], {"sys/fs/cgroup/a/cpu.max": ""}, None),
-    "a period of nothing": (IN_V2.format("/a"), [ON_V2], v2("sys/fs/cgroup/a", "1000 0"), None),
-    "nonsense in /proc": ("cpu\n::\n", ["cgroup2", "1 2 3 - cgroup2 a b", " - "], {}, None),
+    "nonsense in the file": (IN_V2.format("/a"), v2("sys/fs/cgroup/a", "much 0"), None),
+    "an empty file": (IN_V2.format("/a"), {"sys/fs/cgroup/a/cpu.max": ""}, None),
+    "a period of nothing": (IN_V2.format("/a"), v2("sys/fs/cgroup/a", "1000 0"), None),
+    "nonsense in /proc": ("cpu\n::\n0::\n", {}, None),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_quota_is_the_least_of_the_group_and_those_above_it(case: str, tmp_path: Path) -> None:
-    groups, mounts, files, quota = CASES[case]
-    assert cpu_quota(machine(tmp_path, groups, mounts, files)) == quota
+    groups, files, quota = CASES[case]
+    assert cpu_quota(machine(tmp_path, groups, files)) == quota
 
 
 def test_a_system_without_groups_has_no_quota(tmp_path: Path) -> None:
@@ -113,7 +100,7 @@ def test_the_stricter_of_affinity_and_quota_counts(
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: cpus_of_machine)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(affinity)), raising=False)
-    assert cpu_limit(machine(tmp_path, IN_V2.format("/a"), [ON_V2], v2("sys/fs/cgroup/a", text))) == limit
+    assert cpu_limit(machine(tmp_path, IN_V2.format("/a"), v2("sys/fs/cgroup/a", text))) == limit
 
 
 @pytest.mark.parametrize(
