@@ -25,26 +25,9 @@ def order_of(used: Roles) -> str | None:
     return next((column.name for column in used.values() if column.orders), None)
 
 
-def meets_all(table: SampledTable, target: Target, split: Mapping[str, Any]) -> bool:
-    """Return True if the training split will likely have rows of all classes of a target.
-
-    The rows of the sample `table` are counted. `split` is the config's `data.split` section.
-    """
-    labels = table.columns[target.column]
-    present = ~missing(labels)
-    labels = labels[present]
-    if "order" in split:
-        times = table.columns[split["order"]][present].astype(str)
-        labels = labels[np.argsort(times, kind="stable")[: int(0.7 * len(labels))]]
-        return len(np.unique(labels)) == len(target.classes) and table.rows == table.all_rows
-    if "group" in split:
-        pairs = np.unique(np.stack([labels.astype(str), table.columns[split["group"]][present].astype(str)]), axis=1)
-        return _fewest(pairs[0]) >= 5
-    return target.stratify or _fewest(labels) >= 20
-
-
-def _fewest(values: np.ndarray) -> int:
-    return int(np.unique(values, return_counts=True)[1].min())
+def may_lack_classes(split: Mapping[str, Any]) -> bool:
+    """Return True if the training rows may lack a class by a split: one by time or groups, or of too rare classes."""
+    return "stratify" not in split or "group" in split
 
 
 def seen_in_training(table: SampledTable, used: Roles, order: str) -> dict[str, Column]:

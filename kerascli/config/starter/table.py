@@ -12,7 +12,7 @@ from kerascli.config.starter.draft import Draft, column_step, columns, free_name
 from kerascli.config.starter.models import Layers, head, table_model
 from kerascli.config.starter.named_files import FileColumn
 from kerascli.config.starter.sample import SampledTable
-from kerascli.config.starter.split import meets_all, order_of, seen_in_training, split_rows
+from kerascli.config.starter.split import may_lack_classes, order_of, seen_in_training, split_rows
 from kerascli.config.starter.target import OTHERWISE, Target, choose, describe
 from kerascli.config.starter.texts import complete
 from kerascli.foundation.errors import DataError, counted, in_yaml, safe_text
@@ -44,7 +44,7 @@ def table_draft(
     draft.decide("data", f"target: {shown} ({reason})", *target.decisions)
     where = {"where": {name: escape_references(target.where)}} if target.where else {}
     split = split_rows(draft, table, used, target)
-    if target.classes and not meets_all(table, target, split):
+    if target.classes and may_lack_classes(split):
         target = target.with_vocabulary()
         draft.decide("data", "the classes are written out: the rows to train on may not have all of them")
     key = free_name(name)
