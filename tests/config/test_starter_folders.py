@@ -128,7 +128,7 @@ def test_texts_in_folders_are_a_bag_of_words() -> None:
     (step,) = found.sections["data"]["inputs"]["text"]
     assert step["text_vectorization"]["output_mode"] == "tf_idf"
     assert found.sections["fit"]["class_weight"] == "balanced"
-    assert "the positive class is 'pos', the second" in found.reasons()
+    assert "the positive class is 'neg', the second" in found.reasons()
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp", "cnn", "lstm", "transformer"])

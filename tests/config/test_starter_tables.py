@@ -216,7 +216,7 @@ def test_the_target_is_found_by_its_name_or_is_the_last_column(header: str, targ
 @pytest.mark.parametrize(
     ("words", "positive"),
     [(("no", "yes"), "yes"), (("ham", "spam"), "spam"), ((0, 1), 1), ((-1, 1), 1), ((1, 2), 2), (("b", "a"), "a"),
-     (("benign", "malignant"), "malignant"), (("Ja", "Nein"), "Ja"), (("oui", "non"), "oui")],
+     (("Yes", "No"), "Yes"), (("benign", "malignant"), "malignant")],
 )  # fmt: skip
 def test_the_positive_class_is_written_and_said(words: tuple[Any, Any], positive: Any) -> None:
     found = draft(rows(lambda n: f"{n % 7},{words[n % 3 == 0]}", "a,y"))  # the second is the rarer

@@ -28,14 +28,7 @@ _USUAL = re.compile(
     r"|quality|income|salary|approved|passed|converted|clicked|cancel(l)?ed|disease|medv|charges)",
     re.IGNORECASE,
 )
-_POSITIVE = frozenset({
-    "yes", "true", "y", "t", "positive", "pos", "fraud", "spam", "malignant", "churned", "default", "failed", "failure",
-    "sick", "ill", "disease", "bad", "abnormal", "present", "died", "dead", ">50k", "ja", "oui", "sí", "si",
-})  # fmt: skip
-_NEGATIVE = frozenset({
-    "no", "false", "n", "f", "negative", "neg", "none", "ham", "benign", "good", "normal", "absent", "<=50k",
-    "nein", "non", "nee", "nej",
-})  # fmt: skip
+_POSITIVE = ("yes", "true")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +161,15 @@ def _classes(column: str, different: np.ndarray, counts: np.ndarray, dtype: np.d
 
 
 def in_order(words: Sequence[str], counts: Sequence[int]) -> tuple[str, ...]:
-    """Return two class names with the positive one last: the larger integer, a text like `yes`, or the rarer one.
+    """Return two class names with the positive one last: the larger integer, yes or true, or the rarer one.
 
     `words` are the names, `counts` the numbers of rows of the classes.
     """
     first, second = (word.lower() for word in words)
     if all(re.fullmatch(r"-?\d+", word) for word in words):
         is_first = int(first) > int(second)
-    elif first in _POSITIVE or second in _NEGATIVE:
-        is_first = True
+    elif first in _POSITIVE or second in _POSITIVE:
+        is_first = first in _POSITIVE
     else:
-        is_first = second not in _POSITIVE and first not in _NEGATIVE and counts[1] > counts[0]
+        is_first = counts[1] > counts[0]
     return (words[1], words[0]) if is_first else (words[0], words[1])
