@@ -280,7 +280,6 @@ def test_a_model_that_does_not_fit_names_those_that_do(kind: str) -> None:
 @pytest.mark.parametrize(
     ("data", "name", "said", "hint"),
     [
-        (b"PK\x03\x04abc", "a.csv", "this is a spreadsheet or a zip archive, not text", "save the sheet as CSV"),
         (b"", "a.csv", "the file is empty", None),
         (b"a,b\n", "a.csv", "a header but no rows", None),
         (b"x", "a.png", "'a.png' is one image: init looks at a folder of them", "--from ."),

@@ -19,12 +19,6 @@ _CHECKED = 2**30
 """Maximum number of bytes to read in order to check that a text file is UTF-8 to its end."""
 _BLOCK = 2**22
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_BINARY = {
-    b"PK\x03\x04": ("a spreadsheet or a zip archive", "save the sheet as CSV"),
-    b"\x89HDF": ("HDF5", "write it as CSV or Parquet"), b"\x93NUMPY": ("a numpy array", "write it as CSV or Parquet"),
-    b"\xd0\xcf\x11\xe0": ("an old Excel file", "save the sheet as CSV"),
-    b"SQLite": ("a database", "export the table as CSV"), b"%PDF": ("a PDF", None),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +60,6 @@ def sample_text(path: Path, name: str) -> TextSample:
 
 def _refuse_binary(start: bytes, name: str) -> None:
     """Raise DataError if a file, whose first bytes are `start`, is not text, or empty."""
-    for magic, (kind, hint) in _BINARY.items():
-        if start.startswith(magic):
-            raise DataError(f"this is {kind}, not text", place=name, hint=hint)
     if not start.strip():
         raise DataError("the file is empty", place=name)
     if b"\0" in start and not start.startswith(_UTF16):
