@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from kerascli.data.storage.compressed import unpacked_blocks, unpacked_start
@@ -15,8 +14,6 @@ from kerascli.foundation.errors import DataError
 MAX_BYTES = 4 * 2**20
 """Maximum number of bytes of a text file to examine; of a larger file, evenly spaced parts are read."""
 _PIECES = 16
-_CHECKED = 2**30
-"""Maximum number of bytes to read in order to check that a text file is UTF-8 to its end."""
 _BLOCK = 2**22
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -51,7 +48,7 @@ def sample_text(path: Path, name: str) -> TextSample:
     size = os.stat(path).st_size
     pieces = [start] if whole else [_lines(start)] if packed else list(_pieces(path, name, size))
     encoding = next((each for each in ("utf-8-sig", "cp1252") if _decodes([*pieces, b"\n"], each)), "latin-1")
-    blocks = islice(unpacked_blocks(path, name, _BLOCK), _CHECKED // _BLOCK)  # not only the pieces of the sample
+    blocks = unpacked_blocks(path, name, _BLOCK)  # not only the pieces of the sample
     if encoding == "utf-8-sig" and not (whole or packed or _decodes(blocks, "utf-8")):
         encoding = "latin-1"  # as cp1252 but for a few marks, and no byte fails in it
     share = 1.0 if whole else min(1.0, MAX_BYTES / (size * (4 if packed else 1)))
