@@ -28,30 +28,25 @@ def extend(document: Document) -> Document:
     """
     chain = [document]
     while "extends" in chain[-1].data:
-        chain.append(_base(chain))
+        if len(chain) > MAX_CHAIN:
+            raise _refused(chain[-1], f"a chain of more than {MAX_CHAIN} files, or a circle")
+        chain.append(_base(chain[-1]))
     return reduce(_on_top, reversed(chain))
 
 
-def _base(chain: list[Document]) -> Document:
-    """Read the config that the last document of the `extends` chain names as its base."""
-    upper = chain[-1]
+def _base(upper: Document) -> Document:
+    """Read the config that a document names as its base."""
     written = upper.data["extends"]
     if not isinstance(written, str):
         raise _refused(upper, f"expected the path of a config, got {show(written)}")
     path = FilePath(os.path.normpath(upper.folder_of(("extends",)) / in_home(with_tilde(written))))
     if reason := impossible_path(path):
         raise _refused(upper, f"no file can be called {show(written)}: {reason}")
-    files = [os.path.realpath(each.folders.get(each.name, FilePath()) / FilePath(each.name).name) for each in chain]
-    if (real := os.path.realpath(path)) in files:
-        circle = [each.name for each in chain[files.index(real) :]]
-        raise upper.error([Fault(f"extends is circular: {' -> '.join([*circle, circle[0]])}", ("extends",))])
-    if len(chain) > MAX_CHAIN:
-        raise _refused(upper, f"a chain of more than {MAX_CHAIN} files")
     try:
         base = read_document(path)
     except ConfigError as error:
         quotes_lines = any(fault.place is not None and fault.place.line for fault in error.faults)
-        if quotes_lines and FilePath(real).suffix.lower() not in {".yaml", ".yml"}:
+        if quotes_lines and FilePath(os.path.realpath(path)).suffix.lower() not in {".yaml", ".yml"}:
             raise _no_config(upper, written) from None
         # a fault without a place is about the whole file: locate it at `extends`
         raise ConfigError([upper.locate(replace(fault, path=("extends",))) for fault in error.faults]) from None
