@@ -209,22 +209,6 @@ def test_names_that_the_language_does_not_take_are_kept_as_columns() -> None:
     assert used == set(names)
 
 
-def test_a_column_called_weight_is_an_input_and_what_else_it_may_be_is_said() -> None:
-    rows = np.arange(60)
-    text = columns(weight=rows % 7 + 1, weighty=rows % 5, y=rows % 3 * 0.5 + rows % 7)
-    config = config_for(table(text), "y")
-    (said,) = [line for line in config.splitlines() if "weigh the rows" in line]
-    assert said.startswith("# - 'weight' is an input; to weigh the rows by it instead: ")
-    spec = described(config)
-    assert spec.data is not None
-    assert {c for pipeline in spec.data.inputs.values() for c in pipeline.columns} == {"weight", "weighty"}
-    instead = said.partition("instead: ")[2]
-    written = config.replace("weight, weighty", "weighty").replace("  targets:\n", f"  {instead}\n  targets:\n")
-    spec = described(written, "other.yaml")
-    assert spec.data is not None
-    assert [*spec.data.sample_weight["y"].columns] == ["weight"]
-
-
 def test_other_delimiters_are_seen() -> None:
     spec = described(config_for(table("a;y\n" + "1;p\n2;q\n4;p\n" * 20), "y"))
     assert spec.data is not None

@@ -1,6 +1,5 @@
 """Generate a config for a table: inputs by the roles of its columns, target, split, and model."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +14,9 @@ from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.split import may_lack_classes, order_of, seen_in_training, split_rows
 from kerascli.config.starter.target import OTHERWISE, Target, choose, describe
 from kerascli.config.starter.texts import complete
-from kerascli.foundation.errors import DataError, counted, in_yaml, safe_text
+from kerascli.foundation.errors import DataError, counted, safe_text
 
 _LEAST_ROWS = 10
-_WEIGHT = re.compile(r"(^|[_ .-])(weights?|wgt|wt)$", re.IGNORECASE)
-"""Pattern of the names of columns that may hold sample weights."""
 _MISSING_WORD = {"impute": {"strategy": "constant", "fill_value": "missing"}}
 
 
@@ -126,10 +123,6 @@ def _inputs(draft: Draft, used: Roles, *, timed: bool, excluded: str) -> dict[st
         if column.role in ("words", "date", "prose") and (steps := _transforms(draft, column, timed=timed)):
             name = free_name(column.name, [*inputs, excluded])
             inputs[name] = [*column_step(column.name, name), *steps]
-    for column in used.values():
-        if column.is_number and _WEIGHT.search(column.name):
-            instead = in_yaml({"sample_weight": {excluded: {"columns": column.name}}})[1:-1]
-            draft.decide("data", f"'{safe_text(column.name)}' is an input; to weigh the rows by it instead: {instead}")
     draft.decide("data", *_word_reasons([column for column in used.values() if column.role == "words"]))
     left_out = (column for column in used.values() if column.role in ("left out", "group"))
     draft.decide("data", *(f"left out: {safe_text(column.name)} ({column.reason})" for column in left_out))
