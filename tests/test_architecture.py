@@ -416,8 +416,6 @@ MOST_BRANCHES, MOST_COMPLEX_FUNCTIONS = 15, 30
 COMPLEX_FUNCTIONS = {
     "config/cross_checks.py:_class_fault",
     "config/sections/read_compile.py:_per_output",
-    "config/starter/series.py:_series",
-    "config/starter/series.py:series_draft",
     "interop/keras/hdf5_child.py:_plain_dataset",
     "interop/keras/optimizer_variables.py:_of_rule",
     "interop/keras_import/hidden_masks.py:_hide",

@@ -41,8 +41,6 @@ NEARLY_ONE = "nearly always one value"
 """Reason for leaving out a column in which nearly all rows have the same value, as then all training rows may."""
 EACH_ANOTHER = "an identifier, it seems: row numbers with gaps or in another order"
 """Reason for leaving out a column of different integers, which look like an identifier but may be measurements."""
-DIFFERENT_WORDS = "different words"
-"""End of the reason for leaving out a column of texts that has too many distinct values."""
 
 _ID = re.compile(r"(^|[_ .-])(id|uuid|guid)$|^(id|uuid|guid)[_ .-]", re.IGNORECASE)
 _ID_OR_COUNT = re.compile(r"(^|[_ .-])(key|index|idx|number|nr|no|code|unnamed: 0|rownames?)$", re.IGNORECASE)
@@ -174,7 +172,7 @@ def _role_of_text(column: Column, present: np.ndarray, different: np.ndarray, ro
     if words >= PROSE_WORDS and is_mostly_new:
         return replace(column, role="prose", mean_words=words)
     if is_mostly_new or (len(different) > MAX_WORDS and (_is_id(column.name) or _ID_OR_COUNT.search(column.name))):
-        return column.left_out(f"{len(different):,} {DIFFERENT_WORDS}")
+        return column.left_out(f"{len(different):,} different words")
     return replace(column, role="words")
 
 

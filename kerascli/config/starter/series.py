@@ -1,47 +1,36 @@
-"""Generate a config for the time series of a table: the model predicts the next value from a window of rows.
-
-The table holds one series, or several, which a column of identifiers distinguishes.
-"""
+"""Generate a config for the time series of a table: the model predicts the next value from a window of rows."""
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from kerascli.config.composition.references import escape_references
-from kerascli.config.starter.columns import DIFFERENT_WORDS, NEARLY_ONE, Column, Roles
+from kerascli.config.starter.columns import NEARLY_ONE, Column, Roles
 from kerascli.config.starter.draft import Draft, column_step, columns, free_name, listed
 from kerascli.config.starter.models import check_kind, series_layers
 from kerascli.config.starter.sample import SampledTable
 from kerascli.config.starter.target import BY_OPTION, OTHERWISE
 from kerascli.data.dates import Dates, parsed_times, regular_times
-from kerascli.data.storage.blocks import rows_by_value
 from kerascli.data.storage.table import missing
 from kerascli.foundation.errors import DataError, counted, safe_text
 
 _LEAST = 40
 """Minimum number of rows of a time series; `kerascli init` refuses fewer."""
-_LEAST_OF_SEVERAL = 20
-"""Minimum number of rows of each of several series; a table with shorter ones counts as rows without an order."""
 _TIME = re.compile(r"(year|time|t|date|month|day|hour|step|decimal_?date|timestamp)", re.IGNORECASE)
 _NO_USE = ("row numbers", "one value", "no value", "nearly all missing", NEARLY_ONE)
-_REMARKS = 0.5
-"""Share of missing values from which on a column of texts holds remarks on some rows of a series."""
 _PERIODS = {"minute": 60, "hour": 24, "day": 7, "working day": 5, "week": 52, "month": 12, "quarter": 4, "year": 10}
 _FEW = 500
 """Number of rows of a time series, below which a linear model is the default."""
-_APART = 10
-"""Ratio of the largest mean of several series to the smallest, from which their logarithm is learned."""
 _NEXT = "_next"
 _CHANGES = {"linear": "", "mlp": ", and hidden layers beside it", "lstm": ", and an LSTM beside it"}
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Table of one or more time series, each with numeric columns at equal intervals of time, in order."""
+    """Table of a time series: numeric columns at equal intervals of time, in order."""
 
     time: str | None
     """Name of the column with the times; None if the table's only column is the series."""
@@ -51,30 +40,19 @@ class Series:
     """Names of the columns of numbers, in the order of the table."""
     is_iso: bool
     """True if the rows can be sorted by the values of the time column as they are: numbers, or dates in ISO format."""
-    rows: tuple[np.ndarray, ...]
-    """Row numbers of each series, in the table's order."""
-    group: str | None = None
-    """Name of the column that identifies each of several series; None if there is only one series."""
-    attributes: tuple[str, ...] = ()
-    """Names of the columns that have one value in all rows of each of several series."""
     left_out: tuple[Column, ...] = ()
-    """Columns that the config leaves out: row numbers, columns with one value, texts that few rows have (remarks)."""
+    """Columns that the config leaves out: row numbers, columns with one value."""
 
 
 def find_series(table: SampledTable, roles: Roles) -> Series | None:
-    """Return a table as `Series` if it holds one or more time series, else None.
+    """Return a table as `Series` if it holds a time series, else None.
 
     `roles` maps the name of each column of the table to a Column, which has its role (numeric, date ...).
     """
-    whole = (np.arange(table.rows),)
     if len(roles) == 1:
         (name,) = roles
-        return Series(None, "row", (name,), is_iso=False, rows=whole) if roles[name].may_be_value else None
-    times = _times(table, roles)
-    repeating = [time for time, values in times.items() if len(np.unique(values)) < table.rows]
-    grouped = ((time, *group) for time in repeating for group in _groups(table, roles, time))
-    candidates = chain(((time, None, whole) for time in times), grouped)
-    found = (_series(table, roles, time, times[time], group, rows) for time, group, rows in candidates)
+        return Series(None, "row", (name,), is_iso=False) if roles[name].may_be_value else None
+    found = (_series(roles, time, times) for time, times in _times(table, roles).items())
     return next(filter(None, found), None)
 
 
@@ -87,51 +65,25 @@ def _times(table: SampledTable, roles: Roles) -> dict[str, np.ndarray]:
     return times | {name: table.columns[name] for name in numbers}
 
 
-def _series(
-    table: SampledTable, roles: Roles, time: str, times: np.ndarray, group: str | None, rows: tuple[np.ndarray, ...]
-) -> Series | None:
-    """Return the table as one series, or as several with the rows `rows` by the column `group`; None if the rows of
-    one are not in order at equal intervals, or words vary in it."""
-    intervals = {_interval(times[each], 2 if group else _LEAST) for each in rows}
-    every = next(iter(intervals))
-    if len(intervals) > 1 or every is None:
+def _series(roles: Roles, time: str, times: np.ndarray) -> Series | None:
+    """Return the table as a series; None if its rows are not in order at equal intervals, or words vary in it."""
+    every = _interval(times)
+    others = [column for name, column in roles.items() if name != time]
+    values = tuple(column.name for column in others if column.may_be_value)
+    rest = tuple(column for column in others if not column.may_be_value)
+    if every is None or not values or any(column.reason not in _NO_USE for column in rest):
         return None
-    names = [name for name in roles if name not in (time, group)]
-    columns = {name: table.columns[name] for name in names if group}
-    fixed = [name for name, values in columns.items() if all(len(set(values[each].tolist())) == 1 for each in rows)]
-    varying = [roles[name] for name in names if name not in fixed]
-    values = tuple(column.name for column in varying if column.may_be_value)
-    rest = tuple(column for column in varying if column.name not in values)
-    if not values or not all(_is_of_no_use(table, column) for column in rest):
-        return None
-    return Series(time, every, values, not roles[time].date_format, rows, group, tuple(fixed), rest)
+    return Series(time, every, values, not roles[time].date_format, rest)
 
 
-def _is_of_no_use(table: SampledTable, column: Column) -> bool:
-    """Return True for a column that a series is found beside: row numbers, one value, or remarks on some rows."""
-    is_remark = column.role == "prose" or column.reason.endswith(DIFFERENT_WORDS)
-    return column.reason in _NO_USE or (is_remark and bool(missing(table.columns[column.name]).mean() > _REMARKS))
-
-
-def _groups(table: SampledTable, roles: Roles, time: str) -> Iterator[tuple[str, tuple[np.ndarray, ...]]]:
-    """Yield each column of texts or integers that may identify several series, with the rows of each of its values;
-    categorical columns and identifiers come first."""
-    for name in sorted(roles, key=lambda name: roles[name].may_be_value):
-        if name == time or roles[name].has_gaps or table.columns[name].dtype.kind not in "Oiu":
-            continue
-        _, groups = rows_by_value(table.columns[name])
-        if len(groups) > 1 and min(map(len, groups)) >= _LEAST_OF_SEVERAL:
-            yield name, tuple(groups)
-
-
-def _interval(times: np.ndarray, least: int) -> str | None:
+def _interval(times: np.ndarray) -> str | None:
     """Return the interval between the rows of a series as a word such as `day`; None if it varies.
 
-    The interval of numbers, of which there must be `least` or more, is called `step`.
+    The interval of numbers is called `step`.
     """
     if times.dtype.kind == "M":
         return _spacing(times)
-    if len(times) < least:
+    if len(times) < _LEAST:
         return None
     steps = np.diff(times.astype(np.float64))
     is_even = steps.min() > 0 and np.mean(np.abs(steps - np.median(steps)) <= 0.1 * np.median(steps)) > 0.95
@@ -165,37 +117,31 @@ def series_draft(table: SampledTable, series: Series, option: str | None, kind: 
     if table.rows < _LEAST:
         raise DataError(f"{counted(table.rows, 'row')}: a series needs {_LEAST} to be learned from", place=table.name)
     draft, source = table.draft(f"Forecasts the next value of '{shown}'.", path)
-    raw = [table.columns[name].astype(np.float64)[rows] for rows in series.rows]
-    parts = [values[~np.isnan(values)] for values in raw]
-    length = _length(draft, series, f"{shown} ({BY_OPTION if option is not None else OTHERWISE})", parts)
-    scale = _scaling(draft, shown, parts)
+    raw = table.columns[name].astype(np.float64)
+    values = raw[~np.isnan(raw)]
+    length = _length(draft, series, f"{shown} ({BY_OPTION if option is not None else OTHERWISE})", values)
+    scale = _scaling(draft, shown, values)
     windows: dict[str, Any] = {"source": source, "sequence_length": length}
-    if series.group is not None:
-        windows["group"] = escape_references(series.group)
     data: dict[str, Any] = {"source": {"timeseries": windows}}
     is_split = series.time is not None and series.is_iso
-    of_each = " of each series" if series.group is not None else ""
     if is_split:
         data["split"] = {"validation": 0.15, "test": 0.15, "order": escape_references(f"{series.time}{_NEXT}")}
-        draft.decide("data", f"split by time: the last 15 %{of_each} are for the test, the 15 % before them validate")
+        draft.decide("data", "split by time: the last 15 % are for the test, the 15 % before them validate")
     else:
         why = "there is no column of dates to split off a test by"
-        draft.decide("fit", f"the last 20 % of the windows{of_each} validate: {why}")
+        draft.decide("fit", f"the last 20 % of the windows validate: {why}")
     data["inputs"] = {"history": [columns([name]), {"impute": "median"}, *scale]}
     further = [each for each in series.values if each != name and not missing(table.columns[each]).all()]
     if gaps := list(_gaps(table, series, (name, *further))):
         windows["fill"] = "forward"
         draft.decide("data", f"{listed(gaps)}: filled by the value before ('fill')")
-    if late := max(int((~np.isnan(values)).argmax()) for values in raw):
+    if late := int((~np.isnan(raw)).argmax()):
         windows["start_index"] = late
         draft.decide("data", f"begins after {counted(late, 'row')}, before which '{shown}' has no value")
     if further:
         data["inputs"]["context"] = [columns(further), {"impute": "median"}, "normalization"]
         draft.decide("data", f"further columns, of which the past is known: {listed(further)}")
-    reasons = ((column.name, column.reason or "remarks") for column in series.left_out)
-    draft.decide("data", *(f"left out: {safe_text(each)} ({reason})" for each, reason in reasons))
-    if series.attributes:
-        draft.decide("data", f"left out: {listed(series.attributes)} (one value in all rows of a series)")
+    draft.decide("data", *(f"left out: {safe_text(column.name)} ({column.reason})" for column in series.left_out))
     key = free_name(f"{name}{_NEXT}")
     data["targets"] = {key: [*column_step(f"{name}{_NEXT}", key), *scale]}
     draft.sections["data"] = data
@@ -209,28 +155,20 @@ def _gaps(table: SampledTable, series: Series, names: Sequence[str]) -> Iterator
     """Yield the numbers of dates that have no row, and of the values that each column misses, as texts."""
     dates = None if series.time is None else Dates.of(table.columns[series.time])
     if dates is not None and table.rows == table.all_rows:  # a sample has gaps of its own
-        all_times = [regular_times(dates.times[rows]) for rows in series.rows]
-        if count := sum(len(each[1]) - len(rows) for each, rows in zip(all_times, series.rows, strict=True) if each):
+        regular = regular_times(dates.times)
+        if regular is not None and (count := len(regular[1]) - table.rows):
             yield counted(count, "date") + " without a row"
     for name in names:
         if count := int(missing(table.columns[name]).sum()):
             yield counted(count, "missing value") + f" of '{safe_text(name, 40)}'"
 
 
-def _length(draft: Draft, series: Series, target: str, parts: Sequence[np.ndarray]) -> int:
-    """Return the number of rows of a window, by the period of the longest series and the rows of the shortest; record
-    the reasons, and the target."""
+def _length(draft: Draft, series: Series, target: str, values: np.ndarray) -> int:
+    """Return the number of rows of a window, by the period of the series; record the reasons, and the target."""
     every = f", one row a {series.every}" if series.time else ""
-    counts = sorted(map(len, parts))
-    if series.group is None:
-        draft.decide("data", f"a series{every}, in order of time; target: {target}")
-    else:
-        rows = f"{counts[0]:,}" if counts[0] == counts[-1] else f"{counts[0]:,} to {counts[-1]:,}"
-        number = f"{len(parts):,} series of {rows} rows, which '{safe_text(series.group)}' tells apart"
-        draft.decide("data", f"{number}{every}, each in order of time; target: {target}")
-        draft.decide("data", "one model for all series; no window crosses from one to another")
-    period, why = _period(max(parts, key=len), series.every)
-    length = int(max(4, min(2 * period, counts[0] // 5)))
+    draft.decide("data", f"a series{every}, in order of time; target: {target}")
+    period, why = _period(values, series.every)
+    length = int(max(4, min(2 * period, len(values) // 5)))
     draft.decide("data", f"windows of {length} rows, {why}, predict the row after them")
     return length
 
@@ -266,26 +204,15 @@ def _period(values: np.ndarray, every: str) -> tuple[int, str]:
     return usual, "two of " + ("its usual periods" if every == "row" else f"the usual periods of {usual} {every}s")
 
 
-def _scaling(draft: Draft, name: str, parts: Sequence[np.ndarray]) -> list[Any]:
+def _scaling(draft: Draft, name: str, values: np.ndarray) -> list[Any]:
     """Return the transforms that scale the window of past values (input) and the target alike, with `log` first if the
-    series grow by a factor, or differ by one; `parts` are the values of each series."""
+    series grows by a factor."""
     steps: list[Any] = []
-    if why := _factor(name, parts):
-        parts, steps = [np.log(values) for values in parts], ["log"]
-        draft.decide("data", f"{why}: its logarithm is learned, and undone by predict")
-    deviation = float(np.sqrt(np.mean([values.var() for values in parts]))) or 1.0
-    scale = float(f"{1 / deviation:.4g}")
-    offset = float(f"{-np.concatenate(parts).mean() * scale:.4g}")
+    third = len(values) // 3
+    if values.min() > 0 and values[-third:].mean() > 1.6 * values[:third].mean():
+        values, steps = np.log(values), ["log"]
+        draft.decide("data", f"'{name}' grows by a factor: its logarithm is learned, and undone by predict")
+    scale = float(f"{1 / (float(values.std()) or 1.0):.4g}")
+    offset = float(f"{-values.mean() * scale:.4g}")
     draft.decide("data", "history and target are scaled alike, by the mean and the deviation seen here")
     return [*steps, {"rescaling": {"scale": scale, "offset": offset}}]
-
-
-def _factor(name: str, parts: Sequence[np.ndarray]) -> str:
-    """Return why the logarithm of series is learned, as text for a comment; '' if it is not."""
-    if min(values.min() for values in parts) <= 0:
-        return ""
-    growth = [values[-(len(values) // 3) :].mean() / values[: len(values) // 3].mean() for values in parts]
-    if np.median(growth) > 1.6:
-        return f"'{name}' grows by a factor"
-    means = [values.mean() for values in parts]
-    return f"'{name}' differs by a factor from series to series" if max(means) > _APART * min(means) else ""
