@@ -12,6 +12,8 @@ from kerascli.workflow.advice.case import Case, warning
 _MOST_ROWS = 100_000
 _ROWS_AT_A_TIME = 1000
 _LEAST_SHARE = 0.01
+_PICTURE = 64
+"""Least number of values in a row of an array that is taken for a picture."""
 
 _HINT = "remove duplicates before the rows are split: metrics on rows that were trained on are too optimistic"
 
@@ -22,22 +24,27 @@ def repeated_rows(case: Case) -> Iterator[Fault]:
     tables = {split: table for split, table in case.tables.items() if not table.on_disk(names)}
     if "train" not in tables or len(tables) < 2:
         return
-    keys = {split: _keys(table, names) for split, table in tables.items()}
-    distinct, counts = np.unique(keys["train"], return_counts=True)
+    samples = {split: _sample(table) for split, table in tables.items()}
+    keys = {split: _keys(sample, names) for split, sample in samples.items()}
+    distinct, first, counts = np.unique(keys["train"], return_index=True, return_counts=True)
     for split, own in keys.items():
         shared = int(np.isin(own, distinct).sum())
         if split == "train" or shared < max(2, _LEAST_SHARE * len(own)):
             continue
-        if shared > _expected_by_chance(counts, len(own)):
+        if shared > _expected_by_chance(counts, len(own)) or _are_measured(samples["train"].take(first), names):
             whole = all(len(keys[name]) == tables[name].rows for name in ("train", split))
             yield warning(_text(split, shared, len(own), whole=whole), _path(case, split), _HINT)
 
 
+def _sample(table: Table) -> Table:
+    """Return the rows of a split, or evenly spaced ones of a large split."""
+    return table.take(np.linspace(0, table.rows - 1, min(table.rows, _MOST_ROWS)).astype(np.int64))
+
+
 def _keys(table: Table, names: Sequence[str]) -> np.ndarray:
-    """Return the hashes of a split's rows, or of evenly spaced ones of a large split."""
-    places = np.linspace(0, table.rows - 1, min(table.rows, _MOST_ROWS)).astype(np.int64)
+    """Return the hashes of the rows of a table."""
     keys: list[int] = []
-    for part in table.take(places).slices(_ROWS_AT_A_TIME):
+    for part in table.slices(_ROWS_AT_A_TIME):
         columns = [part.array(name) for name in names]
         texts = [map(_hashable, column) for column in columns if column.dtype == object]
         keys += map(hash, zip(_number_bytes(columns, part.rows), *texts, strict=True))
@@ -56,6 +63,20 @@ def _hashable(value: object) -> Hashable:
     if isinstance(value, np.ndarray):
         return tuple(value.flat) if value.dtype == object else value.tobytes()
     return value
+
+
+def _are_measured(rows: Table, names: Sequence[str]) -> bool:
+    """Return True if rows of a table, of which no two are equal, have pictures, or measurements that are mostly
+    distinct: such rows are equal if they were copied, not by chance."""
+    for name in names:
+        width = math.prod(rows.like(name).shape[1:])
+        values = rows.take(slice(0, 100 if width >= _PICTURE else rows.rows)).array(name)
+        is_measured = values.dtype.kind == "f" and bool((values[np.isfinite(values)] % 1 != 0).any())
+        if width >= _PICTURE and (is_measured or values.dtype == np.uint8):
+            return True
+        if width == 1 and is_measured and len(np.unique(values)) * 2 > len(values):
+            return True
+    return False
 
 
 def _expected_by_chance(counts: np.ndarray, rows: int) -> float:

@@ -164,6 +164,14 @@ def test_rows_that_agree_in_their_inputs_alone_are_other_rows(tmp_path: Path) ->
     assert texts(tmp_path, config(X, KIND, test="test.csv")) == []
 
 
+def test_rows_that_were_copied_before_the_split(tmp_path: Path) -> None:
+    """Duplicates within `train` are counted, too; such values do not repeat by chance."""
+    rows = measures(100)
+    table(tmp_path / "rows.csv", **{name: np.concatenate([values, values]) for name, values in rows.items()})
+    [fault] = warned(tmp_path, config(X, KIND, more="  split: {test: 0.2, seed: 1}"))
+    assert "of the 40 rows of 'test' are also in 'train'" in fault.text
+
+
 @pytest.mark.parametrize("values", [2, 5, 12])
 def test_rows_of_few_values_that_repeat_by_chance_give_no_advice(values: int, tmp_path: Path) -> None:
     a, b, c = RANDOM.integers(0, values, (3, 400))
