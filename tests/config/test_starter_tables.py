@@ -227,6 +227,13 @@ def test_the_positive_class_is_written_and_said(words: tuple[Any, Any], positive
     loaded(found)
 
 
+@pytest.mark.parametrize("words", [("False", "True"), ("0.0", "1.0")])
+def test_classes_that_are_no_integers_are_stratified(words: tuple[str, str]) -> None:
+    data = draft(rows(lambda n: f"{n % 7},{words[n % 3 == 0]}", "a,y")).sections["data"]
+    assert data["split"]["stratify"] == "y"
+    assert data["targets"]["y"] == [{"cast": "int64"}, {"integer_lookup": {"positive": 1}}]
+
+
 def test_uneven_classes_are_weighted() -> None:
     found = draft(rows(lambda n: f"{n % 7},{'yes' if n % 10 == 0 else 'no'}", "a,y", count=200))
     assert found.sections["fit"]["class_weight"] == "balanced"

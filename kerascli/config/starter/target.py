@@ -155,7 +155,7 @@ def _classes(column: str, different: np.ndarray, counts: np.ndarray, dtype: np.d
         decisions.append(f"{ARE_UNEVEN}, so look at more than accuracy")
     if gaps:
         decisions.append(f"{gaps:,} rows without a label are left out (where)")
-    stratify = bool(counts.min() >= _FEWEST) and not is_float
+    stratify = bool(counts.min() >= _FEWEST)
     steps: list[Any] = [*([{"cast": "int64"}] if is_float else []), lookup]
     return Target(column, classes, steps, words if gaps else [], stratify, uneven, decisions)
 
