@@ -92,11 +92,15 @@ def _program(module: nn.Module, inputs: Sequence[Tensor], shapes: Sequence[Shape
     )
     try:
         with torch.no_grad(), existing_cache(), warnings.catch_warnings(action="ignore"):  # of torch about its code
-            return torch.export.export(module.eval(), tuple(inputs), dynamic_shapes=(dynamic,))
+            program = torch.export.export(module.eval(), tuple(inputs), dynamic_shapes=(dynamic,))
     except ConfigError:
         raise
     except Exception as error:  # torch.export raises errors of many classes
         raise ConfigError(f"torch.export cannot export this model: {first_line(error)}") from error
+    if any(str(node.target) == "kerascli.buckets.default" for node in program.graph.nodes):
+        hint = "hash them in the input's pipeline under data, or take --format keras"
+        raise ConfigError("a layer hashes integers, which torch and ONNX have no operations for", hint=hint)
+    return program
 
 
 Tensors = tuple[dict[str, TensorSpec], dict[str, TensorSpec]]

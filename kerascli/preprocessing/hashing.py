@@ -2,8 +2,8 @@
 
 FarmHash's Fingerprint64 (https://github.com/google/farmhash, the variant "na"), SipHash-2-4
 (https://www.131002.net/siphash/siphash.pdf) and TensorFlow's combination of fingerprints for crosses. Strings of equal
-length take the same steps, so they are hashed together; integers, in decimal notation, take the steps of all lengths,
-so that nothing waits for the device. Words of 64 bits are held in int64, whose arithmetic wraps around.
+length take the same steps, so they are hashed together; integers are hashed in decimal notation. Words of 64 bits are
+held in int64, whose arithmetic wraps around.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,6 @@ def signed(word: int) -> int:
 _K0, _K1, _K2 = map(signed, (0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F))
 _CROSS, _CROSS_KEY = signed(0xC6A4A7935BD1E995), 0xDECAFCAFFE
 _SIP_STARTS = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
-_DIGITS, _BYTES = 20, 24
 
 
 def buckets(texts: Sequence[bytes], count: int, key: Key | None = None) -> Tensor:
@@ -48,12 +47,23 @@ def buckets(texts: Sequence[bytes], count: int, key: Key | None = None) -> Tenso
 
 def buckets_of(x: Tensor, count: int, key: Key | None = None) -> Tensor:  # (*) integers -> (*) int64
     """Hash each integer of a tensor to a bin from 0 to count - 1: by FarmHash, or if a key is given by SipHash."""
-    number = _decimal(x)
-    if key is not None:
-        return _remainder(_sip(number, key), count)
-    from_8 = torch.where(number.length > 16, _farm_17_to_32(number), _farm_8_to_16(number))
-    to_7 = torch.where(number.length > 3, _farm_4_to_7(number), _farm_1_to_3(number))
-    return _remainder(torch.where(number.length > 7, from_8, to_7), count)
+    return torch.ops.kerascli.buckets.default(x, count, [signed(word) for word in key or ()])
+
+
+def _buckets_of(x: Tensor, count: int, key: Sequence[int], after: Tensor | None = None) -> Tensor:
+    texts = [b"%d" % number for number in x.flatten().tolist()]
+    return buckets(texts, count, (key[0], key[1]) if key else None).view(x.shape).to(x.device)
+
+
+def _form(x: Tensor, count: int, key: Sequence[int], after: Tensor | None = None) -> Tensor:
+    return x.new_empty(x.shape, dtype=torch.int64)
+
+
+_LIBRARY = torch.library.Library("kerascli", "FRAGMENT")
+_LIBRARY.define("buckets(Tensor x, int count, int[] key, Tensor? after=None) -> Tensor")
+"""Custom operator that hashes on the CPU; by its argument `after` no CUDA graph contains it."""
+_LIBRARY.impl("buckets", _buckets_of, "CompositeExplicitAutograd")
+torch.library.register_fake("kerascli::buckets", _form, lib=_LIBRARY)
 
 
 def crossed_of(columns: Sequence[Tensor], count: int) -> Tensor:  # each (*) integers -> (*) int64
@@ -88,64 +98,19 @@ class _Strings(NamedTuple):
     def length(self) -> int:
         return self.text.shape[1]
 
-    def byte(self, at: Tensor | int) -> Tensor:
-        return self.text[:, int(at)].long()
+    def byte(self, at: int) -> Tensor:
+        return self.text[:, at].long()
 
-    def word(self, at: Tensor | int, size: int = 8) -> Tensor:
+    def word(self, at: int, size: int = 8) -> Tensor:
         """Read `size` bytes, from offset `at` on, as a little-endian integer."""
-        part = self.text[:, int(at) : int(at) + size].flatten().clone()
+        part = self.text[:, at : at + size].flatten().clone()
         return part.view(torch.int64) if size == 8 else part.view(torch.int32).long() & 0xFFFFFFFF
 
-    def words(self) -> tuple[list[Tensor], None]:
+    def words(self) -> tuple[Tensor, ...]:
         """Return the words of the strings padded with zeros, with the length in the last byte."""
         padded = torch.nn.functional.pad(self.text, (0, 8 - self.length % 8))
         padded[:, -1] = self.length & 0xFF
-        return list(padded.view(torch.int64).unbind(1)), None
-
-
-class _Numbers(NamedTuple):
-    """Integers in decimal notation, as bytes (*, 24) padded with zeros, and the number of their bytes (*)."""
-
-    text: Tensor
-    length: Tensor
-
-    def byte(self, at: Tensor | int) -> Tensor:
-        return self.text.gather(-1, (torch.zeros_like(self.length) + at).unsqueeze(-1)).squeeze(-1)
-
-    def word(self, at: Tensor | int, size: int = 8) -> Tensor:
-        """Read `size` bytes, from offset `at` on, as a little-endian integer."""
-        number = torch.arange(size, device=self.text.device)
-        places = (torch.zeros_like(self.length) + at).unsqueeze(-1) + number
-        return (self.text.gather(-1, places.clamp(0, _BYTES - 1)) << (8 * number)).sum(-1)
-
-    def words(self) -> tuple[list[Tensor], Tensor]:
-        """Return the words of the text with the length in the last byte of the last word, and the number of words."""
-        count = (self.length >> 3) + 1
-        is_last = torch.arange(_BYTES, device=self.text.device) == (count * 8 - 1).unsqueeze(-1)
-        padded = _Numbers(torch.where(is_last, self.length.unsqueeze(-1), self.text), self.length)
-        return [padded.word(at) for at in range(0, _BYTES, 8)], count
-
-
-def _decimal(x: Tensor) -> _Numbers:
-    is_unsigned, x = x.dtype == torch.uint64, x.long()
-    digits, rest = [], x
-    for place in range(_DIGITS):
-        above = _shifted(rest, 1) // 5 if is_unsigned and not place else rest.div(10, rounding_mode="trunc")
-        digits.append((rest - above * 10).abs())
-        rest = above
-    places = torch.stack(digits, -1)  # the lowest first
-    number = torch.arange(1, _DIGITS + 1, device=x.device)
-    count = torch.where(places > 0, number, 1).amax(-1, keepdim=True)
-    negative = ((x < 0) & (not is_unsigned)).long().unsqueeze(-1)
-    length = count + negative
-    at = torch.arange(_BYTES, device=x.device)
-    place = length - 1 - at
-    text = places.gather(-1, place.clamp(0, _DIGITS - 1)) + ord("0")
-    text = torch.where((place >= 0) & (place < count), text, 0)
-    return _Numbers(torch.where((at == 0) & (negative == 1), ord("-"), text), length.squeeze(-1))
-
-
-_Texts = _Strings | _Numbers
+        return padded.view(torch.int64).unbind(1)
 
 
 def _farm(s: _Strings) -> Tensor:
@@ -158,22 +123,22 @@ def _farm(s: _Strings) -> Tensor:
     return _farm_1_to_3(s) if s.length else torch.full((len(s.text),), _K2)
 
 
-def _farm_1_to_3(s: _Texts) -> Tensor:
+def _farm_1_to_3(s: _Strings) -> Tensor:
     first, middle, last = s.byte(0), s.byte(s.length >> 1), s.byte(s.length - 1)
     return _shift_mix((first + (middle << 8)) * _K2 ^ ((last << 2) + s.length) * _K0) * _K2
 
 
-def _farm_4_to_7(s: _Texts) -> Tensor:
+def _farm_4_to_7(s: _Strings) -> Tensor:
     return _mix((s.word(0, 4) << 3) + s.length, s.word(s.length - 4, 4), s.length * 2 + _K2)
 
 
-def _farm_8_to_16(s: _Texts) -> Tensor:
+def _farm_8_to_16(s: _Strings) -> Tensor:
     multiplier = s.length * 2 + _K2
     a, b = s.word(0) + _K2, s.word(s.length - 8)
     return _mix(_rotate(b, 37) * multiplier + a, (_rotate(a, 25) + b) * multiplier, multiplier)
 
 
-def _farm_17_to_32(s: _Texts) -> Tensor:
+def _farm_17_to_32(s: _Strings) -> Tensor:
     multiplier = s.length * 2 + _K2
     a, b = s.word(0) * _K1, s.word(8)
     c, d = s.word(s.length - 8) * multiplier, s.word(s.length - 16) * _K2
@@ -233,15 +198,12 @@ def _mix(u: Tensor, v: Tensor, multiplier: int | Tensor) -> Tensor:
     return _shift_mix((v ^ a) * multiplier) * multiplier
 
 
-def _sip(texts: _Texts, key: Key) -> Tensor:
-    words, count = texts.words()
+def _sip(s: _Strings, key: Key) -> Tensor:
+    words = s.words()
     state = [torch.full_like(words[0], signed(start ^ key[i % 2])) for i, start in enumerate(_SIP_STARTS)]
-    for number, word in enumerate(words):
-        after = _sip_rounds([*state[:3], state[3] ^ word], 2)
-        after[0] = after[0] ^ word
-        if count is not None:
-            after = [torch.where(number < count, new, old) for new, old in zip(after, state, strict=True)]
-        state = after
+    for word in words:
+        state = _sip_rounds([*state[:3], state[3] ^ word], 2)
+        state[0] = state[0] ^ word
     state = _sip_rounds([*state[:2], state[2] ^ 0xFF, state[3]], 4)
     return state[0] ^ state[1] ^ state[2] ^ state[3]
 

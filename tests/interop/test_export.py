@@ -21,6 +21,7 @@ from kerascli.foundation.errors import ConfigError
 from kerascli.interop.keras.graph import keras_order
 from kerascli.interop.keras_export.keras_file import archive_bytes
 from kerascli.interop.keras_export.keras_graph import keras_graph
+from kerascli.interop.torch_files import program_bytes
 from kerascli.layers.base import LAYERS
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.interchange.exporting import CheckFailed, export_run, read_back
@@ -357,6 +358,12 @@ def test_what_onnx_cannot_take_is_named_by_the_first_error_and_without_colours(
     monkeypatch.setattr("torch.onnx.export", refuse)
     with pytest.raises(ConfigError, match=r"torch\.onnx cannot export this model: No ONNX function found for aten"):
         export_run(imported(models.dense(), tmp_path), "onnx", tmp_path / "m.onnx")
+
+
+def test_a_program_with_a_layer_that_hashes_is_refused() -> None:
+    hashing = experiment(of_example("hashing", LAYERS.get("hashing").examples[0]))
+    with pytest.raises(ConfigError, match="a layer hashes integers, which torch and ONNX have no operations for"):
+        program_bytes(hashing, [torch.zeros(2, 3, dtype=torch.int64)], {})
 
 
 def test_without_its_packages_onnx_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from kerascli.compiler.program import trace_program
+from kerascli.compiler.tracing import has_ordered
 from kerascli.data.base import TRANSFORMS
+from kerascli.foundation import draws
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Invalid
 from kerascli.model.inference.build import build
@@ -31,12 +34,23 @@ UNSIGNED = np.array([2**64 - 1, 2**63, 10**19, 7], np.uint64)
 
 @pytest.mark.parametrize("key", [None, (3, 4), (2**64 - 1, 0)])
 @pytest.mark.parametrize("count", [7, 1000, 2**52 + 1])
-def test_hashes_on_the_device_are_those_of_whole_numbers_of_every_length(
-    key: tuple[int, int] | None, count: int
-) -> None:
+def test_integers_of_every_length_are_hashed_in_decimal_notation(key: tuple[int, int] | None, count: int) -> None:
     for numbers in (NUMBERS, UNSIGNED):
         found = buckets_of(torch.from_numpy(numbers), count, key)
         assert torch.equal(found, buckets([b"%d" % number for number in numbers.tolist()], count, key))
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+@pytest.mark.parametrize("key", [None, (3, 2**64 - 1)])
+def test_a_traced_program_hashes_the_integers_of_each_batch(key: tuple[int, int] | None, compiles: bool) -> None:
+    """It is not replayed as a CUDA graph, which would keep the bins of the first batch."""
+    traced, other = torch.arange(6).view(3, 2), torch.tensor([[9, -4], [10**12, 7], [0, -(2**63)]])
+    program = trace_program(lambda x: [buckets_of(x, 11, key) + 1], [traced])
+    assert has_ordered(program.code.graph)
+    run = program.compiled() if compiles else program.simplified()
+    (found,) = run([other], draws.Draws(0, "train", 0))
+    assert found is not None
+    assert torch.equal(found, buckets_of(other, 11, key) + 1)
 
 
 def by_layer(written: dict[str, Any], *values: np.ndarray) -> Tensor:
