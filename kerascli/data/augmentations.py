@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kerascli.data.base import Field
-from kerascli.data.mixing import Augmentation, augmentation
+from kerascli.data.mixing import Augmentation, Names, augmentation
 from kerascli.foundation import draws
 from kerascli.foundation.shapes import DataFormat, PositiveFloat, Seed, Shape, show_shape
 from kerascli.preprocessing.images.base import Factor, span, uniform
@@ -59,6 +59,10 @@ class CutMix(Augmentation):
     alpha is drawn uniformly, once per batch."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
+    inputs: Names | None = None
+    """Names of the image inputs to cut, all with the same box; null: all image inputs."""
+    targets: Names | None = None
+    """Names of the targets to mix; null: all targets."""
 
     def draw(self, images: Tensor) -> Drawn:
         alpha = uniform(images[:1], span(self.factor), 1) + _LEAST_ALPHA  # one for the batch, as in Keras
@@ -86,7 +90,7 @@ class CutMix(Augmentation):
         if len(target.shape) == 3 and self.refuse_image(target, image) is None:
             return None
         text = f"is neither a vector nor of the images' height and width, but {show_shape((None, *target.shape))}"
-        return text, "resize it to the images' height and width, or leave cut_mix out"
+        return text, "name the targets that are mixed: targets: [...]"
 
     def _size(self, shape: Shape) -> Shape:
         return shape[-3:-1] if self.data_format == "channels_last" else shape[-2:]
@@ -115,6 +119,10 @@ class MixUp(Augmentation):
     data_format: DataFormat = "channels_last"
     """Axis of the channels; it has no effect on MixUp, which blends values elementwise."""
     seed: Seed = None
+    inputs: Names | None = None
+    """Names of the image inputs to blend, all with the same weights; null: all image inputs."""
+    targets: Names | None = None
+    """Names of the targets to blend; null: all targets."""
 
     def draw(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Draw, for each sample of a batch, the index of its blending partner (N,) and its own blend weight (N,)."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, InstanceOf, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from kerascli.data.base import SOURCES, TRANSFORMS, Source, Transform
-from kerascli.data.mixing import AugmentField
+from kerascli.data.mixing import AugmentField, name_faults
 from kerascli.data.remote.addresses import rebase
 from kerascli.data.where import Where
 from kerascli.foundation.errors import Fault, in_yaml, plain_name, show, suggestion
@@ -189,6 +189,14 @@ class DataSpec(BaseSection):
         if unknown := [name for name in value if name not in targets]:
             text = "sample_weight: there is no target '{}'{}"
             raise Invalid(Fault(text.format(name, suggestion(name, targets)), (name,), "key") for name in unknown)
+        return value
+
+    @field_validator("augment", mode="after")
+    @classmethod
+    def _mixes_what_is_there(cls, value: AugmentField, info: ValidationInfo) -> AugmentField:
+        known = info.data
+        if {"inputs", "targets"} <= known.keys() and (f := name_faults(value, known["inputs"], known["targets"])):
+            raise Invalid(f)
         return value
 
     @model_validator(mode="after")

@@ -124,10 +124,10 @@ seed: 5
 data:
   source: {npz: {path: pictures.npz}}
   inputs: {image: [rescaling: {scale: $(1/255)}, resizing: {height: 6, width: 6}]}
-  targets: {label: [{to_categorical: 3}]}
-  augment: [mix_up]
+  targets: {label: []}
+  augment: [{mix_up: {targets: []}}]
 model: {layers: [conv_2d: {filters: 2, kernel_size: 3}, flatten: {}, dense: {units: 3, activation: softmax}]}
-compile: {loss: categorical_crossentropy}
+compile: {loss: sparse_categorical_crossentropy}
 fit: {epochs: 1}
 """
 

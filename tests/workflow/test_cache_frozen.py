@@ -109,7 +109,7 @@ def test_it_ends_before_what_is_trained_or_random(config: Path, old: str, new: s
     [
         ("{base: false}", "{}"),
         ("image: [{rescaling: 0.5}]", "image: [{rescaling: 0.5}, random_flip]"),
-        ("  targets: {y: []}", "  targets: {y: [{to_categorical: 3}]}\n  augment: [mix_up]"),
+        ("  targets: {y: []}", "  targets: {y: [{to_categorical: 3}]}\n  augment: [{mix_up: {inputs: image}}]"),
         ("epochs: 4", "epochs: 1"),
         ("epochs: 4", "epochs: 4, steps_per_epoch: 2"),
     ],

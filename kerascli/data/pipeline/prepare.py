@@ -12,7 +12,7 @@ from kerascli.data.base import Context, Field, Fields, FittedState, States, Tabl
 from kerascli.data.batches.rows import Split
 from kerascli.data.digests import digests
 from kerascli.data.download import Progress
-from kerascli.data.mixing import Mixing, mixed_images, mixed_inputs
+from kerascli.data.mixing import Mixing, mixed_inputs, mixes
 from kerascli.data.pipeline.columns import stray_value_error
 from kerascli.data.pipeline.display_columns import check_display_columns, display_columns
 from kerascli.data.pipeline.learned_state import known_columns, learn
@@ -168,7 +168,7 @@ def _prepared(
     skipped = tuple(filter(None, dict.fromkeys(table.skipped for table in (*loaded.values(), *opened.values()))))
     warnings = [*map(str, skipped), *(table.note for table in opened.values() if table.note)]
     warnings += [text for state in learned.values() for text in state.warnings]
-    mixing = Mixing(spec.augment, mixed_images(spec.augment, found.facts.inputs, found.facts.targets))
+    mixing = Mixing(mixes(spec.augment, found.facts.inputs, found.facts.targets))
     return PreparedData(
         found.facts, found.input_stage, found.target_stage, found.inverses, splits, dict(learned),
         display_columns(context.display_columns, tables, spec.source.facts(context) or {}, found.facts.targets), mixing,
