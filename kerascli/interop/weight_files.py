@@ -12,10 +12,11 @@ from kerascli.foundation.errors import ConfigError, FileRefused, counted, neares
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras.archive import open_arrays
 from kerascli.interop.keras.hdf5 import Hdf5
-from kerascli.interop.keras.places import Owner, by_prefix
+from kerascli.interop.keras.places import Owner, by_prefix, numbered_groups
 from kerascli.interop.keras_export.keras_graph import keras_graph
 from kerascli.interop.keras_import.weights import Pairs, listed, read_weights, tensors, variables
-from kerascli.model.ir.nodes import Model
+from kerascli.layers.base import BaseLayer
+from kerascli.model.ir.nodes import Call, Entry, Model
 from kerascli.model.runtime.weights import Weight
 
 _MODEL = "model_weights"
@@ -74,22 +75,16 @@ def matched_tensors(file: WeightsFile, own: list[Owner], weights: list[Weight], 
     return {weight.name: values for weight, values in tensors(file.arrays, pairs)}
 
 
-def own_layers(
-    model: Model, specs: Mapping[str, TensorSpec], weights: Iterable[Weight], *, by_name: bool = False
-) -> list[Owner]:
+def own_layers(model: Model, specs: Mapping[str, TensorSpec], weights: Iterable[Weight]) -> list[Owner]:
     """Return the layers of the model to fill that have weights, in Keras's order.
 
-    The layers of a model that Keras cannot express have no order and no places there. Raises ConfigError for such a
-    model unless they are matched `by_name`.
+    A model that Keras cannot express is taken in the order of its entries; the place of a layer in a shared model
+    begins with a slash then, since that of the shared model is unknown.
     """
     try:
         layers = keras_graph(model, specs, name="model", names={}, precision="float32").owners
     except ConfigError:
-        if not by_name:
-            text = "Keras cannot express the model, so its layers cannot be matched by their order in Keras"
-            raise ConfigError(text, hint="by name (--by-name, by_name: true), they can") from None
-        named = {node.weights_name: node.layer for node in model.nodes}
-        layers = [Owner(tuple(name.split("/")), "", name, layer) for name, layer in named.items()]
+        layers = _as_written(model.entries)
     own = by_prefix(weights)
     return [layer for layer in layers if layer.prefix in own]
 
@@ -99,7 +94,7 @@ def match(file: WeightsFile, own: list[Owner], weights: list[Weight], *, by_name
     lacks.
 
     By name, the layers of a shared model that the file lacks are looked up by their own names. Raises FileRefused if
-    the layers or their weights do not match.
+    the layers or their weights do not match, ConfigError if the order of a shared model's layers is unknown.
     """
     layers = _to_match(file, own, by_name=by_name)
     counterparts = _counterparts(file, layers, by_name=by_name)
@@ -120,15 +115,21 @@ def match(file: WeightsFile, own: list[Owner], weights: list[Weight], *, by_name
 
 def _to_match(file: WeightsFile, own: Iterable[Owner], *, by_name: bool) -> dict[str, list[Owner]]:
     """Return the owners in each layer of a model, by name those of a shared model in place of one whose name the file
-    does not have."""
+    does not have.
+
+    Raises ConfigError if the order of a shared model's layers is unknown and needed.
+    """
     layers: dict[str, list[Owner]] = {}
     names = {layer.path[0] for layer in own}
     for layer in own:
         name, inner = layer.path[0], layer.path[-1]
         if by_name and name not in file.layers and (inner == name or inner not in names):
             layers.setdefault(inner, []).append(layer._replace(path=(inner,), place=""))
-        else:
+        elif not layer.place.startswith("/") or (by_name and name not in file.layers):
             layers.setdefault(name, []).append(layer)
+        else:
+            text = f"'{name}' is shared in a model that Keras cannot express: its weights cannot be matched"
+            raise ConfigError(text, hint="by name (--by-name, by_name: true), they can")
     return layers
 
 
@@ -169,3 +170,22 @@ def _natural_key(place: str) -> tuple[str, int]:
     """Return a key that sorts numbered layer names naturally: dense, dense_1, dense_2, dense_10."""
     base, _, number = place.rpartition("_")
     return (base, int(number)) if number.isdecimal() else (place, 0)
+
+
+def _as_written(entries: Iterable[Entry]) -> list[Owner]:
+    layers: dict[str, BaseLayer] = {}
+    shared: dict[str, list[Owner]] = {}
+    for entry in entries:
+        if isinstance(entry, Call) and entry.of.layer is None:
+            inside = _as_written(entry.of.entries)
+            shared[entry.of.weights] = [
+                each._replace(path=(entry.of.name, *each.path), place=f"/{each.place}") for each in inside
+            ]
+        else:
+            node = entry.nodes[0] if isinstance(entry, Call) else entry
+            layers.setdefault(node.weights_name, node.layer)
+    places = numbered_groups(type(layer).__name__ for layer in layers.values())
+    return [
+        Owner((prefix.rpartition("/")[2],), f"layers/{place}", prefix, layer)
+        for place, (prefix, layer) in zip(places, layers.items(), strict=True)
+    ] + [each for inside in shared.values() for each in inside]

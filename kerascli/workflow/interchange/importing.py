@@ -106,8 +106,7 @@ def import_weights(
         weights = lasting(experiment.weights)
         if not weights:
             raise config.error([Fault("the model has no weights", ("model",))])
-        own = own_layers(spec.model, experiment.graph.specs, weights, by_name=by_name)
-        pairs, left = match(file, own, weights, by_name=by_name)
+        pairs, left = match(file, own_layers(spec.model, experiment.graph.specs, weights), weights, by_name=by_name)
         fill(file.arrays, pairs)
     with new_run(runs_dir, name or config.name) as record:
         plugins = [record.write_plugin(code) for code in config.plugins]

@@ -177,7 +177,7 @@ def _source(section: InitFrom, base: str, experiment: Experiment, config: Config
 def _weights_only(path: Path, section: InitFrom, base: str, experiment: Experiment) -> Source:
     """Return the weights of a Keras file that has no model, for the layers of a shared model `base`, or of all."""
     weights = lasting(experiment.weights)
-    layers = own_layers(experiment.spec.model, experiment.graph.specs, weights, by_name=section.by_name)
+    layers = own_layers(experiment.spec.model, experiment.graph.specs, weights)
     if base:
         inside = [own for own in layers if own.path[0] == base and own.path[1:]]
         layers = [
