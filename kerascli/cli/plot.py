@@ -66,7 +66,7 @@ def plot(
         image = drawn(source, shown.suffix, flags, runs_dir)
     else:
         shown, image = _curves(names or [LATEST], output, runs_dir, metric, log_scale=log, smooth=smooth)
-    write_bytes(file or _writable(shown, [], model=model), image)
+    write_bytes(file or shown, image)
     options.say(f"{shown}\n")
 
 

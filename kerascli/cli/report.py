@@ -39,7 +39,7 @@ def report(
     if study is not None:
         from kerascli.report.page.study_page import study_html
 
-        return _write(output or study.path / "report.html", study_html(study))
+        return _write(output, study.path / "report.html", study_html(study))
     records = [options.find_run(run, runs_dir, False) for run in names]
     if as_json:
         options.say_json([_numbers(run) for run in records])
@@ -53,18 +53,20 @@ def report(
 
         text = runs_html(records, environment=environment)
     is_own = len(records) == 1 and records[0].archive is None
-    _write(output or (records[0].plot_path("report.html") if is_own else Path("report.html")), text)
+    _write(output, records[0].plot_path("report.html") if is_own else Path("report.html"), text)
 
 
-def _write(output: Path, text: str) -> None:
-    """Write a page to a file. Raises ConfigError, StorageError."""
-    from kerascli.workflow.outputs import writable
+def _write(output: Path | None, file: Path, text: str) -> None:
+    """Write a page to the output file, if one is given, else to `file`. Raises ConfigError, StorageError."""
+    data, shown = text.encode(), output or file
+    if output is not None:
+        from kerascli.workflow.outputs import writable
 
-    if output.suffix.lower() not in {".html", ".htm"}:
-        raise ConfigError(f"expected a file that ends in .html, got '{output.name}'")
-    data = text.encode()
-    write_bytes(writable(output), data)
-    options.say(f"{output}\n")
+        if output.suffix.lower() not in {".html", ".htm"}:
+            raise ConfigError(f"expected a file that ends in .html, got '{output.name}'")
+        file = writable(output)
+    write_bytes(file, data)
+    options.say(f"{shown}\n")
     options.note(f"{size_text(len(data))}, opens in any browser without a network")
 
 

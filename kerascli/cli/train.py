@@ -13,13 +13,14 @@ import typer
 from kerascli.cli import complete, options, program
 from kerascli.cli.options import argument, option
 from kerascli.cli.process_group import connected, interrupted_run, launch_processes, with_common_seed
-from kerascli.foundation.errors import StorageError, safe_text
+from kerascli.foundation.errors import ConfigError, StorageError, safe_text
 from kerascli.foundation.world import world_of
 from kerascli.workflow.fitting.options import Options
 
 if TYPE_CHECKING:
     from kerascli.foundation.events import Event
     from kerascli.foundation.profile import Profiled
+    from kerascli.runs.record import RunRecord
     from kerascli.studies.folder import Study
 
 
@@ -144,8 +145,7 @@ def _started(
     if chosen.name is not None:
         check_name(chosen.name)
     if what is not None and not options.is_config(what):
-        options.check_device(chosen.device)
-        record = options.find_run(what, chosen.runs_dir)
+        record = _run_to_train(what, chosen)
         from kerascli.workflow.further_training import train_further
 
         return train_further(record, chosen, sets, options.download_bar())
@@ -164,6 +164,16 @@ def _started(
     from kerascli.workflow.train import start
 
     return start(open_config(document, flags=flags, progress=options.download_bar(), runs_dir=chosen.runs_dir), chosen)
+
+
+def _run_to_train(what: str, chosen: Options) -> "RunRecord":
+    """Return the run that an argument names which is no file. Raises ConfigError, also if a config may be meant."""
+    name = safe_text(what)
+    if file := next((file for file in map(Path, (f"{name}.yaml", f"{name}.yml")) if file.is_file()), None):
+        hint = f"write {file}, or the path of the run's folder"
+        raise ConfigError(f"'{name}' is no file: is it the config {file}, or a run?", hint=hint)
+    options.check_device(chosen.device)
+    return options.find_run(what, chosen.runs_dir)
 
 
 def _resumed(run: str, study: "Study | None", chosen: Options, sets: Sequence[str]) -> "Iterator[Event]":

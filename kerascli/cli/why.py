@@ -43,7 +43,8 @@ def why(
     from kerascli.workflow.outputs import writable
     from kerascli.workflow.why.explain import Question, explain
 
-    place = None if file is None else writable(file)
+    reads = [Path(each) for each in what or [] if each not in options.SPLITS]
+    place = None if file is None else writable(file, run=record, reads=reads)
     opened = options.open_run(record, device=device, threads=threads, checkpoint=checkpoint, data=data)
     options.note(*opened.threshold_notes())
     question = Question(

@@ -80,7 +80,8 @@ def predict_stream(
             if len(lines) == 1:
                 yield _at_line(lines[0][0], error)
             else:
-                yield from (each for line in lines for each in predicted(reader, [line]))
+                half = len(lines) // 2
+                yield from (each for part in (lines[:half], lines[half:]) for each in predicted(reader, part))
             return
         oov.add(split.oov)
         kept = {name: np.array(reader.cells(lines, table, name), object) for name in predictions.kept}

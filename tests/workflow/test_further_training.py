@@ -299,6 +299,10 @@ def test_the_command_tells_configs_and_runs_apart(january: RunRecord, monkeypatc
         f"'january' means 2 runs: {january.folder_name}, {find_run('latest', Path('runs')).folder_name}",
         f"the newest is {find_run('latest', Path('runs')).folder_name}",
     )
+    assert refusal("train", "config") == (
+        "'config' is no file: is it the config config.yaml, or a run?",
+        "write config.yaml, or the path of the run's folder",
+    )  # fmt: skip
     assert refusal("train", "latset")[0] == "no run 'latset' in 'runs'; did you mean 'latest'?"
     assert "there is no file 'absent/x'" in refusal("train", "absent/x")[0]
     assert refusal("train", "latest", "--flag", "a=1")[0].startswith("--flag cannot be used with a run")

@@ -52,8 +52,16 @@ def _keys(table: Table, names: Sequence[str]) -> np.ndarray:
 
 
 def _number_bytes(columns: Sequence[np.ndarray], rows: int) -> list[bytes]:
-    """Return the bytes of each row of the columns of numbers."""
-    numbers = [np.ascontiguousarray(column).reshape(rows, -1) for column in columns if column.dtype != object]
+    """Return the bytes of each row of the columns of numbers.
+
+    Columns of one number per row are floats, as another file may have the same numbers as integers.
+    """
+    floats = [
+        np.add(column, 0.0, dtype=np.float64) if column.ndim == 1 else column
+        for column in columns
+        if column.dtype != object
+    ]
+    numbers = [np.ascontiguousarray(column).reshape(rows, -1) for column in floats]
     parts = [np.empty((rows, 0), np.uint8), *(column.view(np.uint8) for column in numbers)]
     return [row.tobytes() for row in np.concatenate(parts, axis=1)]
 

@@ -51,8 +51,16 @@ def class_shares(case: Case) -> Iterator[Fault]:
         values = case.train_and_test(column)
         if values is not None and (text := _difference_of_shares(*values)):
             name = safe_text(column, 60)
-            hint = f"data: {{split: {{stratify: {name}}}}} draws all parts with the same shares"
-            yield warning(f"the classes of '{name}' have other shares: {text}", path, hint)
+            yield warning(f"the classes of '{name}' have other shares: {text}", path, _shares_hint(case, name))
+
+
+def _shares_hint(case: Case, name: str) -> str:
+    split = None if case.data is None else case.data.split
+    if split is None or not split.test:
+        return "check how the rows of the test were chosen"
+    if split.order is not None:
+        return "the shares change with time: metrics of the test and of new rows may differ as much"
+    return f"data: {{split: {{stratify: {name}}}}} gives all parts the same shares"
 
 
 def _difference_of_shares(train: np.ndarray, test: np.ndarray) -> str:

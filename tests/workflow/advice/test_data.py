@@ -172,6 +172,15 @@ def test_rows_that_were_copied_before_the_split(tmp_path: Path) -> None:
     assert "of the 40 rows of 'test' are also in 'train'" in fault.text
 
 
+def test_numbers_are_integers_in_one_file_and_floats_in_another(tmp_path: Path) -> None:
+    rows = measures(50)
+    table(tmp_path / "rows.csv", **{**rows, "a": [*range(49), ""]})
+    table(tmp_path / "test.csv", **{name: values[:40] for name, values in {**rows, "a": [*range(50)]}.items()})
+    inputs = "{x: [{columns: [a, b]}, {impute: mean}]}"
+    found = texts(tmp_path, config(inputs, KIND, test="test.csv"))
+    assert found == ["40 of the 40 rows of 'test' are also in 'train', with the same inputs and targets"]
+
+
 @pytest.mark.parametrize("values", [2, 5, 12])
 def test_rows_of_few_values_that_repeat_by_chance_give_no_advice(values: int, tmp_path: Path) -> None:
     a, b, c = RANDOM.integers(0, values, (3, 400))
@@ -314,10 +323,7 @@ def test_classes_whose_shares_differ(
 
 @pytest.mark.parametrize(
     ("split", "said"),
-    [
-        ("validation: 0.2, test: 0.2, order: day", "data: {split: {stratify: kind}} draws "),
-        ("test: 0.5, seed: 1", None),
-    ],
+    [("validation: 0.2, test: 0.2, order: day", "the shares change with time: "), ("test: 0.5, seed: 1", None)],
 )
 def test_shares_that_change_with_time(split: str, said: str | None, tmp_path: Path) -> None:
     """Rows split by time differ, and rows drawn at random do not."""
