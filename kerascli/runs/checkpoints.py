@@ -65,6 +65,9 @@ class Checkpoints:
         Checkpoints of later steps are removed, too: they are of a training that was abandoned when an earlier step was
         resumed.
         """
+        for slot in slots:
+            if not _SLOT.fullmatch(f"{slot}.json"):
+                raise ValueError(f"slot: expected lower-case letters, digits, '_' and '-', got '{slot}'")
         storage.make_folder(self.folder)
         filled = self._slots_of(self._manifest(step))  # by an earlier save of the same step
         files = {name: self._write_blob(step, name, blob) for name, blob in blobs.items()} | dict(written or {})

@@ -580,7 +580,7 @@ DAMAGED = [
         4,
         "error: 'runs/TIME-config/resolved.yaml' is damaged: its sha256 is not the one that run.json has\n",
     ),
-    (break_facts, 4, "error: 'runs/TIME-config/run.json' is damaged: not JSON\n"),
+    (break_facts, 4, "error: 'runs/TIME-config/run.json' is damaged, or of another version of kerascli: "),
     (remove_preprocessing, 4, "error: cannot read 'runs/TIME-config/preprocessing/preprocessing.json': no such file"),
 ]
 

@@ -10,7 +10,7 @@ from kerascli.layers.base import BaseLayer
 from kerascli.model.ir.inner_models import CustomCellRNN
 from kerascli.report.architecture.diagram import TIMES
 
-_LONGEST = 52
+_LONGEST = 80
 _OMITTED = ("_initializer", "_regularizer", "_constraint")
 
 

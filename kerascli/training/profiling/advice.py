@@ -57,11 +57,15 @@ RULES = (
     ),
 )  # fmt: skip
 
+LEAST_SECONDS = 1.0
+"""Duration of a training for advice: in shorter ones most time goes into writing the run's files."""
 NOTHING = "nothing stands out: the time goes into the model's own work"
 
 
 def advice(phases: Sequence[Phase]) -> tuple[str, ...]:
     """Return sentences of advice on speed, at least one; for the phase with the largest share of the time first."""
+    if (seconds := sum(phase.seconds for phase in phases)) < LEAST_SECONDS:
+        return (f"the training took {seconds:.2f} s: advice needs a longer one",)
     rules = {rule.phase: rule for rule in RULES}
     sentences = []
     for phase in sorted(phases, key=lambda phase: -phase.share):

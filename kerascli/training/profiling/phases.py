@@ -1,7 +1,7 @@
 """Seconds of the phases of training (data, forward ...), added up by a clock."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter
 
 from kerascli.foundation.profile import Phase
@@ -24,8 +24,7 @@ class PhaseClock:
     """
 
     def __init__(self, wait: Callable[[], None]) -> None:
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-        """Mapping from a phase to its seconds; the time between phases is that of `REST`."""
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         self._wait = wait
         self._depth = 0
         self.skip()
@@ -47,11 +46,18 @@ class PhaseClock:
     def _add(self, name: str) -> None:
         self._wait()
         now = perf_counter()
-        self.seconds[name] += now - self._last
+        self._seconds[name] += now - self._last
         self._last = now
 
-    def phases(self) -> tuple[Phase, ...]:
-        """Return the phases with their seconds and their shares of the whole time."""
-        total = sum(self.seconds.values())
-        names = sorted(self.seconds, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER) - 1.5)
-        return tuple(Phase(name, self.seconds[name], self.seconds[name] / total) for name in names)
+    def add_to(self, sums: dict[str, float]) -> None:
+        """Add the seconds of each phase since the last call to sums; the time between phases is that of `REST`."""
+        for name, seconds in self._seconds.items():
+            sums[name] = sums.get(name, 0.0) + seconds
+        self._seconds.clear()
+
+
+def phases(seconds: Mapping[str, float]) -> tuple[Phase, ...]:
+    """Return phases, given as a mapping from name to seconds, in their order and with their shares of the whole time."""
+    total = sum(seconds.values())
+    names = sorted(seconds, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER) - 1.5)
+    return tuple(Phase(name, seconds[name], seconds[name] / total) for name in names)

@@ -7,7 +7,7 @@ import torch
 from kerascli.foundation.events import BatchEnd, EpochBegin, Event
 from kerascli.foundation.profile import LayerTime, Profiled
 from kerascli.training.profiling.advice import advice
-from kerascli.training.profiling.phases import PhaseClock
+from kerascli.training.profiling.phases import PhaseClock, phases
 from kerascli.training.profiling.window import LEAST_STEPS, Layers, Window, layer_by_layer, synchronize
 
 _MAKING = ("tracing", "compiling")
@@ -30,6 +30,10 @@ class Profiler:
         self._replayed: tuple[LayerTime, ...] | None = None
         self._replay_refusal = ""
         self._seen = self._epochs_left = 0
+        self._of_steps: dict[str, float] = {}
+        """Mapping from each phase (`data` ...) to its seconds within training steps."""
+        self._of_epochs: dict[str, float] = {}
+        """Mapping from each phase to its seconds between the last step of an epoch and the next epoch."""
 
     def set_model(self, mode: str, layers: Layers, step: Callable[[], object]) -> None:
         """Set the execution mode of training steps, and the layers (module by name) whose times are reported.
@@ -59,12 +63,14 @@ class Profiler:
 
         `batches_done` is the number of batches of the first epoch that were trained before the run was resumed.
         """
-        self._once = {name: seconds for name, seconds in self._clock.seconds.items() if name in _MAKING}
-        self._clock.seconds.clear()
+        before: dict[str, float] = {}
+        self._clock.add_to(before)
+        self._once = {name: seconds for name, seconds in before.items() if name in _MAKING}
         self._clock.skip()
         for event in events:
             match event:
                 case EpochBegin(epoch, epochs, steps):
+                    self._clock.add_to(self._of_epochs)
                     self._epochs_left = epochs - epoch
                     if self._seen == 0:
                         self._window.plan(steps + self._epochs_left * steps - batches_done)
@@ -82,6 +88,8 @@ class Profiler:
         if self._window.open:
             self._window.step_done(last=event.step == event.steps)
             self._clock.skip()
+        else:
+            self._clock.add_to(self._of_steps)
         self._open_if_due(event.epoch, event.step, event.steps)
 
     def _open_if_due(self, epoch: int, step: int, steps: int) -> None:
@@ -94,17 +102,21 @@ class Profiler:
         self._window.stop()
         if self._seen == 0:
             return None
-        phases = self._clock.phases()
+        counted = self._seen - self._window.steps
+        self._clock.add_to(self._of_epochs)
+        for name, seconds in self._of_steps.items():  # steps that were recorded, and not timed, count as the others
+            self._of_epochs[name] = self._of_epochs.get(name, 0.0) + seconds * self._seen / counted
+        timed = phases(self._of_epochs)
         layers = self._window.layer_times() if self._replayed is None else self._replayed
         return Profiled(
             tier=self._mode,
             steps=self._seen,
-            counted=self._seen - self._window.steps,
+            counted=counted,
             once=self._once,
-            phases=phases,
+            phases=timed,
             layers=layers,
             layers_in=str(self._window) if self._replayed is None else "steps run layer by layer, before the training",
-            advice=advice(phases),
+            advice=advice(timed),
             notes=tuple(self._notes(layers)),
         )
 

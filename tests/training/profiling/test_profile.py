@@ -23,7 +23,7 @@ from kerascli.runs.record import RunRecord
 from kerascli.training import execution_mode
 from kerascli.training.profiling import phases as phase_times
 from kerascli.training.profiling.advice import NOTHING, RULES, Rule, advice
-from kerascli.training.profiling.phases import REST, PhaseClock
+from kerascli.training.profiling.phases import REST, PhaseClock, phases
 from kerascli.training.profiling.profiler import Profiler
 from kerascli.training.profiling.window import Window, layer_by_layer
 from kerascli.workflow.train import Options, resume, start
@@ -77,11 +77,14 @@ def test_a_phase_has_its_outermost_work_and_waits_for_the_device_before_it_reads
             clock.end(inner)
         clock.end(name)
     assert left == [7, 6, 5, 4], "waited before the times of beginnings and ends were read"
-    assert clock.seconds == {"a": 2.0, "b": 1.0, REST: 2.0}
+    sums: dict[str, float] = {}
+    clock.add_to(sums)
+    assert sums == {"a": 2.0, "b": 1.0, REST: 2.0}
     clock.skip()
     clock.begin()
     clock.end("a")
-    assert clock.seconds == {"a": 2.5, "b": 1.0, REST: 2.0}
+    clock.add_to(sums)
+    assert sums == {"a": 2.5, "b": 1.0, REST: 2.0}
 
 
 def test_shares_add_up_and_are_in_the_order_of_reports(ticks: list[float]) -> None:
@@ -90,7 +93,9 @@ def test_shares_add_up_and_are_in_the_order_of_reports(ticks: list[float]) -> No
     for name in ("validation", "forward", "exchange"):
         clock.begin()
         clock.end(name)
-    assert clock.phases() == (
+    sums: dict[str, float] = {}
+    clock.add_to(sums)
+    assert phases(sums) == (
         Phase("forward", 4.0, 0.5),
         Phase("validation", 2.0, 0.25),
         Phase("exchange", 1.0, 0.125),
@@ -287,6 +292,10 @@ def test_each_rule_speaks_above_its_share_and_not_at_it(rule: Rule) -> None:
     assert advice([Phase(rule.phase, 1.0, rule.share)]) == (NOTHING,)
     share = rule.share + 0.01
     assert advice([Phase(rule.phase, 1.0, share)]) == (f"{rule.text} ({rule.phase}: {share:.0%})",)
+
+
+def test_a_short_training_gets_no_advice() -> None:
+    assert advice([Phase("checkpoints", 0.5, 1.0)]) == ("the training took 0.50 s: advice needs a longer one",)
 
 
 def test_the_phase_that_takes_most_comes_first() -> None:
