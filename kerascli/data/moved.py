@@ -21,14 +21,28 @@ def moved(source: Source, place: Path, folder: Path) -> Source:
         raise ConfigError(f"--data {shown}: the source '{inner.component_name}' has no files that can be elsewhere")
     if not place.exists():
         raise ConfigError(f"--data {shown}: there is no such file or folder")
-    places = {path: place / os.path.basename(os.path.normpath(path)) for path in paths}
-    if len(set(places.values())) < len(places):
-        raise ConfigError(f"--data {shown}: the run reads several files of one name: {safe_text(', '.join(places))}")
-    if missing := [each.name for each in places.values() if not each.exists()]:
+    places = {path: place / name for path, name in _names(paths).items()}
+    if not all(each.exists() for each in places.values()):
         is_folder = "directory" in inner.paths or (place.is_dir() and getattr(inner, "whole_folders", False))
         if len(paths) != 1 or place.is_dir() != is_folder:
-            hint = "expected the folder with all files (or folders) that the run reads, or its only one itself"
-            raise ConfigError(f"--data {shown}: there is no '{safe_text(missing[0])}' in it", hint=hint)
+            raise _missing(shown, place, list(places.values()))
         places = {paths[0]: place}
     base = os.path.realpath(folder)
     return source.with_paths(lambda path: os.path.relpath(os.path.realpath(places[path]), base))
+
+
+def _missing(shown: str, folder: Path, places: list[Path]) -> ConfigError:
+    """Return the error about a folder that lacks some of the files that a run reads."""
+    names = {path: safe_text(str(path.relative_to(folder))) for path in places}
+    missing = next(name for path, name in names.items() if not path.exists())
+    itself = ", or itself" if len(places) == 1 else ""
+    listed = ", ".join(f"'{name}'" for name in names.values())
+    hint = f"the run reads {listed}: expected the folder that holds it{itself}"
+    return ConfigError(f"--data {shown}: there is no '{missing}' in it", hint=hint)
+
+
+def _names(paths: list[str]) -> dict[str, str]:
+    """Return a mapping from each path to its path relative to their common folder; a single path becomes its name."""
+    rooted = {path: os.path.normpath(os.path.join("/", path)) for path in paths}
+    common = os.path.commonpath([os.path.dirname(path) for path in rooted.values()])
+    return {path: os.path.relpath(rooted_path, common) for path, rooted_path in rooted.items()}

@@ -99,7 +99,7 @@ def test_a_place_without_the_data_is_refused(arguments: list[str], text: str, he
 
 
 def test_the_place_is_the_folder_of_the_files_or_the_only_one_itself(tmp_path: Path) -> None:
-    for name in ("new/x.csv", "new/y.csv", "pets/cat/1.png", "kept/pets/cat/1.png"):
+    for name in ("new/a/x.csv", "new/b/x.csv", "pets/cat/1.png", "kept/pets/cat/1.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x\n1\n")
 
@@ -110,11 +110,11 @@ def test_the_place_is_the_folder_of_the_files_or_the_only_one_itself(tmp_path: P
         (settings,) = found.values()
         return {key: value for key, value in settings.items() if isinstance(value, str) and value.startswith("..")}
 
-    both = {"csv": {"path": "../../old/a/x.csv", "test": "../../old/b/y.csv"}}
-    assert paths(both, "new") == {"path": "../../new/x.csv", "test": "../../new/y.csv"}
-    assert paths({"csv": "d/x.csv"}, "new/x.csv") == paths({"csv": "d/x.csv"}, "new") == {"path": "../../new/x.csv"}
-    with pytest.raises(ConfigError, match=r"the run reads several files of one name: a/x\.csv, b/x\.csv"):
-        paths({"csv": {"path": "a/x.csv", "test": "b/x.csv"}}, "new")
+    both = {"csv": {"path": "../../old/a/x.csv", "test": "../../old/b/x.csv"}}
+    assert paths(both, "new") == {"path": "../../new/a/x.csv", "test": "../../new/b/x.csv"}
+    assert (
+        paths({"csv": "d/x.csv"}, "new/a/x.csv") == paths({"csv": "d/x.csv"}, "new/a") == {"path": "../../new/a/x.csv"}
+    )
     folder = {"image_folder": "../pets"}
     assert paths(folder, "pets") == {"directory": "../../pets"}
     assert paths(folder, "kept") == {"directory": "../../kept/pets"}
