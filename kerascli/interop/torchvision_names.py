@@ -1,12 +1,11 @@
 """Map torchvision's tensor names to kerascli's names of weights: `layer1.0.conv1.weight` is `layer1_0_conv1/kernel`."""
 
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from torch import Tensor
 
 from kerascli.foundation.errors import ConfigError, Fault, FileRefused, safe_text
-from kerascli.layers.base import BaseLayer
 from kerascli.model.ir.nodes import Node
 from kerascli.model.runtime.built import Built
 from kerascli.model.runtime.weights import Weight
@@ -19,8 +18,6 @@ _COUNTER = "num_batches_tracked"
 _AXES = {2: (1, 0), 4: (2, 3, 1, 0)}
 """Mapping from a kernel's rank (2: dense, 4: convolution) to the order of axes that turns torch's layout into Keras's,
 for unused kernels."""
-_PERMUTED = (3, 1, 2)
-"""Dimensions of a `permute` that puts the channels of an image first."""
 
 
 def config_name(layer: str) -> str:
@@ -75,33 +72,41 @@ def _in_keras_layout(tensor: Tensor, taker: Weight | None) -> Tensor:
     return tensor if axes is None else tensor.permute(axes)
 
 
-def refuse_flattened(built: Built, taken: Container[str]) -> None:
-    """Raise ConfigError if imported kernels are of dense layers, and the model flattens images with channels last.
+def refuse_flattened(built: Built, weights: Iterable[Weight], taken: Container[str]) -> None:
+    """Raise ConfigError if a dense layer has an imported kernel, but its input is flattened in another order of axes
+    than torch's.
 
-    torch flattens images with channels first.
+    torch flattens images with channels first, Keras with channels last.
     """
-    nodes = built.model.nodes
-    if not any(node.layer.component_name == "dense" and f"{node.weights_name}/kernel" in taken for node in nodes):
-        return
-    makers = {name: node.layer for node in nodes for name in node.outputs}
-    in_order = any(_is_channels_first(node.layer) for node in nodes)
-    for node in nodes:
-        if not _flattens(node, built):
+    makers = {name: node for node in built.model.nodes for name in node.outputs}
+    weighted = {weight.name.rpartition("/")[0] for weight in weights}
+    for node in built.model.nodes:
+        if node.layer.component_name != "dense" or f"{node.weights_name}/kernel" not in taken:
             continue
-        moved = _is_channels_first(node.layer)  # a flatten that puts channels last
-        if moved or not (in_order or getattr(makers.get(node.inputs[0]), "dims", None) == _PERMUTED):
-            text = f"init_from: torch's dense kernels need channels first, '{node.name}' flattens them last"
-            hint = "remove its data_format" if moved else f"put permute: [3, 1, 2] before '{node.name}'"
-            raise ConfigError([Fault(text, node.path, "key", hint=hint)])
+        before = list(_before(node, makers, weighted))
+        flat = next((place for place, maker in enumerate(before) if _flattens(maker, built)), None)
+        if flat is None or (_channels_first(before[flat + 1 :]) and not _channels_first(before[flat : flat + 1])):
+            continue
+        text = f"init_from: the kernel of '{node.name}' needs channels first, '{before[flat].name}' flattens them last"
+        raise ConfigError([Fault(text, node.path, "key", hint=f"put permute: [3, 1, 2] before '{before[flat].name}'")])
 
 
-def _is_channels_first(layer: BaseLayer) -> bool:
-    return getattr(layer, "data_format", None) == "channels_first"
+def _before(node: Node, makers: Mapping[str, Node], weighted: Container[str]) -> Iterator[Node]:
+    """Yield the nodes that lead to a node's first input, from the nearest one back to the first that is a layer with
+    weights."""
+    maker = makers.get(node.inputs[0])
+    while maker is not None:
+        yield maker
+        if maker.weights_name in weighted or not maker.inputs:
+            return
+        maker = makers.get(maker.inputs[0])
 
 
 def _flattens(node: Node, built: Built) -> bool:
-    """Return True if a node makes vectors of images that have several pixels."""
-    if node.layer.component_name not in {"flatten", "reshape"}:
-        return False
-    before, after = (built.specs[name].shape for name in (node.inputs[0], node.outputs[0]))
-    return len(before) == 3 and set(before[:2]) != {1} and len(after) == 1
+    sizes = built.specs[node.inputs[0]].shape if node.inputs else ()
+    return node.layer.component_name in {"flatten", "reshape"} and len(sizes) == 3 and set(sizes[:2]) != {1}
+
+
+def _channels_first(nodes: Sequence[Node]) -> bool:
+    kinds = [(node.layer.component_name, getattr(node.layer, "data_format", None)) for node in nodes]
+    return any(kind == "permute" or order == "channels_first" for kind, order in kinds)

@@ -11,7 +11,7 @@ from kerascli.cli.commands import app
 from kerascli.foundation.errors import ConfigError
 from tests.support.runs_harness import command
 
-LISTS = {"--set", "--flag", "--text", "--keep", "--by", "--metric", "--callback", "--tag"}
+LISTS = {"--set", "--flag", "--text", "--keep", "--by", "--metric", "--tag"}
 """Options of which each occurrence counts."""
 
 

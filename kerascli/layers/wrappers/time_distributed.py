@@ -25,7 +25,7 @@ class TimeDistributed(Wrapper):
     mask = "pass"
 
     layer: Annotated[LayerField, WithJsonSchema({"anyOf": [{"x-component": "layer"}, {"type": "string"}]})]
-    """Layer to apply to every step, or the name of a shared layer or model."""
+    """Layer to apply to every step, or the name of a shared model."""
 
     @property
     def loops(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -57,7 +57,7 @@ class PhaseClock:
 
 
 def phases(seconds: Mapping[str, float]) -> tuple[Phase, ...]:
-    """Return phases, given as a mapping from name to seconds, in their order and with their shares of the whole time."""
+    """Return phases, given as a mapping from name to seconds, in the order of reports and with their shares."""
     total = sum(seconds.values())
     names = sorted(seconds, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER) - 1.5)
     return tuple(Phase(name, seconds[name], seconds[name] / total) for name in names)

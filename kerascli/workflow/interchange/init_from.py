@@ -64,7 +64,7 @@ class InitWeights:
                 if not taken.values:
                     raise _nothing(source, name, path)
                 if section.torchvision is not None:
-                    refuse_flattened(experiment.spec.built, {f"{prefix}{name}" for name in taken.values})
+                    refuse_flattened(experiment.spec.built, weights, {f"{prefix}{name}" for name in taken.values})
             for weight, values in taken.values.items():
                 own[weight].take(values)
             facts = {"source": name, "sha256": digest, "weights": sorted(taken.values)}
