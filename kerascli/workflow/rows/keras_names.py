@@ -39,9 +39,11 @@ def keras_output_names(record: RunRecord, outputs: Sequence[str]) -> dict[str, s
 def names_in_keras(names: KerasNames | None, inputs: Collection[str], targets: Mapping[str, str]) -> dict[str, str]:
     """Return a mapping from each input and target to its name in Keras; its own if Keras uses that name twice.
 
-    `names` are Keras's names (None: no imported model); `targets` maps each target to its output.
+    `names` are Keras's names (None: no imported model); `targets` maps each target to its output. The inputs of the
+    whole model are included even if a view (submodel) needs only some of them: a file may have them all.
     """
     names = names or KerasNames({}, {}, {})
+    inputs = names.inputs if set(inputs) <= names.inputs.keys() else inputs
     theirs: dict[str, str] = {}
     for group in {i: names.input(i) for i in inputs}, {target: names.output(out) for target, out in targets.items()}:
         called = list(group.values())

@@ -3,7 +3,7 @@
 The arrays are not preprocessed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,8 +33,10 @@ def raw_rows(run: LoadedRun, path: Path, *, targets: bool) -> MemorySplit:
     arrays, table = _read(path), Table({}, 0, name=str(path))
     if len(arrays) == 1 and len(inputs) == 1 and path.suffix == ".npy" and not targets:
         arrays = dict(zip(inputs, arrays.values(), strict=True))
-    output_of = {pair.target: pair.output for pair in compiled.pairs} if compiled is not None and targets else {}
-    names = _names(names_in_keras(recorded_names(run.record), inputs, output_of), arrays, table.name)
+    all_targets = {pair.target: pair.output for pair in compiled.pairs} if compiled else {n: n for n in model.outputs}
+    output_of = all_targets if compiled is not None and targets else {}
+    theirs = names_in_keras(recorded_names(run.record), inputs, all_targets)
+    names = _names([*inputs, *output_of], theirs, arrays, table.name)
     values = {key: _array(arrays, name, table.name) for key, name in names.items()}
     rows = _row_count(values, names, table.name)
     for pair in experiment.spec.pairs if targets else ():
@@ -64,23 +66,30 @@ def _row_count(arrays: Arrays, names: Mapping[str, str], file: str) -> int:
     return rows
 
 
-def _names(theirs: dict[str, str], arrays: Arrays, file: str) -> dict[str, str]:
-    """Return the name of the array in a file for each input and target, all of which are kerascli's or all Keras's.
+def _names(needed: Sequence[str], theirs: dict[str, str], arrays: Arrays, file: str) -> dict[str, str]:
+    """Return the name of the array in a file for each input and target in `needed`: all kerascli's, or all Keras's.
 
-    `theirs` maps each name to Keras's. Raises DataError if the arrays of neither are there, or those of both.
+    `theirs` maps the names of the whole model to Keras's: where the names of both kinds are there, the file is of the
+    kind that all its names are of. Raises DataError if the arrays of neither are there, or the kind is unclear.
     """
-    ours = {name: name for name in theirs}
-    complete = [names for names in (ours, theirs) if all(name in arrays for name in names.values())]
+    kinds = [{name: name for name in theirs}, theirs]
+    complete = [kind for kind in kinds if all(kind[name] in arrays for name in needed)]
     hint = f"it has {', '.join(map(safe_text, list(arrays)[:10]))}"
-    if not complete:
-        name = min((name for name in ours if name not in arrays), key=lambda name: theirs[name] in arrays)
-        other_name = f" (Keras's name: '{safe_text(theirs[name])}')" if theirs[name] != name else ""
-        text = f"there is no array '{safe_text(name)}'{other_name}{suggestion(name, arrays)}"
+    if len(complete) == 2 and any(name != theirs[name] for name in needed):
+        complete = [kind for kind in complete if arrays.keys() <= {*kind.values()}]
+        if len(complete) != 1:
+            text = "the arrays of the model are there under kerascli's names and under Keras's"
+            raise DataError(text, place=file, hint=f"{hint}; leave out those of one kind")
+    if complete:
+        return {name: complete[0][name] for name in needed}
+    lacking = [name for name in needed if name not in arrays]
+    name = min(lacking, key=lambda name: theirs[name] in arrays)
+    if theirs[name] in arrays and len(arrays.keys() & {*needed, *map(theirs.get, needed)}) >= len(needed):
+        text = "some arrays are there under kerascli's names, others under Keras's: name all in one way"
         raise DataError(text, place=file, hint=hint)
-    if complete[0] != complete[-1]:
-        text = "the arrays of the model are there under kerascli's names and under Keras's"
-        raise DataError(text, place=file, hint=f"{hint}; leave out those of one kind")
-    return complete[0]
+    other_name = f" (Keras's name: '{safe_text(theirs[name])}')" if theirs[name] != name else ""
+    text = f"there is no array '{safe_text(name)}'{other_name}{suggestion(name, arrays)}"
+    raise DataError(text, place=file, hint=hint)
 
 
 def _array(arrays: Arrays, key: str, file: str) -> np.ndarray:
