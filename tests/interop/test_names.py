@@ -127,7 +127,7 @@ def test_names_are_not_mixed(tmp_path: Path) -> None:
             one,
             ["input", "input_2"],
             "under kerascli's names and under Keras's",
-            "it has input, input_2; leave out those of one kind",
+            "leave out those of one kind",
         ),
         (
             two,

@@ -74,22 +74,26 @@ def _names(needed: Sequence[str], theirs: dict[str, str], arrays: Arrays, file: 
     """
     kinds = [{name: name for name in theirs}, theirs]
     complete = [kind for kind in kinds if all(kind[name] in arrays for name in needed)]
-    hint = f"it has {', '.join(map(safe_text, list(arrays)[:10]))}"
     if len(complete) == 2 and any(name != theirs[name] for name in needed):
         complete = [kind for kind in complete if arrays.keys() <= {*kind.values()}]
         if len(complete) != 1:
             text = "the arrays of the model are there under kerascli's names and under Keras's"
-            raise DataError(text, place=file, hint=f"{hint}; leave out those of one kind")
+            raise DataError(text, place=file, hint="leave out those of one kind")
     if complete:
         return {name: complete[0][name] for name in needed}
-    lacking = [name for name in needed if name not in arrays]
-    name = min(lacking, key=lambda name: theirs[name] in arrays)
+    raise _lacking(needed, theirs, arrays, file)
+
+
+def _lacking(needed: Sequence[str], theirs: Mapping[str, str], arrays: Arrays, file: str) -> DataError:
+    """Return the error about a file that lacks arrays, whether of kerascli's names or of Keras's."""
+    hint = f"it has {', '.join(map(safe_text, list(arrays)[:10]))}"
+    name = min((name for name in needed if name not in arrays), key=lambda name: theirs[name] in arrays)
     if theirs[name] in arrays and len(arrays.keys() & {*needed, *map(theirs.get, needed)}) >= len(needed):
         text = "some arrays are there under kerascli's names, others under Keras's: name all in one way"
-        raise DataError(text, place=file, hint=hint)
+        return DataError(text, place=file, hint=hint)
     other_name = f" (Keras's name: '{safe_text(theirs[name])}')" if theirs[name] != name else ""
     text = f"there is no array '{safe_text(name)}'{other_name}{suggestion(name, arrays)}"
-    raise DataError(text, place=file, hint=hint)
+    return DataError(text, place=file, hint=hint)
 
 
 def _array(arrays: Arrays, key: str, file: str) -> np.ndarray:
