@@ -155,7 +155,9 @@ def _refuse_other_lora(before: Any, own: Any, path: Path) -> None:
 
 
 def _lora(value: Any) -> Any:
-    return value.get("lora") if isinstance(value, dict) else None
+    """Return the LoRA that `trainable` writes for a pattern, without settings that are null; None without one."""
+    lora = value.get("lora") if isinstance(value, dict) else None
+    return {key: each for key, each in lora.items() if each is not None} if isinstance(lora, dict) else lora
 
 
 def _later_last(merged: Written, own: Written) -> dict[Any, Any]:
