@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from kerascli.cli import plot
-from kerascli.foundation.errors import ConfigError
 from kerascli.report.architecture.diagram import Box, Diagram, Edge
 from kerascli.report.architecture.from_graph import diagram_of, whole_diagram
 from kerascli.report.architecture.texts import Connection, connections, dot, mermaid
@@ -105,7 +104,3 @@ def test_a_config_is_written_as_text_and_its_file_is_replaced(
     text = file.read_text(encoding="utf-8")
     assert text.startswith(begin)
     assert "dense" in text
-    file.write_text("notes of mine")
-    with pytest.raises(ConfigError, match="is not replaced"):
-        plot.plot([config], file, model=True, runs_dir=tmp_path)
-    assert file.read_text() == "notes of mine"
