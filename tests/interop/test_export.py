@@ -161,7 +161,7 @@ EXPRESSIONS = [
     "hsplit(a, 2)[1]", "stft(a, 2, 1, 2)[0]", "unfold(a[:, None], 2)", "matrix_rank(a)",
     "fold(unfold(a[:, None], 2), [4, 3], 2)", "ifft2([a, b])[0]", "angle(a)", "nextafter(a, b)",
     "lu_factor(a[:, :3])[0]", "unravel_index(argmax(a, axis=-1), [1, 3])[1]", "isreal(a)",
-    " + ".join(["a * 0.01", "a[:, 1:][:, :1]"] * 150),
+    " + ".join(["a * 0.01", "a[:, 1:][:, :1]"] * 60),
 ]  # fmt: skip
 
 
