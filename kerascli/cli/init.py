@@ -1,5 +1,6 @@
 """The command `kerascli init [NAME.yaml] [--template NAME | --from DATA] [--model KIND]`: write a new config."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,8 +54,6 @@ def init_command(
     if data is None:
         text = from_template(template or model or _DEFAULT_TEMPLATE, config)
     else:
-        import os
-
         from kerascli.cli.import_model import network_named
         from kerascli.config.starter.start import start_from
 
