@@ -111,7 +111,6 @@ def test_options_of_other_plots_and_missing_data_are_refused(tmp_path: Path) -> 
     for options, text in (
         (["--data", "--model"], "--data cannot be used with --model"),
         (["--data", "--smooth", "0.5"], "--smooth cannot be used with --data"),
-        (["--data", "--horizon", "3"], "--horizon can only be used with --forecast"),
         (["--data", "--expand"], "--expand can only be used with --model"),
         (["--set", "a=1"], "--set can only be used with --model"),
     ):
