@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from kerascli.compiler import compiled_operations
 from kerascli.compiler.cache import cache_folder, make_own_cache
+from kerascli.compiler.decompositions import TRACED, Decompositions
 from kerascli.compiler.onednn_matmul import COMPILED, onednn_is_faster, use_onednn
-from kerascli.compiler.passes import scatter_gradients
 from kerascli.compiler.torch_private import LIBRARY_OPTIONS, compile_in_process, compile_library, load_library
 from kerascli.compiler.tracing import trace
 from kerascli.foundation.cpus import processor
@@ -40,7 +41,8 @@ def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
         call = load_library(library)
     except RuntimeError:  # missing or damaged
         shutil.rmtree(library.parent, ignore_errors=True)
-        _make(_without_gaps(code, there), examples, library)
+        decomposed = traced_function(code, examples, compiled_operations.COMPILED)
+        _make(_without_gaps(decomposed, there), examples, library)
         call = load_library(library)
     if len(there) == len(results):
         return lambda *inputs: call(list(inputs))
@@ -73,9 +75,11 @@ def reason_not_to_compile(code: fx.GraphModule, device: torch.device) -> str | N
     return None
 
 
-def traced_function(function: Callable[..., Any], examples: Sequence[Tensor]) -> fx.GraphModule:
+def traced_function(
+    function: Callable[..., Any], examples: Sequence[Tensor], decompositions: Decompositions = TRACED
+) -> fx.GraphModule:
     """Trace a function, which may write into its arguments, on copies of `examples`. Raises what tracing raises."""
-    return trace(function, [tensor.clone() for tensor in examples])
+    return trace(function, [tensor.clone() for tensor in examples], decompositions)
 
 
 def _library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
@@ -87,6 +91,7 @@ def digest_of(code: fx.GraphModule, examples: Sequence[Tensor]) -> str:
     in_order = torch.are_deterministic_algorithms_enabled()
     digest = hashlib.sha256(f"{COMPILED} {LIBRARY_OPTIONS} {in_order}".encode())
     digest.update(f"{torch.__version__} {torch.version.git_version} {torch.get_num_threads()} {processor()}".encode())
+    digest.update(Path(compiled_operations.__file__).read_bytes())
     digest.update(code.code.encode())
     for name, constant in code.named_buffers():
         digest.update(f"{name} {_form(constant)}".encode())
@@ -125,7 +130,7 @@ def _results(code: fx.GraphModule) -> Sequence[Any]:
 def _without_gaps(code: fx.GraphModule, there: Sequence[int]) -> fx.GraphModule:
     """Return a copy of a graph that returns only the results at the positions `there`; its nodes have no metadata.
 
-    It has oneDNN's matrix products, and gradients of embeddings whose sums do not depend on the order of threads.
+    It has oneDNN's matrix products.
     """
     results, graph = _results(code), fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
@@ -133,7 +138,6 @@ def _without_gaps(code: fx.GraphModule, there: Sequence[int]) -> fx.GraphModule:
     graph.output([copies[results[place]] for place in there])
     if onednn_is_faster():
         use_onednn(graph, COMPILED)
-    scatter_gradients(graph)
     for node in graph.nodes:
         node.meta = {}
     return fx.GraphModule(code, graph)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from kerascli.compiler.decompositions import TRACED, Decompositions
 from kerascli.compiler.torch_private import TorchDispatchMode, tree_map_only
 from kerascli.foundation.light_torch import without_compiler
 
@@ -19,7 +20,9 @@ MAX_OPERATIONS = 50_000
 
 
 @without_compiler()
-def trace(function: Callable[..., Any], inputs: Sequence[Tensor]) -> fx.GraphModule:
+def trace(
+    function: Callable[..., Any], inputs: Sequence[Tensor], decompositions: Decompositions = TRACED
+) -> fx.GraphModule:
     """Run a function or module; return its operations, autograd's included, as a graph with the same inputs.
 
     Each node's `meta` has its result as `val`, on the meta device, and its true `device`. Tensors that are neither
@@ -27,7 +30,7 @@ def trace(function: Callable[..., Any], inputs: Sequence[Tensor]) -> fx.GraphMod
     before as that argument, so that no compiler changes their order. Raises ValueError if Python code or a shape
     depends on a value in a tensor, since another batch would need another program, or if there are too many operations.
     """
-    tracer = _Tracer()
+    tracer = _Tracer(decompositions if all(each.is_cpu for each in inputs) else {})
     for number, tensor in enumerate(inputs):
         tracer.record(tensor, tracer.graph.placeholder(f"arg_{number}"))
     with tracer:
@@ -46,8 +49,9 @@ def has_ordered(graph: fx.Graph) -> bool:
 
 
 class _Tracer(TorchDispatchMode):
-    def __init__(self) -> None:
+    def __init__(self, decompositions: Decompositions) -> None:
         super().__init__()
+        self._decompositions = decompositions
         self.graph = fx.Graph()
         self.root = nn.Module()
         self._nodes = WeakTensorKeyDictionary()
@@ -58,6 +62,11 @@ class _Tracer(TorchDispatchMode):
             raise ValueError(f"control flow or a shape depends on a value in a tensor ({func})")
         if len(self.graph.nodes) > MAX_OPERATIONS:
             raise ValueError(f"a step has more than {MAX_OPERATIONS:,} operations")
+        if decompose := self._decompositions.get(func):
+            with self:
+                result = decompose(*args, **(kwargs or {}))
+            if result is not NotImplemented:
+                return result
         arguments = tree_map_only(Tensor, self.node_of, (args, kwargs or {}))
         result = func(*args, **(kwargs or {}))
         node = self.graph.call_function(func, *arguments)

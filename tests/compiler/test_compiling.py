@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load as load_tensors
 from torch import Tensor, fx
+from torch.nn import functional as F
 
 from kerascli.compiler import compiling
 from kerascli.compiler.cache import use_own_cache
@@ -100,6 +101,28 @@ def test_the_gradient_of_an_embedding_is_the_same_in_every_run(
     finally:
         torch.set_num_threads(before)
         torch.set_deterministic_debug_mode(mode)
+
+
+def normalized_images(x: Tensor, kernel: Tensor, gamma: Tensor, beta: Tensor, *averages: Tensor) -> list[Tensor]:
+    weights = [each.detach().requires_grad_() for each in (x, kernel, gamma, beta)]
+    with torch.enable_grad():
+        y = F.conv2d(weights[0], weights[1], padding=1)
+        y = F.batch_norm(y, *averages, *weights[2:], training=True).permute(0, 2, 3, 1).relu()
+        total = (F.max_pool2d(y.permute(0, 3, 1, 2), 2) ** 2).sum()
+        return [total.detach(), *torch.autograd.grad(total, weights), *averages]
+
+
+@needs_a_compiler
+@pytest.mark.filterwarnings("ignore")
+def test_convolutions_batch_normalization_and_pooling_are_compiled(programs: Path) -> None:
+    x = torch.randn(4, 3, 8, 6).contiguous(memory_format=torch.channels_last)
+    inputs = [x, torch.randn(16, 3, 3, 3), torch.rand(16), torch.randn(16), torch.zeros(16), torch.ones(16)]
+    run = compiled(code_of(normalized_images, *inputs), inputs)
+    ours = run(*(each.clone() for each in inputs))
+    theirs = normalized_images(*(each.clone().double() for each in inputs))
+    for one, other in zip(ours, theirs, strict=True):
+        assert one is not None
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
 
 
 def test_what_is_there_is_not_made_again(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,6 @@ from kerascli.compiler.passes import (
     drop_aliases,
     fold_batch_norm,
     fuse_relu,
-    scatter_gradients,
     simplify,
     simplify_softmax,
 )
@@ -185,29 +184,6 @@ def test_what_must_be_made_anew_is_not_kept(function: Callable[[Tensor], Tensor]
         found = code(each)
         torch.manual_seed(1)
         torch.testing.assert_close(found, function(each))
-
-
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch is built without oneDNN")
-@pytest.mark.parametrize(("shape", "words"), [((256,), 1000), ((64, 50), 7), ((3, 4, 5), 100)])
-@pytest.mark.parametrize("width", [1, 8, 64])
-def test_gradients_of_embeddings_are_sums_of_rows(shape: tuple[int, ...], words: int, width: int) -> None:
-    def function(gradient: Tensor, indices: Tensor) -> Tensor:
-        return aten.embedding_dense_backward(gradient, indices, words, -1, False)
-
-    indices = torch.randint(0, words, shape, generator=torch.Generator().manual_seed(1))
-    gradient = some(*shape, 2 * width)[..., width:]  # its rows are not contiguous, as those of a concatenation
-    code = noted(function, gradient, indices)
-    scatter_gradients(code.graph)
-    assert "aten.embedding_dense_backward.default" not in targets(tidy(code))
-    assert torch.equal(code(gradient, indices), function(gradient, indices))
-
-
-@pytest.mark.parametrize(("padding", "scaled"), [(3, False), (-1, True)])
-def test_gradients_that_leave_rows_out_or_divide_them_stay(padding: int, scaled: bool) -> None:
-    indices = torch.arange(20) % 7
-    code = noted(lambda x, i: aten.embedding_dense_backward(x, i, 7, padding, scaled), some(20, 4), indices)
-    scatter_gradients(code.graph)
-    assert targets(tidy(code)) == ["aten.embedding_dense_backward.default"]
 
 
 def test_a_relu_joins_its_convolution() -> None:

@@ -93,7 +93,8 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
         def step(frame: Tensor, state: State) -> State:  # activations expect data_format: softmax is over the last axis
             h, c = state
             gates = from_channels_first(frame + product(to_channels_first(h, data_format)), data_format)
-            return next_state(self.settings, gates.chunk(_GATES, dim=axis), c)
+            # Without gaps: torch computes an activation of fewer than 32 elements in a row one by one.
+            return next_state(self.settings, [gate.contiguous() for gate in gates.chunk(_GATES, dim=axis)], c)
 
         return run_steps(step, projected, state, mask)
 
