@@ -5,6 +5,7 @@ seconds. On a GPU torch's compiler caches its kernels itself.
 """
 
 import hashlib
+import inspect
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -87,11 +88,12 @@ def _library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:
 
 
 def digest_of(code: fx.GraphModule, examples: Sequence[Tensor]) -> str:
-    """Return a digest of a graph, its input shapes, the CPU, the number of threads and the version of torch."""
+    """Return a digest of a graph, its input shapes, the CPU, the number of threads, the version of torch, and our
+    decompositions."""
     in_order = torch.are_deterministic_algorithms_enabled()
     digest = hashlib.sha256(f"{COMPILED} {LIBRARY_OPTIONS} {in_order}".encode())
     digest.update(f"{torch.__version__} {torch.version.git_version} {torch.get_num_threads()} {processor()}".encode())
-    digest.update(Path(compiled_operations.__file__).read_bytes())
+    digest.update(inspect.getsource(compiled_operations).encode())
     digest.update(code.code.encode())
     for name, constant in code.named_buffers():
         digest.update(f"{name} {_form(constant)}".encode())

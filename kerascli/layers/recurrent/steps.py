@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding
 
 from kerascli.layers.geometry import broadcast_mask
 
@@ -72,7 +73,7 @@ def unmasked_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     times = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
     places = torch.where(mask, seen - 1, seen[:, -1:] + times - seen)
     order = torch.zeros_like(times).scatter(1, places, times)  # a stable argsort, for which ONNX has no operation
-    return x.gather(1, order.unsqueeze(-1).expand_as(x)), mask.gather(1, order)
+    return _taken(x, order), mask.gather(1, order)
 
 
 def restore_order(outputs: Tensor, mask: Tensor) -> Tensor:
@@ -80,6 +81,11 @@ def restore_order(outputs: Tensor, mask: Tensor) -> Tensor:
 
     A masked step repeats the output before it, or is 0.
     """
-    latest = mask.cumsum(1).unsqueeze(-1) - 1
-    moved = outputs.gather(1, latest.clamp(min=0).expand_as(outputs))
-    return torch.where(latest >= 0, moved, 0.0)
+    latest = mask.cumsum(1) - 1
+    return torch.where(latest.unsqueeze(-1) >= 0, _taken(outputs, latest.clamp(min=0)), 0.0)
+
+
+def _taken(x: Tensor, times: Tensor) -> Tensor:  # (N, T, F), (N, T) -> (N, T, F)
+    """Take the features of one time step of a sequence for each of its steps, row by row, which `gather` does not."""
+    first = torch.arange(x.shape[0], device=x.device).unsqueeze(1) * x.shape[1]
+    return embedding(times + first, x.flatten(0, 1))
