@@ -157,10 +157,7 @@ def costly_operations(graph: fx.Graph) -> int:
 
 
 def has_convolutions(graph: fx.Graph) -> bool:
-    """Return True if any operation of a graph is a convolution.
-
-    Batch normalization compiled for their memory layouts took twice the time of torch's kernel on two cores.
-    """
+    """Return True if any operation of a graph is a convolution."""
     return any(node.target is torch.ops.aten.convolution.default for node in graph.nodes)
 
 
