@@ -96,14 +96,14 @@ _WINDOW = "int[] size, int[] stride, int[] padding, int[] dilation, bool ceil_mo
 _LIBRARY = torch.library.Library("kerascli", "FRAGMENT")
 """Operators that torch's compiler calls as they are, on images (N, H, W, C)."""
 for _operator, _form in (
-    (_convolve, f"Tensor x, Tensor weight, Tensor? bias, {_KERNEL}) -> Tensor"),
-    (_input_gradient, f"Tensor gradient, Tensor x, Tensor weight, {_KERNEL}) -> Tensor"),
-    (_kernel_gradient, f"Tensor gradient, Tensor x, Tensor weight, {_KERNEL}) -> Tensor"),
-    (_max_pool, f"Tensor x, {_WINDOW}) -> (Tensor, Tensor)"),
-    (_max_pool_gradient, f"Tensor gradient, Tensor x, Tensor places, {_WINDOW}) -> Tensor"),
+    (_convolve, f"(Tensor x, Tensor weight, Tensor? bias, {_KERNEL}) -> Tensor"),
+    (_input_gradient, f"(Tensor gradient, Tensor x, Tensor weight, {_KERNEL}) -> Tensor"),
+    (_kernel_gradient, f"(Tensor gradient, Tensor x, Tensor weight, {_KERNEL}) -> Tensor"),
+    (_max_pool, f"(Tensor x, {_WINDOW}) -> (Tensor, Tensor)"),
+    (_max_pool_gradient, f"(Tensor gradient, Tensor x, Tensor places, {_WINDOW}) -> Tensor"),
 ):
     _name = _operator.__name__.removeprefix("_")
-    _LIBRARY.define(f"{_name}({_form}")
+    _LIBRARY.define(_name + _form)
     _LIBRARY.impl(_name, _operator, "CPU")
     torch.library.register_fake(f"kerascli::{_name}", _operator, lib=_LIBRARY)
 _operators = torch.ops.kerascli
@@ -114,10 +114,10 @@ def _convolution(x: Tensor, *rest: Any) -> Any:
 
 
 def _convolution_gradients(gradient: Tensor, x: Tensor, weight: Tensor, _: Any, *settings: Any) -> Any:
-    *settings, (wants_x, wants_weight, wants_bias) = settings
+    *kernel, (wants_x, wants_weight, wants_bias) = settings
     if wants_bias or not _has_last(x):
         return NotImplemented
-    arguments = channels_last(gradient), channels_last(x), weight, *settings
+    arguments = channels_last(gradient), channels_last(x), weight, *kernel
     of_x = channels_first(_operators.input_gradient(*arguments)) if wants_x else None
     return of_x, _operators.kernel_gradient(*arguments) if wants_weight else None, None
 

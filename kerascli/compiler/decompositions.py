@@ -37,10 +37,12 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any)
     return (total if bias is None else total + bias).unsqueeze(1)
 
 
-def _convolution_gradients(gradient: Tensor, x: Tensor, weight: Tensor, sizes: Any, *settings: Any) -> Any:
+def _convolution_gradients(gradient: Tensor, x: Tensor, weight: Tensor, sizes: Any, *rest: Any) -> Any:
     """Compute a bias's gradient apart, and a transposed convolution's kernel as of the convolution that it transposes:
     oneDNN takes up to twice as long otherwise."""
-    *settings, (wants_x, wants_weight, wants_bias) = settings
+    *settings, (wants_x, wants_weight, wants_bias) = (
+        rest  # stride, padding, dilation, transposed, output padding, groups
+    )
     if gradient.dtype != torch.float32:
         return NotImplemented
     backward = aten.convolution_backward.default
