@@ -124,7 +124,7 @@ def _mode(request: Request, program: Program, recorded: str | None) -> Choice:
 def _reason_to_stay_traced(request: Request, program: Program) -> str | None:
     """Return the reason why compiling a step is not expected to pay, unless it was timed; None if it may."""
     if request.device.type == "cpu" and has_convolutions(program.code.graph):
-        return "convolutions take most of a step, and are no faster when compiled"
+        return "convolutions take most of a step, which compiling hardly shortens"
     if request.device.type == "cpu" and _loop(request):
         return "torch takes minutes to compile a loop over time steps"
     return None
