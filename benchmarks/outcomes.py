@@ -20,6 +20,8 @@ class Outcome:
     """Seconds of the warm-up round, where there is one."""
     loss: float | None = None
     peak_mib: float | None = None
+    stolen: float = 0.0
+    """Largest share of the cores' time that the host gave to others during a measured epoch."""
     error: str | None = None
     mode: str = ""
     """Execution mode of kerascli."""
@@ -70,7 +72,7 @@ def outcome_table(outcomes: Sequence[Outcome], unit: str) -> str:
     Columns that nobody fills are left out.
     """
     best = best_rival(outcomes)
-    head = [unit, "median", "min", "max", "rounds", "/ best peer", "first", "loss", "peak MiB"]
+    head = [unit, "median", "min", "max", "rounds", "/ best peer", "first", "loss", "peak MiB", "stolen"]
     rows = [_row(each, best) for each in sorted(sound(outcomes), key=lambda each: each.median)]
     kept = [column for column in range(len(head)) if any(row[column] for row in rows)]
     found = [table([head[c] for c in kept], [[row[c] for c in kept] for row in rows])] if rows else []
@@ -90,6 +92,7 @@ def _row(outcome: Outcome, best: Outcome | None) -> list[str]:
         "" if outcome.first is None else seconds(outcome.first),
         "" if outcome.loss is None else f"{outcome.loss:.4f}",
         "" if outcome.peak_mib is None else f"{outcome.peak_mib:,.0f}",
+        f"{outcome.stolen:.0%}" if outcome.stolen else "",
     ]
 
 

@@ -14,6 +14,7 @@ from kerascli.compiler.passes import simplify
 from kerascli.compiler.torch_private import OpOverload, copy_all
 from kerascli.compiler.tracing import has_ordered, trace
 from kerascli.foundation import draws
+from kerascli.foundation.device import one_thread
 
 FlatRunner = Callable[[Sequence[Tensor], draws.Draws], Sequence[Tensor | None]]
 """Type of a function that runs a traced program: it takes inputs and random numbers, and returns the results."""
@@ -52,7 +53,7 @@ class Program(NamedTuple):
     def compiled(self) -> FlatRunner:
         """Compile the program for its shapes; return a function that runs it. Raises what torch's compiler raises."""
         run = compiled(self.code, self.examples)
-        return self._runner(_in_one_thread(run) if self._is_small() else run)
+        return self._runner(one_thread(self._is_small())(run))
 
     def simplified(self) -> FlatRunner:
         """Simplify the program's graph in place; return a function that runs it."""
@@ -60,7 +61,7 @@ class Program(NamedTuple):
         simplify(self.code, on_cpu=self.device.type == "cpu")
         in_python = self.device.type == "cuda" or has_ordered(self.code.graph)  # a CUDA graph, or errors of Python
         run = self.code.forward if in_python else interpreted(self.code)
-        return self._runner(_in_one_thread(run) if is_small else run)
+        return self._runner(one_thread(is_small)(run))
 
     def _is_small(self) -> bool:
         return self.device.type == "cpu" and fits_one_thread(self.code.graph)
@@ -104,20 +105,6 @@ def replayed(run: Run, inputs: Sequence[Tensor], fixed: int, cuda: Any = torch.c
         return outputs
 
     return replay
-
-
-def _in_one_thread(run: Run) -> Run:
-    """Let a function run in one thread: in a short step, several would wait for each other most of the time."""
-
-    def alone(*inputs: Tensor) -> Sequence[Tensor | None]:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            return run(*inputs)
-        finally:
-            torch.set_num_threads(threads)
-
-    return alone
 
 
 def trace_program(

@@ -4,6 +4,8 @@ import ctypes
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -96,6 +98,20 @@ def use_threads(count: int | None = None, *, recorded: int | None = None, share:
     if chosen.count != torch.get_num_threads():
         torch.set_num_threads(chosen.count)
     return chosen
+
+
+@contextmanager
+def one_thread(applies: bool = True) -> Iterator[None]:
+    """Context manager, also a decorator, in which operations run in one thread (if it `applies`): in short ones,
+    threads would wait for each other most of the time."""
+    threads = torch.get_num_threads()
+    if applies:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if applies:
+            torch.set_num_threads(threads)
 
 
 def _shared(all_of_them: Threads, share: int) -> Threads:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import processes, whole
+from benchmarks import epochs, processes, whole
 from benchmarks.arrays import load_arrays
 from benchmarks.epochs import in_turn, take_turns
 from benchmarks.machine import environment
@@ -107,7 +107,10 @@ def _fake(name: str, diary: Path, *, epochs: int) -> Worker:
     return Worker([sys.executable, "-c", FAKE, name, str(diary), str(epochs)], environment(diary.parent))
 
 
-def test_workers_train_when_it_is_their_turn_and_one_that_dies_stops_nobody(tmp_path: Path) -> None:
+def test_workers_train_when_it_is_their_turn_and_one_that_dies_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(epochs, "stolen_seconds", lambda: 0.0)
     diary = tmp_path / "diary"
     with _fake("a", diary, epochs=9) as a, _fake("b", diary, epochs=3) as b, _fake("c", diary, epochs=9) as c:
         found = take_turns({"a": a, "b": b, "c": c}, rounds=3, settle=0.0)
@@ -118,6 +121,18 @@ def test_workers_train_when_it_is_their_turn_and_one_that_dies_stops_nobody(tmp_
     assert all(each.first is not None for each in found)
     assert [each.loss for each in found] == [1 / 7, 1 / 3, 1 / 7]
     assert all(each.peak_mib is not None and each.peak_mib > 1 for each in (found[0], found[2]))
+
+
+def test_an_epoch_is_repeated_while_the_host_gives_the_cores_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 9.0, 9.0, 9.0])  # nine seconds in the first epoch that is measured, none in the next one
+    monkeypatch.setattr(epochs, "stolen_seconds", lambda: next(clock))
+    diary = tmp_path / "diary"
+    with _fake("a", diary, epochs=9) as worker:
+        (found,) = take_turns({"a": worker}, rounds=1, settle=0.0)
+    assert diary.read_text(encoding="utf-8").split() == [*"aaaa"]  # to warm up, to settle, and twice measured
+    assert (len(found.seconds), found.stolen, found.loss) == (1, 0.0, 1 / 4)
 
 
 def test_a_worker_that_cannot_even_start_is_a_finding(tmp_path: Path) -> None:

@@ -6,15 +6,21 @@ the recurrent kernel, and the gradient of a weight is one product over all steps
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kerascli.foundation.device import one_thread
+
 _BLOCK = 2**17
 """Number of values of the state over the time steps whose factors the backward pass computes at once: they stay in the
 processor's cache."""
+_UNDIVIDED_PRODUCT = 2**21
+"""Maximum number of multiplications of a step's product with which one thread runs the steps: several would wait for
+each other as long as they compute, and longer on a processor that is not idle."""
 
 Cell = Literal["gru", "tanh", "relu"]
 _TORCH = {"gru": torch.gru, "tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
@@ -107,19 +113,23 @@ def _new_last(weight: Tensor, units: int) -> Tensor:
     return torch.cat([weight[units:], weight[:units]])
 
 
+def _step_threads(h: Tensor, kernel: Tensor) -> AbstractContextManager[None]:
+    return one_thread(len(h) * kernel.numel() <= _UNDIVIDED_PRODUCT)
+
+
 def _gru(x: Tensor, h: Tensor, kernel: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the states (T + 1, N, units), the gates update, reset and the recurrent part of new (T, N, 3 * units), and
     new (T, N, units)."""
     states, gates, new = _gru_form(x, h, kernel, bias)
-    states[0] = h
-    two = 2 * h.shape[1]
-    of_gates, of_new = kernel[:two].t(), kernel[two:].t()
-    parts = x[..., :two], x[..., two:], gates[..., :two], *gates.chunk(3, -1), new, states[1:]
-    for x_gates, x_new, both, update, reset, product, candidate, after in zip(*map(torch.unbind, parts), strict=True):
-        torch.addmm(x_gates, h, of_gates, out=both).sigmoid_()
-        torch.addmm(bias, h, of_new, out=product)
-        torch.addcmul(x_new, reset, product, out=candidate).tanh_()
-        h = torch.lerp(candidate, h, update, out=after)
+    two, recurrent = 2 * h.shape[1], kernel.t()
+    states[0], gates[..., :two], gates[..., two:] = h, x[..., :two], bias
+    parts = x[..., two:], gates, gates[..., :two], *gates.chunk(3, -1)[1:], new, states[1:]
+    with _step_threads(h, kernel):
+        for x_new, every, both, reset, product, candidate, after in zip(*map(torch.unbind, parts), strict=True):
+            every.addmm_(h, recurrent)  # in place: `addmm` would copy its first argument
+            both.sigmoid_()
+            torch.addcmul(x_new, reset, product, out=candidate).tanh_()
+            h = torch.lerp(candidate, h, both[:, : two // 2], out=after)
     return states, gates, new
 
 
@@ -133,10 +143,11 @@ def _states_form(x: Tensor, h: Tensor, *others: object) -> Tensor:
 
 def _simple_rnn(x: Tensor, h: Tensor, kernel: Tensor, relu: bool) -> Tensor:
     states, recurrent = _states_form(x, h), kernel.t()
-    states[0] = h
-    for frame, after in zip(x.unbind(), states[1:].unbind(), strict=True):
-        h = torch.addmm(frame, h, recurrent, out=after)
-        h = h.relu_() if relu else h.tanh_()
+    states[0], states[1:] = h, x
+    with _step_threads(h, kernel):
+        for after in states[1:].unbind():
+            after.addmm_(h, recurrent)
+            h = after.relu_() if relu else after.tanh_()
     return states
 
 
@@ -181,14 +192,15 @@ def _backward(
     steps, columns, (rows, units) = len(outputs), kernel.shape[0], last.shape
     block = max(1, _BLOCK // max(1, last.numel()))
     by_gate = last.new_empty(steps, rows, columns // units + (kept is not None), units)
-    pieces: list[Tensor] = []
     frames, places, h = outputs.unbind(), by_gate.unbind(), last
-    for time in reversed(range(steps)):
-        if not pieces:
-            pieces = list(factors(slice(max(0, time + 1 - block), time + 1)).unbind())
-        h = h + frames[time]
-        of_gates = torch.mul(h.unsqueeze(1), pieces.pop(), out=places[time]).flatten(1)[:, :columns]
-        h = of_gates @ kernel if kept is None else torch.addmm(h * kept[time], of_gates, kernel)
+    for end in range(steps, 0, -block):
+        first = max(0, end - block)
+        pieces = factors(slice(first, end)).unbind()
+        with _step_threads(h, kernel):
+            for time in reversed(range(first, end)):
+                h = h + frames[time]
+                of_gates = torch.mul(h.unsqueeze(1), pieces[time - first], out=places[time]).flatten(1)[:, :columns]
+                h = of_gates @ kernel if kept is None else h.mul_(kept[time]).addmm_(of_gates, kernel)
     return by_gate.flatten(2), h
 
 
