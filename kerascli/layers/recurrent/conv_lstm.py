@@ -92,20 +92,25 @@ class ConvLSTMModule(SequenceModule, WeightedModule):
 
         def step(frame: Tensor, state: State) -> State:  # activations expect data_format: softmax is over the last axis
             h, c = state
-            gates = from_channels_first(frame + product(to_channels_first(h, data_format)), data_format)
+            gates = to_channels_first(frame, "channels_last") + product(to_channels_first(h, data_format))
+            gates = from_channels_first(gates, data_format)
             # Without gaps: torch computes an activation of fewer than 32 elements in a row one by one.
             return next_state(self.settings, [gate.contiguous() for gate in gates.chunk(_GATES, dim=axis)], c)
 
         return run_steps(step, projected, state, mask)
 
-    def _project(self, x: Tensor) -> Tensor:  # (N, T, *) -> (N, T, gates * filters, *)
-        """Compute the part of the gates' pre-activations that comes from the input, for all time steps at once."""
+    def _project(self, x: Tensor) -> Tensor:  # (N, T, *) -> (N, T, *, gates * filters)
+        """Compute the part of the gates' pre-activations that comes from the input, for all time steps at once.
+
+        Channels are last: the gradient of all steps, stacked, then has the layout that convolutions have.
+        """
         rate = self.settings.dropout if self.training else 0.0
         masks = self._dropout_masks(x[:, 0], rate) if rate else None
         frames = to_channels_first(x.flatten(0, 1), self.settings.data_format)
         if masks is not None:
             masks = masks.repeat_interleave(x.shape[1], dim=0)
-        return self._convolve(frames, masks, self.kernel, self.bias, self.window).unflatten(0, x.shape[:2])
+        gates = self._convolve(frames, masks, self.kernel, self.bias, self.window)
+        return from_channels_first(gates, "channels_last").unflatten(0, x.shape[:2])
 
     def _product(self, h: Tensor) -> Callable[[Tensor], Tensor]:
         """Return the function that computes the gates' recurrent pre-activations from the previous output."""
