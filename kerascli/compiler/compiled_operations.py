@@ -1,7 +1,8 @@
 """Decompositions and operators for compiled graphs on the CPU, where torch's compiler would make a graph slower.
 
 It writes pooling into each loop that reads its result, adds up the rows of a matrix 16 columns at a time, reading all
-rows from memory for each, and near convolutions copies tensors whose last axis are channels.
+rows from memory for each, near convolutions copies tensors whose last axis are channels, and copies a bias to all rows
+before it adds a product to them.
 """
 
 from typing import Any
@@ -10,11 +11,17 @@ import torch
 from torch import Tensor
 
 from kerascli.compiler.decompositions import Decompositions, channels_first, channels_last
+from kerascli.compiler.onednn_matmul import onednn_is_faster
 
 aten = torch.ops.aten
 
 _BLOCK = 32
 """Maximum number of rows that are added up at once; the sums of such blocks are added up then."""
+
+
+def _addmm(bias: Tensor, x: Tensor, weight: Tensor, **scales: Any) -> Any:
+    """Add the bias in the loop that reads the product; oneDNN's product has a bias of its own."""
+    return NotImplemented if scales or bias.ndim > 1 or onednn_is_faster() else torch.mm(x, weight) + bias
 
 
 def _batch_norm(
@@ -142,6 +149,7 @@ def _has_last(x: Tensor) -> bool:
 
 
 COMPILED: Decompositions = {
+    aten.addmm.default: _addmm,
     aten.native_batch_norm.default: _batch_norm,
     aten.native_batch_norm_backward.default: _batch_norm_gradients,
     aten.convolution.default: _convolution,
