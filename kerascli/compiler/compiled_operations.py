@@ -20,8 +20,11 @@ _BLOCK = 32
 
 
 def _addmm(bias: Tensor, x: Tensor, weight: Tensor, **scales: Any) -> Any:
-    """Add the bias in the loop that reads the product; oneDNN's product has a bias of its own."""
-    return NotImplemented if scales or bias.ndim > 1 or onednn_is_faster() else torch.mm(x, weight) + bias
+    """Add the bias in the loop that reads the product, which oneDNN has a bias for; a sum of a product itself would be
+    made an `addmm` again."""
+    if scales or bias.ndim > 1 or onednn_is_faster():
+        return NotImplemented
+    return (torch.mm(x, weight).unsqueeze(0) + bias).squeeze(0)
 
 
 def _batch_norm(

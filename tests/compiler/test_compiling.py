@@ -13,7 +13,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor, fx
 from torch.nn import functional as F
 
-from kerascli.compiler import compiling
+from kerascli.compiler import compiled_operations, compiling
 from kerascli.compiler.cache import use_own_cache
 from kerascli.compiler.compiling import compiled, is_compiled
 from kerascli.compiler.torch_private import compile_library
@@ -123,6 +123,21 @@ def test_convolutions_batch_normalization_and_pooling_are_compiled(programs: Pat
     for one, other in zip(ours, theirs, strict=True):
         assert one is not None
         torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
+
+
+@needs_a_compiler
+@pytest.mark.filterwarnings("ignore")
+def test_no_compiled_product_reads_its_bias(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's compiler makes `addmm` of a product and a sum, which copies the bias to all rows first."""
+    for module in (compiling, compiled_operations):
+        monkeypatch.setattr(module, "onednn_is_faster", lambda: False)
+    inputs = [torch.randn(8, 6), torch.randn(5, 6), torch.randn(5)]
+    code = code_of(lambda *inputs: [F.linear(*inputs).relu()], *inputs)
+    run = compiled(code, inputs)
+    torch.testing.assert_close(run(*inputs)[0], F.linear(*inputs).relu())
+    library = compiling._library(code, inputs).read_bytes()
+    assert b"aoti_torch_cpu_mm_out" in library
+    assert b"addmm" not in library
 
 
 def test_what_is_there_is_not_made_again(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kerascli.compiler import compiled_operations
 from kerascli.compiler.compiled_operations import COMPILED
 from kerascli.compiler.decompositions import TRACED, Decompositions
 from kerascli.compiler.tracing import trace
@@ -110,6 +111,18 @@ def test_a_transposed_convolution_has_the_kernel_gradient_of_the_other(stride: i
     calls = [node.args[7] for node in found.graph.nodes if node.target is GRADIENTS]
     assert calls == [True, False]
     targets_of(function, inputs)
+
+
+def test_a_bias_is_added_after_its_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = [some(5), some(7, 6), some(6, 5, seed=1)]
+    monkeypatch.setattr(compiled_operations, "onednn_is_faster", lambda: False)
+    found = targets_of(aten.addmm, inputs, COMPILED)
+    assert aten.mm.default in found
+    assert aten.addmm.default not in found
+    assert aten.addmm.default in targets_of(lambda *args: aten.addmm(*args, beta=0.5), inputs, COMPILED)
+    assert aten.addmm.default in targets_of(aten.addmm, [some(7, 5), *inputs[1:]], COMPILED)
+    monkeypatch.setattr(compiled_operations, "onednn_is_faster", lambda: True)
+    assert aten.addmm.default in targets_of(aten.addmm, inputs, COMPILED)
 
 
 @pytest.mark.parametrize("shape", [(4, 6, 8, 8), (30, 5), (8, 3, 25), (2, 3, 4, 4, 3)])
