@@ -18,12 +18,12 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.child import private_stdout, serve
-from benchmarks.epochs import take_turns
+from benchmarks.epochs import MOST_EPOCHS, take_turns
 from benchmarks.outcomes import outcome_table
 from benchmarks.peers import PEERS, OnEpoch, hide, is_ours
 from benchmarks.processes import Worker
 
-SIDE, CLASSES, BATCH, EPOCHS = 96, 5, 32, 30
+SIDE, CLASSES, BATCH = 96, 5, 32
 CONFIG = """
 seed: 1
 data: {{source: {{npz: {rows}}}, inputs: {{x: [{{preprocess: mobilenet_v2}}]}}, targets: {{y: []}}}}
@@ -52,7 +52,7 @@ def with_kerascli(rows: Path, on_epoch: OnEpoch, *, cached: bool) -> None:
     with tempfile.TemporaryDirectory(dir=rows.parent) as folder:
         config, cache = Path(folder, "frozen.yaml"), str(cached).lower()
         config.write_text(
-            CONFIG.format(rows=rows, classes=CLASSES, batch=BATCH, epochs=EPOCHS, cached=cache), encoding="utf-8"
+            CONFIG.format(rows=rows, classes=CLASSES, batch=BATCH, epochs=MOST_EPOCHS, cached=cache), encoding="utf-8"
         )
         for event in start(open_config(config), Options(runs_dir=Path(folder, "runs"))):
             say(event)
@@ -79,7 +79,7 @@ def with_keras(rows: Path, on_epoch: OnEpoch, *, by_hand: bool) -> None:
         model = keras.Model(inputs, dense(base(inputs, training=False)))
     model.compile(loss="sparse_categorical_crossentropy", optimizer="adam")
     ended = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_epoch(float(logs["loss"])))
-    model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=quiet, callbacks=[ended])
+    model.fit(x, y, batch_size=BATCH, epochs=MOST_EPOCHS, verbose=quiet, callbacks=[ended])
 
 
 def child(way: str, rows: Path) -> None:

@@ -53,7 +53,7 @@ class Program(NamedTuple):
     def compiled(self) -> FlatRunner:
         """Compile the program for its shapes; return a function that runs it. Raises what torch's compiler raises."""
         run = compiled(self.code, self.examples)
-        return self._runner(one_thread(self._is_small())(run))
+        return self._runner(one_thread()(run) if self._is_small() else run)
 
     def simplified(self) -> FlatRunner:
         """Simplify the program's graph in place; return a function that runs it."""
@@ -61,7 +61,7 @@ class Program(NamedTuple):
         simplify(self.code, on_cpu=self.device.type == "cpu")
         in_python = self.device.type == "cuda" or has_ordered(self.code.graph)  # a CUDA graph, or errors of Python
         run = self.code.forward if in_python else interpreted(self.code)
-        return self._runner(one_thread(is_small)(run))
+        return self._runner(one_thread()(run) if is_small else run)
 
     def _is_small(self) -> bool:
         return self.device.type == "cpu" and fits_one_thread(self.code.graph)

@@ -123,13 +123,13 @@ def _gru(x: Tensor, h: Tensor, kernel: Tensor, bias: Tensor) -> tuple[Tensor, Te
     states, gates, new = _gru_form(x, h, kernel, bias)
     two, recurrent = 2 * h.shape[1], kernel.t()
     states[0], gates[..., :two], gates[..., two:] = h, x[..., :two], bias
-    parts = x[..., two:], gates, gates[..., :two], *gates.chunk(3, -1)[1:], new, states[1:]
+    parts = x[..., two:], gates, gates[..., :two], *gates.chunk(3, -1), new, states[1:]
     with _step_threads(h, kernel):
-        for x_new, every, both, reset, product, candidate, after in zip(*map(torch.unbind, parts), strict=True):
+        for x_new, every, both, update, reset, product, candidate, after in zip(*map(torch.unbind, parts), strict=True):
             every.addmm_(h, recurrent)  # in place: `addmm` would copy its first argument
             both.sigmoid_()
             torch.addcmul(x_new, reset, product, out=candidate).tanh_()
-            h = torch.lerp(candidate, h, both[:, : two // 2], out=after)
+            h = torch.lerp(candidate, h, update, out=after)
     return states, gates, new
 
 
