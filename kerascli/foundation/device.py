@@ -12,6 +12,7 @@ import torch
 
 from kerascli.foundation.cpus import cpu_limit
 from kerascli.foundation.errors import ConfigError
+from kerascli.foundation.waiting import adapt_waiting
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Parameter numbers of `mallopt` in glibc's malloc.h."""
@@ -97,6 +98,7 @@ def use_threads(count: int | None = None, *, recorded: int | None = None, share:
         chosen = own
     if chosen.count != torch.get_num_threads():
         torch.set_num_threads(chosen.count)
+    adapt_waiting(chosen.count)
     return chosen
 
 
