@@ -25,9 +25,10 @@ _NAME = "waiting"
 def adapt_waiting(threads: int) -> None:
     """Start a thread, one in a process, that lets `threads` OpenMP threads sleep while others take their CPUs.
 
-    Does nothing where the user has set how threads wait, for one thread, and without GNU OpenMP.
+    Does nothing where the user has set how threads wait, for one thread or more than there are CPUs, and without GNU
+    OpenMP.
     """
-    if threads == 1 or os.environ.get("GOMP_SPINCOUNT") != SPIN_COUNT or sys.platform != "linux":
+    if not 1 < threads <= affinity() or os.environ.get("GOMP_SPINCOUNT") != SPIN_COUNT or sys.platform != "linux":
         return
     libraries = ctypes.CDLL(None)  # those of the process
     if hasattr(libraries, "GOMP_parallel") and _NAME not in {thread.name for thread in threading.enumerate()}:
