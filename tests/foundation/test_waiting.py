@@ -56,7 +56,9 @@ def test_idle_openmp_threads_are_there_while_the_cpus_are_contended() -> None:
         (2, {"OMP_WAIT_POLICY": "active"}),
     ],
 )
-def test_waiting_is_adapted_only_to_several_threads_and_if_the_user_has_said_nothing(threads: int, variables: dict[str, str]) -> None:
+def test_waiting_is_adapted_only_to_several_threads_and_if_the_user_has_said_nothing(
+    threads: int, variables: dict[str, str]
+) -> None:
     code = f"""
 import threading
 import torch
