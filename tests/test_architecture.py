@@ -40,6 +40,7 @@ INNER_FLOORS = {
     "foundation": [
         ["profile", "replaced"],
         ["errors", "events", "interrupts", "spans", "light_torch", "cpus", "draws", "local_batch"],
+        ["waiting"],
         ["disk", "shapes", "world", "device", "user_code"],
     ],
     "foundation/disk": [["flags", "pieces", "temporary"], ["files"], ["storage", "npz"], ["locks"]],

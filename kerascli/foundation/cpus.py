@@ -1,4 +1,6 @@
-"""CPUs available to this process (affinity, cgroup quota), their kind, settings of idle threads; without torch."""
+"""CPUs available to this process (affinity, cgroup quota), their kind, the wait for them; settings of idle threads.
+
+Without torch."""
 
 import contextlib
 import math
@@ -73,6 +75,12 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     and both at once. `root` is the folder with `/proc` and the mounted groups.
     """
     return min((quota for folder in _groups(root) if (quota := _quota_of(folder)) is not None), default=None)
+
+
+def seconds_waited() -> float:
+    """Return the seconds in which the threads of this process could have run but had no CPU; 0 without Linux's /proc."""
+    lines = [line for file in Path("/proc/self/task").glob("*/schedstat") for line in _lines(file)]
+    return sum(int(line.split()[1]) for line in lines) / 1e9
 
 
 def _whole(quota: float) -> int:

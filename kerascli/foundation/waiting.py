@@ -10,9 +10,8 @@ import os
 import sys
 import threading
 import time
-from pathlib import Path
 
-from kerascli.foundation.cpus import SPIN_COUNT, affinity
+from kerascli.foundation.cpus import SPIN_COUNT, affinity, seconds_waited
 
 PERIOD = 0.5
 """Seconds from look to look."""
@@ -51,15 +50,3 @@ def _watch(libraries: ctypes.CDLL, more: int, contended: bool) -> None:
         share = (seconds_waited() - waited) / (time.monotonic() - before)
         changed = (share > CONTENDED) != contended
     _start(libraries, more, contended=not contended)
-
-
-def seconds_waited() -> float:
-    """Return the seconds that the threads of this process could have run but had no CPU; 0 where Linux's /proc is
-    missing."""
-    waited = 0
-    for file in Path("/proc/self/task").glob("*/schedstat"):
-        try:
-            waited += int(file.read_bytes().split()[1])
-        except OSError:  # the thread has ended
-            continue
-    return waited / 1e9

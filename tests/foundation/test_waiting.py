@@ -75,7 +75,7 @@ assert threading.active_count() == 1
 def test_the_wait_of_threads_for_a_cpu_is_summed() -> None:
     code = """
 import hashlib, os, threading, time
-from kerascli.foundation.waiting import seconds_waited
+from kerascli.foundation.cpus import seconds_waited
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 stop = threading.Event()
 def work():
