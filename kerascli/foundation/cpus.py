@@ -1,6 +1,7 @@
 """CPUs available to this process (affinity, cgroup quota), their kind, the wait for them; settings of idle threads.
 
-Without torch."""
+It does without torch.
+"""
 
 import contextlib
 import math
@@ -78,7 +79,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
 
 def seconds_waited() -> float:
-    """Return the seconds in which the threads of this process could have run but had no CPU; 0 without Linux's /proc."""
+    """Return the seconds that the threads of this process could have run but had no CPU; 0 without Linux's /proc."""
     lines = [line for file in Path("/proc/self/task").glob("*/schedstat") for line in _lines(file)]
     return sum(int(line.split()[1]) for line in lines) / 1e9
 

@@ -16,7 +16,7 @@ from kerascli.foundation.cpus import SPIN_COUNT, affinity, seconds_waited
 PERIOD = 0.5
 """Seconds from look to look."""
 CONTENDED = 0.2
-"""Seconds in a second that the threads, together, wait for a CPU: up to 0.03 on an idle machine of two cores; 0.4 to
+"""Seconds in a second that the threads, together, wait for a CPU: up to 0.05 on an idle machine of two cores; 0.4 to
 0.7 beside another process that needs them."""
 _NAME = "waiting"
 
