@@ -1,8 +1,8 @@
-"""Decompositions and operators for compiled graphs on the CPU, where torch's compiler would make a graph slower.
+"""Decompositions for compiled graphs on the CPU, and operations that stay, where torch's compiler would be slower.
 
 It writes pooling into each loop that reads its result, adds up the rows of a matrix 16 columns at a time, reading all
-rows from memory for each, near convolutions copies tensors whose last axis are channels, and copies a bias to all rows
-before it adds a product to them.
+rows from memory for each, copies images before a convolution, and copies a bias to all rows before it adds a product
+to them.
 """
 
 from typing import Any
@@ -73,91 +73,14 @@ def _like(x: Tensor, blocks: Tensor) -> Tensor:
     return channels_first(blocks.view(len(x), *x.shape[2:], x.shape[1]))
 
 
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor:
-    return _last(aten.convolution.default(channels_first(x), weight, bias, *settings))
-
-
-def _input_gradient(gradient: Tensor, x: Tensor, weight: Tensor, *settings: Any) -> Tensor:
-    arguments = channels_first(gradient), channels_first(x), weight, [0], *settings, [True, False, False]
-    return _last(aten.convolution_backward.default(*arguments)[0])
-
-
-def _kernel_gradient(gradient: Tensor, x: Tensor, weight: Tensor, *settings: Any) -> Tensor:
-    arguments = channels_first(gradient), channels_first(x), weight, [0], *settings, [False, True, False]
-    return aten.convolution_backward.default(*arguments)[1]
-
-
-def _max_pool(x: Tensor, *settings: Any) -> tuple[Tensor, Tensor]:
-    y, places = aten.max_pool2d_with_indices.default(channels_first(x), *settings)
-    return _last(y), _last(places)
-
-
-def _max_pool_gradient(gradient: Tensor, x: Tensor, places: Tensor, *settings: Any) -> Tensor:
-    arguments = channels_first(gradient), channels_first(x), *settings, channels_first(places)
-    return _last(aten.max_pool2d_with_indices_backward.default(*arguments))
-
-
-def _last(x: Tensor) -> Tensor:
-    return channels_last(x).contiguous()
-
-
-_KERNEL = "int[] stride, int[] padding, int[] dilation, bool transposed, int[] output_padding, int groups"
-_WINDOW = "int[] size, int[] stride, int[] padding, int[] dilation, bool ceil_mode"
-_LIBRARY = torch.library.Library("kerascli", "FRAGMENT")
-"""Operators that torch's compiler calls as they are, on images (N, H, W, C)."""
-for _operator, _form in (
-    (_convolve, f"(Tensor x, Tensor weight, Tensor? bias, {_KERNEL}) -> Tensor"),
-    (_input_gradient, f"(Tensor gradient, Tensor x, Tensor weight, {_KERNEL}) -> Tensor"),
-    (_kernel_gradient, f"(Tensor gradient, Tensor x, Tensor weight, {_KERNEL}) -> Tensor"),
-    (_max_pool, f"(Tensor x, {_WINDOW}) -> (Tensor, Tensor)"),
-    (_max_pool_gradient, f"(Tensor gradient, Tensor x, Tensor places, {_WINDOW}) -> Tensor"),
-):
-    _name = _operator.__name__.removeprefix("_")
-    _LIBRARY.define(_name + _form)
-    _LIBRARY.impl(_name, _operator, "CPU")
-    torch.library.register_fake(f"kerascli::{_name}", _operator, lib=_LIBRARY)
-_operators = torch.ops.kerascli
-
-
-def _convolution(x: Tensor, *rest: Any) -> Any:
-    return channels_first(_operators.convolve(channels_last(x), *rest)) if _has_last(x) else NotImplemented
-
-
-def _convolution_gradients(gradient: Tensor, x: Tensor, weight: Tensor, _: Any, *settings: Any) -> Any:
-    *kernel, (wants_x, wants_weight, wants_bias) = settings
-    if wants_bias or not _has_last(x):
-        return NotImplemented
-    arguments = channels_last(gradient), channels_last(x), weight, *kernel
-    of_x = channels_first(_operators.input_gradient(*arguments)) if wants_x else None
-    return of_x, _operators.kernel_gradient(*arguments) if wants_weight else None, None
-
-
-def _pool(x: Tensor, size: Any, stride: Any = (), padding: Any = (0, 0), dilation: Any = (1, 1), *ceil: Any) -> Any:
-    if not _has_last(x):
-        return NotImplemented
-    y, places = _operators.max_pool(channels_last(x), size, stride or size, padding, dilation, *(ceil or [False]))
-    return channels_first(y), channels_first(places)
-
-
-def _pool_gradient(gradient: Tensor, x: Tensor, *rest: Any) -> Any:
-    if not _has_last(x):
-        return NotImplemented
-    size, stride, *settings, places = rest
-    images = map(channels_last, (gradient, x, places))
-    return channels_first(_operators.max_pool_gradient(*images, size, stride or size, *settings))
-
-
-def _has_last(x: Tensor) -> bool:
-    return x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
-
-
 COMPILED: Decompositions = {
     aten.addmm.default: _addmm,
     aten.native_batch_norm.default: _batch_norm,
     aten.native_batch_norm_backward.default: _batch_norm_gradients,
-    aten.convolution.default: _convolution,
-    aten.convolution_backward.default: _convolution_gradients,
-    aten.max_pool2d_with_indices.default: _pool,
-    aten.max_pool2d_with_indices_backward.default: _pool_gradient,
 }
 """Decompositions in compiled graphs for the CPU."""
+CALLED = (
+    aten.convolution.default, aten.convolution_backward.default,
+    aten.max_pool2d_with_indices.default, aten.max_pool2d_with_indices_backward.default,
+)  # fmt: skip
+"""Operations that compiled code calls as traced graphs do, on tensors with the same strides."""

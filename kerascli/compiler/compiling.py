@@ -19,7 +19,13 @@ from kerascli.compiler import compiled_operations
 from kerascli.compiler.cache import cache_folder, make_own_cache
 from kerascli.compiler.decompositions import TRACED, Decompositions
 from kerascli.compiler.onednn_matmul import COMPILED, onednn_is_faster, use_onednn
-from kerascli.compiler.torch_private import LIBRARY_OPTIONS, compile_in_process, compile_library, load_library
+from kerascli.compiler.torch_private import (
+    LIBRARY_OPTIONS,
+    call_from_compiled_code,
+    compile_in_process,
+    compile_library,
+    load_library,
+)
 from kerascli.compiler.tracing import trace
 from kerascli.foundation.cpus import processor
 
@@ -111,6 +117,7 @@ def _make(code: fx.GraphModule, examples: Sequence[Tensor], library: Path) -> No
     """Compile a graph to a shared library, and move the library to the path `library` atomically."""
     programs = library.parent.parent
     programs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    call_from_compiled_code(compiled_operations.CALLED)
     made_at = compile_library(code, examples)
     with TemporaryDirectory(dir=programs, ignore_cleanup_errors=True) as made:
         shutil.copyfile(made_at, Path(made, _LIBRARY))

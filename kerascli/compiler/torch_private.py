@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -63,12 +63,23 @@ _SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 
 # Precompiled headers would save a second, but are stored in the shared temporary folder. A loop is divided among
 # threads where torch's own operations are, too: in shorter ones, waiting for the others costs more than it saves.
+# Strides stay: the compiler would take images whose last axis in memory are channels for others, and turn them.
 LIBRARY_OPTIONS = {
     "cpp_cache_precompile_headers": False,
     "aot_inductor.precompile_headers": False,
     "cpp.min_chunk_size": 2**14,
+    "layout_optimization": False,
 }
 """Options of torch's compiler for the CPU, on which its code depends."""
+
+
+def call_from_compiled_code(operations: Iterable[OpOverload]) -> None:
+    """Let code that torch's compiler writes in this process call operations, on tensors with the graph's strides."""
+    from torch._inductor import decomposition, lowering
+
+    for operation in operations:
+        decomposition.decompositions.pop(operation, None)
+        lowering.make_fallback(operation, lowering.constrain_to_fx_strides, warn=False)
 
 
 def compile_library(code: fx.GraphModule, examples: Sequence[Tensor]) -> Path:

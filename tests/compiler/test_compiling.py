@@ -106,7 +106,7 @@ def test_the_gradient_of_an_embedding_is_the_same_in_every_run(
 def normalized_images(x: Tensor, kernel: Tensor, gamma: Tensor, beta: Tensor, *averages: Tensor) -> list[Tensor]:
     weights = [each.detach().requires_grad_() for each in (x, kernel, gamma, beta)]
     with torch.enable_grad():
-        y = F.conv2d(weights[0], weights[1], padding=1)
+        y = F.conv2d(weights[0], weights[1], padding=1, groups=3)
         y = F.batch_norm(y, *averages, *weights[2:], training=True).permute(0, 2, 3, 1).relu()
         total = (F.max_pool2d(y.permute(0, 3, 1, 2), 2) ** 2).sum()
         return [total.detach(), *torch.autograd.grad(total, weights), *averages]
@@ -114,10 +114,15 @@ def normalized_images(x: Tensor, kernel: Tensor, gamma: Tensor, beta: Tensor, *a
 
 @needs_a_compiler
 @pytest.mark.filterwarnings("ignore")
-def test_convolutions_batch_normalization_and_pooling_are_compiled(programs: Path) -> None:
-    x = torch.randn(4, 3, 8, 6).contiguous(memory_format=torch.channels_last)
-    inputs = [x, torch.randn(16, 3, 3, 3), torch.rand(16), torch.randn(16), torch.zeros(16), torch.ones(16)]
-    run = compiled(code_of(normalized_images, *inputs), inputs)
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_compiled_code_calls_convolutions_and_pooling(programs: Path, layout: torch.memory_format) -> None:
+    x, columns = torch.randn(4, 6, 8, 6).contiguous(memory_format=layout), [torch.rand(15) for _ in range(4)]
+    inputs = [x, torch.randn(15, 2, 3, 3), *columns]
+    code = code_of(normalized_images, *inputs)
+    run = compiled(code, inputs)
+    library = compiling._library(code, inputs).read_bytes()
+    for name in ("convolution", "convolution_backward", "max_pool2d_with_indices", "max_pool2d_with_indices_backward"):
+        assert f"aoti_torch_cpu_{name}\0".encode() in library
     ours = run(*(each.clone() for each in inputs))
     theirs = normalized_images(*(each.clone().double() for each in inputs))
     for one, other in zip(ours, theirs, strict=True):

@@ -149,30 +149,3 @@ def test_batch_normalization_of_rows_without_blocks_stays() -> None:
     columns = [some(5, seed=seed).abs() for seed in range(4)]
     function = lambda x, *columns: aten.native_batch_norm(x, *columns, True, 0.1, 1e-3)  # noqa: E731
     assert aten.native_batch_norm.default in targets_of(function, [some(37, 5), *columns], COMPILED)
-
-
-def test_convolutions_and_pooling_are_called_as_they_are() -> None:
-    x, weight, settings = some(2, 8, 9, 9), some(6, 4, 3, 3, seed=1), settings_of(2, 2, (1, 1), groups=2)
-    x = x.contiguous(memory_format=torch.channels_last)
-    found = targets_of(lambda x, w, b: aten.convolution(x, w, b, *settings), [x, weight, some(6)], COMPILED)
-    assert torch.ops.kerascli.convolve.default in found
-    for wants in ([True, True, False], [False, True, False]):
-        found = targets_of(*gradients_of(x, weight, settings, wants), COMPILED)
-        assert (torch.ops.kerascli.input_gradient.default in found) == wants[0]
-        assert torch.ops.kerascli.kernel_gradient.default in found
-    window = [3, 3], [2, 2], [1, 1], [1, 1], False
-    for short in ([[2, 2]], window):
-        found = targets_of(lambda x: aten.max_pool2d_with_indices(x, *short), [x], COMPILED)  # noqa: B023
-        assert torch.ops.kerascli.max_pool.default in found
-    y, places = aten.max_pool2d_with_indices(x, *window)
-    function = lambda g, x, places: aten.max_pool2d_with_indices_backward(g, x, *window, places)  # noqa: E731
-    assert torch.ops.kerascli.max_pool_gradient.default in targets_of(
-        function, [torch.randn_like(y), x, places], COMPILED
-    )
-
-
-def test_channels_first_in_memory_stays() -> None:
-    x, weight = some(2, 8, 9, 9), some(6, 8, 3, 3, seed=1)
-    assert targets_of(lambda x, w: aten.convolution(x, w, None, *settings_of(2)), [x, weight], COMPILED) == [
-        CONVOLUTION
-    ]
