@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from kerascli.cli.options import read_config
 from kerascli.config.data import config_facts
 from kerascli.config.describe import describe_config
 from kerascli.config.load import open_config
@@ -25,6 +26,8 @@ from kerascli.config.yaml.dump import dump_yaml
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.errors import ConfigError, Fault, KerasCliError
 from kerascli.workflow.check import check
+from kerascli.workflow.fitting.options import Options
+from kerascli.workflow.tuning.study_config import new_study
 
 FOLDER = Path(__file__).parent / "bad_configs"
 
@@ -129,6 +132,18 @@ def test_what_the_cases_change_is_good(case: Case, tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("case", BAD, ids=str)
 def test_a_bad_config_is_refused_in_these_words(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert answer(case, tmp_path, monkeypatch) == (case.said, case.exit_code)
+
+
+@pytest.mark.parametrize("case", [case for case in BAD if case.file == "tune" and case.exit_code], ids=str)
+def test_tune_says_the_same_before_it_makes_a_study(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(case, tmp_path, monkeypatch)
+    with pytest.raises(KerasCliError) as caught:
+        document = read_config(Path("config.yaml"), case.sets, case.flags)
+        new_study(Options(threads=1), document, case.sets, case.flags, None, None)
+    assert (said(caught.value), caught.value.exit_code) == (case.said, case.exit_code)
+    assert not Path("runs").exists()
 
 
 LEAKS = re.compile(r"[Ii]nput should|pydantic|Traceback|NoneType|<class|object at 0x|\{'\w|\['\w")

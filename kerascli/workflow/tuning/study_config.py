@@ -55,8 +55,9 @@ def new_study(
     if document.at(("fit", "distribute")) is not None:
         text = "distribute: a trial is trained by one process"
         raise document.error([Fault(text, ("fit", "distribute"), "key", hint="--workers N trains N trials at a time")])
-    runs_dir, tune = options.runs_dir, parse_tune(document.data["tune"])
+    runs_dir = options.runs_dir
     checked = check(document, sets=(), flags=flags, progress=progress, runs_dir=runs_dir)
+    tune = parse_tune(document.data["tune"])
     if tune.sampler == "tpe":
         optuna()
     if document.at(("model", "init_from")) or document.at(("model", "shared")):
