@@ -244,7 +244,7 @@ def trained_run(selector: str, runs_dir: Path, checkpoint: str | None, trust: bo
     elif status == "running":
         hint = "wait until it ends"
     else:
-        hint = f"it has no checkpoint yet; resume it: kerascli train --resume {shlex.quote(str(record.path))}"
+        hint = f"it has no checkpoint; resume it: kerascli train --resume {shlex.quote(str(record.path))}"
     raise ConfigError(f"the training of '{record.path}' has not ended (it is {status})", hint=hint)
 
 

@@ -515,7 +515,7 @@ def test_a_run_that_never_ended_says_how_to_go_on(kerascli: Kerascli, run_folder
     killed = Said(
         2, "",
         "error: the training of 'runs/TIME-config' has not ended (it is killed)\n"
-        "  hint: it has no checkpoint yet; resume it: kerascli train --resume runs/TIME-config\n",
+        "  hint: it has no checkpoint; resume it: kerascli train --resume runs/TIME-config\n",
     )  # fmt: skip
     assert kerascli("evaluate config") == killed
     assert kerascli("predict config test") == killed

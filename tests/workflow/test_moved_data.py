@@ -179,4 +179,4 @@ def test_a_run_killed_before_its_first_checkpoint_says_so(here: Path) -> None:
     run = find_run("one", Path("runs"))
     shutil.rmtree(run.path / "checkpoints")
     edit_facts(run.path, status="running")
-    assert "it has no checkpoint yet; resume it: kerascli train --resume" in failed("evaluate", "one")
+    assert "it has no checkpoint; resume it: kerascli train --resume" in failed("evaluate", "one")
