@@ -139,8 +139,8 @@ def test_tune_says_the_same_before_it_makes_a_study(
     case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_files(case, tmp_path, monkeypatch)
+    document = read_config(Path("config.yaml"), case.sets, case.flags)
     with pytest.raises(KerasCliError) as caught:
-        document = read_config(Path("config.yaml"), case.sets, case.flags)
         new_study(Options(threads=1), document, case.sets, case.flags, None, None)
     assert (said(caught.value), caught.value.exit_code) == (case.said, case.exit_code)
     assert not Path("runs").exists()
