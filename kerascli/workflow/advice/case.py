@@ -33,14 +33,14 @@ class Case(NamedTuple):
         """Mapping from the name of a split to the table of its raw rows; empty if the data was not read."""
         return {} if self.prepared is None else self.prepared.tables
 
-    def scalars(self, column: str, split: str = "train") -> np.ndarray | None:
-        """Return a column of a split before preprocessing; None unless the split has it in memory, with one value per
-        row."""
+    def scalars(self, column: str, split: str = "train", most: int | None = None) -> np.ndarray | None:
+        """Return a column of a split before preprocessing, or its first values, at most `most`; None unless the split
+        has it in memory, with one value per row."""
         table = self.tables.get(split)
         if table is None or table.on_disk([column]):
             return None
         like = table.like(column)
-        return table.array(column) if like.ndim == 1 and not is_ragged(like) else None
+        return table.take(slice(most)).array(column) if like.ndim == 1 and not is_ragged(like) else None
 
     def train_and_test(self, column: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Return a column of the splits `train` and `test` as `scalars` does, as a pair; None unless both have it."""

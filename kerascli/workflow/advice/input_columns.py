@@ -13,6 +13,8 @@ from kerascli.foundation.errors import Fault, Path, counted, safe_text, show
 from kerascli.workflow.advice.case import Case, is_split, warning
 
 _NAMED = 5
+_FIRST = 100
+"""Number of rows that are compared first, in which most columns differ: all rows of a text are slow to gather."""
 _CHANCE = 1e-4
 """Probability below which a random split would not leave all rows of a value to the test."""
 
@@ -20,7 +22,7 @@ _CHANCE = 1e-4
 def constant_inputs(case: Case) -> Iterator[Fault]:
     """Yield a warning for each input with columns that are constant in the training rows; arrays are not checked."""
     for path, pipeline in case.inputs():
-        values = ((name, _single_value(case.scalars(name))) for name in pipeline.columns)
+        values = ((name, _single_value(case, name)) for name in pipeline.columns)
         constant = [f"column '{safe_text(name, 60)}' is {value}" for name, value in values if value is not None]
         if constant:
             more = f" and {counted(len(constant) - _NAMED, 'other')}" if len(constant) > _NAMED else ""
@@ -28,15 +30,17 @@ def constant_inputs(case: Case) -> Iterator[Fault]:
             yield warning(text + more, path, "remove them: a constant tells the model nothing")
 
 
-def _single_value(values: np.ndarray | None) -> str | None:
-    """Return as text the value that all rows of a column have, missing values aside; None if rows differ."""
-    if values is None or len(values) < 2:
-        return None
-    if values.dtype.kind == "f":
-        values = values[~np.isnan(values)]
-    if not len(values) or values[-1] != values[0] or not (values == values[0]).all():
-        return None
-    return show(values[0] if values.dtype == object else values[0].item())
+def _single_value(case: Case, name: str) -> str | None:
+    """Return as text the value that all training rows of a column have, missing ones aside; None if rows differ."""
+    values = None
+    for most in (_FIRST, None):
+        values = case.scalars(name, most=most)
+        if values is None or len(values) < 2:
+            return None
+        values = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+        if not (values == values[:1]).all():
+            return None
+    return None if values is None or not len(values) else show(values[:1].tolist()[0])
 
 
 def target_leaks(case: Case) -> Iterator[Fault]:
@@ -71,11 +75,15 @@ def _leaks(
     for name in pipeline.columns:
         if name == column:
             text = f"column '{column}' is a target ('{target}') and an input ('{path[-1]}'): the model is given"
-        elif (own := case.scalars(name)) is not None and np.array_equal(own, values):
+        elif all(_equal(case.scalars(name, most=most), values[:most]) for most in (_FIRST, None)):
             text = f"column '{name}' equals the target '{target}' in every training row: the model is given"
         else:
             continue
         yield warning(f"{text} what it is to predict", path, f"remove it from the inputs, or from '{target}'")
+
+
+def _equal(values: np.ndarray | None, others: np.ndarray) -> bool:
+    return values is not None and np.array_equal(values, others)
 
 
 def unseen_dates(case: Case) -> Iterator[Fault]:

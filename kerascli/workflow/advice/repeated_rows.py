@@ -5,12 +5,12 @@ from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
+from kerascli.data.storage.on_disk import BLOCK_BYTES
 from kerascli.data.storage.table import Table
 from kerascli.foundation.errors import Fault, Path
 from kerascli.workflow.advice.case import Case, warning
 
 _MOST_ROWS = 100_000
-_ROWS_AT_A_TIME = 1000
 _LEAST_SHARE = 0.01
 _PICTURE = 64
 """Least number of values in a row of an array that is taken for a picture."""
@@ -43,10 +43,12 @@ def _sample(table: Table) -> Table:
 
 def _keys(table: Table, names: Sequence[str]) -> np.ndarray:
     """Return the hashes of the rows of a table."""
-    keys: list[int] = []
-    for part in table.slices(_ROWS_AT_A_TIME):
+    keys, likes = list[int](), map(table.like, names)
+    row_bytes = sum(math.prod(like.shape[1:]) * like.itemsize for like in likes)
+    for part in table.slices(max(1, BLOCK_BYTES // max(1, row_bytes))):
         columns = [part.array(name) for name in names]
-        texts = [map(_hashable, column) for column in columns if column.dtype == object]
+        others = (column for column in columns if column.dtype == object)
+        texts = [map(_hashable, each) if isinstance(each[0], np.ndarray) else each for each in others]
         keys += map(hash, zip(_number_bytes(columns, part.rows), *texts, strict=True))
     return np.array(keys, np.int64)
 
@@ -66,11 +68,9 @@ def _number_bytes(columns: Sequence[np.ndarray], rows: int) -> list[bytes]:
     return [row.tobytes() for row in np.concatenate(parts, axis=1)]
 
 
-def _hashable(value: object) -> Hashable:
-    """Return a text, a row of texts or a sequence of varying length as an object that has a hash."""
-    if isinstance(value, np.ndarray):
-        return tuple(value.flat) if value.dtype == object else value.tobytes()
-    return value
+def _hashable(row: np.ndarray) -> Hashable:
+    """Return a row of texts, or a sequence of varying length, as an object that has a hash."""
+    return tuple(row.flat) if row.dtype == object else row.tobytes()
 
 
 def _are_measured(rows: Table, names: Sequence[str]) -> bool:
