@@ -34,7 +34,7 @@ for _number in (_signal.SIGINT, _signal.SIGTERM, getattr(_signal, "SIGHUP", None
 
 def main() -> None:
     """Run the kerascli command whose arguments are in `sys.argv`."""
-    gc.disable()  # until the command begins: imports make many objects, and no garbage
+    gc.disable()  # until a command computes or serves: imports make many objects, and no garbage
     from kerascli.cli.app import main as run
 
     try:

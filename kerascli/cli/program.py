@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import gc
 import os
 import signal
 import sys
@@ -76,7 +75,6 @@ class Program(_Once, TyperGroup):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        gc.enable()
         with _unread(), exits_as_errors(), opened_archives:
             result = super().invoke(ctx)
             sys.stdout.flush()

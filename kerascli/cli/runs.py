@@ -1,6 +1,5 @@
 """The commands `kerascli runs`: list, show, compare, tag, archive, send and remove runs."""
 
-import gc
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -40,7 +39,6 @@ def _list(
     from kerascli.runs.index import list_runs
     from kerascli.runs.record import MEMBERS, is_study
 
-    gc.disable()  # thousands of runs are many objects, none of which can go before the end
     studies = list_runs(runs_dir, is_study)
     folders = [runs_dir, *(study.path / MEMBERS for study in studies if tag)]
     everything = [(run, RunLine.of(run)) for folder in folders for run in list_runs(folder)]

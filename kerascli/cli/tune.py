@@ -1,5 +1,6 @@
 """The command `kerascli tune [CONFIG]`: search hyperparameters, each trial a run in the folder of a study."""
 
+import gc
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -102,6 +103,7 @@ def _run(study: "Study", workers: int) -> int:
                 printed.add(row["trial"])
                 console.print(safe_text(f"trial {row['trial']}{study.facts.of}: {trial_text(row)}"))
 
+    gc.enable()
     with live:
         code = run_study(study, workers, show) if workers else 0
     write_importance(study)

@@ -125,3 +125,19 @@ def test_memory_of_large_tensors_is_kept_for_speed_or_returned() -> None:
     kept, returned = map(int, run.stdout.split())
     assert kept > 2**24
     assert returned < 2**20
+
+
+_COLLECTOR = """
+import gc
+gc.disable()
+from kerascli.foundation.device import prepare_cpu
+prepare_cpu()
+frozen = gc.get_freeze_count()
+assert gc.isenabled() and frozen > 10_000, frozen
+prepare_cpu()  # of a second training in this process: garbage of the first one must not be kept
+assert gc.get_freeze_count() == frozen
+"""
+
+
+def test_garbage_is_collected_once_modules_are_imported_which_are_not_gone_through() -> None:
+    subprocess.run([sys.executable, "-c", _COLLECTOR], check=True)

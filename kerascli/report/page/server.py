@@ -4,6 +4,7 @@ Only GET of known addresses is answered, with the token that the printed address
 """
 
 import contextlib
+import gc
 import hmac
 import os
 import secrets
@@ -190,6 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def serve(server: Server) -> None:
     """Serve until Ctrl-C, which is the usual end; another signal is raised as Signalled."""
+    gc.enable()
     try:
         server.serve_forever()
     except Signalled as signalled:
