@@ -44,7 +44,7 @@ def _sample(table: Table) -> Table:
 def _keys(table: Table, names: Sequence[str]) -> np.ndarray:
     """Return the hashes of the rows of a table."""
     keys, likes = list[int](), map(table.like, names)
-    row_bytes = sum(math.prod(like.shape[1:]) * like.itemsize for like in likes)
+    row_bytes = sum(math.prod(like.shape[1:]) * like.dtype.itemsize for like in likes)
     for part in table.slices(max(1, BLOCK_BYTES // max(1, row_bytes))):
         columns = [part.array(name) for name in names]
         others = (column for column in columns if column.dtype == object)
