@@ -21,8 +21,10 @@ from benchmarks.workloads import ROOT
 FLOOR, TORCH = "import typer, rich", "import torch"
 CONFIG = ROOT / "configs" / "penguins.yaml"
 FIRST_STEP = """
+import gc
 import sys
 from pathlib import Path
+gc.disable()  # as the command does
 from kerascli.foundation.cpus import prepare_environment
 prepare_environment()
 from kerascli.config.load import open_config
