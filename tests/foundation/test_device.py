@@ -141,3 +141,10 @@ assert gc.get_freeze_count() == frozen
 
 def test_garbage_is_collected_once_modules_are_imported_which_are_not_gone_through() -> None:
     subprocess.run([sys.executable, "-c", _COLLECTOR], check=True)
+
+
+def test_no_garbage_is_collected_while_a_command_imports(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("import gc, sys\nassert 'torch' in sys.modules and not gc.isenabled()\n")
+    config = tmp_path / "config.yaml"
+    config.write_text("plugins: [own.py]\nmodel: {inputs: {x: [4]}, layers: [{dense: 1}]}\n")
+    subprocess.run([sys.executable, "-m", "kerascli", "validate", str(config)], check=True)
