@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from kerascli.data.base import Field, Fields, FittedState, States
 from kerascli.data.pipeline.columns import read_columns
 from kerascli.data.pipeline.named_pipeline import check_step_memory, data_error_at
-from kerascli.data.pipeline.pipeline import FittedPipeline, cut_at
+from kerascli.data.pipeline.pipeline import FittedPipeline, cut_at, in_threads
 from kerascli.data.pipeline.steps import Records, Values
 from kerascli.data.storage.blocks import PART_VALUES, Blocks
 from kerascli.data.storage.table import BadRow, Table
@@ -69,7 +70,17 @@ def learn(pipelines: Sequence[FittedPipeline], table: Table, columns: Fields) ->
     A shared transform is fitted once, on the rows of all pipelines that use it, when each of them has reached it.
     Raises DataError.
     """
+    sharing = [each for each in pipelines if any(step.shared for step in each.named.steps)]
+    groups = [*([each] for each in pipelines if each not in sharing), sharing]
+    on_disk = table.on_disk(columns)  # files are read by one thread
+    states = in_threads(partial(_learn, table, columns), groups, rows=0 if on_disk else table.rows)
     learned = {COLUMNS: FittedState({name: asdict(field) for name, field in columns.items()}, {})}
+    return learned | {key: state for each in states for key, state in each.items()}
+
+
+def _learn(table: Table, columns: Fields, pipelines: Sequence[FittedPipeline]) -> dict[str, FittedState]:
+    """Fit the transforms of pipelines that may share some on the training rows; return {key: learned state}."""
+    learned: dict[str, FittedState] = {}
     fits = [fit for pipeline in pipelines if (fit := _start(pipeline, table)) is not None]
     while fits:
         if (ready := _ready([fit.keys[fit.done :] for fit in fits])) is None:

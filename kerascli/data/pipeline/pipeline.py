@@ -1,10 +1,11 @@
 """Execute a preprocessing pipeline: infer its fields, transform rows in advance, and build its per-batch module."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.text.oov import Counting, OovCounts
 from kerascli.foundation import draws
+from kerascli.foundation.cpus import cpu_limit
 from kerascli.foundation.errors import DataError
 
 NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
@@ -25,6 +27,8 @@ NARROW = {"float64": "float32", "float16": "float32", "uint16": "int32", "uint32
 
 _NUMBERS = frozenset(np.dtype(kind).name for kind in "?bBhHiIlLefd")
 _PIECE_VALUES = 2**15 - 1
+_ROWS_IN_THREADS = 2**15
+"""Number of rows from which on threads save more time than they take to start."""
 _RAGGED, _PAD = "the sequences are of different lengths", "add pad_sequences, which gives them one length"
 
 
@@ -176,6 +180,14 @@ class Undo(NamedTuple):
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         return self.modules(torch.from_numpy(values.astype(np.float64))).numpy()
+
+
+def in_threads(work: Callable[..., Any], *items: Sequence[Any], rows: int) -> list[Any]:
+    """Return what `work` returns for each item, such as a pipeline; in threads if it goes through many `rows`."""
+    if rows < _ROWS_IN_THREADS:
+        return list(map(work, *items))
+    with ThreadPoolExecutor(cpu_limit().count) as pool:  # numpy and torch release the interpreter's lock
+        return list(pool.map(work, *items))
 
 
 def cut_at(fields: Sequence[Field], values: int) -> int:

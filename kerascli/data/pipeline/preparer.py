@@ -8,7 +8,7 @@ import numpy as np
 
 from kerascli.data.batches.rows import DiskSplit, MemorySplit, Origin, Reader, Split
 from kerascli.data.download import Progress
-from kerascli.data.pipeline.pipeline import FittedPipeline
+from kerascli.data.pipeline.pipeline import FittedPipeline, in_threads
 from kerascli.data.section import by_section
 from kerascli.data.storage.convert import as_records
 from kerascli.data.storage.mapped import Mapped, spill
@@ -86,7 +86,11 @@ class Preparer:
 
 def _prepared(pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts) -> dict[str, np.ndarray]:
     """Return the prepared rows of a table, by section and name of the pipeline (`inputs/x`)."""
-    return {"/".join(each.named.id): each.prepare(table, oov) for each in pipelines}
+    counts = [OovCounts() for _ in pipelines]
+    arrays = in_threads(lambda each, own: each.prepare(table, own), pipelines, counts, rows=table.rows)
+    for own in counts:
+        oov.add(own)
+    return {"/".join(each.named.id): array for each, array in zip(pipelines, arrays, strict=True)}
 
 
 def read_records(records: Mapped, rows: Rows) -> MemorySplit:

@@ -87,9 +87,9 @@ def _read(text: bytes, name: str, form: TextFormat, columns: frozenset[str] | No
     except pa.ArrowInvalid:
         return None
     rows, header = len(fields[used[0]]), 0 if form.names else 1
-    lines = layout.lines[header:] + form.skip_rows
-    if not 0 < rows == len(lines):
+    if not rows or (lines := layout.lines(rows + header)) is None:
         return None
+    lines = lines[header:] + form.skip_rows
     found = {n: on_access(lambda n=n: _typed(read([n]), form)[n]) for n in names if n not in fields}
     found |= _typed(fields, form)
     return Table({each: found[each] for each in names}, rows, name=name, lines=lines)

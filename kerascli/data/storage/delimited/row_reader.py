@@ -7,7 +7,9 @@ is returned.
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Self
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -23,14 +25,15 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Byte order mark, with which some texts in UTF-8 begin; elsewhere in a text it is a character."""
 
 
-class Layout(NamedTuple):
+@dataclass(frozen=True)
+class Layout:
     """Rows of delimited text, header too: the text without comment lines, and the lines on which the rows begin."""
 
     text: bytes
-    lines: np.ndarray
-    """Number of the line on which each row begins, counted from 1; blank lines are no rows."""
-    has_quoted_ends: bool
-    """True if a quoted field contains a line end."""
+    kept: np.ndarray | None
+    """Number of each of the text's lines in the file; None: no line is a comment."""
+    quotes: np.ndarray
+    """Offsets of the double quotes, which enclose whole fields."""
 
     @classmethod
     def of(cls, text: bytes, form: TextFormat) -> Self | None:
@@ -44,18 +47,46 @@ class Layout(NamedTuple):
             kept = np.array([number for number, line in enumerate(lines, 1) if not line.startswith(comment)], np.int64)
             text = b"\n".join([lines[number - 1] for number in kept])
         data = np.frombuffer(text, np.uint8)
-        quotes = _positions(data, _QUOTE) if form.quotes else np.empty(0, np.int64)
+        quotes = _positions(data[: text.rfind(b'"') + 1], _QUOTE) if form.quotes else np.empty(0, np.int64)
         if not text or not _are_well_formed(data, quotes, ord(form.delimiter)):
             return None
-        newlines = _positions(data, _NEWLINE)
-        outside = np.searchsorted(quotes, newlines) % 2 == 0  # a line end within quotes ends no row
-        ends = np.append(newlines[outside], len(text))
-        sizes = np.diff(ends, prepend=-1) - 1
-        if sizes.max() > MAX_FIELD:
-            return None
-        blank = (sizes == 0) | ((sizes == 1) & (data[ends - 1] == _RETURN))
-        rows = np.flatnonzero(np.append(True, outside))[~blank]
-        return cls(text, rows + 1 if kept is None else kept[rows], not outside.all())
+        layout, half = cls(text, kept, quotes), MAX_FIELD // 2
+        is_long = any(text.find(b"\n", at, at + half) < 0 for at in range(0, len(text) - half, half))
+        return None if is_long and np.diff(layout._ends, prepend=-1).max() > MAX_FIELD + 1 else layout
+
+    @cached_property
+    def has_quoted_ends(self) -> bool:
+        """True if a quoted field contains a line end."""
+        in_header = not len(self.quotes) or self.quotes[-1] < self.text.find(b"\n")
+        return not in_header and not self._are_row_ends.all()
+
+    @cached_property
+    def _newlines(self) -> np.ndarray:
+        return _positions(np.frombuffer(self.text, np.uint8), _NEWLINE)
+
+    @cached_property
+    def _are_row_ends(self) -> np.ndarray:
+        return np.searchsorted(self.quotes, self._newlines) % 2 == 0  # a line end within quotes ends no row
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        return np.append(self._newlines[self._are_row_ends], len(self.text))
+
+    def lines(self, rows: int) -> np.ndarray | None:
+        """Return the number of the line on which each row begins, counted from 1; None unless there are `rows` rows.
+
+        Blank lines are no rows.
+        """
+        data = np.frombuffer(self.text, np.uint8)
+        if self.kept is None and not self.has_quoted_ends:
+            count = sum(np.count_nonzero(data[at : at + _CHUNK] == _NEWLINE) for at in range(0, len(data), _CHUNK))
+            if rows == count + (data[-1] != _NEWLINE):
+                return np.arange(1, rows + 1)
+        sizes = np.diff(self._ends, prepend=-1) - 1
+        blank = (sizes == 0) | ((sizes == 1) & (data[self._ends - 1] == _RETURN))
+        begins = np.flatnonzero(np.append(True, self._are_row_ends))[~blank]
+        lines = begins + 1 if self.kept is None else self.kept[begins]
+        return lines if len(lines) == rows else None
 
 
 def _is_odd(text: bytes, form: TextFormat) -> bool:

@@ -153,7 +153,8 @@ def _numbers(fields: "pa.ChunkedArray[Any]", *, integers: bool) -> np.ndarray | 
     else:
         return None
     if values.dtype != np.float64:
-        return None if _match(fields, "[xX]") else values  # a hexadecimal number
+        is_hexadecimal = any(pc.any(pc.match_substring(fields, mark)).as_py() for mark in "xX")
+        return None if is_hexadecimal else values
     if np.count_nonzero(np.isfinite(values)) != len(fields) - fields.null_count:
         return None
     large = np.flatnonzero(np.abs(values) >= 2**53)
