@@ -65,6 +65,18 @@ def test_rows_in_pieces_are_prepared_to_the_same_bits(
     assert bits(prepared(tmp_path, steps)) == expected
 
 
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+def test_threads_learn_and_prepare_the_same_bits_in_the_same_order(
+    tmp_path: Path, steps: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table(tmp_path, gaps="impute" in str(steps))
+    one = prepared(tmp_path, steps)
+    monkeypatch.setattr(pipeline, "_ROWS_IN_THREADS", 1)
+    many = prepared(tmp_path, steps)
+    assert list(bits(many).items()) == list(bits(one).items())
+    assert list(many.learned) == list(one.learned)
+
+
 def test_moments_are_learned_from_pieces_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table(tmp_path)
     expected = prepared(tmp_path, ["normalization"]).learned["inputs.x.0"].arrays
@@ -74,7 +86,7 @@ def test_moments_are_learned_from_pieces_of_the_table(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("steps", [["normalization"], [], [{"rescaling": 0.5}, "log"]], ids=["learned", "none", "log"])
-def test_errors_of_pieces_name_the_row_and_count_all(
+def test_errors_of_pieces_and_threads_name_the_row_and_count_all(
     tmp_path: Path, steps: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table(tmp_path, gaps=True)
@@ -84,7 +96,10 @@ def test_errors_of_pieces_name_the_row_and_count_all(
     monkeypatch.setattr(learned_state, "PART_VALUES", 50)
     with pytest.raises(DataError) as pieces:
         prepared(tmp_path, steps)
-    assert pieces.value.faults == at_once.value.faults
+    monkeypatch.setattr(pipeline, "_ROWS_IN_THREADS", 1)
+    with pytest.raises(DataError) as threads:
+        prepared(tmp_path, steps)
+    assert pieces.value.faults == threads.value.faults == at_once.value.faults
     assert at_once.value.faults[0].place is not None
 
 

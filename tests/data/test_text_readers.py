@@ -27,6 +27,9 @@ ODD: dict[str, tuple[bytes, dict[str, Any]]] = {
     "quotes": (b'a,b\n"1","x, ""y""\nz"\n2,w\n', {}),
     "quoted Windows line ends": (b'a,b\r\n1,"x\r\ny"\r\n2,"z\n\n"\r\n', {}),
     "quoted header": (b'"a","b\nc"\n1,2\n\n3,4\n', {}),
+    "a quoted header alone": (b'"a","b"\n1,2\n3,4\n', {}),
+    "a quoted header and no end": (b'"a","b"\n1,2\n3,4', {}),
+    "a quoted header and blank lines": (b'"a","b"\n1,2\n\n3,4\n\n', {}),
     "delimiters in quotes": (b'a,b,c\n"1","x,y","2.5"\n2,",",\n"3",z,""\n', {}),
     "quotes within fields": (b'a,b\n5" x 7",2\n3\'," 4"\n', {}),
     "a space before a quote": (b'a,b\n1, "x"\n2,y\n', {}),
@@ -278,6 +281,12 @@ def test_a_long_row_and_a_long_field_that_are_allowed() -> None:
     long = b"x" * MAX_FIELD
     table = by_columns(b"a,b,c,d,e,f,g,h,i,j\n" + b",".join([long] * 10) + b"\n1,2,3,4,5,6,7,8,9,0\n")
     assert table.array("j").tolist() == [long.decode(), "0"]
+
+
+@pytest.mark.parametrize("fields", [2, 3, 5])
+def test_rows_of_several_long_fields(fields: int) -> None:
+    long = b",".join([b"x" * (MAX_FIELD // 4)] * fields)
+    check(b"\n".join([b"a,b,c,d,e"[: 2 * fields - 1], *[long] * 4]))
 
 
 def test_random_numbers_have_the_bits_that_python_reads() -> None:

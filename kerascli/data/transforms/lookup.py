@@ -170,7 +170,7 @@ class Lookup(LookupSettings, Transform):
         return counts * nn.functional.pad(weights, (0, counts.shape[1] - len(weights)))
 
     def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> LookedUp | None:
-        if self.invert:
+        if self.invert or not self.places(target=target):  # others are refused
             return None
         first, masks = self.first(target=target), self.masks()
         masked = (codes == DROPPED) | ((codes == 0) & bool(masks))

@@ -89,10 +89,10 @@ def _read(text: bytes, name: str, form: TextFormat, columns: frozenset[str] | No
     rows, header = len(fields[used[0]]), 0 if form.names else 1
     if not rows or (lines := layout.lines(rows + header)) is None:
         return None
-    lines = lines[header:] + form.skip_rows
     found = {n: on_access(lambda n=n: _typed(read([n]), form)[n]) for n in names if n not in fields}
     found |= _typed(fields, form)
-    return Table({each: found[each] for each in names}, rows, name=name, lines=lines)
+    columns_of = {each: found[each] for each in names}
+    return Table(columns_of, rows, name=name, lines=lambda: lines()[header:] + form.skip_rows)
 
 
 def _parsed(layout: Layout, names: Sequence[str], form: TextFormat, chosen: Sequence[str]) -> Fields:

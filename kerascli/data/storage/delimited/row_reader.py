@@ -6,9 +6,9 @@ is returned.
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Self
 
 import numpy as np
@@ -72,21 +72,19 @@ class Layout:
     def _ends(self) -> np.ndarray:
         return np.append(self._newlines[self._are_row_ends], len(self.text))
 
-    def lines(self, rows: int) -> np.ndarray | None:
-        """Return the number of the line on which each row begins, counted from 1; None unless there are `rows` rows.
-
-        Blank lines are no rows.
-        """
+    def lines(self, rows: int) -> Callable[[], np.ndarray] | None:
+        """Return a function that returns the number of the line on which each row begins, counted from 1; None unless
+        there are `rows` rows. Blank lines are no rows."""
         data = np.frombuffer(self.text, np.uint8)
         if self.kept is None and not self.has_quoted_ends:
             count = sum(np.count_nonzero(data[at : at + _CHUNK] == _NEWLINE) for at in range(0, len(data), _CHUNK))
             if rows == count + (data[-1] != _NEWLINE):
-                return np.arange(1, rows + 1)
+                return partial(np.arange, 1, rows + 1)
         sizes = np.diff(self._ends, prepend=-1) - 1
         blank = (sizes == 0) | ((sizes == 1) & (data[self._ends - 1] == _RETURN))
         begins = np.flatnonzero(np.append(True, self._are_row_ends))[~blank]
         lines = begins + 1 if self.kept is None else self.kept[begins]
-        return lines if len(lines) == rows else None
+        return (lambda: lines) if len(lines) == rows else None
 
 
 def _is_odd(text: bytes, form: TextFormat) -> bool:
