@@ -48,7 +48,7 @@ class TextCodec(NamedTuple):
         """Return the tokens of a text after preprocessing; empty if the pipeline does not split texts."""
         if self.vectorization is None:
             return []
-        return self.vectorization.tokens(_through(self.before, text))[0]
+        return self.vectorization.tokens(_through(self.before, text)[0])
 
     def numbers(self, text: str, longest: int) -> list[int]:
         """Encode a text that is to be continued: return the ids of its last tokens, at most `longest`."""
@@ -57,7 +57,7 @@ class TextCodec(NamedTuple):
         opened = (s.model_copy(update={"end": ""}) if isinstance(s, Enclose) else s for s in self.before)
         (text,) = _through(opened, text)
         words = list(text) if not self.joint else text.split()
-        tokens = self.vectorization.tokens([self.joint.join(words[-longest:])])[0][:longest]
+        tokens = self.vectorization.tokens(self.joint.join(words[-longest:]))[:longest]
         return [number for number in self.vectorization.lookup.indices(tokens, self.learned).tolist() if number]
 
     def text(self, values: np.ndarray) -> str:
@@ -85,7 +85,7 @@ class TextCodec(NamedTuple):
         """Return the token ids of the start or end text of the transform `enclose`; empty if there is none."""
         for place, step in enumerate(self.before):
             if isinstance(step, Enclose) and self.vectorization is not None:
-                mark = self.vectorization.tokens(_through(self.before[place + 1 :], getattr(step, which)))[0]
+                mark = self.vectorization.tokens(_through(self.before[place + 1 :], getattr(step, which))[0])
                 return [self.words.index(word) for word in mark if word in self.words]
         return []
 

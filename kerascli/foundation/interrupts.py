@@ -199,6 +199,12 @@ def deferred() -> Iterator[Signals]:
             signal.signal(number, handler)
 
 
+def check() -> None:
+    """Raise Signalled if a signal was received that has not been handled yet, for the work of other threads."""
+    if _present is not None:
+        _present.check()
+
+
 def end_with_parent(*, at_once: bool = False) -> None:
     """Let the kernel end this process when its parent ends in any way (on Linux only), by SIGTERM or `at_once`."""
     if sys.platform == "linux":

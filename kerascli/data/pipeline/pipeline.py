@@ -18,7 +18,7 @@ from kerascli.data.pipeline.steps import FittedStep, Values
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.text.oov import Counting, OovCounts
-from kerascli.foundation import draws
+from kerascli.foundation import draws, interrupts
 from kerascli.foundation.cpus import cpu_limit
 from kerascli.foundation.errors import DataError
 
@@ -134,6 +134,7 @@ class FittedPipeline:
         Values that are out of a vocabulary are added to the counts `oov`.
         """
         for index in steps:
+            interrupts.check()
             step = self.steps[index]
             counting = None if oov is None else Counting(oov, self.columns, step.transform.component_name)
             try:

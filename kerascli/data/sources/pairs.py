@@ -8,10 +8,11 @@ import numpy as np
 from kerascli.data.base import Context, Field, Fields, Tables, source
 from kerascli.data.sources.wrapped import WrappedSource, gathered, values_in_memory
 from kerascli.data.storage.blocks import unique_inverse
+from kerascli.data.storage.column import pa
 from kerascli.data.storage.on_disk import Values, in_memory
 from kerascli.data.storage.table import Table, missing, table_of
 from kerascli.data.storage.tokens import Tokens, column_dtype
-from kerascli.data.transforms.text_lookups import TextVectorization, coded_words
+from kerascli.data.transforms.text_lookups import TextVectorization
 from kerascli.foundation.disk.files import OBJECT_BYTES, memory_limit
 from kerascli.foundation.errors import DataError, Place
 from kerascli.foundation.shapes import NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -131,7 +132,7 @@ class Skipgrams(WrappedSource):
         kind = column_dtype(values)
         if kind == "string":
             texts = values_in_memory(table, self.column, "skipgrams").tolist()
-            words, tokens = coded_words(TextVectorization().tokens(texts))
+            words, tokens = TextVectorization().coded(pa.array(texts, pa.large_string()))
             counts = Counter(dict(zip(words, np.bincount(tokens.values).tolist(), strict=True)))
             frequent = counts.most_common(self.vocabulary_size and self.vocabulary_size - 1)
             return np.array(words, object), tokens, np.array([word for word, _ in frequent], object)

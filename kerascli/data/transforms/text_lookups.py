@@ -1,12 +1,10 @@
 """Transforms `string_lookup` and `text_vectorization`: texts, or their tokens, as indices of a vocabulary."""
 
-import re
-import string
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain, repeat
-from typing import Annotated, Any, Literal, Self
+from itertools import repeat
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
@@ -18,22 +16,12 @@ from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.column import Texts, pa
 from kerascli.data.storage.tokens import Counted, Tokens
 from kerascli.data.text.oov import LookedUp
+from kerascli.data.text.tokenization import Tokenizer
 from kerascli.data.transforms.input_checks import need_text
 from kerascli.data.transforms.lookup import Lookup
 from kerascli.foundation.shapes import Floats, PositiveInt, Words, to_tuple
 from kerascli.preprocessing.categories import UNKNOWN, Dense, MostTokens
 from kerascli.preprocessing.hashing import Salt, buckets
-
-_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
-_STRIP = str.maketrans("", "", string.punctuation)
-_STANDARDS: dict[str | None, dict[int, Any]] = {
-    None: {}, "lower": _LOWER, "strip_punctuation": _STRIP, "lower_and_strip_punctuation": _LOWER | _STRIP,
-}  # fmt: skip
-_SPLITS: dict[str | None, Callable[[str], list[str]]] = {
-    None: lambda text: [text],
-    "whitespace": re.compile(r"\S+", re.ASCII).findall,
-    "character": list,
-}
 
 
 @transform()
@@ -159,7 +147,7 @@ class TextVectorization(Transform):
 
         def parts() -> Iterator[Counted]:
             for texts in rows:
-                words, tokens = coded_words(self.tokens(texts.word_list()))
+                words, tokens = self.coded(texts.words)
                 times = texts.counts() if texts.codes.ndim == 1 else None
                 tokens = tokens if times is not None else texts.expanded(tokens)
                 lengths.append(tokens.longest())
@@ -174,7 +162,7 @@ class TextVectorization(Transform):
         return replace(state, facts={**state.facts, "max_length": longest})
 
     def codes(self, values: "pa.Array", state: FittedState, *, target: bool) -> Tokens:
-        words, tokens = coded_words(self.tokens(values.to_pylist()))
+        words, tokens = self.coded(values)
         return Tokens(self.lookup.indices(words, state)[tokens.values], tokens.lengths)
 
     def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> LookedUp | None:
@@ -190,21 +178,19 @@ class TextVectorization(Transform):
         width = self.output_sequence_length or state.facts["max_length"]
         return torch.from_numpy(tokens.truncated(width).padded(width))
 
-    def tokens(self, texts: Iterable[str]) -> list[list[str]]:
-        """Standardize and split texts; return the tokens of each."""
-        standard = _STANDARDS[self.standardize]
-        rows = list(map(_SPLITS[self.split], [text.translate(standard) for text in texts] if standard else texts))
-        if self.ngrams is not None:
-            widths = range(1, self.ngrams + 1) if isinstance(self.ngrams, int) else self.ngrams
-            rows = [_runs(row, widths) for row in rows]
-        return rows
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Function that standardizes and splits texts."""
+        widths = range(1, self.ngrams + 1) if isinstance(self.ngrams, int) else self.ngrams or ()
+        return Tokenizer(self.standardize, self.split, widths)
 
+    def tokens(self, text: str) -> list[str]:
+        """Standardize and split a text; return its tokens."""
+        return [token for tokens, _ in self.tokenizer.tokens(pa.array([text])) for token in tokens.to_pylist()]
 
-def coded_words(rows: Sequence[Sequence[str]]) -> tuple[list[str], Tokens]:
-    """Return the distinct tokens of rows of tokens, and the rows as indices among them."""
-    tokens = Texts.of_values(np.array(list(chain.from_iterable(rows)), object))
-    return tokens.word_list(), Tokens(tokens.codes, np.fromiter(map(len, rows), np.int64, len(rows)))
-
-
-def _runs(words: list[str], widths: Iterable[int]) -> list[str]:
-    return [" ".join(words[i : i + width]) for width in widths for i in range(len(words) - width + 1)]
+    def coded(self, texts: "pa.Array") -> tuple[list[str], Tokens]:
+        """Standardize and split texts; return the distinct tokens, and the rows as indices among them."""
+        blocks = [*self.tokenizer.tokens(texts)]
+        tokens = Texts.of_column(pa.chunked_array([tokens for tokens, _ in blocks], pa.large_string()))
+        lengths = np.concatenate([np.empty(0, np.int64), *(counts for _, counts in blocks)])
+        return tokens.word_list(), Tokens(tokens.codes, lengths)
