@@ -16,7 +16,7 @@ def field_of(values: np.ndarray) -> Field:
 def rows_of(values: np.ndarray) -> Values:
     """Return an array, an object array of texts or of arrays, or records as a pipeline's rows."""
     if values.dtype.names:
-        columns = {name: rows_of(values[name]) for name in values.dtype.names}
+        columns = {name: rows_of(np.ascontiguousarray(values[name])) for name in values.dtype.names}
         return Records({name: rows for name, rows in columns.items() if isinstance(rows, np.ndarray | Texts)})
     if values.dtype != object:
         return values
