@@ -26,8 +26,10 @@ class Tokenizer(NamedTuple):
 
     def tokens(self, texts: "pa.Array") -> Iterator[tuple["pa.Array", np.ndarray]]:
         """Yield the tokens of texts in order, and the number of tokens of each text, in blocks of texts."""
+        if not len(texts):
+            return
         texts = texts.cast(pa.large_string())
-        _, ends, data = texts.buffers() if len(texts) else (None, bytes(8), None)
+        _, ends, data = texts.buffers()
         offsets = np.frombuffer(ends, np.int64)[texts.offset : texts.offset + len(texts) + 1]
         first = 0
         while first < len(texts):

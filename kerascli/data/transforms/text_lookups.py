@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import repeat
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -190,7 +190,7 @@ class TextVectorization(Transform):
 
     def coded(self, texts: "pa.Array") -> tuple[list[str], Tokens]:
         """Standardize and split texts; return the distinct tokens, and the rows as indices among them."""
-        blocks = [*self.tokenizer.tokens(texts)]
-        tokens = Texts.of_column(pa.chunked_array([tokens for tokens, _ in blocks], pa.large_string()))
-        lengths = np.concatenate([np.empty(0, np.int64), *(counts for _, counts in blocks)])
-        return tokens.word_list(), Tokens(tokens.codes, lengths)
+        none = pa.array([], pa.large_string()), np.empty(0, np.int64)
+        tokens, counts = zip(none, *self.tokenizer.tokens(texts), strict=True)
+        encoded: Any = pa.concat_arrays(tokens).dictionary_encode()
+        return encoded.dictionary.to_pylist(), Tokens(encoded.indices.to_numpy(), np.concatenate(counts))
