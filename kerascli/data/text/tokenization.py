@@ -75,13 +75,13 @@ def _strings(text: bytes, offsets: np.ndarray) -> "pa.Array":
 
 def _ngrams(tokens: "pa.Array", counts: np.ndarray, widths: Sequence[int]) -> tuple["pa.Array", np.ndarray]:
     """Return the ngrams of each text, those of the first of `widths` first, and their number in each text."""
-    owners, parts = [], []
+    owners, parts, text_of = [], [], np.repeat(np.arange(len(counts)), counts)
     left = np.repeat(np.cumsum(counts), counts) - np.arange(len(tokens))  # in its text, from each token on
     for width in widths:
         starts = np.flatnonzero(left >= width)
         joined = (tokens.take(pa.array(starts + place)) for place in range(width))
         parts.append(pc.binary_join_element_wise(*joined, pa.scalar(" ", pa.large_string())))
-        owners.append(np.repeat(np.arange(len(counts)), counts)[starts])
+        owners.append(text_of[starts])
     owner = np.concatenate(owners)
     order = np.argsort(owner, kind="stable")
     return pa.concat_arrays(parts).take(pa.array(order)), np.bincount(owner, minlength=len(counts))

@@ -180,7 +180,7 @@ class TextVectorization(Transform):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """Function that standardizes and splits texts."""
+        """Tokenizer with this transform's settings."""
         widths = range(1, self.ngrams + 1) if isinstance(self.ngrams, int) else self.ngrams or ()
         return Tokenizer(self.standardize, self.split, widths)
 
