@@ -331,8 +331,12 @@ class Transform(InFolder):
         return ()
 
     def chains(self, field: Field, state: FittedState | None) -> Mapping[str, Sequence[Any]]:
-        """Return each column's own transforms (`FittedStep`), for a transform of several columns, whose `module` joins
-        their results."""
+        """Return each column's own transforms (`FittedStep`), for a transform of several columns."""
+        raise NotImplementedError
+
+    def joined(self, columns: Sequence[Tensor], field: Field, state: FittedState) -> Tensor:
+        """Return what `module` gets, (N, *), for the results of the columns' own transforms, in the order of
+        `chains`."""
         raise NotImplementedError
 
     def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> LookedUp | None:

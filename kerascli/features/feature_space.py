@@ -1,8 +1,9 @@
 """Transform `feature_space`: preprocess columns of mixed types and concatenate them, with crosses, to one vector."""
 
 import math
-from collections.abc import Mapping, Sequence
-from functools import cached_property, reduce
+from collections.abc import Sequence
+from functools import cached_property, partial, reduce
+from itertools import accumulate
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -18,8 +19,7 @@ from kerascli.features.discretization import DiscretizationTransform
 from kerascli.foundation.errors import Fault, suggestion
 from kerascli.foundation.shapes import PositiveInt, Words
 from kerascli.language.component import Component, Invalid, collected
-from kerascli.preprocessing.categories import encode_tensor
-from kerascli.preprocessing.function import Function
+from kerascli.preprocessing.function import Constant
 from kerascli.preprocessing.hashing import crossed_of
 
 
@@ -43,6 +43,8 @@ def _column(value: Any) -> tuple[Component, ...]:
     return tuple(steps)
 
 
+_MOST = 2**24
+"""Largest number up to which float32 has all integers."""
 _STEP = {"anyOf": [{"x-component": "transform"}, {"x-component": "feature"}]}
 _SCHEMA = {"anyOf": [{"x-component": "feature"}, {"type": "array", "items": _STEP}]}
 Column = Annotated[tuple[Component, ...], PlainValidator(_column), WithJsonSchema(_SCHEMA)]
@@ -80,6 +82,7 @@ class FeatureSpace(Transform):
     """
 
     takes_columns = True
+    per_batch = "always"
 
     features: dict[str, Column]
     """Mapping from column to its feature type, or to a list of transforms that ends in a feature type."""
@@ -122,6 +125,10 @@ class FeatureSpace(Transform):
             steps[name] = (*(step for step in before if isinstance(step, Transform)), last), feature.encoding()
         return steps
 
+    @cached_property
+    def _sorted_crosses(self) -> list[Cross]:
+        return sorted(self.crosses, key=lambda cross: cross.name)
+
     def own_columns(self) -> tuple[str, ...]:
         return tuple(self.features)
 
@@ -132,9 +139,22 @@ class FeatureSpace(Transform):
         if {name for name, _ in field.columns} != set(self.features):
             names = ", ".join(self.features)
             raise ValueError(f"must be first in a pipeline, over the columns of its features ({names})")
+        widths = self._widths(field, state)
+        if (size := sum(filter(None, widths))) > _MOST:
+            raise ValueError(f"the vector has {size:,} elements; at most {_MOST:,} are possible")
+        return Field((None if None in widths else size,), "float32")
+
+    def _widths(self, field: Field, state: FittedState | None) -> list[int | None]:
+        """Return the number of elements of each feature, then of each cross, in the order of the output vector; None
+        before it is learned."""
         widths = [self._width(name, steps[-1].made) for name, steps in self.chains(field, state).items()]
-        widths += [cross.crossing_dim or self.crossing_dim for cross in self.crosses]
-        return Field((None if None in widths else sum(width or 0 for width in widths),), "float32")
+        return [*widths, *(cross.crossing_dim or self.crossing_dim for cross in self._sorted_crosses)]
+
+    def _places(self, field: Field, state: FittedState) -> list[tuple[str, range]]:
+        """Return (encoding, places in the output vector) of each feature, then of each cross."""
+        ends = [*accumulate((width or 0 for width in self._widths(field, state)), initial=0)]
+        encodings = [*(encoding for _, encoding in self._feature_steps.values()), *["one_hot"] * len(self.crosses)]
+        return [*zip(encodings, map(range, ends, ends[1:]), strict=True)]
 
     def fit(self, rows: Blocks, field: Field, *, target: bool) -> FittedState:
         facts: dict[str, list[Any]] = {}
@@ -165,25 +185,28 @@ class FeatureSpace(Transform):
                 column = made
         return chains
 
-    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
-        widths = {name: self._width(name, steps[-1].made) for name, steps in self.chains(field, state).items()}
-        return Function(lambda *xs: self._joined(dict(zip(widths, xs, strict=True)), widths))
+    def joined(self, columns: Sequence[Tensor], field: Field, state: FittedState) -> Tensor:
+        """Return rows (N, K) float32: places in the output vector that hold a one, then numbers that are not encoded.
 
-    def _joined(self, columns: Mapping[str, Tensor], widths: Mapping[str, int | None]) -> Tensor:
-        """Encode the features of rows, (N, *) each, and concatenate them and their crosses to (N, size), float32."""
-        joined: list[Tensor] = []
-        for name, x in columns.items():
-            encoding, width = self._feature_steps[name][1], widths[name]
-            values = x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)
-            if encoding == "float":
-                joined.append(values.float())
-            elif encoding == "one_hot" and width is not None:
-                joined.append(encode_tensor(values, "multi_hot", width, torch.float32))
-        for cross in sorted(self.crosses, key=lambda cross: cross.name):
-            size = cross.crossing_dim or self.crossing_dim
-            bins = crossed_of([columns[name].reshape(-1) for name in cross.feature_names], size)
-            joined.append(encode_tensor(bins, "one_hot", size, torch.float32))
-        return torch.cat(joined, 1)
+        The place behind the vector is that of an integer without one. `_encoded` makes the vector, a batch at a time.
+        """
+        by_name, places = dict(zip(self._feature_steps, columns, strict=True)), self._places(field, state)
+        bins = [
+            crossed_of([by_name[name].reshape(-1) for name in cross.feature_names], len(own))
+            for cross, (_, own) in zip(self._sorted_crosses, places[len(columns) :], strict=True)
+        ]
+        parts, size = [*zip((*columns, *bins), places, strict=True)], places[-1][1].stop
+        ones = [
+            torch.where((x >= 0) & (x < len(own)), x.long() + own.start, size)
+            for x, (encoding, own) in parts if encoding == "one_hot"
+        ]  # fmt: skip
+        numbers = [x for x, (encoding, _) in parts if encoding == "float"]
+        return torch.cat([(x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)).float() for x in (*ones, *numbers)], 1)
+
+    def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
+        places = self._places(field, state)
+        numbers = [place for encoding, own in places if encoding == "float" for place in own]
+        return Constant(partial(_encoded, size=places[-1][1].stop), torch.tensor(numbers, dtype=torch.int64))
 
     def onnx(self, x: Tensor, field: Field, state: FittedState) -> Tensor:
         if self.crosses:
@@ -222,3 +245,11 @@ def _fitted(rows: Blocks, name: str, before: Sequence[FittedStep], step: Transfo
         return step.fit(blocks, column, target=False)
     except BadRow as bad:
         raise BadRow(blocks.first + bad.row - rows.first, f"{name}: {bad.text}", hint=bad.hint) from None
+
+
+def _encoded(x: Tensor, numbers: Tensor, size: int) -> Tensor:  # (N, K) -> (N, size)
+    """Return vectors of zeros, with ones at the places that rows begin with, and their other numbers at the places
+    `numbers`."""
+    ones = x.shape[1] - len(numbers)
+    vectors = x.new_zeros(x.shape[0], size + 1).scatter(1, x[:, :ones].long(), 1.0)
+    return vectors.index_copy(1, numbers, x[:, ones:])[:, :size]

@@ -52,10 +52,9 @@ class HashedCrossingSettings(Component):
     output_mode: Annotated[Literal["int", "one_hot"], ENCODED] = "int"
     sparse: Dense = False
 
-    def crossing(self, dtype: torch.dtype | None = None) -> nn.Module:
-        """Return the module that hashes integers together, and encodes the bins in a dtype (None: the model's)."""
-        encoded = Encoded(self.output_mode, self.num_bins, dtype)
-        return Function(lambda *xs: encoded(crossed_of(xs, self.num_bins)))
+    def crossed(self, *columns: Tensor) -> Tensor:  # each (*) -> (*)
+        """Hash the integers at the same position of several tensors together to bins."""
+        return crossed_of(columns, self.num_bins)
 
 
 @transform(name="hashing")
@@ -125,8 +124,11 @@ class HashedCrossingTransform(HashedCrossingSettings, Transform):
         hashed = Field((), "int64")
         return {name: [FittedStep(Fingerprint(), column, hashed, NO_STATE)] for name, column in field.columns}
 
+    def joined(self, columns: Sequence[Tensor], field: Field, state: FittedState) -> Tensor:
+        return self.crossed(*columns)
+
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
-        return self.crossing(torch.uint8)
+        return Encoded(self.output_mode, self.num_bins, torch.uint8)
 
 
 IN_DATA = "tensors hold numbers; strings are hashed by the transform of that name, in the input's pipeline under data"
@@ -164,4 +166,4 @@ class HashedCrossing(HashedCrossingSettings, MergeLayer):
             raise ShapeMismatch(f"needs integers, got {' and '.join(x.dtype for x in xs)}", hint=IN_DATA)
         if len({x.shape for x in xs}) > 1 or xs[0].shape not in ((), (1,)):
             raise ShapeMismatch(f"needs inputs of one number each, got {' and '.join(map(str, xs))}")
-        return self.crossing()
+        return nn.Sequential(Function(self.crossed), Encoded(self.output_mode, self.num_bins))

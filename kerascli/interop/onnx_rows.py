@@ -74,14 +74,14 @@ def transformed(step: FittedStep, x: Tensor, refused: list[Tensor], index: int) 
 
 
 def _joined(step: FittedStep, columns: Mapping[str, Tensor], refused: list[Tensor]) -> Tensor:
-    """Return the rows (N, size) that a transform of several columns makes of them, after the transforms of each."""
+    """Return the rows (N, *) that the module of a transform of several columns gets, after the transforms of each."""
     parts: list[Tensor] = []
     for name, chain in step.chains.items():
         x = columns[name]
         for index, each in enumerate(chain):
             x = transformed(each, x, refused, index)
         parts.append(step.transform.onnx(x, step.field, step.state))
-    return step.module(*parts)
+    return step.transform.joined(parts, step.field, step.state)
 
 
 class Prepared(nn.Module):
@@ -93,7 +93,7 @@ class Prepared(nn.Module):
     def __init__(self, pipeline: FittedPipeline) -> None:
         super().__init__()
         self.pipeline = pipeline
-        self.steps = pipeline.steps[: pipeline.until]
+        self.steps = pipeline.steps[: pipeline.until or pipeline.named.takes_columns]  # whose columns are joined here
         chains = [each for step in self.steps for chain in step.chains.values() for each in chain]
         self.transforms = nn.ModuleList(step.module for step in (*self.steps, *chains) if not step.made.is_text)
 
@@ -103,7 +103,11 @@ class Prepared(nn.Module):
         named, x = self.pipeline.named, self._read(columns, refused)
         for index, step in enumerate(self.steps):
             try:
-                x = _joined(step, x, refused) if isinstance(x, dict) else transformed(step, x, refused, index)
+                if isinstance(x, dict):
+                    x = _joined(step, x, refused)
+                    x = step.module(x) if self.pipeline.until else x
+                else:
+                    x = transformed(step, x, refused, index)
             except NotExportable as error:
                 text = f"--preprocessing: {named.section}.{named.name} ({step.transform.component_name}): {error}"
                 raise ConfigError(Fault(text, hint=_HINT)) from None

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from kerascli.config.data import load_config_data
 from kerascli.config.load import open_config
@@ -282,6 +283,38 @@ def test_what_was_learned_comes_back_from_its_files(tmp_path: Path) -> None:
     assert again.facts == first.facts
     for name, values in whole(first.splits["train"]).inputs.items():
         np.testing.assert_array_equal(whole(again.splits["train"]).inputs[name], values)
+
+
+def test_the_vector_of_a_feature_space_is_made_per_batch_from_one_number_for_each_feature(tmp_path: Path) -> None:
+    features = {
+        "age": {"float_discretized": {"bin_boundaries": [20.0, 40.0]}},
+        "say": {"feature": {"preprocessor": {"text_vectorization": {"output_mode": "count"}}}},
+        "reply": "string_categorical",
+        "tone": {"string_hashed": {"num_bins": 5, "output_mode": "int"}},
+    }
+    crosses = [{"feature_names": ["tone", "age"], "crossing_dim": 7}, {"feature_names": ["reply", "age"]}]
+    space = {"features": features, "crosses": crosses, "crossing_dim": 11}
+    alone: dict[str, Any] = {
+        "age": {"discretization": {"bin_boundaries": [20.0, 40.0], "output_mode": "one_hot"}},
+        "reply": {"string_lookup": {"output_mode": "one_hot"}},
+        "say": {"text_vectorization": {"output_mode": "count"}},
+    }
+    inputs = {name: [step] for name, step in alone.items()}
+    spec, context = spec_of(tmp_path, inputs={"x": {"feature_space": space}, **inputs})
+    loaded = load_data(spec, context)
+    ahead = {name: torch.from_numpy(values) for name, values in whole(loaded.splits["train"]).inputs.items()}
+    own = {name: values.numpy() for name, values in loaded.input_stage(ahead).items()}
+    words, made = own["say"].shape[1], own["x"]
+    assert ahead["x"].shape == (len(made), 2 + words + 2)
+    assert (len(made), *(size or 0 for size in loaded.facts.inputs["x"].shape)) == made.shape
+    parts = np.split(made, np.cumsum([3, own["reply"].shape[1], words, 11]), axis=1)
+    for name, part in zip(alone, parts, strict=False):
+        np.testing.assert_array_equal(part, own[name])
+    for cross in parts[3:]:
+        np.testing.assert_array_equal(cross.sum(1), np.ones(len(made)))
+    huge = {"feature_space": {"features": {"tone": {"string_hashed": 2**24 + 1}}}}
+    with pytest.raises(DataError, match="the vector has 16,777,217 elements; at most 16,777,216"):
+        load_data(*spec_of(tmp_path, inputs={"x": huge}))
 
 
 @pytest.mark.parametrize(

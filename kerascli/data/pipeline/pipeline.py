@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from kerascli.data.base import EXACT_IN_FLOAT32, NO_STATE, Field, Fields, States, Transform
 from kerascli.data.pipeline.columns import checked, column_field, read_columns
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_step_memory, data_error_at
-from kerascli.data.pipeline.steps import FittedStep, Values
+from kerascli.data.pipeline.steps import FittedStep, Records, Values
 from kerascli.data.storage.convert import converted
 from kerascli.data.storage.table import BadRow, Table
 from kerascli.data.text.oov import Counting, OovCounts
@@ -116,8 +116,11 @@ class FittedPipeline:
         return out
 
     def _prepared(self, table: Table, oov: OovCounts) -> np.ndarray:
-        named = self.named
-        rows = self.run(read_columns(named, table, self.fields[0]), table, range(self.until), oov)
+        named, rows = self.named, read_columns(self.named, table, self.fields[0])
+        if self.until:
+            rows = self.run(rows, table, range(self.until), oov)
+        elif isinstance(rows, Records):
+            rows = self._at(0, table, FittedStep.joined, rows, oov)
         values = checked(named, rows, table)
         narrow = "float32" if named.section == "sample_weight" else NARROW.get(values.dtype.name, values.dtype.name)
         try:
@@ -135,15 +138,19 @@ class FittedPipeline:
         """
         for index in steps:
             interrupts.check()
-            step = self.steps[index]
-            counting = None if oov is None else Counting(oov, self.columns, step.transform.component_name)
-            try:
-                rows = step(rows, counting)
-            except BadRow as bad:
-                raise data_error_at(bad, self.named, table) from None
-            except ValueError as error:
-                raise self.named.fault(str(error), index) from None
+            rows = self._at(index, table, FittedStep.__call__, rows, oov)
         return rows
+
+    def _at(self, index: int, table: Table, run: Callable[..., Values], rows: Values, oov: OovCounts | None) -> Values:
+        """Return what `run` returns for the step of a number, rows and counts. Raises DataError that names the row."""
+        step = self.steps[index]
+        counting = None if oov is None else Counting(oov, self.columns, step.transform.component_name)
+        try:
+            return run(step, rows, counting)
+        except BadRow as bad:
+            raise data_error_at(bad, self.named, table) from None
+        except ValueError as error:
+            raise self.named.fault(str(error), index) from None
 
     def per_batch(self) -> nn.Module | None:
         """Return the module of the last steps, which run per batch, in float32; None if all steps run in advance."""

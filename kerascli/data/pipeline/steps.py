@@ -60,7 +60,7 @@ class FittedStep:
         """
         step = self.transform
         if isinstance(values, Records):
-            return self._run(*(self._part(name, values[name], counting) for name in self.chains)).numpy()
+            return self._run(as_tensor(self.joined(values, counting))).numpy()
         if self.made.is_text:
             return self._rewritten(values)
         x, once = self.encoded(values), isinstance(values, Texts) and values.is_repetitive
@@ -80,15 +80,23 @@ class FittedStep:
             return step.sequences(x if isinstance(x, Tokens) else Tokens.of(x.numpy()), self.field, self.state)
         return x if isinstance(x, Tokens) else self._run(x)
 
-    def _run(self, *x: Tensor) -> Tensor:
-        made, rows = self.module(*x), len(x[0])
+    def _run(self, x: Tensor) -> Tensor:
+        made, rows = self.module(x), len(x)
         if not isinstance(made, Tensor) or made.shape[:1] != (rows,):
             got = f"a tensor of shape {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
             raise ValueError(f"'module' must return a tensor with the {rows:,} rows that it got, got {got}")
         return made
 
+    def joined(self, records: Records, counting: Counting | None = None) -> np.ndarray:
+        """Return rows of several columns, transformed by their own transforms, as one array, which the module takes.
+
+        Values that are out of a vocabulary are counted. Raises BadRow for a value that is refused, ValueError.
+        """
+        columns = [self._part(name, records[name], counting) for name in self.chains]
+        return self.transform.joined(columns, self.field, self.state).numpy()
+
     def _part(self, column: str, values: np.ndarray | Texts, counting: Counting | None) -> Tensor:
-        """Return a column's rows, transformed by its own transforms, as one of several inputs of the module."""
+        """Return a column's rows, transformed by its own transforms."""
         part: Values = values
         try:
             for step in self.chains[column]:
