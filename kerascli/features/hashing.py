@@ -52,10 +52,6 @@ class HashedCrossingSettings(Component):
     output_mode: Annotated[Literal["int", "one_hot"], ENCODED] = "int"
     sparse: Dense = False
 
-    def crossed(self, *columns: Tensor) -> Tensor:  # each (*) -> (*)
-        """Hash the integers at the same position of several tensors together to bins."""
-        return crossed_of(columns, self.num_bins)
-
 
 @transform(name="hashing")
 class HashingTransform(HashingSettings, Transform):
@@ -125,7 +121,7 @@ class HashedCrossingTransform(HashedCrossingSettings, Transform):
         return {name: [FittedStep(Fingerprint(), column, hashed, NO_STATE)] for name, column in field.columns}
 
     def joined(self, columns: Sequence[Tensor], field: Field, state: FittedState) -> Tensor:
-        return self.crossed(*columns)
+        return crossed_of(columns, self.num_bins)
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return Encoded(self.output_mode, self.num_bins, torch.uint8)
@@ -166,4 +162,5 @@ class HashedCrossing(HashedCrossingSettings, MergeLayer):
             raise ShapeMismatch(f"needs integers, got {' and '.join(x.dtype for x in xs)}", hint=IN_DATA)
         if len({x.shape for x in xs}) > 1 or xs[0].shape not in ((), (1,)):
             raise ShapeMismatch(f"needs inputs of one number each, got {' and '.join(map(str, xs))}")
-        return nn.Sequential(Function(self.crossed), Encoded(self.output_mode, self.num_bins))
+        encoded = Encoded(self.output_mode, self.num_bins)
+        return Function(lambda *xs: encoded(crossed_of(xs, self.num_bins)))
