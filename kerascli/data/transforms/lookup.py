@@ -167,7 +167,7 @@ class Lookup(LookupSettings, Transform):
         if self.output_mode != "tf_idf":
             return counts
         weights = torch.from_numpy(state.arrays["idf_weights"])
-        return counts * nn.functional.pad(weights, (0, counts.shape[1] - len(weights)))
+        return counts.mul_(nn.functional.pad(weights, (0, counts.shape[1] - len(weights))))
 
     def looked_up(self, codes: Tensor, state: FittedState, *, target: bool) -> LookedUp | None:
         if self.invert or not self.places(target=target):  # others are refused

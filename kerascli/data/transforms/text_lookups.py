@@ -172,7 +172,9 @@ class TextVectorization(Transform):
     def sequences(self, tokens: Tokens, field: Field, state: FittedState) -> Tensor | Tokens:
         if self.output_mode != "int":
             vectors = self.lookup.sequences(tokens, field, state)
-            return vectors / vectors.sum(-1, keepdim=True).clamp(min=1) if self.output_mode == "frequency" else vectors
+            return (
+                vectors.div_(vectors.sum(-1, keepdim=True).clamp(min=1)) if self.output_mode == "frequency" else vectors
+            )
         if self.ragged:
             return tokens
         width = self.output_sequence_length or state.facts["max_length"]
