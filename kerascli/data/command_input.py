@@ -123,8 +123,12 @@ class CommandInput(NamedTuple):
             return True
         with open_regular(path, str(path)) as file:
             lines = file.read(2**16).decode("utf-8-sig", "replace").splitlines()[: 10 + getattr(source, "skip_rows", 0)]
-        mark, column = getattr(source, "delimiter", ","), self._input_columns()[0]
-        return any(column in [field.strip(' "') for field in line.split(mark)] for line in lines)
+        return any(map(self._is_header, lines))
+
+    def _is_header(self, line: str) -> bool:
+        """Return True if a field of a line of delimited text is the name of the first column that the inputs use."""
+        fields = line.split(getattr(self.spec.source, "delimiter", ","))
+        return self._input_columns()[0] in [field.strip(' "\r\n') for field in fields]
 
     def _rows(self, paths: Sequence[Path | str | None]) -> Table:
         """Read image, sound or text files as a table with one row for each file."""
@@ -212,10 +216,14 @@ class CommandInput(NamedTuple):
             raise DataError("an image; images are read from files", place=STDIN_NAME, hint=hint)
         if (lines := self._lines(data)) is not None:
             return lines
+        columns = self.keep.union(self.used())
         with tempfile.NamedTemporaryFile(suffix=".csv") as file:
             file.write(data)
             file.flush()
-            return read_raw(self.spec, Path(file.name), columns=self.keep.union(self.used()), name=STDIN_NAME)
+            table = read_raw(self.spec, Path(file.name), columns=columns, name=STDIN_NAME)
+            if data.startswith(b"PAR1"):  # whose columns are read from the file on access
+                return table_of({name: in_memory(table[name]) for name in columns if name in table}, STDIN_NAME)
+        return table
 
     def _lines(self, data: bytes) -> Table | None:
         """Return standard input as a table of one text column, a row per line; None if it is a table or not UTF-8."""
@@ -233,10 +241,10 @@ class CommandInput(NamedTuple):
         """Return the column whose values are the lines of a text on standard input: the only column that the inputs
         use.
 
-        None if it is not text, or if the line `first` names it, as the header of a table does.
+        None if it is not text, or if a field of the line `first` is its name, as in the header of a table.
         """
-        column = self._only_text()
-        return None if self.targets or column is None or column.encode() in first else column
+        column, line = self._only_text(), first.decode("utf-8-sig", "replace")
+        return None if self.targets or column is None or self._is_header(line) else column
 
 
 def _paths(what: Sequence[str]) -> Iterator[Path | str | None]:

@@ -11,6 +11,7 @@ from kerascli.data.sources.file_source import read_parquet
 from kerascli.data.sources.npz import read_npz
 from kerascli.data.sources.timeseries import Timeseries
 from kerascli.data.storage.array_files import read_arrays
+from kerascli.data.storage.column import Column, Texts
 from kerascli.data.storage.compressed import uncompressed_suffix
 from kerascli.data.storage.delimited.text_format import TextFormat
 from kerascli.data.storage.on_disk import in_memory
@@ -27,7 +28,7 @@ def joined(tables: Sequence[Table]) -> Table:
     if not rest:
         return first
     names = [name for name in first if all(name in other for other in rest)]
-    files = {name: _column(name, tables) for name in names if all(name in table.files for table in tables)}
+    files = {name: _values(name, tables) for name in names if all(name in table.files for table in tables)}
     texts = {name: np.concatenate([table.text(name) for table in tables]) for name in files}
     columns = texts | {name: _column(name, tables) for name in names if name not in files}
     ends = np.cumsum([table.rows for table in tables])
@@ -55,7 +56,15 @@ def _skipped(tables: Sequence[Table]) -> Skipped | None:
     return Skipped(name, of - len(kept), of, kept, first, skipped[0].noun)
 
 
-def _column(name: str, tables: Sequence[Table]) -> np.ndarray:
+def _column(name: str, tables: Sequence[Table]) -> np.ndarray | Column:
+    """Return the rows of tables in a column of numbers or text; numbers of text files keep their texts."""
+    values = _values(name, tables)
+    if values.dtype == object or not all(isinstance(table.columns[name], Column) for table in tables):
+        return values
+    return Column(lambda: Texts.of_values(np.concatenate([table.text(name) for table in tables])), lambda: values)
+
+
+def _values(name: str, tables: Sequence[Table]) -> np.ndarray:
     parts = [in_memory(table.column(name)) for table in tables]
     ragged = any(map(is_ragged, parts))
     if not ragged and any(part.dtype == object for part in parts):  # words in one file make text of numbers in another

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kerascli.data.base import NO_STATE, Field, FittedState, Transform, transform
 from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.storage.column import pa
-from kerascli.data.transforms.input_checks import encoded, need_integers, need_like
+from kerascli.data.transforms.input_checks import encoded, need_integers, need_like, refuse_gaps
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.language.component import Component
 from kerascli.layers.base import Example, Layer, MergeLayer, ShapeMismatch, layer
@@ -73,6 +73,8 @@ class HashingTransform(HashingSettings, Transform):
         if isinstance(values, Tensor):
             return self.bins_of(values)
         words, masks = values.to_pylist(), int(self.mask_value is not None)
+        if self.mask_value != "":
+            refuse_gaps(words, "hashing, or set mask_value: ''")
         bins = buckets([word.encode() for word in words], self.num_bins - masks, self.salt) + masks
         return torch.where(torch.tensor([word == self.mask_value for word in words]), 0, bins) if masks else bins
 
@@ -91,7 +93,9 @@ class Fingerprint(Transform):
     def codes(self, values: "pa.Array | Tensor", state: FittedState, *, target: bool) -> Tensor:
         if isinstance(values, Tensor):
             return values.long()
-        return fingerprints([word.encode() for word in values.to_pylist()])
+        words = values.to_pylist()
+        refuse_gaps(words, "hashed_crossing")
+        return fingerprints([word.encode() for word in words])
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return nn.Flatten(0)

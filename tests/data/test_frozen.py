@@ -188,6 +188,14 @@ def test_a_frozen_file_that_fails_in_the_middle_leaves_nothing(tmp_path: Path) -
     assert not list((tmp_path / "frozen").iterdir())
 
 
+def test_no_row_is_lost_where_a_type_changes_and_returns(tmp_path: Path) -> None:
+    """A column of nothing but gaps is of floats, then of integers, and with fractions of floats again."""
+    blocks = [pyarrow.nulls(2), pyarrow.array([1, 2]), pyarrow.array([0.5, 3.0])]
+    path = freeze(tmp_path, lambda text: iter([{"x": block} for block in blocks]))
+    columns = ParquetColumns([Part(path, "t")], None)
+    np.testing.assert_array_equal(in_memory(Table(columns, columns.rows)["x"]), [np.nan, np.nan, 1, 2, 0.5, 3])
+
+
 def test_the_digest_is_of_the_rows_and_their_order(tmp_path: Path) -> None:
     def rows(*values: int) -> Path:
         return freeze(tmp_path, lambda text: iter([{"x": pyarrow.array(values)}]))

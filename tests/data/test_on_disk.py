@@ -506,3 +506,24 @@ def _peak(folder: Path, rows: int) -> int:
     peak, on_disk_said = json.loads(ran.stdout)
     assert on_disk_said == (rows > 10**6)
     return peak
+
+
+def test_the_last_row_of_a_file_may_be_a_batch_of_its_own(tmp_path: Path, to_disk: Callable[[], None]) -> None:
+    """A record of an int64 and a float32: a view of one row has strides that torch refuses."""
+    text = """
+seed: 1
+data:
+  source: {parquet: t.parquet}
+  inputs: {a: [{columns: [a]}], b: [{columns: [b]}, normalization]}
+  targets: {y: []}
+model: {layers: [{concatenate: [a, b]}, {dense: {units: 1, activation: sigmoid}}]}
+compile: {loss: binary_crossentropy, optimizer: sgd}
+fit: {epochs: 1, batch_size: 32, shuffle: false}
+"""
+    path = write(tmp_path, text)
+    columns = {"a": np.arange(33), "b": np.arange(33, dtype=np.float32) / 7, "y": np.arange(33) % 2}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet", row_group_size=10)
+    in_memory, _ = train(path, tmp_path / "memory")
+    to_disk()
+    from_disk, _ = train(path, tmp_path / "disk")
+    assert outcome(from_disk) == outcome(in_memory)

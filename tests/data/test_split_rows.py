@@ -12,6 +12,7 @@ from kerascli.data.batches.rows import MemorySplit, raw_table
 from kerascli.data.pipeline.prepare import load_data
 from kerascli.data.section import DataSpec
 from kerascli.data.split import grouped_split, ordered_folds, ordered_split, shuffled
+from kerascli.data.storage import on_disk
 from kerascli.foundation.errors import ConfigError, DataError
 from kerascli.language.component import Invalid
 from kerascli.language.section import parse_section
@@ -46,6 +47,19 @@ def test_a_group_is_in_one_part_and_shares_hold_to_half_a_group() -> None:
         assert abs(len(found[name]) - 5000 * share) <= largest
     again = grouped_split(groups, np.zeros_like(groups), SHARES, seed=2)
     assert found["test"].tolist() != again["test"].tolist()
+
+
+@pytest.mark.parametrize(
+    "days", [[3, 1, 2, 5, 4], [f"2024-01-0{day}" for day in (3, 1, 2, 5, 4)]], ids=["numbers", "dates"]
+)
+def test_rows_on_disk_are_split_by_time(days: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    text = "x,day\n" + "".join(f"{row},{day}\n" for row, day in enumerate(days))
+    split = {"test": 0.4, "order": "day"}
+    there = parts(tmp_path, text, split)
+    monkeypatch.setattr(on_disk, "MEMORY_BYTES", 0)
+    assert parts(tmp_path, text, split) == there
+    assert sorted(there["test"]) == [3, 4]
 
 
 def test_groups_are_stratified_by_the_class_that_most_of_their_rows_have() -> None:

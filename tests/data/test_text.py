@@ -285,6 +285,12 @@ def test_what_was_learned_comes_back_from_its_files(tmp_path: Path) -> None:
         np.testing.assert_array_equal(whole(again.splits["train"]).inputs[name], values)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_vocabulary(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_bytes(b"\xef\xbb\xbfkind\r\nrude\r\n")
+    spec, context = spec_of(tmp_path, inputs={"tone": [{"string_lookup": {"vocabulary": "words.txt"}}]})
+    assert load_data(spec, context).facts.inputs["tone"].words == ("", "kind", "rude")
+
+
 def test_the_vector_of_a_feature_space_is_made_per_batch_from_one_number_for_each_feature(tmp_path: Path) -> None:
     features = {
         "age": {"float_discretized": {"bin_boundaries": [20.0, 40.0]}},

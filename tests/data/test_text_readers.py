@@ -104,7 +104,6 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any]]] = {
     "no number": (b"a,b\n1,x\n2,true\n", {"dtypes": {"b": "number"}}),
     "no number after too many digits": (b"a,b\n1,99999999999999999999999\n2,x\n", {"dtypes": {"b": "number"}}),
     "booleans are no numbers": (b"a,b\n1,true\n2,false\n", {"dtypes": {"b": "number"}}),
-    "no such column": (b"a,b\n1,2\n", {"dtypes": {"z": "text"}}),
 }
 
 
@@ -226,7 +225,6 @@ WORDS = {
     "no number": "t:2:b: 'x' is not a number, as dtypes says of this column",
     "no number after too many digits": "t:3:b: 'x' is not a number, as dtypes says of this column",
     "booleans are no numbers": "t:2:b: 'true' is not a number, as dtypes says of this column",
-    "no such column": "t:1: dtypes: there is no column 'z'",
 }
 FIELDS = [
     "",

@@ -12,7 +12,7 @@ from kerascli.data.storage.column import Texts, is_number
 from kerascli.data.storage.convert import converted, first_rounded
 from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact
 from kerascli.data.storage.row_errors import BadRows
-from kerascli.data.storage.table import BadRow, Table, first_wrong
+from kerascli.data.storage.table import BadRow, Table, first_wrong, gaps_in_integers
 from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
 from kerascli.foundation.errors import DataError, Fault, counted, in_yaml, safe_text
 from kerascli.foundation.shapes import is_compatible
@@ -185,6 +185,27 @@ def stray_value_error(named: NamedPipeline, table: Table) -> DataError | None:
     return None
 
 
+def gap_error(named: NamedPipeline, table: Table) -> DataError | None:
+    """Return the error that names the missing values of a column of integers, which are floats therefore; None if there
+    are none, or the first step fills them.
+
+    Of a table on disk only the first rows are examined.
+    """
+    table = next(table.parts(named.columns))
+    for name in () if named.steps and named.steps[0].transform.fills_missing else named.columns:
+        if len(gaps := gaps_in_integers(table.array(name))):
+            what, hint = _missing(named)
+            return BadRows.of(table, gaps, name, f"{what} ({counted(len(gaps), 'row')})", hint)
+    return None
+
+
+def _missing(named: NamedPipeline) -> tuple[str, str | None]:
+    """Return the message about a missing value of a pipeline, and a hint."""
+    if named.section == "targets":
+        return "missing label", None
+    return "missing value", f"add impute to the pipeline: {IMPUTE}"
+
+
 def checked(named: NamedPipeline, values: Values, table: Table) -> np.ndarray:
     """Return the result of a pipeline. Raises DataError for text, and for missing or infinite values."""
     if isinstance(values, Texts):
@@ -202,9 +223,6 @@ def check_finite(named: NamedPipeline, values: np.ndarray, table: Table) -> None
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return
     row, at, bad = first_wrong(~np.isfinite(values))
-    what, hint = "infinite value", None
-    if np.isnan(values[row]).any():
-        is_label = named.section == "targets"
-        what, hint = ("missing label", None) if is_label else ("missing value", f"add impute to the pipeline: {IMPUTE}")
+    what, hint = _missing(named) if np.isnan(values[row]).any() else ("infinite value", None)
     text = f"{what} ({counted(len(bad), 'row')})"
     raise data_error_at(BadRow(row, text, at=at, hint=hint, rows=bad), named, table)

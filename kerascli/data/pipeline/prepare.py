@@ -13,7 +13,7 @@ from kerascli.data.batches.rows import Split
 from kerascli.data.digests import digests
 from kerascli.data.download import Progress
 from kerascli.data.mixing import Mixing, mixed_inputs, mixes
-from kerascli.data.pipeline.columns import stray_value_error
+from kerascli.data.pipeline.columns import gap_error, stray_value_error
 from kerascli.data.pipeline.display_columns import check_display_columns, display_columns
 from kerascli.data.pipeline.learned_state import known_columns, learn
 from kerascli.data.pipeline.named_pipeline import NamedPipeline, check_source_memory
@@ -216,12 +216,12 @@ def fitted_pipelines(spec: DataSpec, learned: States) -> dict[tuple[str, str], F
 
 def _inferred(spec: DataSpec, columns: Fields, table: Table) -> Iterator[FittedPipeline]:
     """Yield the pipelines of a data section before they are fitted. Raises DataError, for a column of numbers that a
-    stray value in `table` has made text one that names that value."""
+    stray value in `table` has made text, or of integers that a gap has made floats, one that names that value."""
     for named in named_pipelines_of(spec):
         try:
             yield FittedPipeline(named, columns, {})
         except DataError as error:
-            raise stray_value_error(named, table) or error from None
+            raise stray_value_error(named, table) or gap_error(named, table) or error from None
 
 
 def _column_fields(spec: DataSpec, table: Table, context: Context) -> dict[str, Field]:

@@ -96,7 +96,10 @@ def _prepared(pipelines: Sequence[FittedPipeline], table: Table, oov: OovCounts)
 def read_records(records: Mapped, rows: Rows) -> MemorySplit:
     """Return rows that were prepared before, from a memory-mapped array of records."""
     values = records[rows]
-    return split_of({key: np.ascontiguousarray(values[key]) for key in values.dtype.names or ()}, len(values))
+    arrays = {
+        key: values[key].copy() for key in values.dtype.names or ()
+    }  # also of one row, whose strides torch refuses
+    return split_of(arrays, len(values))
 
 
 def split_of(

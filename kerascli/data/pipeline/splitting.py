@@ -9,9 +9,9 @@ from kerascli.data.base import Context
 from kerascli.data.dates import parsed_times
 from kerascli.data.section import DataSpec, SplitSpec
 from kerascli.data.storage.blocks import rows_by_value, unique_inverse
-from kerascli.data.storage.on_disk import Values, blocks
+from kerascli.data.storage.on_disk import Values, blocks, in_memory
 from kerascli.data.storage.row_errors import BadRows
-from kerascli.data.storage.table import Table, missing
+from kerascli.data.storage.table import Table, gaps_in_integers, missing
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import ConfigError, DataError, Fault, counted, safe_text
 
@@ -94,10 +94,15 @@ def _fold_numbers(split: SplitSpec, table: Table, seed: int, series: str | None)
 def _classes(train: Table, key: str, column: str) -> Values:
     """Return a column of strings or integers to split by (classes or groups). Raises DataError."""
     values = train.text(column) if column in train.files else train.column(column)
+    if len(gaps := gaps_in_integers(values)):
+        raise BadRows.of(train, gaps, column, _GAP)
     if len(values.shape) != 1 or values.dtype.kind == "f" or is_ragged(values):
         text = f"split.{key}: column '{column}' does not hold {'class labels' if key == 'stratify' else 'groups'}"
         raise DataError(text, path=("data", "split", key), hint="expected one string or integer per row, none missing")
     return values
+
+
+_GAP = "missing value: the rows are split by this column"
 
 
 def _times(train: Table, column: str) -> np.ndarray:
@@ -109,11 +114,12 @@ def _times(train: Table, column: str) -> np.ndarray:
     path = ("data", "split", "order")
     if values.shape[1:][1:] == (1,) and not is_ragged(values):  # windows of a series
         values = np.concatenate([block[:, -1, 0] for block in blocks(values)])
-    if len(values.shape) != 1 or is_ragged(values) or not isinstance(values, np.ndarray):
+    values = in_memory(values)
+    if len(values.shape) != 1 or is_ragged(values):
         raise DataError(f"split.order: column '{column}' has no numbers or dates, one a row", path=path)
     if values.dtype != object:
         if len(gaps := np.flatnonzero(missing(values))):
-            raise BadRows.of(train, gaps, column, "missing value: the rows are split by this column")
+            raise BadRows.of(train, gaps, column, _GAP)
         return values
     times = parsed_times(values.tolist())
     if len(bad := np.flatnonzero(np.isnat(times))):

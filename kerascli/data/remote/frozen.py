@@ -45,7 +45,7 @@ def _written(blocks: Blocks, kinds: dict[str, set[Any]], digest: Any) -> Iterato
     """Yield the bytes of the file of Parquet, and add the rows to the digest; add what columns hold to `kinds`."""
     from pyarrow.parquet import ParquetWriter
 
-    sink, writer, types, found = _Sink(), None, pa.schema([]), pa.schema([])
+    sink, writer, types, fits = _Sink(), None, pa.schema([]), True
     for block in blocks(frozenset(name for name, each in kinds.items() if _type(each) == pa.string())):
         for name in {**kinds, **block}:
             kinds.setdefault(name, set()).update(_kinds(block[name]) if name in block else {"missing"})
@@ -55,14 +55,15 @@ def _written(blocks: Blocks, kinds: dict[str, set[Any]], digest: Any) -> Iterato
             # not packed: the size of a packed file says little about the memory that its rows take
             writer = ParquetWriter(sink, types, compression="none", use_dictionary=False, write_page_checksum=True)
             digest.update(repr(dict(zip(types.names, types.types, strict=True))).encode())
-        if types == found:
+        fits = fits and types == found  # types may widen and return, as those of a column that begins with gaps
+        if fits:
             count = len(next(iter(block.values())))
             arrays = (block[name] if name in block else pa.nulls(count) for name in types.names)
             rows = pa.record_batch([array.cast(kind) for array, kind in zip(arrays, types.types, strict=True)], types)
             digest.update(rows.serialize())
             writer.write_batch(rows)
             yield sink.taken()
-    if types != found:
+    if not fits:
         raise _Widened
     assert writer is not None, "the caller refuses tables without rows"
     writer.close()

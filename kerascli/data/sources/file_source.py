@@ -21,7 +21,7 @@ from kerascli.data.storage.partitions import Part
 from kerascli.data.storage.row_errors import read_table
 from kerascli.data.storage.table import Table
 from kerascli.foundation.disk.files import file_digest
-from kerascli.foundation.errors import Fault
+from kerascli.foundation.errors import Fault, safe_text, suggestion
 from kerascli.language.component import Invalid
 
 
@@ -190,6 +190,14 @@ class Csv(TableOfFiles, TextFormat, FileSource):
 
     def read(self, path: Path, name: str, columns: frozenset[str] | None = None) -> Table:
         return read_text_table(path, name, self.text_format(), columns)
+
+    def read_parts(self, parts: list[Part], name: str, columns: frozenset[str] | None) -> Table:
+        table = super().read_parts(parts, name, columns)
+        for column in self.dtypes:  # of the run's own files: those of a command may lack columns that it does not use
+            if column not in table:
+                text = f"dtypes: there is no column '{safe_text(column, 40)}'{suggestion(column, table)}"
+                raise table.fault(text, f"the columns are: {', '.join(map(safe_text, list(table)[:20]))}")
+        return table
 
 
 @source()

@@ -64,8 +64,13 @@ def _by_split(arrays: dict[str, V], name: str) -> dict[str, dict[str, V]]:
         suffix = next((suffix for suffix in _SUFFIXES if key.endswith(suffix) and key != suffix), None)
         if suffix is None:
             rest.append(key)
+        elif (column := key.removesuffix(suffix)) in (split := splits.setdefault(_SUFFIXES[suffix], {})):
+            text = (
+                f"two arrays are the column '{safe_text(column, 40)}' of {_SUFFIXES[suffix]}: one is '{safe_text(key)}'"
+            )
+            raise DataError(text, place=name)
         else:
-            splits.setdefault(_SUFFIXES[suffix], {})[key.removesuffix(suffix)] = value
+            split[column] = value
     if not splits:
         return {"train": arrays}
     if rest:

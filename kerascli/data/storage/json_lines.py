@@ -77,7 +77,11 @@ def _numbers(cells: list[Any], kinds: set[type]) -> np.ndarray | None:
             values = np.array(cells, np.int64 if kinds == {int} else np.float64)
             if not np.isinf(values).any():
                 return values
-    return None if str in kinds else numbers_of(list(map(_text, cells)))
+    return (
+        None
+        if str in kinds
+        else numbers_of([_text(int(each) if each is True or each is False else each) for each in cells])
+    )
 
 
 def _coded(values: list[Any] | np.ndarray, key: str, name: str) -> Texts:
@@ -119,7 +123,7 @@ def _is_numbers(value: Any) -> bool:
 def _text(value: str | float | bool | None) -> str:
     if value is None or isinstance(value, str):
         return value or ""
-    return str(int(value)) if isinstance(value, bool) else repr(value)
+    return json.dumps(value) if isinstance(value, bool) else repr(value)
 
 
 def _arrays(values: list[Any], key: str, name: str, lines: np.ndarray, faults: Faults) -> np.ndarray:

@@ -298,8 +298,19 @@ def missing(values: np.ndarray) -> np.ndarray:
     return np.asarray(values == "", bool) if values.dtype == object else np.isnan(values)
 
 
+def gaps_in_integers(values: Values) -> np.ndarray:
+    """Return the rows of a column (rows,) of integers that are missing, so that it holds floats; else no rows."""
+    if values.dtype.kind != "f" or len(values.shape) > 1:
+        return np.empty(0, np.int64)
+    numbers = in_memory(values)
+    gaps = missing(numbers)
+    return np.flatnonzero(gaps & bool((numbers[~gaps] % 1 == 0).all()))
+
+
 def as_text(values: np.ndarray) -> np.ndarray:
     """Convert a column to an object array of `str`."""
     if values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8")
+    if values.dtype == bool:
+        return np.where(values, "true", "false").astype(object)  # as text files have it
     return values.astype(str).astype(object) if values.dtype != object else values

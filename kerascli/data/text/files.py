@@ -8,8 +8,9 @@ from kerascli.foundation.errors import DataError, Place, safe_text
 
 
 def read_text(path: Path, name: str) -> str:
-    """Read a UTF-8 file; `name` is its name in messages. Raises DataError with the line of the first invalid byte."""
-    data = read_bytes(path, memory_limit() // 8, name)
+    """Read a UTF-8 file, without a byte order mark; `name` is its name in messages. Raises DataError with the line of
+    the first invalid byte."""
+    data = read_bytes(path, memory_limit() // 8, name).removeprefix(b"\xef\xbb\xbf")
     try:
         return data.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:

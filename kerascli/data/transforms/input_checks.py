@@ -1,6 +1,6 @@
 """Checks of a transform's input (dtype, missing values), with the same error messages for all transforms."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -80,6 +80,12 @@ def checked_finite(rows: Blocks, step: str) -> Iterator[np.ndarray]:
             row, at, wrong = first_wrong(bad)
             raise BadRow(row, "missing value", at=at, hint=f"add impute before {step}: {IMPUTE}", rows=wrong)
         yield part
+
+
+def refuse_gaps(words: Sequence[str], step: str) -> None:
+    """Raise BadRow for a missing value ('') among distinct texts; `step` is the name of the transform."""
+    if "" in words:
+        raise BadRow(words.index(""), "missing value", hint=f"add {{impute: most_frequent}} before {step}")
 
 
 def tally(tokens: Tokens, mode: str, size: int) -> Tensor:

@@ -19,7 +19,7 @@ from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import Table
 from kerascli.foundation.cpus import cpu_limit
 from kerascli.foundation.disk.files import refuse_text
-from kerascli.foundation.errors import DataError, Place, safe_text, suggestion
+from kerascli.foundation.errors import safe_text
 
 _LINE_BYTES = 40
 """Memory of the number of a row's line, while it is computed, and of its last field, in bytes."""
@@ -127,12 +127,9 @@ def _first_row(layout: Layout, form: TextFormat) -> tuple[str, ...]:
 
 
 def _check_dtypes(form: TextFormat, table: Table) -> None:
-    """Raise DataError for text in a column with dtype `number`, and for `dtypes` of a column that does not exist."""
+    """Raise DataError for text in a column with dtype `number`."""
     for column, dtype in form.dtypes.items():
-        if column not in table:
-            text = f"dtypes: there is no column '{safe_text(column, 40)}'{suggestion(column, table)}"
-            raise DataError(text, place=Place(table.name, int(table.numbers()[0]) - 1))
-        if dtype == "number" and table.like(column).dtype == object:
+        if column in table and dtype == "number" and table.like(column).dtype == object:
             words = table.text(column).tolist()
             wrong = [row for row, word in enumerate(words) if word and form.plain(word) is None]
             if not wrong:  # but an integer of too many digits
