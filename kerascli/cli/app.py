@@ -60,7 +60,7 @@ def _run() -> int | str | None:
 
 
 def _prepare_streams() -> None:
-    """Replace a closed stdout or stderr by /dev/null, and let both escape characters that they cannot encode.
+    """Replace closed standard streams by /dev/null; stdout and stderr escape characters that they cannot encode.
 
     Under PYTHONUNBUFFERED, which container images set, Python silently drops the rest of a partial write: on a full
     disk, or if the reader has closed the pipe. With line buffering it raises an error instead.
@@ -69,6 +69,7 @@ def _prepare_streams() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115  # open as long as the program runs
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # open as long as the program runs
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper) and isinstance(sys.stdout.buffer, io.RawIOBase):

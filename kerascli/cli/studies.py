@@ -7,6 +7,7 @@ from kerascli.cli import options, program
 from kerascli.cli.options import argument, option
 from kerascli.cli.runs import remove_confirmed
 from kerascli.foundation.disk import storage
+from kerascli.foundation.errors import ConfigError
 from kerascli.runs.reading import LATEST, quoted
 
 _HELP = "List, show, stop and remove studies of tune; without a command: list them."
@@ -84,6 +85,8 @@ def _best(
 def _stop(study: Name = LATEST, runs_dir: options.RunsDir = options.RUNS_DIR) -> None:
     """Stop a study: trials are saved after their epoch, no further one is started; `tune --resume` goes on."""
     opened = options.find_study(study, runs_dir)
+    if opened.facts.tune is None:
+        raise ConfigError(f"{quoted(opened.path)} is a study of folds", hint="Ctrl-C, or a signal, ends its training")
     opened.stop("by the command studies stop")
     options.note(f"stopped {opened.path}")
 

@@ -2,12 +2,15 @@
 trial."""
 
 import math
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from kerascli.config.composition.extends import extend
 from kerascli.config.composition.overrides import assignments, override
 from kerascli.config.sections.tune import TuneSection
 from kerascli.config.yaml.in_place import with_values
@@ -29,7 +32,7 @@ def study_table(study: Study) -> dict[str, Any]:
         "trials_done": sum(each.status in FINISHED for each in trials),
     }  # fmt: skip
     if facts.tune is None:
-        return {**head, "folds": fold_results(trials)}
+        return {**head, "folds": fold_results(study)}
     tune, best = study.tune, study.best()
     return {
         **head, "objectives": dict(zip((each.name for each in tune.objective), facts.directions, strict=True)),
@@ -55,13 +58,14 @@ def _row(study: Study, tune: TuneSection, facts: TrialFacts) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def fold_results(folds: list[TrialFacts]) -> dict[str, dict[str, float]]:
+def fold_results(study: Study) -> dict[str, dict[str, float]]:
     """Return the losses and metrics of all folds by split and name (`test loss`), and by fold, `mean` or `deviation`.
 
     The standard deviation is that of a sample (divided by n - 1). There are none before all folds have ended.
     """
     results: dict[str, dict[str, float]] = {}
-    for name in folds[0].results if folds else ():
+    folds = study.trials()
+    for name in folds[0].results if len(folds) == study.facts.trials else ():
         if all(name in fold.results for fold in folds):
             values = {f"fold-{fold.number}": fold.results[name] for fold in folds}
             deviation = stdev(values.values()) if all(map(math.isfinite, values.values())) else math.nan
@@ -138,10 +142,24 @@ def study_line(path: Path) -> dict[str, Any]:
 
 
 def best_config(study: Study) -> tuple[int, str]:
-    """Return (number of the best trial, text of its config). Raises ConfigError if no trial is completed."""
+    """Return (number of the best trial, text of its config).
+
+    Raises ConfigError if no trial is completed, or its values, written into a config that extends another, would not
+    be those of the trial.
+    """
     assert study.tune  # raises ConfigError for a study of folds
     if not study.best():
         raise ConfigError(f"no trial of {quoted(study.path)} is completed")
-    best, own = study.best()[0], parse_document(study.facts.text, study.facts.config)
-    document = override(override(own, study.facts.sets), assignments(best.sets))
-    return best.number, with_values(own.text, document.data, f"trial {best.number} of {study.path.name}")
+    best, facts, text = study.best()[0], study.facts, None
+    parsed = partial(parse_document, name=facts.config, folder=Path(facts.config).parent)
+    own, sets = parsed(facts.text), [*facts.sets, *assignments(best.sets)]
+    comment = f"trial {best.number} of {study.path.name}"
+    if "extends" not in own.data:
+        return best.number, with_values(own.text, override(own, sets).data, comment)
+    with suppress(ConfigError):  # a path of an item in the base
+        text = with_values(own.text, override(own, sets).data, comment)
+    if text is None or extend(parsed(text)).data != override(extend(own), sets).data:
+        fault = f"{quoted(facts.config)} extends another config, into which values of {comment} would be merged"
+        command = shlex.join(["kerascli", "train", facts.config, *(f"--set={each}" for each in sets)])
+        raise ConfigError(fault, hint=command)
+    return best.number, text

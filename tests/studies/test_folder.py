@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.disk import locks
 from kerascli.foundation.disk.locks import Locked
 from kerascli.foundation.errors import ConfigError, FileRefused
@@ -14,7 +15,7 @@ from kerascli.runs import index
 from kerascli.runs.annotations import change_tags
 from kerascli.runs.record import RunRecord
 from kerascli.studies.folder import Study, StudyFacts, TrialFacts, find_run, find_study
-from kerascli.studies.table import study_line, study_table
+from kerascli.studies.table import best_config, study_line, study_table
 from kerascli.workflow.bases import run_named
 from kerascli.workflow.tuning.worker import Worker, settle
 from tests.support.runs_harness import command
@@ -35,6 +36,48 @@ def test_a_study_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert study.facts == FACTS
     assert study.tune.space.parameters[0].name == "units"
     assert study.path.name.endswith("-a")
+
+
+BASE = "compile: {optimizer: {adam: {learning_rate: 0.01, clipnorm: 1.0}}}\nmodel: {layers: [{dense: 2}]}\n"
+TUNE = "tune:\n  objective: loss\n  trials: 2\n  set: {fit.batch_size: [16, 32]}\n"
+
+
+@pytest.mark.parametrize(
+    ("sets", "added"),
+    [
+        ({"fit.batch_size": 16}, "fit: {batch_size: 16}"),
+        ({"compile.optimizer": {"adam": {"learning_rate": 0.05}}}, None),  # the base's clipnorm would come back
+        ({"model.layers[0].dense": 3}, None),  # the own file has no layers
+    ],
+)
+def test_a_config_of_the_best_trial_is_that_of_the_trial_also_if_it_extends_another(
+    sets: dict[str, object], added: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "base.yaml").write_text(BASE)
+    text = f"# own\nextends: base.yaml\ncompile: {{optimizer: sgd}}\n{TUNE}"
+    facts = {"config": str(tmp_path / "a.yaml"), "text": text, "tune": parse_document(TUNE, "").data["tune"]}
+    study = Study.create(tmp_path / "runs", "a", FACTS.model_copy(update=facts))
+    member = study.member(1)
+    member.path.mkdir()
+    member.write_trial(TrialFacts(number=1, status="completed", values=[0.5], sets=sets))
+    if added is not None:
+        assert added in best_config(study)[1]
+        assert "# own" in best_config(study)[1]
+        return
+    with pytest.raises(ConfigError, match="extends another config, into which values of trial 1 of") as caught:
+        best_config(study)
+    assert str(caught.value.faults[0].hint).startswith(f"kerascli train {tmp_path / 'a.yaml'} ")
+
+
+def test_a_study_of_folds_is_not_stopped_and_has_no_mean_before_all_have_ended(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, "a", FACTS.model_copy(update={"tune": None, "trials": 3}))
+    for number in (1, 2):
+        member = study.member(f"fold-{number}")
+        member.path.mkdir()
+        member.write_trial(TrialFacts(number=number, status="completed", results={"test loss": 1.0}))
+    assert study_table(study)["folds"] == {}
+    with pytest.raises(ConfigError, match="is a study of folds"):
+        command("studies", "stop", study.path)
 
 
 def test_a_trial_has_a_name_within_its_study(tmp_path: Path) -> None:

@@ -50,6 +50,11 @@ def test_a_component_is_replaced_as_a_whole() -> None:
     assert "# the loss" in written
 
 
+def test_a_key_is_added_behind_the_anchor_of_its_mapping() -> None:
+    written = with_values("fit: &f\n  epochs: 2\n", {"fit": {"epochs": 2, "batch_size": 16}}, "added")
+    assert written == "fit: &f\n  batch_size: 16  # added\n  epochs: 2\n"
+
+
 def test_what_an_alias_repeats_cannot_be_replaced() -> None:
     text = "a: &x {b: 1}\nc: *x\n"
     with pytest.raises(ConfigError, match="cannot be replaced in place"):

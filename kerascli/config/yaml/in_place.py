@@ -41,7 +41,8 @@ def _edits(text: str, node: Any, old: Any, new: Any, comment: str) -> Iterator[_
             if node.flow_style:
                 yield start + 1, start + 1, added + ", " * bool(old)
             else:
-                yield start, start, f"{added}  # {comment}\n{' ' * node.start_mark.column}"
+                first = node.value[0][0].start_mark  # the mapping may begin with an anchor
+                yield first.index, first.index, f"{added}  # {comment}\n{' ' * first.column}"
     elif isinstance(node, yaml.SequenceNode) and isinstance(new, list) and len(old) == len(new):
         for item, before, after in zip(node.value, old, new, strict=True):
             yield from _edits(text, item, before, after, comment)

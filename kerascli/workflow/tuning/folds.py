@@ -114,7 +114,7 @@ def _train_folds(study: Study, document: Document, options: Options, progress: P
     columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     order = np.argsort(columns["row"], kind="stable")
     storage.write_bytes(file, csv_text({name: values[order] for name, values in columns.items()}).encode())
-    yield FoldsEnded(str(study.path), fold_results(study.trials()), str(file))
+    yield FoldsEnded(str(study.path), fold_results(study), str(file))
 
 
 def _predicted(member: Member, number: int, options: Options) -> Generator[Event, None, dict[str, np.ndarray]]:
