@@ -174,6 +174,50 @@ def test_words_of_each_output_have_their_closed_form_by_both_methods(texts: tupl
         explain(run, Question(["test"], output="kind", baseline="median", method="integrated_gradients"))
 
 
+BAG = """
+seed: 1
+data:
+  source: {csv: {path: bag.csv}}
+  inputs: {text: [{text_vectorization: {output_mode: MODE}}]}
+  targets: {y: []}
+model: {layers: [{dense: {units: 1, name: y}}]}
+compile: {loss: mse, optimizer: {adam: 0.05}}
+fit: {epochs: 2}
+"""
+
+
+@pytest.mark.parametrize("mode", ["multi_hot", "count", "tf_idf", "frequency"])
+def test_the_shares_of_a_bag_of_words_are_of_its_words(mode: str, tmp_path: Path) -> None:
+    lines = ["a dull film", "a great film", "great great film", "dull"]
+    (tmp_path / "bag.csv").write_text("text,y\n" + "".join(f"{line},{number}\n" for number, line in enumerate(lines)))
+    run = open_run(train(write(tmp_path, BAG.replace("MODE", mode)), tmp_path / "runs")[0])
+    reasons = explain(run, Question(["train"], method="integrated_gradients"))
+    assert [{*each.names} for each in reasons.rows] == [{*line.split()} for line in lines]
+    kernel = weights_of(run)["y/kernel"][:, 0]
+    values = load_again(run).splits["train"].read(slice(0, 4)).inputs["text"] * kernel
+    for own, parts in zip(reasons.rows, values, strict=True):
+        np.testing.assert_allclose(own.values, parts[parts != 0], atol=1e-5)
+
+
+DAYS = """
+seed: 1
+data:
+  source: {timeseries: {source: {csv: {path: days.csv}}, sequence_length: 3}}
+  inputs: {n: [], date: [{datetime: {parts: [weekday], cyclic: true}}]}
+  targets: {n_next: []}
+model: {layers: [{concatenate: [n, date]}, {gru: 2}, {dense: 1}]}
+compile: {loss: mse, optimizer: adam}
+fit: {epochs: 1}
+"""
+
+
+def test_windows_of_dates_are_replaced_by_the_most_frequent_date_of_each_step(tmp_path: Path) -> None:
+    days = [f"2024-01-{day:02d},{day}\n" for day in range(1, 20)]
+    (tmp_path / "days.csv").write_text("date,n\n" + "".join(days))
+    run, _ = train(write(tmp_path, DAYS), tmp_path / "runs")
+    assert "date" in command("why", run.path, "train", "--rows", 2)
+
+
 def test_inputs_that_share_an_embedding_have_each_their_own_share(texts: tuple[LoadedRun, LoadedRun]) -> None:
     run, _ = texts
     weights, prepared = weights_of(run), load_again(run)

@@ -51,6 +51,6 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, list):
         more = ["..."] if len(value) > _MOST_VALUES else []
-        return " ".join([*(f"{each:.6g}" for each in value[:_MOST_VALUES]), *more])
+        return " ".join([*(each if isinstance(each, str) else f"{each:.6g}" for each in value[:_MOST_VALUES]), *more])
     text = f"{value:.9g}" if isinstance(value, float) else str(value)
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."

@@ -100,8 +100,11 @@ def median_row(run: LoadedRun, rows: Split) -> MemorySplit:
 
 
 def _middle(values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind not in "biuf":
-        return np.array(Counter(values.tolist()).most_common(1)[0][0], values.dtype)
+    if values.dtype.kind not in "biuf":  # of windows the most frequent text of each step
+        columns = values.reshape(len(values), -1).T.tolist()
+        return np.array([Counter(each).most_common(1)[0][0] for each in columns], values.dtype).reshape(
+            values.shape[1:]
+        )
     median = np.nanmedian(values, axis=0)
     return (median if values.dtype.kind == "f" else np.floor(median)).astype(values.dtype)
 

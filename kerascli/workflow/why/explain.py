@@ -162,10 +162,13 @@ def _with_words(score: Score, name: str, shares: Mapping[str, Tensor]) -> Iterat
         yield from methods.occluded_words(score, list(map(str, raw_table(score.rows, "why").text(column))))
         return
     words = score.run.stages.facts.inputs[name].words
+    is_vector = score.rows.inputs[name].dtype.kind != "i"  # over the vocabulary, not of indices in it
     if words is None:
         raise ConfigError("integrated gradients: the words' places are not known", hint="--method occlusion")
     for own, values in zip(score.rows.inputs[name], shares[name].numpy(), strict=True):
-        yield Reason(values[own != 0], [words[number] or "[UNK]" for number in own[own != 0]])
+        (at,) = own.nonzero()
+        numbers = at if is_vector else own[at]
+        yield Reason(values[at], [words[number] or "[UNK]" for number in numbers])
 
 
 def _kind(run: LoadedRun) -> Kind:
