@@ -1,22 +1,25 @@
 """Hashing and hashed crossing: strings or integers to bins without a vocabulary, as transforms and as layers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import model_validator
 from torch import Tensor, nn
 
-from kerascli.data.base import NO_STATE, Field, FittedState, Transform, transform
+from kerascli.data.base import NO_STATE, Field, FittedState, Refusal, Transform, transform
 from kerascli.data.pipeline.steps import FittedStep
 from kerascli.data.storage.column import pa
-from kerascli.data.transforms.input_checks import encoded, need_integers, need_like, refuse_gaps
+from kerascli.data.transforms.input_checks import encoded, gap, need_integers, need_like
 from kerascli.foundation.shapes import PositiveInt, TensorSpec
 from kerascli.language.component import Component
 from kerascli.layers.base import Example, Layer, MergeLayer, ShapeMismatch, layer
 from kerascli.preprocessing.categories import ENCODED, Dense, Encoded, OutputMode, vector_dtype
 from kerascli.preprocessing.function import Function
 from kerascli.preprocessing.hashing import Salt, buckets, buckets_of, crossed_of, fingerprints
+
+_MISSING = -1
+"""Code of a missing text that is no mask value, which is refused."""
 
 
 class HashingSettings(Component):
@@ -73,10 +76,13 @@ class HashingTransform(HashingSettings, Transform):
         if isinstance(values, Tensor):
             return self.bins_of(values)
         words, masks = values.to_pylist(), int(self.mask_value is not None)
-        if self.mask_value != "":
-            refuse_gaps(words, "hashing, or set mask_value: ''")
         bins = buckets([word.encode() for word in words], self.num_bins - masks, self.salt) + masks
+        bins = torch.where(torch.tensor([word == "" for word in words], dtype=torch.bool), _MISSING, bins)
         return torch.where(torch.tensor([word == self.mask_value for word in words]), 0, bins) if masks else bins
+
+    def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+        if field.is_text:
+            yield gap(x == _MISSING, "hashing, or set mask_value: ''")
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return Encoded(self.output_mode, self.num_bins, getattr(torch, vector_dtype(self.output_mode)))
@@ -93,9 +99,11 @@ class Fingerprint(Transform):
     def codes(self, values: "pa.Array | Tensor", state: FittedState, *, target: bool) -> Tensor:
         if isinstance(values, Tensor):
             return values.long()
-        words = values.to_pylist()
-        refuse_gaps(words, "hashed_crossing")
-        return fingerprints([word.encode() for word in words])
+        return fingerprints([word.encode() for word in values.to_pylist()])
+
+    def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
+        if field.is_text:
+            yield gap(x == fingerprints([b""]), "hashed_crossing")
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         return nn.Flatten(0)

@@ -1,6 +1,6 @@
 """Checks of a transform's input (dtype, missing values), with the same error messages for all transforms."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from kerascli.data.base import EXACT_IN_FLOAT32, Field
 from kerascli.data.pipeline.columns import IMPUTE
 from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.convert import converted
-from kerascli.data.storage.table import BadRow, first_wrong
+from kerascli.data.storage.table import BadRow, Refusal, first_wrong
 from kerascli.data.storage.tokens import Tokens
 from kerascli.preprocessing.categories import encoded_shape, vector_dtype
 
@@ -82,10 +82,9 @@ def checked_finite(rows: Blocks, step: str) -> Iterator[np.ndarray]:
         yield part
 
 
-def refuse_gaps(words: Sequence[str], step: str) -> None:
-    """Raise BadRow for a missing value ('') among distinct texts; `step` is the name of the transform."""
-    if "" in words:
-        raise BadRow(words.index(""), "missing value", hint=f"add {{impute: most_frequent}} before {step}")
+def gap(mask: Tensor, step: str) -> Refusal:
+    """Return the refusal of missing texts; `step` is the name of the transform in its hint."""
+    return Refusal(mask, lambda _: "missing value", lambda _: f"add {{impute: most_frequent}} before {step}")
 
 
 def tally(tokens: Tokens, mode: str, size: int) -> Tensor:
