@@ -226,7 +226,8 @@ class _Reader:
         outputs = {name: built.specs[name] if built else None for name in model.outputs}
         extra_losses = any(node.layer.adds_losses() for node in model.nodes)
         named = [name_of(target) for target in model.targets]
-        reader = CompileReader(outputs, self.target_specs, model.logged, named, self.classes)
+        logged = {node.name: node.path for node in model.nodes if node.layer.logs}
+        reader = CompileReader(outputs, self.target_specs, logged, named, self.classes)
         return self.attempt(reader.read, section, extra_losses=extra_losses)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kerascli.foundation.draws import key_seed
 from kerascli.foundation.errors import ConfigError, Fault, Path, suggestion
+from kerascli.layers.base import BaseLayer
 from kerascli.model.ir.nodes import Model, Node
 from kerascli.model.runtime.weights import Weight
 from kerascli.parts.initializers import RandomNormal, RandomUniform
@@ -21,11 +22,13 @@ TransferMethod = Literal["copy", "net2wider", "net2deeper", "random_pad"]
 _PATH: Path = ("model", "init_from")
 _PAD_DEVIATION = 0.1
 _BY_CHANNEL = frozenset({
-    "activation", "relu", "dropout", "max_pooling_1d", "max_pooling_2d", "average_pooling_2d",
-    "global_average_pooling_2d",
+    "activation", "dropout", "flatten", "relu",
+    *(f"{kind}_pooling_{n}d" for kind in ("max", "average", "global_max", "global_average") for n in (1, 2, 3)),
 })  # fmt: skip
 """Names of layers without weights that treat every channel in the same way."""
 _WITH_KERNEL = frozenset({"dense", "conv_1d", "conv_2d", "conv_3d"})
+_CHANNEL_AXES = {"channels_last": -1, "channels_first": 1}
+"""Mapping from a layer's data format to the axis of its channels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class _Widened:
     """Output channels of a layer that has more of them than its source layer: the source's channels, followed by added
     ones."""
 
+    axes: frozenset[int]
+    """Numbers of the axis of the channels, counted from the first axis and from the last."""
     copies: Tensor
     """Index, for each added channel, of the source layer's channel that it copies."""
     old: int
@@ -62,6 +67,14 @@ class _Widened:
     positions: int = 1
     """Number of positions (pixels) that `flatten` joined with the channels into one axis; 0: to be computed from the
     next kernel's size."""
+
+    def fits(self, layer: BaseLayer) -> bool:
+        """Return whether a layer takes the axis of these channels as its channels, all in one group."""
+        return getattr(layer, "groups", 1) == 1 and _channel_axis(layer) in {None, *self.axes}
+
+    def mixed_by(self, layer: BaseLayer) -> bool:
+        """Return whether a layer's activation is along an axis (softmax ...), so that copies change its values."""
+        return not self.random and hasattr(getattr(layer, "activation", None), "axis")
 
     def outputs(self, values: Tensor, *, of: str) -> Tensor:
         """Return a weight of the widened layer, whose last axis is the output channels, extended by the added
@@ -220,10 +233,14 @@ class _Mapped:
 
     def _beyond(self, node: Node, wide: _Widened | str) -> _Widened | str:
         """Return the widened channels behind a layer without weights, or its name if they cannot be followed."""
+        if isinstance(wide, str):
+            return wide
         kind = node.layer.component_name
-        if not isinstance(wide, str) and kind == "flatten":
-            return replace(wide, positions=0)  # known when the next kernel is read
-        return wide if kind in _BY_CHANNEL and len(node.inputs) == 1 else f"'{node.name}'"
+        if kind not in _BY_CHANNEL or len(node.inputs) > 1 or not wide.fits(node.layer) or wide.mixed_by(node.layer):
+            return f"'{node.name}'"
+        if kind == "flatten":
+            return replace(wide, positions=0, axes=frozenset({1, -1}))  # known when the next kernel is read
+        return replace(wide, axes=frozenset({1, -1})) if getattr(node.layer, "keepdims", True) is False else wide
 
     def _followed(
         self, node: Node, values: dict[str, Tensor], wide: _Widened | str | None
@@ -233,7 +250,7 @@ class _Mapped:
         if wide is None:
             return values, None
         kind = node.layer.component_name
-        if isinstance(wide, str) or kind not in {*_WITH_KERNEL, "batch_normalization"}:
+        if isinstance(wide, str) or kind not in {*_WITH_KERNEL, "batch_normalization"} or not wide.fits(node.layer):
             where = wide if isinstance(wide, str) else f"'{node.name}'"
             raise _fault(f"widened channels cannot be followed through {where}", _path_of(node.weights_name))
         if kind == "batch_normalization":
@@ -247,25 +264,37 @@ class _Mapped:
 
     def _widened(
         self, node: Node, values: dict[str, Tensor], own: list[Weight], take: LayerSource
-    ) -> tuple[dict[str, Tensor], _Widened]:
+    ) -> tuple[dict[str, Tensor], _Widened | str]:
         """Return a layer's weights extended to its number of units, and its output channels."""
         path, kernel = _path_of(node.weights_name), _kernel_shape(node, own)
         if not kernel or "kernel" not in values:
-            raise _fault(f"{take.how} needs a dense or convolution layer; '{node.name}' is neither", path)
+            text = f"{take.how} needs a dense layer or a convolution without groups; '{node.name}' is neither"
+            raise _fault(text, path)
         old, new = values["kernel"].shape[-1], kernel[-1]
         if new <= old:
             raise _fault(f"{take.how}: '{node.name}' has {new} units, not more than the {old} of '{take.layer}'", path)
         generator = torch.Generator().manual_seed(key_seed(f"{self._seed}/init_from/{node.weights_name}"))
         places = RandomUniform(minval=0.0, maxval=float(old))((new - old,), dtype=torch.float64, generator=generator)
         copies = places.long().clamp(max=old - 1)
-        wide = _Widened(copies, old, take.how == "random_pad", take.noise, generator)
-        return {name: wide.outputs(value, of=name) for name, value in values.items()}, wide
+        axis = _channel_axis(node.layer) or -1
+        axes = {axis} if len(kernel) == 2 else {axis, axis % -len(kernel) if axis > 0 else axis % len(kernel)}
+        wide = _Widened(frozenset(axes), copies, old, take.how == "random_pad", take.noise, generator)
+        values = {name: wide.outputs(value, of=name) for name, value in values.items()}
+        return values, f"'{node.name}'" if wide.mixed_by(node.layer) else wide
 
 
 def _kernel_shape(node: Node, own: list[Weight]) -> tuple[int, ...]:
-    """Return the shape of the kernel of a dense or convolution layer; () for any other layer."""
+    """Return the shape of the kernel of a dense layer or a convolution without groups; () for any other layer."""
     shapes = [tuple(weight.spec.shape) for weight in own if weight.spec.name == "kernel"]
-    return shapes[0] if shapes and node.layer.component_name in _WITH_KERNEL else ()
+    whole = node.layer.component_name in _WITH_KERNEL and getattr(node.layer, "groups", 1) == 1
+    return shapes[0] if shapes and whole else ()
+
+
+def _channel_axis(layer: BaseLayer) -> int | None:
+    """Return the axis that a layer takes as that of the channels; None: it treats all axes alike."""
+    if layer.component_name == "dense":
+        return -1
+    return _CHANNEL_AXES.get(getattr(layer, "data_format", ""), getattr(layer, "axis", None))
 
 
 def _identity(node: Node, own: list[Weight]) -> dict[str, Tensor]:
@@ -275,7 +304,7 @@ def _identity(node: Node, own: list[Weight]) -> dict[str, Tensor]:
     activation = getattr(getattr(node.layer, "activation", None), "component_name", "linear")
     problem = None
     if len(shape) < 2 or len(set(shape[-2:])) > 1:
-        problem = "must be dense or a convolution, with as many units as input channels"
+        problem = "must be dense or a convolution without groups, with as many units as input channels"
     elif activation not in {"linear", "relu"} or any(size % 2 == 0 for size in shape[:-2]):
         problem = "needs kernels of an odd size, and relu or no activation"
     elif getattr(node.layer, "padding", "valid") != "same" and not set(shape[:-2]) <= {1}:

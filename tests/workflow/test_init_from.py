@@ -112,6 +112,42 @@ def test_a_wider_or_deeper_student_does_what_its_teacher_does(
     np.testing.assert_allclose(students["out"], teachers["out"], rtol=1e-4, atol=1e-6)
 
 
+NET2WIDER = "conv: {how: net2wider, noise: 0.0}, norm: norm, hidden: hidden, kind: kind"
+FIRST = {"reshape: [6, 1]": "reshape: [1, 6]", "padding: same, activation: relu": "data_format: channels_first"}
+FIRST |= {"{name: norm}": "{name: norm, axis: 1}", "pool_size: 2": "pool_size: 2, data_format: channels_first"}
+
+
+@pytest.mark.parametrize(
+    ("change", "stop"),
+    [
+        (FIRST | {"{name: flat}": "{name: flat, data_format: channels_first}"}, None),
+        (FIRST | {"flatten: {name": "global_max_pooling_1d: {data_format: channels_first, name"}, None),
+        (FIRST, "flat"),
+        (FIRST | {"{name: norm, axis: 1}": "{name: norm}"}, "norm"),
+        ({"padding: same, activation: relu": "padding: same, activation: softmax"}, "conv"),
+        ({"max_pooling_1d: {pool_size: 2": "activation: {activation: softmax"}, "pool"),
+        ({"max_pooling_1d: {pool_size: 2": "conv_1d: {filters: 3, groups: 3, kernel_size: 1"}, "pool"),
+    ],
+)
+def test_widened_channels_are_followed_along_their_axis_or_not_at_all(
+    tmp_path: Path, change: dict[str, str], stop: str | None
+) -> None:
+    text = TEACHER
+    for old, new in change.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    run, _ = train(write(tmp_path, text, "teacher.yaml"), tmp_path / "runs")
+    mapped = NET2WIDER + (", pool: pool" if "groups" in text else "")
+    init, wide = f"model:\n  init_from: {{run: {run.path}", text.replace("{filters: 3, kernel", "{filters: 6, kernel")
+    path = write(tmp_path, wide.replace("model:\n", f"{init}, map: {{{mapped}}}}}\n"))
+    if stop is not None:
+        with pytest.raises(ConfigError, match=f"widened channels cannot be followed through '{stop}'"):
+            begun(path, tmp_path)
+        return
+    teachers = begun(write(tmp_path, text.replace("model:\n", f"{init}}}\n"), "teacher.yaml"), tmp_path)
+    np.testing.assert_allclose(begun(path, tmp_path)["out"], teachers["out"], rtol=1e-4, atol=1e-6)
+
+
 def test_noise_sets_copies_apart_by_a_part_of_their_deviation(teacher: RunRecord, tmp_path: Path) -> None:
     mapped = "conv: conv, norm: norm, hidden: {how: net2wider}, kind: kind"
     text = student({"units: 5": "units: 400"}, f"{{run: {teacher.path}, map: {{{mapped}}}}}")
@@ -177,7 +213,7 @@ def test_a_model_of_keras_is_gone_on_with(tmp_path: Path) -> None:
         ({"units: 5": "units: 6"}, "{run: RUN, map: {hidden: hidden}}", "'hidden/kernel' has shape (9, 5) in 'hidden'"),
         ({}, "{run: RUN, map: {hidden: {how: net2wider}}}", "'hidden' has 5 units, not more than the 5 of 'hidden'"),
         ({}, "{run: RUN, map: {hidden: {how: net2deeper}}}", "as many units as input channels"),
-        ({}, "{run: RUN, map: {norm: {how: net2wider}}}", "net2wider needs a dense or convolution layer"),
+        ({}, "{run: RUN, map: {norm: {how: net2wider}}}", "net2wider needs a dense layer or a convolution without groups"),
         ({}, "{run: RUN, file: x.keras}", "expected one source, 'run', 'file', 'application' or 'torchvision'"),
         ({}, "latest", "expected a mapping with 'run', 'file', 'application' or 'torchvision'"),
         ({}, "{run: RUN, map: {hidden: {how: wider}}}", "how"),

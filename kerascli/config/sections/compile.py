@@ -42,6 +42,10 @@ Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 JitCompile = Annotated[bool | Literal["auto"], BeforeValidator(_on_off_auto)]
 
 
+OWN_COLUMNS = ("loss", "epoch", "phase", "learning_rate", "epoch_seconds")
+"""Names of the columns of the history (history.csv) that are no loss, metric or update of the config."""
+
+
 class ComputeSection(BaseSection):
     """Settings of the computation: precision and compilation, the keys of `compile` allowed with `fit.train_step`."""
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kerascli.config.sections.compile import CompileSection, CompileSpec, ComputeSection, scaled
+from kerascli.config.sections.compile import OWN_COLUMNS, CompileSection, CompileSpec, ComputeSection, scaled
 from kerascli.foundation.errors import Path, show, suggestion
 from kerascli.foundation.shapes import Specs, TensorSpec
 from kerascli.language.component import Invalid, Registry
@@ -14,7 +14,6 @@ from kerascli.metrics.base import METRICS, Metric
 from kerascli.metrics.comparisons import MetricUse, OutputTarget
 from kerascli.model.syntax.faults import Faults
 
-_COLUMNS = ("loss", "epoch", "learning_rate", "epoch_seconds")
 _ONE_EACH = frozenset({"loss", "loss_weights"})
 """Keys of `compile` with one value for each output; the other keys have a list of values for each."""
 Written = dict[str, tuple[Any, Path]]
@@ -33,8 +32,8 @@ class CompileReader:
     unknown and not checked."""
     targets: Specs | None
     """Targets of the data by name, each with its spec (shape, dtype); None: they are unknown and not checked."""
-    logged: Sequence[str] = ()
-    """Names of the values that the `add_loss` and `add_metric` layers of the model log."""
+    logged: Mapping[str, Path] = field(default_factory=dict)
+    """Names of the values that the `add_loss` and `add_metric` layers of the model log, with the layers' paths."""
     named: Collection[str] = ()
     """Names of the targets that formulas in the model's layers use."""
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -56,9 +55,10 @@ class CompileReader:
         pairs = self._pairs()
         losses = self._losses(needs_loss=not extra_losses and "loss" not in meant_keys(CompileSection, section))
         weights = self._loss_weights(losses)
-        self.names = {f"{output}_loss" for output in losses} if len(losses) > 1 else set()
-        for name in self.logged:
-            self._check_name(name, _PATH)
+        for output, (_, path) in losses.items() if len(losses) > 1 else ():
+            self._check_name(f"{output}_loss", path)
+        for name, path in self.logged.items():
+            self._check_name(name, path)
         metrics = self._metrics("metrics", pairs)
         weighted = self._metrics("weighted_metrics", pairs)
         targets = []
@@ -171,9 +171,13 @@ class CompileReader:
         return f"{output}_" if len(self.outputs or ()) > 1 else ""
 
     def _check_name(self, name: str, path: Path) -> None:
-        """Report a config error if a metric's name is reserved, or is the name of another column of history.csv."""
-        if name in _COLUMNS or name.startswith("val_"):
+        """Report a config error if the name of a loss or metric is reserved, or is that of another column of
+        history.csv."""
+        if name in OWN_COLUMNS:
             self.faults.add(f"'{name}' is a column of the history already; choose another name for the metric", path)
+        elif name.startswith("val_"):
+            text = f"the column '{name}' of the history would begin with 'val_', as those of validation do"
+            self.faults.add(text, path, hint="choose another name for the metric or the output")
         elif name in self.names:
             self.faults.add(f"two metrics are called '{name}'", path, hint="give one of them another name: name: ...")
         self.names.add(name)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kerascli.config.sections.compile import ComputeSection, Precision, scaled
+from kerascli.config.sections.compile import OWN_COLUMNS, ComputeSection, Precision, scaled
 from kerascli.config.sections.read_terms import TermReader
 from kerascli.config.sections.train_step import ForwardPassSpec, TrainStepSpec, UpdateSection, UpdateSpec
 from kerascli.foundation.errors import Fault, Path, Related, show, suggestion
@@ -66,7 +66,7 @@ class StepReader:
     faults: Faults = field(default_factory=Faults)
     names: dict[str, Path] = field(default_factory=dict)
     """Mapping from the name of each update read so far to the config path of the name."""
-    columns: dict[str, Path] = field(default_factory=dict)
+    columns: dict[str, Path] = field(default_factory=lambda: dict.fromkeys(OWN_COLUMNS, ()))
     """Mapping from each column of history.csv assigned so far to the config path of the value that it logs."""
     trained: dict[str, tuple[str, Path]] = field(default_factory=dict)
     """Mapping from each name under `train` in the items of `fit.train_step` read so far to (item that trains it, config
@@ -160,8 +160,8 @@ class StepReader:
             return "?"
         if (problem := Names().refuse(name)) is not None:
             self.faults.add(problem.text, where)
-        elif name == "val":
-            self.faults.add("'val' is the prefix of validation metrics in the history", where)
+        elif name == "val" or name.startswith("val_"):
+            self.faults.add(f"'{name}' begins with 'val', as the columns of validation in the history do", where)
         elif name in self.names:
             self.faults.add(f"two updates are called '{name}'", where, related=_first(self.names[name]))
         self.names.setdefault(name, where)

@@ -190,11 +190,6 @@ class Model:
         return places | {output: node.path for node in self.nodes for output in node.outputs}
 
     @property
-    def logged(self) -> tuple[str, ...]:
-        """Names of the model's nodes that log a value: its layers `add_metric` and `add_loss`."""
-        return tuple(node.name for node in self.nodes if node.layer.logs)
-
-    @property
     def summed(self) -> frozenset[str]:
         """Names of the nodes whose logged values are summed over all samples; those of other nodes are averaged."""
         return frozenset(node.name for node in self.nodes if node.layer.sums)
