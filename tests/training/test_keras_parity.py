@@ -298,8 +298,10 @@ fit: {epochs: 3, batch_size: 16, validation_split: 0.25}
     assert mine.history["accuracy"] != mine.history["acc"]
 
 
-@pytest.mark.parametrize("steps", [2, 3, 7])
-def test_an_epoch_of_other_length_than_the_data_goes_on_where_the_last_one_ended(tmp_path: Path, steps: int) -> None:
+@pytest.mark.parametrize(("steps", "first"), [(2, 0), (3, 0), (7, 0), (3, 1)])
+def test_an_epoch_of_other_length_than_the_data_goes_on_where_the_last_one_ended(
+    tmp_path: Path, steps: int, first: int
+) -> None:
     """Steps per epoch for 4 batches: 2 divide them, 3 do not, 7 are more.
 
     Keras gets the batches repeatedly; from arrays it would omit the rest of an epoch, with a warning.
@@ -307,7 +309,7 @@ def test_an_epoch_of_other_length_than_the_data_goes_on_where_the_last_one_ended
     data = table(30)
     rest = f"""
 compile: {{optimizer: {{adam: 0.05}}, loss: sparse_categorical_crossentropy, metrics: [accuracy]}}
-fit: {{epochs: 5, batch_size: 8, steps_per_epoch: {steps}}}
+fit: {{epochs: 5, initial_epoch: {first}, batch_size: 8, steps_per_epoch: {steps}}}
 """
 
     def forever() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -316,8 +318,8 @@ fit: {{epochs: 5, batch_size: 8, steps_per_epoch: {steps}}}
                 yield data["x"][start : start + 8], data["y"][start : start + 8]
 
     model = compiled(classifier(), optimizers.Adam(0.05), SPARSE, metrics=["accuracy"])
-    rows = (data["x"], data["y"])
-    compare(tmp_path, data, CLASSIFIER + rest, model, forever(), None, epochs=5, steps_per_epoch=steps, rows=rows)
+    fit = {"epochs": 5, "initial_epoch": first, "steps_per_epoch": steps, "rows": (data["x"], data["y"])}
+    compare(tmp_path, data, CLASSIFIER + rest, model, forever(), None, **fit)
 
 
 @pytest.mark.parametrize("frequency", [2, [1, 4]])

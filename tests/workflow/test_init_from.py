@@ -213,7 +213,7 @@ def test_a_model_of_keras_is_gone_on_with(tmp_path: Path) -> None:
         ({"units: 5": "units: 6"}, "{run: RUN, map: {hidden: hidden}}", "'hidden/kernel' has shape (9, 5) in 'hidden'"),
         ({}, "{run: RUN, map: {hidden: {how: net2wider}}}", "'hidden' has 5 units, not more than the 5 of 'hidden'"),
         ({}, "{run: RUN, map: {hidden: {how: net2deeper}}}", "as many units as input channels"),
-        ({}, "{run: RUN, map: {norm: {how: net2wider}}}", "net2wider needs a dense layer or a convolution without groups"),
+        ({}, "{run: RUN, map: {norm: {how: net2wider}}}", "a dense layer or a convolution without groups; 'norm'"),
         ({}, "{run: RUN, file: x.keras}", "expected one source, 'run', 'file', 'application' or 'torchvision'"),
         ({}, "latest", "expected a mapping with 'run', 'file', 'application' or 'torchvision'"),
         ({}, "{run: RUN, map: {hidden: {how: wider}}}", "how"),

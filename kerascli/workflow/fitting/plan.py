@@ -77,7 +77,7 @@ def make_plan(
     return Plan(
         epochs=first + epochs,
         steps=steps,
-        batches=lambda epoch, first_batch: _batches(source, steps, epoch, first_batch, first),
+        batches=lambda epoch, number: _batches(source, steps, epoch, number, first + fit.initial_epoch),
         validation=None if held_out is None else lambda: strategy.evaluated(held_out, limit),
         validates=lambda epoch: epoch in frequency if isinstance(frequency, tuple) else epoch % frequency == 0,
         callbacks=fit.callbacks,
@@ -90,8 +90,8 @@ def make_plan(
 def _batches(source: BatchSource, steps: int, epoch: int, first_batch: int, first_epoch: int) -> Iterator[Batch]:
     """Yield the batches of an epoch, from number `first_batch` up to the `steps` of the epoch.
 
-    An epoch with `steps_per_epoch` continues where the last one ended. A phase begins with the first row, and shuffles
-    in orders that no earlier epoch had.
+    An epoch with `steps_per_epoch` continues where the last one ended. The first epoch of a training or a phase begins
+    with the first row; a phase shuffles in orders that no earlier epoch had.
     """
     number, end = (epoch - first_epoch) * steps + first_batch, (epoch - first_epoch + 1) * steps
     while number < end:
