@@ -41,13 +41,19 @@ for _cls in ACTIVATIONS:
     _register(_cls)
 
 
+def unit(x: Tensor, axes: int | tuple[int, ...], least: float) -> Tensor:
+    """Divide `x` by its L2 norm along axes, or by `least` where the norm is below it."""
+    wide = x.float() if x.dtype == torch.float16 else x  # float16 lacks the range of squares
+    return (x * wide.square().sum(axes, keepdim=True).rsqrt().clamp(max=1 / least)).to(x.dtype)
+
+
 @op(widens=True)
 def normalize(x: Tensor, axis: Axes = -1, order: int = 2, epsilon: float | None = None) -> Tensor:
     """Normalize vectors along axes to unit norm; `order` is the order of the norm."""
     least = _EPSILON if epsilon is None else epsilon
     axes = all_axes(x, axis)
     if order == 2:
-        return x * x.square().sum(axes, keepdim=True).rsqrt().clamp(max=1 / least)
+        return unit(x, axes, least)
     if order < 1:
         raise Refusal(f"order: expected 1 or more, got {order}")
     return x / torch.linalg.vector_norm(x, order, axes, keepdim=True).clamp(min=least)

@@ -1,10 +1,18 @@
 """Module of a function, for transforms and layers that have no weights."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+
+def full_precision(x: Tensor) -> AbstractContextManager[Any]:
+    """Return a context manager without autocast on the device of `x`."""
+    kind = x.device.type
+    available = torch.amp.autocast_mode.is_autocast_available(kind)
+    return torch.autocast(kind, enabled=False) if available and torch.is_autocast_enabled(kind) else nullcontext()
 
 
 class Function(nn.Module):

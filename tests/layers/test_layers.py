@@ -97,13 +97,14 @@ class TestContracts:
             results(module, *harness.inputs_of(example, 3), **harness.call_of(example, 3))
             assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items()), example
 
+    @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
     @each_layer
-    def test_it_runs_in_bfloat16(self, cls):
+    def test_it_runs_in_half_precision(self, cls, half):
         for example, training in cases(cls, (False, True)):
             module = built(cls, example).train(training)
             exact = results(module, *harness.inputs_of(example, 3), **harness.call_of(example, 3))
-            with torch.autocast("cpu", torch.bfloat16):
-                xs = [x.bfloat16() if x.is_floating_point() else x for x in harness.inputs_of(example, 3)]
+            with torch.autocast("cpu", half):
+                xs = [x.to(half) if x.is_floating_point() else x for x in harness.inputs_of(example, 3)]
                 rough = results(module, *xs, **harness.call_of(example, 3))
             assert all(z.isfinite().all() for z in rough), example
             if training and "seed" in cls.model_fields:

@@ -15,6 +15,7 @@ from tests.parity.layers import assert_same, keras_layer
 from tests.support import layer_harness as harness
 
 FIRST = {"data_format": "channels_first"}
+MEL = {"fft_length": 64, "sequence_stride": 16, "num_mel_bins": 8}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,12 @@ def test_its_kernels_start_as_in_keras(side, window, scaling, periodic):
     np.testing.assert_allclose(spec.to_keras(getattr(owner, spec.name)).detach().numpy(), expected, atol=1e-6)
 
 
-MEL = {"fft_length": 64, "sequence_stride": 16, "num_mel_bins": 8}
+def test_mel_power_beyond_half_precision_is_that_of_float32():
+    module = harness.make(harness.parse("mel_spectrogram", MEL), TensorSpec((200,)))
+    x = 3000 * torch.randn(2, 200, generator=torch.Generator().manual_seed(0))
+    exact = module(x)
+    with torch.autocast("cpu", torch.float16):
+        assert torch.equal(module(x), exact)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from kerascli.foundation.shapes import TensorSpec
 from kerascli.layers.base import Example, MergeLayer, ShapeMismatch, layer
 from kerascli.layers.geometry import positive_axes
 from kerascli.layers.merging.elementwise import check_count
-from kerascli.layers.normalization.layer_normalization import unit
+from kerascli.ops.networks import unit
 from kerascli.preprocessing.function import Function
 
 _EPSILON = 1e-7  # Keras's guard against a vector of zeros

@@ -11,6 +11,7 @@ from kerascli.foundation.shapes import Axes, Axis, TensorSpec
 from kerascli.layers.base import Example, Layer, WeightedModule, layer
 from kerascli.layers.geometry import check_groups, positive_axes
 from kerascli.layers.normalization.base import Epsilon, PenaltyArguments, ScaleArguments, ScaledModule, sizes_along
+from kerascli.ops.networks import unit
 from kerascli.parts.initializers import Ones
 from kerascli.preprocessing.function import Function
 
@@ -105,11 +106,6 @@ class UnitNormalization(Layer):
 
     def build(self, x: TensorSpec) -> nn.Module:
         return Function(unit, positive_axes(self.axis, x), _EPSILON)
-
-
-def unit(x: Tensor, axes: int | tuple[int, ...], least: float) -> Tensor:
-    """Divide `x` by its L2 norm along axes, or by `least` where the norm is below it."""
-    return x * x.square().sum(axes, keepdim=True).rsqrt().clamp(max=1 / least)
 
 
 def _check_groups(groups: int) -> int:

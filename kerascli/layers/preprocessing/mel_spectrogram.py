@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kerascli.foundation.shapes import NonNegativeFloat, PositiveFloat, PositiveInt, TensorSpec
 from kerascli.layers.base import Example, Layer, ShapeMismatch, layer
-from kerascli.preprocessing.function import Function
+from kerascli.preprocessing.function import Function, full_precision
 
 
 @layer(Example(input=(200,), output=(8, 13), config={"fft_length": 64, "sequence_stride": 16, "num_mel_bins": 8}))
@@ -72,7 +72,8 @@ class MelSpectrogram(Layer):
         """Return mel spectrograms, computed in float32 or float64, since half precision lacks the range."""
         waves = x if x.dtype == torch.float64 else x.float()
         power = self._magnitudes(waves).pow(self.mag_exp)
-        bands = torch.einsum("...ft,fb->...bt", power, self._bands(power))
+        with full_precision(x):
+            bands = torch.einsum("...ft,fb->...bt", power, self._bands(power))
         spectrogram = self._decibels(bands) if self.power_to_db else bands
         return spectrogram.to(x.dtype) if x.is_floating_point() else spectrogram
 

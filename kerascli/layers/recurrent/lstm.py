@@ -12,6 +12,7 @@ from kerascli.layers.recurrent.base import Cell, SequenceModule, StepModule
 from kerascli.layers.recurrent.cell import GATE_OPEN, Products, WeightedRecurrence, features_of, features_of_sequence
 from kerascli.layers.recurrent.steps import State
 from kerascli.parts.activations import Linear
+from kerascli.preprocessing.function import full_precision
 
 
 @layer(Example(input=(5, 3), output=(4,), config={"units": 4}))
@@ -61,6 +62,10 @@ class LSTMRecurrence(WeightedRecurrence):
         return next_state(self.settings, (x + products(state[0], 0, 4)).chunk(4, dim=-1), state[1])
 
     def all_steps(self, x: Tensor, state: State, kernel: Tensor) -> tuple[Tensor, State]:
+        half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.float16
+        if half and x.device.type == "cpu":  # for which torch has no such kernel
+            with full_precision(x):
+                return self.all_steps(x.float(), (state[0].float(), state[1].float()), kernel)
         weights, states = self.fused_weights(kernel), [one.unsqueeze(0) for one in state]
         outputs, h, c = torch.lstm(x, states, weights, self.bias is not None, 1, 0.0, self.training, False, True)
         return outputs, (h.squeeze(0), c.squeeze(0))

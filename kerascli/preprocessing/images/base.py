@@ -1,7 +1,6 @@
 """Base classes of the image operations: frozen settings, random parameters, and the change of a batch of images."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from kerascli.foundation import draws
 from kerascli.foundation.shapes import DataFormat, Fraction, Seed, Shape, ValueRange, show_shape, to_tuple
 from kerascli.language.component import Component
+from kerascli.preprocessing.function import full_precision
 
 _Signed = Annotated[float, Field(ge=-1, le=1)]
 Factor = Fraction | Annotated[tuple[Fraction, Fraction], BeforeValidator(to_tuple)]
@@ -110,7 +110,7 @@ class ImageModule(nn.Module):
         images = x if x.dtype == torch.float64 else x.float()
         last = operation.data_format == "channels_last"
         images = images.movedim(-1, 1) if last else images
-        with _full_precision(images):
+        with full_precision(images):  # half precision is too coarse for positions
             if self.training or operation.always:
                 with draws.seeded(getattr(operation, "seed", None)):
                     drawn = operation.draw(images)
@@ -130,13 +130,6 @@ def saturated(x: Tensor, dtype: torch.dtype) -> Tensor:
     if x.is_floating_point() and limits.max * torch.finfo(x.dtype).eps > 1:  # x's dtype rounds an integer limit up
         return torch.where(x >= limits.max, limits.max, cast)
     return cast
-
-
-def _full_precision(x: Tensor) -> AbstractContextManager[Any]:
-    """Return a context manager without autocast: half precision is too coarse for positions in an image."""
-    kind = x.device.type
-    available = torch.amp.autocast_mode.is_autocast_available(kind)
-    return torch.autocast(kind, enabled=False) if available and torch.is_autocast_enabled(kind) else nullcontext()
 
 
 def uniform(x: Tensor, between: float | Span, *shape: int) -> Tensor:
