@@ -13,7 +13,8 @@ from kerascli.optimizers.base import LearningRate, Optimizer, State, UpdateConte
 class Ftrl(Optimizer):
     """FTRL, follow the regularized leader (McMahan et al., 2013), for shallow models with large, sparse features.
 
-    `l1_regularization_strength` sets weights to exactly 0.
+    `l1_regularization_strength` sets weights to exactly 0. At a learning rate of 0 (a warmup's first step) an update
+    changes nothing; in Keras the weights become nan.
     """
 
     learning_rate: LearningRate = 0.001
@@ -39,6 +40,8 @@ class Ftrl(Optimizer):
     def update(self, weight: Tensor, gradient: Tensor, state: State, context: UpdateContext) -> None:
         accumulator, linear = state["accumulator"], state["linear"]
         rate, power, l1 = context.learning_rate, -self.learning_rate_power, self.l1_regularization_strength
+        if rate == 0:  # the rule divides by it
+            return
         before = accumulator**power
         accumulator.addcmul_(gradient, gradient)
         after = accumulator**power

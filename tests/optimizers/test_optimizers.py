@@ -13,7 +13,7 @@ from kerascli.compiler.tracing import trace
 from kerascli.foundation.errors import ConfigError, FileRefused
 from kerascli.language.component import Invalid
 from kerascli.optimizers.apply import FlatOptimizer
-from kerascli.optimizers.base import OPTIMIZERS
+from kerascli.optimizers.base import OPTIMIZERS, Optimizer
 from kerascli.optimizers.rule import Written
 from tests.support.optimizer_harness import FINE, SHAPES, Layout, Ours, first_weights_list, gradients_of
 
@@ -143,6 +143,17 @@ def test_the_rate_can_be_set_but_not_over_a_schedule() -> None:
     ruled = Ours({"sgd": {"learning_rate": decay}}).optimizer
     with pytest.raises(ValueError, match=r"follows the schedule 'inverse_time_decay' and cannot be set to 0.2"):
         ruled.set_learning_rate(0.2)
+
+
+@pytest.mark.parametrize("cls", [cls for cls in OPTIMIZERS if issubclass(cls, Optimizer)])
+def test_an_update_at_a_rate_of_0_changes_no_weight_and_later_ones_go_on(cls: type[Optimizer]) -> None:
+    rate = {"cosine_decay": {"initial_learning_rate": 0, "decay_steps": 9, "warmup_target": 0.1, "warmup_steps": 2}}
+    ours = Ours({cls.component_name: {"learning_rate": rate}})
+    before = ours.weights()
+    ours.step(gradients_of(first_weights_list(), 0))
+    assert all(np.array_equal(a, b) for a, b in zip(before, ours.weights(), strict=True))
+    ours.step(gradients_of(first_weights_list(), 1))
+    assert all(np.isfinite(each).all() for each in ours.weights())
 
 
 @pytest.mark.parametrize(
