@@ -1,6 +1,7 @@
 """Row filter `data.where`: keep the rows of every split whose columns have one of the allowed values."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -9,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from kerascli.data.base import Field as Column
 from kerascli.data.base import Tables
 from kerascli.data.storage.on_disk import Values, blocks
-from kerascli.data.storage.table import Table
+from kerascli.data.storage.table import Table, gaps_in_integers
 from kerascli.foundation.errors import DataError, Fault, show, suggestion
 from kerascli.foundation.shapes import listed
 
@@ -25,7 +26,7 @@ def rows_where(tables: Tables, where: Where) -> dict[str, Table]:
     for split, table in tables.items() if where else ():
         values = {name: _values(table, name, allowed) for name, allowed in where.items() if name in table}
         unknown = dict.fromkeys(table, Column((), "unknown"))
-        check_where(where, unknown | {name: Column.of(column) for name, column in values.items()})
+        check_where(where, unknown | {name: _field(column) for name, column in values.items()})
         stays = np.logical_and.reduce([_has(values[name], allowed) for name, allowed in where.items()])
         if not stays.any():
             words = ", ".join(f"{name} {show(list(allowed))}" for name, allowed in where.items())
@@ -48,6 +49,11 @@ def check_where(where: Where, fields: Mapping[str, Column]) -> None:
             if isinstance(other, str) != field.is_text:
                 kind = "text" if field.is_text else "integers"
                 raise DataError(f"where: column '{name}' has {kind}, got {show(other)}", path=(*path, index))
+
+
+def _field(values: Values) -> Column:
+    """Return the field of a column; integers beside gaps, which are floats, are integers, too."""
+    return replace(Column.of(values), dtype="int64") if len(gaps_in_integers(values)) else Column.of(values)
 
 
 def _values(table: Table, name: str, allowed: Allowed) -> Values:

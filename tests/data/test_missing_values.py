@@ -48,12 +48,29 @@ def test_a_gap_among_booleans_is_imputed(tmp_path: Path) -> None:
     assert "{impute: median}" in found.hint
 
 
+@pytest.mark.parametrize(
+    ("steps", "got"),
+    [
+        ([{"string_lookup": {"vocabulary": ["True"], "mask_token": ""}}], [2, 0, 1, 2]),
+        ([{"impute": "most_frequent"}, {"string_lookup": {"vocabulary": ["True"]}}], [1, 1, 0, 1]),
+    ],
+)
+def test_words_of_truth_beside_a_gap_are_looked_up(tmp_path: Path, steps: list[Any], got: list[int]) -> None:
+    data = load(tmp_path, {"a": [{"columns": "old"}, *steps]})
+    assert whole(data.splits["train"]).inputs["a"].tolist() == got
+
+
 def test_a_row_without_an_integer_label_is_left_out_and_the_others_are_as_without_it(tmp_path: Path) -> None:
     text, rest = "x,y\n1,4\n2,\n3,7\n4,4\n", {"targets": {"y": ["integer_lookup"]}, "settings": {"on_bad_rows": "skip"}}
     data = load(tmp_path, {"x": []}, text, **rest)
     assert whole(data.splits["train"]).inputs["x"].tolist() == [1, 3, 4]
     assert whole(data.splits["train"]).targets["y"].tolist() == [0, 1, 0]
     assert len(data.warnings) == 1
+
+
+def test_rows_are_kept_by_integers_beside_a_gap(tmp_path: Path) -> None:
+    data = load(tmp_path, {"x": []}, "x,n\n1,4\n2,\n3,7\n4,4\n", where={"n": 4})
+    assert whole(data.splits["train"]).inputs["x"].tolist() == [1, 4]
 
 
 def test_words_of_truth_are_text_where_a_transform_needs_text(tmp_path: Path) -> None:

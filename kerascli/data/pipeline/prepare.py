@@ -21,6 +21,7 @@ from kerascli.data.pipeline.pipeline import FittedPipeline, Stage, Undo
 from kerascli.data.pipeline.preparer import Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec, by_section
+from kerascli.data.storage.delimited.text_format import FALSE, TRUE
 from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.row_errors import skipping
 from kerascli.data.storage.table import Skipped, Table
@@ -232,8 +233,9 @@ def _column_fields(spec: DataSpec, table: Table, context: Context) -> dict[str, 
         for column in named.columns:
             values = _needed_column(named, table, column, spec.columns())
             own = Field.of(values)
-            if own.dtype == "bool" and named.reads_text(column) and table.coded(column) is not None:
-                own = replace(own, dtype="string")  # of a text file, which has the words
+            coded = table.coded(column) if named.reads_text(column) and own.dtype in ("bool", "float64") else None
+            if coded is not None and any(word.strip() in TRUE | FALSE for word in coded.words.to_pylist()):
+                own = replace(own, dtype="string")  # booleans of a text file, which has the words
             known = source_facts.get(column, own)
             field = fields.get(column, known)
             if named.section == "targets" and field.num_classes is None:
