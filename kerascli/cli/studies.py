@@ -77,7 +77,7 @@ def _best(
         return
     config = Path(opened.facts.config)
     storage.write_text(writable(output, CONFIG, reads=[config]), text)
-    if output.resolve().parent != config.parent:
+    if output.parent.resolve() != config.parent.resolve():
         options.note(f"its relative paths are those of {config.parent}: write it there, or change them")
 
 

@@ -59,6 +59,8 @@ class StudyFacts(_Facts):
     """Path of the config's file."""
     sets: list[str] = []
     """Arguments of `--set` for all trials, those of `--flag` among them."""
+    folder: str = ""
+    """Folder to which relative paths in `sets` refer: the one in which the study began."""
     seed: int
     threads: int
     """Number of CPU threads of each trial."""

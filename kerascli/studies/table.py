@@ -2,20 +2,25 @@
 trial."""
 
 import math
+import os
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from kerascli.config.composition.extends import extend
 from kerascli.config.composition.overrides import assignments, override
+from kerascli.config.composition.references import is_path
 from kerascli.config.sections.tune import TuneSection
+from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.in_place import with_values
 from kerascli.config.yaml.text import parse_document
-from kerascli.foundation.errors import ConfigError, FileRefused, in_yaml, suggestion
+from kerascli.data.remote.addresses import in_place
+from kerascli.foundation.disk.files import in_home
+from kerascli.foundation.errors import ConfigError, FileRefused, dotted, in_yaml, leaves, suggestion
 from kerascli.runs.history import Row
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted
 from kerascli.studies.folder import FINISHED, IMPORTANCE, Study, TrialFacts
@@ -152,14 +157,30 @@ def best_config(study: Study) -> tuple[int, str]:
         raise ConfigError(f"no trial of {quoted(study.path)} is completed")
     best, facts, text = study.best()[0], study.facts, None
     parsed = partial(parse_document, name=facts.config, folder=Path(facts.config).parent)
-    own, sets = parsed(facts.text), [*facts.sets, *assignments(best.sets)]
-    comment = f"trial {best.number} of {study.path.name}"
+    own, trial, comment = parsed(facts.text), assignments(best.sets), f"trial {best.number} of {study.path.name}"
+    whole = override(extend(own), facts.sets)
+    places = assignments(_places_set(whole, Path(facts.folder)))
+
+    def at_best(document: Document) -> Any:
+        return reduce(override, (facts.sets, places, trial), document).data
+
     if "extends" not in own.data:
-        return best.number, with_values(own.text, override(own, sets).data, comment)
+        return best.number, with_values(own.text, at_best(own), comment)
     with suppress(ConfigError):  # a path of an item in the base
-        text = with_values(own.text, override(own, sets).data, comment)
-    if text is None or extend(parsed(text)).data != override(extend(own), sets).data:
+        text = with_values(own.text, at_best(own), comment)
+    if text is None or extend(parsed(text)).data != at_best(extend(own)):
         fault = f"{quoted(facts.config)} extends another config, into which values of {comment} would be merged"
-        command = shlex.join(["kerascli", "train", facts.config, *(f"--set={each}" for each in sets)])
+        command = shlex.join(["kerascli", "train", facts.config, *(f"--set={each}" for each in (*facts.sets, *trial))])
         raise ConfigError(fault, hint=command)
     return best.number, text
+
+
+def _places_set(document: Document, folder: Path) -> dict[str, str]:
+    """Return the absolute paths of the files that `--set` has set in a config, by their paths as of `--set`; relative
+    ones are those of `folder`."""
+    return {
+        dotted(path): os.path.abspath(folder / in_home(value))
+        for path, value in leaves(document.data, bool)
+        if isinstance(value, str) and document.mark(path).value.file.startswith("--set ") and is_path(path)
+        and not in_place(value) and (os.sep in value or (folder / value).exists())
+    }  # fmt: skip

@@ -1,5 +1,6 @@
 """The section `tune`: its search space as data, and the config at a point of it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +54,11 @@ def test_a_point_sets_flags_and_paths() -> None:
     assert document.at(("compile", "optimizer")) == {"adam": {"learning_rate": 0.001}}
     assert document.at(("fit", "batch_size")) == 16
     assert "tune" not in document.data
+
+
+def test_relative_paths_of_a_space_are_those_of_the_config() -> None:
+    written = parse_document(CONFIG, "c.yaml", folder=Path("/c"))
+    assert config_at(written, {"data.source": {"csv": "a.csv"}}).folder_of(("data", "source", "csv")) == Path("/c")
 
 
 def test_the_config_as_written_is_a_point_as_far_as_it_is_in_the_space() -> None:

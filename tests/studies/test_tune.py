@@ -13,8 +13,12 @@ from typing import Any
 
 import pytest
 
+from kerascli.studies.folder import TrialFacts, find_study
+from kerascli.workflow.bases import open_config
+from kerascli.workflow.tuning.study_config import reopened
 from tests.support.needs import library
 from tests.support.processes import forked_kerascli
+from tests.support.runs_harness import command
 
 CONFIG = """\
 # a comment
@@ -110,9 +114,9 @@ def test_a_study_whose_processes_are_killed_ends_as_one_that_was_not(tmp_path: P
     undisturbed, _ = _tune(_config(tmp_path / "a", **config), "--workers", workers)
     study, _ = _tune(_config(tmp_path / "b", **config), "--workers", 0)
     draw = random.Random(1)
-    command = [*COMMAND, "tune", "--resume", str(study), "--workers", str(workers)]
+    again = [*COMMAND, "tune", "--resume", str(study), "--workers", str(workers)]
     for _ in range(5):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(again, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         _wait(lambda: any(path.stat().st_size > 200 for path in study.glob("trials/*/history.csv")), process)
         time.sleep(draw.uniform(0.0, 2.0))
         workers_of = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
@@ -123,7 +127,7 @@ def test_a_study_whose_processes_are_killed_ends_as_one_that_was_not(tmp_path: P
         if target != process.pid:
             process.kill()
         process.communicate(timeout=60)
-    subprocess.run(command, check=True, capture_output=True, timeout=200)
+    subprocess.run(again, check=True, capture_output=True, timeout=200)
     assert _table(study) == _table(undisturbed)
 
 
@@ -156,6 +160,28 @@ def test_a_changed_config_is_refused_with_the_difference(tmp_path: Path) -> None
     assert len(_table(study)) == 2
 
 
+def test_relative_paths_of_set_are_those_of_the_folder_in_which_the_study_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.csv").write_text("a,y\n" + "1,0\n2,1\n" * 20)
+    config = _config(tmp_path)
+    text = config.read_text().replace("blobs: {rows: 400, features: 8, classes: 3, spread: 3.0}", "csv: y.csv")
+    config.write_text(text.replace("{x: []}", "{x: [{columns: [a]}]}"))
+    for folder in ("here", "far/away"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    command("tune", config, "--workers", 0, "--runs-dir", tmp_path / "runs", "--set", "data.source.csv=../x.csv")
+    monkeypatch.chdir(tmp_path / "far/away")
+    study = find_study("latest", tmp_path / "runs")
+    source = open_config(reopened(study), fold=1, runs_dir=tmp_path / "runs")
+    assert source.data is not None
+    assert source.data_folder / source.data.source.path == tmp_path / "here/../x.csv"  # type: ignore[attr-defined]
+    member = study.member(1)
+    member.path.mkdir()
+    member.write_trial(TrialFacts(number=1, status="completed", values=[0.5]))
+    assert f"csv: {tmp_path}/x.csv" in command("studies", "best", study.path)
+
+
 def test_pruned_trials_can_go_on(tmp_path: Path) -> None:
     config = _config(tmp_path, trials=7, epochs=9)
     text = config.read_text().replace("  trials: 7\n", "  trials: 7\n  keep: all\n  pruner: {asha: {factor: 3}}\n")
@@ -181,8 +207,8 @@ def test_what_tune_refuses(tmp_path: Path) -> None:
 
 def test_an_interrupted_command_alone_says_how_to_go_on(tmp_path: Path) -> None:
     config = _config(tmp_path, trials=2, epochs=2000)
-    command = [*COMMAND, "tune", str(config), "--workers", "2", "--threads", "1", "--runs-dir", str(tmp_path / "runs")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    again = [*COMMAND, "tune", str(config), "--workers", "2", "--threads", "1", "--runs-dir", str(tmp_path / "runs")]
+    process = subprocess.Popen(again, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     _wait(lambda: len([*tmp_path.glob("runs/*/trials/*/history.csv")]) == 2, process)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=100)

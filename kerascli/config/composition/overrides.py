@@ -25,11 +25,11 @@ _PIPELINES = {("data", "inputs"), ("data", "targets"), ("data", "shared")}
 _Parts = tuple[str | int, ...]
 
 
-def override(document: Document, assignments: Iterable[str]) -> Document:
+def override(document: Document, assignments: Iterable[str], folder: FilePath = FilePath()) -> Document:
     """Return the config with the assignments `path=value` of `--set` applied. Raises ConfigError with all errors.
 
-    An assignment must not replace a value that an earlier assignment has set, unless that value is null (which deletes
-    the key); mappings are merged.
+    Relative paths in them are those of `folder`. An assignment must not replace a value that an earlier assignment has
+    set, unless that value is null (which deletes the key); mappings are merged.
     """
     faults: list[Fault] = []
     earlier: set[_Parts] = set()
@@ -46,7 +46,7 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
             if any(each[: len(part)] == part for part in own for each in earlier):
                 raise ConfigError(f"'{path}' was given twice", place=name)
             earlier |= set() if value is None else own
-            document = _with(document, parts, value, name)
+            document = _with(document, parts, value, name, folder)
         except ConfigError as error:
             faults += error.faults
         except Invalid as invalid:
@@ -57,8 +57,8 @@ def override(document: Document, assignments: Iterable[str]) -> Document:
 
 
 def config_at(document: Document, sets: Mapping[str, Any]) -> Document:
-    """Return a config without `tune`, and with values set at paths as of `--set`. Raises ConfigError."""
-    document = override(document, assignments(sets))
+    """Return a config without `tune`, and with values of its space at paths as of `--set`. Raises ConfigError."""
+    document = override(document, assignments(sets), document.folder_of(("tune", "set")))
     return replace(document, data={key: value for key, value in document.data.items() if key != "tune"})
 
 
@@ -76,12 +76,12 @@ def path_parts(path: str, name: str) -> _Parts:
     return tuple(int(part[1:-1]) if part.startswith("[") else part for part in re.findall(_PART, path))
 
 
-def _with(document: Document, parts: _Parts, value: Any, name: str) -> Document:
-    """Return the config with `value` at the path `parts`, as the option `name` sets it. Raises Invalid."""
+def _with(document: Document, parts: _Parts, value: Any, name: str, folder: FilePath) -> Document:
+    """Return the config with `value` at the path `parts`, as the option `name` sets it in a folder. Raises Invalid."""
     setter, mark = _Setter(), Mark(Place(name), Place(name))
     data = setter.set(document.data, parts, value, ())
     marks = setter.marks(data, document.marks, lambda path: mark)
-    return replace(document, data=data, marks=marks, folders={**document.folders, name: FilePath()})
+    return replace(document, data=data, marks=marks, folders={**document.folders, name: folder})
 
 
 class _Setter(Merger):

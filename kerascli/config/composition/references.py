@@ -173,7 +173,7 @@ class _Resolver:
     def _replaced(self, text: str, path: Path) -> Value:
         value: Value = text
         if has_reference(text):
-            if "HOME" not in self._names and with_tilde(text) != text and _is_path(path):
+            if "HOME" not in self._names and with_tilde(text) != text and is_path(path):
                 text = with_tilde(text)
             if "env" not in self._names and _takes_address(path):
                 text = ENVIRONMENT.sub(r"$\g<0>", text)  # kept as text: sources read it when they connect
@@ -211,7 +211,7 @@ class _Resolver:
         return "hyper-parameters are declared with a default: flags: {units: 128}" if is_first else None
 
 
-def _is_path(path: Path) -> bool:
+def is_path(path: Path) -> bool:
     """Return True if a config path leads to a field that holds a path: of a source, a transform or `init_from`."""
     key = str(path[-1])
     if path[:1] == ("plugins",):

@@ -33,8 +33,8 @@ def begin_study(
     of_flags = assignments({f"flags.{name}": config.flags[name] for name, _, _ in (f.partition("=") for f in flags)})
     document = override(document, of_flags)
     own = StudyFacts(
-        config=str(Path(document.name).resolve()), sets=[*sets, *of_flags], seed=config.seed, device=options.device,
-        settings=_settings(document), data=_digests(config), text=document.text,
+        config=str(Path(document.name).absolute()), sets=[*sets, *of_flags], folder=str(Path.cwd()), seed=config.seed,
+        device=options.device, settings=_settings(document), data=_digests(config), text=document.text,
         **{"threads": options.threads, "mode": None, **facts},
     )  # fmt: skip
     return Study.create(options.runs_dir, options.name or config.name, own), override(document, [f"seed={config.seed}"])
@@ -93,7 +93,7 @@ def reopened(study: Study, config: Path | None = None) -> Document:
     has moved.
     """
     facts = study.facts
-    document = override(read_extended(config or Path(facts.config)), facts.sets)
+    document = override(read_extended(config or Path(facts.config)), facts.sets, Path(facts.folder))
     tune = None if facts.tune is None else document.data.get("tune")  # a study of folds does not read it
     versions = {"tune": facts.tune, **facts.settings}, {"tune": tune, **_settings(document)}
     before, now = (dump_yaml(each).splitlines() for each in versions)
