@@ -69,7 +69,7 @@ class RunRecord(VerifiedFiles):
     def create(cls, runs_dir: Path, name: str) -> "RunRecord":
         """Create a new run folder, named by the present time and `name`; no two runs get the same folder."""
         check_name(name)
-        storage.make_folder(runs_dir)
+        make_runs_dir(runs_dir)
         storage.sweep(runs_dir)
         path, start = new_start(runs_dir, partial(new_dated_folder, runs_dir, name))
         record = cls(path)
@@ -327,6 +327,16 @@ def check_name(name: str) -> None:
     if not NAME.fullmatch(name):
         rule = "a name has 1 to 100 letters, digits, '.', '_' and '-', and begins with a letter or a digit"
         raise ConfigError(f"name: {quoted(name)} cannot name a run", hint=rule)
+
+
+def make_runs_dir(runs_dir: Path) -> None:
+    """Create the folder of the runs, unless it exists. Raises ConfigError inside a run or a study, with which they would
+    be removed."""
+    inside = Path(os.path.realpath(runs_dir)) / "run"
+    if (around := run_around(inside) or next(filter(is_study, inside.parents), None)) is not None:
+        kind, hint = "study" if is_study(around) else "run", f"write outside of '{around.name}': --runs-dir FOLDER"
+        raise ConfigError(f"{quoted(runs_dir)} is inside a {kind}, where no other files are written", hint=hint)
+    storage.make_folder(runs_dir)
 
 
 def new_dated_folder(runs_dir: Path, name: str) -> Path:

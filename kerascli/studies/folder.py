@@ -22,7 +22,7 @@ from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError, 
 from kerascli.runs import index
 from kerascli.runs.history import Row, parse
 from kerascli.runs.reading import json_object, quoted, read_bytes, read_text
-from kerascli.runs.record import MEMBERS, STUDY, RunRecord, is_study, new_dated_folder
+from kerascli.runs.record import MEMBERS, STUDY, RunRecord, is_study, make_runs_dir, new_dated_folder
 
 Status = Literal["running", "completed", "pruned", "failed"]
 FINISHED = frozenset({"completed", "pruned", "failed"})
@@ -176,7 +176,7 @@ class Study:
     @classmethod
     def create(cls, runs_dir: Path, name: str, facts: StudyFacts) -> "Study":
         """Create the folder of a new study, named by the present time and `name`."""
-        storage.make_folder(runs_dir)
+        make_runs_dir(runs_dir)
         study = cls(new_dated_folder(runs_dir, name))
         study.write(facts)
         storage.make_folder(study.path / MEMBERS)

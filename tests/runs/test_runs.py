@@ -28,6 +28,7 @@ from kerascli.runs.checkpoint_manifest import read_manifest, sealed_manifest
 from kerascli.runs.checkpoints import Checkpoints
 from kerascli.runs.checksums import sealed
 from kerascli.runs.record import RunRecord
+from kerascli.studies.folder import Study
 from tests.support.runs_harness import edit_facts, write_rows
 
 # Checkpoints
@@ -395,6 +396,22 @@ def test_a_name_that_cannot_be_a_folder_is_refused_before_anything_is_made(runs_
     with pytest.raises(ConfigError, match="cannot name a run"):
         RunRecord.create(runs_dir, name)
     assert not runs_dir.exists()
+
+
+def test_no_run_or_study_is_made_inside_another(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outer = RunRecord.create(runs_dir, "outer").path
+    monkeypatch.chdir(outer)
+    for inside in (Path("runs"), outer):
+        with pytest.raises(ConfigError, match="is inside a run, where no other files are written"):
+            RunRecord.create(inside, "inner")
+        with pytest.raises(ConfigError, match="is inside a run, where no other files are written"):
+            Study.create(inside, "inner", None)  # type: ignore[arg-type]
+    (runs_dir / "study").mkdir()
+    (runs_dir / "study" / "study.yaml").touch()
+    with pytest.raises(ConfigError, match="is inside a study, where no other files are written") as caught:
+        RunRecord.create(runs_dir / "study" / "runs", "inner")
+    assert caught.value.faults[0].hint == "write outside of 'study': --runs-dir FOLDER"
+    assert not [*outer.iterdir()]
 
 
 def test_a_runs_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
