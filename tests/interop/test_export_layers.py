@@ -111,3 +111,25 @@ def test_what_is_shared_on_every_step_is_refused_by_name(tmp_path: Path) -> None
     section = {"inputs": {"x": [3, 4]}, "shared": shared, "layers": [{"time_distributed": "tower"}]}
     with pytest.raises(ConfigError, match="'tower': a shared model in time_distributed"):
         assert_equal_in_keras(experiment(section), tmp_path)
+
+
+CELLS = {"rnn": {"cell": {"stacked_rnn_cells": [{"gru_cell": 3}, {"gru_cell": 3}]}}}
+CHAIN = {"pipeline": {"layers": [{"dense": 3}, {"pipeline": [{"dense": 3}, {"dense": 2}]}, {"dense": 3}]}}
+NESTED: list[dict[str, Any]] = [
+    CELLS, CHAIN, {"time_distributed": {"layer": CHAIN}}, {"bidirectional": {"layer": CELLS}},
+    {"pipeline": {"layers": [{"dense": 4}, {"time_distributed": {"layer": CHAIN}}, {"spatial_dropout_1d": 0.5}]}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("trainable", [True, False])
+@pytest.mark.parametrize("layer", NESTED, ids=lambda layer: str(next(iter(layer))))
+def test_layers_in_layers_keep_their_weights_apart_and_frozen(
+    layer: dict[str, Any], trainable: bool, suffix: str, tmp_path: Path
+) -> None:
+    (kind, settings), *_ = layer.items()
+    nodes = [{kind: {**settings, "trainable": trainable, "name": "all"}}, {"dense": 2}]
+    theirs = assert_equal_in_keras(experiment({"inputs": {"x": [6, 3]}, "layers": nodes}), tmp_path, suffix)
+    paths = [weight.path for weight in theirs.weights]  # Keras on torch tells weights apart by them
+    assert len(paths) == len(set(paths))
+    assert (len(theirs.trainable_weights) == 2) is not trainable

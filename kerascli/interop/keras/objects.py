@@ -111,6 +111,7 @@ def component(
         refusals.unknown(f"{registry.kind} {full_name(value)}")
         return None
     config = value["config"] if isinstance(value["config"], dict) else {}
+    config = _of_pipeline(config) if name == "Pipeline" else config
     settings = _settings(cls, config, where, refusals, DIFFERENCES.get(cls.component_name, difference))
     try:
         return registry.construct(cls, cls.component_name, settings)
@@ -165,7 +166,7 @@ def from_keras(value: Any, where: str, refusals: Refusals, within: str = "") -> 
     if name == "function" and isinstance(value["config"], str):
         return value["config"]
     if name == "Sequential":
-        value, name = _as_pipeline(value), "Pipeline"
+        value, name = {"class_name": "Pipeline", "config": value["config"]}, "Pipeline"
     kinds = ("layer", *_NESTED_KINDS) if within in _OF_LAYERS else _NESTED_KINDS
     registry = next((registries()[kind] for kind in kinds if registries()[kind].find(name or "")), None)
     if registry is not None:
@@ -174,12 +175,12 @@ def from_keras(value: Any, where: str, refusals: Refusals, within: str = "") -> 
     return None
 
 
-def _as_pipeline(value: Serialized) -> Serialized:
-    """Convert a serialized Sequential that is an argument of another object to a serialized `pipeline` layer."""
-    config = value["config"] if isinstance(value["config"], dict) else {}
-    layers = config.get("layers")
-    listed = [item for item in layers if is_object(item) and item["class_name"] != "InputLayer"] if layers else []
-    return {"class_name": "Pipeline", "config": {"layers": listed, "trainable": config.get("trainable", True)}}
+def _of_pipeline(config: Serialized) -> Serialized:
+    """Return the arguments of `pipeline` for the config of a Keras Pipeline, or of a Sequential that is an argument of
+    another object; if all its layers are frozen, so is the pipeline."""
+    layers = [item for item in config.get("layers") or () if is_object(item) and item["class_name"] != "InputLayer"]
+    flags = [item["trainable"] for item in walk(layers) if "trainable" in item]
+    return {"layers": layers, "trainable": config.get("trainable", True) and (any(flags) or not flags)}
 
 
 def written(thing: Component) -> Any:

@@ -3,15 +3,17 @@
 The arguments of components have Keras 3's names and values already.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from kerascli.config.sections.compile import CompileSpec
 from kerascli.foundation.errors import Fault
 from kerascli.interop.keras.differences import GIVE_WHOLE_NUMBERS, NULLS
-from kerascli.language.component import Component, changed_arguments, plain, registries
+from kerascli.language.component import Component, changed_arguments, mapped, plain, registries
 from kerascli.language.kinds import plural
 from kerascli.layers.base import BaseLayer
+from kerascli.layers.preprocessing.pipeline import Pipeline
 from kerascli.metrics.base import Metric
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.parts.base import Activation
@@ -31,6 +33,10 @@ OF_NETWORKS = {
     "custom_scale_layer": "keras.src.applications.inception_resnet_v2",
 }  # fmt: skip
 """Mapping from a layer to the only module of keras.applications in which Keras finds its class."""
+_WITHOUT_TRAINABLE = frozenset({
+    "discretization", "pipeline", "spatial_dropout_1d", "spatial_dropout_2d", "spatial_dropout_3d",
+})  # fmt: skip
+"""Layers without weights of their own, whose classes in Keras do not take `trainable`."""
 _ACTIVATION_LAYERS = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "elu": "ELU", "softmax": "Softmax"}
 """Mapping from an activation to the Keras layer class that replaces the activation if it has arguments."""
 
@@ -73,26 +79,38 @@ def layer_object(layer: BaseLayer, name: str, precision: str, problems: list[Fau
 def settings_of(thing: Component, where: str, problems: list[Fault]) -> dict[str, Any]:
     """Return a component's arguments as JSON for a Keras file."""
     values = {name: getattr(thing, name) for name in type(thing).model_fields}
+    if not values.get("trainable", True):
+        values = mapped(values, _frozen)
     config = {name: to_keras(value, f"{where}, {name}", problems) for name, value in values.items()}
+    if isinstance(values.get("layer"), Pipeline):  # Keras's builds no weights when a layer around it is built
+        config["layer"] |= {"module": "keras", "class_name": "Sequential"}
     config |= {name: value for name, value in NULLS.get(thing.component_name, {}).items() if config[name] is None}
     if config.get("name", "") is None:  # of a metric
         del config["name"]
-    if config.get("trainable") is True:  # some of Keras's layers do not take it
+    if thing.component_name in _WITHOUT_TRAINABLE:
         del config["trainable"]
     if config.pop("gradient_scale", None) is not None:
         problems.append(Fault(f"{where}: Keras's optimizers have no gradient_scale"))
     return config
 
 
+def _frozen(value: Any) -> Any:
+    return value.model_copy(update={"trainable": False}) if isinstance(value, BaseLayer) else value
+
+
 def to_keras(value: Any, where: str, problems: list[Fault]) -> Any:
     """Return the value of a component's argument as JSON for a Keras file; nested components (initializers ...) become
-    Keras objects."""
+    Keras objects, layers with a number after equal names (gru_cell, gru_cell_1)."""
+    counts = Counter[str]()
 
     def write(thing: Component) -> Any:
+        kind = thing.component_name
         if isinstance(thing, Activation):
             return _activation(thing, where, problems)
-        name = {"name": thing.component_name} if isinstance(thing, BaseLayer) else {}
-        return keras_object(thing, where, problems, **name)
+        if not isinstance(thing, BaseLayer):
+            return keras_object(thing, where, problems)
+        number, counts[kind] = counts[kind], counts[kind] + 1
+        return keras_object(thing, where, problems, name=f"{kind}_{number}" if number else kind)
 
     return plain(value, write)
 

@@ -50,7 +50,7 @@ class Pipeline(HoldsLayers, Layer):  # pyright: ignore[reportIncompatibleVariabl
             if made.keeps_states():
                 text = f"cannot keep the states of {made.component_name} between batches"
                 raise ShapeMismatch(text, hint="make it a node of its own", argument="layers")
-            if not made.trainable:
+            if self.trainable and not made.trainable:
                 text = f"cannot freeze {made.component_name} alone"
                 raise ShapeMismatch(text, hint="set trainable for the whole pipeline", argument="layers")
             casts.append(x.is_integer and not made.takes_integers)
