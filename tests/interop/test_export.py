@@ -162,6 +162,8 @@ EXPRESSIONS = [
     "fold(unfold(a[:, None], 2), [4, 3], 2)", "ifft2([a, b])[0]", "angle(a)", "nextafter(a, b)",
     "lu_factor(a[:, :3])[0]", "unravel_index(argmax(a, axis=-1), [1, 3])[1]", "isreal(a)",
     " + ".join(["a * 0.01", "a[:, 1:][:, :1]"] * 60),
+    "a * [1.0, 2.0, 3.0]", "[[1, 2, 3]] - a", "where(a > 0, b, [0, 1, 2])", "take(a, [2, 0], axis=1)",
+    "average(a, axis=-1, weights=[1, 2, 3])", "searchsorted([0.0, 1.0], a)", "isin(argmax(a, axis=1), [0, 2])",
 ]  # fmt: skip
 
 
@@ -211,6 +213,7 @@ def test_all_that_keras_has_no_words_for_is_named_at_once(tmp_path: Path) -> Non
         {"expr": {"value": "x + random_normal(shape(x))", "name": "noisy"}},
         {"expr": {"value": "noisy * batch_size", "name": "sized"}},
         {"expr": {"value": "sized[:, ::-1]", "name": "turned"}},
+        {"expr": {"value": "concatenate(split(turned, 3, axis=1)[1:], axis=1)", "name": "rest"}},
         {"thresholded_relu": {"name": "old"}},
         {"dense": {"units": 2, "activation": {"elu": {"alpha": 2.0}}, "name": "fine"}},
         {"dense": {"units": 2, "activation": {"celu": {"alpha": 2.0}}, "name": "shaped"}},
@@ -222,6 +225,7 @@ def test_all_that_keras_has_no_words_for_is_named_at_once(tmp_path: Path) -> Non
         name in text for name in ("'noisy'", "random_normal", "'sized'", "'batch_size'", "old", "shaped", "celu")
     )
     assert "'turned': Keras has no operation for a negative step, but for flip(x, 1)" in text
+    assert "'rest': Keras has no operation for a slice of several results" in text
     assert "fine" not in text
 
 

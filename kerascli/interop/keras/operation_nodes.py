@@ -116,6 +116,8 @@ class Operations(TensorEvaluator):
         return self.value(item)
 
     def _whole(self, node: Node) -> int:
+        if isinstance(node, syntax.Slice | syntax.Everything):
+            raise Inexpressible("a slice of several results")
         if not isinstance(value := self.value(node), int):
             raise Inexpressible("a computed index")
         return value
@@ -172,14 +174,24 @@ def _arguments(op: Op, name: str, values: Mapping[str, Any]) -> tuple[dict[str, 
         elif parameter.kind is parameter.VAR_POSITIONAL:
             args += values[key]
         elif called and skipped:
-            kwargs[key] = values[key]
+            kwargs[key] = _constant(parameter.annotation, values[key])
         elif called:
-            args.append(values[key])
+            args.append(_constant(parameter.annotation, values[key]))
         elif any(refs(values[key])):
             raise Inexpressible(f"{name} with a computed '{key}'")
         else:
             settings[key] = values[key]
     return settings, args, kwargs
+
+
+def _constant(annotation: Any, value: Any) -> Any:
+    """Return the value of an operation's argument, with a list of numbers for a tensor as an array of Keras's files."""
+    if annotation is Tensors or annotation not in _TENSORS or not isinstance(value, list):
+        return value
+    if any(refs(value)):
+        raise Inexpressible("a list with computed numbers")
+    dtype = str(torch.tensor(value).dtype).removeprefix("torch.")
+    return {"class_name": "__numpy__", "config": {"value": value, "dtype": dtype}}
 
 
 def has_several(function: str) -> bool:
