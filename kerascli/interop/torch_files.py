@@ -4,7 +4,7 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -138,7 +138,8 @@ def onnx_bytes(
     if size > MAX_ONNX_BYTES:
         raise ConfigError(f"an ONNX file holds at most 2 GB, but the weights have {size:,} bytes")
     program = _program(module, example, [each.shape for each in inputs.values()])
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that are not needed here
+    for name in ("torch.onnx", "onnxscript"):  # they warn of packages and folds that are not needed here
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(action="ignore"):  # warnings of torch about its own code
             made = torch.onnx.export(
@@ -150,6 +151,7 @@ def onnx_bytes(
         raise ConfigError(text, hint="try --format torch_export or keras") from error
     assert made is not None
     specs = {**inputs, **outputs}
+    _rename_inner_values(made.model.graph, specs)
     proto = with_texts(made.model_proto, {name for name, spec in specs.items() if spec.dtype == "string"})
     for node in proto.graph.node:
         del node.metadata_props[:]  # where torch traced it, with paths of this machine
@@ -158,6 +160,13 @@ def onnx_bytes(
     _name_axes(proto.graph)
     _state_shapes(proto.graph, outputs)
     return proto.SerializeToString()
+
+
+def _rename_inner_values(graph: Any, names: Collection[str]) -> None:
+    """Give values within an ONNX graph, which torch calls after their operations, other names than `names`."""
+    for value in (value for node in graph for value in node.outputs if value not in graph.outputs):
+        if value.name in names:
+            value.name += ".inner"
 
 
 def _name_axes(graph: Any) -> None:

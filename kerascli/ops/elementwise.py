@@ -83,6 +83,10 @@ def _remainder(x1: Tensor, x2: Value) -> Tensor:
     return x1 - _floor_divide(x1, x2) * x2 if isinstance(x2, Tensor) else torch.remainder(x1, x2)
 
 
+def _power(x1: Tensor, x2: Value) -> Tensor:
+    return torch.pow(x1.to(torch.result_type(x1, x2)), x2)  # ONNX's result has the dtype of x1
+
+
 _PAIRS: dict[str, tuple[Compute, str]] = {
     "add": (torch.add, "Compute x1 + x2."),
     "subtract": (torch.sub, "Compute x1 - x2."),
@@ -91,7 +95,7 @@ _PAIRS: dict[str, tuple[Compute, str]] = {
     "floor_divide": (_floor_divide, "Compute x1 // x2, the quotient rounded down to an integer."),
     "mod": (_remainder, "Compute x1 % x2, the remainder of a division with the sign of x2."),
     "fmod": (torch.fmod, "Compute the remainder of a division with the sign of x1."),
-    "power": (torch.pow, "Compute x1 ** x2."),
+    "power": (_power, "Compute x1 ** x2."),
     "maximum": (torch.maximum, "Compute the elementwise maximum of x1 and x2; NaN if either is."),
     "minimum": (torch.minimum, "Compute the elementwise minimum of x1 and x2; NaN if either is."),
     "fmax": (torch.fmax, "Compute the elementwise maximum of x1 and x2, ignoring NaN."),
@@ -223,6 +227,8 @@ def clip(x: Tensor, x_min: Value, x_max: Value) -> Tensor:
     """Clip each element to the range from x_min to x_max."""
     if isinstance(x_min, Tensor) or isinstance(x_max, Tensor):  # torch needs two numbers or two tensors
         return torch.clamp(x, as_tensor(x_min, x.device), as_tensor(x_max, x.device))
+    if type(x_min) is not type(x_max):  # ONNX files need two numbers of one type
+        x_min, x_max = float(x_min), float(x_max)
     return torch.clamp(x, x_min, x_max)
 
 

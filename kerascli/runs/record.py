@@ -330,7 +330,7 @@ def check_name(name: str) -> None:
 
 
 def make_runs_dir(runs_dir: Path) -> None:
-    """Create the folder of the runs, unless it exists. Raises ConfigError inside a run or a study, with which they would
+    """Create the folder of the runs, unless it exists. Raises ConfigError inside a run or a study, with which it would
     be removed."""
     inside = Path(os.path.realpath(runs_dir)) / "run"
     if (around := run_around(inside) or next(filter(is_study, inside.parents), None)) is not None:

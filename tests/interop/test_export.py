@@ -18,10 +18,11 @@ from site_pages.layer_examples import examples_of
 
 from kerascli.cli import app as program
 from kerascli.foundation.errors import ConfigError
+from kerascli.interop.example_inputs import sample_inputs
 from kerascli.interop.keras.graph import keras_order
 from kerascli.interop.keras_export.keras_file import archive_bytes
 from kerascli.interop.keras_export.keras_graph import keras_graph
-from kerascli.interop.torch_files import program_bytes
+from kerascli.interop.torch_files import Forward, model_tensors, onnx_bytes, program_bytes, run_onnx
 from kerascli.layers.base import LAYERS
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.interchange.exporting import CheckFailed, export_run, read_back
@@ -347,6 +348,17 @@ def test_the_shapes_of_an_onnx_file_are_told_and_inputs_as_outputs_refused(tmp_p
         session.run(None, {given.name: np.ones((3, length, *given.shape[2:]), "float32")})
     with pytest.raises(ConfigError, match="ONNX Runtime cannot run this model"):
         export_run(record, "onnx", tmp_path / "v.onnx", view="seen")
+
+
+@pytest.mark.parametrize("value", ["2 ** cat", "argmax(cat, axis=1) ** cat[:, 0]", "concatenate([clip(cat, -1, 0.5)])"])
+def test_onnx_gives_the_numbers_of_formulas_and_takes_names_of_operations(value: str) -> None:
+    library("onnxscript")
+    library("onnxruntime")
+    made = experiment({"inputs": {"cat": [3]}, "layers": [{"expr": {"value": value, "name": "clamp"}}]})
+    inputs = sample_inputs(made.spec.model, 5)
+    data = onnx_bytes(Forward(made), list(inputs.values()), *model_tensors(made))
+    (found,) = run_onnx(data, {name: x.numpy() for name, x in inputs.items()}).values()
+    np.testing.assert_allclose(found, outputs(made, inputs)[0], rtol=1e-6)
 
 
 def test_what_onnx_cannot_take_is_named_by_the_first_error_and_without_colours(

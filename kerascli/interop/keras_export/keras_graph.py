@@ -180,7 +180,7 @@ class _Writer:
         try:
             value: Any = Operations(tensors, dtypes, partial(self._operation, node)).value(parsed.tree)
         except Inexpressible as error:
-            hint = "use --format torch_export or onnx, which take every expression"
+            hint = "use --format torch_export, which takes every expression, or onnx, which takes most"
             self.problems.append(Fault(f"'{node.name}': Keras has no operation for {error}", hint=hint))
             return
         many = isinstance(value, Ref) and len(node.outputs) > 1
