@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from kerascli.cli import options, program
 from kerascli.cli.evaluation_text import evaluation_json, evaluation_text
 from kerascli.cli.options import option
-from kerascli.cli.process_group import dealing, launch_processes
+from kerascli.cli.process_group import TIMEOUT, dealing, launch_processes
 from kerascli.foundation.errors import Fault, StorageError, safe_text
 from kerascli.foundation.world import world_of
 from kerascli.runs.outputs import MOST_WORST
@@ -55,7 +55,7 @@ def evaluate(
     runs_dir: options.RunsDir = options.RUNS_DIR,
     as_json: options.Json = False,
     processes: options.Processes = None,
-    timeout: options.Timeout = 600.0,
+    timeout: options.Timeout = TIMEOUT,
     trust_plugins: options.TrustPlugins = False,
 ) -> None:
     """Compute a run's loss and metrics, and the scores of each class.
@@ -68,7 +68,7 @@ def evaluate(
     options.refuse({"--cells": cells and worst is None}, "goes with --worst N, to whose rows it adds cells")
     with dealing(device, timeout) as members:
         options.refuse_idle_data(data, what)
-        launch_processes(processes, alone={"- is standard input, which is read once": "-" in what})
+        launch_processes(processes, timeout, alone={"- is standard input, which is read once": "-" in what})
         record = options.trained_run(run, runs_dir, checkpoint, trust_plugins)
         options.refuse({"--keep-threshold": keep_threshold and record.archive}, "cannot write into an archive")
         from kerascli.workflow.baselines import no_better

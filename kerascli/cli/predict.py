@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from kerascli.cli import options, program
 from kerascli.cli.options import option
-from kerascli.cli.process_group import dealing, launch_processes
+from kerascli.cli.process_group import TIMEOUT, dealing, launch_processes
 from kerascli.foundation.errors import ConfigError, DataError, Fault, StorageError, one_of
 from kerascli.foundation.world import world_of
 
@@ -60,7 +60,7 @@ def predict(
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
     processes: options.Processes = None,
-    timeout: options.Timeout = 600.0,
+    timeout: options.Timeout = TIMEOUT,
     trust_plugins: options.TrustPlugins = False,
 ) -> None:
     """Predict classes or values for rows: of files, a split, or texts; or the next rows of a series."""
@@ -74,7 +74,7 @@ def predict(
         _check_horizon(what, horizon, future, other_options)
         arrays = _check_output(output, other_options, keep=keep, as_json=as_json)
         options.refuse_idle_data(data, what or ["-"])
-        launch_processes(processes, alone=alone)
+        launch_processes(processes, timeout, alone=alone)
         records = _trained_runs(run, runs_dir, checkpoint, trust_plugins)
         _check_place(output, records[0], [*what, *([] if future is None else [str(future)])])
         from kerascli.workflow.predict import Form, predict_in_parts, predict_mean

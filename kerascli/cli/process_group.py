@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from kerascli.training.strategies.group import Group
 
 
-def launch_processes(processes: int | None, max_restarts: int | None = None, *, alone: Mapping[str, bool]) -> None:
+TIMEOUT = 600.0
+"""Default of `--timeout`, in seconds."""
+
+
+def launch_processes(
+    processes: int | None, timeout: float, max_restarts: int | None = None, *, alone: Mapping[str, bool]
+) -> None:
     """Start the command on several processes and exit, if an option asks for it and no launcher has done so.
 
     `alone` has sentences about arguments that need one process; ConfigError is raised for the first that is given.
@@ -33,6 +39,8 @@ def launch_processes(processes: int | None, max_restarts: int | None = None, *, 
     if started > 1 and processes not in (None, started):
         raise ConfigError(f"--processes {processes}: the launcher has started {started}", hint="leave it out")
     if max(started, processes or 1) == 1:
+        if timeout != TIMEOUT:
+            raise ConfigError("--timeout needs --processes of 2 or more, or a launcher")
         return
     for why, is_set in alone.items():
         if is_set:

@@ -12,7 +12,7 @@ import typer
 
 from kerascli.cli import complete, options, program
 from kerascli.cli.options import argument, option
-from kerascli.cli.process_group import connected, interrupted_run, launch_processes, with_common_seed
+from kerascli.cli.process_group import TIMEOUT, connected, interrupted_run, launch_processes, with_common_seed
 from kerascli.foundation.errors import ConfigError, StorageError, safe_text
 from kerascli.foundation.world import world_of
 from kerascli.workflow.fitting.options import Options
@@ -58,7 +58,7 @@ def train(
     max_restarts: Annotated[
         int | None, option("--max-restarts N", "With --processes: resume up to N times after a process failed.", min=0)
     ] = None,
-    timeout: options.Timeout = 600.0,
+    timeout: options.Timeout = TIMEOUT,
 ) -> None:
     """Train the model of a config, train a run on in a new run, or resume a run."""
     short = {"fit.epochs": epochs, "fit.batch_size": batch_size, "seed": seed}
@@ -80,7 +80,7 @@ def train(
         return _smoke_test(what, chosen, sets, flags)
     study = None if resume is None else options.study_of(resume, runs_dir)
     of_folds = {"folds are trained one after the other": folds or study is not None}
-    launch_processes(processes, max_restarts, alone=of_folds)
+    launch_processes(processes, timeout, max_restarts, alone=of_folds)
     with connected(device, timeout) as group:
         chosen = replace(chosen, group=group)
         resume = resume or interrupted_run(chosen, None if what is None else Path(what))

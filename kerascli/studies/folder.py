@@ -6,6 +6,7 @@ runs/2026-11-24T22-17-58Z-mnist_mlp/
 """
 
 import contextlib
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from operator import le, mul
@@ -249,7 +250,9 @@ class Study:
     def refuse_stopped(self, kind: type[KerasCliError]) -> None:
         """Raise an error of a kind if the study was stopped."""
         if (reason := self.stopped()) is not None:
-            raise kind(f"the study was stopped: {reason}", hint=f"go on: kerascli tune --resume {self.path}")
+            raise kind(
+                f"the study was stopped: {reason}", hint=f"go on: kerascli tune --resume {shlex.quote(str(self.path))}"
+            )
 
     def stop(self, reason: str) -> None:
         storage.write_text(self.path / _STOPPED, reason)
@@ -266,7 +269,8 @@ def find_study(selector: str, runs_dir: Path) -> Study:
     """
     study = Study(index.find(selector, runs_dir, only_studies=True))
     if Member(study.path).is_member:
-        hint = f"kerascli report {study.path} shows it, kerascli studies show {study.path.parent.parent} all trials"
+        own, all_trials = (shlex.quote(str(path)) for path in (study.path, study.path.parent.parent))
+        hint = f"kerascli report {own} shows it, kerascli studies show {all_trials} all trials"
         raise ConfigError(f"{quoted(study.path)} is a trial of a study", hint=hint)
     return study
 

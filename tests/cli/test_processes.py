@@ -60,6 +60,7 @@ def test_other_commands_refuse_several_processes(tmp_path: Path) -> None:
 def test_options_of_the_launcher_need_processes(tmp_path: Path) -> None:
     (tmp_path / "mlp.yaml").write_text(MLP)
     assert "--max-restarts needs --processes" in run_on(1, tmp_path, ("train", "mlp.yaml", "--max-restarts", "1")).text
+    assert "--timeout needs --processes" in run_on(1, tmp_path, ("train", "mlp.yaml", "--timeout", "9")).text
     smoke = run_on(1, tmp_path, ("train", "mlp.yaml", "--smoke", "--processes", "2"))
     assert "--processes cannot be used with --smoke" in smoke.text
 

@@ -7,6 +7,7 @@ out whether file locks hold between them.
 import gc
 import math
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -81,7 +82,7 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
         done = sum(each.status in FINISHED for each in study.trials())
         if stop.number is not None:
             text = f"interrupted; {done}{study.facts.of} trials are done, and those that were trained are saved"
-            hint = f"go on: kerascli tune --resume {study.path}"
+            hint = f"go on: kerascli tune --resume {shlex.quote(str(study.path))}"
             raise Interrupted(text, signal_number=stop.number, hint=hint)
     if done >= (study.facts.trials or math.inf):
         settle(study, ended=True)
@@ -187,7 +188,7 @@ class Worker:
         """Return the facts about a claimed trial, written before it is trained: its point, unless it has one."""
         if (free := shutil.disk_usage(self.study.path).free) < FREE_BYTES:
             text = f"only {storage.size_text(free)} of disk space are left: no further trial is started"
-            raise StorageError(text, hint=f"free some, then kerascli tune --resume {self.study.path}")
+            raise StorageError(text, hint=f"free some, then kerascli tune --resume {shlex.quote(str(self.study.path))}")
         tune, settings, facts, here = self.study.tune, self.study.facts, member.trial(), machine()
         was_killed = facts is not None and member.runs[-1].status() == "killed"
         if facts is None:
