@@ -10,6 +10,7 @@ import pytest
 from keras import Input, Model
 from keras import layers as L
 
+from kerascli.workflow.interchange.exporting import export_run
 from kerascli.workflow.interchange.importing import import_model
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
@@ -95,6 +96,17 @@ def nested_mapping_of_outputs() -> Model:
     return Model({"a": x}, {"o": L.Dense(2)(x), "p": {"q": L.Dense(1)(x)}})
 
 
+def lists_in_mappings() -> Model:
+    x, y = Input((3,)), Input((2,))
+    return Model({"a": [x, y]}, {"o": [L.Dense(2)(x), L.Dense(2)(y)]})
+
+
+def spectral_normalization_in_wrappers() -> Model:
+    x = Input((4, 5))
+    inner = keras.Sequential([L.SpectralNormalization(L.Dense(3)), L.Dense(2)])
+    return Model(x, L.TimeDistributed(inner)(L.TimeDistributed(L.SpectralNormalization(L.Dense(5)))(x)))
+
+
 def categories_without_a_known_shape() -> Model:
     x = Input((None,), dtype="int64")
     return Model(x, L.CategoryEncoding(7, output_mode="multi_hot")(x))
@@ -110,7 +122,8 @@ UNUSUAL: list[Callable[[], Model]] = [
     heads_with_a_mask_that_broadcasts, pooling_with_a_mask, attention_over_four_axes, scores_of_sums_over_four_axes,
     additive_attention_over_five_axes, heads_over_two_axes, a_layer_named_like_an_activation_in_a_wrapper,
     numbers_of_each_channel_rescaled, numbers_without_an_axis, nested_mapping_of_inputs,
-    nested_list_of_inputs, nested_mapping_of_outputs, categories_without_a_known_shape, bins_with_both_settings,
+    nested_list_of_inputs, nested_mapping_of_outputs, lists_in_mappings, spectral_normalization_in_wrappers,
+    categories_without_a_known_shape, bins_with_both_settings,
 ]  # fmt: skip
 
 
@@ -128,6 +141,21 @@ def test_an_unusual_model_predicts_what_keras_predicts(make: Callable[[], Model]
     theirs: Any = model(keras.tree.map_structure(lambda tensor: x[tensor.name], struct), training=False)
     for mine, other in zip(ours, keras.tree.flatten(theirs), strict=True):
         np.testing.assert_allclose(mine, other.detach().numpy(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "make", [lists_in_mappings, spectral_normalization_in_wrappers], ids=lambda make: make.__name__
+)
+def test_an_unusual_model_comes_back_to_keras(make: Callable[[], Model], tmp_path: Path) -> None:
+    model: Any = make()
+    shake(model)
+    run = import_model(save(model, tmp_path, ".keras"), runs_dir=tmp_path / "runs").record
+    export_run(run, "keras", tmp_path / "back.keras")
+    back: Any = keras.models.load_model(tmp_path / "back.keras", compile=False)
+    x = list(rows(model).values())
+    theirs = keras.tree.flatten(model(keras.tree.pack_sequence_as(model._inputs_struct, x)))
+    for mine, other in zip(keras.tree.flatten(back(x if len(x) > 1 else x[0])), theirs, strict=True):
+        np.testing.assert_allclose(mine.detach().numpy(), other.detach().numpy(), atol=1e-5)
 
 
 def an_input_beside() -> Model:

@@ -35,8 +35,9 @@ class NameBook:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
+        self._given: set[str] = set()
         self.changed: dict[str, str] = {}
-        """Mapping from a name in the config to Keras's name, where the two differ."""
+        """Mapping from a name in the config to Keras's name, where the two differ; a name of Keras's is there once."""
 
     def give(self, keras_name: str, *, class_name: str = "", own: str | None = None) -> str:
         """Return a new config name for a Keras name; in a default name (`conv2d_3`), kerascli's `own` replaces Keras's
@@ -51,8 +52,9 @@ class NameBook:
             number += 1
             name = f"{first}_{number}"
         self._taken.add(name)
-        if name != keras_name:
+        if name != keras_name and keras_name not in self._given:
             self.changed[name] = keras_name
+        self._given.add(keras_name)
         return name
 
 

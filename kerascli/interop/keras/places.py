@@ -49,10 +49,10 @@ def weights_by_group(owners: Iterable[Owner], weights: Iterable[Weight]) -> Iter
         for weight in own.get(owner.prefix, ()):
             part = weight.name[len(owner.prefix) + 1 :].rpartition("/")[0]
             groups[keras_place(owner.layer, part)].append(weight)
-        if owner.layer.component_name == "spectral_normalization" and groups:  # the kernel is also the wrapper's own
-            kernel = next(weight for weight in groups["layer"] if weight.spec.name in {"kernel", "embeddings"})
-            groups[""].insert(0, kernel)
         for place, group in groups.items():
+            if group[0].spec.name == "vector_u":  # spectral_normalization: its layer's kernel is also its own
+                inner = groups[_joined(place, "layer")]
+                group.insert(0, next(weight for weight in inner if weight.spec.name in {"kernel", "embeddings"}))
             yield _joined(owner.place, place), sorted(group, key=lambda weight: not weight.spec.trainable)
 
 
