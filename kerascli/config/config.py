@@ -45,8 +45,6 @@ class Config:
     """Python files under the key `plugins`, which have been run."""
     data: DataSpec | None
     """Parsed `data` section; None if there is none."""
-    data_folder: Path
-    """Folder to which relative paths of the data refer."""
     progress: Progress | None = None
     """Callback that reports the progress of downloads."""
     refused: tuple[Fault, ...] = ()
@@ -69,6 +67,11 @@ class Config:
     def context(self) -> Context:
         columns = self._display_columns()
         return Context(self.data_folder, self.seed, self.progress, display_columns=columns, recorded=self.recorded)
+
+    @property
+    def data_folder(self) -> Path:
+        """Folder to which relative paths of the data source refer."""
+        return data_folder(self.document)
 
     def init_folder(self, path: ConfigPath) -> Path:
         """Return the folder to which a relative path in the section `init_from` at a config path refers."""

@@ -123,10 +123,8 @@ def _opened(
     phases: list[Config] = []
     data_faults: list[list[Fault]] = []
     for each, own in zip(documents, values, strict=True):
-        (data, wrong), home = _read_data(each, own), data_folder(each)
-        if recorded is not None and data is not None:  # errors name its files as the present folder does
-            data, home = data.rebased(home, Path()), Path()
-        phases.append(Config(path, each, own, name, seed, plugins, data, home, progress, refused))
+        data, wrong = _read_data(each, own)
+        phases.append(Config(path, each, own, name, seed, plugins, data, progress, refused))
         # a run that has both was trained with the second
         folds = data is not None and data.split is not None and data.split.folds is not None
         twice = two_validations(each.data.get("fit"), folds=folds) if recorded is None else []

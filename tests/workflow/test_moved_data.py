@@ -71,16 +71,6 @@ def test_data_at_another_place_gives_the_same_results(
     assert "has changed" not in found.stderr
 
 
-def test_an_error_in_the_data_of_a_run_is_at_its_place_seen_from_the_present_folder(here: Path) -> None:
-    for name in ("flowers.csv", "others.csv"):
-        shutil.copy(here / "elsewhere" / name, here / "here" / name)
-    lines = (here / "here/flowers.csv").read_text().splitlines()
-    lines[3] = "wide" + lines[3][lines[3].index(",") :]
-    (here / "here/flowers.csv").write_text("\n".join(lines))
-    for command in ("evaluate", "predict"):
-        assert failed(command, "one", "test").startswith("flowers.csv:4:")
-
-
 def test_digests_are_compared_wherever_the_data_is(here: Path) -> None:
     write_flowers(here / "elsewhere/others.csv", 60, 9)
     assert "the SHA-256 of 'others.csv' is" in called("evaluate", "one", "--data", "../elsewhere").stderr
