@@ -133,3 +133,20 @@ def test_layers_in_layers_keep_their_weights_apart_and_frozen(
     paths = [weight.path for weight in theirs.weights]  # Keras on torch tells weights apart by them
     assert len(paths) == len(set(paths))
     assert (len(theirs.trainable_weights) == 2) is not trainable
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize(
+    ("equation", "sizes"), [("abcd,de->abce", [None, None, 3]), ("...d,de->...e", 3), ("...cd,de->...ce", [None, 3])]
+)
+def test_the_shape_of_einsum_dense_is_written_out(equation: str, sizes: Any, suffix: str, tmp_path: Path) -> None:
+    einsum = {"einsum_dense": {"equation": equation, "output_shape": sizes, "bias_axes": "e"}}
+    layers = [einsum, {"permute": [2, 3, 1]}, {"dense": 2}]
+    assert_equal_in_keras(experiment({"inputs": {"x": [2, 5, 4]}, "layers": layers}), tmp_path, suffix)
+
+
+@pytest.mark.parametrize("settings", [{}, {"mask": False}])
+def test_softmax_of_masked_steps_is_refused_by_name(settings: dict[str, Any], tmp_path: Path) -> None:
+    layers = ["masking", {"softmax": {"name": "shares", **settings}}, "flatten"]
+    with pytest.raises(ConfigError, match="'shares': Keras cannot apply softmax under a mask of steps"):
+        assert_equal_in_keras(experiment({"inputs": {"x": [5, 4]}, "layers": layers}), tmp_path)

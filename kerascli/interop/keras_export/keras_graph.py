@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from string import ascii_letters
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,11 +19,14 @@ from kerascli.interop.keras_export.keras_nodes import KerasNode, functional, rea
 from kerascli.interop.keras_export.keras_scopes import Scope, meanings, shared_scope
 from kerascli.interop.keras_export.serialized import dtype_policy, layer_object, serialized
 from kerascli.interop.keras_export.vocabularies import TextLayer
+from kerascli.layers.core.einsum_dense import EinsumDense, read_equation
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.layers.expressions.expr import Expr
 from kerascli.model.ir.inner_models import CustomCellRNN, wrapped
 from kerascli.model.ir.nodes import Call, CallValue, Model, Node, Shared
 from kerascli.ops.expression import expression
+
+_OTHERS = "use --format torch_export or onnx"
 
 
 class KerasGraph(NamedTuple):
@@ -108,7 +112,7 @@ class _Writer:
             elif isinstance(entry.layer, Expr):
                 self._expression(entry, entry.layer)
             else:
-                self._layer(entry, self._names.get(entry.name, entry.name))
+                self._layer(_written_out(entry, self._scope.specs), self._names.get(entry.name, entry.name))
 
     def _shared_name(self, shared: Shared) -> str:
         if shared.weights not in self._shared:
@@ -130,6 +134,8 @@ class _Writer:
         self._training(node.name, node.call)
         calls = self._nodes[name].calls
         place = name, len(calls)
+        if node.layer.component_name == "softmax" and self._masks.of(node.inputs):
+            self.problems.append(Fault(f"'{name}': Keras cannot apply softmax under a mask of steps", hint=_OTHERS))
         calls.append(graph.Call(args, kwargs, self._masks.add(node, place, inputs[0].place)))
         self._tensors.update({tensor: Ref(*place, i) for i, tensor in enumerate(node.outputs) if tensor != "_"})
 
@@ -263,17 +269,26 @@ class _Writer:
         return Ref(node.name)
 
 
+def _written_out(node: Node, specs: Mapping[str, TensorSpec]) -> Node:
+    """Return a node, that of `einsum_dense` with the letters and sizes of all axes, some of which Keras mistakes."""
+    if not isinstance(layer := node.layer, EinsumDense):
+        return node
+    hidden = specs[node.inputs[0]].rank + 1 - len(read_equation(layer.equation).x)
+    letters = "".join(letter for letter in ascii_letters if letter not in layer.equation)[:hidden]
+    whole = {"equation": layer.equation.replace("...", letters), "output_shape": specs[node.outputs[0]].shape}
+    return replace(node, layer=layer.model_copy(update=whole))
+
+
 def _fault(node: Node) -> Fault | None:
     """Return why Keras's files cannot store a node; None if they can."""
-    kind, hint = node.layer.component_name, "use --format torch_export or onnx"
+    kind = node.layer.component_name
     if isinstance(node.layer, CustomCellRNN):
         text = f"'{node.name}': Keras's files cannot store a custom cell, which is Python code in Keras"
         return Fault(text, hint="use --format torch_export or safetensors")
     if (shared := wrapped(node)) is not None:
-        text = f"'{shared.name}': a shared model in time_distributed cannot be exported to Keras yet"
-        return Fault(text, hint=hint)
+        return Fault(f"'{shared.name}': a shared model in time_distributed cannot be exported to Keras", hint=_OTHERS)
     if node.layer.call_form == "none":
-        return Fault(f"'{node.name}' is a weight without a layer, which Keras's files cannot store", hint=hint)
+        return Fault(f"'{node.name}' is a weight without a layer, which Keras's files cannot store", hint=_OTHERS)
     if kind == "hashed_crossing" and len(node.inputs) != 2:
         return Fault(f"'{node.name}': Keras 3 crosses two inputs, this node {len(node.inputs)}")
     return Fault(f"'{node.name}': Keras 3 has no '{kind}'") if node.layer.call_form == "names" else None
