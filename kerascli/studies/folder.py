@@ -250,9 +250,8 @@ class Study:
     def refuse_stopped(self, kind: type[KerasCliError]) -> None:
         """Raise an error of a kind if the study was stopped."""
         if (reason := self.stopped()) is not None:
-            raise kind(
-                f"the study was stopped: {reason}", hint=f"go on: kerascli tune --resume {shlex.quote(str(self.path))}"
-            )
+            hint = f"go on: kerascli tune --resume {shlex.quote(str(self.path))}"
+            raise kind(f"the study was stopped: {reason}", hint=hint)
 
     def stop(self, reason: str) -> None:
         storage.write_text(self.path / _STOPPED, reason)

@@ -80,7 +80,7 @@ def settings_of(thing: Component, where: str, problems: list[Fault]) -> dict[str
     """Return a component's arguments as JSON for a Keras file."""
     values = {name: getattr(thing, name) for name in type(thing).model_fields}
     if not values.get("trainable", True):
-        values = mapped(values, _frozen)
+        values = mapped(values, lambda v: v.model_copy(update={"trainable": False}) if isinstance(v, BaseLayer) else v)
     config = {name: to_keras(value, f"{where}, {name}", problems) for name, value in values.items()}
     if isinstance(values.get("layer"), Pipeline):  # Keras's builds no weights when a layer around it is built
         config["layer"] |= {"module": "keras", "class_name": "Sequential"}
@@ -94,10 +94,6 @@ def settings_of(thing: Component, where: str, problems: list[Fault]) -> dict[str
     return config
 
 
-def _frozen(value: Any) -> Any:
-    return value.model_copy(update={"trainable": False}) if isinstance(value, BaseLayer) else value
-
-
 def to_keras(value: Any, where: str, problems: list[Fault]) -> Any:
     """Return the value of a component's argument as JSON for a Keras file; nested components (initializers ...) become
     Keras objects, layers with a number after equal names (gru_cell, gru_cell_1)."""
@@ -107,10 +103,9 @@ def to_keras(value: Any, where: str, problems: list[Fault]) -> Any:
         kind = thing.component_name
         if isinstance(thing, Activation):
             return _activation(thing, where, problems)
-        if not isinstance(thing, BaseLayer):
-            return keras_object(thing, where, problems)
         number, counts[kind] = counts[kind], counts[kind] + 1
-        return keras_object(thing, where, problems, name=f"{kind}_{number}" if number else kind)
+        name = {"name": f"{kind}_{number}" if number else kind} if isinstance(thing, BaseLayer) else {}
+        return keras_object(thing, where, problems, **name)
 
     return plain(value, write)
 
