@@ -248,7 +248,8 @@ def _learning_rate_faults(spec: RunSpec, callback: Callback, path: Path) -> Iter
 
 
 def _class_weight_faults(spec: RunSpec, fit: Any) -> Iterator[Fault]:
-    """Yield the config errors of `class_weight`: it needs a single output, known classes and no sample weights."""
+    """Yield the config errors of `class_weight`: it needs a single output with one class a sample, known classes and
+    no sample weights."""
     path: Path = ("fit", "class_weight")
     pair = next(iter(spec.pairs), None)
     if (weights := spec.fit.class_weight) is None:
@@ -261,6 +262,9 @@ def _class_weight_faults(spec: RunSpec, fit: Any) -> Iterator[Fault]:
         yield Fault(text, path, "key", hint="use data.sample_weight for several outputs")
     elif spec.data is not None and spec.data.sample_weight:
         yield Fault("class_weight and data.sample_weight cannot be combined; give one of them", path, "key")
+    elif pair is not None and pair.loss is not None and pair.loss.predicts == "labels" and _is_wide(spec, pair):
+        text = f"class_weight: the target '{pair.target}' may have several labels at once ({pair.loss.component_name})"
+        yield Fault(text, path, "key", hint="use data.sample_weight, or an output for each label")
     elif isinstance(weights, dict):
         for fault in _unknown_classes(weights, path, next(iter((spec.targets or {}).values()), None)):
             yield replace(fault, path=path_as_written(fault.path, fit))
@@ -268,6 +272,10 @@ def _class_weight_faults(spec: RunSpec, fit: Any) -> Iterator[Fault]:
         loss = pair.loss.component_name if pair.loss is not None else "no loss"
         text = f"class_weight: balanced: the target '{pair.target}' has no classes ({loss})"
         yield Fault(text, path, hint="weights of a regression are data.sample_weight")
+
+
+def _is_wide(spec: RunSpec, pair: OutputTarget) -> bool:
+    return spec.built.specs[pair.output].shape[-1:] not in ((), (1,))
 
 
 def _sample_weight_faults(spec: RunSpec) -> Iterator[Fault]:
@@ -299,10 +307,15 @@ def _unknown_classes(weights: Mapping[str, float], path: Path, field: Field | No
         return
     names, count = field.classes or (), field.num_classes
     hint = None if count is None else f"the classes are {', '.join(names) or f'0 to {count - 1}'}"
+    has_numbers = any(map(str.isdigit, names))  # among the names: then a key is always a name
+    indices = [] if has_numbers else list(map(str, range(count or 0)))
     for key in weights:
         if count is None and not key.isdigit():
             text = f"class_weight: '{key}' is not a class index, and the classes of the target have no names"
             yield Fault(text, (*path, key), "key")
-        elif count is not None and key not in (*map(str, range(count)), *names):
+        elif count is not None and key not in (*indices, *names):
             text = f"class_weight: there is no class '{key}'{suggestion(key, names)}"
             yield Fault(text, (*path, key), "key", hint=hint)
+        elif names and key in indices and names[int(key)] in weights:
+            text = f"class_weight: '{names[int(key)]}' and {key}, its index, are the same class"
+            yield Fault(text, (*path, key), "key", hint="give one weight for each class")

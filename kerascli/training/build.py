@@ -145,7 +145,7 @@ def _terms_and_metrics(pairs: Sequence[OutputTarget]) -> tuple[list[LossTerm], l
 def _class_weight(spec: RunSpec, targets: Mapping[str, Field]) -> Tensor | None:
     """Return a tensor with the loss weight of each class label (1 if not listed); None without `fit.class_weight`."""
     weights = spec.fit.class_weight
-    if weights is None or weights == "balanced":  # that of a run has its numbers
+    if weights is None or weights == "balanced":  # training has replaced `balanced` by numbers
         return None
     field = next(iter(targets.values()))
     names = {name: number for number, name in enumerate(field.classes or ())}

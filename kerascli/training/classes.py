@@ -63,8 +63,13 @@ def class_reading(output: Tensor, field: Field | None, loss: Loss | None) -> Cla
     return ClassReading(names, bool(getattr(loss, "from_logits", False)), units == 1)
 
 
-def class_numbers(y_true: Tensor) -> Tensor:
-    """Return integer class labels (rows,), from targets that are labels, or one-hot vectors (rows, classes)."""
-    if y_true.dim() > 1:
-        y_true = y_true.argmax(-1) if y_true.shape[-1] != 1 else y_true.squeeze(-1)
+def class_numbers(y_true: Tensor, axes: int = 2) -> Tensor:
+    """Return integer class labels (rows, *), from targets that are labels, or one-hot vectors (rows, *, classes).
+
+    `axes` is the number of axes of the predictions (rows, *, classes), which one-hot vectors have too.
+    """
+    if y_true.dim() > 1 and y_true.shape[-1] == 1:
+        y_true = y_true.squeeze(-1)
+    elif y_true.dim() == axes:
+        y_true = y_true.argmax(-1)
     return y_true.round().long() if y_true.is_floating_point() else y_true.long()

@@ -9,6 +9,9 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from kerascli.foundation.errors import ConfigError, DataError, KerasCliError
 from kerascli.language.component import Invalid
+from kerascli.runs.index import find_run
+from kerascli.workflow.fitting.options import Options
+from kerascli.workflow.further_training import train_further
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.predict import predict_run
 from tests.support.runs_harness import go_on, outcome, train, write
@@ -29,9 +32,18 @@ FORMS = {
 }
 
 
+GIVEN = np.array([0.5, 4.0, 1.0])
+
+
 def table(folder: Path, labels: list[str]) -> None:
     rows = [f"{number},{label}" for number, label in enumerate(labels)]
     (folder / "rows.csv").write_text("\n".join(["a,y", *rows, ""]))
+
+
+def sklearn_weights(labels: list[str]) -> str:
+    names = sorted(set(labels))
+    weights = compute_class_weight("balanced", classes=np.array(names), y=labels)
+    return "{" + ", ".join(f"{name}: {weight!r}" for name, weight in zip(names, weights.tolist(), strict=True)) + "}"
 
 
 def config(steps: str, units: int, activation: str, loss: str, weights: str = "balanced") -> str:
@@ -39,17 +51,44 @@ def config(steps: str, units: int, activation: str, loss: str, weights: str = "b
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_balanced_weights_are_scikit_learn_s_and_recorded(tmp_path: Path, form: str) -> None:
+def test_balanced_weights_are_scikit_learn_s(tmp_path: Path, form: str) -> None:
     labels = ["cat"] * 7 + ["dog"] * 2 + ["owl"]
     table(tmp_path, labels)
     run, _ = train(write(tmp_path, config(*FORMS[form])), tmp_path / "runs")
-    recorded = yaml.safe_load(run.resolved())["fit"]["class_weight"]
-    expected = compute_class_weight("balanced", classes=np.unique(labels), y=labels)
-    assert list(recorded) == ["cat", "dog", "owl"]
-    np.testing.assert_allclose(list(recorded.values()), expected, rtol=1e-12)
-    written = ", ".join(f"{name}: {weight!r}" for name, weight in recorded.items())
-    given, _ = train(write(tmp_path, config(*FORMS[form], f"{{{written}}}"), "b.yaml"), tmp_path / "other")
+    assert yaml.safe_load(run.resolved())["fit"]["class_weight"] == "balanced"  # that of other rows is another one
+    written = sklearn_weights(labels)
+    given, _ = train(write(tmp_path, config(*FORMS[form], written), "b.yaml"), tmp_path / "other")
     assert outcome(run)[1] == outcome(given)[1]
+
+
+def test_further_training_balances_the_classes_of_its_own_rows(tmp_path: Path) -> None:
+    table(tmp_path, ["cat"] * 7 + ["dog"] * 2 + ["owl"])
+    first, _ = train(write(tmp_path, config(*FORMS["words"])), tmp_path / "runs")
+    labels = ["cat"] * 2 + ["dog"] * 7 + ["owl"] * 3
+    table(tmp_path, labels)
+    ends = []
+    for sets in ([], [f"fit.class_weight={sklearn_weights(labels)}"]):
+        list(train_further(first, Options(runs_dir=tmp_path / "more", data=tmp_path / "rows.csv"), sets, None))
+        ends.append(outcome(find_run("latest", tmp_path / "more"))[1])
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("classes", ["balanced", "{0: 0.5, 1: 4.0}"])
+@pytest.mark.parametrize("shape", [(7,), (3, 4)], ids=["steps", "pixels"])
+def test_each_step_and_pixel_has_the_weight_of_its_class(tmp_path: Path, shape: tuple[int, ...], classes: str) -> None:
+    """Before the first step each loss is log(3): the closed form is the oracle. Keras takes one weight a row."""
+    random = np.random.default_rng(1)
+    y = random.choice([0, 1, 2, -1], (12, *shape), p=[0.5, 0.2, 0.1, 0.2])
+    np.savez(tmp_path / "d.npz", x=random.normal(size=(12, *shape, 2)).astype(np.float32), y=y)
+    text = f"""
+data: {{source: {{npz: {{path: d.npz}}}}, inputs: {{x: []}}, targets: {{y: []}}}}
+model: {{layers: [{{dense: {{units: 3, kernel_initializer: zeros}}}}]}}
+compile: {{loss: {{sparse_categorical_crossentropy: {{from_logits: true, ignore_class: -1}}}}, optimizer: sgd}}
+fit: {{epochs: 1, batch_size: 12, class_weight: {classes}}}
+"""
+    run, _ = train(write(tmp_path, text), tmp_path / "runs")
+    of_class = compute_class_weight("balanced", classes=np.arange(3), y=y[y >= 0]) if classes == "balanced" else GIVEN
+    assert run.history()[0]["loss"] == pytest.approx(np.log(3) * of_class[y[y >= 0]].mean(), rel=1e-6)
 
 
 def test_a_resumed_run_has_the_weights_that_it_began_with(tmp_path: Path) -> None:
@@ -67,6 +106,23 @@ def test_a_regression_has_no_classes_to_balance(tmp_path: Path, loss: str) -> No
     with pytest.raises(ConfigError, match="class_weight: balanced: the target 'y' has no classes") as error:
         train(write(tmp_path, config("", 1, "linear", loss)), tmp_path / "runs")
     assert "data.sample_weight" in str(error.value.faults[0].hint)
+
+
+@pytest.mark.parametrize(
+    ("labels", "step", "loss", "weights", "text"),
+    [
+        ("123", "integer_lookup", "sparse_categorical_crossentropy", "{0: 1.0, 1: 5.0, 2: 25.0}", "no class '0'"),
+        ("abc", "string_lookup", "sparse_categorical_crossentropy", "{a: 1.0, 0: 5.0}", "'a' and 0, its index, are"),
+        ("abc", FORMS["one-hot"][0], "binary_crossentropy", "balanced", "'y' may have several labels at once"),
+        ("abc", FORMS["one-hot"][0], "binary_crossentropy", "{a: 2.0}", "'y' may have several labels at once"),
+    ],
+)
+def test_weights_without_one_class_each_are_refused(
+    tmp_path: Path, labels: str, step: str, loss: str, weights: str, text: str
+) -> None:
+    table(tmp_path, list(labels))
+    with pytest.raises(ConfigError, match=text):
+        train(write(tmp_path, config(step, 3, "softmax", loss, weights)), tmp_path / "runs")
 
 
 @pytest.mark.parametrize("positive", ["fraud", "sound"])

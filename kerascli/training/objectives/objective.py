@@ -140,8 +140,8 @@ class Objective(BaseObjective):
         else:
             y_true = outcome.outputs[of.y_true]
         if self.class_weight is not None and self.training:
-            last = len(self.class_weight) - 1  # classes that are not listed are weighted 1, as in Keras
-            weight = self.class_weight[class_numbers(y_true).clamp(max=last)]
+            # classes that are not listed, and labels below 0, have the last weight, which is 1, as in Keras
+            weight = self.class_weight[class_numbers(y_true, y_pred.dim()).clamp(-1, len(self.class_weight) - 1)]
         return y_true, y_pred, weight, outcome.masks.get(of.y_pred)
 
 

@@ -142,7 +142,7 @@ def make_phase(config: Config, prepared: PreparedData, parsed: RunSpec | None = 
         raise config.error(faults)
 
     check_values(spec.graphs, spec.compared(), prepared.splits, prepared)
-    return Phase(config, prepared, with_class_weights(spec, prepared))
+    return Phase(config, prepared, spec)
 
 
 def build_phase(phase: Phase, device: Choice, strategy: Strategy | None = None) -> Experiment:
@@ -151,7 +151,7 @@ def build_phase(phase: Phase, device: Choice, strategy: Strategy | None = None) 
     `strategy` is that by which several processes train; None: there is one. The modules of the phase's RunSpec (parsed
     config) get their weights: call the function only once.
     """
-    spec, prepared = phase.spec, phase.prepared
+    spec, prepared = with_class_weights(phase.spec, phase.prepared), phase.prepared
     torch_device = torch.device(device.value)
     divide = (strategy or Strategy()).divider(torch_device)
     with phase.config.faults():

@@ -109,11 +109,12 @@ def with_class_weights(spec: RunSpec, prepared: PreparedData) -> RunSpec:
     """
     if spec.fit.class_weight != "balanced" or spec.compile is None:
         return spec
-    target = spec.compile.pairs[0].target
+    pair = spec.compile.pairs[0]
+    target, axes = pair.target, 1 + spec.built.specs[pair.output].rank
     counts: Counter[int] = Counter()
     for values, _ in prepared.splits["train"].targets_in_blocks(target):
         finished = prepared.target_stage({target: torch.from_numpy(values)})[target]
-        numbers, rows = np.unique(class_numbers(finished).numpy(), return_counts=True)
+        numbers, rows = np.unique(class_numbers(finished, axes).numpy(), return_counts=True)
         counts.update(dict(zip(numbers.tolist(), rows.tolist(), strict=True)))
     rows_of = {number: counts[number] for number in sorted(counts) if number >= 0}  # below 0: classes that are ignored
     names = prepared.facts.targets[target].classes or tuple(map(str, range(max(rows_of) + 1)))
