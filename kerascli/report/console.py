@@ -5,7 +5,7 @@ For training it is a bar or line for each epoch, for a download a bar, or a line
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from rich import progress as bars
@@ -67,8 +67,10 @@ class TrainingView:
                 self._progress.update(self._task, completed=event.step, rate=rate, metrics=shown, refresh=True)
             case events.EpochEnd():
                 self._epoch_end(event)
-            case events.Stopped() if self._resumed:
-                self._print(f"nothing was left to train: {event.text}")
+            case events.Stopped():
+                if self._resumed:
+                    self._print(f"nothing was left to train: {event.text}")
+                self._print_messages(event.messages)
             case events.Note() if self.verbose or event.level != "detail":
                 self._note(event)
             case events.Saved() if self.verbose:
@@ -102,7 +104,10 @@ class TrainingView:
     def _epoch_end(self, event: events.EpochEnd) -> None:
         self.close()
         self._print("  ".join([_head(event), *_pairs(event.logs), f"{event.seconds:.1f} s"]))
-        for message in event.messages:
+        self._print_messages(event.messages)
+
+    def _print_messages(self, messages: Sequence[str]) -> None:
+        for message in messages:
             self._print(f"  {safe_text(message)}")
 
     def _note(self, event: events.Note) -> None:

@@ -36,8 +36,7 @@ def smoke(
     """
     with _temporary_runs() as folder:
         config = open_config(source, flags=flags, progress=progress, fold=1, runs_dir=chosen.runs_dir)
-        before = config.document.at(("fit", "initial_epoch"))
-        options = _options(folder, chosen, _STEPS, epochs=before + 1 if isinstance(before, int) else 1)
+        options = _options(folder, chosen, _STEPS)
         yield from _fit(start(config, options))
         [record] = list_runs(folder)
         yield f"checkpoint: step {record.checkpoints.newest().step}"
@@ -68,9 +67,9 @@ def _temporary_runs() -> Iterator[Path]:
             raise Interrupted("interrupted", signal_number=error.signal_number) from None
 
 
-def _options(folder: Path, chosen: Options, steps: int, epochs: int = 1) -> Options:
+def _options(folder: Path, chosen: Options, steps: int) -> Options:
     """Return the options of a run of a few steps in a temporary folder, without downloads of weights."""
-    limits = {"epochs": epochs, "steps_per_epoch": steps, "validation_steps": steps}
+    limits = {"epochs": 1, "steps_per_epoch": steps, "validation_steps": steps}
     return replace(
         chosen, runs_dir=folder, data=None, source_runs=chosen.runs_dir, limits=limits, downloads_weights=False
     )

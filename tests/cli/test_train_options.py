@@ -65,6 +65,12 @@ def test_details_are_for_verbose_alone(tmp_path: Path) -> None:
     assert not any(word in result.stderr for word in ("threads: ", "checkpoint"))
 
 
+def test_a_smoke_test_of_a_later_epoch_trains_that_one_alone(tmp_path: Path) -> None:
+    config = write(tmp_path, CONFIG.replace("epochs: 3", "epochs: 9, initial_epoch: 4"))
+    result = CliRunner().invoke(app, ["train", str(config), "--smoke"], catch_exceptions=False)
+    assert result.stderr.count("fit: 2 steps") == 1
+
+
 def test_a_smoke_test_has_no_progress_to_leave_out(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--quiet cannot be used with --smoke"):
         command("train", write(tmp_path, CONFIG), "--smoke", "-q")

@@ -65,6 +65,11 @@ def test_a_log_gets_a_line_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert view_of(io.StringIO(), list(EPOCH)) == [f"epoch  1/30  {figures}  2.0 s", "  keeping best"]
 
 
+def test_what_callbacks_say_at_the_end_is_shown() -> None:
+    stopped = Stopped("completed", "", 3, ("restoring the weights of epoch 2",))
+    assert view_of(io.StringIO(), [stopped]) == ["  restoring the weights of epoch 2"]
+
+
 def test_notes_and_names_are_shown_without_escapes() -> None:
     events: list[Event] = [
         Note("a\x1b[31m", "warning"),

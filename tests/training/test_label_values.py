@@ -78,6 +78,7 @@ def test_a_label_with_a_fraction_is_refused_in_every_split(tmp_path: Path, split
         ([0.0, -1.0, 3.5], CLASSES, "target 'y' is -1.0; the output has 3 units"),
         ([0, 9, 2], IGNORING, ""),
         ([0, 9, 4], IGNORING, "target 'y' is 4; the output has 3"),
+        ([0, 9, 2], {**IGNORING, "metrics": "accuracy"}, "target 'y' is 9, not for the metric 'accuracy'; the output"),
         ([0, 9.5, 2], IGNORING, "target 'y' is 9.5; sparse"),
         ([0.0, 1.5, 2.0], {**CLASSES, "loss": "crossentropy"}, "target 'y' is 1.5; crossentropy takes integer"),
         ([0.0, 1.5, 2.0], GENERAL, "target 'y' is 1.5; categorical_generalized_cross_entropy takes"),

@@ -121,6 +121,23 @@ def test_what_differs_from_epoch_to_epoch_is_not_kept(config: Path, old: str, ne
     assert trained(config)[1] == []
 
 
+def test_states_of_a_stateful_layer_that_is_trained_have_the_batch_size(tmp_path: Path) -> None:
+    text = """
+seed: 1
+data: {source: {copy_task: {rows: 64, length: 4}}, inputs: {x: []}, targets: {y: []}}
+model:
+  layers:
+    - dense: {units: 6, name: before}
+    - lstm: {units: 8, stateful: true, return_sequences: true}
+    - dense: {units: 8, activation: sigmoid}
+compile: {loss: binary_crossentropy}
+fit: {epochs: 2, batch_size: 16, shuffle: false, trainable: {before: false}}
+"""
+    kept, said = trained(write(tmp_path, text))
+    assert len(said) == 1
+    assert_close(kept, trained(tmp_path / "config.yaml", "fit.cache_frozen=false")[0])
+
+
 def test_large_outputs_are_kept_on_disk(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     memory, _ = trained(config)
     monkeypatch.setattr(on_disk, "MEMORY_BYTES", 1000)

@@ -116,7 +116,8 @@ def _frozen_nodes(experiment: Experiment, rows: Split) -> set[str]:
     tape = draws.Tape()
     module.train()
     with torch.no_grad(), draws.using(tape):
-        batch = next(BatchSource(rows, min(2, rows.rows), experiment.device).epoch(0))
+        size = experiment.spec.fit.batch_size if any(node.layer.keeps_states() for node in model.nodes) else 2
+        batch = next(BatchSource(rows, min(size, rows.rows), experiment.device).epoch(0))
         outcome, _ = module.compare(batch)
     random = {place.split("/")[0] for place, _ in tape.draws}
     changing = {name.split("/")[0] for name in (*outcome.losses, *outcome.metrics)}
