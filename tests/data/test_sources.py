@@ -237,6 +237,16 @@ def test_windows_with_a_horizon_end_in_several_values(rate: int, offset: int | N
     assert len(table.array("a")) == len(rows)
 
 
+@pytest.mark.parametrize("order", ["a,a_next", "a_next,a"])
+def test_a_column_with_the_name_of_a_value_after_a_window_is_refused(order: str, tmp_path: Path) -> None:
+    write(tmp_path, "\n".join([order, *(f"{i},{i}" for i in range(9)), ""]), "t.csv")
+    series = {"timeseries": {"source": {"csv": {"path": "t.csv"}}, "sequence_length": 3}}
+    spec = parse_data({"source": series, "inputs": {"a": []}, "targets": {"a_next": []}})
+    with pytest.raises(DataError, match="'a_next' is a column, and the name of the value of 'a' after a window"):
+        load_data(spec, Context(tmp_path, 0))
+    load_data(parse_data({"source": series, "inputs": {"a": []}}), Context(tmp_path, 0))
+
+
 def test_texts_and_dates_are_in_windows_and_a_fault_names_its_row(tmp_path: Path) -> None:
     days = [f"2024-01-{day:02d}" for day in range(1, 13)]
     write(tmp_path, "day,plan\n" + "".join(f"{day},{'ab'[i % 2]}\n" for i, day in enumerate(days)), "t.csv")

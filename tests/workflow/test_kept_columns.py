@@ -104,6 +104,19 @@ def test_rows_without_a_value_are_a_group(run: RunRecord, name: str, tmp_path: P
         assert dict(found.logs) == pytest.approx(dict(alone.logs))
 
 
+@pytest.mark.parametrize("gap", [False, True], ids=["whole", "gaps"])
+def test_booleans_are_shown_as_they_stand_in_the_file(gap: bool, tmp_path: Path) -> None:
+    values = ["true", "false", "" if gap else "true", "false"]
+    write(tmp_path, "\n".join(["x,y,paid", *(f"{i},{i},{value}" for i, value in enumerate(values)), ""]), "rows.csv")
+    paid = "paid: [{string_lookup: {output_mode: one_hot, mask_token: ''}}]"
+    text = CONFIG.replace("inputs: {x: []}", f"inputs: {{x: [], {paid}}}")
+    text = text.replace("{reshape: [1]}", "{reshape: {inputs: x, target_shape: [1], name: r}}, {concatenate: [r, paid]}")
+    opened = open_run(train(write(tmp_path, text), tmp_path / "runs")[0])
+    assert predict_run(opened, "train", keep=["paid"]).kept["paid"].tolist() == values
+    groups = evaluate_groups(opened, rows_of(opened, "train", targets=True, keep=["paid"]), "train", ["paid"])[1]
+    assert [group.name for group in groups["paid"]] == ["false", "true", *(["(missing)"] if gap else [])]
+
+
 def test_fractions_are_no_groups(run: RunRecord) -> None:
     opened = open_run(run)
     with pytest.raises(DataError, match=r"expected a column of strings or integers, got numbers such as 0\.5"):

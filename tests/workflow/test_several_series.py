@@ -317,6 +317,17 @@ def test_each_series_has_its_own_future(tmp_path: Path) -> None:
         forecast_run(opened, str(tmp_path / "shops.csv"), 3, some)
 
 
+def test_what_is_missing_of_a_future_names_the_series_too(tmp_path: Path) -> None:
+    lines = text_of(series()).splitlines()
+    priced = [f"{line},{i % 7}" for i, line in enumerate(lines[1:])]
+    write(tmp_path, "\n".join(["day,shop,sold,price", *priced, ""]), "shops.csv")
+    text = RUN.replace("sold: [normalization]", "sold: [{columns: [sold, price]}, normalization]")
+    opened = open_run(train(write(tmp_path, text), tmp_path / "runs", ["fit.epochs=1"])[0])
+    with pytest.raises(DataError, match="the model does not predict 'price'") as error:
+        forecast_run(opened, str(tmp_path / "shops.csv"), 2)
+    assert "give 1 row of shop, day, price in a file" in str(error.value.faults[0].hint)
+
+
 def _future(day: Mapping[str, date], rows: Sequence[tuple[str, int, int]]) -> str:
     return "\n".join(
         ["day,shop,price", *(f"{day[name] + timedelta(step)},{name},{price}" for name, step, price in rows), ""]

@@ -221,6 +221,32 @@ fit: {epochs: 30, batch_size: 32}
     assert any("shares of the inputs" in note for note in reasons.notes)
 
 
+def test_a_boolean_that_is_looked_up_begins_at_its_most_frequent_word(tmp_path: Path) -> None:
+    """A row with that word has no share of it, and another one the difference of their kernels."""
+    paid = np.array(["true", "false", "", "true", "true"] * 40)
+    x = np.random.default_rng(6).normal(size=200)
+    table(tmp_path, {"x": x, "paid": paid, "y": x + 2 * (paid == "true")})
+    run = trained(tmp_path, """
+seed: 1
+data:
+  source: {csv: {path: rows.csv}}
+  split: {test: 0.2}
+  inputs: {x: [{columns: [x]}], paid: [{string_lookup: {output_mode: one_hot, mask_token: ''}}]}
+  targets: {y: []}
+model: {layers: [{concatenate: [x, paid]}, {dense: 1}]}
+compile: {loss: mse, optimizer: {adam: 0.05}}
+fit: {epochs: 2}
+""")  # fmt: skip
+    reasons = explain(run, Question(["test"], method="integrated_gradients", rows=20))
+    words = ["[UNK]", *run.learned["inputs.paid.0"].facts["vocabulary"]]
+    kernel = next(weight.tensor for weight in run.experiment.weights if weight.name.endswith("kernel"))
+    of_word = {"": 0.0, **dict(zip(words, kernel.detach().flatten().tolist()[1:], strict=True))}
+    at = reasons.rows[0].names.index("paid")
+    for each in reasons.rows:
+        expected = of_word[each.cells[at]] - of_word["true"]
+        assert each.values[at] == pytest.approx(expected, abs=1e-5)
+
+
 def test_one_word_that_makes_a_class_is_found(tmp_path: Path) -> None:
     random = np.random.default_rng(5)
     words = np.array(["the", "film", "was", "long", "but", "music", "seemed", "quite", "new", "and", "old"])

@@ -180,6 +180,9 @@ class Timeseries(WrappedSource):
         """
         used = frozenset([*table, *(name + NEXT for name in table)]) if used is None else used
         names = [name for name in table if name != self.group and {name, name + NEXT} & used]
+        if (twice := next((name for name in names if name + NEXT in used.intersection(table)), None)) is not None:
+            text = f"'{twice}{NEXT}' is a column, and the name of the value of '{twice}' after a window"
+            raise table.fault(text, "rename the column, in the file or in a query")
         ahead = any(name + NEXT in used for name in names)
         table, series = self._in_order(table)
         starts = self._all_starts(series, table, split, ahead=ahead)

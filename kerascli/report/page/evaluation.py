@@ -97,16 +97,16 @@ def _matrix(matrix: Sequence[Sequence[int]], names: Sequence[str], title: str) -
 def _thresholds(output: Mapping[str, Any], title: str, show: Show) -> Iterator[Element]:
     """Yield the curves of a binary output, and the slider over its thresholds, which the page's script follows."""
     cuts, (negatives, positives) = output["cuts"], output["negatives_positives"]
-    roc = [(false / max(1, negatives), true / max(1, positives)) for _, true, false in cuts]
-    precision = [(true / max(1, positives), true / (true + false)) for _, true, false in cuts if true + false]
-    share = positives / max(1, negatives + positives)
+    share = positives / max(1, negatives + positives)  # the curves begin below the lowest threshold, with all rows
+    roc = [(1.0, 1.0), *((false / max(1, negatives), true / max(1, positives)) for _, true, false in cuts)]
+    recall = [(true / max(1, positives), true / (true + false)) for _, true, false in cuts if true + false]
     area, average = value_text(output["roc_auc"]), value_text(output["average_precision"])
     bins = [(mean, part) for mean, part, _ in output["calibration"]]
     charts = [
         Chart(f"ROC, area {area}", "false positive rate", "true positive rate")
         .line([(0, 0), (1, 1)], "chance").line(roc),
         Chart(f"Precision and recall, average {average}", "recall", "precision")
-        .line([(0, share), (1, share)], "chance").line(precision),
+        .line([(0, share), (1, share)], "chance").line([(1.0, share), *recall]),
         Chart("Calibration", f"mean probability of {show(output['positive'])}", "share of the class")
         .line([(0, 0), (1, 1)], "chance").line(bins).dots(bins, "cut", 3.5),
     ]  # fmt: skip

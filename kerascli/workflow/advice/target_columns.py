@@ -43,7 +43,7 @@ def class_shares(case: Case) -> Iterator[Fault]:
 
     The warning has both shares of the class for which they differ most.
     """
-    labels = {pair.target for pair in case.spec.pairs if pair.loss and predicts_classes(pair.loss)}
+    labels = _labels(case)
     for path, pipeline in case.targets():
         column = pipeline.columns[0]
         if path[-1] not in labels or len(pipeline.columns) > 1 or is_split(pipeline):
@@ -52,6 +52,10 @@ def class_shares(case: Case) -> Iterator[Fault]:
         if values is not None and (text := _difference_of_shares(*values)):
             name = safe_text(column, 60)
             yield warning(f"the classes of '{name}' have other shares: {text}", path, _shares_hint(case, name))
+
+
+def _labels(case: Case) -> set[str]:
+    return {pair.target for pair in case.spec.pairs if pair.loss and predicts_classes(pair.loss)}
 
 
 def _shares_hint(case: Case, name: str) -> str:
@@ -89,10 +93,11 @@ def sorted_labels(case: Case) -> Iterator[Fault]:
     head, tail = case.tables.get("train"), case.tables.get("validation")
     if case.config.validation_split <= 0 or head is None or tail is None:
         return
-    hint = "data: {split: {validation: 0.2}} draws the rows at random"
-    for _, pipeline in case.targets():
+    hint, labels = "data: {split: {validation: 0.2}} draws the rows at random", _labels(case)
+    for path, pipeline in case.targets():
         column = pipeline.columns[0]
-        if len(pipeline.columns) > 1 or is_split(pipeline) or not _has_classes(head.column(column)):
+        is_left_out = path[-1] not in labels or len(pipeline.columns) > 1 or is_split(pipeline)
+        if is_left_out or not _has_classes(head.column(column)):
             continue
         if text := _difference_of_classes(column, head, tail):
             yield warning(f"validation_split takes the last rows, {text}", ("fit", "validation_split"), hint)

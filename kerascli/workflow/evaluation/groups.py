@@ -86,10 +86,13 @@ def _metrics_at_thresholds(binary: Sequence[ClassScores], prefixes: Mapping[str,
 def _groups(run: LoadedRun, rows: Split, column: str) -> tuple[list[str], np.ndarray]:
     """Return (names of the groups, number of each row's group) for the values of a column. Raises DataError,
     ConfigError."""
-    values = raw_table(rows, "--by").column(column)
+    table, field = raw_table(rows, "--by"), run.raw_fields.get(column)
+    values = table.column(column)
     if len(values.shape) != 1 or not isinstance(values, np.ndarray):
         raise DataError(f"--by {safe_text(column)}: expected a column of strings or integers")
-    names, numbers = groups_of_values(values, named_classes(run.raw_fields.get(column), values), column)
+    if values.dtype == bool or (field is not None and field.is_text):
+        values = table.text(column)
+    names, numbers = groups_of_values(values, named_classes(field, values), column)
     if len(names) > MOST_GROUPS:
         raise DataError(f"--by {safe_text(column)}: {len(names):,} values; at most {MOST_GROUPS} groups are evaluated")
     return names, numbers

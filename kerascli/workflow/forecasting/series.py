@@ -83,7 +83,7 @@ class Series:
         unknown = [column for column in needed if column not in self.dates and column not in (self.future or ())]
         if unknown:
             text = f"the model does not predict '{safe_text(unknown[0], 40)}', and needs it after the last row"
-            listed = safe_text(", ".join(dict.fromkeys([*self.dates, *unknown])))
+            listed = safe_text(", ".join(dict.fromkeys([*self.group_column(0), *self.dates, *unknown])))
             place = self.name if self.future is None else self.future.name
             raise DataError(text, place=place, hint=f"give {counted(rows, 'row')} of {listed} in a file: {_FUTURE}")
         return {column: self.future_values(column, rows)[:count] for column, count in needed.items()}

@@ -94,8 +94,11 @@ def reasons_by_column(
 def median_row(run: LoadedRun, rows: Split) -> MemorySplit:
     """Return one row as the model's inputs: the median of each column of numbers, or of each number of an array, and
     the most frequent of words."""
-    table = raw_table(rows, "why")
-    columns = {name: _middle(in_memory(table[name]))[None] for name in input_columns(rows)}
+    table, raw = raw_table(rows, "why"), {}
+    for name in input_columns(rows):
+        field = run.raw_fields.get(name)
+        raw[name] = table.text(name) if field is not None and field.is_text else in_memory(table[name])
+    columns = {name: _middle(values)[None] for name, values in raw.items()}
     return prepared(run, Table(columns, 1, name=table.name)).read(slice(0, 1))
 
 

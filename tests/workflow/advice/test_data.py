@@ -269,18 +269,26 @@ def test_labels_that_are_mixed_and_numbers_in_order_are_no_matter(tmp_path: Path
     table(tmp_path / "rows.csv", **{**measures(), "kind": np.linspace(0, 5, 60)})  # time goes on
     assert texts(tmp_path, config(X, KIND, loss="mse", units=1, fit=", validation_split: 0.2")) == []
     table(tmp_path / "rows.csv", **{**measures(), "kind": np.sort(measures()["kind"])})
+    assert texts(tmp_path, config(X, KIND, loss="mse", units=1, fit=", validation_split: 0.2")) == []  # counts
     assert texts(tmp_path, config(X, KIND, more="  split: {validation: 0.2}")) == []
 
 
-@pytest.mark.parametrize(("step", "count"), [("text_vectorization", 0), ("{hashing: 9}", 1)])
-def test_texts_that_are_taken_apart_are_no_classes(step: str, count: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("step", "loss", "count"),
+    [
+        ("text_vectorization: {output_mode: count}", "poisson", 0),
+        ("text_vectorization: {output_mode: multi_hot}", "binary_crossentropy", 0),
+        ("hashing: 9", "sparse_categorical_crossentropy", 1),
+    ],
+)
+def test_texts_that_are_taken_apart_are_no_classes(step: str, loss: str, count: int, tmp_path: Path) -> None:
     table(tmp_path / "rows.csv", x=range(10), kind=["a b"] * 8 + ["b c"] * 2)
     text = (
-        f"data: {{source: {{csv: {{path: rows.csv}}}}, inputs: {{x: [{{columns: [x]}}]}}, targets: {{kind: [{step}]}}}}"
+        f"data: {{source: {{csv: {{path: rows.csv}}}}, inputs: {{x: [{{columns: [x]}}]}}, targets: {{kind: [{{{step}}}]}}}}"
     )
-    text += "\nmodel: {layers: [{dense: 2}]}\ncompile: {loss: mse}\nfit: {validation_split: 0.2}\n"
-    text = text.replace("loss: mse", "loss: {expr: 'mean(y_pred, axis=-1)'}")
-    assert len(texts(tmp_path, text)) == count
+    units = 9 if count else "'$(targets.kind.shape[-1])'"
+    text += f"\nmodel: {{layers: [{{dense: {units}}}]}}\ncompile: {{loss: {loss}}}\nfit: {{validation_split: 0.2}}\n"
+    assert sum(each.startswith("validation_split takes") for each in texts(tmp_path, text)) == count
 
 
 def test_columns_that_never_vary(tmp_path: Path) -> None:
