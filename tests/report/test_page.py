@@ -22,7 +22,7 @@ from kerascli.runs.evaluations import write_evaluation
 from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
 from tests.support.kept_runs import KEPT
-from tests.support.runs_harness import command, edit_facts, write_rows
+from tests.support.runs_harness import TWO_CLASSES, command, edit_facts, train, write, write_rows
 
 HOSTILE = "</script><script>alert(1)</script>\x1b[31m\u202e'\"&lt;" + "x" * 10_000
 HOME = "/home/ann lee/secret"
@@ -206,6 +206,15 @@ def test_curves_are_svg_on_paper(run: RunRecord) -> None:
     assert 100 <= len(points.split()) <= 200
     assert all(58 <= float(y) <= 326 for y in re.findall(r"(\S+),", points))
     assert "training" in lines
+
+
+def test_curves_of_thresholds_begin_with_all_rows(tmp_path: Path) -> None:
+    """Also where all rows have one probability: nothing is above it, and the curve is the one of chance."""
+    text = TWO_CLASSES.replace("inputs: {x: []}", "inputs: {x: [{rescaling: 0.0}]}")
+    run, _ = train(write(tmp_path, text), tmp_path / "runs", ["fit.epochs=1"])
+    lines = re.findall(r'<polyline points="([^"]+)" class="(chance|line)"', RunPage(run).html().partition("ROC, ")[2])
+    (chance, _), (roc, _) = lines[:2]
+    assert sorted(roc.split()) == sorted(chance.split())
 
 
 def test_samples_are_thinned_evenly(run: RunRecord) -> None:

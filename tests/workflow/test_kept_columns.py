@@ -110,7 +110,9 @@ def test_booleans_are_shown_as_they_stand_in_the_file(gap: bool, tmp_path: Path)
     write(tmp_path, "\n".join(["x,y,paid", *(f"{i},{i},{value}" for i, value in enumerate(values)), ""]), "rows.csv")
     paid = "paid: [{string_lookup: {output_mode: one_hot, mask_token: ''}}]"
     text = CONFIG.replace("inputs: {x: []}", f"inputs: {{x: [], {paid}}}")
-    text = text.replace("{reshape: [1]}", "{reshape: {inputs: x, target_shape: [1], name: r}}, {concatenate: [r, paid]}")
+    text = text.replace(
+        "{reshape: [1]}", "{reshape: {inputs: x, target_shape: [1], name: r}}, {concatenate: [r, paid]}"
+    )
     opened = open_run(train(write(tmp_path, text), tmp_path / "runs")[0])
     assert predict_run(opened, "train", keep=["paid"]).kept["paid"].tolist() == values
     groups = evaluate_groups(opened, rows_of(opened, "train", targets=True, keep=["paid"]), "train", ["paid"])[1]

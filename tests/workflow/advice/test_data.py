@@ -283,9 +283,7 @@ def test_labels_that_are_mixed_and_numbers_in_order_are_no_matter(tmp_path: Path
 )
 def test_texts_that_are_taken_apart_are_no_classes(step: str, loss: str, count: int, tmp_path: Path) -> None:
     table(tmp_path / "rows.csv", x=range(10), kind=["a b"] * 8 + ["b c"] * 2)
-    text = (
-        f"data: {{source: {{csv: {{path: rows.csv}}}}, inputs: {{x: [{{columns: [x]}}]}}, targets: {{kind: [{{{step}}}]}}}}"
-    )
+    text = "data: {source: {csv: {path: rows.csv}}, inputs: {x: [{columns: [x]}]}, targets: {kind: [{" + step + "}]}}"
     units = 9 if count else "'$(targets.kind.shape[-1])'"
     text += f"\nmodel: {{layers: [{{dense: {units}}}]}}\ncompile: {{loss: {loss}}}\nfit: {{validation_split: 0.2}}\n"
     assert sum(each.startswith("validation_split takes") for each in texts(tmp_path, text)) == count
