@@ -48,7 +48,10 @@ class Field:
     classes: tuple[str, ...] | None = None
     """Class names in order of their integer labels; None if the classes have no names."""
     words: tuple[str, ...] | None = None
-    """Vocabulary entry of each index in a lookup's output; '' for padding and out-of-vocabulary (OOV) indices."""
+    """Vocabulary entry of each index in a lookup's output; '' for padding and out-of-vocabulary (OOV) indices.
+
+    Of a column with booleans as text: the words for false and true, if it has one form of them.
+    """
     columns: tuple[tuple[str, "Field"], ...] = ()
     """Pairs of (column name, its `Field`: shape, dtype ...), if several columns are read together as one record (dtype
     "record")."""

@@ -68,9 +68,8 @@ class TrainingView:
             case events.EpochEnd():
                 self._epoch_end(event)
             case events.Stopped():
-                if self._resumed:
-                    self._print(f"nothing was left to train: {event.text}")
-                self._print_messages(event.messages)
+                rest = [f"nothing was left to train: {event.text}"] if self._resumed else []
+                self._print_lines([*rest, *(f"  {safe_text(message)}" for message in event.messages)])
             case events.Note() if self.verbose or event.level != "detail":
                 self._note(event)
             case events.Saved() if self.verbose:
@@ -104,11 +103,11 @@ class TrainingView:
     def _epoch_end(self, event: events.EpochEnd) -> None:
         self.close()
         self._print("  ".join([_head(event), *_pairs(event.logs), f"{event.seconds:.1f} s"]))
-        self._print_messages(event.messages)
+        self._print_lines([f"  {safe_text(message)}" for message in event.messages])
 
-    def _print_messages(self, messages: Sequence[str]) -> None:
-        for message in messages:
-            self._print(f"  {safe_text(message)}")
+    def _print_lines(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._print(line)
 
     def _note(self, event: events.Note) -> None:
         self.close()

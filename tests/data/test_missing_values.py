@@ -1,13 +1,17 @@
 """Columns of boolean words and columns with gaps: how they are read, and messages whose hints work as they stand."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from kerascli.data.base import Context
-from kerascli.data.pipeline.prepare import PreparedData, load_data
+from kerascli.data.pipeline.prepare import PreparedData, fitted_preparer, load_data
+from kerascli.data.read import read_raw
 from kerascli.data.section import parse_data
 from kerascli.foundation.errors import DataError, Fault
 from kerascli.language.component import Invalid
@@ -116,6 +120,31 @@ def test_a_missing_text_says_how_to_fill_it(tmp_path: Path) -> None:
     assert whole(load(tmp_path, {"a": [{"impute": "most_frequent"}, "string_lookup"]}, text).splits["train"]).inputs[
         "a"
     ].tolist() == [1, 1, 1, 2]
+
+
+@pytest.mark.parametrize("column", ["true", "True", "TRUE"])
+@pytest.mark.parametrize("gap", ["", None])
+def test_booleans_of_other_formats_are_looked_up_as_the_words_of_the_text(
+    tmp_path: Path, column: str, gap: str | None
+) -> None:
+    """pandas writes `True` to CSV, and `true` to JSON."""
+    false = {"true": "false", "True": "False", "TRUE": "FALSE"}[column]
+    values = [True, False, True, *([None] if gap == "" else [])]
+    words = {True: column, False: false, None: ""}
+    text = "\n".join(["a,b", *(f"{i},{words[value]}" for i, value in enumerate(values)), ""])
+    inputs: dict[str, Any] = {"b": [{"string_lookup": {"mask_token": ""}}]}
+    data = load(tmp_path, inputs, text)
+    source = {"csv": {"path": "t.csv"}}
+    pq.write_table(pa.table({"a": range(len(values)), "b": pa.array(values)}), tmp_path / "n.parquet")
+    rows = ({"a": i, "b": value} for i, value in enumerate(values))
+    (tmp_path / "n.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (tmp_path / "n.csv").write_text(text.replace(column, "true").replace(false, "FALSE"))
+    spec = parse_data({"source": source, "inputs": inputs})
+    for name in ("n.parquet", "n.jsonl", "n.csv"):
+        table = read_raw(spec, tmp_path / name, columns=spec.columns(), name=name)
+        found = whole(fitted_preparer(spec, data.learned, targets=False).split(table)).inputs["b"]
+        assert found.tolist() == whole(data.splits["train"]).inputs["b"].tolist()
+        assert min(found[:3]) > 1  # none is out of the vocabulary
 
 
 def test_the_first_row_of_a_repeated_bad_text_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from kerascli.data.pipeline.named_pipeline import NamedPipeline, data_error_at
 from kerascli.data.pipeline.steps import Records, Values
 from kerascli.data.storage.column import Texts, is_number
 from kerascli.data.storage.convert import converted, first_rounded
-from kerascli.data.storage.delimited.text_format import INEXACT, first_inexact
+from kerascli.data.storage.delimited.text_format import BOOLEANS, INEXACT, first_inexact
 from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import BadRow, Table, first_wrong, gaps_in_integers
 from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
@@ -81,7 +81,8 @@ def _alike(named: NamedPipeline, table: Table, columns: Sequence[str], field: Fi
         of = f" of '{columns[0]}'" if named.takes_columns else ""
         raise named.fault(f"rows{of} have shape {values.shape[1:]}, the training rows have {field.shape}")
     if field.is_text:
-        return Texts.of_values(values) if coded is None else coded
+        texts = Texts.of_values(values) if coded is None else coded
+        return texts if field.words is None else _spelled(texts, field.words)
     return _as_in_training(named, table, values, np.dtype(field.dtype))
 
 
@@ -100,6 +101,12 @@ def _read(table: Table, columns: Sequence[str], field: Field, *, stacked: bool) 
         return parts[0]
     _refuse_rounded(table, columns, parts)
     return np.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], axis=-1)
+
+
+def _spelled(texts: Texts, words: tuple[str, ...]) -> Texts:
+    """Return texts with booleans, in any form, as the training rows have false and true; `nan` is a missing one."""
+    forms = {form[at]: words[at] for form in (*BOOLEANS, ("0.0", "1.0")) for at in (0, 1)} | {"nan": ""}
+    return Texts.of([forms.get(word, word) for word in texts.word_list()], texts.codes)
 
 
 def _refuse_rounded(table: Table, columns: Sequence[str], parts: list[np.ndarray]) -> None:

@@ -21,7 +21,7 @@ from kerascli.data.pipeline.pipeline import FittedPipeline, Stage, Undo
 from kerascli.data.pipeline.preparer import Preparer
 from kerascli.data.pipeline.splitting import cut_tail, split_tables
 from kerascli.data.section import DataSpec, by_section
-from kerascli.data.storage.delimited.text_format import FALSE, TRUE
+from kerascli.data.storage.delimited.text_format import BOOLEANS
 from kerascli.data.storage.on_disk import Values, blocks
 from kerascli.data.storage.row_errors import skipping
 from kerascli.data.storage.table import Skipped, Table
@@ -234,15 +234,16 @@ def _column_fields(spec: DataSpec, table: Table, context: Context) -> dict[str, 
             values = _needed_column(named, table, column, spec.columns())
             own = Field.of(values)
             coded = table.coded(column) if named.reads_text(column) and own.dtype in ("bool", "float64") else None
-            if coded is not None and any(word.strip() in TRUE | FALSE for word in coded.words.to_pylist()):
-                own = replace(own, dtype="string")  # booleans of a text file, which has the words
+            found = set[str]() if coded is None else set(map(str.strip, coded.words.to_pylist()))
+            if forms := [*filter(found.intersection, BOOLEANS)]:  # booleans of a text file, which has the words
+                own = replace(own, dtype="string", words=forms[0] if len(forms) == 1 else None)
             known = source_facts.get(column, own)
             field = fields.get(column, known)
             if named.section == "targets" and field.num_classes is None:
                 first, count = _label_range(table.column(column)) or (None, None)
                 field = replace(field, num_classes=count, first_class=first)
             shape = known.shape if None in known.shape else own.shape
-            fields[column] = replace(field, shape=shape, dtype=own.dtype)
+            fields[column] = replace(field, shape=shape, dtype=own.dtype, words=own.words)
     return fields
 
 

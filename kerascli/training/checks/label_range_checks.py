@@ -92,7 +92,9 @@ class _Target(NamedTuple):
             if labels not in seen and labels is not None and (place := first_invalid(values, labels)) is not None:
                 row, index, value, whole = place
                 if whole:  # losses come first: one that ignores a class takes a label that a metric does not
-                    taker = f", not for the metric '{component.component_name}'" if isinstance(component, Metric) else ""
+                    taker = (
+                        f", not for the metric '{component.component_name}'" if isinstance(component, Metric) else ""
+                    )
                     raise _BadValue(row, index, f"target '{self.name}' is {value}{taker}; {labels.words}")
                 text = f"target '{self.name}' is {value}; {component.component_name} takes integer class labels"
                 hint = "discretization turns numbers into classes; a loss such as mse takes numbers"

@@ -102,8 +102,8 @@ DEFAULT = TextFormat()
 INEXACT = "has too many digits for a number (64-bit integers; up to 2**53 beside missing values and fractions)"
 """End of the error message about an integer with too many digits for any number type, which is kept as text."""
 
-TRUE, FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", "FALSE"})
-"""Words for true and for false in a boolean column, as in pandas; `yes` and `no` are text, as in configs."""
+BOOLEANS = (("false", "true"), ("False", "True"), ("FALSE", "TRUE"))
+"""Words for false and for true in a boolean column, as in pandas; `yes` and `no` are text, as in configs."""
 
 
 def typed(fields: "pa.ChunkedArray[Any]", form: TextFormat = DEFAULT, dtype: str | None = None) -> np.ndarray | None:
@@ -167,7 +167,7 @@ def _numbers(fields: "pa.ChunkedArray[Any]", *, integers: bool) -> np.ndarray | 
 def _booleans(fields: "pa.ChunkedArray[Any]") -> np.ndarray | None:
     """Return fields as booleans, or as 0.0 and 1.0 with nan for missing ones; None for any other word."""
     words = pc.utf8_trim(fields, " \t")
-    true, false = (pc.is_in(words, pa.array(sorted(each))).to_numpy() for each in (TRUE, FALSE))
+    false, true = (pc.is_in(words, pa.array(each)).to_numpy() for each in zip(*BOOLEANS, strict=True))
     if not 0 < true.sum() + false.sum() == len(fields) - fields.null_count:
         return None
     return np.where(true | false, true, np.nan) if fields.null_count else true
