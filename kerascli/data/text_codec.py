@@ -40,9 +40,11 @@ class TextCodec(NamedTuple):
         return next(iter(self._marks("end")), None)
 
     def numbers_of(self, other: "TextCodec") -> list[int]:
-        """Return a list that maps another codec's token ids to this codec's; ids of tokens missing here stay."""
+        """Return a list that maps another codec's token ids to this codec's; tokens missing here are out of its words."""
         number_of = {word: number for number, word in enumerate(self.words) if number >= self.special}
-        return [number_of.get(word, number) for number, word in enumerate(other.words)]
+        last = max(0, self.special - 1)  # the out-of-vocabulary id, if there is one
+        special = [min(number, last) for number in range(other.special)]
+        return special + [number_of.get(word, last) for word in other.words[other.special :]]
 
     def words_of(self, text: str) -> list[str]:
         """Return the tokens of a text after preprocessing; empty if the pipeline does not split texts."""

@@ -72,8 +72,9 @@ def sampled(scores: Tensor, codec: TextCodec, sampling: Sampling, may: int | Non
 
     `codec` has the vocabulary. Its special tokens (padding, OOV) are excluded, except for the id `may`.
     """
-    scores = scores.double().cpu()[:, : len(codec.words)]
+    scores = scores.double().cpu()
     are_probabilities = bool((scores >= 0).all()) and bool(((scores.sum(-1) - 1).abs() < 1e-2).all())
+    scores = scores[:, : len(codec.words)]  # a model may have units that stand for no word
     logits = scores.clamp_min(1e-300).log() if are_probabilities else scores
     logits[:, [number for number in range(codec.special) if number != may]] = -torch.inf
     if sampling.temperature == 0:

@@ -16,9 +16,10 @@ from kerascli.cli.commands import app
 from kerascli.data.base import NO_STATE, TRANSFORMS, Transform
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.text_codec import TextCodec, teacher_forcing
+from kerascli.foundation import draws
 from kerascli.foundation.errors import KerasCliError
 from kerascli.runs.record import RunRecord
-from kerascli.training.generation import Decoder, Sampling, decode_ids
+from kerascli.training.generation import Decoder, Sampling, decode_ids, sampled
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.make_samples import context_of
 from tests.support.runs_harness import train, write
@@ -83,6 +84,20 @@ def test_words_are_read_by_the_numbers_of_the_vocabulary_that_reads() -> None:
     decode_ids(Decoder(predict, (5,), 3, 1, reads, codec()), 99, GREEDY)
     assert seen[-1] == [5, 4, 4]
     assert reads.words[4] == "a"
+
+
+def test_words_that_the_reading_vocabulary_lacks_are_out_of_it() -> None:
+    reads = TextCodec(("", "[UNK]", "b"), 2, " ", codec().vectorization, NO_STATE)
+    assert reads.numbers_of(codec()) == [0, 1, 1, 1, 1, 1, 2, 1]
+    target = TextCodec(VOCABULARY, 0, " ", None, NO_STATE)
+    assert reads.numbers_of(target) == [1, 1, 1, 1, 2, 1]
+
+
+def test_probabilities_of_more_units_than_words_are_probabilities() -> None:
+    wide = torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.0, 0.6, 0.2, 0.0, 0.1, 0.1]]).expand(4000, -1)
+    with draws.using(draws.Draws(0, "words", 0)):
+        counts = np.bincount(sampled(wide, codec(), Sampling(1.0)), minlength=8) / 4000
+    np.testing.assert_allclose(counts[5:7], [0.75, 0.25], atol=0.03)
 
 
 @pytest.mark.parametrize("places", [3, 5])

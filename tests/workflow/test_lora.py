@@ -259,6 +259,19 @@ def test_a_model_with_lora_begins_from_weights_without_but_not_the_other_way_rou
     assert "export the run" in str(caught.value.faults[0].hint)
 
 
+def test_a_layer_of_another_name_does_not_lose_the_lora_of_its_source(tmp_path: Path) -> None:
+    adapted, _ = train(write(tmp_path, PHASED), tmp_path / "adapted", [f"fit.phases=[{FROZEN}, {LORA}]"])
+    layer = next(name for name in weights(adapted) if "lora_kernel_a" in name).rpartition("/")[0]
+    begin = f"model.init_from={{run: {adapted.path}, map: {{other: {layer}}}}}"
+    text = """
+data: {source: {blobs: {rows: 20, features: 4, classes: 3}}, inputs: {x: []}, targets: {y: []}}
+model: {layers: [{dense: {units: 8, name: other}}, {dense: 3}]}
+compile: {loss: {sparse_categorical_crossentropy: {from_logits: true}}}
+"""
+    with pytest.raises(ConfigError, match=f"LoRA that this model lacks: '{layer}/lora_kernel_"):
+        train(write(tmp_path, text, "b.yaml"), tmp_path / "b", [begin])
+
+
 def test_several_processes_train_as_one_does(tmp_path: Path) -> None:
     write(tmp_path, PHASED)
     options = ("config.yaml", "--threads", "1", "--device", "cpu", "--quiet")

@@ -133,7 +133,7 @@ def _phase(whole: Document, before: Document, number: int, phase: Written) -> Do
         """Return the path in the whole config of the value that has the path `path` in the config of the phase."""
         return (*_PHASES, number, *(path[1:] if path[:1] == ("fit",) else path))
 
-    _refuse_other_lora(trainable, own.get("trainable"), (*_PHASES, number, "trainable"))
+    _refuse_removed(trainable, own.get("trainable", {}), (*_PHASES, number, "trainable"))
     merger = Merger()
     try:
         data = merger.merge({**whole.data, "fit": fit}, over, ())
@@ -144,10 +144,16 @@ def _phase(whole: Document, before: Document, number: int, phase: Written) -> Do
     return replace(whole, data=data, marks=merger.marks(data, marks, lambda path: whole.mark(written(path))))
 
 
-def _refuse_other_lora(before: Any, own: Any, path: Path) -> None:
-    """Raise Invalid for a pattern of a phase's `trainable` that changes or removes the LoRA of an earlier phase."""
-    for pattern in before.keys() & own.keys() if isinstance(before, dict) and isinstance(own, dict) else ():
+def _refuse_removed(before: Any, own: Any, path: Path) -> None:
+    """Raise Invalid if a phase's `trainable` removes a pattern of an earlier phase, or changes its LoRA."""
+    own = dict.fromkeys(before) if isinstance(before, dict) and own is None else own
+    for pattern in own if isinstance(before, dict) and isinstance(own, dict) else ():
+        if pattern not in before:
+            continue
         lora = _lora(before[pattern])
+        if lora is None and own[pattern] is None:
+            text = f"trainable: '{pattern}' stays as in the phases before until one sets it"
+            raise Invalid(text, path, "key", hint=f"write trainable: {{{in_yaml(pattern)}: true}}")
         if lora is not None and _lora(own[pattern]) != lora:
             text = f"trainable: the LoRA of '{pattern}' stays as in the phases before"
             hint = f"to freeze its updates: {in_yaml({pattern: {'lora': lora, 'trainable': False}})[1:-1]}"

@@ -109,7 +109,7 @@ def _taken(
 
     A shared model need not take all of them: it may end before its source does.
     """
-    _refuse_lora(own, source, path)
+    _refuse_lora(section, own, source, path)
     own = {name: weight for name, weight in own.items() if name in source or not weight.spec.is_of_lora}
     taken = TransferredWeights()
     if section.map:
@@ -123,14 +123,18 @@ def _taken(
     return taken
 
 
-def _refuse_lora(own: Iterable[str], source: Iterable[str], path: ConfigPath) -> None:
-    """Raise ConfigError if a source of weights has updates by LoRA in a layer that has none in the model."""
-    names = set(own)
+def _refuse_lora(section: InitFrom, own: Iterable[str], source: Iterable[str], path: ConfigPath) -> None:
+    """Raise ConfigError if a source of weights has updates by LoRA in a layer that has none in the model, or in one
+    that is taken by another name."""
+    names, renamed = set(own), tuple(f"{take.layer}/" for here, take in section.takes().items() if take.layer != here)
     layers = {name.rpartition("/")[0] for name in names}
-    of_lora = (name.rpartition("/") for name in source if name not in names)
-    if (apart := next((n for n in of_lora if n[2].startswith("lora_") and n[0] in layers), None)) is not None:
+    for name in source:
+        layer, _, weight = name.rpartition("/")
+        is_lacking = name not in names and layer in layers
+        if not weight.startswith("lora_") or not (is_lacking or name.startswith(renamed)):
+            continue
         hint = "export the run: an exported file has LoRA merged into the kernels"
-        text = f"init_from: the source has LoRA that this model lacks: '{safe_text(''.join(apart))}'"
+        text = f"init_from: the source has LoRA that this model lacks: '{safe_text(name)}'"
         raise ConfigError(Fault(text, path, "key", hint=hint))
 
 
