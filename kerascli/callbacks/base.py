@@ -129,6 +129,8 @@ class Callback(Component):
     """True if the callback sets the learning rate, which excludes an optimizer with a schedule."""
     validates_with_averages: ClassVar[bool] = False
     """True if validation uses the weights' moving averages, which needs an optimizer with `use_ema`."""
+    comes_last: ClassVar[bool] = False
+    """True if an epoch ends for the others first, so that `facts.epochs` is this one if one of them stops training."""
 
     def begin(self, facts: EpochFacts) -> list[Decision]:
         """Return the callback's decisions before an epoch; `facts.logs` are the logged values of the epoch before

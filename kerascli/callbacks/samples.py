@@ -124,6 +124,8 @@ class SampleContext(Protocol):
 class Sampler(Callback):
     """Base class of callbacks that save a sample of the model's outputs every few epochs, in the run's samples/."""
 
+    comes_last = True
+
     view: str | None = None
     """Name of the view (submodel that shares the model's layers) to run; null: the model itself."""
     every: PositiveInt = 1

@@ -40,7 +40,7 @@ class TextCodec(NamedTuple):
         return next(iter(self._marks("end")), None)
 
     def numbers_of(self, other: "TextCodec") -> list[int]:
-        """Return a list that maps another codec's token ids to this codec's; tokens missing here are out of its words."""
+        """Return a list that maps another codec's token ids to this codec's; other tokens are out of vocabulary."""
         number_of = {word: number for number, word in enumerate(self.words) if number >= self.special}
         last = max(0, self.special - 1)  # the out-of-vocabulary id, if there is one
         special = [min(number, last) for number in range(other.special)]

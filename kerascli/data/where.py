@@ -63,5 +63,8 @@ def _values(table: Table, name: str, allowed: Allowed) -> Values:
 
 
 def _has(values: Values, allowed: Allowed) -> np.ndarray:
-    wanted = np.array(allowed, object) if values.dtype == object else allowed
+    wanted = np.array(allowed, object) if values.dtype == object else np.array(allowed)
+    if values.dtype.kind in "iu":  # numpy compares 64-bit integers with and without a sign as floats
+        limits = np.iinfo(values.dtype)
+        wanted = np.array([each for each in allowed if limits.min <= int(each) <= limits.max], values.dtype)
     return np.concatenate([np.zeros(0, bool), *(np.isin(block, wanted) for block in blocks(values))])

@@ -106,7 +106,8 @@ class _Loop:
             logs.update({f"val_{name}": value for name, value in results.items()})
         rates = rate_columns(trainer.optimizers.learning_rates)
         with span("callbacks"):
-            written = self._run_callbacks("epoch_end", range(len(plan.callbacks)), logs, time.monotonic() - started)
+            order = sorted(range(len(plan.callbacks)), key=lambda index: plan.callbacks[index].comes_last)
+            written = self._run_callbacks("epoch_end", order, logs, time.monotonic() - started)
         seconds = time.monotonic() - started
         phase = {} if plan.phase is None else {"phase": plan.phase}
         progress.row = {"epoch": number, **phase, **logs, **rates, "epoch_seconds": seconds}
@@ -186,7 +187,8 @@ class _Loop:
     def _facts(self, logs: dict[str, float], seconds: float = 0.0) -> EpochFacts:
         plan, step, epoch = self.plan, self.progress.step, self.progress.epoch + 1
         rates = self.trainer.optimizers.learning_rates
-        return EpochFacts(epoch, plan.epochs, logs, rates, plan.steps, plan.directions, step, seconds)
+        epochs = plan.epochs if self.progress.stopped is None else epoch
+        return EpochFacts(epoch, epochs, logs, rates, plan.steps, plan.directions, step, seconds)
 
 
 def _timed_batches(batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -147,6 +147,21 @@ def test_booleans_of_other_formats_are_looked_up_as_the_words_of_the_text(
         assert min(found[:3]) > 1  # none is out of the vocabulary
 
 
+def test_columns_of_parquet_that_are_all_missing_are_gaps(tmp_path: Path) -> None:
+    """pandas writes the type null for them, whether the training rows have numbers or words."""
+    inputs: dict[str, Any] = {
+        "sex": [{"impute": "most_frequent"}, {"string_lookup": {"num_oov_indices": 0}}],
+        "age": [{"impute": "median"}],
+    }
+    data = load(tmp_path, inputs, "sex,age\nm,1\nf,2\nf,3\n")
+    spec = parse_data({"source": {"csv": {"path": "t.csv"}}, "inputs": inputs})
+    pq.write_table(pa.table({"sex": pa.nulls(2), "age": pa.nulls(2)}), tmp_path / "n.parquet")
+    table = read_raw(spec, tmp_path / "n.parquet", columns=spec.columns(), name="n")
+    rows = whole(fitted_preparer(spec, data.learned, targets=False).split(table))
+    assert rows.inputs["sex"].tolist() == [0, 0]
+    assert rows.inputs["age"].tolist() == [2, 2]
+
+
 def test_the_first_row_of_a_repeated_bad_text_is_named(tmp_path: Path) -> None:
     text = "when,y\n" + "2024-01-01,1\n2024-02-01,2\n" * 3 + "soon,1\n2024-01-01,1\nsoon,2\n"
     assert str(fault(tmp_path, {"when": ["datetime"]}, text).place) == "t.csv:8:when"

@@ -65,3 +65,13 @@ model: {layers: [flatten, {dense: $targets.y.num_classes}]}
     assert (splits["train"].rows, splits["test"].rows) == (29404, 4861)
     again = open_config(write(tmp_path, dump_yaml(resolved_config(opened, [spec], tmp_path)), "again.yaml"))
     assert again.data == opened.data
+
+
+def test_64_bit_integers_without_a_sign_are_compared_exactly(tmp_path: Path) -> None:
+    ids = 10**17 + np.arange(200, dtype=np.uint64)
+    np.savez(tmp_path / "d.npz", id=ids, x=np.arange(200))
+    chosen = [10**17 + 8 * number for number in range(25)]
+    text = f"data: {{source: {{npz: {{path: d.npz}}}}, where: {{id: {[-1, *chosen]}}}, inputs: {{x: []}}}}\n"
+    config = open_config(write(tmp_path, f"{text}model: {{layers: [flatten]}}\n"))
+    rows = load_config_data(config).splits["train"].read(slice(None))
+    assert np.asarray(rows.inputs["x"]).tolist() == list(range(0, 200, 8))

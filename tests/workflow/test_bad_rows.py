@@ -314,3 +314,17 @@ def test_missing_and_damaged_pictures_are_bad_rows(tmp_path: Path) -> None:
     text = PICTURES.replace("path: t.csv, files", "path: t.csv, on_bad_rows: skip, files")
     record, _ = train(write(tmp_path, text), tmp_path / "runs")
     assert record.facts()["skipped_rows"]["t.csv"]["skipped"] == 1
+
+
+def test_metrics_of_one_name_for_two_outputs_do_not_hide_an_error_of_the_data(tmp_path: Path) -> None:
+    write(tmp_path, "x,y,z\n1,1,1\n2,2,2\n3,,3\n", "d.csv")
+    text = """
+data: {source: {csv: {path: d.csv}}, inputs: {x: [{columns: [x]}]}, targets: {y: [], z: []}}
+model:
+  layers: [{dense: {units: 4, name: h}}, {dense: {units: 1, inputs: h, name: y}}, {dense: {units: 1, inputs: h, name: z}}]
+  outputs: [y, z]
+compile: {loss: mse, metrics: {y: [mae], z: [mae]}}
+"""
+    with pytest.raises(DataError) as error:
+        train(write(tmp_path, text), tmp_path / "runs")
+    assert [fault.text for fault in error.value.faults] == ["missing label (1 row)"]

@@ -188,6 +188,21 @@ def test_a_heat_map_is_the_tensor_of_its_row(opened: LoadedRun) -> None:
     assert found.values.shape == (1, 4, 4)
 
 
+def test_there_is_a_sample_of_the_epoch_after_which_a_callback_stops(tmp_path: Path) -> None:
+    text = """
+data: {source: {blobs: {features: 16, classes: 4, rows: 60}}, inputs: {x: []}, targets: {image: [{columns: x}]}}
+model: {layers: [{dense: {units: 16, name: image}}]}
+compile: {loss: mse, optimizer: {sgd: 1.0e-6}}
+fit:
+  epochs: 10
+  validation_split: 0.2
+  callbacks: [{reconstructions: {every: 5}}, {early_stopping: {patience: 1, min_delta: 9.0e+9}}]
+"""
+    run, _ = train(write(tmp_path, text), tmp_path / "runs")
+    assert len(run.history()) == 2
+    assert [path.stem for path in (run.path / "samples").glob("*.png")] == ["0002-reconstructions"]
+
+
 @pytest.mark.parametrize(
     "made",
     [

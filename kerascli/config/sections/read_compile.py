@@ -168,7 +168,8 @@ class CompileReader:
             self.faults.add(problem, path)
 
     def _prefix(self, output: str) -> str:
-        return f"{output}_" if len(self.outputs or ()) > 1 else ""
+        is_one_of_several = output != ANY if self.outputs is None else len(self.outputs) > 1  # None: unknown, if named
+        return f"{output}_" if is_one_of_several else ""
 
     def _check_name(self, name: str, path: Path) -> None:
         """Report a config error if the name of a loss or metric is reserved, or is that of another column of

@@ -153,9 +153,11 @@ class ParquetColumns(Mapping[str, Values | Column]):
         return _array(part, name, self._files[0].name, missing=part.null_count > 0)
 
     def _read(self, name: str) -> np.ndarray | Column:
-        if name not in self._partitions and _is_text(_plain(self._type(name))):
+        kind = None if name in self._partitions else _plain(self._type(name))
+        if _is_text(kind) or kind == pa.null():
             parts = (part.cast(pa.large_string()) for file in self._files for part in file.stream(name, _ROWS))
-            return Column.of(pa.chunked_array([part.chunk(0) for part in parts], pa.large_string()))
+            texts = pa.chunked_array([part.chunk(0) for part in parts], pa.large_string())
+            return Column.of(texts, np.full(self.rows, np.nan) if kind == pa.null() else None)  # gaps are both
         return np.concatenate([np.empty(0, self._column_dtype(name)), *self.stream(name, _ROWS)])
 
     def _check_same(self, columns: frozenset[str] | None) -> None:
@@ -201,6 +203,8 @@ def _is_text(kind: Any) -> bool:
 def _dtype(kind: Any, missing: bool) -> np.dtype:
     """Return the numpy dtype to which a column of the given pyarrow type is converted."""
     types, kind = pa.types, _plain(kind)
+    if kind == pa.null():
+        return np.dtype(np.float64)
     if not (types.is_integer(kind) or types.is_boolean(kind) or types.is_floating(kind)):
         return np.dtype(object)
     if missing and not types.is_floating(kind):
