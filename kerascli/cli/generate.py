@@ -43,7 +43,7 @@ def generate(
     A language model continues the prompt; a decoder answers it, for example with a translation or a caption.
     """
     if greedy and (temperature is not None or top_k is not None):
-        other = "--temperature" if temperature else "--top-k"
+        other = "--temperature" if temperature is not None else "--top-k"
         raise ConfigError(f"--greedy does not sample: {other} has no effect with it")
     if temperature is not None and not 0 < temperature <= 1000:
         raise ConfigError(f"--temperature: expected a number above 0 and up to 1000, got {temperature:g}")

@@ -35,9 +35,9 @@ class TextCodec(NamedTuple):
         return tuple(self._marks("start"))
 
     @property
-    def stop(self) -> int | None:
-        """Return the token id with which the transform `enclose` ends every text; None if there is none."""
-        return next(iter(self._marks("end")), None)
+    def end(self) -> tuple[int, ...]:
+        """Return the token ids with which the transform `enclose` ends every text; empty if there is none."""
+        return tuple(self._marks("end"))
 
     def numbers_of(self, other: "TextCodec") -> list[int]:
         """Return a list that maps another codec's token ids to this codec's; other tokens are out of vocabulary."""
@@ -58,17 +58,16 @@ class TextCodec(NamedTuple):
             return []
         opened = (s.model_copy(update={"end": ""}) if isinstance(s, Enclose) else s for s in self.before)
         (text,) = _through(opened, text)
-        words = list(text) if not self.joint else text.split()
-        tokens = self.vectorization.tokens(self.joint.join(words[-longest:]))[:longest]
+        tokens = self.vectorization.tokens(text)[-longest:]
         return [number for number in self.vectorization.lookup.indices(tokens, self.learned).tolist() if number]
 
     def text(self, values: np.ndarray) -> str:
         """Decode a row of token ids, or of scores over the vocabulary, to text; drop padding, start and end tokens."""
-        row, start = self._row(values), self.start
-        while row and row[0] in start:
-            del row[0]
-        if self.stop in row:
-            del row[row.index(self.stop) :]
+        row, start, end = tuple(self._row(values)), self.start, self.end
+        begun = max(count for count in range(len(start) + 1) if row[:count] == start[len(start) - count :])
+        row = row[begun:]  # a shifted target has the last of them alone
+        if end and (ends := [place for place in range(len(row)) if row[place : place + len(end)] == end]):
+            row = row[: ends[0]]
         return self.joint.join(word for number in row if (word := self._word(number)))
 
     def each(self, values: np.ndarray) -> list[str]:

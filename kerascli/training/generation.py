@@ -44,15 +44,18 @@ def generate_words(model: TextModel, numbers: list[int], length: int, sampling: 
     prompt shorter than the window is padded in front with repetitions of itself.
     """
     read_as = model.reads.numbers_of(model.writes)
-    text = list(numbers)
+    text, end, held = list(numbers), model.writes.end, list[int]()
     for place in range(length):
         with draws.using(draws.Draws(sampling.seed, "generate", place)), torch.inference_mode():
             scores = _next(model, text[-model.window :])
             (chosen,) = sampled(scores[None], model.writes, sampling).tolist()
-        if chosen == model.writes.stop:
+        held.append(chosen)
+        if tuple(held) == end:
             return
-        yield model.writes.words[chosen]
+        if len(held) >= len(end):  # the first token is not that of an end
+            yield model.writes.words[held.pop(0)]
         text.append(read_as[chosen])
+    yield from (model.writes.words[number] for number in held)
 
 
 def _next(model: TextModel, text: list[int]) -> Tensor:
@@ -109,7 +112,7 @@ def decode_ids(model: Decoder, length: int, sampling: Sampling) -> np.ndarray:
     The end token is included. A text ends with the end token or, if the vocabulary has none, with padding; at the
     latest when the decoder's input is full or the text has `length` tokens.
     """
-    stop = model.writes.stop or 0  # padding
+    end = model.writes.end or (0,)  # padding
     read_as = torch.tensor(model.reads.numbers_of(model.writes))
     so_far = torch.zeros((model.rows, model.places), dtype=torch.int64)
     so_far[:, : len(model.begin)] = torch.tensor(model.begin)
@@ -119,9 +122,10 @@ def decode_ids(model: Decoder, length: int, sampling: Sampling) -> np.ndarray:
     goes_on = np.ones(model.rows, bool)
     for place in range(first, first + count):
         with draws.using(draws.Draws(sampling.seed, "generate", place)), torch.inference_mode():
-            chosen = sampled(model.predict(so_far)[:, place], model.writes, sampling, may=stop)
+            chosen = sampled(model.predict(so_far)[:, place], model.writes, sampling, may=end[0])
         out[goes_on, place - first] = chosen.numpy()[goes_on]
-        goes_on &= chosen.numpy() != stop
+        last = out[:, max(0, place - first + 1 - len(end)) : place - first + 1]
+        goes_on &= (last != end[: last.shape[1]]).any(1) | (last.shape[1] < len(end))
         if place + 1 == model.places or not goes_on.any():
             break
         so_far[:, place + 1] = read_as[chosen]

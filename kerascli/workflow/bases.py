@@ -13,7 +13,9 @@ from kerascli.config.composition.applications import find_application
 from kerascli.config.composition.references import NO_FACTS, Flag, References, escape_references
 from kerascli.config.config import Config
 from kerascli.config.resolved import dump_model
+from kerascli.config.sections.fit import parse_fit
 from kerascli.config.sections.init_from import base_path
+from kerascli.config.sections.phases import unfold
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.errors import ConfigError, Fault, FileRefused, KerasCliError, Place, in_yaml, suggestion
@@ -23,6 +25,7 @@ from kerascli.interop.keras_import.architecture import read_architecture
 from kerascli.interop.keras_import.model_file import open_model
 from kerascli.language.component import Invalid
 from kerascli.language.section import key_names, parse_section
+from kerascli.model.freezing import Patterns, with_trainable
 from kerascli.model.ir.nodes import names_used_by
 from kerascli.model.syntax.schema import SharedBase
 from kerascli.model.syntax.section import parse_model
@@ -94,19 +97,21 @@ def _resolved(written: Mapping[str, Any], path: ConfigPath, folder: Path, runs_d
     base = parse_section(SharedBase, own if "application" in own else written, path)
     if len(own.keys() & set(_SOURCES)) > 1:
         raise Invalid([Fault("a base has one source: 'application', 'run' or 'file'", path)])
+    trainable: Patterns = {}
     if base.application is not None:
         arguments = {key: value for key, value in written.items() if key not in own}
         section, whose, begin = _of_application(base.application, arguments, path)
     elif base.run is not None:
         record = run_named(base.run, folder, runs_dir)
-        section, whose = _section_of(record), f"the run {quoted(record.path)}"
+        section, trainable = _sections_of(record)
+        whose = f"the run {quoted(record.path)}"
         begin = {"run": os.path.join(os.curdir, os.path.relpath(record.path.absolute(), folder.absolute()))}
     else:
         assert base.file is not None
         section, whose, begin = _section_in(folder / base.file), quoted(base.file), {"file": base.file}
     frozen = {} if base.trainable else {"trainable": False}
     weights = {} if begin is None else {"init_from": begin}
-    return escape_references({**cut(section, base.until, (*path, "until"), whose), **frozen, **weights})
+    return escape_references({**cut(section, base.until, (*path, "until"), whose, trainable), **frozen, **weights})
 
 
 def _of_application(
@@ -137,14 +142,16 @@ def run_named(name: str, folder: Path, runs_dir: Path) -> RunRecord:
     return find_run(str(path) if is_path else name, runs_dir)
 
 
-def _section_of(record: RunRecord) -> dict[str, Any]:
-    """Return the section `model` of a run. Raises ConfigError if its layers are custom ones, of plugins."""
+def _sections_of(record: RunRecord) -> tuple[dict[str, Any], Patterns]:
+    """Return the section `model` of a run and its `fit.trainable`, of its last phase. Raises ConfigError if its layers
+    are custom ones, of plugins."""
     document = parse_document(record.resolved(), str(record.resolved_path))
     if plugins := document.at(("plugins",)):
         text = f"the run {quoted(record.path)} has plugins ({in_yaml(plugins)}): it cannot be a base"
         hint = "name them under plugins, write its layers under 'layers', and init_from: {run: ...} beside them"
         raise ConfigError(text, hint=hint)
-    return References(document, {}, NO_FACTS).resolve(lambda _: False)[0].data["model"]
+    last = References(unfold(document)[0][-1], {}, NO_FACTS).resolve(lambda _: False)[0].data
+    return last["model"], parse_fit(last["fit"]).trainable
 
 
 def _section_in(path: Path) -> dict[str, Any]:
@@ -159,14 +166,18 @@ def _section_in(path: Path) -> dict[str, Any]:
         return architecture.section
 
 
-def cut(section: Mapping[str, Any], until: str | Iterable[str] | None, path: ConfigPath, whose: str) -> dict[str, Any]:
+def cut(
+    section: Mapping[str, Any], until: str | Iterable[str] | None, path: ConfigPath, whose: str,
+    trainable: Patterns | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Return a `model` section as a shared model that ends with the nodes `until`; None: with its own outputs.
 
-    Layers that do not lead to these nodes are left out, as are losses and metrics. Raises Invalid, at the config path
+    `trainable` is the `fit.trainable` of its last training. Layers that do not lead to these nodes are left out, as are losses and metrics. Raises Invalid, at the config path
     `path`, for an unknown node of the model of `whose`.
     """
     document = Document({"model": dict(section)}, {}, whose)
     model, scope = parse_model(section, None, References(document, {}, NO_FACTS))
+    model = with_trainable(model, trainable or {})
     outputs = model.outputs
     if until is not None:
         names = [until] if isinstance(until, str) else list(until)

@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 from kerascli.callbacks.base import CALLBACKS
 from kerascli.callbacks.heat_map import HeatMap
 from kerascli.cli.commands import app
-from kerascli.data.base import NO_STATE, TRANSFORMS, Transform
+from kerascli.data.base import NO_STATE, TRANSFORMS, FittedState, Transform
 from kerascli.data.section import DataSpec, parse_data
 from kerascli.data.text_codec import TextCodec, teacher_forcing
 from kerascli.foundation import draws
 from kerascli.foundation.errors import KerasCliError
 from kerascli.runs.record import RunRecord
-from kerascli.training.generation import Decoder, Sampling, decode_ids, sampled
+from kerascli.training.generation import Decoder, Sampling, TextModel, decode_ids, generate_words, sampled
 from kerascli.workflow.loaded import open_run
 from kerascli.workflow.make_samples import context_of
 from tests.support.runs_harness import train, write
@@ -29,9 +29,9 @@ GREEDY = Sampling(0.0)
 VOCABULARY = ("go", "<stop>", "<start>", "a", "b", "c")
 
 
-def codec(enclosed: bool = True) -> TextCodec:
+def codec(enclosed: bool = True, **marked: str) -> TextCodec:
     splits = parsed({"text_vectorization": {"standardize": None}})
-    marks = (parsed("enclose"),) if enclosed else ()
+    marks = (parsed({"enclose": marked} if marked else "enclose"),) if enclosed else ()
     return TextCodec(("", "[UNK]", *VOCABULARY), 2, " ", splits, NO_STATE, marks)  # type: ignore[arg-type]
 
 
@@ -84,6 +84,30 @@ def test_words_are_read_by_the_numbers_of_the_vocabulary_that_reads() -> None:
     decode_ids(Decoder(predict, (5,), 3, 1, reads, codec()), 99, GREEDY)
     assert seen[-1] == [5, 4, 4]
     assert reads.words[4] == "a"
+
+
+def test_marks_of_several_words_end_a_text_as_one() -> None:
+    marked = codec(start="a b", end="c go")
+    assert (marked.start, marked.end) == ((5, 6), (7, 2))
+    # c, a, c, go: the first c is of the text
+    spoken = [7, 5, 7, 2]
+    told = scores(torch.tensor([[0, *spoken, 3, 3, 3, 3]]))
+    model = Decoder(lambda so_far: told, (5, 6), 9, 1, marked, marked)
+    assert decode_ids(model, 99, GREEDY)[0, :5].tolist() == [*spoken, -1]
+    assert marked.text(np.array([5, 6, 5, *spoken])) == "a c a"
+    assert marked.text(np.array([6, 5, *spoken])) == "a c a"  # a target that is shifted by one
+    read = iter(spoken)
+    words = TextModel(lambda _: scores(torch.tensor([[next(read)] * 3])), 3, marked, marked)
+    assert [*generate_words(words, [5], 99, GREEDY)] == ["c", "a"]
+    read = iter(spoken)
+    assert [*generate_words(words, [5], 3, GREEDY)] == ["c", "a", "c"]
+
+
+def test_a_prompt_is_cut_after_it_is_split() -> None:
+    splits = parsed({"text_vectorization": {}})
+    learned = FittedState({"vocabulary": ["a", "b"]}, {})
+    reads = TextCodec(("", "[UNK]", "a", "b"), 2, " ", splits, learned)  # type: ignore[arg-type]
+    assert reads.numbers("a b ... !", 2) == [2, 3]
 
 
 def test_words_that_the_reading_vocabulary_lacks_are_out_of_it() -> None:
@@ -244,7 +268,7 @@ def test_what_is_written_is_what_teacher_forcing_predicts_step_by_step(run: RunR
     for weight in update.parameters():  # whatever the weights are, also where it is wrong
         weight.data += 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(3))
     rows = context.rows(6)
-    reads, ends = context.inputs["so_far"], context.outputs["dutch"].stop or 0
+    reads, ends = context.inputs["so_far"], (context.outputs["dutch"].end or (0,))[0]
     written = context.decode(None, rows.inputs, 99, GREEDY)
     first = reads.start or (0,)
     length = context.facts(None).inputs["so_far"].shape[0]
@@ -271,7 +295,7 @@ def test_a_heat_map_is_reported_by_the_words_of_its_row(run: RunRecord) -> None:
     callback = CALLBACKS.parse({"heat_map": {"row": 1, "down": "dutch", "across": "english"}})
     assert isinstance(callback, HeatMap)
     heat = callback.sample(context)
-    marked = context.outputs["dutch"].stop is not None
+    marked = context.outputs["dutch"].end != ()
     assert list(heat.names[1]) == (["twee", "vogels", "<stop>"] if marked else list("twee vogels"))
     columns = ["two", "birds"] if marked else list("two birds")
     assert list(heat.names[2]) == columns

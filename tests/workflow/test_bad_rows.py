@@ -321,7 +321,7 @@ def test_metrics_of_one_name_for_two_outputs_do_not_hide_an_error_of_the_data(tm
     text = """
 data: {source: {csv: {path: d.csv}}, inputs: {x: [{columns: [x]}]}, targets: {y: [], z: []}}
 model:
-  layers: [{dense: {units: 4, name: h}}, {dense: {units: 1, inputs: h, name: y}}, {dense: {units: 1, inputs: h, name: z}}]
+  layers: [{dense: {units: 4, name: h}}, {dense: {units: 1, name: y}}, {dense: {units: 1, inputs: h, name: z}}]
   outputs: [y, z]
 compile: {loss: mse, metrics: {y: [mae], z: [mae]}}
 """

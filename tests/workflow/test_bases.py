@@ -25,6 +25,7 @@ from kerascli.config.data import load_config_data
 from kerascli.foundation.device import Choice
 from kerascli.foundation.errors import ConfigError, FileRefused, KerasCliError
 from kerascli.foundation.events import Note
+from kerascli.model.freezing import trained_layers
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.bases import open_config
 from kerascli.workflow.check import spec_of
@@ -32,6 +33,7 @@ from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.interchange.init_from import InitWeights
 from kerascli.workflow.loaded import open_run
+from kerascli.workflow.predict import predict_run
 from tests.support.fit_harness import prepare
 from tests.support.runs_harness import command, edit_facts, go_on, outcome, train, write
 
@@ -126,6 +128,44 @@ def test_a_run_until_a_node_is_a_base_and_its_run_needs_nothing_else(folder: Pat
     assert [next(iter(layer)) for layer in model["layers"]][-1] == "global_average_pooling_2d"
     shutil.copytree(run.path, tmp_path / "alone")
     assert open_run(RunRecord(tmp_path / "alone")).experiment.spec.model.outputs == ("dense",)
+
+
+def test_a_run_in_phases_is_the_base_that_its_last_phase_trained(tmp_path: Path) -> None:
+    """Its predictions for the rows are the oracle of the base's."""
+    data = "seed: 1\ndata: {source: {blobs: {rows: 60, features: 6, classes: 3}}, inputs: {x: []}, targets: {y: []}}"
+    compiled = "compile: {loss: sparse_categorical_crossentropy, optimizer: {adam: 0.01}}"
+    phases = "[{trainable: {low: false}}, {flags: {act: tanh}, trainable: {low: true, mid: {lora: {rank: 2}}}}]"
+    source = f"""
+{data}
+flags: {{act: relu}}
+model:
+  layers:
+    - dense: {{units: 4, name: low}}
+    - dense: {{units: 5, activation: $act, name: mid}}
+    - dense: {{units: 3, activation: softmax, name: out}}
+  views: {{v: {{outputs: mid}}}}
+{compiled}
+fit: {{phases: {phases}}}
+"""
+    run, _ = train(write(tmp_path, source), tmp_path / "runs", ["fit.epochs=1"])
+    based = f"""
+{data}
+model:
+  shared: {{base: {{run: "{run.path}", until: mid}}}}
+  layers: [{{base: {{name: b}}}}, {{dense: {{units: 3, activation: softmax, name: out}}}}]
+  views: {{v: {{outputs: b}}}}
+{compiled}
+fit: {{epochs: 1, trainable: {{base: false}}}}
+"""
+    other, _ = train(write(tmp_path, based, "b.yaml"), tmp_path / "other")
+    ours, theirs = (
+        predict_run(open_run(each, whole=True).view("v"), "train").outputs[name] for each, name in ((run, "mid"), (other, "b"))
+    )
+    np.testing.assert_allclose(theirs, ours, rtol=1e-6)
+    model = spec_of(
+        open_config(tmp_path / "b.yaml", sets=["fit.trainable=null"]).document, flags=[], runs_dir=tmp_path
+    ).model
+    assert trained_layers(model) == {"base/low": True, "base/mid": True, "out": True}
 
 
 def test_nodes_of_blocks_and_several_nodes_can_be_the_end(folder: Path) -> None:
