@@ -148,10 +148,12 @@ def _callback_faults(spec: RunSpec, callback: Callback, path: Path, arguments: A
     if callback.validates_with_averages and not any(rule.use_ema for rule in rules):
         text = f"{callback.component_name} needs moving averages of the weights, but the optimizer keeps none"
         yield Fault(text, path, "key", hint=f"set use_ema: true on {rules[0].component_name}")
-    if isinstance(callback, TensorBoard) and callback.embeddings_view not in (None, *spec.model.views):
-        close = suggestion(str(callback.embeddings_view), spec.model.views)
-        text = f"tensorboard: the model has no view '{callback.embeddings_view}'{close}"
-        yield _of_argument(text, path, "embeddings_view", arguments)
+    if isinstance(callback, TensorBoard) and (view := callback.embeddings_view) is not None:
+        text = f"tensorboard: the model has no view '{view}'{suggestion(view, spec.model.views)}"
+        if view in spec.model.views:
+            text = f"tensorboard: the view '{view}' has its own inputs and cannot be run on rows of the data"
+        if view not in spec.model.views or not models_of(spec)[view].reads_data:
+            yield _of_argument(text, path, "embeddings_view", arguments)
     if isinstance(callback, Sampler):
         yield from _sample_faults(spec, callback, path, arguments, splits)
     if callback.sets_learning_rate:

@@ -155,7 +155,7 @@ class RunRecord(VerifiedFiles):
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Record in run.json that this process starts or resumes the training run.
 
-        On resume the time of the first start is kept, and the seconds add up.
+        On resume the time of the first start is kept, and the seconds add up: of a killed run those of its epochs.
         """
         first = {"format": FORMAT, "name": self.name, "folder_name": self.folder_name, "started": _now()}
         first |= {} if self._start is None else {"start": self._start.model_dump()}
@@ -165,6 +165,9 @@ class RunRecord(VerifiedFiles):
         recorded.pop("history", None)  # it is cut and appended to; its digest is in checkpoints
         self._began = time.monotonic()
         self._seconds_before = recorded.get("seconds", 0.0)
+        with contextlib.suppress(FileRefused):  # there is none yet
+            epochs = (row.get("epoch_seconds", 0.0) for row in self.history())
+            self._seconds_before = max(self._seconds_before, sum(epochs))
         own = {"status": "running", "reason": None, "ended": None, "pid": os.getpid(), "host": socket.gethostname()}
         self._write_facts({**recorded, **own, **facts})
 

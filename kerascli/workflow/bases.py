@@ -172,8 +172,8 @@ def cut(
 ) -> dict[str, Any]:  # fmt: skip
     """Return a `model` section as a shared model that ends with the nodes `until`; None: with its own outputs.
 
-    `trainable` is the `fit.trainable` of its last training. Layers that do not lead to these nodes are left out, as are losses and metrics. Raises Invalid, at the config path
-    `path`, for an unknown node of the model of `whose`.
+    `trainable` is the `fit.trainable` of its last training. Layers that do not lead to these nodes are left out, as
+    are losses and metrics. Raises Invalid, at the config path `path`, for an unknown node of the model of `whose`.
     """
     document = Document({"model": dict(section)}, {}, whose)
     model, scope = parse_model(section, None, References(document, {}, NO_FACTS))

@@ -147,6 +147,22 @@ def test_booleans_of_other_formats_are_looked_up_as_the_words_of_the_text(
         assert min(found[:3]) > 1  # none is out of the vocabulary
 
 
+def test_booleans_of_json_lines_are_looked_up_without_a_gap_too(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"b": true}\n{"b": false}\n{"b": true}\n')
+    source = {"json_lines": {"path": "t.jsonl"}}
+    for where in ({}, {"where": {"b": ["true", "false"]}}):
+        spec = parse_data({"source": source, "inputs": {"b": ["string_lookup"]}, **where})
+        assert whole(load_data(spec, Context(tmp_path, 1)).splits["train"]).inputs["b"].tolist() == [1, 2, 1]
+
+
+@pytest.mark.parametrize("first", ["words", "numbers"])
+def test_booleans_are_words_or_numbers_in_all_pipelines(tmp_path: Path, first: str) -> None:
+    words, numbers = ("words", [{"columns": "active"}, "string_lookup"]), ("numbers", [{"columns": ["active"]}])
+    inputs = dict([words, numbers] if first == "words" else [numbers, words])
+    found = fault(tmp_path, inputs, TABLE)
+    assert "'active' has booleans, of which one pipeline takes the words" in found.text
+
+
 def test_columns_of_parquet_that_are_all_missing_are_gaps(tmp_path: Path) -> None:
     """pandas writes the type null for them, whether the training rows have numbers or words."""
     inputs: dict[str, Any] = {

@@ -221,6 +221,14 @@ def words_and_vectors(folder: Path, vectors: str) -> Any:
     return parse_data({"source": {"csv": {"path": "t.csv"}}, "inputs": {"text": steps}})
 
 
+def test_words_with_blanks_are_passed_over(tmp_path: Path) -> None:
+    """As in glove.840B.300d.txt."""
+    text = "yes 1 2\nyes name@domain.com 5 6\n. . . 7 8\nno 3 4\nno . 5 6\n"
+    data = load_data(words_and_vectors(tmp_path, text), Context(tmp_path, 0))
+    found = data.input_stage({"text": torch.from_numpy(whole(data.splits["train"]).inputs["text"])})["text"]
+    assert sorted(set(map(tuple, found.reshape(-1, 2).tolist()))) == [(0, 0), (1, 2), (3, 4)]
+
+
 @pytest.mark.parametrize("head", ["", "3 2\n"])
 def test_words_become_the_vectors_of_a_file(head: str, tmp_path: Path) -> None:
     data = load_data(words_and_vectors(tmp_path, head + "yes 1 2\nthe 9 9\nno -0.5 1e-1\n"), Context(tmp_path, 0))

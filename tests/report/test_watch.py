@@ -153,9 +153,12 @@ def test_a_port_in_use_is_an_error_or_the_next_one(server: Server, run: RunRecor
 def test_a_run_that_was_killed_is_heard_of(server: Server, run: RunRecord) -> None:
     edit_facts(run.path, status="running")
     with locks.lock(run.path):
-        changes = server.watched.changes(run.folder_name)
-        assert [next(changes), next(changes)] == [False, False]
+        changes, listed = server.watched.changes(run.folder_name), server.watched.changes(None)
+        assert [next(changes), next(changes), next(listed), next(listed)] == [False] * 4
+        assert [line.status for line in server.watched.lines()] == ["running"]
     assert next(changes)
+    assert next(listed)
+    assert [line.status for line in server.watched.lines()] == ["killed"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])

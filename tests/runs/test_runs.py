@@ -336,6 +336,16 @@ def test_a_resumed_run_keeps_its_start_and_adds_up_its_time(runs_dir: Path, monk
     assert first["resumed"] == []
 
 
+def test_the_time_of_a_killed_run_is_at_least_that_of_its_epochs(runs_dir: Path) -> None:
+    run = RunRecord.create(runs_dir, "a")
+    run.begin({"seed": 3})
+    write_rows(run, [{"epoch": n, "loss": 0.5, "epoch_seconds": 30.0} for n in (1, 2)])
+    edit_facts(run.path, history=run.history_writer.synced_prefix().model_dump())
+    again = RunRecord.open(run.path)
+    again.begin({})
+    assert 60 <= again.facts()["seconds"] < 90
+
+
 @pytest.mark.parametrize(
     ("said", "message"),
     [

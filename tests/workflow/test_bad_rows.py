@@ -316,8 +316,8 @@ def test_missing_and_damaged_pictures_are_bad_rows(tmp_path: Path) -> None:
     assert record.facts()["skipped_rows"]["t.csv"]["skipped"] == 1
 
 
-def test_metrics_of_one_name_for_two_outputs_do_not_hide_an_error_of_the_data(tmp_path: Path) -> None:
-    write(tmp_path, "x,y,z\n1,1,1\n2,2,2\n3,,3\n", "d.csv")
+def test_two_outputs_have_metrics_of_one_name_and_errors_of_the_data_are_seen(tmp_path: Path) -> None:
+    """Though the outputs are not known before the file is read."""
     text = """
 data: {source: {csv: {path: d.csv}}, inputs: {x: [{columns: [x]}]}, targets: {y: [], z: []}}
 model:
@@ -325,6 +325,10 @@ model:
   outputs: [y, z]
 compile: {loss: mse, metrics: {y: [mae], z: [mae]}}
 """
+    write(tmp_path, "x,y,z\n1,1,1\n2,2,2\n3,4,3\n", "d.csv")
+    run, _ = train(write(tmp_path, text), tmp_path / "runs", ["fit.epochs=1"])
+    assert run.history()[0].keys() >= {"y_mae", "z_mae"}
+    write(tmp_path, "x,y,z\n1,1,1\n2,2,2\n3,,3\n", "d.csv")
     with pytest.raises(DataError) as error:
-        train(write(tmp_path, text), tmp_path / "runs")
+        train(tmp_path / "config.yaml", tmp_path / "runs")
     assert [fault.text for fault in error.value.faults] == ["missing label (1 row)"]

@@ -159,7 +159,8 @@ fit: {{epochs: 1, trainable: {{base: false}}}}
 """
     other, _ = train(write(tmp_path, based, "b.yaml"), tmp_path / "other")
     ours, theirs = (
-        predict_run(open_run(each, whole=True).view("v"), "train").outputs[name] for each, name in ((run, "mid"), (other, "b"))
+        predict_run(open_run(each, whole=True).view("v"), "train").outputs[name]
+        for each, name in ((run, "mid"), (other, "b"))
     )
     np.testing.assert_allclose(theirs, ours, rtol=1e-6)
     model = spec_of(

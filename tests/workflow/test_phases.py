@@ -308,6 +308,18 @@ def test_models_of_different_sizes_cannot_be_phases_of_one(tmp_path: Path) -> No
         list(events)
 
 
+def test_lora_of_a_layer_keeps_its_rank_in_all_phases(tmp_path: Path) -> None:
+    text = """
+flags: {r: 2}
+data: {source: {blobs: {rows: 20, features: 4, classes: 3}}, inputs: {x: []}, targets: {y: []}}
+model: {layers: [{dense: {units: 4, lora_rank: $r}}, {dense: 3}]}
+compile: {loss: {sparse_categorical_crossentropy: {from_logits: true}}}
+fit: {epochs: 1, phases: [{}, {flags: {r: 4}}]}
+"""
+    with pytest.raises(ConfigError, match=r"'dense/lora_kernel_\w' has \(4, 2\), then \(4, 4\)"):
+        train(write(tmp_path, text), tmp_path / "runs")
+
+
 def test_a_plot_marks_where_a_phase_begins() -> None:
     rows = [{"epoch": n, "phase": 1 + (n > 2), "loss": 1.0 / n} for n in (1, 2, 3, 4)]
     (axes,) = plot_history([("run", rows)]).axes

@@ -208,6 +208,7 @@ fit:
     [
         Images(np.random.default_rng(0).random((2, 3, 5, 4, 3)), "colours", ("a", "b")),
         Points(np.zeros((4, 2)), "classes", ("a", "b"), np.array([0, 1, 1, 0]), ("$x$", "_y")),
+        Points(np.zeros((4, 2)), "no formulas", ("a", "b"), np.array([0, 1, 1, 0]), (r"$\frac$", "")),
         Points(np.random.default_rng(0).random((40, 2)), "many", ("a", "b"), np.arange(40)),
         Heat(np.random.default_rng(0).normal(size=(5, 3, 8)), "panels", ("a", "b")),
         Heat(np.zeros((1, 3, 2)), "nothing", ("a", "b")),

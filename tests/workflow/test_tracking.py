@@ -178,6 +178,16 @@ def test_a_server_that_is_away_does_not_stop_a_training_and_is_reported_once(
     assert "8 epochs" in send(run)
 
 
+def test_results_of_before_a_resumption_wait_for_its_end(server: FakeServer, tmp_path: Path) -> None:
+    run = small_run(tmp_path)
+    with run.locked():
+        run.begin({"device": "cpu"})
+        run.history_writer.synced_prefix()
+        assert send(run) == "4 parameters, 3 tags, 3 epochs"
+        run.finish("completed", results={"test": {"loss": 0.125}})
+    assert send(run) == "1 result"
+
+
 def test_a_server_that_fails_for_a_while_gets_the_epochs_later(
     server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

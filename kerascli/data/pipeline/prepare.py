@@ -237,6 +237,9 @@ def _column_fields(spec: DataSpec, table: Table, context: Context) -> dict[str, 
             found = set[str]() if coded is None else set(map(str.strip, coded.words.to_pylist()))
             if forms := [*filter(found.intersection, BOOLEANS)]:  # booleans of a text file, which has the words
                 own = replace(own, dtype="string", words=forms[0] if len(forms) == 1 else None)
+            if fields.get(column, own).dtype != own.dtype:
+                text = f"'{column}' has booleans, of which one pipeline takes the words, and another the numbers"
+                raise named.fault(text, hint="give one of them a column of its own, by a copy in the file or a query")
             known = source_facts.get(column, own)
             field = fields.get(column, known)
             if named.section == "targets" and field.num_classes is None:

@@ -197,6 +197,8 @@ def _read(path: Path, places: Mapping[bytes, int]) -> dict[int, np.ndarray]:
             if place is None or (number == 1 and numbers.count(b" ") == 0):  # word2vec's header: two sizes
                 continue
             vector = _vector(numbers)
+            if vector is None and width and _vector(b" ".join(numbers.split()[-width:])) is not None:
+                continue  # the word has blanks, as some in glove.840B.300d.txt
             if vector is None or (width and len(vector) != width):
                 got = None if vector is None else f"{len(vector)} numbers, others have {width}"
                 raise DataError(got or "expected a word and its vector", place=Place(str(path), number))

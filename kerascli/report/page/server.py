@@ -55,10 +55,11 @@ class Watched:
         return RunRecord(path) if is_name and not path.is_symlink() and is_run(path) else None
 
     def lines(self) -> list[RunLine]:
-        """Return the lines of the list of runs; only runs whose files have changed are read again."""
+        """Return the lines of the list of runs; only runs that are trained, or whose files have changed, are read."""
         runs = {run.folder_name: (run, state(run.path)) for run in list_runs(self.runs_dir)}
         for name, (run, now) in runs.items():
-            if self._lines.get(name, (None,))[0] != now:
+            before, line = self._lines.get(name, (None, None))
+            if line is None or before != now or line.status == "running":  # one that was killed changes no file
                 self._lines[name] = now, RunLine.of(run)
         return [self._lines[name][1] for name in runs]
 
@@ -68,7 +69,8 @@ class Watched:
         while True:
             if name is None:
                 now: list[object] = [state(Path(each)) for each in os.scandir(self.runs_dir)]
-            else:  # a run that was killed changes no file
+                now += [line.status for line in self.lines()]
+            else:
                 path = self.runs_dir / name
                 now = [*state(path), RunRecord(path).status() if is_run(path) else None]
             yield before is not None and now != before

@@ -98,16 +98,19 @@ def _refuse_other_weights(phases: Sequence[Phase]) -> None:
     earlier = _shapes(phases[0].spec)
     for number, phase in enumerate(phases, start=1):
         own = _shapes(phase.spec)
+        earlier |= {name: shape for name, shape in own.items() if name.rpartition("/")[2].startswith("lora_")} | earlier
         for name in (name for name in {**own, **earlier} if own.get(name) != earlier.get(name)):
             here, there = (show_shape(each[name]) if name in each else "no such weight" for each in (own, earlier))
             text = f"phase {number} cannot begin with the weights of the one before: '{name}' has {there}, then {here}"
-            hint = "all phases have the same weights, but for height and width of a layer 'weight', without fsdp"
+            hint = (
+                "phases have the same weights, but for LoRA that one adds, and sizes of a layer 'weight' without fsdp"
+            )
             raise phase.config.error([Fault(text, ("model",), "key", hint=hint)])
 
 
 def _shapes(spec: RunSpec, *, with_sizes: bool = False) -> dict[str, Shape]:
     """Return the shape of each weight of a model that phases share, by name, without the sizes of pictures."""
-    weights = [each for each in lasting(Graph(spec.built).weights()) if not each.spec.is_of_lora]
+    weights = [*lasting(Graph(spec.built).weights())]
     shapes: dict[str, Shape] = {each.name: each.spec.shape for each in weights}
     if with_sizes or isinstance(spec.fit.distribute, FSDP):
         return shapes

@@ -128,7 +128,7 @@ class Sender:
         last = int(max([before, *(row["epoch"] for row in rows)]))
         results = {
             name: value
-            for split, logs in (facts.get("results") or {}).items()
+            for split, logs in ((facts["ended"] and facts.get("results")) or {}).items()  # a resumed run has none yet
             for key, value in logs.items()
             if value is not None and self._metrics.get(name := f"{split}_{key}") != value
         }
