@@ -115,7 +115,8 @@ class DiscretizationTransform(DiscretizationSettings, Transform):
     def refusals(self, x: Tensor, field: Field, state: FittedState, *, target: bool) -> Iterable[Refusal]:
         hint = f"add impute before {self.component_name}: {IMPUTE}"
         if x.is_floating_point():
-            yield Refusal(x.isnan() | x.isinf(), lambda _: "missing value", lambda _: hint)
+            yield Refusal(x.isnan(), lambda _: "missing value", lambda _: hint)
+            yield Refusal(x.isinf(), lambda _: "infinite value")
 
     def module(self, field: Field, state: FittedState, dtype: torch.dtype, *, target: bool) -> nn.Module:
         bounds = self._bounds(state)

@@ -58,6 +58,14 @@ def test_a_wrong_name_or_argument_is_refused(name: str, arguments: dict[str, Any
     assert (fault.path, fault.text) == (path, text)
 
 
+@pytest.mark.parametrize(("name", "rate"), [("mobilenet", "dropout"), ("mobilenet_v3_small", "dropout_rate")])
+def test_a_rate_of_dropout_may_be_zero_but_not_one(name: str, rate: str) -> None:
+    network = find_application(name)
+    network.section({rate: 0})
+    with pytest.raises(Invalid, match=f"{rate}: must be below 1|{rate}: must be less than 1"):
+        network.section({rate: 1.0})
+
+
 def test_weights_are_those_of_the_arguments() -> None:
     vgg = find_application("vgg16")
     folder = "https://storage.googleapis.com/tensorflow/keras-applications/vgg16"

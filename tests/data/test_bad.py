@@ -201,6 +201,11 @@ NPZ = {
     "of no split": (npz(x_train=np.zeros(3), w=np.zeros(3)), X, "t.npz: error: 'w' belongs to no split; the other arrays end in '_train', '_test', ..."),
     "twice a split": (npz(x_train=np.zeros(3), x_val=np.zeros(2), x_validation=np.zeros(2)), X, "t.npz: error: two arrays are the column 'x' of validation: one is 'x_validation'"),
     "no training rows": (npz(x_test=np.zeros(3)), X, "error: the source 'npz' has no 'train' split, only test"),
+    "infinite before a transform": (
+        npz(x=np.array([[1.0], [np.inf]])), {"inputs": {"x": ["normalization"]}}, "t.npz:2:x: error: infinite value"),
+    "infinite behind an impute": (
+        npz(x=np.array([[1.0], [np.inf]])), {"inputs": {"x": [{"impute": "median"}, {"discretization": {"bin_boundaries": [2]}}]}},
+        "t.npz:2:x: error: infinite value"),
     "infinite": (npz(x=np.array([[1.0], [np.inf]])), X, "t.npz:2:x: error: infinite value (1 row)"),
     "empty rows": (npz(x=np.zeros((5, 0))), X, "error: inputs.x: the rows are empty (shape (0,))"),
     "bytes that are no text": (npz(x=np.array([b"a", b"\xe9"])), X, "t.npz: error: 'x' is not UTF-8 (byte 0xe9)"),

@@ -217,6 +217,32 @@ def test_three_more_steps_are_those_of_keras(kind: str, suffix: str, tmp_path: P
         np.testing.assert_allclose(ours.keras().numpy(), theirs.value.detach().numpy(), atol=1e-5, err_msg=kind)
 
 
+@pytest.mark.parametrize("fitted", [True, False])
+def test_a_layer_that_is_frozen_for_further_training_stays_as_in_keras(fitted: bool, tmp_path: Path) -> None:
+    """Keras compiles anew then, with a new optimizer."""
+    keras.utils.set_random_seed(1)
+    x, y = rows(dense_plain())["x"], np.random.default_rng(5).normal(size=(12, 2)).astype("float32")
+    model, fit = dense_plain(), {"batch_size": 4, "shuffle": False, "verbose": 0}
+    model.compile(keras.optimizers.Adam(0.01), loss="mse")
+    if fitted:
+        model.fit(x, y, epochs=2, **fit)
+    path = save(model, tmp_path, ".keras")
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    frozen = model.layers[1].name
+    (tmp_path / "data.yaml").write_text(
+        "data: {source: {npz: {path: data.npz}}, inputs: {x: []}, targets: {y: []}}\n"
+        f"fit: {{epochs: 1, batch_size: 4, shuffle: false, trainable: {{{frozen}: false}}}}\n"
+    )
+    found = import_model(path, runs_dir=tmp_path / "runs", data=tmp_path / "data.yaml")
+    assert any("the optimizer starts anew" in note for note in found.notes)
+    list(resume(found.record, Options(runs_dir=tmp_path / "runs", device="cpu"), []))
+    model.layers[1].trainable = False
+    model.compile(keras.optimizers.Adam(0.01), loss="mse")
+    model.fit(x, y, epochs=1, **fit)
+    for ours, theirs in zip(open_run(found.record, device="cpu").experiment.weights, model.weights, strict=True):
+        np.testing.assert_allclose(ours.keras().numpy(), theirs.value.detach().numpy(), atol=1e-5)
+
+
 def test_a_run_without_data_says_how_to_go_on(tmp_path: Path) -> None:
     model = dense_plain()
     model.compile("adam", loss="mse")

@@ -158,3 +158,14 @@ def test_the_command_takes_weights_and_says_how_its_options_belong_together(tmp_
     assert alone.returncode == 4
     assert "--config CONFIG" in alone.stderr
     assert forked_kerascli("import", "m.weights.h5", "--by-name", cwd=tmp_path).returncode == 2
+
+
+def test_weights_fill_a_config_in_phases(tmp_path: Path) -> None:
+    theirs = model()
+    weights = saved(theirs, tmp_path, "keras_3")
+    x = np.random.default_rng(2).normal(size=(3, 5, 3)).astype("float32")
+    path = tmp_path / "phases.yaml"
+    phases = [{"trainable": {"hidden": False}}, {"trainable": {"hidden": True}}]
+    path.write_text(yaml.safe_dump({"model": MODEL, "fit": {"phases": phases}}))
+    found = import_weights(weights, path, runs_dir=tmp_path / "runs", name=None, by_name=False)
+    np.testing.assert_allclose(predicted(found, x, tmp_path), theirs.predict(x, verbose=0), atol=1e-5)

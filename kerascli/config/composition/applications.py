@@ -16,6 +16,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, create_model
 from kerascli.config.composition.overrides import override
 from kerascli.config.yaml.document import Document
 from kerascli.config.yaml.text import read_document
+from kerascli.foundation.shapes import OpenFraction
 from kerascli.language.component import Invalid, Names
 from kerascli.language.expressions import ExpressionError, has_reference, substitute, walk
 from kerascli.language.expressions.numbers import Values
@@ -102,7 +103,8 @@ class Application:
         """Section class with the arguments that the network takes."""
         fields: dict[str, Any] = {}
         for key, each in self.family.arguments.items():
-            fields[key] = _TYPES[type(each.default)], Field(each.default, description=each.about)
+            kind = OpenFraction if key.startswith("dropout") else _TYPES[type(each.default)]
+            fields[key] = kind, Field(each.default, description=each.about)
         return create_model(self.name, __base__=Arguments, **fields)
 
     def model(self, arguments: Written) -> dict[str, Any]:

@@ -78,7 +78,9 @@ def checked_finite(rows: Blocks, step: str) -> Iterator[np.ndarray]:
         bad = ~np.isfinite(part)
         if bad.any():
             row, at, wrong = first_wrong(bad)
-            raise BadRow(row, "missing value", at=at, hint=f"add impute before {step}: {IMPUTE}", rows=wrong)
+            is_gap, hint = np.isnan(part[row]).any(), f"add impute before {step}: {IMPUTE}"
+            text, hint = ("missing value", hint) if is_gap else ("infinite value", None)
+            raise BadRow(row, text, at=at, hint=hint, rows=wrong)
         yield part
 
 

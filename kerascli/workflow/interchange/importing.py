@@ -20,7 +20,7 @@ from kerascli.config.top_level import run_name
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.base import States
 from kerascli.data.pipeline.learned_state import save_learned
-from kerascli.data.pipeline.prepare import no_stages
+from kerascli.data.pipeline.prepare import PreparedData, no_stages
 from kerascli.foundation.errors import Fault
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras_import.training import beside_data
@@ -100,7 +100,9 @@ def import_weights(
     with open_weights(path) as file:
         prepared = None if config.data is None else load_config_data(config)
         rows = prepared and prepared.row_counts
-        spec = describe_config(config, config_facts(config) if prepared is None else prepared.facts, rows)
+        known = prepared and prepared.facts
+        specs = [describe_config(phase, known or config_facts(phase), rows) for phase in config.phases]
+        spec = specs[0]
         with config.faults():
             experiment = build_experiment(spec, prepared or no_stages(), device=torch.device("cpu"))
         weights = lasting(experiment.weights)
@@ -117,7 +119,7 @@ def import_weights(
             "data": {} if prepared is None else dict(prepared.digests),
             "imported": {"file": file.name, "sha256": file.digest},
         }  # fmt: skip
-        _write(record, experiment, None, resolved_config(config, [spec], record.path), learned)
+        _write(record, experiment, None, resolved_config(config, specs, record.path), learned)
         _begin(record, spec, command, facts)
     notes = [f"not in the file: {', '.join(left)}; newly initialized"] if left else []
     return imported_run(record, experiment, notes, model_tensors(experiment))
@@ -177,9 +179,23 @@ def write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: S
     if phases:
         states = phases[-1].prepared.learned
         facts |= {"data": data_digests(phases), "directions": directions(phases)}
-    _write(record, loaded.experiment, loaded.state, complete, states)
+    experiment, state, notes = loaded.experiment, loaded.state, [*loaded.notes]
+    if phases and spec.built.trainable() != experiment.spec.built.trainable():
+        experiment, state = _trained_as(spec, phases[0].prepared, experiment), None
+        notes.append("fit.trainable is not what the file has trained: the optimizer starts anew")
+    _write(record, experiment, state, complete, states)
     _begin(record, spec, command, facts)
-    return loaded._replace(notes=(*loaded.notes, *changed_inputs(facts, spec.model)))
+    return loaded._replace(notes=(*notes, *changed_inputs(facts, spec.model)))
+
+
+def _trained_as(spec: RunSpec, prepared: PreparedData, loaded: Experiment) -> Experiment:
+    """Return the Experiment of a parsed config with the weights of a loaded model; LoRA is newly initialized."""
+    values = {weight.name: weight.keras() for weight in lasting(loaded.weights)}
+    experiment = build_experiment(spec, prepared, device=torch.device("cpu"))
+    for weight in lasting(experiment.weights):
+        if weight.name in values:
+            weight.take(values[weight.name])
+    return experiment
 
 
 def _write(
