@@ -1,22 +1,11 @@
 """EarlyStopping: end training when a metric has stopped improving."""
 
-from kerascli.callbacks.base import (
-    Decision,
-    EpochFacts,
-    Response,
-    RestoreSlot,
-    SaveSlot,
-    State,
-    Stop,
-    Verbose,
-    callback,
-    if_verbose,
-)
+from kerascli.callbacks import base
 from kerascli.callbacks.monitor import Monitor, to_json
 from kerascli.foundation.shapes import NonNegativeInt
 
 
-@callback()
+@base.callback()
 class EarlyStopping(Monitor):
     """Stop training after `patience` epochs in which a metric did not improve by more than `min_delta`.
 
@@ -27,7 +16,7 @@ class EarlyStopping(Monitor):
     """Minimum change of the metric that counts as an improvement (its absolute value)."""
     patience: NonNegativeInt = 0
     """Number of epochs without improvement after which training stops."""
-    verbose: Verbose = 0
+    verbose: base.Verbose = 0
     baseline: float | None = None
     """Value of the metric that an improvement must also beat to reset the count of epochs; null: no such value."""
     restore_best_weights: bool = False
@@ -38,10 +27,10 @@ class EarlyStopping(Monitor):
     def claims(self) -> tuple[str, ...]:
         return (f"the best weights by '{self.monitor}'",) if self.restore_best_weights else ()
 
-    def start(self) -> State:
+    def start(self) -> base.State:
         return {"wait": 0, "best": None, "best_epoch": None}
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
+    def epoch_end(self, facts: base.EpochFacts, state: base.State) -> base.Response:
         current = self.monitored_value(facts)
         if current is None:
             return [self.missing(facts)], state
@@ -50,20 +39,20 @@ class EarlyStopping(Monitor):
         wait, margin = state["wait"] + 1, abs(self.min_delta)
         if self.improves(current, state["best"], facts, by=margin):
             beats_baseline = self.baseline is None or self.improves(current, self.baseline, facts, by=margin)
-            saves: list[Decision] = [SaveSlot(self._slot)] if self.restore_best_weights else []
+            saves: list[base.Decision] = [base.SaveSlot(self._slot)] if self.restore_best_weights else []
             best = {"best": to_json(current), "best_epoch": facts.epoch}
             return saves, {"wait": 0 if beats_baseline else wait, **best}
         state = {**state, "wait": wait}
         if wait >= self.patience and facts.epoch > 1:  # Keras never stops after the first epoch
             times = "epoch" if wait == 1 else "epochs"
-            return [Stop(f"early stopping: '{self.monitor}' has not improved for {wait} {times}")], state
+            return [base.Stop(f"early stopping: '{self.monitor}' has not improved for {wait} {times}")], state
         return [], state
 
-    def train_end(self, state: State) -> list[Decision]:
+    def train_end(self, state: base.State) -> list[base.Decision]:
         if not self.restore_best_weights or state["best_epoch"] is None:
             return []
         text = f"restoring the weights of epoch {state['best_epoch']}"
-        return [*if_verbose(self.verbose, text), RestoreSlot(self._slot)]
+        return [*base.if_verbose(self.verbose, text), base.RestoreSlot(self._slot)]
 
     @property
     def _slot(self) -> str:

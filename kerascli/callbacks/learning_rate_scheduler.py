@@ -5,18 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from kerascli.callbacks.base import (
-    Callback,
-    Decision,
-    EpochFacts,
-    Response,
-    SetLearningRate,
-    State,
-    Verbose,
-    callback,
-    if_verbose,
-    rates_text,
-)
+from kerascli.callbacks import base
 from kerascli.foundation.errors import ConfigError, show
 from kerascli.language.expressions import ExpressionError, check, evaluate, parse
 from kerascli.schedules.base import SCHEDULES, Schedule, ScheduleField
@@ -49,8 +38,8 @@ def _is_pair(value: Any) -> bool:
     return False
 
 
-@callback()
-class LearningRateScheduler(Callback):
+@base.callback()
+class LearningRateScheduler(base.Callback):
     """Set the learning rate before each epoch; epochs are numbered from 0, as in Keras's schedule functions."""
 
     sets_learning_rate = True
@@ -60,14 +49,14 @@ class LearningRateScheduler(Callback):
 
     The steps of a schedule (`{exponential_decay: ...}`) are epochs.
     """
-    verbose: Verbose = 0
+    verbose: base.Verbose = 0
     update: str | None = None
     """Name of the update (an item of `fit.train_step`) whose learning rate is set; null: all updates."""
 
-    def begin(self, facts: EpochFacts) -> list[Decision]:
+    def begin(self, facts: base.EpochFacts) -> list[base.Decision]:
         epoch = facts.epoch - 1
         rates = facts.rates(self.update)
-        return [SetLearningRate(self._rate(epoch, rate), name) for name, rate in rates.items()]
+        return [base.SetLearningRate(self._rate(epoch, rate), name) for name, rate in rates.items()]
 
     def _rate(self, epoch: int, rate: float) -> float:
         if isinstance(self.schedule, str):
@@ -79,8 +68,8 @@ class LearningRateScheduler(Callback):
             return next((r for start, r in reversed(self.schedule) if start <= epoch), rate)
         return self.schedule(epoch)
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
-        return if_verbose(self.verbose, rates_text(facts.rates(self.update))), state
+    def epoch_end(self, facts: base.EpochFacts, state: base.State) -> base.Response:
+        return base.if_verbose(self.verbose, base.rates_text(facts.rates(self.update))), state
 
 
 def _rate_by_formula(text: str, epoch: int, rate: float) -> float:

@@ -5,21 +5,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from kerascli.callbacks.base import (
-    EpochFacts,
-    Response,
-    SetLearningRate,
-    State,
-    Verbose,
-    callback,
-    if_verbose,
-    rates_text,
-)
+from kerascli.callbacks import base
 from kerascli.callbacks.monitor import Monitor, to_json
 from kerascli.foundation.shapes import NonNegativeFloat, NonNegativeInt
 
 
-@callback(name="reduce_lr_on_plateau")
+@base.callback(name="reduce_lr_on_plateau")
 class ReduceLROnPlateau(Monitor):
     """Multiply the learning rate by `factor` after `patience` epochs in which a metric did not improve.
 
@@ -32,7 +23,7 @@ class ReduceLROnPlateau(Monitor):
     """Factor that the learning rate is multiplied by: new rate = max(learning_rate * factor, min_lr)."""
     patience: NonNegativeInt = 10
     """Number of epochs without improvement after which the learning rate is reduced."""
-    verbose: Verbose = 0
+    verbose: base.Verbose = 0
     min_delta: float = 0.0001
     """Minimum change of the metric that counts as an improvement (its absolute value)."""
     cooldown: NonNegativeInt = 0
@@ -42,10 +33,10 @@ class ReduceLROnPlateau(Monitor):
     update: str | None = None
     """Name of the update (an item of `fit.train_step`) whose learning rate is set; null: all updates."""
 
-    def start(self) -> State:
+    def start(self) -> base.State:
         return {"wait": 0, "best": None, "cooldown": 0}
 
-    def epoch_end(self, facts: EpochFacts, state: State) -> Response:
+    def epoch_end(self, facts: base.EpochFacts, state: base.State) -> base.Response:
         current = self.monitored_value(facts)
         if current is None:
             return [self.missing(facts)], state
@@ -60,6 +51,6 @@ class ReduceLROnPlateau(Monitor):
         if cooldown > 0 or wait < self.patience or not high:
             return [], state
         rates = {name: max(rate * self.factor, self.min_lr) for name, rate in high.items()}
-        sets = [SetLearningRate(rate, name) for name, rate in rates.items()]
-        messages = if_verbose(self.verbose, rates_text(rates, "reduced to "))
+        sets = [base.SetLearningRate(rate, name) for name, rate in rates.items()]
+        messages = base.if_verbose(self.verbose, base.rates_text(rates, "reduced to "))
         return [*sets, *messages], {**state, "wait": 0, "cooldown": self.cooldown}

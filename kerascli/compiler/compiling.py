@@ -15,17 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from kerascli.compiler import compiled_operations
+from kerascli.compiler import compiled_operations, torch_private
 from kerascli.compiler.cache import cache_folder, make_own_cache
 from kerascli.compiler.decompositions import TRACED, Decompositions
 from kerascli.compiler.onednn_matmul import COMPILED, onednn_is_faster, use_onednn
-from kerascli.compiler.torch_private import (
-    LIBRARY_OPTIONS,
-    call_from_compiled_code,
-    compile_in_process,
-    compile_library,
-    load_library,
-)
 from kerascli.compiler.tracing import trace
 from kerascli.foundation.cpus import processor
 
@@ -40,17 +33,17 @@ def compiled(code: fx.GraphModule, examples: Sequence[Tensor]) -> Run:
     compiler raises."""
     make_own_cache()
     if any(not tensor.is_cpu for tensor in examples):
-        return compile_in_process(code, examples)
+        return torch_private.compile_in_process(code, examples)
     results = _results(code)
     there = [place for place, result in enumerate(results) if isinstance(result, fx.Node)]
     library = _library(code, examples)
     try:
-        call = load_library(library)
+        call = torch_private.load_library(library)
     except RuntimeError:  # missing or damaged
         shutil.rmtree(library.parent, ignore_errors=True)
         decomposed = traced_function(code, examples, compiled_operations.COMPILED)
         _make(_without_gaps(decomposed, there), examples, library)
-        call = load_library(library)
+        call = torch_private.load_library(library)
     if len(there) == len(results):
         return lambda *inputs: call(list(inputs))
 
@@ -97,7 +90,7 @@ def digest_of(code: fx.GraphModule, examples: Sequence[Tensor]) -> str:
     """Return a digest of a graph, its input shapes, the CPU, the number of threads, the version of torch, and our
     decompositions."""
     in_order = torch.are_deterministic_algorithms_enabled()
-    digest = hashlib.sha256(f"{COMPILED} {LIBRARY_OPTIONS} {in_order}".encode())
+    digest = hashlib.sha256(f"{COMPILED} {torch_private.LIBRARY_OPTIONS} {in_order}".encode())
     digest.update(f"{torch.__version__} {torch.version.git_version} {torch.get_num_threads()} {processor()}".encode())
     digest.update(inspect.getsource(compiled_operations).encode())
     digest.update(code.code.encode())
@@ -117,8 +110,8 @@ def _make(code: fx.GraphModule, examples: Sequence[Tensor], library: Path) -> No
     """Compile a graph to a shared library, and move the library to the path `library` atomically."""
     programs = library.parent.parent
     programs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    call_from_compiled_code(compiled_operations.CALLED)
-    made_at = compile_library(code, examples)
+    torch_private.call_from_compiled_code(compiled_operations.CALLED)
+    made_at = torch_private.compile_library(code, examples)
     with TemporaryDirectory(dir=programs, ignore_cleanup_errors=True) as made:
         shutil.copyfile(made_at, Path(made, _LIBRARY))
         operators = made_at.with_suffix(".json")  # custom operators

@@ -5,17 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from kerascli.callbacks.base import (
-    Callback,
-    Decision,
-    EpochFacts,
-    PrintMessage,
-    RestoreSlot,
-    SaveSlot,
-    SetLearningRate,
-    Stop,
-    rate_columns,
-)
+from kerascli.callbacks import base
 from kerascli.data.batches.loader import Batch
 from kerascli.foundation.events import BatchEnd, EpochBegin, EpochEnd, Event, Record, Stopped
 from kerascli.foundation.spans import span
@@ -36,7 +26,7 @@ class Plan(NamedTuple):
     validation: Callable[[], EvaluatedBatches] | None
     validates: Callable[[int], bool]
     """Function (epoch from 1) -> True if a validation, on the batches that `validation` returns, follows the epoch."""
-    callbacks: Sequence[Callback]
+    callbacks: Sequence[base.Callback]
     directions: Mapping[str, Literal["min", "max"]]
     """Mapping from the name of a logged value to its better direction, `min` or `max`."""
     resets_states: bool = True
@@ -104,7 +94,7 @@ class _Loop:
             with span("validation"):
                 results = yield from self._validation(plan.validation())
             logs.update({f"val_{name}": value for name, value in results.items()})
-        rates = rate_columns(trainer.optimizers.learning_rates)
+        rates = base.rate_columns(trainer.optimizers.learning_rates)
         with span("callbacks"):
             order = sorted(range(len(plan.callbacks)), key=lambda index: plan.callbacks[index].comes_last)
             written = self._run_callbacks("epoch_end", order, logs, time.monotonic() - started)
@@ -150,31 +140,31 @@ class _Loop:
     ) -> _Written:
         """Call a method of the callbacks with the given indices in order, and apply their decisions (new learning rate
         ...)."""
-        done: list[Decision] = []
+        done: list[base.Decision] = []
         for index in indices:
             facts, state = self._facts(logs, seconds), self.progress.callbacks[index]
             decisions, state = getattr(self.plan.callbacks[index], moment)(facts, state)
             self.progress.callbacks[index] = dict(state)
             self._apply(decisions)
             done += decisions
-        slots = tuple(each.slot for each in done if isinstance(each, SaveSlot) and each.to_disk)
+        slots = tuple(each.slot for each in done if isinstance(each, base.SaveSlot) and each.to_disk)
         return slots, tuple(each for each in done if isinstance(each, Record))
 
-    def _apply(self, decisions: Iterable[Decision]) -> None:
+    def _apply(self, decisions: Iterable[base.Decision]) -> None:
         """Apply the decisions of callbacks (stop, set learning rate, restore ...); keep the messages to print."""
         trainer, progress = self.trainer, self.progress
         for decision in decisions:
             match decision:
-                case SetLearningRate(value, update):
+                case base.SetLearningRate(value, update):
                     trainer.optimizers.by_name[update].set_learning_rate(value)
-                case Stop(reason):
+                case base.Stop(reason):
                     progress.stopped = reason
                     progress.pending_messages.append(reason)
-                case SaveSlot(slot, to_disk=False):
+                case base.SaveSlot(slot, to_disk=False):
                     progress.slots[slot] = trainer.snapshot()
-                case RestoreSlot(slot):
+                case base.RestoreSlot(slot):
                     trainer.restore(progress.slots[slot])
-                case PrintMessage(text):
+                case base.PrintMessage(text):
                     progress.pending_messages.append(text)
                 case _:
                     pass  # the recorder handles slots on disk and records
@@ -184,11 +174,11 @@ class _Loop:
         messages, self.progress.pending_messages = tuple(self.progress.pending_messages), []
         return messages
 
-    def _facts(self, logs: dict[str, float], seconds: float = 0.0) -> EpochFacts:
+    def _facts(self, logs: dict[str, float], seconds: float = 0.0) -> base.EpochFacts:
         plan, step, epoch = self.plan, self.progress.step, self.progress.epoch + 1
         rates = self.trainer.optimizers.learning_rates
         epochs = plan.epochs if self.progress.stopped is None else epoch
-        return EpochFacts(epoch, epochs, logs, rates, plan.steps, plan.directions, step, seconds)
+        return base.EpochFacts(epoch, epochs, logs, rates, plan.steps, plan.directions, step, seconds)
 
 
 def _timed_batches(batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -6,15 +6,7 @@ import torch
 from torch import Tensor
 
 from kerascli.foundation.shapes import DataFormat, Fraction, Seed, ValueRange
-from kerascli.preprocessing.images.base import (
-    Factor,
-    FactorOperation,
-    ImageOperation,
-    SignedFactor,
-    operation,
-    signed_span,
-    uniform,
-)
+from kerascli.preprocessing.images import base
 
 
 def rescaled(x: Tensor, old: ValueRange, new: ValueRange) -> Tensor:
@@ -53,37 +45,37 @@ def from_hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     return torch.stack([value * (1 - saturation + saturation * part) for part in (red, green, blue)], 1)
 
 
-@operation({"factor": 0.2})
-class RandomBrightness(FactorOperation):
+@base.operation({"factor": 0.2})
+class RandomBrightness(base.FactorOperation):
     """Adds a random number to all values of an image in training, and clips to the range of values.
 
     Input and output: (N, H, W, C).
     """
 
-    factor: SignedFactor
+    factor: base.SignedFactor
     """Change of the values as a fraction of their range, from -x to x for a number x, or from [lowest, highest]."""
 
     def draw(self, x: Tensor) -> Tensor:
         low, high = self.value_range
-        return uniform(x, signed_span(self.factor)) * (high - low)
+        return base.uniform(x, base.signed_span(self.factor)) * (high - low)
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         return (x + drawn).clamp(*self.value_range)
 
 
-@operation({"factor": 0.2})
-class RandomContrast(FactorOperation):
+@base.operation({"factor": 0.2})
+class RandomContrast(base.FactorOperation):
     """Multiplies the differences from each channel's mean by a random number in training, and clips to the range.
 
     Input and output: (N, H, W, C).
     """
 
-    factor: Factor
+    factor: base.Factor
     """Number f: contrast is multiplied by 1 - f to 1 + f, at random; [lower, upper]: by 1 - lower to 1 + upper."""
 
     def draw(self, x: Tensor) -> Tensor:
         lower, upper = sorted(self.factor) if isinstance(self.factor, tuple) else (self.factor, self.factor)
-        return uniform(x, (1 - lower, 1 + upper))
+        return base.uniform(x, (1 - lower, 1 + upper))
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         mean = x.mean((-2, -1), keepdim=True)
@@ -93,8 +85,8 @@ class RandomContrast(FactorOperation):
 _EPSILON = 1e-7
 
 
-@operation({"factor": 0.6})
-class RandomSaturation(FactorOperation):
+@base.operation({"factor": 0.6})
+class RandomSaturation(base.FactorOperation):
     """Multiplies the saturation by factor / (1 - factor) in training: 0 gives grayscale, 0.5 no change.
 
     Input and output: (N, H, W, 3).
@@ -102,14 +94,14 @@ class RandomSaturation(FactorOperation):
 
     channels = (3,)
 
-    factor: Factor
+    factor: base.Factor
     """Factor drawn from 0 to this value, or from [lowest, highest]: 0 gives grayscale, 0.5 changes nothing."""
     value_range: ValueRange = (0, 255)
     """Minimum and maximum of the pixel values; as in Keras the saturation is clipped to it."""
 
     def draw(self, x: Tensor) -> Tensor:
         """Draw the multiplier of the saturation (N, 1, 1)."""
-        factor = uniform(x, self.factor, 1, 1)
+        factor = base.uniform(x, self.factor, 1, 1)
         return factor / (1 - factor + _EPSILON)
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
@@ -117,8 +109,8 @@ class RandomSaturation(FactorOperation):
         return from_hsv(hue, (saturation * drawn).clamp(*self.value_range), value)
 
 
-@operation({"factor": 0.2})
-class RandomHue(FactorOperation):
+@base.operation({"factor": 0.2})
+class RandomHue(base.FactorOperation):
     """Shifts the hue of each image by a random angle in training.
 
     Input and output: (N, H, W, 3).
@@ -126,13 +118,13 @@ class RandomHue(FactorOperation):
 
     channels = (3,)
 
-    factor: Factor
+    factor: base.Factor
     """Shift of the hue to either side, from 0 to this value, or from [lowest, highest]; 1: half the colour wheel."""
 
     def draw(self, x: Tensor) -> Tensor:
         """Draw the shift of each image's hue, as a fraction of the colour wheel (N, 1, 1)."""
-        sign = torch.where(uniform(x, (0, 1), 1, 1) > 0.5, -0.5, 0.5)
-        return sign * uniform(x, self.factor, 1, 1)
+        sign = torch.where(base.uniform(x, (0, 1), 1, 1) > 0.5, -0.5, 0.5)
+        return sign * base.uniform(x, self.factor, 1, 1)
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         hue, saturation, value = to_hsv(rescaled(x, self.value_range, (0, 1)))
@@ -140,8 +132,8 @@ class RandomHue(FactorOperation):
         return rescaled(turned, (0, 1), self.value_range)
 
 
-@operation({"brightness_factor": 0.2, "contrast_factor": 0.2, "saturation_factor": [0.4, 0.6], "hue_factor": 0.1})
-class RandomColorJitter(ImageOperation):
+@base.operation({"brightness_factor": 0.2, "contrast_factor": 0.2, "saturation_factor": [0.4, 0.6], "hue_factor": 0.1})
+class RandomColorJitter(base.ImageOperation):
     """Changes brightness, contrast, saturation and hue of images at random in training, in this order.
 
     Input and output: (N, H, W, 3).
@@ -151,20 +143,20 @@ class RandomColorJitter(ImageOperation):
 
     value_range: ValueRange = (0, 255)
     """Minimum and maximum of the pixel values."""
-    brightness_factor: SignedFactor | None = None
+    brightness_factor: base.SignedFactor | None = None
     """Factor of random_brightness; null: brightness stays as it is."""
-    contrast_factor: Factor | None = None
+    contrast_factor: base.Factor | None = None
     """Factor of random_contrast; null: contrast stays as it is."""
-    saturation_factor: Factor | None = None
+    saturation_factor: base.Factor | None = None
     """Factor of random_saturation; null: saturation stays as it is."""
-    hue_factor: Factor | None = None
+    hue_factor: base.Factor | None = None
     """Factor of random_hue; null: hue stays as it is."""
     seed: Seed = None
     data_format: DataFormat = "channels_last"
 
-    def parts(self) -> list[ImageOperation]:
+    def parts(self) -> list[base.ImageOperation]:
         """Return the colour operations to apply to an image, in order."""
-        factors: dict[type[FactorOperation], Any] = {
+        factors: dict[type[base.FactorOperation], Any] = {
             RandomBrightness: self.brightness_factor, RandomContrast: self.contrast_factor,
             RandomSaturation: self.saturation_factor, RandomHue: self.hue_factor,
         }  # fmt: skip
@@ -179,8 +171,8 @@ class RandomColorJitter(ImageOperation):
         return x
 
 
-@operation({"factor": 0.5})
-class RandomColorDegeneration(FactorOperation):
+@base.operation({"factor": 0.5})
+class RandomColorDegeneration(base.FactorOperation):
     """Blends each image with its grayscale version in training: factor 0 leaves it as it is, 1 replaces it.
 
     Input and output: (N, H, W, C), with 1 or 3 channels.
@@ -188,18 +180,18 @@ class RandomColorDegeneration(FactorOperation):
 
     channels = (1, 3)
 
-    factor: Factor
+    factor: base.Factor
     """Weight of the grayscale version, drawn from 0 to this value, or from [lowest, highest]."""
 
     def draw(self, x: Tensor) -> Tensor:
-        return uniform(x, self.factor)
+        return base.uniform(x, self.factor)
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         return (x + drawn * (grayscale(x) - x)).clamp(*self.value_range)
 
 
-@operation({})
-class RandomGrayscale(ImageOperation):
+@base.operation({})
+class RandomGrayscale(base.ImageOperation):
     """Converts some images to grayscale in training; they keep their channels, with equal values.
 
     Input and output: (N, H, W, C), with 1 or 3 channels.
@@ -213,7 +205,7 @@ class RandomGrayscale(ImageOperation):
     seed: Seed = None
 
     def draw(self, x: Tensor) -> Tensor:
-        return uniform(x, (0, 1)) < self.factor
+        return base.uniform(x, (0, 1)) < self.factor
 
     def change(self, x: Tensor, drawn: Tensor) -> Tensor:
         return torch.where(drawn, grayscale(x), x)

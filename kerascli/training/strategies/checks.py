@@ -16,13 +16,7 @@ from kerascli.model.ir.nodes import Node
 from kerascli.model.runtime.built import InnerNode
 from kerascli.optimizers.loss_scale_optimizer import LossScaleOptimizer
 from kerascli.parts.distributions import DDP, FSDP, REMOVED
-from kerascli.training.checks.row_independence import (
-    comparison_keeps_rows_apart,
-    components_in,
-    node_keeps_rows_apart,
-    reduces_a_batch,
-    with_inner_nodes,
-)
+from kerascli.training.checks import row_independence
 
 FIRST_TORCH = (2, 13)
 """Version of torch from which FSDP2 divides weights on CPUs, and keeps their memory in place, as optimizers need."""
@@ -67,7 +61,7 @@ def strategy_lines(spec: RunSpec, processes: int) -> list[str]:
         lines.append(f"  fsdp: each process holds 1/{processes} of the weights, their gradients and optimizer state")
     lines += [f"  batches of {spec.fit.batch_size} rows: {parts} {kind} of {size} each"]
     for built in spec.graphs:
-        for each in with_inner_nodes(built):
+        for each in row_independence.with_inner_nodes(built):
             if _normalizes(each.node.layer, synchronized=False):
                 lines.append(f"  '{each.node.name}' normalizes over the rows of a part, not of the whole batch")
     return list(dict.fromkeys(lines))
@@ -75,7 +69,7 @@ def strategy_lines(spec: RunSpec, processes: int) -> list[str]:
 
 def _normalizes(layer: Component, *, synchronized: bool) -> bool:
     """Return True if a layer is a (not) synchronized batch normalization, or has one, as `time_distributed` may."""
-    parts = components_in(layer)
+    parts = row_independence.components_in(layer)
     return any(isinstance(each, BatchNormalization) and each.synchronized is synchronized for each in parts)
 
 
@@ -92,13 +86,13 @@ def _number_faults(spec: RunSpec, processes: int) -> Iterator[Fault]:
 def _loss_faults(spec: RunSpec) -> Iterator[Fault]:
     for _, component, output in spec.compared():
         name = component.component_name
-        if not comparison_keeps_rows_apart(component, output):
+        if not row_independence.comparison_keeps_rows_apart(component, output):
             yield Fault(f"'{name}' compares rows of a batch with each other, {_APART}", (), hint=_ALONE)
 
 
 def _node_faults(spec: RunSpec) -> Iterator[Fault]:
     for built in spec.graphs:
-        for each in with_inner_nodes(built):
+        for each in row_independence.with_inner_nodes(built):
             if spec.fit.shards is not None and _normalizes(each.node.layer, synchronized=True):
                 text = f"'{each.node.name}' is synchronized, but a shard of fit.shards is computed alone, by definition"
                 yield Fault(text, each.node.path, "key", hint="remove fit.shards, or synchronized")
@@ -115,9 +109,9 @@ def _problem(each: InnerNode) -> str | None:
         return None
     if differentiated([node]):
         return f"the formula of '{node.name}' takes a gradient of a sum over the rows of a batch, {_APART}"
-    if not node_keeps_rows_apart(node, specs):
+    if not row_independence.node_keeps_rows_apart(node, specs):
         return f"the formula of '{node.name}' compares rows of a batch with each other, {_APART}"
-    if reduces_a_batch(node, specs):
+    if row_independence.reduces_a_batch(node, specs):
         return f"'{node.name}' has one value for all rows of a batch, of which each process has a part"
     return None
 

@@ -8,22 +8,10 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kerascli.foundation import events
 from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.disk.storage import csv_text
 from kerascli.foundation.errors import ConfigError, FileRefused
-from kerascli.foundation.events import (
-    AppendRow,
-    BatchEnd,
-    EpochEnd,
-    Event,
-    Note,
-    Post,
-    Record,
-    WriteEmbeddings,
-    WriteHistograms,
-    WriteSample,
-    WriteScalars,
-)
 from kerascli.foundation.spans import span
 from kerascli.runs.history import Prefix
 from kerascli.runs.record import RunRecord
@@ -65,13 +53,13 @@ class Recorder(Saver):
         self._logs: dict[str, list[str]] = {}
         """Columns of each file in the run's logs/ that this process appends to, by file name."""
 
-    def record(self, event: Event) -> Sequence[Event]:
+    def record(self, event: events.Event) -> Sequence[events.Event]:
         """Record an event; return notes to print, and the events of checkpoints that are now complete."""
-        notes: list[Note] = []
-        if isinstance(event, EpochEnd):
+        notes: list[events.Note] = []
+        if isinstance(event, events.EpochEnd):
             with span("records"):
                 self._run.history_writer.append(self.progress.row)
-        if isinstance(event, (BatchEnd, EpochEnd)) and event.records:
+        if isinstance(event, (events.BatchEnd, events.EpochEnd)) and event.records:
             with span("records"):
                 notes = list(filter(None, map(self._write, event.records)))
         return [*notes, *super().record(event)]
@@ -81,30 +69,30 @@ class Recorder(Saver):
             self._run.sync_log(file)
         return self._run.history_writer.synced_prefix()
 
-    def _write(self, record: Record) -> Note | None:
+    def _write(self, record: events.Record) -> events.Note | None:
         """Write what a callback has decided to record: a log row, TensorBoard values, a sample, or a POST request."""
         match record:
-            case AppendRow(file, row, separator):
+            case events.AppendRow(file, row, separator):
                 if row.keys() <= set(self._logs.get(file, ())):
                     self._run.append_log(file, _log_lines(self._logs[file], [row], separator))
                 else:
                     self._rewrite_log(file, row, separator)
-            case WriteScalars(folder, step, values):
+            case events.WriteScalars(folder, step, values):
                 for name, value in values.items():
                     self._board(folder).add_scalar(name, value, step)
                 self._board(folder).flush()  # TensorBoard reads the file as it grows
-            case WriteHistograms(folder, step):
+            case events.WriteHistograms(folder, step):
                 self._write_histograms(self._board(folder), step)
-            case WriteSample(name, _) | WriteEmbeddings(name, _):
+            case events.WriteSample(name, _) | events.WriteEmbeddings(name, _):
                 try:
                     write_sample(record, self._run, self._context)
                 except ConfigError as error:  # no reason to abort the training
-                    return Note(f"the sample '{name}' could not be made: {error}", "warning")
-            case Post(url):
+                    return events.Note(f"the sample '{name}' could not be made: {error}", "warning")
+            case events.Post(url):
                 problem = _post(record)
                 if problem is not None and url not in self._unreachable:
                     self._unreachable.add(url)
-                    return Note(f"remote_monitor: could not send metrics to {url}: {problem}", "warning")
+                    return events.Note(f"remote_monitor: could not send metrics to {url}: {problem}", "warning")
         return None
 
     def _board(self, folder: str) -> Any:
@@ -143,7 +131,7 @@ def _log_lines(names: Sequence[str], rows: Sequence[Mapping[str, object]], separ
     return csv_text(([row.get(name, "NA") for name in names] for row in rows), separator)
 
 
-def _post(request: Post) -> str | None:
+def _post(request: events.Post) -> str | None:
     """Send a POST request, with a short timeout; return None on success, else an error message."""
     from http.client import HTTPException
     from urllib.request import Request, urlopen
