@@ -253,8 +253,7 @@ def _class_weight_faults(spec: RunSpec, fit: Any) -> Iterator[Fault]:
     """Yield the config errors of `class_weight`: it needs a single output with one class a sample, known classes and
     no sample weights."""
     path: Path = ("fit", "class_weight")
-    pair = next(iter(spec.pairs), None)
-    if (weights := spec.fit.class_weight) is None:
+    if spec.fit.class_weight is None:
         return
     if spec.compile is None:
         text = "class_weight cannot be used with train_step, whose losses compare any two tensors"
@@ -264,20 +263,24 @@ def _class_weight_faults(spec: RunSpec, fit: Any) -> Iterator[Fault]:
         yield Fault(text, path, "key", hint="use data.sample_weight for several outputs")
     elif spec.data is not None and spec.data.sample_weight:
         yield Fault("class_weight and data.sample_weight cannot be combined; give one of them", path, "key")
-    elif pair is not None and pair.loss is not None and pair.loss.predicts == "labels" and _is_wide(spec, pair):
-        text = f"class_weight: the target '{pair.target}' may have several labels at once ({pair.loss.component_name})"
+    else:
+        for pair in spec.pairs:
+            yield from _faults_of_classes(spec, pair, path, fit)
+
+
+def _faults_of_classes(spec: RunSpec, pair: OutputTarget, path: Path, fit: Any) -> Iterator[Fault]:
+    """Yield the config errors of `class_weight` for the classes of a target."""
+    loss, kind = ("no loss", "values") if pair.loss is None else (pair.loss.component_name, pair.loss.predicts)
+    weights = spec.fit.class_weight
+    if kind == "labels" and spec.built.specs[pair.output].shape[-1:] not in ((), (1,)):
+        text = f"class_weight: the target '{pair.target}' may have several labels at once ({loss})"
         yield Fault(text, path, "key", hint="use data.sample_weight, or an output for each label")
     elif isinstance(weights, dict):
-        for fault in _unknown_classes(weights, path, next(iter((spec.targets or {}).values()), None)):
+        for fault in _unknown_classes(weights, path, (spec.targets or {}).get(pair.target)):
             yield replace(fault, path=path_as_written(fault.path, fit))
-    elif pair is not None and (pair.loss is None or pair.loss.predicts == "values"):
-        loss = pair.loss.component_name if pair.loss is not None else "no loss"
+    elif kind == "values":
         text = f"class_weight: balanced: the target '{pair.target}' has no classes ({loss})"
         yield Fault(text, path, hint="weights of a regression are data.sample_weight")
-
-
-def _is_wide(spec: RunSpec, pair: OutputTarget) -> bool:
-    return spec.built.specs[pair.output].shape[-1:] not in ((), (1,))
 
 
 def _sample_weight_faults(spec: RunSpec) -> Iterator[Fault]:
@@ -309,8 +312,7 @@ def _unknown_classes(weights: Mapping[str, float], path: Path, field: Field | No
         return
     names, count = field.classes or (), field.num_classes
     hint = None if count is None else f"the classes are {', '.join(names) or f'0 to {count - 1}'}"
-    has_numbers = any(map(str.isdigit, names))  # among the names: then a key is always a name
-    indices = [] if has_numbers else list(map(str, range(count or 0)))
+    indices = [] if any(map(str.isdigit, names)) else list(map(str, range(count or 0)))  # names of digits are names
     for key in weights:
         if count is None and not key.isdigit():
             text = f"class_weight: '{key}' is not a class index, and the classes of the target have no names"

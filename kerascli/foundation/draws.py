@@ -108,8 +108,7 @@ _current: Drawer | None = None
 
 def key_seed(key: str) -> int:
     """Return the 63-bit generator seed derived from a key (seed, stream, step ...), the same on every machine."""
-    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little") >> 1
 
 
 def repeated() -> AbstractContextManager[None]:

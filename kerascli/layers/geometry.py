@@ -135,9 +135,7 @@ def _reshape_hint(x: TensorSpec, rank: int) -> str | None:
     sizes = x.shape
     if rank == 2 and x.rank == 1 and sizes[0] is not None and math.isqrt(sizes[0]) ** 2 == sizes[0]:
         sizes = (math.isqrt(sizes[0]),) * 2
-    if len(sizes) != rank or None in sizes:
-        return None
-    return f"put reshape: {[*sizes, 1]} before it"
+    return None if len(sizes) != rank or None in sizes else f"put reshape: {[*sizes, 1]} before it"
 
 
 def to_channels_first(x: Tensor, data_format: DataFormat) -> Tensor:

@@ -51,8 +51,7 @@ def encode_tensor(
         indices = indices.squeeze(-1) if indices.ndim > 1 and indices.shape[-1] == 1 else indices
         return (indices.unsqueeze(-1) == torch.arange(size, device=indices.device)).to(dtype)
     indices = indices.unsqueeze(-1) if indices.ndim == 1 else indices
-    outside = (indices < 0) | (indices >= size)
-    cells = torch.where(outside, size, indices)
+    cells = torch.where((indices < 0) | (indices >= size), size, indices)
     out = torch.zeros(*indices.shape[:-1], size + 1, dtype=dtype, device=indices.device)
     if mode == "multi_hot":
         return out.scatter(-1, cells, 1.0)[..., :size]

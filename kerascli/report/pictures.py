@@ -94,14 +94,8 @@ def _points(sample: Points) -> "Figure":
     for color, number in zip(colors, numbers, strict=False):
         values = sample.values[sample.classes == number]
         name = sample.class_names[number] if 0 <= number < len(sample.class_names) else str(number)
-        axes.scatter(
-            *values.T,
-            s=size,
-            color=color,
-            alpha=0.7,
-            linewidths=0,
-            label=literal(name or "(missing)", 40) if few else None,
-        )
+        label = literal(str(name) or "(missing)", 40) if few else None
+        axes.scatter(*values.T, s=size, color=color, alpha=0.7, linewidths=0, label=label)
     if few:
         figure.legend(loc="outside right upper", markerscale=2.0)
     return figure

@@ -158,8 +158,7 @@ def best_config(study: Study) -> tuple[int, str]:
     best, facts, text = study.best()[0], study.facts, None
     parsed = partial(parse_document, name=facts.config, folder=Path(facts.config).parent)
     own, trial, comment = parsed(facts.text), assignments(best.sets), f"trial {best.number} of {study.path.name}"
-    whole = override(extend(own), facts.sets)
-    places = assignments(_places_set(whole, Path(facts.folder)))
+    places = assignments(_places_set(override(extend(own), facts.sets), Path(facts.folder)))
 
     def at_best(document: Document) -> Any:
         return reduce(override, (facts.sets, places, trial), document).data

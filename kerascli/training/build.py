@@ -147,7 +147,6 @@ def _class_weight(spec: RunSpec, targets: Mapping[str, Field]) -> Tensor | None:
     weights = spec.fit.class_weight
     if weights is None or weights == "balanced":  # training has replaced `balanced` by numbers
         return None
-    field = next(iter(targets.values()))
-    names = {name: number for number, name in enumerate(field.classes or ())}
+    names = {name: number for number, name in enumerate(next(iter(targets.values())).classes or ())}
     numbers = {names[key] if key in names else int(key): weight for key, weight in weights.items()}
     return torch.tensor([numbers.get(number, 1.0) for number in range(max(numbers) + 2)])

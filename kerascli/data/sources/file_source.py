@@ -100,8 +100,7 @@ class FileSource(Source):
 
     def _paths(self) -> dict[str, str]:
         """Return the path or address of each split; an https address with its SHA-256."""
-        digest = f"#sha256={self.sha256}" if self.sha256 else ""
-        return self.by_split(self.path + digest)
+        return self.by_split(self.path + (f"#sha256={self.sha256}" if self.sha256 else ""))
 
 
 class TableOfFiles(Source):

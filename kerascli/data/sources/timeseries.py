@@ -173,16 +173,22 @@ class Timeseries(WrappedSource):
         end = min(rows, self.end_index or rows) - self.span(ahead=ahead)
         return np.arange(self.start_index, end, self.sequence_stride)
 
+    def _taken(self, table: Table, used: frozenset[str]) -> list[str]:
+        """Return the columns of a table of which windows or later values are used. Raises DataError for a name of
+        both."""
+        names = [name for name in table if name != self.group and {name, name + NEXT} & used]
+        for twice in (name for name in names if name + NEXT in used.intersection(table)):
+            text = f"'{twice}{NEXT}' is a column, and the name of the value of '{twice}' after a window"
+            raise table.fault(text, "rename the column, in the file or in a query")
+        return names
+
     def windows(self, table: Table, split: str, used: frozenset[str] | None) -> Table:
         """Return a table of sliding windows over a table's rows, with the `used` columns (None: all).
 
         Raises DataError.
         """
         used = frozenset([*table, *(name + NEXT for name in table)]) if used is None else used
-        names = [name for name in table if name != self.group and {name, name + NEXT} & used]
-        if (twice := next((name for name in names if name + NEXT in used.intersection(table)), None)) is not None:
-            text = f"'{twice}{NEXT}' is a column, and the name of the value of '{twice}' after a window"
-            raise table.fault(text, "rename the column, in the file or in a query")
+        names = self._taken(table, used)
         ahead = any(name + NEXT in used for name in names)
         table, series = self._in_order(table)
         starts = self._all_starts(series, table, split, ahead=ahead)

@@ -130,9 +130,7 @@ class Operations(TensorEvaluator):
             name: [self.value(item) for item in argument] if isinstance(argument, list) else self.value(argument)
             for name, argument in op.bind(node.arguments, node.named).items()
         }
-        if op.name == "linear":
-            return values["x"]
-        return self._operation(op, values)
+        return values["x"] if op.name == "linear" else self._operation(op, values)
 
     def _run(self, name: str, arguments: Sequence[Any], keywords: Any = None, node: Node | None = None) -> Any:
         op = OPS.find(name)

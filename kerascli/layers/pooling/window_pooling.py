@@ -26,8 +26,7 @@ def _average(x: Tensor, window: Window) -> Tensor:  # (N, C, *sizes) -> (N, C, *
 def _largest(x: Tensor, window: Window) -> Tensor:  # (N, C, *sizes) -> (N, C, *sizes)
     """Return the maximum of each window."""
     x, padding = window.padded(x, -torch.inf)
-    largest = F.max_pool2d if x.ndim == 4 else F.max_pool3d
-    return largest(x, window.size, window.strides, padding)
+    return (F.max_pool2d if x.ndim == 4 else F.max_pool3d)(x, window.size, window.strides, padding)
 
 
 class Pooling(Layer):

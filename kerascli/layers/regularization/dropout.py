@@ -45,9 +45,7 @@ class Dropout(Layer):
 
 def dropout(x: Tensor, rate: float, noise_shape: Shape | None = None, seed: int | None = None) -> Tensor:
     """Return `x` with a fraction `rate` of its values set to 0 and the rest scaled up, as in training."""
-    if rate == 0:
-        return x
-    return x * dropout_mask(x, rate, noise_shape, seed)
+    return x if rate == 0 else x * dropout_mask(x, rate, noise_shape, seed)
 
 
 def dropout_mask(x: Tensor, rate: float, noise_shape: Shape | None = None, seed: int | None = None) -> Tensor:

@@ -11,9 +11,7 @@ from kerascli.preprocessing.images import base
 
 def rescaled(x: Tensor, old: ValueRange, new: ValueRange) -> Tensor:
     """Rescale pixel values linearly from one range to another."""
-    if old == new:
-        return x
-    return (x - old[0]) / (old[1] - old[0]) * (new[1] - new[0]) + new[0]
+    return x if old == new else (x - old[0]) / (old[1] - old[0]) * (new[1] - new[0]) + new[0]
 
 
 def grayscale(x: Tensor) -> Tensor:

@@ -37,8 +37,7 @@ def document(
     meta += [element("meta", name=name, content=content) for name, content in _META.items()]
     head = element("head", *meta, element("title", title), element("style", style))
     read = element("script", text, type="application/json", id="page-data")
-    body = element("body", main, read, element("script", script))
-    page = element("html", head, body, lang="en")
+    page = element("html", head, element("body", main, read, element("script", script)), lang="en")
     return f"<!DOCTYPE html>\n{tostring(page, 'unicode', method='html')}\n"
 
 

@@ -20,7 +20,7 @@ from kerascli.config.top_level import run_name
 from kerascli.config.yaml.dump import dump_yaml
 from kerascli.data.base import States
 from kerascli.data.pipeline.learned_state import save_learned
-from kerascli.data.pipeline.prepare import PreparedData, no_stages
+from kerascli.data.pipeline.prepare import no_stages
 from kerascli.foundation.errors import Fault
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.interop.keras_import.training import beside_data
@@ -179,23 +179,27 @@ def write_model(record: RunRecord, loaded: Loaded, data: Path | None, command: S
     if phases:
         states = phases[-1].prepared.learned
         facts |= {"data": data_digests(phases), "directions": directions(phases)}
-    experiment, state, notes = loaded.experiment, loaded.state, [*loaded.notes]
-    if phases and spec.built.trainable() != experiment.spec.built.trainable():
-        experiment, state = _trained_as(spec, phases[0].prepared, experiment), None
-        notes.append("fit.trainable is not what the file has trained: the optimizer starts anew")
-    _write(record, experiment, state, complete, states)
+    loaded = _as_trained(loaded, phases)
+    _write(record, loaded.experiment, loaded.state, complete, states)
     _begin(record, spec, command, facts)
-    return loaded._replace(notes=(*notes, *changed_inputs(facts, spec.model)))
+    return loaded._replace(notes=(*loaded.notes, *changed_inputs(facts, spec.model)))
 
 
-def _trained_as(spec: RunSpec, prepared: PreparedData, loaded: Experiment) -> Experiment:
-    """Return the Experiment of a parsed config with the weights of a loaded model; LoRA is newly initialized."""
-    values = {weight.name: weight.keras() for weight in lasting(loaded.weights)}
-    experiment = build_experiment(spec, prepared, device=torch.device("cpu"))
+def _as_trained(loaded: Loaded, phases: Sequence[Phase]) -> Loaded:
+    """Return a loaded model with the weights that the first of the phases trains.
+
+    If they are not those that the file has trained, its optimizer starts anew.
+    """
+    before = loaded.experiment
+    if not phases or phases[0].spec.built.trainable() == before.spec.built.trainable():
+        return loaded
+    values = {weight.name: weight.keras() for weight in lasting(before.weights)}
+    experiment = build_experiment(phases[0].spec, phases[0].prepared, device=torch.device("cpu"))
     for weight in lasting(experiment.weights):
-        if weight.name in values:
+        if weight.name in values:  # LoRA is newly initialized
             weight.take(values[weight.name])
-    return experiment
+    note = "fit.trainable is not what the file has trained: the optimizer starts anew"
+    return loaded._replace(experiment=experiment, state=None, notes=(*loaded.notes, note))
 
 
 def _write(
