@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from kerascli.config.composition.extends import read_extended
+from kerascli.config.composition.overrides import override
 from kerascli.config.config import Config, Progress
 from kerascli.config.cross_checks import idle_fit_faults
 from kerascli.config.data import config_facts, load_config_data
@@ -76,7 +79,9 @@ def check(
         return spec
 
     specs = [spec for spec in in_each(config.phases, described) if spec is not None]
-    directions = check_space(config, specs, described)
+    written = override(source if isinstance(source, Document) else read_extended(source), sets)
+    opened = partial(open_config, fold=1, runs_dir=runs_dir)
+    directions = check_space(config, written, specs, lambda trial: in_each(opened(trial).phases, described))
     unchecked = list(dict.fromkeys(text for _, _, texts in facts_by_key.values() for text in texts))
     if len(specs) < len(config.phases):
         texts = dict.fromkeys(["the shapes of the model, which depend on the data", *unchecked])

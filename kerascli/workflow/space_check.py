@@ -7,25 +7,25 @@ from typing import Any
 from kerascli.config.composition.overrides import config_at
 from kerascli.config.config import Config
 from kerascli.config.run import RunSpec
-from kerascli.config.sections.phases import in_each
 from kerascli.config.sections.space import Space
 from kerascli.config.sections.tune import AshaPruner, TuneSection, parse_tune
 from kerascli.config.yaml.document import Document
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Path, in_yaml, suggestion
 from kerascli.language.expressions.template import names_referred_to
-from kerascli.workflow.bases import open_config
 
 _NOT_SEARCHED = ("tune", "extends", "plugins", "name", "flags")
 """Top-level keys that no trial can change."""
 
 
-def check_space(config: Config, specs: Sequence[RunSpec], describe: Callable[[Config], Any]) -> tuple[str, ...]:
+def check_space(
+    config: Config, document: Document, specs: Sequence[RunSpec], describe: Callable[[Document], Any]
+) -> tuple[str, ...]:
     """Return the better direction (`min` or `max`) of each objective of `tune`. Raises ConfigError with all errors.
 
-    `specs` are the parsed training phases of the config as it is written, `describe` parses those of a trial's. Returns
-    () for a config without `tune`, or whose shapes are unknown so that a phase is not parsed.
+    `document` is the config as trials read it, whose bases are not resolved; `specs` are its parsed training phases,
+    and `describe` parses those of a trial. Returns () for a config without `tune`, or whose shapes are unknown so that
+    a phase is not parsed.
     """
-    document = config.document
     if document.at(("tune",)) is None or len(specs) < len(config.phases):
         return ()
     tune = parse_tune(document.data["tune"])
@@ -76,7 +76,7 @@ def _corners(space: Space) -> Iterator[tuple[Path, Mapping[str, Any]]]:
 
 
 def _corner_faults(
-    document: Document, space: Space, blamed: Set[Path], describe: Callable[[Config], Any]
+    document: Document, space: Space, blamed: Set[Path], describe: Callable[[Document], Any]
 ) -> Iterable[Fault]:
     """Return the config errors at corners of the space, but for parameters at the paths `blamed`, each one once."""
     faults: dict[tuple[Path, str], Fault] = {}
@@ -84,7 +84,7 @@ def _corner_faults(
         if place[:3] in blamed or (place == ("tune",) and (blamed or faults)):  # together they have those of each alone
             continue
         try:
-            in_each(open_config(config_at(document, sets)).phases, describe)
+            describe(config_at(document, sets))
         except (ConfigError, DataError) as error:
             shown = ", ".join(f"{path.removeprefix('flags.')} {in_yaml(value)}" for path, value in sets.items())
             for each in error.faults[:3]:

@@ -28,7 +28,7 @@ from kerascli.foundation.events import Note
 from kerascli.model.freezing import trained_layers
 from kerascli.runs.record import RunRecord
 from kerascli.workflow.bases import open_config
-from kerascli.workflow.check import spec_of
+from kerascli.workflow.check import check, spec_of
 from kerascli.workflow.fitting.options import Options
 from kerascli.workflow.fitting.phases import build_phase, make_phase
 from kerascli.workflow.interchange.init_from import InitWeights
@@ -167,6 +167,30 @@ fit: {{epochs: 1, trainable: {{base: false}}}}
         open_config(tmp_path / "b.yaml", sets=["fit.trainable=null"]).document, flags=[], runs_dir=tmp_path
     ).model
     assert trained_layers(model) == {"base/low": True, "base/mid": True, "out": True}
+
+
+def test_settings_of_a_base_are_searched(tmp_path: Path) -> None:
+    text = """
+flags: {width: 0.35}
+data: {source: {npz: d.npz}, inputs: {image: []}, targets: {y: []}}
+model:
+  shared: {base: {application: mobilenet_v2, alpha: $width, weights: null, include_top: false, pooling: avg}}
+  layers: [base, {dense: {units: 2, activation: softmax}}]
+compile: {loss: sparse_categorical_crossentropy}
+fit: {epochs: 1}
+tune:
+  sampler: grid
+  objective: loss
+  flags: {width: [0.35, 0.5]}
+  set: {model.shared.base.until: [Conv_1, LAST]}
+"""
+    np.savez(tmp_path / "d.npz", image=np.zeros((4, 32, 32, 3), np.float32), y=np.arange(4) % 2)
+    end = text.replace("pooling: avg", "until: Conv_1").replace("layers: [base, ", "layers: [base, flatten, ")
+    assert "tune: " in str(check(write(tmp_path, end.replace("LAST", "out_relu")), sets=(), flags=()).lines)
+    with pytest.raises(
+        ConfigError, match=r"at model.shared.base.until nothing: until: mobilenet_v2 has no node 'nothing'"
+    ):
+        check(write(tmp_path, end.replace("LAST", "nothing")), sets=(), flags=())
 
 
 def test_nodes_of_blocks_and_several_nodes_can_be_the_end(folder: Path) -> None:
