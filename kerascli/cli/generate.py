@@ -45,6 +45,8 @@ def generate(
     if greedy and (temperature is not None or top_k is not None):
         other = "--temperature" if temperature is not None else "--top-k"
         raise ConfigError(f"--greedy does not sample: {other} has no effect with it")
+    if prompt is not None and prompt.encode(errors="replace").decode() != prompt:
+        raise ConfigError("--prompt is not UTF-8 (half a character)")
     if temperature is not None and not 0 < temperature <= 1000:
         raise ConfigError(f"--temperature: expected a number above 0 and up to 1000, got {temperature:g}")
     record = options.trained_run(run, runs_dir, checkpoint)

@@ -120,8 +120,7 @@ def check_name(config: Path) -> None:
     """Raise ConfigError if the path of a new config does not end in .yaml or .yml: it is probably the path of data."""
     if config.suffix.lower() in {".yaml", ".yml"}:
         return
-    named = _quoted(config.parent / f"{config.stem or 'config'}.yaml")
-    hint = f"kerascli init {named}"
+    hint = f"kerascli init {_quoted(config.parent / ((config.stem or 'config') + '.yaml'))}"
     if config.is_file():
         hint += f" --from {_quoted(config)} makes a config for that table"
     raise ConfigError(f"'{safe_text(str(config))}': the name of a config ends in .yaml", hint=hint)

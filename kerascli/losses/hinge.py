@@ -38,8 +38,7 @@ class CategoricalHinge(Loss):
 
     def values(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         right = (y_true * y_pred).sum(-1)
-        wrong = ((1 - y_true) * y_pred).amax(-1)
-        return (wrong - right + 1).clamp(min=0)
+        return (((1 - y_true) * y_pred).amax(-1) - right + 1).clamp(min=0)
 
 
 def _margin_shortfall(y_true: Tensor, y_pred: Tensor) -> Tensor:

@@ -99,8 +99,7 @@ def _ids_fault(name: str, target: TensorSpec, output: TensorSpec) -> str | None:
 
 def _in_top(classes: Tensor, y_pred: Tensor, k: int) -> Tensor:
     """Return a mask, True for samples whose true class is among the `k` largest outputs; ties count as correct."""
-    own = y_pred.gather(-1, classes.unsqueeze(-1))
-    return (y_pred > own).sum(-1) < k
+    return (y_pred > y_pred.gather(-1, classes.unsqueeze(-1))).sum(-1) < k
 
 
 @metric(aliases=("acc",))

@@ -278,7 +278,11 @@ class RunRecord(VerifiedFiles):
         return self._read_file(WEIGHTS)
 
     def _refuse_removed_weights(self) -> None:
-        """Raise FileRefused if this is a run of a study whose weights were not kept, or an archive of such a run."""
+        """Raise FileRefused if this is a run of a study whose weights were not kept, an archive of such a run, or a run
+        that has not ended."""
+        if self.was_cut_off and not (self.path / WEIGHTS).exists():
+            hint = f"its training goes on: kerascli train --resume {shlex.quote(str(self.path))}"
+            raise FileRefused(f"{quoted(self.path)} has no final weights: it is {self.status()}", hint=hint)
         if (self.is_member or self.archive) and not (self.path / WEIGHTS).exists():
             text = f"{quoted(self.archive or self.path)} has no weights: a study keeps those of its best trial"
             hint = f"kerascli train --resume {shlex.quote(str(self.path))} trains it again" if self.is_member else None

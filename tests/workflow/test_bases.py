@@ -169,6 +169,25 @@ fit: {{epochs: 1, trainable: {{base: false}}}}
     assert trained_layers(model) == {"base/low": True, "base/mid": True, "out": True}
 
 
+def test_the_weights_of_a_run_that_has_not_ended_are_those_of_its_resumption(tmp_path: Path) -> None:
+    text = """
+data: {source: {blobs: {rows: 20, features: 6, classes: 3}}, inputs: {x: []}, targets: {y: []}}
+model: {layers: [{dense: {units: 3, name: out}}]}
+compile: {loss: {sparse_categorical_crossentropy: {from_logits: true}}}
+"""
+    run, _ = train(write(tmp_path, text), tmp_path / "runs", ["fit.epochs=1"])
+    (run.path / "model.safetensors").unlink()
+    edit_facts(run.path, status="interrupted")
+    based = f"""
+data: {{source: {{blobs: {{rows: 20, features: 6, classes: 3}}}}, inputs: {{x: []}}, targets: {{y: []}}}}
+model: {{shared: {{base: {{run: "{run.path}"}}}}, layers: [base]}}
+compile: {{loss: {{sparse_categorical_crossentropy: {{from_logits: true}}}}}}
+"""
+    with pytest.raises(FileRefused, match="has no final weights: it is interrupted") as error:
+        train(write(tmp_path, based, "b.yaml"), tmp_path / "other")
+    assert "--resume" in str(error.value.faults[0].hint)
+
+
 def test_settings_of_a_base_are_searched(tmp_path: Path) -> None:
     text = """
 flags: {width: 0.35}

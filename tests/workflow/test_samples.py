@@ -301,7 +301,8 @@ def test_without_a_prompt_a_text_of_the_data_is_continued(writer: RunRecord) -> 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--greedy", "--temperature", "2"], "--greedy does not sample"),
+        (["--greedy", "--temperature", "0"], "--greedy does not sample: --temperature has no effect"),
+        (["--prompt", "ab\udcff"], "--prompt is not UTF-8"),
         (["--temperature", "0"], "expected a number above 0"),
         (["--prompt", ""], "the prompt has no words"),
         (["--view", "encode"], "the model has no view 'encode'"),

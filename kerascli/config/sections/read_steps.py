@@ -37,8 +37,7 @@ def _compile_faults(section: Any) -> list[Fault]:
         return []
     if not isinstance(section, dict):
         return [Fault(f"compile: expected a mapping, got {show(section)}", ("compile",))]
-    keys = " and ".join(ComputeSection.model_fields)
-    text = f"with fit.train_step, compile takes only {keys}"
+    text = f"with fit.train_step, compile takes only {' and '.join(ComputeSection.model_fields)}"
     return [
         Fault(f"compile: {key}: {text}", ("compile", key), "key", hint=f"remove '{key}'")
         for key in section

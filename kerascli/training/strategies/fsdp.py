@@ -204,5 +204,4 @@ def _checked(total: Tensor, gradients: list[Tensor | None]) -> Tensor:
     there = [gradient for gradient in gradients if gradient is not None and gradient.numel()]
     if not there:
         return total
-    largest = nn.utils.get_total_norm(there, math.inf)
-    return torch.where(largest.isfinite(), total, math.nan)
+    return torch.where(nn.utils.get_total_norm(there, math.inf).isfinite(), total, math.nan)
