@@ -40,7 +40,7 @@ def cross_faults(spec: RunSpec, sections: Written, splits: Splits) -> list[Fault
             path: Path = ("fit", "callbacks", index, name)
             faults += _monitor_faults(spec, callback, path, arguments)
             faults += _callback_faults(spec, callback, path, arguments, splits)
-        faults += [*_class_weight_faults(spec, sections.get("fit")), *_sample_weight_faults(spec)]
+        faults += _sample_weight_faults(spec)
     return faults
 
 
@@ -54,10 +54,13 @@ def _split_faults(what: str, name: str | None, splits: Splits, path: Path, spec:
         yield Fault(f"{what}: there is no split '{name}'{suggestion(name, names)}", path, hint=hint)
 
 
-def idle_fit_faults(spec: RunSpec) -> list[Fault]:
-    """Return a config error if the model is to be trained but has no trainable weights; else []."""
+def fit_faults(spec: RunSpec, fit: Any) -> list[Fault]:
+    """Return the config errors that only a training has: without trainable weights, or with weights of other classes.
+
+    `fit` is the section as data.
+    """
     if spec.compile is None or spec.built.trainable():
-        return []
+        return [*_class_weight_faults(spec, fit)]
     path: Path = ("fit", "trainable") if spec.fit.trainable else ("model", "layers")
     return [Fault("the model has no trainable weights: there is nothing to fit", path, "key")]
 
@@ -271,12 +274,13 @@ def _class_weight_faults(spec: RunSpec, fit: Any) -> Iterator[Fault]:
 def _faults_of_classes(spec: RunSpec, pair: OutputTarget, path: Path, fit: Any) -> Iterator[Fault]:
     """Yield the config errors of `class_weight` for the classes of a target."""
     loss, kind = ("no loss", "values") if pair.loss is None else (pair.loss.component_name, pair.loss.predicts)
-    weights = spec.fit.class_weight
-    if kind == "labels" and spec.built.specs[pair.output].shape[-1:] not in ((), (1,)):
+    weights, field = spec.fit.class_weight, (spec.targets or {}).get(pair.target)
+    is_wide = spec.built.specs[pair.output].shape[-1:] not in ((), (1,))
+    if kind == "labels" and is_wide and (field is None or field.num_classes is None):  # else they are one-hot
         text = f"class_weight: the target '{pair.target}' may have several labels at once ({loss})"
         yield Fault(text, path, "key", hint="use data.sample_weight, or an output for each label")
     elif isinstance(weights, dict):
-        for fault in _unknown_classes(weights, path, (spec.targets or {}).get(pair.target)):
+        for fault in _unknown_classes(weights, path, field):
             yield replace(fault, path=path_as_written(fault.path, fit))
     elif kind == "values":
         text = f"class_weight: balanced: the target '{pair.target}' has no classes ({loss})"
@@ -312,7 +316,10 @@ def _unknown_classes(weights: Mapping[str, float], path: Path, field: Field | No
         return
     names, count = field.classes or (), field.num_classes
     hint = None if count is None else f"the classes are {', '.join(names) or f'0 to {count - 1}'}"
-    indices = [] if any(map(str.isdigit, names)) else list(map(str, range(count or 0)))  # names of digits are names
+    are_names = any(map(str.isdigit, names)) and any(
+        key in names for key in weights
+    )  # no indices among names of digits
+    indices = [] if are_names else list(map(str, range(count or 0)))
     for key in weights:
         if count is None and not key.isdigit():
             text = f"class_weight: '{key}' is not a class index, and the classes of the target have no names"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from kerascli.config.composition.extends import read_extended
 from kerascli.config.composition.overrides import override
 from kerascli.config.config import Config, Progress
-from kerascli.config.cross_checks import idle_fit_faults
+from kerascli.config.cross_checks import fit_faults
 from kerascli.config.data import config_facts, load_config_data
 from kerascli.config.describe import check_without_shapes, describe_config
 from kerascli.config.load import open_recorded
@@ -146,7 +146,7 @@ def _described(
                 raise
             check_without_shapes(phase, facts)  # what is left may come from a placeholder for a size of the data
             return None
-        if faults := idle_fit_faults(spec):
+        if faults := fit_faults(spec, phase.document.data.get("fit")):
             raise phase.error(faults)
     if prepared is not None:
         check_values(spec.graphs, spec.compared(), prepared.splits, prepared)

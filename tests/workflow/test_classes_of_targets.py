@@ -113,8 +113,6 @@ def test_a_regression_has_no_classes_to_balance(tmp_path: Path, loss: str) -> No
     [
         ("123", "integer_lookup", "sparse_categorical_crossentropy", "{0: 1.0, 1: 5.0, 2: 25.0}", "no class '0'"),
         ("abc", "string_lookup", "sparse_categorical_crossentropy", "{a: 1.0, 0: 5.0}", "'a' and 0, its index, are"),
-        ("abc", FORMS["one-hot"][0], "binary_crossentropy", "balanced", "'y' may have several labels at once"),
-        ("abc", FORMS["one-hot"][0], "binary_crossentropy", "{a: 2.0}", "'y' may have several labels at once"),
     ],
 )
 def test_weights_without_one_class_each_are_refused(
@@ -123,6 +121,42 @@ def test_weights_without_one_class_each_are_refused(
     table(tmp_path, list(labels))
     with pytest.raises(ConfigError, match=text):
         train(write(tmp_path, config(step, 3, "softmax", loss, weights)), tmp_path / "runs")
+
+
+@pytest.mark.parametrize("weights", ["balanced", "{0: 2.0}"])
+def test_several_labels_at_once_have_no_weights_of_classes(tmp_path: Path, weights: str) -> None:
+    np.savez(
+        tmp_path / "d.npz", x=np.eye(4, dtype=np.float32), y=np.array([[0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1]])
+    )
+    text = """
+data: {source: {npz: {path: d.npz}}, inputs: {x: []}, targets: {y: []}}
+model: {layers: [{dense: {units: 3, activation: sigmoid}}]}
+compile: {loss: binary_crossentropy}
+"""
+    with pytest.raises(ConfigError, match="'y' may have several labels at once"):
+        train(write(tmp_path, text), tmp_path / "runs", [f"fit.class_weight={weights}"])
+
+
+def test_binary_crossentropy_of_one_hot_targets_weighs_their_classes(tmp_path: Path) -> None:
+    """As in Keras: with a kernel of zeros each element's loss is log(2)."""
+    labels = ["cat"] * 7 + ["dog"] * 2 + ["owl"]
+    table(tmp_path, labels)
+    text = config(FORMS["one-hot"][0], 3, "sigmoid", "binary_crossentropy")
+    text = text.replace("activation: sigmoid", "activation: sigmoid, kernel_initializer: zeros")
+    run, _ = train(write(tmp_path, text), tmp_path / "runs", ["fit.batch_size=10"])
+    assert run.history()[0]["loss"] == pytest.approx(np.log(2), rel=1e-6)  # balanced weights have the mean 1
+    given, _ = train(tmp_path / "config.yaml", tmp_path / "b", ["fit.batch_size=10", "fit.class_weight={cat: 3.0}"])
+    assert given.history()[0]["loss"] == pytest.approx(np.log(2) * (7 * 3 + 3) / 10, rel=1e-6)
+
+
+def test_indices_of_classes_whose_names_are_other_numbers_are_indices(tmp_path: Path) -> None:
+    table(tmp_path, ["3", "8", "8", "3"])
+    runs = [
+        train(write(tmp_path, config("integer_lookup", 2, "softmax", "sparse_categorical_crossentropy", weights)),
+              tmp_path / name)[0]
+        for name, weights in (("a", "{0: 1.0, 1: 3.0}"), ("b", "{3: 1.0, 8: 3.0}"))
+    ]  # fmt: skip
+    assert outcome(runs[0])[1] == outcome(runs[1])[1]
 
 
 @pytest.mark.parametrize("positive", ["fraud", "sound"])

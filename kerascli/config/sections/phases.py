@@ -146,12 +146,12 @@ def _phase(whole: Document, before: Document, number: int, phase: Written) -> Do
 
 def _refuse_removed(before: Any, own: Any, path: Path) -> None:
     """Raise Invalid if a phase's `trainable` removes a pattern of an earlier phase, or changes its LoRA."""
-    own = dict.fromkeys(before) if isinstance(before, dict) and own is None else own
+    own = dict.fromkeys(before) if isinstance(before, dict) and own is None and path[2] != 0 else own
     for pattern in own if isinstance(before, dict) and isinstance(own, dict) else ():
         if pattern not in before:
             continue
         lora = _lora(before[pattern])
-        if lora is None and own[pattern] is None:
+        if lora is None and own[pattern] is None and path[2] != 0:  # the first phase has none before it
             text = f"trainable: '{pattern}' stays as in the phases before until one sets it"
             raise Invalid(text, path, "key", hint=f"write trainable: {{{in_yaml(pattern)}: true}}")
         if lora is not None and _lora(own[pattern]) != lora:

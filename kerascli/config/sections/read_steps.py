@@ -12,7 +12,7 @@ from kerascli.foundation.shapes import Specs
 from kerascli.language.component import Invalid
 from kerascli.language.section import Written, meant_keys
 from kerascli.model.inference.build import build_forward_pass
-from kerascli.model.ir.nodes import Entry, Node, flat
+from kerascli.model.ir.nodes import Node, flat
 from kerascli.model.runtime.built import Built, Modules
 from kerascli.model.syntax.faults import Faults
 from kerascli.model.syntax.names import Names
@@ -110,7 +110,7 @@ class StepReader:
         lead = group[0]
         forward = Forward(self.scope, self.inputs, self.targets, lead.path, lead.keys)
         terms = TermReader(forward, self.targets, self.classes, self.faults)
-        read = [(each.path, self._update(each, forward.layers if each is lead else None, terms)) for each in group]
+        read = [(each.path, self._update(each, forward if each is lead else None, terms)) for each in group]
         updates = [(path, update) for path, update in read if update is not None]
         repeat = self._repeat(group)
         if self.faults.count > before:  # a node without consumers may lead to one that could not be parsed
@@ -126,7 +126,8 @@ class StepReader:
             specs = [self._with_columns(update, path, terms, built.specs) for path, update in updates]
             return ForwardPassSpec(built, tuple(specs), repeat) if self.faults.count == before else None
 
-    def _update(self, written: _Written, layers: tuple[Entry, ...] | None, terms: TermReader) -> UpdateSpec | None:
+    def _update(self, written: _Written, forward: Forward | None, terms: TermReader) -> UpdateSpec | None:
+        """Return an update; `forward` is the forward pass that it begins, whose losses and metrics are its own."""
         path, section = written.path, written.section
         before = self.faults.count
         if meant_keys(UpdateSection, written.keys) - set(written.keys):
@@ -138,14 +139,15 @@ class StepReader:
             self.faults.add(f"'{name}' needs 'optimizer'", path, "key", hint=hint)
         losses = terms.losses(section.loss, (*path, "loss"))
         metrics = terms.metrics(section.metrics, (*path, "metrics"))
-        own = flat(layers or ())
+        layers = forward and forward.layers
+        own = () if forward is None else self.built.model.nodes if layers is None else flat(layers)
         if not section.loss and not any(node.layer.adds_losses() for node in own):
             hint = "loss: {real: {loss: binary_crossentropy, y_true: 1, y_pred: ...}}"
             self.faults.add(f"'{name}' has no loss to minimize", path, "key", hint=hint)
         if not section.has("optimizer") or self.faults.count > before:
             return None
         optimizer = scaled(section.optimizer, self.precision)
-        logged = tuple(node.name for node in own if not node.outputs)
+        logged = tuple(node.name for node in own if node.layer.logs)
         update = UpdateSpec(name, train, optimizer, losses, metrics, logged, layers)
         self._check_columns(update, path)
         return update
@@ -208,11 +210,16 @@ class StepReader:
                 self._claim_columns(update, [(name, (*path, "metrics", use.name)) for name in use.columns])
         return update
 
+    def _logging(self, update: UpdateSpec) -> list[Node]:
+        """Return the nodes of the model or of an update's layers that log a loss or metric of the update."""
+        nodes = self.built.model.nodes if update.layers is None else flat(update.layers)
+        return [node for node in nodes if node.name in update.logged]
+
     def _check_columns(self, update: UpdateSpec, path: Path) -> None:
         named = [("loss", path), ("learning_rate", path)]
         named += [(term.name, (*path, "loss", term.name)) for term in update.terms]
         named += [(use.name, (*path, "metrics", use.name)) for use in update.metrics]
-        named += [(node.name, node.path) for node in flat(update.layers or ()) if node.name in update.logged]
+        named += [(node.name, node.path) for node in self._logging(update)]
         self._claim_columns(update, named)
 
     def _claim_columns(self, update: UpdateSpec, named: Iterable[tuple[str, Path]]) -> None:
@@ -228,7 +235,7 @@ class StepReader:
     def _check_trained(self, update: UpdateSpec, built: Built) -> None:
         """Report a config error for each layer that an update (an item of `fit.train_step`) is to train, but on which
         its loss does not depend."""
-        own = [node.name for node in flat(update.layers or ()) if node.layer.adds_losses()]
+        own = [node.name for node in self._logging(update) if node.layer.adds_losses()]
         reached = built.reached(_compared(update), [*own, *(term.node for term in update.terms)])
         owners = {node.weights_name for node in (*self.built.model.nodes, *built.model.nodes)}
         trainable = self.built.trainable() | built.trainable()

@@ -186,7 +186,7 @@ def full_precision(y_pred: Tensor) -> Tensor:
 
 def measured(metric: Metric, y_true: Tensor, y_pred: Tensor, weight: Tensor | None, mask: Tensor | None) -> Tensor:
     """Return the state of a metric for one batch, to be summed over batches; `weight` are sample weights."""
-    return metric(y_true, y_pred.detach(), sample_weight=weight, mask=mask)
+    return metric(y_true.detach(), y_pred.detach(), sample_weight=weight, mask=mask)
 
 
 def logged_state(value: Tensor, rows: int, reduction: Metric | Reduction = "mean") -> Tensor:

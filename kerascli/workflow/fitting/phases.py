@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kerascli.config.config import Config
-from kerascli.config.cross_checks import idle_fit_faults
+from kerascli.config.cross_checks import fit_faults
 from kerascli.config.data import load_config_data
 from kerascli.config.describe import describe_config
 from kerascli.config.run import RunSpec
@@ -141,7 +141,7 @@ def make_phase(config: Config, prepared: PreparedData, parsed: RunSpec | None = 
     if spec.training is None:
         hint = "add compile: {loss: ..., optimizer: ...}"
         raise config.error([Fault("the config has no 'compile' section", (), hint=hint)])
-    if faults := idle_fit_faults(spec):
+    if faults := fit_faults(spec, config.document.data.get("fit")):
         raise config.error(faults)
 
     check_values(spec.graphs, spec.compared(), prepared.splits, prepared)

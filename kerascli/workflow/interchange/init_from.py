@@ -128,10 +128,8 @@ def _refuse_lora(section: InitFrom, own: Iterable[str], source: Iterable[str], p
     that is taken by another name."""
     names, renamed = set(own), tuple(f"{take.layer}/" for here, take in section.takes().items() if take.layer != here)
     layers = {name.rpartition("/")[0] for name in names}
-    for name in source:
-        layer, _, weight = name.rpartition("/")
-        is_lacking = name not in names and layer in layers
-        if not weight.startswith("lora_") or not (is_lacking or name.startswith(renamed)):
+    for name in (name for name in source if name.rpartition("/")[2].startswith("lora_")):
+        if not name.startswith(renamed) and (name in names or name.rpartition("/")[0] not in layers):
             continue
         hint = "export the run: an exported file has LoRA merged into the kernels"
         text = f"init_from: the source has LoRA that this model lacks: '{safe_text(name)}'"

@@ -183,7 +183,7 @@ def _shown(table: Table, name: str, field: Field | None, source: Source | None) 
         return ends if ends.dtype.kind in "biuf" else ends.astype(str).astype(object)
     if len(values.shape) != 1 or not isinstance(values, np.ndarray):
         raise DataError(f"--keep {safe_text(name)}: expected numbers or words, got arrays of {values.shape[1:]}")
-    if values.dtype.kind not in "iuf" or (field is not None and field.is_text):
+    if values.dtype.kind not in "biuf" or (field is not None and field.is_text and table.coded(name) is not None):
         return table.text(name)
     classes = named_classes(field, values)
     return whole_numbers(values) if classes is None else classes

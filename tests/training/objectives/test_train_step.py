@@ -492,6 +492,46 @@ def test_an_ordinary_fit_is_the_case_of_one_update(tmp_path: Path) -> None:
         assert torch.equal(value, found[1][name]), name
 
 
+ADDED = """
+seed: 4
+data: {source: {npz: d.npz}, inputs: {x: []}, targets: {y: []}}
+model:
+  shared:
+    net:
+      layers:
+        - dense: {units: 5, activation: tanh, name: h}
+        - weight: {shape: [5], initializer: zeros, trainable: false, name: seen}
+        - update: {weight: seen, value: "0.9 * seen + 0.1 * mean(h, axis=0)"}
+        - expr: {value: "h - seen", name: centred}
+        - dense: 1
+  layers:
+    - net: {inputs: x, name: o}
+    - add_loss: {value: "mean(square(o), axis=-1)", name: size, weight: 0.3}
+    - add_metric: {value: "mean(abs(o), axis=-1)", name: mean_abs}
+"""
+
+
+@pytest.mark.parametrize("layers", ["", "layers: [{net: {inputs: x, name: p}}], "])
+def test_losses_metrics_and_updates_of_the_model_are_those_of_compile(tmp_path: Path, layers: str) -> None:
+    """An update without layers runs the model itself; one with layers may call what updates a weight."""
+    random = np.random.default_rng(1)
+    np.savez(tmp_path / "d.npz", x=random.normal(size=(12, 3)), y=random.normal(size=(12, 1)))
+    loss = f"{{mse: {{loss: mse, y_true: y, y_pred: {'p' if layers else 'o'}}}}}"
+    update = f"{{name: one, train: net, optimizer: {{sgd: 0.05}}, {layers}loss: {loss}}}"
+    texts = [
+        f"{ADDED}compile: {{loss: mse, optimizer: {{sgd: 0.05}}}}\nfit: {{epochs: 2, batch_size: 4}}",
+        f"{ADDED}fit: {{epochs: 2, batch_size: 4, train_step: [{update}]}}",
+    ]
+    if layers:
+        texts[0] = texts[0].replace("weight: 0.3", "weight: 0.0")
+    compiled, stepped = (train(write(tmp_path, text, f"{len(text)}.yaml"), tmp_path / "runs")[0] for text in texts)
+    named = {"one_loss": "loss"} | ({} if layers else {"one_size": "size", "one_mean_abs": "mean_abs"})
+    for row, wanted in zip(stepped.history(), compiled.history(), strict=True):
+        assert {name: row[name] for name in named} == pytest.approx(
+            {name: wanted[other] for name, other in named.items()}, rel=1e-6
+        )
+
+
 def test_sample_weights_count_where_their_target_is_right(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     data = {"x": random.normal(size=(8, 4)), "y": random.normal(size=(8, 1)), "w": random.uniform(size=8)}
