@@ -43,8 +43,7 @@ class WeightSpec:
         """Return a weight, given in torch's layout, in Keras's layout; both share their memory."""
         if self.axes is None:
             return tensor
-        inverse = sorted(range(len(self.axes)), key=self.axes.__getitem__)
-        return tensor.permute(inverse)
+        return tensor.permute(sorted(range(len(self.axes)), key=self.axes.__getitem__))
 
     def fault(self) -> tuple[str, str | None] | None:
         """Return (error message, one of KINDS that is at fault) if the weight is too large or one does not fit it; else

@@ -43,6 +43,5 @@ class CategoricalHinge(Loss):
 
 def _margin_shortfall(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Return the hinge max(1 - y_true * y_pred, 0); as in Keras, targets that are all 0 or 1 become -1 or 1."""
-    binary = ((y_true == 0) | (y_true == 1)).all()
-    signs = torch.where(binary, 2 * y_true - 1, y_true)
+    signs = torch.where(((y_true == 0) | (y_true == 1)).all(), 2 * y_true - 1, y_true)
     return (1 - signs * y_pred).clamp(min=0)

@@ -149,8 +149,7 @@ def ctc_decode(
     beyond = steps >= sequence_lengths.unsqueeze(-1)
     labels = torch.where(beyond, mask_index, labels)
     if merge_repeated:
-        repeated = F.pad(labels[:, 1:] == labels[:, :-1], (1, 0))
-        labels = torch.where(repeated, mask_index, labels)
+        labels = torch.where(F.pad(labels[:, 1:] == labels[:, :-1], (1, 0)), mask_index, labels)
     blank = labels == mask_index
     order = torch.where(blank, inputs.shape[1], steps).argsort(dim=-1, stable=True)  # labels before blanks
     decoded = torch.where(blank, -1, labels).take_along_dim(order, -1).to(torch.int32)

@@ -144,8 +144,7 @@ def _mirrored(x: Tensor, widths: Sequence[Sequence[int]], mode: str) -> Tensor:
         if max(before, after) > length - inner:
             raise Refusal(f"an axis of {length} is too short for {mode} padding of {max(before, after)}")
         head = x.narrow(axis, inner, before).flip(axis)
-        tail = x.narrow(axis, length - inner - after, after).flip(axis)
-        x = torch.cat([head, x, tail], axis)
+        x = torch.cat([head, x, x.narrow(axis, length - inner - after, after).flip(axis)], axis)
     return x
 
 

@@ -288,5 +288,4 @@ class Sparsemax(Activation):
         above = ordered.cumsum(-1) - 1  # sum of the k largest, minus 1
         ranks = torch.arange(1, z.shape[-1] + 1, device=x.device, dtype=x.dtype)
         support = (ordered * ranks > above).sum(-1, keepdim=True)
-        tau = above.gather(-1, support - 1) / support
-        return (z - tau).clamp(min=0).movedim(-1, self.axis)
+        return (z - above.gather(-1, support - 1) / support).clamp(min=0).movedim(-1, self.axis)

@@ -28,8 +28,7 @@ def resampling_weights(x: Tensor, size: int, new: int, curve: str, *, antialias:
     scale = size / new
     place = (torch.arange(new, dtype=dtype, device=x.device) + 0.5) * scale - 0.5
     pixel = torch.arange(size, dtype=dtype, device=x.device).unsqueeze(1)
-    distance = (place - pixel).abs() / (max(scale, 1.0) if antialias else 1.0)
-    weights = CURVES[curve](distance)
+    weights = CURVES[curve]((place - pixel).abs() / (max(scale, 1.0) if antialias else 1.0))
     return (weights / weights.sum(0, keepdim=True)).to(x.dtype)
 
 

@@ -90,8 +90,7 @@ class PiecewiseConstantDecay(Schedule):
         return self
 
     def __call__(self, step: int) -> float:
-        passed = sum(step > boundary for boundary in self.boundaries)
-        return self.values[passed]
+        return self.values[sum(step > boundary for boundary in self.boundaries)]
 
 
 def _periods(step: int, length: int, whole: bool) -> float:

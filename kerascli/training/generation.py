@@ -65,8 +65,7 @@ def _next(model: TextModel, text: list[int]) -> Tensor:
     if output.dim() == 3:
         return output[0, len(text) - 1]
     if missing:
-        times = -(-missing // len(text))
-        output = model.predict(torch.tensor([(text * times)[-missing:] + text]))
+        output = model.predict(torch.tensor([(text * -(-missing // len(text)))[-missing:] + text]))
     return output[0]
 
 

@@ -150,9 +150,10 @@ def test_booleans_of_other_formats_are_looked_up_as_the_words_of_the_text(
 def test_booleans_of_json_lines_are_looked_up_without_a_gap_too(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('{"b": true}\n{"b": false}\n{"b": true}\n')
     source = {"json_lines": {"path": "t.jsonl"}}
-    for where in ({}, {"where": {"b": ["true", "false"]}}):
-        spec = parse_data({"source": source, "inputs": {"b": ["string_lookup"]}, **where})
-        assert whole(load_data(spec, Context(tmp_path, 1)).splits["train"]).inputs["b"].tolist() == [1, 2, 1]
+    spec = parse_data({"source": source, "inputs": {"b": ["string_lookup"]}})
+    assert whole(load_data(spec, Context(tmp_path, 1)).splits["train"]).inputs["b"].tolist() == [1, 2, 1]
+    spec = parse_data({"source": source, "inputs": {}, "targets": {"b": []}})
+    assert load_data(spec, Context(tmp_path, 1)).facts.targets["b"].num_classes == 2  # as numbers they are labels
 
 
 @pytest.mark.parametrize("first", ["words", "numbers"])

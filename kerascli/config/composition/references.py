@@ -45,7 +45,7 @@ def in_template(path: Path) -> bool:
 
     The variables of a template have values only where it is used.
     """
-    has_layers = path[:1] == ("model",) or path[:2] == ("fit", "train_step")
+    has_layers = path[:1] == ("model",) or (path[:2] == ("fit", "train_step") and path[3:4] == ("layers",))
     return has_layers and ("blocks" in path or "repeat" in path)
 
 

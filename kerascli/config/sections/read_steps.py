@@ -12,6 +12,7 @@ from kerascli.foundation.shapes import Specs
 from kerascli.language.component import Invalid
 from kerascli.language.section import Written, meant_keys
 from kerascli.model.inference.build import build_forward_pass
+from kerascli.model.ir.analysis import called_in
 from kerascli.model.ir.nodes import Node, flat
 from kerascli.model.runtime.built import Built, Modules
 from kerascli.model.syntax.faults import Faults
@@ -67,6 +68,8 @@ class StepReader:
     """Mapping from the name of each update read so far to the config path of the name."""
     columns: dict[str, Path] = field(default_factory=lambda: dict.fromkeys(OWN_COLUMNS, ()))
     """Mapping from each column of history.csv assigned so far to the config path of the value that it logs."""
+    named: set[str] = field(default_factory=set)
+    """Names under `train` in all items of `fit.train_step`."""
     trained: dict[str, tuple[str, Path]] = field(default_factory=dict)
     """Mapping from each name under `train` in the items of `fit.train_step` read so far to (item that trains it, config
     path of the name)."""
@@ -83,6 +86,9 @@ class StepReader:
         self.precision, self.owners = compute.precision, self.built.owners
         passes: list[ForwardPassSpec] = []
         if isinstance(section, list) and section:
+            self.named = {
+                str(name) for each in section if isinstance(each, dict) for name in as_list(each.get("train"))
+            }
             passes = self._passes(section)
         else:
             hint = "train_step: [{name: ..., train: ..., optimizer: ..., layers: [...], loss: {...}}]"
@@ -148,7 +154,7 @@ class StepReader:
             return None
         optimizer = scaled(section.optimizer, self.precision)
         logged = tuple(node.name for node in own if node.layer.logs)
-        update = UpdateSpec(name, train, optimizer, losses, metrics, logged, layers)
+        update = UpdateSpec(name, train, optimizer, losses, metrics, logged, layers, self._called(name, train, path))
         self._check_columns(update, path)
         return update
 
@@ -191,6 +197,17 @@ class StepReader:
                 self.faults.add(text, at, hint="put both losses into one update", related=_first(first))
             trained.append(name)
         return tuple(trained)
+
+    def _called(self, update: str, train: tuple[str, ...], path: Path) -> tuple[str, ...]:
+        """Return the shared layers and models that those of `train` call, and that no update names."""
+        shared = [each for name in train if (each := self.scope.reading.shared.get(name)) is not None]
+        called = called_in(entry for each in shared for entry in each.entries) & self.scope.reading.shared.keys()
+        for name in sorted(called - self.named):
+            other, _ = self.trained.setdefault(name, (update, path))
+            if other != update:
+                text = f"'{name}' is called by what '{other}' and '{update}' train: a weight has one optimizer"
+                self.faults.add(text, (*path, "train"), hint=f"put {name} under 'train' of one of them")
+        return tuple(sorted(called - self.named))
 
     def _repeat(self, group: Sequence[_Written]) -> int:
         for number, each in enumerate(group):

@@ -103,10 +103,12 @@ class UpdateSpec(Logged):
     layers: tuple[Entry, ...] | None = None
     """Nodes of the update's own forward pass; None: the update shares the forward pass of the previous update, or the
     model's."""
+    called: tuple[str, ...] = ()
+    """Names of further shared layers and models that it trains, since those of `train` call them."""
 
     def trains(self, weight: str) -> bool:
         """Return True if the update trains the weight of this full name, such as `generator/dense/kernel`."""
-        return weight.startswith(tuple(f"{name}/" for name in self.train))
+        return weight.startswith(tuple(f"{name}/" for name in (*self.train, *self.called)))
 
     def logged_losses(self) -> list[str]:
         return [f"{self.name}_{name}" for name in ("loss", *(term.name for term in self.terms), *self.logged)]

@@ -157,5 +157,4 @@ def _parquet(path: Path, name: str) -> SampledTable:
 
 
 def _round(rows: int) -> int:
-    digits = max(0, len(str(rows)) - 2)
-    return round(rows, -digits)
+    return round(rows, -max(0, len(str(rows)) - 2))

@@ -233,7 +233,7 @@ def _column_fields(spec: DataSpec, table: Table, context: Context) -> dict[str, 
         for column in named.columns:
             values = _needed_column(named, table, column, spec.columns())
             own = Field.of(values)
-            coded = table.coded(column) if named.reads_text(column) and own.dtype in ("bool", "float64") else None
+            coded = table.coded(column) if named.reads_text(column) and not own.is_text else None
             found = set[str]() if coded is None else set(map(str.strip, coded.words.to_pylist()))
             if forms := [*filter(found.intersection, BOOLEANS)]:  # booleans of a text file, which has the words
                 own = replace(own, dtype="string", words=forms[0] if len(forms) == 1 else None)

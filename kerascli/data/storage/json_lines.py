@@ -77,8 +77,6 @@ def _numbers(cells: list[Any], kinds: set[type]) -> np.ndarray | None:
             values = np.array(cells, np.int64 if kinds == {int} else np.float64)
             if not np.isinf(values).any():
                 return values
-    if kinds == {bool}:
-        return np.array(cells, bool)
     texts = None if str in kinds else [_text(int(each) if isinstance(each, bool) else each) for each in cells]
     return None if texts is None else numbers_of(texts)
 

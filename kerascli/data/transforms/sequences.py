@@ -121,8 +121,7 @@ class Ngrams(Transform):
             first += len(codes_known)
         rows = np.concatenate(owners)
         order = np.argsort(rows, kind="stable")
-        lengths = np.bincount(rows, minlength=len(tokens))
-        return Tokens(np.concatenate(parts)[order], lengths)
+        return Tokens(np.concatenate(parts)[order], np.bincount(rows, minlength=len(tokens)))
 
 
 def _codes(tokens: Tokens, width: int, words: int) -> tuple[np.ndarray, np.ndarray]:

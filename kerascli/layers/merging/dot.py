@@ -50,6 +50,5 @@ class Dot(MergeLayer):
         of_x = list(range(x.ndim))
         of_y = [0, *range(x.ndim, x.ndim + y.ndim - 1)]
         of_y[b] = a
-        kept = [axis for axis in (*of_x, *of_y[1:]) if axis != a]
-        z = torch.einsum(x, of_x, y, of_y, kept)
+        z = torch.einsum(x, of_x, y, of_y, [axis for axis in (*of_x, *of_y[1:]) if axis != a])
         return z if z.ndim > 1 else z.unsqueeze(1)

@@ -14,16 +14,9 @@ from kerascli.language.component import Invalid, collected
 from kerascli.layers.base import ShapeMismatch, WeightedModule
 from kerascli.layers.recurrent.base import StatefulModule
 from kerascli.layers.weight_spec import MAX_PARAMETERS
+from kerascli.model.inference import shape_inference
 from kerascli.model.inference.inner_models import make_module
-from kerascli.model.inference.shape_inference import (
-    SpecCache,
-    declared_outputs,
-    fits,
-    infer_outputs,
-    module_inputs,
-    output_faults,
-    show_inputs,
-)
+from kerascli.model.inference.shape_inference import declared_outputs, infer_outputs, output_faults
 from kerascli.model.ir.analysis import called_in
 from kerascli.model.ir.gradients import check_gradients
 from kerascli.model.ir.nodes import Call, Entry, Model, Node, flat
@@ -42,7 +35,7 @@ def build(model: Model, shared: Modules | None = None, batch_size: int | None = 
     specs: dict[str, TensorSpec] = {each.name: each.spec for each in (*model.inputs, *model.targets)}
     modules: dict[str, nn.Module] = {}
     owners: dict[str, nn.Module] = dict(shared or {})
-    cache: SpecCache = {}
+    cache: shape_inference.SpecCache = {}
     faults: dict[tuple[str, Path], Fault] = {}
     for entry in model.entries:
         refused = _refused_inputs(entry, specs) if isinstance(entry, Call) else {}
@@ -79,7 +72,7 @@ def _refused_inputs(call: Call, specs: Specs) -> dict[tuple[str, Path], Fault]:
     for (name, declared), tensor in zip(call.of.inputs.items(), call.inputs, strict=False):
         if declared is None or (spec := specs.get(tensor)) is None:
             continue
-        if not fits(declared, spec if spec.batched else TensorSpec(spec.shape[1:], spec.dtype)):
+        if not shape_inference.fits(declared, spec if spec.batched else TensorSpec(spec.shape[1:], spec.dtype)):
             text = f"'{call.of.name}' expects {declared} of {declared.dtype} as its input '{name}', got {spec} of "
             fault = Fault(text + spec.dtype, call.path, "key", related=(Related(f"'{call.of.name}'", call.of.path),))
             refused[fault.text, fault.path] = fault
@@ -103,12 +96,12 @@ def _too_many(model: Model, modules: Modules) -> list[Fault]:
 
 
 def _build_node(
-    node: Node, specs: Specs, owners: Modules, cache: SpecCache, batch_size: int | None
+    node: Node, specs: Specs, owners: Modules, cache: shape_inference.SpecCache, batch_size: int | None
 ) -> tuple[nn.Module, tuple[TensorSpec, ...]]:
     """Return a node's module and the specs (shape, dtype) of its outputs. If the node calls a layer again, the module
     shares the weights of `owners`, the modules of the earlier calls."""
     layer = node.layer
-    seen = module_inputs(node, specs)
+    seen = shape_inference.module_inputs(node, specs)
     _check_mask(node, specs)
     with torch.device("meta"):
         module = make_module(layer, seen, build)
@@ -117,7 +110,7 @@ def _build_node(
             _keep_states(module, seen[0], batch_size)
         for part in submodules_of(node, module):
             if part.name in owners:
-                _share_weights(part.module, owners[part.name], show_inputs(node, specs))
+                _share_weights(part.module, owners[part.name], shape_inference.show_inputs(node, specs))
         stated = module.results if isinstance(module, CompositeModule) else layer.output_spec(seen)
         results = infer_outputs(node, module, specs, cache) if stated is None else declared_outputs(stated, node, specs)
     _refuse_undeclared(module)

@@ -114,8 +114,7 @@ def finite_as(values: Tensor, dtype: torch.dtype, what: str) -> Tensor:
     """
     converted = values.to(dtype)
     if converted.is_floating_point() and not converted.isfinite().all():
-        place = int((~converted.isfinite()).flatten().int().argmax())
-        value = float(values.flatten()[place])
+        value = float(values.flatten()[int((~converted.isfinite()).flatten().int().argmax())])
         if math.isfinite(value):
             raise FileRefused(f"{what} holds {value:g}, which is too large for {str(dtype).removeprefix('torch.')}")
         raise FileRefused(f"{what} is not finite: the file holds nan or infinite numbers")

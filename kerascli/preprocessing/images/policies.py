@@ -34,8 +34,7 @@ def log_gamma_numbers(like: Tensor, alpha: float | Tensor) -> Tensor:
     log_cube = cube.clamp(min=1e-30).log()
     fits = (cube > 0) & (_log(draws.uniform(trials)) < 0.5 * normal**2 + d * (1 - cube + log_cube))
     first = torch.where(fits, torch.arange(_TRIALS, device=like.device), _TRIALS - 1).amin(-1, keepdim=True)
-    log_number = log_cube.gather(-1, first).squeeze(-1)
-    return log_number + d.log() + _log(draws.uniform(like)) / alpha
+    return log_cube.gather(-1, first).squeeze(-1) + d.log() + _log(draws.uniform(like)) / alpha
 
 
 def _log(uniform: Tensor) -> Tensor:

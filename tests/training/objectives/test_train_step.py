@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from keras.src.backend.common import dtypes
+from safetensors.numpy import load
 
 from kerascli.compiler import program as programs
 from kerascli.config.data import load_config_data
@@ -22,7 +23,7 @@ from kerascli.config.load import open_config
 from kerascli.config.resolved import resolved_config
 from kerascli.foundation import draws
 from kerascli.foundation.device import Choice
-from kerascli.foundation.errors import FileRefused, TrainingStopped
+from kerascli.foundation.errors import ConfigError, FileRefused, TrainingStopped
 from kerascli.optimizers.apply import FlatOptimizer
 from kerascli.optimizers.several import Optimizers
 from kerascli.optimizers.sgd import SGD
@@ -530,6 +531,40 @@ def test_losses_metrics_and_updates_of_the_model_are_those_of_compile(tmp_path: 
         assert {name: row[name] for name in named} == pytest.approx(
             {name: wanted[other] for name, other in named.items()}, rel=1e-6
         )
+
+
+CALLING = """
+seed: 4
+flags: {times: 1}
+data: {source: {npz: d.npz}, inputs: {x: []}, targets: {y: []}}
+model:
+  shared:
+    core: {layers: [{dense: {units: 4, name: q}}]}
+    net: {layers: [{core: {}}, {dense: {units: 1, name: p}}]}
+  layers: [{net: {inputs: x, name: o}}]
+"""
+UPDATE = "name: one, train: net, optimizer: {sgd: 0.05}, repeat: $times, loss: {mse: {loss: mse, y_true: y, y_pred: o}}"
+
+
+def test_a_shared_model_is_trained_with_those_that_it_calls(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    np.savez(tmp_path / "d.npz", x=random.normal(size=(12, 3)), y=random.normal(size=(12, 1)))
+    fit = "{epochs: 2, batch_size: 4"
+    compiled, _ = train(
+        write(tmp_path, f"{CALLING}compile: {{loss: mse, optimizer: {{sgd: 0.05}}}}\nfit: {fit}}}"), tmp_path / "a"
+    )
+    stepped, _ = train(write(tmp_path, f"{CALLING}fit: {fit}, train_step: [{{{UPDATE}}}]}}"), tmp_path / "b")
+    ours, theirs = load(stepped.weights()), load(compiled.weights())
+    assert {name.partition("/")[0] for name in ours} == {"core", "net"}
+    for name, values in theirs.items():
+        np.testing.assert_allclose(ours[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+    other = f"{{{UPDATE}}}, {{{UPDATE.replace('name: one, train: net', 'name: two, train: o2')}}}"
+    two = CALLING.replace("  layers: [{net: {inputs: x, name: o}}]", """\
+    o2: {layers: [{core: {}}, {dense: 1}]}
+  layers: [{net: {inputs: x, name: o}}, {o2: {inputs: x, name: other}}]
+  outputs: [o, other]""")  # fmt: skip
+    with pytest.raises(ConfigError, match="'core' is called by what 'one' and 'two' train: a weight has one optimizer"):
+        train(write(tmp_path, f"{two}fit: {fit}, train_step: [{other}]}}"), tmp_path / "c")
 
 
 def test_sample_weights_count_where_their_target_is_right(tmp_path: Path) -> None:
