@@ -5,7 +5,6 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from kerascli.callbacks.base import Callback, Decision, EpochFacts, PrintMessage, Response, State, Stop, callback
-from kerascli.foundation.errors import ConfigError
 from kerascli.language.expressions import ExpressionError, Value, check, evaluate, names_in, parse
 
 _OF_THE_EPOCH = ("epoch", "lr")
@@ -52,16 +51,17 @@ class LambdaCallback(Callback):
         if any(name not in values for name in self.watched()):
             return [], state  # an epoch without validation
         decisions: list[Decision] = []
-        if self.show is not None:
-            value = self._value(self.show, values)
-            shown = f"{value:.4g}" if isinstance(value, float) else str(value).lower()
-            decisions.append(PrintMessage(f"{self.show} = {shown}"))
-        if self.stop is not None and self._value(self.stop, values):
-            decisions.append(Stop(f"{self.stop} in epoch {facts.epoch}"))
+        for formula, is_shown in ((self.show, True), (self.stop, False)):
+            if formula is None:
+                continue
+            try:
+                value = evaluate(parse(formula), values)
+            except ExpressionError as error:  # such as a division by zero
+                decisions.append(PrintMessage(f"{formula} has no value: {error}"))
+                continue
+            if is_shown:
+                shown = f"{value:.4g}" if isinstance(value, float) else str(value).lower()
+                decisions.append(PrintMessage(f"{formula} = {shown}"))
+            elif value:
+                decisions.append(Stop(f"{formula} in epoch {facts.epoch}"))
         return decisions, state
-
-    def _value(self, text: str, values: dict[str, Value]) -> Value:
-        try:
-            return evaluate(parse(text), values)
-        except ExpressionError as error:
-            raise ConfigError(f"lambda_callback: epoch {values['epoch']}: '{text}': {error}") from None
