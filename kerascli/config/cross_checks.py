@@ -316,10 +316,8 @@ def _unknown_classes(weights: Mapping[str, float], path: Path, field: Field | No
         return
     names, count = field.classes or (), field.num_classes
     hint = None if count is None else f"the classes are {', '.join(names) or f'0 to {count - 1}'}"
-    are_names = any(map(str.isdigit, names)) and any(
-        key in names for key in weights
-    )  # no indices among names of digits
-    indices = [] if are_names else list(map(str, range(count or 0)))
+    are_names = any(map(str.isdigit, names)) and not weights.keys().isdisjoint(names)
+    indices = [] if are_names else list(map(str, range(count or 0)))  # names of digits and indices are not told apart
     for key in weights:
         if count is None and not key.isdigit():
             text = f"class_weight: '{key}' is not a class index, and the classes of the target have no names"
