@@ -315,16 +315,19 @@ def _unknown_classes(weights: Mapping[str, float], path: Path, field: Field | No
     if field is None:
         return
     names, count = field.classes or (), field.num_classes
-    hint = None if count is None else f"the classes are {', '.join(names) or f'0 to {count - 1}'}"
-    are_names = any(map(str.isdigit, names)) and not weights.keys().isdisjoint(names)
-    indices = [] if are_names else list(map(str, range(count or 0)))  # names of digits and indices are not told apart
+    if count is None:
+        for key in weights:
+            if not key.isdigit():
+                text = f"class_weight: '{key}' is not a class index, and the classes of the target have no names"
+                yield Fault(text, (*path, key), "key")
+        return
+    are_names = any(map(str.isdigit, names)) and not weights.keys().isdisjoint(names)  # an index may be another's name
+    named = {} if are_names else {str(index): names[index] if index < len(names) else None for index in range(count)}
     for key in weights:
-        if count is None and not key.isdigit():
-            text = f"class_weight: '{key}' is not a class index, and the classes of the target have no names"
-            yield Fault(text, (*path, key), "key")
-        elif count is not None and key not in (*indices, *names):
+        if key not in named and key not in names:
             text = f"class_weight: there is no class '{key}'{suggestion(key, names)}"
+            hint = f"the classes are {', '.join(names) or f'0 to {count - 1}'}"
             yield Fault(text, (*path, key), "key", hint=hint)
-        elif names and key in indices and names[int(key)] in weights:
-            text = f"class_weight: '{names[int(key)]}' and {key}, its index, are the same class"
+        elif named.get(key) in weights:
+            text = f"class_weight: '{named[key]}' and {key}, its index, are the same class"
             yield Fault(text, (*path, key), "key", hint="give one weight for each class")

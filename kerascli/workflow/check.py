@@ -52,15 +52,9 @@ _FactsOfData = tuple[DataFacts, PreparedData | None, list[str]]
 
 
 def check(
-    source: Path | Document,
-    *,
-    sets: Sequence[str],
-    flags: Sequence[str],
-    progress: Progress | None = None,
-    no_data: bool = False,
-    processes: int | None = None,
-    runs_dir: Path = Path("runs"),
-) -> CheckResult:
+    source: Path | Document, *, sets: Sequence[str], flags: Sequence[str], progress: Progress | None = None,
+    no_data: bool = False, processes: int | None = None, runs_dir: Path = Path("runs"),
+) -> CheckResult:  # fmt: skip
     """Check a config as far as possible before training, and return the result; with `no_data` no data is read.
 
     `sets` and `flags` are the arguments of the options `--set path=value` and `--flag name=value`; `progress` is called
