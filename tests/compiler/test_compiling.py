@@ -246,7 +246,7 @@ def test_products_of_middle_size_are_done_by_onednn_where_it_is_faster(
         made.append(code.code)
         return compile_library(code, examples)
 
-    monkeypatch.setattr(compiling, "compile_library", compiles)
+    monkeypatch.setattr(compiling.torch_private, "compile_library", compiles)
     monkeypatch.setattr(compiling, "onednn_is_faster", lambda: True)
     results = compiled(code, [x, w])(x, w)
     assert made[0].count("kerascli.linear") == 1

@@ -152,7 +152,7 @@ def test_booleans_of_json_lines_are_looked_up_without_a_gap_too(tmp_path: Path) 
     source = {"json_lines": {"path": "t.jsonl"}}
     spec = parse_data({"source": source, "inputs": {"b": ["string_lookup"]}})
     assert whole(load_data(spec, Context(tmp_path, 1)).splits["train"]).inputs["b"].tolist() == [1, 2, 1]
-    spec = parse_data({"source": source, "inputs": {}, "targets": {"b": []}})
+    spec = parse_data({"source": source, "inputs": {"x": [{"columns": "b"}]}, "targets": {"b": []}})
     assert load_data(spec, Context(tmp_path, 1)).facts.targets["b"].num_classes == 2  # as numbers they are labels
 
 
