@@ -23,10 +23,10 @@ def check_space(
     """Return the better direction (`min` or `max`) of each objective of `tune`. Raises ConfigError with all errors.
 
     `document` is the config as trials read it, whose bases are not resolved; `specs` are its parsed training phases,
-    and `describe` parses those of a trial. Returns () for a config without `tune`, or whose shapes are unknown so that
-    a phase is not parsed.
+    and `describe` parses those of a trial. Returns () for a config whose shapes are unknown, so that a phase
+    is not parsed.
     """
-    if document.at(("tune",)) is None or len(specs) < len(config.phases):
+    if len(specs) < len(config.phases):
         return ()
     tune = parse_tune(document.data["tune"])
     ways = {column: way for spec in specs for column, way in spec.log_names().items()}
