@@ -65,6 +65,9 @@ def check(
     config = open_config(source, sets=sets, flags=flags, progress=progress, fold=1, runs_dir=runs_dir)
     facts_by_key: dict[str, _FactsOfData] = {}
 
+    def written() -> Document:
+        return override(source if isinstance(source, Document) else read_extended(source), sets)
+
     def described(phase: Config) -> RunSpec | None:
         facts = facts_by_key[phase.data_key] = facts_by_key.get(phase.data_key) or _best_facts(phase, no_data=no_data)
         spec = _described(phase, *facts, no_data=no_data)
@@ -73,11 +76,8 @@ def check(
         return spec
 
     specs = [spec for spec in in_each(config.phases, described) if spec is not None]
-    directions: tuple[str, ...] = ()
-    if config.document.at(("tune",)) is not None:  # which is read as trials read it, before bases are resolved
-        written = override(source if isinstance(source, Document) else read_extended(source), sets)
-        opened = partial(open_config, fold=1, runs_dir=runs_dir)
-        directions = check_space(config, written, specs, lambda trial: in_each(opened(trial).phases, described))
+    opened = partial(open_config, fold=1, runs_dir=runs_dir)
+    directions = check_space(config, written, specs, lambda trial: in_each(opened(trial).phases, described))
     unchecked = list(dict.fromkeys(text for _, _, texts in facts_by_key.values() for text in texts))
     if len(specs) < len(config.phases):
         texts = dict.fromkeys(["the shapes of the model, which depend on the data", *unchecked])

@@ -18,16 +18,17 @@ _NOT_SEARCHED = ("tune", "extends", "plugins", "name", "flags")
 
 
 def check_space(
-    config: Config, document: Document, specs: Sequence[RunSpec], describe: Callable[[Document], Any]
+    config: Config, read: Callable[[], Document], specs: Sequence[RunSpec], describe: Callable[[Document], Any]
 ) -> tuple[str, ...]:
     """Return the better direction (`min` or `max`) of each objective of `tune`. Raises ConfigError with all errors.
 
-    `document` is the config as trials read it, whose bases are not resolved; `specs` are its parsed training phases,
-    and `describe` parses those of a trial. Returns () for a config whose shapes are unknown, so that a phase
-    is not parsed.
+    `read` returns the config as trials read it, whose bases are not resolved; `specs` are its parsed training phases,
+    and `describe` parses those of a trial. Returns () for a config without `tune`, or whose shapes are unknown so that
+    a phase is not parsed.
     """
-    if len(specs) < len(config.phases):
+    if config.document.at(("tune",)) is None or len(specs) < len(config.phases):
         return ()
+    document = read()
     tune = parse_tune(document.data["tune"])
     ways = {column: way for spec in specs for column, way in spec.log_names().items()}
     faults = [*_name_faults(tune, ways, document)]
