@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kerascli.ops.base import Refusal, as_float, op, table
+from kerascli.ops.base import Refusal, as_float, of_one_dtype, op, table
 
 table({
-    "matmul(x1, x2)": (torch.matmul,
+    "matmul(x1, x2)": (of_one_dtype(torch.matmul),
         "Compute the matrix product x1 @ x2 over the last two axes; the other axes are batch axes."),
-    "inner(x1, x2)": (torch.inner, "Compute the inner product: a sum of products over the last axes of x1 and x2."),
-    "vdot(x1, x2)": (lambda x1, x2: torch.dot(x1.reshape(-1), x2.reshape(-1)),
+    "inner(x1, x2)": (of_one_dtype(torch.inner),
+        "Compute the inner product: a sum of products over the last axes of x1 and x2."),
+    "vdot(x1, x2)": (of_one_dtype(lambda x1, x2: torch.dot(x1.reshape(-1), x2.reshape(-1))),
         "Compute the dot product of x1 and x2, flattened to vectors: a scalar."),
     "outer(x1, x2)": (lambda x1, x2: torch.outer(x1.reshape(-1), x2.reshape(-1)),
         "Compute the outer product of x1 and x2, flattened to vectors: a matrix of all products."),
@@ -47,7 +48,7 @@ def dot(x1: Tensor, x2: Tensor) -> Tensor:
     """Compute the dot product: a sum of products over the last axis of x1 and the last but one (or only) axis of x2."""
     if x1.ndim == 0 or x2.ndim == 0:
         return x1 * x2
-    return torch.tensordot(x1, x2, ([-1], [-1 if x2.ndim == 1 else -2]))  # type: ignore[arg-type]
+    return tensordot(x1, x2, [-1, -1 if x2.ndim == 1 else -2])
 
 
 @op()
@@ -55,7 +56,7 @@ def tensordot(x1: Tensor, x2: Tensor, axes: list | int = 2) -> Tensor:  # type: 
     """Contract the last `axes` axes of x1 with the first of x2, or the axes listed in [axes of x1, axes of x2]."""
     if isinstance(axes, list):
         axes = [[pair] if isinstance(pair, int) else pair for pair in axes]
-    return torch.tensordot(x1, x2, axes)  # type: ignore[arg-type]
+    return of_one_dtype(lambda a, b: torch.tensordot(a, b, axes))(x1, x2)  # type: ignore[arg-type]
 
 
 @op()
@@ -66,14 +67,15 @@ def einsum(subscripts: str, /, *operands: Tensor) -> Tensor:
         raise Refusal(f"'{subscripts}' needs {len(inputs)} tensors, got {len(operands)}")
     if not set(subscripts) <= {*string.ascii_letters, *",->. "}:
         raise Refusal(f"'{subscripts}': expected letters, ',', '->' and '...' only")
-    return torch.einsum(subscripts, *operands)
+    return of_one_dtype(lambda *tensors: torch.einsum(subscripts, *tensors))(*operands)
 
 
 @op()
 def cross(x1: Tensor, x2: Tensor, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Tensor:
     """Compute the cross product of vectors of size 3; `axis` overrides axisa, axisb and axisc."""
     of_x1, of_x2, of_result = (axisa, axisb, axisc) if axis is None else (axis, axis, axis)
-    return torch.linalg.cross(x1.movedim(of_x1, -1), x2.movedim(of_x2, -1)).movedim(-1, of_result)
+    product = of_one_dtype(torch.linalg.cross)(x1.movedim(of_x1, -1), x2.movedim(of_x2, -1))
+    return product.movedim(-1, of_result)
 
 
 @op()

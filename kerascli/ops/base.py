@@ -52,8 +52,9 @@ class Op(NamedTuple):
     """Tensor operation that formulas can call: a function with its name, parameters and description.
 
     With `makes`, it creates a tensor without tensor arguments, and is passed `device`. With `widens`, torch lacks
-    it in half precision, and such arguments are cast to float32. With `keeps_integers`, it takes integers and booleans
-    in their own dtypes, since it moves or counts them or converts them to floats; others get them as int64 (`wide`).
+    it in half precision and over integers, and such arguments are cast to float32. With `keeps_integers`, it takes
+    integers and booleans in their own dtypes, since it moves or counts them or converts them to floats; others get them
+    as int64 (`wide`).
     """
 
     name: str
@@ -155,7 +156,9 @@ class Op(NamedTuple):
             return value
         if self.widens and value.dtype in (torch.float16, torch.bfloat16):
             return value.float()
-        return value if self.keeps_integers else wide(value, COUNTED)
+        if self.keeps_integers:
+            return value
+        return as_float(value) if self.widens else wide(value, COUNTED)
 
 
 BOOLEANS = frozenset({torch.bool})
@@ -248,6 +251,16 @@ def dtype_of(name: str | None) -> torch.dtype:
 def as_float(x: Tensor) -> Tensor:
     """Cast a tensor of integers or booleans to the default float dtype."""
     return x if x.is_floating_point() or x.is_complex() else x.to(torch.get_default_dtype())
+
+
+def of_one_dtype(function: Compute) -> Compute:
+    """Return `function`, a product of tensors, over tensors cast to the dtype that holds the elements of all."""
+
+    def call(*tensors: Tensor) -> Tensor:
+        dtype = reduce(torch.promote_types, [x.dtype for x in tensors])
+        return function(*(x.to(dtype) for x in tensors))
+
+    return call
 
 
 def all_axes(x: Tensor, axis: Axes) -> tuple[int, ...]:

@@ -6,18 +6,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import BOOLEANS, INTEGERS, ArgumentError, Compute, Value, as_float, as_tensor, op, table, wide
+from kerascli.ops import base
+from kerascli.ops.base import BOOLEANS, ArgumentError, Compute, Value, as_float, as_tensor, op, table, wide
 from kerascli.preprocessing.images.base import saturated
 
 
-def _of_floats(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    return lambda x: function(as_float(x))
+def _of_floats(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda *tensors: function(*map(as_float, tensors))
 
 
 table({
     "abs|absolute|fabs": (torch.abs, "Compute the absolute value of each element."),
     "negative": (torch.neg, "Compute -x."),
     "square": (torch.square, "Compute x ** 2."),
+    "floor": (torch.floor, "Round each element down to an integer."),
+    "ceil": (torch.ceil, "Round each element up to an integer."),
+    "trunc": (torch.trunc, "Round each element towards 0 to an integer."),
     "cbrt": (lambda x: x.sign() * x.abs() ** (1 / 3), "Compute the cube root of each element."),
 })  # fmt: skip
 table({
@@ -32,9 +36,6 @@ table({
     "log10": (torch.log10, "Compute the base-10 logarithm of each element."),
     "log1p": (torch.log1p, "Compute log(1 + x), accurately near 0."),
     "sign": (torch.sign, "Return the sign of each element: -1, 0 or 1."),
-    "floor": (torch.floor, "Round each element down to an integer."),
-    "ceil": (torch.ceil, "Round each element up to an integer."),
-    "trunc": (torch.trunc, "Round each element towards 0 to an integer."),
     "sin": (torch.sin, "Compute the sine of each element, in radians."),
     "cos": (torch.cos, "Compute the cosine of each element, in radians."),
     "tan": (torch.tan, "Compute the tangent of each element, in radians."),
@@ -101,10 +102,10 @@ _PAIRS: dict[str, tuple[Compute, str]] = {
     "fmax": (torch.fmax, "Compute the elementwise maximum of x1 and x2, ignoring NaN."),
     "fmin": (torch.fmin, "Compute the elementwise minimum of x1 and x2, ignoring NaN."),
     "arctan2": (torch.atan2, "Compute the angle of the point (x2, x1) in radians, from -pi to pi."),
-    "hypot": (torch.hypot, "Compute the hypotenuse, sqrt(x1 ** 2 + x2 ** 2)."),
-    "logaddexp": (torch.logaddexp, "Compute log(exp(x1) + exp(x2)), numerically stable."),
-    "logaddexp2": (torch.logaddexp2, "Compute log2(2 ** x1 + 2 ** x2), numerically stable."),
-    "heaviside": (lambda x1, x2: torch.heaviside(x1.detach(), x2.detach()),
+    "hypot": (_of_floats(torch.hypot), "Compute the hypotenuse, sqrt(x1 ** 2 + x2 ** 2)."),
+    "logaddexp": (_of_floats(torch.logaddexp), "Compute log(exp(x1) + exp(x2)), numerically stable."),
+    "logaddexp2": (_of_floats(torch.logaddexp2), "Compute log2(2 ** x1 + 2 ** x2), numerically stable."),
+    "heaviside": (lambda x1, x2: torch.heaviside(as_float(x1).detach(), as_float(x2).detach()),
         "Compute the Heaviside step function: 0 for x1 < 0, x2 at 0, 1 for x1 > 0."),
     "ldexp": (torch.ldexp, "Compute x1 * 2 ** x2."),
     "gcd": (torch.gcd, "Compute the greatest common divisor of integers."),
@@ -128,7 +129,7 @@ _BITS: dict[str, tuple[Compute, str]] = {
 }  # fmt: skip
 _NUMBERS_TOO = {"add", "subtract", "multiply", "divide", "mod", "fmod", "power", "floor_divide"}
 """Names of operations whose torch function accepts a number as x2 and then keeps the dtype of the tensor x1."""
-COUNTING = _NUMBERS_TOO - {"multiply", "divide"}
+COUNTING = _NUMBERS_TOO - {"multiply", "divide"} | {"gcd", "lcm", "left_shift", "right_shift"}
 """Names of operations for which booleans are 0 and 1; the product of two booleans is a boolean."""
 
 
@@ -146,7 +147,7 @@ def _exact(name: str, x1: Value, x2: Value) -> tuple[Value, Value]:
     in_floats = name == "divide" or any(
         isinstance(x, float) or (isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex())) for x in (x1, x2)
     )
-    dtypes = (BOOLEANS if name in COUNTING else frozenset()) | (frozenset() if in_floats else INTEGERS)
+    dtypes = (BOOLEANS if name in COUNTING else frozenset()) | (frozenset() if in_floats else base.INTEGERS)
     return wide(x1, dtypes), wide(x2, dtypes)
 
 
@@ -166,10 +167,9 @@ def _binary(name: str, function: Compute) -> Compute:
     return call
 
 
-_pairs = {row: (_binary(row.partition("|")[0], function), meaning) for row, (function, meaning) in _PAIRS.items()}
-_bits = {row: (lambda x, y, f=f: f(*map(wide, _both(x, y))), meaning) for row, (f, meaning) in _BITS.items()}
-table(_pairs, "x1: Value, x2: Value", keeps_integers=True)
-table(_bits, "x: Value, y: Value", keeps_integers=True)
+for _rows, _signature in ((_PAIRS, "x1: Value, x2: Value"), (_BITS, "x: Value, y: Value")):
+    _binaries = {row: (_binary(row.partition("|")[0], function), meaning) for row, (function, meaning) in _rows.items()}
+    table(_binaries, _signature, keeps_integers=True)
 
 
 def _is_close(x1: Tensor, x2: Tensor, *settings: Any) -> Tensor:
@@ -179,6 +179,12 @@ def _is_close(x1: Tensor, x2: Tensor, *settings: Any) -> Tensor:
 
 def _where(condition: Tensor, x1: Value, x2: Value) -> Tensor:
     return torch.where(condition if condition.dtype == torch.bool else condition != 0, wide(x1), wide(x2))
+
+
+def _round(x: Tensor, decimals: int) -> Tensor:
+    if x.is_floating_point():
+        return torch.round(x, decimals=decimals)
+    return wide(x, base.COUNTED) if decimals >= 0 else torch.round(x.double(), decimals=decimals).long()
 
 
 def _imag(x: Tensor) -> Tensor:
@@ -206,7 +212,7 @@ table({
 })  # fmt: skip
 table({
     "where(condition, x1: Value, x2: Value)": (_where, "Select x1 where the condition is true (not 0), else x2."),
-    "round(x, decimals = 0)": (lambda x, decimals: torch.round(x, decimals=decimals),
+    "round(x, decimals = 0)": (_round,
         "Round each element to a number of decimals; halves are rounded to the even neighbour."),
     "nan_to_num(x, nan = 0.0, posinf: float | None = None, neginf: float | None = None)": (torch.nan_to_num,
     "Replace NaN by `nan`, infinities by `posinf` and `neginf`, by default the largest and smallest finite number."),

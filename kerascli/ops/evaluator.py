@@ -12,6 +12,7 @@ from kerascli.language.expressions import tree as syntax
 from kerascli.language.expressions.numbers import FUNCTIONS, Evaluator
 from kerascli.language.expressions.tree import ExpressionError, Node
 from kerascli.ops.base import OPS, ArgumentError, as_tensor, describe
+from kerascli.ops.indexing import take
 
 OPERATORS = {
     "+": "add", "-": "subtract", "*": "multiply", "/": "divide", "//": "floor_divide", "%": "mod", "**": "power",
@@ -170,6 +171,8 @@ def index(x: Tensor, items: Sequence[Any]) -> Tensor:
     for item in items:
         if isinstance(item, slice):
             x, item = _forwards(x, item, axis)
+        elif isinstance(item, Tensor) and item.ndim == 0:
+            x, item = take(x, _checked(item), axis).unsqueeze(axis), 0
         places.append(_checked(item))
         axis += item is not None
     return x[tuple(places)]

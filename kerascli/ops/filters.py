@@ -89,7 +89,7 @@ def conv_transpose(
         before, after = cut_of_transposed((size - 1) * rate + 1, step, extra, padding)
         margins = [-before, -after, *margins]
     function = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank - 1]
-    filters = kernel.movedim((-1, -2), (0, 1))
+    filters = as_float(kernel).movedim((-1, -2), (0, 1))
     return _channels_last(lambda y: F.pad(function(y, filters, None, steps, 0, 0, 1, rates), margins), inputs)
 
 
@@ -118,14 +118,14 @@ def _convolved(x: Tensor, kernel: Tensor, strides: Ints, padding: str, rates: In
         raise Refusal(f"the kernel is for {kernel.shape[-2]} channels, the inputs have {x.shape[-1]}")
     _, steps, dilation, margins = windows(x, list(kernel.shape[:-2]), strides, rates, padding)
     groups = x.shape[-1] // kernel.shape[-2]
-    filters = kernel.movedim((-1, -2), (0, 1))
+    filters = as_float(kernel).movedim((-1, -2), (0, 1))
     function = _CONVOLUTIONS[x.ndim - 3]
     return _channels_last(lambda y: function(F.pad(y, margins), filters, None, steps, 0, dilation, groups), x)
 
 
 def _channels_last(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Apply `function`, which needs the channels on axis 1 as in torch, to a tensor `x` with the channels last."""
-    return function(x.movedim(-1, 1)).movedim(1, -1)
+    return function(as_float(x).movedim(-1, 1)).movedim(1, -1)
 
 
 def windows(x: Tensor, sizes: Ints, strides: Ints | None, dilation: Ints, padding: str) -> tuple[list[int], ...]:
@@ -184,7 +184,7 @@ def unfold(x: Tensor, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, 
     """Extract windows of images (N, C, H, W) as columns: (N, C * window, windows)."""
     if x.ndim != 4:
         raise Refusal(f"needs images (batch, channels, height, width), got {x.ndim} axes")
-    return F.unfold(x, kernel_size, dilation, padding, stride)  # type: ignore[arg-type]
+    return F.unfold(as_float(x), kernel_size, dilation, padding, stride)  # type: ignore[arg-type]
 
 
 @op()
@@ -195,4 +195,4 @@ def fold(
     """Combine columns (N, C * window, windows) to images (N, C, H, W); overlapping elements are added."""
     if x.ndim != 3:
         raise Refusal(f"needs columns (batch, channels * window, windows), got {x.ndim} axes")
-    return F.fold(x, output_size, kernel_size, dilation, padding, stride)  # type: ignore[arg-type]
+    return F.fold(as_float(x), output_size, kernel_size, dilation, padding, stride)  # type: ignore[arg-type]

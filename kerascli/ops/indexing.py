@@ -111,14 +111,14 @@ def multi_hot(inputs: Tensor, num_classes: int, axis: int = -1, dtype: str | Non
     return one_hot(inputs, num_classes, axis, dtype).amax(1 if inputs.ndim > 1 else 0)
 
 
-@op(keeps_integers=True)
+@op()
 def top_k(x: Tensor, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
     """Return the k largest values of the last axis and their indices: two tensors."""
     values, places = torch.topk(x, k, sorted=sorted)
     return values, places.to(torch.int32)
 
 
-@op(keeps_integers=True)
+@op()
 def in_top_k(targets: Tensor, predictions: Tensor, k: int) -> Tensor:
     """Return True for each row whose target class is among the k largest predictions."""
     least = torch.topk(predictions, k).values[..., -1:]

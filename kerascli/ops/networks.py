@@ -14,6 +14,8 @@ from kerascli.parts.base import ACTIVATIONS, Activation
 _EPSILON = 1e-7
 _OTHER_DEFAULTS = {"gelu": {"approximate": True}}
 """Mapping from operation to the arguments whose default in keras.ops differs from the activation function's."""
+_OF_INTEGERS = {"linear", "relu"}
+"""Names of activation functions that keep integers as such; others compute floats."""
 _SHORT = 2**13
 """Maximum number of values in a head's key for which torch's fused attention in half precision takes the CPU longer.
 
@@ -31,7 +33,7 @@ def _register(cls: type[Activation]) -> None:
         parameters[key] = inspect.Parameter(key, kind, default=default, annotation=field.annotation)
 
     def call(x: Tensor, *settings: Any) -> Tensor:
-        return cls(**dict(zip(cls.model_fields, settings, strict=True)))(x)
+        return cls(**dict(zip(cls.model_fields, settings, strict=True)))(x if name in _OF_INTEGERS else as_float(x))
 
     operation = Op(name, call, (cls.__doc__ or "").strip(), parameters, makes=False, has_several=False)
     OPS.register(operation, ACTIVATIONS.aliases(name))
@@ -101,7 +103,8 @@ def _along(weight: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
 @op()
 def binary_crossentropy(target: Tensor, output: Tensor, from_logits: bool = False) -> Tensor:
     """Compute the binary cross-entropy of each element; outputs are probabilities, or logits with from_logits."""
-    target = target.to(as_float(output).dtype)
+    output = as_float(output)
+    target = target.to(output.dtype)
     if from_logits:
         return F.binary_cross_entropy_with_logits(output, target, reduction="none")
     output = output.clamp(_EPSILON, 1 - _EPSILON)
@@ -173,6 +176,7 @@ def psnr(x1: Tensor, x2: Tensor, max_val: Tensor) -> Tensor:
 
 
 def _log_probabilities(output: Tensor, from_logits: bool, axis: int) -> Tensor:
+    output = as_float(output)
     if from_logits:
         return output.log_softmax(axis)
     return (output / output.sum(axis, keepdim=True)).clamp(_EPSILON, 1 - _EPSILON).log()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from kerascli.ops.base import Axes, Refusal, Value, all_axes, as_float, as_tensor, one_axis, op, table, wide
+from kerascli.ops.base import BOOLEANS, Axes, Refusal, Value, all_axes, as_float, as_tensor, one_axis, op, table, wide
 
 
 def _one_by_one(x: Tensor, axes: tuple[int, ...], keepdims: bool, dtype: torch.dtype | None = None) -> Tensor:
@@ -17,7 +17,7 @@ def _one_by_one(x: Tensor, axes: tuple[int, ...], keepdims: bool, dtype: torch.d
 
 
 def _place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return lambda x, axis, keepdims: function(x, axis, keepdim=keepdims).to(torch.int32)
+    return lambda x, axis, keepdims: function(wide(x, BOOLEANS), axis, keepdim=keepdims).to(torch.int32)
 
 
 def _place_of_number(function: Callable[..., Tensor], ignored: float) -> Callable[..., Tensor]:

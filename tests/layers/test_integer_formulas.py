@@ -24,6 +24,8 @@ from tests.support.keras_export_harness import experiment, of_example, outputs
 from tests.support.runs_harness import command, train, write
 
 NARROW = ("uint8", "int8", "int16", "int32")
+INTEGER_DIVISION = ("mod(", "floor_divide(", "//")
+"""Parts of the formulas that divide integers, of which some are 0."""
 OWN_RANGE = {
     "view": "the bytes are another number in another dtype",
     "bicubic": "images are limited to the range of their dtype",
@@ -72,6 +74,64 @@ def test_every_operation_has_the_value_over_a_narrow_type_that_it_has_over_int64
         if not same:
             wrong.append(text)
     assert wrong == []
+
+
+COMPUTING_FLOATS = (
+    "gelu", "glu", "silu", "celu", "mish", "soft", "hard_", "log_sigmoid", "logaddexp", "hypot", "heaviside", "crossentropy",
+    "pool", "fold(", "conv", "solve_triangular", "lstsq", "eigh", "lu_factor", "det", "inv(",
+)  # fmt: skip
+"""Parts of the formulas that compute floats from integers, for which torch lacks some of the functions."""
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
+def test_a_formula_that_validate_accepts_over_integers_can_be_computed(dtype: str) -> None:
+    random = torch.Generator().manual_seed(3)
+    real = {
+        name: (x if name in "ij" else torch.randint(1, 4, x.shape, generator=random)).to(getattr(torch, dtype))
+        for name, x in given().items()
+    }
+    real["s"] = torch.eye(3, dtype=real["s"].dtype).expand_as(real["s"])  # positive definite, not singular
+    on_meta = {name: x.to("meta") for name, x in real.items()}
+    floats = {name: x if name in "ij" else x.double() for name, x in real.items()}
+    failed, wrong = [], []
+    for text in dict.fromkeys(CASES):
+        found = value(text, real)
+        if found is None and value(text, on_meta) is not None and not any(sign in text for sign in INTEGER_DIVISION):
+            failed.append(text)
+        expected = value(text, floats) if any(part in text for part in COMPUTING_FLOATS) else None
+        if expected is not None and not torch.allclose(found.double(), expected.double(), equal_nan=True):
+            wrong.append(text)
+    assert (failed, wrong) == ([], [])
+
+
+MIXED = {
+    "k @ w": "b @ w", "matmul(k > 1, w)": "matmul(cast(k > 1, 'float64'), w)", "v @ transpose(k)": "v @ transpose(b)",
+    "einsum('ij,j->i', k, w)": "einsum('ij,j->i', b, w)", "vdot(k[0] > 1, w)": "vdot(cast(k[0] > 1, 'float64'), w)",
+    "cross(k, v)": "cross(b, v)", "dot(k, w)": "dot(b, w)", "inner(w, k)": "inner(w, b)",
+    "tensordot(k, w, 1)": "tensordot(b, w, 1)",
+    "heaviside(k > 1, w)": "heaviside(cast(k > 1, 'float64'), w)", "solve(m[0], k[0])": "solve(m[0], b[0])",
+    "v * v[argmax(w)]": "v * take(v, argmax(w), axis=0)", "v * v[:, argmin(w) - 1]": "v * v[:, -1]",
+}  # fmt: skip
+"""Formulas over k, integers, and their equals over b, the same numbers as floats; the smallest of w is its first."""
+
+
+def test_a_product_of_integers_and_floats_is_one_of_floats() -> None:
+    random = torch.Generator().manual_seed(4)
+    k = torch.randint(0, 4, (3, 3), generator=random)
+    floats = {"v": torch.rand(3, 3, generator=random), "m": torch.rand(2, 3, 3, generator=random) + torch.eye(3)}
+    tensors = {"a": floats["v"], **floats, "w": torch.tensor([0.5, 0.7, 0.6]), "k": k, "b": k.double()}
+    on_meta = {name: x.to("meta") for name, x in tensors.items()}
+    for text, equal in MIXED.items():
+        torch.testing.assert_close(value(text, tensors), value(equal, tensors), msg=text)
+        assert value(text, on_meta) is not None, text
+
+
+def test_integers_are_rounded_exactly() -> None:
+    k = torch.tensor([[123456789012345, -15], [25, 7]])
+    tensors = {"a": k, "k": k}
+    assert value("round(k)", tensors).tolist() == k.tolist()
+    assert value("round(k, decimals=-1)", tensors).tolist() == [[123456789012340, -20], [20, 10]]
+    assert value("floor(k > 8) + round(k > 8)", tensors).tolist() == [[2, 0], [2, 0]]
 
 
 FORMULAS: dict[str, Callable[..., Any]] = {
