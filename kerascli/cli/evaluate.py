@@ -138,6 +138,9 @@ def _draw(record: "RunRecord", evaluation: "Evaluation", rows: str) -> None:
     part, shown = rows if rows in options.SPLITS else "rows", safe_text(rows, 40)
     try:
         for scores in evaluation.class_scores if record.archive is None else ():
+            if not scores.has_matrix:
+                options.note(f"no confusion matrix of {scores.label}: {len(scores.names):,} classes")
+                continue
             at = "" if scores.threshold is None else f", threshold {scores.threshold:.4g}"
             figure = confusion_matrix(scores.matrix.tolist(), scores.names, f"{scores.label}, {shown}{at}")
             save(figure, path := record.plot_path(f"confusion_{scores.label}_{part}.png"))

@@ -63,7 +63,7 @@ def evaluation_json(
         "run": str(record.archive or record.path),
         "split": result.split, "rows": result.rows, "results": dict(result.logs), "baselines": result.baselines,
         "classes": {output: [*map(asdict, each.rows)] for output, each in scores.items()},
-        "confusion_matrices": {output: each.matrix.tolist() for output, each in scores.items()},
+        "confusion_matrices": {name: each.matrix.tolist() for name, each in scores.items() if each.has_matrix},
         "label_thresholds": {output: each.threshold for output, each in scores.items()},
         "in_units": evaluation.in_units,
         "thresholds": {output: {"roc_auc": each.roc_auc, "average_precision": each.average_precision,

@@ -28,10 +28,12 @@ def confusion_matrix(y_true: np.ndarray, y_pred: np.ndarray, classes: int) -> np
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
-def class_rows(matrix: np.ndarray, names: Sequence[str]) -> list[ClassRow]:
-    """Return precision, recall and F1 of each class from a confusion matrix; 0 where the denominator is 0."""
-    hits, support = np.diag(matrix), matrix.sum(axis=1)
-    precision, recall = _ratio(hits, matrix.sum(axis=0)), _ratio(hits, support)
+def class_rows(y_true: np.ndarray, y_pred: np.ndarray, names: Sequence[str]) -> list[ClassRow]:
+    """Return precision, recall and F1 of each class of integer labels, (rows,); 0 where the denominator is 0."""
+    hits, support, predicted = (
+        np.bincount(labels, minlength=len(names)) for labels in (y_true[y_true == y_pred], y_true, y_pred)
+    )
+    precision, recall = _ratio(hits, predicted), _ratio(hits, support)
     f1 = _ratio(2 * precision * recall, precision + recall)
     columns = zip(names, precision.tolist(), recall.tolist(), f1.tolist(), support.tolist(), strict=True)
     return [ClassRow(*row) for row in columns]
@@ -92,11 +94,12 @@ class Thresholds:
                 "accuracy": (hits + rows - true - alarms) / rows,
                 "balanced_accuracy": (recall + 1 - false_positive_rate) / 2,
             }[aim]
-        return self.at(float(cuts[int(np.nanargmax(values))]))
+        return self.at(float(cuts[int(np.nanargmax(values[: len(cuts)]))]))
 
     def holding(self, recall: float) -> Point:
-        """Return the metrics at the highest threshold at which recall is at least the given value."""
-        return self.at(float(self._curve[2][int((self.roc[1] >= recall).argmax())]))
+        """Return the metrics at the highest threshold at which recall is at least the given value, or largest."""
+        cuts = self._curve[2]
+        return self.at(float(cuts[min(int(np.searchsorted(self.roc[1], recall)), len(cuts) - 1)]))
 
     @property
     def roc(self) -> tuple[np.ndarray, np.ndarray]:
@@ -142,7 +145,8 @@ class Thresholds:
         """(True positives, false positives, thresholds) in descending order of thresholds.
 
         Thresholds are the highest probability, one halfway between each two neighbouring distinct ones (the lower one
-        if their dtype has no number between them), and half of the lowest.
+        if their dtype has no number between them), and half of the lowest; above none are rows of a lowest of 0, so
+        that the last counts then have no threshold.
         """
         order = np.argsort(-self.probability, kind="stable")
         probability, truth = self.probability[order].astype(float), self.truth[order].astype(int)
@@ -151,5 +155,5 @@ class Thresholds:
         distinct = probability[ends]
         middles = (distinct[:-1] + distinct[1:]) / 2
         middles = np.where(middles.astype(self.probability.dtype) < distinct[:-1], middles, distinct[1:])
-        cuts = np.append(distinct[0], np.append(middles, distinct[-1] / 2))
+        cuts = np.append(distinct[0], np.append(middles, distinct[-1:][distinct[-1:] > 0] / 2))
         return hits, np.append(0, ends + 1) - hits, cuts

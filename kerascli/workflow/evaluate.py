@@ -28,21 +28,33 @@ from kerascli.workflow.memory import memory_for_batches
 
 
 class ClassScores(NamedTuple):
-    """Classification results of a model output: confusion matrix [true, predicted] and scores of each class."""
+    """Classification results of a model output: true and predicted classes of its rows, and scores of each class."""
 
     output: str
     label: str
     """Name of the output's target, for titles and file names."""
     names: tuple[str, ...]
     """Names of the classes, in the order of the matrix and of `rows`."""
-    matrix: np.ndarray
-    """Confusion matrix: numbers of rows by true class (first axis) and predicted class."""
+    truth: np.ndarray
+    """True class of each row, its index in `names`."""
+    labels: np.ndarray
+    """Predicted class of each row."""
     rows: tuple[ClassRow, ...]
     """Scores (precision, recall ...) of each class."""
     thresholds: Thresholds | None
     """Predicted probabilities of the second of two classes with the true classes, if all are finite; else None."""
     threshold: float | None = None
     """Threshold at which the second of two classes is predicted; None: the more probable class is predicted."""
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """Confusion matrix: numbers of rows by true class (first axis) and predicted class."""
+        return confusion_matrix(self.truth, self.labels, len(self.names))
+
+    @property
+    def has_matrix(self) -> bool:
+        """True if the classes are few enough for a confusion matrix of all to be written or drawn."""
+        return len(self.names) <= _MOST_CLASSES
 
 
 class Evaluation(NamedTuple):
@@ -56,6 +68,7 @@ class Evaluation(NamedTuple):
 
 _DEFAULT = (MetricUse("mean_absolute_error", MeanAbsoluteError(), weighted=False, columns=("mean_absolute_error",)),)
 """Metrics to report in the units of the raw column for an output without metrics in the config."""
+_MOST_CLASSES = 1000
 MOST_VALUES = 100_000_000
 """Maximum number of values of an output, over all rows, that `evaluate` holds in memory."""
 
@@ -175,8 +188,8 @@ def classify(run: LoadedRun, compared: Compared) -> Iterator[ClassScores]:
         if counted is not None:  # a row that the loss masks out may hold a number that is no class
             truth, output = truth[counted], output[counted]
         probabilities, is_binary = reading.probabilities(output), len(reading.names) == 2
-        matrix = confusion_matrix(truth.numpy(), reading.labels(probabilities).numpy(), len(reading.names))
-        rows = tuple(class_rows(matrix, reading.names))
+        classes = truth.numpy(), reading.labels(probabilities).numpy()
+        rows = tuple(class_rows(*classes, reading.names))
         has_curve = is_binary and len(truth) > 0 and bool(torch.isfinite(probabilities[:, 1]).all())
         second = Thresholds(probabilities[:, 1].numpy(), truth.numpy()) if has_curve else None
-        yield ClassScores(pair.output, pair.target, reading.names, matrix, rows, second, reading.threshold)
+        yield ClassScores(pair.output, pair.target, reading.names, *classes, rows, second, reading.threshold)

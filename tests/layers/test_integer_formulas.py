@@ -77,8 +77,8 @@ def test_every_operation_has_the_value_over_a_narrow_type_that_it_has_over_int64
 
 
 COMPUTING_FLOATS = (
-    "gelu", "glu", "silu", "celu", "mish", "soft", "hard_", "log_sigmoid", "logaddexp", "hypot", "heaviside", "crossentropy",
-    "pool", "fold(", "conv", "solve_triangular", "lstsq", "eigh", "lu_factor", "det", "inv(",
+    "gelu", "glu", "silu", "celu", "mish", "soft", "hard_", "log_sigmoid", "logaddexp", "hypot", "heaviside",
+    "crossentropy", "pool", "fold(", "conv", "solve_triangular", "lstsq", "eigh", "lu_factor", "det", "inv(",
 )  # fmt: skip
 """Parts of the formulas that compute floats from integers, for which torch lacks some of the functions."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kerascli.foundation.errors import ConfigError, FileRefused
-from kerascli.report.page.charts import Chart
+from kerascli.report.page.charts import Chart, _ticks, _widened
 from kerascli.report.page.curves import charts
 from kerascli.report.page.privacy import without_folders
 from kerascli.report.page.run_page import RunPage
@@ -303,3 +303,14 @@ def test_code_of_others_is_the_one_that_the_notices_name() -> None:
 def test_the_places_of_an_axis_are_as_short_as_the_room_that_they_have() -> None:
     texts = [each.text for each in Chart("prices", "true", "", (-1e6, 2.2e6), (0, 900_000)).svg().iter("text")]
     assert texts == ["true", "", "-1M", "0", "1M", "2M", "0", "200,000", "400,000", "600,000", "800,000"]
+
+
+@pytest.mark.parametrize("values", [(0.01, 0.03), (0.007, 0.009), (0.004, 0.204), (3, 3), (-2e6, 7e6)])
+def test_an_axis_has_two_to_six_round_values(values: tuple[float, float]) -> None:
+    up = _ticks(_widened(values))
+    assert 1 < len(up) < 7, up
+
+
+def test_every_constant_learning_rate_has_a_chart() -> None:
+    for number in range(1, 1000):
+        assert 1 < len(_ticks(_widened((number / 1000, number / 1000)))) < 7, number

@@ -21,6 +21,7 @@ CASES = {
         (np.arange(20) > 8).astype(int),
     ),
     "all alike": (np.full(20, 0.5), np.arange(20) % 2),
+    "saturated": (np.array([0, 1, 0.125, 1, 0, 0], np.float32), np.array([0, 1, 0, 0, 0, 1])),
 }
 
 
@@ -57,7 +58,7 @@ def test_no_other_threshold_is_better(found: Thresholds, aim: str) -> None:
 @pytest.mark.parametrize("recall", [0.1, 0.5, 0.9, 1.0])
 def test_a_recall_is_held_by_the_highest_threshold_that_does(found: Thresholds, recall: float) -> None:
     point = found.holding(recall)
-    assert point.recall >= recall
+    assert point.recall >= min(recall, found.at(0).recall)  # no threshold is below 0
     higher = [each for each in found.probability.astype(float).tolist() if each > point.threshold]
     assert all(found.at(each).recall < recall for each in higher)
 
@@ -90,3 +91,12 @@ def test_the_table_has_a_line_a_threshold(found: Thresholds) -> None:
     lines = threshold_table(found.table()).splitlines()
     assert len(lines) == 10
     assert len({len(line) for line in lines}) == 1
+
+
+def test_rows_of_probability_zero_are_above_no_threshold() -> None:
+    found = Thresholds(np.array([0, 1, 0.125, 1], np.float32), np.array([1, 1, 0, 0]))
+    best = found.best("f1")
+    assert best.threshold > 0
+    assert best.f1 == pytest.approx(max(found.at(float(cut)).f1 for cut in (0, 0.06, 0.5, 1)))
+    assert found.holding(1.0).recall == 0.5  # one of the two positive rows has probability 0
+    assert metrics.roc_auc_score(found.truth, found.probability) == pytest.approx(found.roc_auc)

@@ -369,3 +369,42 @@ def test_a_forecast_is_what_predict_says_beside_the_truth(tmp_path: Path, horizo
 
 def test_a_missing_cell_is_empty_as_in_the_file() -> None:
     assert [_text(value) for value in (None, float("nan"), 0, "a")] == ["", "nan", "0", "a"]
+
+
+ARRAYS = """
+seed: 3
+data: {source: {npz: rows.npz}, split: {test: 0.4, seed: 1}, inputs: {x: []}, targets: {y: []}}
+model: {layers: [{dense: {units: %d, activation: %s}}]}
+compile: {loss: {%s}, optimizer: sgd}
+fit: {epochs: 1}
+"""
+
+
+def of_arrays(folder: Path, y: np.ndarray, units: int, activation: str, loss: str) -> RunRecord:
+    random = np.random.default_rng(0)
+    np.savez(folder / "rows.npz", x=random.normal(size=(len(y), 3)).astype(np.float32), y=y)
+    return train(write(folder, ARRAYS % (units, activation, loss)), folder / "runs")[0]
+
+
+@pytest.mark.parametrize("ignored", [255, -1])
+def test_a_label_that_the_loss_ignores_is_shown_as_it_is(tmp_path: Path, ignored: int) -> None:
+    loss = f"sparse_categorical_crossentropy: {{ignore_class: {ignored}}}"
+    run = of_arrays(tmp_path, np.array([0, ignored, 1, ignored] * 3), 3, "softmax", loss)
+    worst = kept(run, "test").facts["worst"]
+    assert {row["true"] for row in worst} <= {"0", "1", str(ignored)}
+    assert any(row["true"] == str(ignored) and row["loss"] == 0 for row in worst)
+
+
+def test_many_classes_are_counted_without_a_matrix_of_all(tmp_path: Path) -> None:
+    classes = 70_000  # a matrix of all would take 39 GB
+    run = of_arrays(tmp_path, np.arange(20) + classes - 20, classes, "softmax", "sparse_categorical_crossentropy: {}")
+    output = kept(run, "test").facts["outputs"]["dense"]
+    assert sum(row["support"] for row in output["classes"]) == 8
+    assert sum(count for _, _, count in output["confusions"]) == sum(
+        1 for row in kept(run, "test").facts["worst"] if row["true"] != row["predicted"]
+    )
+
+
+def test_residuals_closer_than_their_rounding_are_one_bar(tmp_path: Path) -> None:
+    run = of_arrays(tmp_path, np.full(20, 1.7e18, np.float32), 1, "linear", "mse: {}")
+    assert sum(kept(run, "test").facts["outputs"]["dense"]["residuals"]["counts"]) == 8

@@ -82,10 +82,10 @@ def _widened(span: Range) -> Range:
 
 
 def _ticks(span: Range) -> Ticks:
-    """Return three to six round values within a range, with their texts."""
+    """Return two to six round values within a range, with their texts."""
     low, high = span
     step = 10 ** math.floor(math.log10((high - low) / 2))
-    step *= next(size for size in (5, 2, 1) if (high - low) / (size * step) >= 2)
+    step *= next(size for size in (5, 2, 1) if (high - low) / (size * step) >= 2 - 1e-9)
     first = math.ceil(low / step - 1e-9)
     values = (number * step for number in range(first, math.floor(high / step + 1e-9) + 1))
     if max(abs(low), abs(high)) >= 1e6:

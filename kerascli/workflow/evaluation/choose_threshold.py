@@ -71,13 +71,16 @@ def label_by(run: "LoadedRun", rule: Rule, output: str | None = None, *, keep: b
 def chosen_points(evaluation: "Evaluation", rule: Rule, outputs: Sequence[str]) -> dict[str, Point]:
     """Return a mapping from each name in `outputs` to the threshold that a rule chooses for this output.
 
-    Raises DataError if no row has a true class, or if a probability is NaN.
+    Raises DataError if no row has a true class, if a probability is NaN, or if no threshold has the recall.
     """
     points: dict[str, Point] = {}
     for scores in (scores for scores in evaluation.class_scores if scores.output in outputs):
         if scores.thresholds is None:
             raise DataError(f"{rule.option}: no row has a true class, or the probability of one is nan")
-        points[scores.output] = _RULES[rule.option][1](scores.thresholds, rule.value)
+        points[scores.output] = point = _RULES[rule.option][1](scores.thresholds, rule.value)
+        if rule.option == "--hold-recall" and point.recall < rule.value:
+            text = f"the recall of '{scores.output}' is {point.recall:.4g} at most: other rows have the probability 0"
+            raise DataError(f"--hold-recall {rule.value:g}: {text}")
     return points
 
 

@@ -63,14 +63,14 @@ def identity(run: LoadedRun, rows: Split, checkpoint: str | None) -> dict[str, s
 def _of_classes(scores: ClassScores) -> dict[str, Any]:
     """Return the scores of an output that predicts classes: of each class, confusions, thresholds of two classes."""
     facts: dict[str, Any] = {"label": scores.label, "classes": [asdict(row) for row in scores.rows]}
-    matrix, names = scores.matrix, scores.names
+    names, wrong = scores.names, scores.truth != scores.labels
     if len(names) <= _MOST_CLASSES:
-        facts["matrix"] = matrix.tolist()
+        facts["matrix"] = scores.matrix.tolist()
     else:
-        errors = np.where(np.eye(len(names), dtype=bool), 0, matrix)
-        largest = np.argsort(-errors, axis=None, kind="stable")[:_MOST_CONFUSIONS]
-        pairs = zip(*np.unravel_index(largest, errors.shape), strict=True)
-        facts["confusions"] = [[names[true], names[other], int(errors[true, other])] for true, other in pairs]
+        pairs, counts = np.unique(np.stack([scores.truth[wrong], scores.labels[wrong]]), axis=1, return_counts=True)
+        largest = np.argsort(-counts, kind="stable")[:_MOST_CONFUSIONS]
+        found = zip(*pairs[:, largest].tolist(), counts[largest].tolist(), strict=True)
+        facts["confusions"] = [[names[true], names[other], count] for true, other, count in found]
     if scores.thresholds is not None:
         facts |= {"positive": names[1], "threshold": scores.threshold, **_of_thresholds(scores.thresholds)}
     return facts
@@ -102,11 +102,14 @@ def _of_values(run: LoadedRun, pair: OutputTarget, y_true: Tensor, y_pred: Tenso
     if not finite.any():
         return {}
     true, predicted = true[finite], predicted[finite]
-    counts, edges = np.histogram(predicted - true, bins=_BINS)
+    residuals = predicted - true
+    low, high, size = residuals.min(), residuals.max(), np.abs(residuals).max()
+    margin = 0 if high - low > 1e-12 * size else 1e-6 * size  # bins must be wider than the rounding of their edges
+    counts, edges = np.histogram(residuals, bins=_BINS, range=(low - margin, high + margin))
     drawn = np.sort(_random(run).choice(len(true), min(_POINTS, len(true)), replace=False))
     points = np.stack([true[drawn], predicted[drawn]], axis=1)
-    residuals = {"edges": edges.tolist(), "counts": counts.tolist()}
-    facts: dict[str, Any] = {"points": points.tolist(), "residuals": residuals}
+    bins = {"edges": edges.tolist(), "counts": counts.tolist()}
+    facts: dict[str, Any] = {"points": points.tolist(), "residuals": bins}
     if run.data is not None and isinstance(run.data.source, Timeseries):
         facts["forecast"] = _forecast(rows[0], rows[1], run.data.source.horizon)
     return facts
@@ -152,7 +155,8 @@ def _texts(
     """Return targets or predictions of rows as names of classes or numbers; [] if they are more than one a row."""
     if scores is not None and (reading := run.reading(pair, values)) is not None:
         numbers = class_numbers(values) if is_true else reading.labels(reading.probabilities(values))
-        return [scores.names[number] for number in numbers.tolist()]
+        names = dict(enumerate(scores.names))
+        return [names.get(number, str(number)) for number in numbers.tolist()]  # a label that the loss ignores
     if values.numel() != len(values):
         return []
     undo = run.inverse(pair) or (lambda values: values)
