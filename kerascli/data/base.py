@@ -15,7 +15,7 @@ from kerascli.data.storage.blocks import Blocks
 from kerascli.data.storage.column import Texts, pa
 from kerascli.data.storage.decoded_files import Decoder
 from kerascli.data.storage.on_disk import Values
-from kerascli.data.storage.table import Refusal, Table
+from kerascli.data.storage.table import FILES, Refusal, Table
 from kerascli.data.storage.tokens import Tokens, column_dtype, is_ragged
 from kerascli.data.text.oov import LookedUp
 from kerascli.foundation.disk.files import digests_by_name
@@ -157,8 +157,9 @@ class Source(InFolder):
         """
         return None
 
-    def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
-        """Read files that hold one row each (see `suffixes`) as a table; its column `file` holds their names."""
+    def read_rows(self, files: Sequence[Path], columns: Mapping[str, np.ndarray] = {}, name: str = FILES) -> Table:
+        """Read files that hold one row each (see `suffixes`) as a table called `name`: their names (column `file`), the
+        given `columns`, and their contents. Raises DataError."""
         raise NotImplementedError
 
     def data_files(self, context: Context) -> list[Path]:

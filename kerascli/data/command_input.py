@@ -179,9 +179,8 @@ class CommandInput(NamedTuple):
     def _folder(self, folder: Path) -> Table:
         """Read a folder of image or text files as a table; if targets are read, its subfolders are the classes."""
         source, shown = self.spec.source, str(folder)
-        if isinstance(source, FolderSource):
-            has_labels = self.targets and source.labels is not None
-            classes = self.columns["label"].classes or () if has_labels else None
+        if self.targets and isinstance(source, FolderSource) and source.labels is not None:
+            classes = self.columns["label"].classes or ()
             return source.read_rows(*files_in(folder, shown, source.suffixes, classes))
         if suffixes := self._suffixes():
             return self._rows(files_in(folder, shown, suffixes)[0])

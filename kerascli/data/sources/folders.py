@@ -3,8 +3,7 @@
 
 import os
 import sys
-from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Literal, Self
@@ -14,7 +13,6 @@ from pydantic import model_validator
 
 from kerascli.data.base import Context, Field, Fields, Source, Tables, source
 from kerascli.data.sources.file_source import FileSource
-from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import FILE, FILES, Table, table_of
 from kerascli.data.text.files import read_text
 from kerascli.foundation.disk.files import LINE_BYTES, OBJECT_BYTES, memory_limit, refuse_text
@@ -47,10 +45,6 @@ class FolderSource(Source):
             raise ValueError("class_names: there are no classes with labels: null")
         return self
 
-    @abstractmethod
-    def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
-        """Return a table with a row for each file: its name, the given `columns` and its contents. Raises DataError."""
-
     def label(self, context: Context) -> dict[str, Field]:
         """Return {"label": field} for the column of class labels, or {} if there are no labels. Raises DataError."""
         if self.labels is None:
@@ -59,9 +53,6 @@ class FolderSource(Source):
             return {"label": Field((), "int64")}
         names = self.class_names or class_names(context.folder / self.directory, self.directory)
         return {"label": Field((), "int64", num_classes=len(names), classes=tuple(names))}
-
-    def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None, name: str = FILES) -> Table:
-        return self.table(list(files), {} if labels is None else {"label": labels}, name)
 
     def load(self, context: Context) -> Tables:
         tables: dict[str, Table] = {}
@@ -99,9 +90,9 @@ def class_names(folder: Path, shown: str) -> tuple[str, ...]:
 
 def files_in(
     folder: Path, shown: str, suffixes: tuple[str, ...], classes: Sequence[str] | None = None
-) -> tuple[list[Path], np.ndarray | None]:
+) -> tuple[list[Path], dict[str, np.ndarray]]:
     """Return the files (with one of the suffixes) in a folder and its subfolders; with `classes`, those in each class's
-    folder, and their class labels (else None).
+    folder, and the column `label` of their class labels (else no column).
 
     Links to folders are not followed. Raises DataError.
     """
@@ -116,7 +107,7 @@ def files_in(
     paths = list(chain.from_iterable(files))
     if not paths:
         raise DataError(f"there are no files that end in {', '.join(suffixes)}", place=shown)
-    return paths, None if classes is None else np.repeat(np.arange(len(files)), list(map(len, files)))
+    return paths, {} if classes is None else {"label": np.repeat(np.arange(len(files)), list(map(len, files)))}
 
 
 def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -137,7 +128,7 @@ class TextFolder(FolderSource):
     def facts(self, context: Context) -> Fields:
         return {"text": Field((), "string"), **self.label(context)}
 
-    def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
+    def read_rows(self, files: Sequence[Path], columns: Mapping[str, np.ndarray] = {}, name: str = FILES) -> Table:
         return Table({FILE: file_names(files), **columns, "text": texts_of(files, name)}, len(files), name=name)
 
 

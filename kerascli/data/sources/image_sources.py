@@ -12,7 +12,6 @@ from kerascli.data.readers import Channels, ImageSettings, OnCorrupt
 from kerascli.data.sources.folders import FolderSource, file_names, files_in, plain_path
 from kerascli.data.storage.decoded_files import DecodedFiles, Decoder, undamaged
 from kerascli.data.storage.image_files import SUFFIXES, Reading
-from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.sound_files import SoundReading
 from kerascli.data.storage.table import FILE, FILES, Table
 from kerascli.foundation.errors import DataError, counted, safe_text
@@ -31,7 +30,7 @@ class ImageSource(ImageSettings, Source):
 
 
 def decoded_table(
-    files: Sequence[Path], columns: Mapping[str, Values], column: str, decoder: Decoder, name: str, *, skip: bool
+    files: Sequence[Path], columns: Mapping[str, np.ndarray], column: str, decoder: Decoder, name: str, *, skip: bool
 ) -> Table:
     """Return a table with a row for each file: its name, the given `columns`, and `column`, what it is decoded to.
 
@@ -55,7 +54,7 @@ class ImageFolder(ImageSource, FolderSource):
     def facts(self, context: Context) -> Fields:
         return {"image": Field(self.reading().shape, "uint8"), **self.label(context)}
 
-    def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
+    def read_rows(self, files: Sequence[Path], columns: Mapping[str, np.ndarray] = {}, name: str = FILES) -> Table:
         return decoded_table(files, columns, "image", self.reading(), name, skip=self.on_corrupt == "skip")
 
 
@@ -86,8 +85,8 @@ class ImagePairs(ImageSource, TwoFolders):
         reading = self.reading()  # masks of 16 bits are known when all are read
         return {"image": Field(reading.shape, "uint8"), "mask": Field((*reading.size, 1), "uint8")}
 
-    def read_rows(self, files: Sequence[Path], labels: np.ndarray | None = None) -> Table:
-        return decoded_table(files, {}, "image", self.reading(), FILES, skip=False)
+    def read_rows(self, files: Sequence[Path], columns: Mapping[str, np.ndarray] = {}, name: str = FILES) -> Table:
+        return decoded_table(files, columns, "image", self.reading(), name, skip=False)
 
     def load(self, context: Context) -> Tables:
         images, masks = (_by_name(plain_path(context.folder / path), path) for path in (self.images, self.masks))
@@ -139,5 +138,5 @@ class AudioFolder(FolderSource):
     def facts(self, context: Context) -> Fields:
         return {"audio": Field(self.reading().shape, "float32"), **self.label(context)}
 
-    def table(self, files: list[Path], columns: dict[str, Values], name: str) -> Table:
+    def read_rows(self, files: Sequence[Path], columns: Mapping[str, np.ndarray] = {}, name: str = FILES) -> Table:
         return decoded_table(files, columns, "audio", self.reading(), name, skip=self.on_corrupt == "skip")
