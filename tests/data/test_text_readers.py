@@ -152,7 +152,7 @@ def by_rows(data: bytes, form: TextFormat) -> tuple[dict[str, tuple[np.ndarray, 
         raise DataError(wrong[0])
     columns = {}
     for name, each in zip(names, zip(*rows, strict=True), strict=True):
-        fields = list(form.present(each))
+        fields = ["" if field in form.na_values else field for field in each]
         dtype = form.dtypes.get(name)
         values = None if dtype == "text" else typed(fields, form, dtype)
         columns[name] = np.array(fields, object) if values is None else values, fields

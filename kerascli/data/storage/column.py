@@ -1,6 +1,6 @@
 """Text in memory as Arrow arrays: distinct texts, and codes, the index of each value's text among them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib import import_module
@@ -177,6 +177,6 @@ def on_access(read: Callable[[], Column]) -> Column:
     return Column(lambda: once().texts, lambda: once().values, lambda _, rows: once().reread(once(), rows))
 
 
-def text_array(texts: Sequence[str | None]) -> "pa.ChunkedArray[Any]":
-    """Return texts as an Arrow array, with null for each missing one ('')."""
-    return pa.chunked_array([pa.array([text or None for text in texts], pa.string())])
+def text_array(texts: Iterable[str | None], missing: Collection[str] = ("",)) -> "pa.ChunkedArray[Any]":
+    """Return texts as an Arrow array, with null for each missing one."""
+    return pa.chunked_array([pa.array([None if text in missing else text for text in texts], pa.string())])

@@ -47,9 +47,8 @@ class Decoder(ABC):
     def shape(self) -> tuple[int, ...]:
         """Shape of a decoded file."""
 
-    @abstractmethod
-    def need(self) -> None:
-        """Raise DataError if a library that the decoder needs is not installed."""
+    def need(self) -> None:  # noqa: B027
+        """Raise DataError if a library that the decoder needs, whatever the file's format, is not installed."""
 
     @abstractmethod
     def decode(self, path: Path, *, reduced: bool = False) -> np.ndarray:

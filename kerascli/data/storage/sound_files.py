@@ -42,9 +42,6 @@ class SoundReading(Decoder):
     def shape(self) -> tuple[int, ...]:
         return (self.length,) if self.channels is None else (self.length, self.channels)
 
-    def need(self) -> None:
-        """Do nothing: what decodes a file depends on its format."""
-
     def decode(self, path: Path, *, reduced: bool = False) -> np.ndarray:
         data = read_bytes(path, MAX_BYTES)
         try:

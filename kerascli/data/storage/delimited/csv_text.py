@@ -52,7 +52,7 @@ def read_csv(
     if table is None:
         names, rows, lines, wrong = read_rows(text, name, form, packed)
         fields = zip(names, zip(*rows, strict=True), strict=True)
-        columns_of_text = {each: text_array(form.present(texts)) for each, texts in fields}
+        columns_of_text = {each: text_array(texts, ("", *form.na_values)) for each, texts in fields}
         table = Table(_typed(columns_of_text, form), len(rows), name=name, lines=lines)
         if wrong is not None:
             raise BadRows(wrong[0], table, wrong[1])

@@ -77,12 +77,6 @@ class TextFormat(Component):
         quoting = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
         return csv.reader(lines, delimiter=self.delimiter, quoting=quoting, strict=strict)
 
-    def present(self, fields: Sequence[str]) -> Sequence[str]:
-        """Return a column's fields with '' in place of each missing value (`na_values`)."""
-        if not self.na_values:
-            return fields
-        return ["" if each in self.na_values else each for each in fields]
-
     def plain(self, text: str) -> str | None:
         """Return a number in Python's notation; None if the text is no number in this format."""
         if not re.fullmatch(self.number, text, re.ASCII):
@@ -160,7 +154,7 @@ def _numbers(fields: "pa.ChunkedArray[Any]", *, integers: bool) -> np.ndarray | 
     large = np.flatnonzero(np.abs(values) >= 2**53)
     if len(large) and first_inexact(fields.take(pa.array(large)).to_pylist(), values[large]) is not None:
         return None
-    has_plus = whole and bool((values == np.trunc(values)).all()) and _match(fields, r"^\+")
+    has_plus = whole and bool((values == np.trunc(values)).all()) and pc.any(pc.starts_with(fields, "+")).as_py()
     return None if has_plus else values
 
 
@@ -171,11 +165,6 @@ def _booleans(fields: "pa.ChunkedArray[Any]") -> np.ndarray | None:
     if not 0 < true.sum() + false.sum() == len(fields) - fields.null_count:
         return None
     return np.where(true | false, true, np.nan) if fields.null_count else true
-
-
-def _match(fields: "pa.ChunkedArray[Any]", pattern: str) -> bool:
-    """Return True if a pattern is found in any field."""
-    return bool(pc.any(pc.match_substring_regex(fields, pattern)).as_py())
 
 
 def first_inexact(fields: Sequence[str], values: np.ndarray) -> int | None:
