@@ -21,7 +21,7 @@ def config_facts(config: Config, *, look: bool = True) -> DataFacts:
     With `look=False`, no file is accessed.
     """
     if config.data is None:
-        return DataFacts({}, {}, known=False, reason="the config has no 'data' section")
+        return DataFacts({}, {}, known=False)
     with config.faults():
         return data_facts(config.data, config.context, look=look)
 

@@ -3,6 +3,7 @@ targets."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
@@ -39,8 +40,7 @@ class DataFacts(NamedTuple):
     inputs: dict[str, Field]
     targets: dict[str, Field]
     known: bool = True
-    """False if some shapes, dtypes ... are unknown until the data is read; `reason` says why."""
-    reason: str = ""
+    """False if some shapes, dtypes ... are unknown until the data is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +90,19 @@ def data_facts(spec: DataSpec, context: Context, *, look: bool = True) -> DataFa
     does not fit its input.
     """
     source = spec.source if look else spec.source.with_paths(lambda path: f"{_NOWHERE}/{path}")
-    reason, facts = "", None
-    try:
+    facts = None
+    with suppress(DataError):
         facts = source.facts(context)
-    except DataError as error:
-        reason = str(error)
     if facts is not None:
         check_source_memory(spec.source, facts)
         check_where(spec.where, facts)
     fields = by_section(_fields_before_data(spec, facts))
     inputs, targets = fields["inputs"], fields["targets"]
     check_display_columns(context.display_columns, facts, targets)
-    unsized = [name for each in fields.values() for name, field in each.items() if None in field.shape]
-    if facts is None:
-        reason = reason or f"the source '{spec.source.component_name}' does not know its columns before it is read"
-    elif unsized:
-        reason = f"the size of '{unsized[0]}' is learned from the data"
+    are_sized = all(None not in field.shape for each in fields.values() for field in each.values())
     if len(inputs) + len(targets) == len(spec.inputs) + len(spec.targets):
         inputs = mixed_inputs(spec.augment, inputs, targets)
-    return DataFacts(inputs, targets, facts is not None and not unsized, reason)
+    return DataFacts(inputs, targets, facts is not None and are_sized)
 
 
 def _fields_before_data(spec: DataSpec, facts: Fields | None) -> Iterator[tuple[tuple[str, str], Field]]:
