@@ -238,9 +238,6 @@ class Transform(InFolder):
     takes_text: ClassVar[bool] = False
     """True if the transform accepts text alone."""
 
-    takes_columns: ClassVar[bool] = False
-    """True if the transform, as a pipeline's first step, accepts several columns of mixed dtypes: see `chains`."""
-
     splits_values: ClassVar[bool] = False
     """True if the transform splits values (texts into tokens), so that its output holds no class labels."""
 
@@ -335,8 +332,9 @@ class Transform(InFolder):
         return ()
 
     def chains(self, field: Field, state: FittedState | None) -> Mapping[str, Sequence[Any]]:
-        """Return each column's own transforms (`FittedStep`), for a transform of several columns."""
-        raise NotImplementedError
+        """Return each column's own transforms (`FittedStep`), for a transform that, as a pipeline's first step, accepts
+        several columns of mixed dtypes; empty for one of a single column."""
+        return {}
 
     def joined(self, columns: Sequence[Tensor], field: Field, state: FittedState) -> Tensor:
         """Return what `module` gets, (N, *), for the results of the columns' own transforms, in the order of

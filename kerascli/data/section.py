@@ -114,7 +114,7 @@ class Pipeline:
     @property
     def takes_columns(self) -> bool:
         """True if the pipeline reads its columns, of any dtypes, as a record array."""
-        return bool(self.steps) and self.steps[0].transform.takes_columns
+        return bool(self.steps) and self.steps[0].transform.defines("chains")
 
     def reads_text(self, column: str) -> bool:
         """Return True if a step accepts values of the column as text alone."""

@@ -81,7 +81,6 @@ class FeatureSpace(Transform):
     Parts are in order of the features' names, followed by the crosses. As keras.utils.FeatureSpace.
     """
 
-    takes_columns = True
     per_batch = "always"
 
     features: dict[str, Column]

@@ -116,8 +116,6 @@ class HashedCrossingTransform(HashedCrossingSettings, Transform):
     The bin index is the same as that of keras.layers.HashedCrossing. Comes first, after a list of `columns`.
     """
 
-    takes_columns = True
-
     def infer(self, field: Field, state: FittedState | None, *, target: bool) -> Field:
         if len(field.columns) < 2:
             raise ValueError("needs at least two columns, and must be first: [{columns: [a, b]}, hashed_crossing]")

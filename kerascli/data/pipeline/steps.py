@@ -51,7 +51,7 @@ class FittedStep:
     @cached_property
     def chains(self) -> Mapping[str, "Sequence[FittedStep]"]:
         """Transforms of each column of a transform of several; empty for one of a single column."""
-        return self.transform.chains(self.field, self.state) if self.transform.takes_columns else {}
+        return self.transform.chains(self.field, self.state)
 
     def __call__(self, values: Values, counting: Counting | None = None) -> Values:
         """Return the rows transformed; values that are out of a vocabulary are counted.
