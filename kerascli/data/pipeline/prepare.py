@@ -1,6 +1,7 @@
 """Prepare the data of the config section `data` (load, split, fit, transform); infer shapes and dtypes of inputs and
 targets."""
 
+import math
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
@@ -246,7 +247,7 @@ def _column_fields(spec: DataSpec, table: Table, context: Context) -> dict[str, 
 
 def _label_range(values: Values) -> tuple[int, int] | None:
     """Return (smallest label, number of classes) of a column of integer class labels, none negative; else None."""
-    if values.dtype.kind not in "iu" or values.size != len(values) or not len(values):
+    if values.dtype.kind not in "iu" or math.prod(values.shape[1:]) != 1 or not len(values):
         return None
     least, most = zip(*((int(block.min()), int(block.max())) for block in blocks(values)), strict=True)
     return (min(least), max(most) + 1) if min(least) >= 0 else None

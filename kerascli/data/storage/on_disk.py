@@ -1,7 +1,6 @@
 """Columns that stay on disk and read only the requested rows into memory."""
 
 import copy
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Self
@@ -45,10 +44,6 @@ class OnDisk:
     @property
     def ndim(self) -> int:
         return 1 + len(self.row_shape)
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
 
     def take(self, rows: Rows) -> Self:
         """Return the column with the selected rows only, still on disk."""
