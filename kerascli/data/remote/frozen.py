@@ -45,7 +45,7 @@ def _written(blocks: Blocks, kinds: dict[str, set[Any]], digest: Any) -> Iterato
     """Yield the bytes of the file of Parquet, and add the rows to the digest; add what columns hold to `kinds`."""
     from pyarrow.parquet import ParquetWriter
 
-    sink, writer, types, fits = _Sink(), None, pa.schema([]), True
+    sink, writer, types, fits = io.BytesIO(), None, pa.schema([]), True
     for block in blocks(frozenset(name for name, each in kinds.items() if _type(each) == pa.string())):
         for name in {**kinds, **block}:
             kinds.setdefault(name, set()).update(_kinds(block[name]) if name in block else {"missing"})
@@ -62,12 +62,12 @@ def _written(blocks: Blocks, kinds: dict[str, set[Any]], digest: Any) -> Iterato
             rows = pa.record_batch([array.cast(kind) for array, kind in zip(arrays, types.types, strict=True)], types)
             digest.update(rows.serialize())
             writer.write_batch(rows)
-            yield sink.taken()
+            yield _taken(sink)
     if not fits:
         raise _Widened
     assert writer is not None, "the caller refuses tables without rows"
     writer.close()
-    yield sink.taken()
+    yield _taken(sink)
 
 
 def _kinds(values: "pa.Array") -> set[Any]:
@@ -92,18 +92,9 @@ def _type(kinds: set[Any]) -> Any:
     return next(each for each in (*numbers, *types) if each in types)
 
 
-class _Sink(io.BytesIO):
-    """File that keeps what is written to it until it is taken."""
-
-    before = 0
-    """Number of bytes that were taken."""
-
-    def tell(self) -> int:
-        return self.before + super().tell()
-
-    def taken(self) -> bytes:
-        data = self.getvalue()
-        self.before += len(data)
-        self.seek(0)
-        self.truncate()
-        return data
+def _taken(sink: io.BytesIO) -> bytes:
+    """Return what has been written to a file since it was last taken; pyarrow itself counts what it has written."""
+    data = sink.getvalue()
+    sink.seek(0)
+    sink.truncate()
+    return data
