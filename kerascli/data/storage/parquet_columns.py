@@ -104,9 +104,8 @@ class ParquetColumns(Mapping[str, Values | Column]):
         `dtypes` are types (`text`, `number`) of partition columns. Raises DataError, FileRefused.
         """
         self._files = [ParquetFile(part.path, part.name) for part in parts]
-        self._counts = [file.rows for file in self._files]
-        self.rows = sum(self._counts)
-        self._starts = np.cumsum([0, *self._counts])
+        self._starts = np.cumsum([0, *(file.rows for file in self._files)])
+        self.rows = int(self._starts[-1])
         self._schema = self._files[0].schema
         self._check_same(columns)
         self._partitions = partition_columns(parts, self._schema.names, dtypes or {})
@@ -139,9 +138,9 @@ class ParquetColumns(Mapping[str, Values | Column]):
     def stream(self, name: str, rows: int) -> Iterator[np.ndarray]:
         """Iterate over a column in arrays of at most `rows` rows, row group by row group."""
         if name in self._partitions:
-            for value, count in zip(self._partitions[name], self._counts, strict=True):
-                whole = np.full(min(rows, count), value, self._partitions[name].dtype)
-                yield from (whole[: count - first] for first in range(0, count, rows))
+            for value, file in zip(self._partitions[name], self._files, strict=True):
+                whole = np.full(min(rows, file.rows), value, self._partitions[name].dtype)
+                yield from (whole[: file.rows - first] for first in range(0, file.rows, rows))
             return
         missing = self._missing(name)
         for file in self._files:

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 
 from kerascli.data.storage.delimited.text_format import MAX_FIELD, TextFormat
-from kerascli.foundation.disk.files import OBJECT_BYTES, refuse_text
+from kerascli.foundation.disk.files import OBJECT_BYTES, count_byte, refuse_text
 from kerascli.foundation.errors import DataError, Fault, Place, counted, safe_text
 
 _NEWLINE, _RETURN, _QUOTE = b'\n\r"'
@@ -76,10 +76,9 @@ class Layout:
         """Return a function that returns the number of the line on which each row begins, counted from 1; None unless
         there are `rows` rows. Blank lines are no rows."""
         data = np.frombuffer(self.text, np.uint8)
-        if self.kept is None and not self.has_quoted_ends:
-            count = sum(np.count_nonzero(data[at : at + _CHUNK] == _NEWLINE) for at in range(0, len(data), _CHUNK))
-            if rows == count + (data[-1] != _NEWLINE):
-                return partial(np.arange, 1, rows + 1)
+        is_plain = self.kept is None and not self.has_quoted_ends
+        if is_plain and rows == count_byte(self.text, _NEWLINE) + (data[-1] != _NEWLINE):
+            return partial(np.arange, 1, rows + 1)
         sizes = np.diff(self._ends, prepend=-1) - 1
         blank = (sizes == 0) | ((sizes == 1) & (data[self._ends - 1] == _RETURN))
         begins = np.flatnonzero(np.append(True, self._are_row_ends))[~blank]
