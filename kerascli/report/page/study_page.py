@@ -43,8 +43,8 @@ def study_html(study: Study, link: Callable[[str], str] | None = None, events: s
             rows = [{**row, "trial": element("a", str(row["trial"]), href=link(f"{row['trial']:04}"))} for row in rows]
         sections = [*_pictures(table), curves_section(drawn), sortable("Trials", "A click on a heading sorts", rows)]
     terms = terms_list({name: value_text(value) for name, value in facts_of(table).items()})
-    kept = [each for each in (section("Overview", terms, anchor="overview"), *sections) if each is not None]
-    return document(safe_text(table["study"]), kept, {"charts": drawn}, events)
+    sections = [section("Overview", terms, anchor="overview"), *sections]
+    return document(safe_text(table["study"]), sections, {"charts": drawn}, events)
 
 
 def _pictures(table: Mapping[str, Any]) -> Iterator[Element]:
