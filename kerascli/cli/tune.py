@@ -83,7 +83,6 @@ def _run(study: "Study", workers: int) -> int:
 
     from kerascli.report.console import console_on
     from kerascli.report.tables import rows_text
-    from kerascli.studies.folder import FINISHED
     from kerascli.studies.sampling import write_importance
     from kerascli.studies.table import best_texts, rows_of, study_table, trial_text
     from kerascli.workflow.tuning.worker import run_study
@@ -99,7 +98,7 @@ def _run(study: "Study", workers: int) -> int:
             live.update(f"{rows_text(rows_of(table)[-_SHOWN:], console.width)}\n{summary}", refresh=True)
             return
         for row in table["trials"]:
-            if row["status"] in FINISHED and row["trial"] not in printed:
+            if row["status"] not in ("running", "interrupted") and row["trial"] not in printed:
                 printed.add(row["trial"])
                 console.print(safe_text(f"trial {row['trial']}{study.facts.of}: {trial_text(row)}"))
 

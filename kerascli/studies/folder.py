@@ -26,7 +26,6 @@ from kerascli.runs.reading import json_object, quoted, read_bytes, read_text
 from kerascli.runs.record import MEMBERS, STUDY, RunRecord, is_study, make_runs_dir, new_dated_folder
 
 Status = Literal["running", "completed", "pruned", "failed"]
-FINISHED = frozenset({"completed", "pruned", "failed"})
 _TRIAL, _STOPPED, IMPORTANCE = "trial.json", "stopped.txt", "importance.json"
 _CLAIM = ".claim"
 """Name of the locked file in a member's folder, beside that of the run in it."""
@@ -212,7 +211,7 @@ class Study:
     def trials(self) -> list[TrialFacts]:
         """Return the facts about the trials that have begun, by number; those that have ended are read once."""
         trials = {each.path.name: self._ended.get(each.path.name) or each.trial() for each in self.members()}
-        self._ended = {name: facts for name, facts in trials.items() if facts and facts.status in FINISHED}
+        self._ended = {name: facts for name, facts in trials.items() if facts and facts.status != "running"}
         return [*filter(None, trials.values())]
 
     def best(self) -> list[TrialFacts]:
@@ -227,8 +226,7 @@ class Study:
 
     def best_run(self) -> RunRecord:
         """Return the run of the best trial. Raises ConfigError without one, or if it has a run for each fold."""
-        runs = [] if self.facts.tune is None else self.runs()
-        if len(runs) != 1:
+        if self.facts.tune is None or len(runs := self.runs()) != 1:
             raise index.is_no_run(self.path)
         return runs[0]
 

@@ -23,7 +23,7 @@ from kerascli.foundation.disk.files import in_home
 from kerascli.foundation.errors import ConfigError, FileRefused, dotted, in_yaml, leaves, suggestion
 from kerascli.runs.history import Row
 from kerascli.runs.reading import TEXT_LIMIT_BYTES, json_object, must_read, quoted
-from kerascli.studies.folder import FINISHED, IMPORTANCE, Study, TrialFacts
+from kerascli.studies.folder import IMPORTANCE, Study, TrialFacts
 
 
 def study_table(study: Study) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def study_table(study: Study) -> dict[str, Any]:
     facts, trials, path = study.facts, study.trials(), study.path / IMPORTANCE
     head = {
         "study": study.path.name, "path": str(study.path), "trials_planned": facts.trials or None,
-        "trials_done": sum(each.status in FINISHED for each in trials),
+        "trials_done": sum(each.status != "running" for each in trials),
     }  # fmt: skip
     if facts.tune is None:
         return {**head, "folds": fold_results(study)}
@@ -136,7 +136,7 @@ def study_line(path: Path) -> dict[str, Any]:
     line = {"study": path.name, "status": "damaged", "of": None, "done": None, "best": None, "value": None}
     with suppress(FileRefused):
         trials, facts = study.trials(), study.facts
-        done = sum(each.status in FINISHED for each in trials)
+        done = sum(each.status != "running" for each in trials)
         is_whole = done >= (facts.trials or max(1, len(trials)))
         status = "completed" if is_whole else "stopped" if study.stopped() else "interrupted"
         status = "running" if study.is_running() else status

@@ -32,7 +32,7 @@ from kerascli.foundation.interrupts import deferred, end_with_parent
 from kerascli.runs.environment import machine
 from kerascli.runs.reading import quoted
 from kerascli.runs.record import ended, is_study
-from kerascli.studies.folder import FINISHED, Member, Study, TrialFacts
+from kerascli.studies.folder import Member, Study, TrialFacts
 from kerascli.studies.sampling import by_epoch, by_fold, is_pruned, next_point
 from kerascli.workflow.bases import open_config
 from kerascli.workflow.fitting.options import Options
@@ -79,7 +79,7 @@ def run_study(study: Study, workers: int, show: Callable[[], None]) -> int:
         for process in processes.values():
             process.wait()
         show()
-        done = sum(each.status in FINISHED for each in study.trials())
+        done = sum(each.status != "running" for each in study.trials())
         if stop.number is not None:
             text = f"interrupted; {done}{study.facts.of} trials are done, and those that were trained are saved"
             hint = f"go on: kerascli tune --resume {shlex.quote(str(study.path))}"
@@ -174,12 +174,12 @@ class Worker:
 
     def _claim(self, claim: ExitStack) -> Member | None:
         """Claim the first trial that is neither finished nor claimed, until `claim` ends; None if there is none."""
-        finished = {each.number for each in self.study.trials() if each.status in FINISHED}
+        finished = {each.number for each in self.study.trials() if each.status != "running"}
         numbers = range(1, (self.study.facts.trials or 10**9) + 1)
         for member in (self.study.member(number) for number in numbers if number not in finished):
             with suppress(locks.Locked):
                 claim.enter_context(member.claimed())
-                if (facts := member.trial()) is None or facts.status not in FINISHED:  # it may have ended meanwhile
+                if (facts := member.trial()) is None or facts.status == "running":  # it may have ended meanwhile
                     return member
                 claim.close()
         return None
@@ -241,8 +241,8 @@ class Worker:
             runs_dir=self.study.path.parent, device=self.device(), threads=settings.threads, mode=settings.mode,
             pause=partial(self._pause, member), command=["tune", "--join", str(self.study.path)],
         )  # fmt: skip
-        config = open_config(document, fold=1, runs_dir=options.runs_dir)
-        if (folds := number_of_folds(config, document)) is None:
+        config = open_config(document, runs_dir=options.runs_dir)
+        if (folds := number_of_folds(config)) is None:
             yield from train_member(member, config, options)
             return
         trial = Study(member.path)
@@ -277,7 +277,7 @@ def settle(study: Study, *, ended: bool = False) -> None:
         trials, keep = study.trials(), study.tune.keep
         kept = {each.number for each in (study.best() if keep == "best" else trials if keep == "all" else ())}
         for each in trials:
-            if each.number not in kept and each.status in (FINISHED if ended else {"completed"}):
+            if each.number not in kept and (each.status != "running" if ended else each.status == "completed"):
                 for run in study.member(each.number).runs:
                     run.remove_weights()
         last = sorted((each for each in trials if each.ended is not None), key=lambda each: str(each.ended))[-FAILURES:]
