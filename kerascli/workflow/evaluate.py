@@ -69,6 +69,7 @@ class Evaluation(NamedTuple):
 _DEFAULT = (MetricUse("mean_absolute_error", MeanAbsoluteError(), weighted=False, columns=("mean_absolute_error",)),)
 """Metrics to report in the units of the raw column for an output without metrics in the config."""
 _MOST_CLASSES = 1000
+"""Maximum number of classes of a confusion matrix that is written or drawn."""
 MOST_VALUES = 100_000_000
 """Maximum number of values of an output, over all rows, that `evaluate` holds in memory."""
 

@@ -104,7 +104,7 @@ def _of_values(run: LoadedRun, pair: OutputTarget, y_true: Tensor, y_pred: Tenso
     true, predicted = true[finite], predicted[finite]
     residuals = predicted - true
     low, high, size = residuals.min(), residuals.max(), np.abs(residuals).max()
-    margin = 0 if high - low > 1e-12 * size else 1e-6 * size  # bins must be wider than the rounding of their edges
+    margin = 0 if high - low > 1e-12 * size else 0.5 + 1e-6 * size  # bins wider than the rounding of their edges
     counts, edges = np.histogram(residuals, bins=_BINS, range=(low - margin, high + margin))
     drawn = np.sort(_random(run).choice(len(true), min(_POINTS, len(true)), replace=False))
     points = np.stack([true[drawn], predicted[drawn]], axis=1)
