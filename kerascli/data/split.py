@@ -5,9 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from kerascli.data.storage.blocks import rows_by_value
-from kerascli.data.storage.on_disk import Values
-from kerascli.foundation.errors import DataError, counted, safe_text
+from kerascli.foundation.errors import DataError, counted
 
 SHORT = "leave its rows out of the file, or hold out a larger share"
 """Hint of an error about a series that is too short to be in every part of a split."""
@@ -38,16 +36,14 @@ def stable_order(words: np.ndarray) -> np.ndarray:
     return order
 
 
-def random_split(
-    rows: int, parts: dict[str, float], seed: int, strata: Values | None = None, column: str = ""
-) -> dict[str, np.ndarray]:
-    """Return a mapping from `train` and each of `parts` to row indices, drawn at random, ascending. Raises DataError.
+def random_split(classes: np.ndarray, parts: Mapping[str, float], seed: int) -> dict[str, np.ndarray]:
+    """Return a mapping from `train` and each of `parts` to row indices, drawn at random, ascending.
 
-    With `strata` (the values of `column`) every class is split separately; its fraction of a part is exact to a row.
+    Every class (integers from 0 on, one a row) is split separately; its fraction of a part is exact to a row.
     """
-    groups = [np.arange(rows)] if strata is None else _groups(strata, column, ("train", *parts))
+    groups = np.split(np.argsort(classes, kind="stable"), np.cumsum(np.bincount(classes))[:-1])
     totals = _counts([len(group) for group in groups], parts)
-    part_of = np.empty(rows, np.min_scalar_type(len(parts)))
+    part_of = np.empty(len(classes), np.min_scalar_type(len(parts)))
     for number, group in enumerate(groups):
         part_of[group] = _drawn(len(group), seed + number, [totals[name][number] for name in parts])
     return _rows_of(part_of, parts)
@@ -112,11 +108,10 @@ def stratified_folds(classes: np.ndarray, folds: int) -> np.ndarray:
     This is scikit-learn's StratifiedKFold, and its KFold for rows of one class; it is applied to shuffled rows.
     """
     _, first, numbers = np.unique(classes, return_index=True, return_inverse=True)
-    numbers = np.argsort(np.argsort(first))[numbers]  # in the order of their first rows
-    ordered = np.sort(numbers)
-    shares = np.stack([np.bincount(ordered[fold::folds], minlength=len(first)) for fold in range(folds)], axis=1)
-    fold_of = np.empty(len(classes), np.int64)
-    fold_of[np.argsort(numbers, kind="stable")] = np.repeat(np.tile(np.arange(folds), len(first)), shares.ravel())
+    firsts = first[numbers]  # the classes are in the order of their first rows
+    order, turns = np.argsort(firsts, kind="stable"), np.arange(len(classes)) % folds
+    fold_of = np.empty_like(turns)
+    fold_of[order] = turns[np.lexsort((turns, firsts[order]))]
     return fold_of
 
 
@@ -142,16 +137,7 @@ def ordered_folds(times: np.ndarray, folds: int) -> np.ndarray:
     return np.searchsorted(np.sort(times)[np.minimum(starts, len(times) - 1)], times, side="right")
 
 
-def _groups(strata: Values, column: str, names: tuple[str, ...]) -> list[np.ndarray]:
-    values, groups = rows_by_value(strata)
-    for value, group in zip(values, groups, strict=True):
-        if len(group) < 2:
-            text = f"class '{safe_text(str(value))}' has 1 row; it cannot be in {' and '.join(names)}"
-            raise DataError(f"split: {text}", path=("data", "split", "stratify"), hint=f"see column '{column}'")
-    return groups
-
-
-def _counts(sizes: list[int], parts: dict[str, float]) -> dict[str, list[int]]:
+def _counts(sizes: list[int], parts: Mapping[str, float]) -> dict[str, list[int]]:
     """Return, for each part of a split, its numbers of rows of each group: integers that add up to the part's size."""
     left, counts_of = np.array(sizes), dict[str, list[int]]()
     for name, share in parts.items():

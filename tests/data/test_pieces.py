@@ -119,7 +119,7 @@ def test_a_random_split_takes_the_rows_of_a_permutation_in_turn(tied: bool, monk
         monkeypatch.setattr(np.random, "Philox", _FewWords)
     for seed in range(200):
         rows = 2 + seed % 37
-        found = random_split(rows, {"validation": 0.2, "test": 0.3}, seed)
+        found = random_split(np.zeros(rows, int), {"validation": 0.2, "test": 0.3}, seed)
         order, first, second = shuffled(rows, seed), len(found["validation"]), len(found["test"])
         parts = np.split(order, [first, first + second])
         assert {name: each.tolist() for name, each in found.items()} == {

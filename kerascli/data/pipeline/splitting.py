@@ -9,7 +9,7 @@ from kerascli.data.base import Context
 from kerascli.data.dates import parsed_times
 from kerascli.data.section import DataSpec, SplitSpec
 from kerascli.data.storage.blocks import rows_by_value, unique_inverse
-from kerascli.data.storage.on_disk import Values, blocks, in_memory
+from kerascli.data.storage.on_disk import blocks, in_memory
 from kerascli.data.storage.row_errors import BadRows
 from kerascli.data.storage.table import Table, gaps_in_integers, missing
 from kerascli.data.storage.tokens import is_ragged
@@ -58,12 +58,14 @@ def _chosen(split: SplitSpec, train: Table, seed: int, series: str | None) -> Ma
         for of, rows, parted in each if series is not None else ():
             _refuse_empty(split, parted, len(rows), of, "order")
         return {name: np.sort(np.concatenate([rows[parted[name]] for _, rows, parted in each])) for name in each[0][2]}
-    strata = None if split.stratify is None else _classes(train, "stratify", split.stratify)
-    if split.group is None:
-        return divide.random_split(train.rows, split.parts(), seed, strata, split.stratify or "")
-    groups = unique_inverse(_classes(train, "group", split.group))[1]
-    classes = np.zeros_like(groups) if strata is None else unique_inverse(strata)[1]
-    return divide.grouped_split(groups, classes, split.parts(), seed)
+    names, classes = _classes(train, "stratify", split.stratify)
+    if split.group is not None:
+        return divide.grouped_split(_classes(train, "group", split.group)[1], classes, split.parts(), seed)
+    if split.stratify is not None and len(single := np.flatnonzero(np.bincount(classes) == 1)):
+        name, parts = safe_text(str(names[single[0]])), " and ".join(["train", *split.parts()])
+        text, hint = f"class '{name}' has 1 row; it cannot be in {parts}", f"see column '{split.stratify}'"
+        raise DataError(f"split: {text}", path=("data", "split", "stratify"), hint=hint)
+    return divide.random_split(classes, split.parts(), seed)
 
 
 def _fold_numbers(split: SplitSpec, table: Table, seed: int, series: str | None) -> np.ndarray:
@@ -77,10 +79,9 @@ def _fold_numbers(split: SplitSpec, table: Table, seed: int, series: str | None)
         for _, rows in each:
             numbers[rows] = divide.ordered_folds(times[rows], folds)
     elif split.group is not None:
-        numbers += 1 + divide.grouped_folds(unique_inverse(_classes(table, "group", split.group))[1], folds)
+        numbers += 1 + divide.grouped_folds(_classes(table, "group", split.group)[1], folds)
     else:
-        order, column = divide.shuffled(table.rows, seed), split.stratify
-        classes = numbers if column is None else unique_inverse(_classes(table, "stratify", column))[1]
+        order, (_, classes) = divide.shuffled(table.rows, seed), _classes(table, "stratify", split.stratify)
         numbers[order] = 1 + divide.stratified_folds(classes[order], folds)
     for of, rows in each:
         empty = np.flatnonzero(np.bincount(numbers[rows], minlength=folds + 1) == 0)
@@ -91,15 +92,18 @@ def _fold_numbers(split: SplitSpec, table: Table, seed: int, series: str | None)
     return numbers
 
 
-def _classes(train: Table, key: str, column: str) -> Values:
-    """Return a column of strings or integers to split by (classes or groups). Raises DataError."""
+def _classes(train: Table, key: str, column: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct values of a column of strings or integers to split by (classes or groups), ascending, and the
+    index of each row's value among them; None: all rows have one. Raises DataError."""
+    if column is None:
+        return np.zeros(1), np.zeros(train.rows, np.uint8)
     values = train.text(column) if column in train.files else train.column(column)
     if len(gaps := gaps_in_integers(values)):
         raise BadRows.of(train, gaps, column, _GAP)
     if len(values.shape) != 1 or values.dtype.kind == "f" or is_ragged(values):
         text = f"split.{key}: column '{column}' does not hold {'class labels' if key == 'stratify' else 'groups'}"
         raise DataError(text, path=("data", "split", key), hint="expected one string or integer per row, none missing")
-    return values
+    return unique_inverse(values)
 
 
 _GAP = "missing value: the rows are split by this column"
