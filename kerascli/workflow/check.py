@@ -62,11 +62,10 @@ def check(
     this number of processes, and estimate the memory of each. `runs_dir` is the folder of runs that are bases. Raises
     KerasCliError.
     """
-    config = open_config(source, sets=sets, flags=flags, progress=progress, fold=1, runs_dir=runs_dir)
+    document = override(source if isinstance(source, Document) else read_extended(source), sets)
+    opened = partial(open_config, fold=1, runs_dir=runs_dir)
+    config = opened(document, flags=flags, progress=progress)
     facts_by_key: dict[str, _FactsOfData] = {}
-
-    def written() -> Document:
-        return override(source if isinstance(source, Document) else read_extended(source), sets)
 
     def described(phase: Config) -> RunSpec | None:
         facts = facts_by_key[phase.data_key] = facts_by_key.get(phase.data_key) or _best_facts(phase, no_data=no_data)
@@ -76,13 +75,12 @@ def check(
         return spec
 
     specs = [spec for spec in in_each(config.phases, described) if spec is not None]
-    opened = partial(open_config, fold=1, runs_dir=runs_dir)
-    directions = check_space(config, written, specs, lambda trial: in_each(opened(trial).phases, described))
     unchecked = list(dict.fromkeys(text for _, _, texts in facts_by_key.values() for text in texts))
     if len(specs) < len(config.phases):
         texts = dict.fromkeys(["the shapes of the model, which depend on the data", *unchecked])
         lines = [f"{safe_text(str(config.path))}: ok", *(f"  not checked: {text}" for text in texts)]
         return CheckResult(lines, [], data_is_missing=False)
+    directions = check_space(document, config.flags, specs, lambda trial: in_each(opened(trial).phases, described))
     cases = [Case(each, spec, facts_by_key[each.data_key][1]) for each, spec in zip(config.phases, specs, strict=True)]
     spec, prepared = specs[-1], cases[-1].prepared
     missing = bool(unchecked) and not no_data

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from kerascli.config.composition.overrides import config_at
-from kerascli.config.config import Config
+from kerascli.config.composition.references import Flag
 from kerascli.config.run import RunSpec
 from kerascli.config.sections.space import Space
 from kerascli.config.sections.tune import AshaPruner, TuneSection, parse_tune
@@ -18,24 +18,22 @@ _NOT_SEARCHED = ("tune", "extends", "plugins", "name", "flags")
 
 
 def check_space(
-    config: Config, read: Callable[[], Document], specs: Sequence[RunSpec], describe: Callable[[Document], Any]
+    document: Document, flags: Mapping[str, Flag], specs: Sequence[RunSpec], describe: Callable[[Document], Any]
 ) -> tuple[str, ...]:
     """Return the better direction (`min` or `max`) of each objective of `tune`. Raises ConfigError with all errors.
 
-    `read` returns the config as trials read it, whose bases are not resolved; `specs` are its parsed training phases,
-    and `describe` parses those of a trial. Returns () for a config without `tune`, or whose shapes are unknown so that
-    a phase is not parsed.
+    `document` is the config as trials read it, whose bases are not resolved; `flags` are the values of its flags,
+    `specs` its parsed training phases, and `describe` parses those of a trial. Returns () for a config without `tune`.
     """
-    if config.document.at(("tune",)) is None or len(specs) < len(config.phases):
+    if document.at(("tune",)) is None:
         return ()
-    document = read()
     tune = parse_tune(document.data["tune"])
     ways = {column: way for spec in specs for column, way in spec.log_names().items()}
     faults = [*_name_faults(tune, ways, document)]
     if isinstance(tune.pruner, AshaPruner) and document.at(("data", "split", "folds")) is not None:
         text = "pruner: over folds it is median, which decides between them"
         faults.append(Fault(text, ("tune", "pruner"), hint="pruner: median"))
-    document = replace(document, data={**document.data, "flags": dict(config.flags)})
+    document = replace(document, data={**document.data, "flags": dict(flags)})
     faults += _corner_faults(document, tune.space, {fault.path for fault in faults}, describe)
     if faults:
         raise document.error(faults)
