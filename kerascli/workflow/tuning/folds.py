@@ -10,7 +10,7 @@ from kerascli.config.yaml.document import Document
 from kerascli.foundation.device import use_threads
 from kerascli.foundation.disk import storage
 from kerascli.foundation.errors import ConfigError, DataError, Fault, Interrupted, KerasCliError, Paused
-from kerascli.foundation.events import Began, Event, FoldsEnded, Note
+from kerascli.foundation.events import Event, FoldsEnded, Note
 from kerascli.report.predictions import csv_text
 from kerascli.runs.reading import quoted
 from kerascli.studies.folder import Member, Study, TrialFacts
@@ -34,8 +34,8 @@ def start_folds(
 
     `sets` and `flags` are the arguments of `--set`, which `document` has applied, and of `--flag`.
     """
-    config = open_config(document, flags=flags, fold=1, progress=progress, runs_dir=options.runs_dir)
-    if (folds := number_of_folds(config, document)) is None:
+    config = open_config(document, flags=flags, progress=progress, runs_dir=options.runs_dir)
+    if (folds := number_of_folds(config)) is None:
         hint = "write data: {split: {folds: 5}}, without 'fold'"
         raise config.error([Fault("--folds: data.split has no 'folds'", ("data", "split"), "key", hint=hint)])
     options = replace(options, threads=use_threads(options.threads).count)
@@ -56,18 +56,17 @@ def resume_folds(study: Study, options: Options, progress: Progress | None) -> I
     yield from _train_folds(study, reopened(study), options, progress)
 
 
-def number_of_folds(config: Config, document: Document) -> int | None:
-    """Return the number of folds of a config, which is opened with the first one from `document`; None without folds.
+def number_of_folds(config: Config) -> int | None:
+    """Return the number of folds of a config; None without folds, and for one of them.
 
     Raises ConfigError if the phases of the training have different rows.
     """
-    split = None if config.data is None else config.data.split
-    if split is None or split.folds is None or document.at(("data", "split", "fold")) is not None:
+    if config.data is None or config.data.split is None or not config.data.has_unused_folds:
         return None
     rows = [phase.data and (phase.data.split, phase.data.where, phase.data.source) for phase in config.phases]
     if any(each != rows[0] for each in rows):
         raise config.error([Fault("folds: the phases have different rows", ("fit", "phases"), "key")])
-    return split.folds
+    return config.data.split.folds
 
 
 def train_member(member: Member, config: Config, options: Options) -> Iterator[Event]:
@@ -88,10 +87,9 @@ def train_folds(study: Study, document: Document, options: Options, progress: Pr
         member = study.member(f"fold-{number}")
         with member.claimed():
             config = open_config(document, fold=number, progress=progress, runs_dir=options.runs_dir)
-            for event in train_member(member, config, replace(options, mode=study.facts.mode)):
-                yield event
-                if isinstance(event, Began) and study.facts.mode is None:  # that of the first fold is that of all
-                    study.write(study.facts.model_copy(update={"mode": member.facts()["execution_mode"]}))
+            yield from train_member(member, config, replace(options, mode=study.facts.mode))
+            if study.facts.mode is None:  # that of the first fold is that of all
+                study.write(study.facts.model_copy(update={"mode": member.facts()["execution_mode"]}))
             if member.trial() is None:
                 member.write_trial(TrialFacts(number=number, status="completed"))
         if number < study.facts.trials and (reason := options.pause(f"fold {number}")) is not None:

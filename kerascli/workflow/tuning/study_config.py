@@ -65,7 +65,7 @@ def new_study(
     mode = "compiled" if document.at(("compile", "jit_compile")) is True else "traced"
     own = {"mode": None if "compile.jit_compile" in tune.space.sets else mode, "trials": 0,
            "directions": [*checked.directions], "tune": document.data["tune"]}  # fmt: skip
-    config = open_config(document, flags=flags, fold=1, runs_dir=runs_dir)
+    config = open_config(document, flags=flags, runs_dir=runs_dir)
     study, document = begin_study(config, document, options, sets, flags, **own)
     plan(study, document, trials or tune.trials or 0)
     return study, checked.warnings
@@ -102,7 +102,7 @@ def reopened(study: Study, config: Path | None = None) -> Document:
         text = f"the config has changed since the study began: {changes}"
         raise ConfigError(text, hint="undo the change, or start a new study")
     document = override(document, [f"seed={facts.seed}"])
-    digests = _digests(open_config(document, fold=1, runs_dir=study.path.parent))
+    digests = _digests(open_config(document, runs_dir=study.path.parent))
     if changed := dict(digests.items() - facts.data.items()):
         raise DataError(f"the data has changed since the study began: {', '.join(changed)}", hint="start a new study")
     return document
