@@ -12,11 +12,11 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from kerascli.config.composition.merge import component_name, entries
+from kerascli.config.composition.merge import component_name
 from kerascli.config.composition.overrides import path_parts
 from kerascli.config.composition.references import read_flags
 from kerascli.config.yaml.document import Document
-from kerascli.foundation.errors import Fault, Path, show
+from kerascli.foundation.errors import Fault, Path, leaves, mapped, show
 from kerascli.foundation.shapes import to_tuple
 from kerascli.language.component import Invalid, collected
 from kerascli.language.section import BaseSection, parse_section
@@ -93,6 +93,11 @@ class Parameter:
     items: tuple[Any, ...] = ()
     """Items of a choice, in which a Parameter stands for its value; () for a number."""
 
+    def at(self, point: Point) -> Any:
+        """Return the value of the parameter at a point."""
+        number = point[self.name]
+        return _filled(self.items[int(number)], point) if self.items else number
+
 
 @dataclass(frozen=True)
 class Space:
@@ -114,7 +119,7 @@ class Space:
         """Return the value of each parameter at a point; of an item within which others are, only its name."""
         active = [each for each in self.parameters if each.name in point]
         outer = {name for each in active for name in each.within}
-        values = {each.name: _filled(each, point) for each in active}
+        values = {each.name: each.at(point) for each in active}
         return {name: (name in outer and component_name(value)) or value for name, value in values.items()}
 
     def written(self, document: Document) -> dict[str, int | float]:
@@ -180,21 +185,15 @@ def _read(written: Any, name: str, path: Path, within: Point, faults: list[Fault
 
 def parameters_in(value: Any) -> Iterator[Parameter]:
     """Yield the parameters in a value of a space, each before those in its items."""
-    if isinstance(value, Parameter):
-        yield value
-        value = list(value.items)
-    for _, each in entries(value):
-        yield from parameters_in(each)
+    for _, each in leaves(value, bool):
+        if isinstance(each, Parameter):
+            yield each
+            yield from parameters_in([*each.items])
 
 
 def _filled(value: Any, point: Point) -> Any:
     """Return a value of a space with each Parameter replaced by its value at a point."""
-    if isinstance(value, Parameter):
-        number = point[value.name]
-        return _filled(value.items[int(number)], point) if value.items else number
-    if isinstance(value, dict):
-        return {key: _filled(each, point) for key, each in value.items()}
-    return [_filled(each, point) for each in value] if isinstance(value, list) else value
+    return mapped(value, lambda each: each.at(point) if isinstance(each, Parameter) else each)
 
 
 def _is_like(item: Any, written: Any) -> bool:
