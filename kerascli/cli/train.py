@@ -104,7 +104,7 @@ def _find_learning_rate(
     config = open_config(source, flags=flags, progress=options.download_bar(), runs_dir=chosen.runs_dir)
     sweep = find_learning_rate(config, chosen)
     if values["--json"]:
-        options.say_json(asdict(sweep))
+        options.say_json(sweep._asdict())
         return
     save(plot_sweep(sweep), path := Path(f"{config.name}-learning-rates.png"))
     typer.echo(f"learning rate  {sweep.suggestion:.2g}\nplot           {safe_text(str(path))}")

@@ -4,10 +4,9 @@ L. N. Smith, Cyclical Learning Rates for Training Neural Networks, 2017.
 """
 
 import math
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kerascli.config.config import Config
 from kerascli.foundation.device import choose_device, prepare_cpu, use_threads
@@ -34,8 +33,7 @@ _FEWEST = 10
 """Minimum number of steps to suggest a learning rate from."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
+class Sweep(NamedTuple):
     """Result of a sweep: a smoothed loss for each learning rate, and the learning rate at which it falls fastest."""
 
     learning_rates: list[float]
@@ -63,8 +61,6 @@ def find_learning_rate(config: Config, options: Options) -> Sweep:
     fill = partial(InitWeights().load, config=first, options=options)
     state = PhaseRunner(phases, choose_device(options.device), options, reached, None, fill).state
     trainer = state.trainer
-    trainer.optimizers.weights_were_set()
-    trainer.module.train()
     rates = [FIRST * (LAST / FIRST) ** (step / (STEPS - 1)) for step in range(STEPS)]
     batches = chain.from_iterable(state.plan.batches(epoch, 0) for epoch in count(reached.epoch))
     losses, written, (optimizer,) = list[float](), list[float](), trainer.optimizers.by_name.values()
