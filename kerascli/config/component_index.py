@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,6 +89,17 @@ def make() -> ComponentIndex:
     names = {kind: registry.spelled for kind, registry in registries().items()}
     settings = {k: {cls.component_name: _settings(cls) for cls in registry} for k, registry in registries().items()}
     return ComponentIndex(names, settings)
+
+
+@cache
+def find(kind: str, written: str) -> str | None:
+    """Return the name of a component of this package for any spelling of it, an alias, too; None if unknown."""
+    return _names()[kind].find(written)
+
+
+@cache
+def _names() -> Mapping[str, Names]:
+    return (load() or make()).names  # without one in the cache, torch is imported for them
 
 
 def use_index() -> None:

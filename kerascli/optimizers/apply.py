@@ -165,14 +165,6 @@ class FlatOptimizer:
         return {slot: group.slots[slot] for slot in self.optimizer.slots()}
 
     @torch.no_grad()
-    def weights_were_set(self) -> None:
-        """Let the states that start as copies of the weights start from their present values, before the first step."""
-        for group in self._groups:
-            for slot in self.optimizer.slots():
-                if self.optimizer.slot_start(slot) is None:
-                    group.slots[slot].copy_(group.weights)
-
-    @torch.no_grad()
     def finish(self) -> None:
         """Replace the weights by their moving averages at the end of training, if the optimizer has `use_ema`."""
         if self.optimizer.use_ema:

@@ -36,11 +36,6 @@ class Optimizers:
         steps = [(bad - 1) // self._repeats.get(name, 1) + 1 for name, bad in bad_steps.items() if bad is not None]
         return min(steps, default=None)
 
-    def weights_were_set(self) -> None:
-        """Let states that start as copies of the weights start from their present values, before the first step."""
-        for optimizer in self.by_name.values():
-            optimizer.weights_were_set()
-
     def finish(self) -> None:
         """Replace the weights by their moving averages, at the end of training, for optimizers with `use_ema`."""
         for optimizer in self.by_name.values():

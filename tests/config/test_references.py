@@ -227,7 +227,17 @@ MERGES = [
      {"adam": {"learning_rate": {"cosine_decay": {"decay_steps": 9}}}}),
     ("data.source", "{csv: {path: a}}", "{npz: {path: b}}", {"npz": {"path": "b"}}),
     ("data.inputs.x", "{rescaling: 2}", "{normalization: {axis: 1}}", {"normalization": {"axis": 1}}),
+    ("compile.optimizer", "{optimizer_adam: {beta_1: 0.5}}", "{adam: {beta_2: 0.7}}",
+     {"optimizer_adam": {"beta_1": 0.5, "beta_2": 0.7}}),
+    ("compile.loss", "{mse: {reduction: sum}}", "mean_squared_error", {"mse": {"reduction": "sum"}}),
     ("compile.loss", "mse", "{digit: mse}", {"digit": "mse"}),
+    ("compile.loss", "{a: mse}", "{b: mae}", {"a": "mse", "b": "mae"}),
+    ("compile.loss", "{a: {huber: {delta: 2}}}", "{a: {huber: {name: h}}}", {"a": {"huber": {"delta": 2, "name": "h"}}}),
+    ("compile.loss", "{a: mse, b: mae}", "{b: null}", {"a": "mse"}),
+    ("compile.loss", "{a: mse, b: mae}", "{huber: {delta: 3}}", {"huber": {"delta": 3}}),
+    ("compile.loss", "{huber: {delta: 3}}", "{a: mse, b: mae}", {"a": "mse", "b": "mae"}),
+    ("model.shared.tower", "{layers: [flatten]}", "{trainable: false}", {"layers": ["flatten"], "trainable": False}),
+    ("model.shared.tower", "{dense: {units: 2}}", "{layers: [flatten]}", {"layers": ["flatten"]}),
     ("fit", "{epochs: 1}", "{batch_size: 2}", {"epochs": 1, "batch_size": 2}),
     ("fit", "{epochs: 1, shuffle: true}", "{shuffle: null, steps: null}", {"epochs": 1, "steps": None}),
     ("fit.class_weight", "{0: 1.0, 1: 2.0}", "{1: 3.0}", {0: 1.0, 1: 3.0}),
@@ -247,6 +257,13 @@ def test_extends_and_set_merge_by_one_rule(tmp_path: Path, path: str, base: str,
     for document in (both, by_set):
         assert document.at(tuple(path.split("."))) == merged
         assert set(document.marks) == paths(document.data)
+
+
+def test_a_flag_of_a_base_may_be_computed_from_a_new_one(tmp_path: Path) -> None:
+    top = write(tmp_path, top="extends: base.yaml\nflags: {width: 3, units: $(2*width), last: $(units+1)}\n",
+                base="flags: {units: 4, deep: $(units*10)}\n")  # fmt: skip
+    flags = read_flags(read_extended(top), [])
+    assert flags == {"width": 3, "units": 6, "deep": 60, "last": 7}
 
 
 def test_an_argument_without_a_name_cannot_be_merged_in_silence(tmp_path: Path) -> None:

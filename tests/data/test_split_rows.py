@@ -101,12 +101,19 @@ def test_a_config_splits_by_group_and_by_date(tmp_path: Path) -> None:
     assert numbers["test"] == [15, 16, 17, 18, 19]
 
 
+def test_classes_may_be_written_as_floats(tmp_path: Path) -> None:
+    text = "x,kind\n" + "".join(f"{row},{row % 2}.0\n" for row in range(20))
+    found = parts(tmp_path, text, {"test": 0.2, "stratify": "kind"})["test"]
+    assert sorted(int(x) % 2 for x in found) == [0, 0, 1, 1]
+
+
 BAD = {
     "order and group": ({"test": 0.2, "order": "date", "group": "x"}, "order: not with 'group'"),
     "order and seed": ({"test": 0.2, "order": "date", "seed": 1}, "order: not with 'seed'"),
     "a word as a date": ({"test": 0.2, "order": "word"}, "'one' is no date: expected 2026-11-27"),
     "a missing date": ({"test": 0.2, "order": "gap"}, "'' is no date"),
     "groups of measures": ({"test": 0.2, "group": "part"}, "split.group: column 'part' does not hold groups"),
+    "a missing group": ({"test": 0.4, "group": "gap"}, "missing value: the rows are split by this column"),
     "one group": ({"test": 0.2, "group": "one"}, "split: 0.2 of 3 rows is 0 rows for 'test'"),
     "one time": ({"test": 0.2, "order": "one"}, "rows is 0 rows for 'train'"),
     "no such column": ({"test": 0.2, "group": "costumer"}, "there is no column 'costumer'; did you mean 'customer'"),

@@ -87,6 +87,30 @@ def test_columns_have_the_types_of_the_values(rows: int, tmp_path: Path, monkeyp
     assert str(table.place(3, "words")) == "sqlite:///x.db:4:words"
 
 
+def test_full_text_tables_are_read(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "x.db")) as connection:
+        connection.execute("create virtual table notes using fts5(body)")
+        connection.executemany("insert into notes values (?)", [("one",), ("three",)])
+        connection.commit()
+    query = "select rowid as id, length(body) as n from notes where notes match 'one OR three' order by rowid"
+    assert read(tmp_path, query).array("n").tolist() == [3, 5]
+
+
+@pytest.mark.parametrize("home", ["~", "$HOME", "${HOME}"])
+def test_a_file_in_the_home_folder_is_recorded_by_its_path(
+    home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "ann"))
+    (tmp_path / "ann").mkdir()
+    numbers(tmp_path / "ann")
+    folder = tmp_path / "work"
+    folder.mkdir()
+    run, _ = train(write(folder, CONFIG.replace("sqlite:///x.db", f"sqlite:///{home}/x.db")), folder / "runs")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
+    again, _ = train(run.path / "resolved.yaml", tmp_path / "again")  # asks the database
+    assert outcome(again) == outcome(run)
+
+
 def test_queries_may_give_the_other_splits(tmp_path: Path) -> None:
     numbers(tmp_path)
     queries = {"query": "select a from t where a < 60", "test": "select a from t where a >= 60"}

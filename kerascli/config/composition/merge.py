@@ -7,14 +7,16 @@ whole component; one of the same name is merged with its arguments.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from kerascli.config import component_index
 from kerascli.config.yaml.document import Mark
 from kerascli.foundation.errors import Path, show
 from kerascli.language.component import Invalid
-from kerascli.language.kinds import places
+from kerascli.language.kinds import KINDS, places
 
 _PLACES = frozenset(places("one").values())
 """Config paths of the values that are one component, such as `compile.optimizer`."""
-_NAMED_PLACES = {("data", "inputs"), ("data", "targets"), ("data", "shared"), ("model", "shared"), ("compile", "loss")}
+_LOSS, _SHARED = ("compile", "loss"), ("model", "shared")
+_NAMED_PLACES = {("data", "inputs"), ("data", "targets"), ("data", "shared"), _SHARED, _LOSS}
 """Config paths of the mappings in which every value is a component or pipeline, such as `data.inputs`."""
 _KEYS = ("activation", "learning_rate", "layer", "cell", "optimizer", "inner_optimizer")
 _SUFFIXES = ("_activation", "_initializer", "_regularizer", "_constraint")
@@ -40,9 +42,23 @@ def component_name(value: Any) -> str | None:
     return None
 
 
+def component_at(path: Path, value: Any) -> str | None:
+    """Return the name of the component that a config value is at a path; None for a value of another form.
+
+    At `compile.loss`, `{a: mse}` is a mapping of outputs, and in `model.shared`, `{layers: [...]}` is one of keys.
+    """
+    name, kind = component_name(value), {_LOSS: "loss", _SHARED: "layer"}.get(path[:2])
+    if kind is not None and isinstance(value, dict) and name is not None and component_index.find(kind, name) is None:
+        return None
+    return name if is_component(path) else None
+
+
 def same_name(one: str, other: str) -> bool:
-    """Return True if two spellings are of one component's name, such as `RMSprop` and `rms_prop`."""
-    return one.lower().replace("_", "") == other.lower().replace("_", "")
+    """Return True if two spellings are of one component's name, such as `RMSprop` and `optimizer_rms_prop`."""
+    if one.lower().replace("_", "") == other.lower().replace("_", ""):
+        return True
+    names = [(component_index.find(kind, one), component_index.find(kind, other)) for kind in KINDS]
+    return any(name is not None and name == also for name, also in names)
 
 
 class Merger:
@@ -58,14 +74,14 @@ class Merger:
 
         Where they conflict, `over` takes effect. Raises Invalid (config errors).
         """
-        names = component_name(base), component_name(over)
-        if is_component(path) and names[0] is not None and names[1] is not None:
-            if same_name(names[0], names[1]):
+        name, upper = component_at(path, base), component_at(path, over)
+        if name is not None and upper is not None:
+            if same_name(name, upper):
                 if isinstance(over, str):  # the same name without arguments changes nothing
                     return base
                 if isinstance(base, dict):
-                    return {names[0]: self.merge(base[names[0]], over[names[1]], (*path, names[0]))}
-        elif isinstance(base, dict) and isinstance(over, dict):
+                    return {name: self.merge(base[name], over[upper], (*path, name))}
+        elif name is None and upper is None and isinstance(base, dict) and isinstance(over, dict):
             return self._mapping(base, over, path)
         elif is_component(path[:-1]) and isinstance(base, dict) != isinstance(over, dict) and base is not None:
             text = f"'{path[-1]}' has {show(base)} in the base and {show(over)} here"
@@ -83,6 +99,14 @@ class Merger:
                 del merged[key]
             else:
                 merged[key] = self.merge(base[key], value, (*path, key))
+        if path and path[-1] in ("flags", "shared"):  # what follows a new one in `over` may refer to it
+            keys, at = list(base), len(base)
+            for key in reversed(over):
+                if key in base:
+                    at = keys.index(key)
+                else:
+                    keys.insert(at, key)
+            merged = {key: merged[key] for key in keys if key in merged}
         return merged
 
     def marks(self, data: Any, base: Mapping[Path, Mark], over: Callable[[Path], Mark]) -> dict[Path, Mark]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
-from kerascli.config.composition.merge import Merger, component_name, is_component, same_name
+from kerascli.config.composition.merge import Merger, component_at, component_name, is_component, same_name
 from kerascli.config.yaml.document import Document, Mark
 from kerascli.config.yaml.dump import flow_yaml
 from kerascli.config.yaml.text import parse_value
@@ -137,8 +137,8 @@ class _Setter(Merger):
     def _with_new(self, base: dict[str | int, Any], key: str | int, rest: _Parts, value: Any, path: Path) -> Any:
         """Return the mapping `base` with the new key `key`: another component's name, which replaces the old one, or an
         argument that had its default."""
-        name = component_name(base)
-        if name is not None and isinstance(key, str) and (_is_listed(path) or is_component(path)):
+        name = component_name(base) if _is_listed(path) else component_at(path, base)
+        if name is not None and isinstance(key, str):
             if same_name(name, key):
                 return {name: self.set(base[name], rest, value, (*path, name))}
             if _is_listed(path):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import WithJsonSchema
 
-from kerascli.config.composition.merge import Merger, component_name, is_component
+from kerascli.config.composition.merge import Merger, component_at
 from kerascli.config.sections.compile import ComputeSection
 from kerascli.config.sections.fit import FitSpec, NotPerPhase
 from kerascli.config.yaml.document import Document, Faulty, one_error
@@ -213,9 +213,8 @@ def _difference(base: Written, over: Written, path: Path) -> dict[Any, Any]:
     changes: dict[Any, Any] = {key: None for key in base if key not in over}
     for key, value in over.items():
         old, below = base.get(key), (*path, key)
-        names = component_name(old), component_name(value)
-        replaces = is_component(below) and None not in names and names[0] != names[1]  # as a merge does
-        if isinstance(old, dict) and isinstance(value, dict) and not replaces:
+        is_same = component_at(below, old) == component_at(below, value)  # or the value is replaced, as by a merge
+        if isinstance(old, dict) and isinstance(value, dict) and is_same:
             if part := _difference(old, value, below):
                 changes[key] = part
         elif key not in base or old != value:

@@ -4,7 +4,6 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -99,6 +98,9 @@ def columns(names: str | list[str]) -> dict[str, Any]:
     return {"columns": escape_references(names)}
 
 
+_NODES = re.compile(r"features|member_\d+|wide|deep")
+
+
 def column_step(column: str, name: str) -> list[Any]:
     """Return the pipeline steps that select a table's column for an input or target named `name`: one, or none.
 
@@ -110,11 +112,11 @@ def column_step(column: str, name: str) -> list[Any]:
 def free_name(column: str, excluded: Iterable[str] = ()) -> str:
     """Return a valid name for an input or target made of a column: an identifier that is not in `excluded`.
 
-    The name is neither a reserved word nor a layer's name.
+    The name is neither a reserved word nor that of a layer, or of a node of the models that `init` writes.
     """
     name = re.sub(r"[^A-Za-z0-9_]+", "_", column).strip("_") or "column"
     name = f"c_{name}" if name[0].isdigit() else name
-    while name in RESERVED or _is_layer(name) or name in excluded:
+    while name in RESERVED or component_index.find("layer", name) or name in excluded or _NODES.fullmatch(name):
         name = f"{name}_column"
     return name
 
@@ -124,12 +126,6 @@ def listed(names: Iterable[str], most: int = 6) -> str:
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(safe_text(name, 40) for name in names[:most]) + more
-
-
-@cache
-def _is_layer(name: str) -> bool:
-    index = component_index.load() or component_index.make()  # without one, torch is imported for the layers' names
-    return index.names["layer"].find(name) is not None
 
 
 def _comment(text: str, hanging: str = "") -> list[str]:

@@ -11,7 +11,7 @@ from kerascli.data.section import DataSpec, SplitSpec
 from kerascli.data.storage.blocks import rows_by_value, unique_inverse
 from kerascli.data.storage.on_disk import blocks, in_memory
 from kerascli.data.storage.row_errors import BadRows
-from kerascli.data.storage.table import Table, gaps_in_integers, missing
+from kerascli.data.storage.table import Table, missing
 from kerascli.data.storage.tokens import is_ragged
 from kerascli.foundation.errors import ConfigError, DataError, Fault, counted, safe_text
 
@@ -98,12 +98,18 @@ def _classes(train: Table, key: str, column: str | None) -> tuple[np.ndarray, np
     if column is None:
         return np.zeros(1), np.zeros(train.rows, np.uint8)
     values = train.text(column) if column in train.files else train.column(column)
-    if len(gaps := gaps_in_integers(values)):
-        raise BadRows.of(train, gaps, column, _GAP)
-    if len(values.shape) != 1 or values.dtype.kind == "f" or is_ragged(values):
-        text = f"split.{key}: column '{column}' does not hold {'class labels' if key == 'stratify' else 'groups'}"
-        raise DataError(text, path=("data", "split", key), hint="expected one string or integer per row, none missing")
-    return unique_inverse(values)
+    text = f"split.{key}: column '{column}' does not hold {'class labels' if key == 'stratify' else 'groups'}"
+    hint = "expected one string or integer per row, none missing"
+    wrong = DataError(text, path=("data", "split", key), hint=hint)
+    if len(values.shape) != 1 or is_ragged(values):
+        raise wrong
+    names, classes = unique_inverse(values)
+    gaps = missing(names) if names.dtype.kind in "fO" else np.zeros(len(names), bool)
+    if names.dtype.kind == "f" and (names[~gaps] % 1 != 0).any():
+        raise wrong
+    if gaps.any():
+        raise BadRows.of(train, np.flatnonzero(gaps[classes]), column, _GAP)
+    return names, classes
 
 
 _GAP = "missing value: the rows are split by this column"

@@ -25,8 +25,10 @@ from kerascli.language.component import Invalid
 SQLITE = "sqlite:///"
 """Beginning of the address of a file of SQLite; a path follows."""
 _CONNECT_SECONDS = 10
-_MAY = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
-"""Actions that SQLite's authorizer allows a query: those that read tables; all others are denied."""
+_MAY = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE,
+        (sqlite3.SQLITE_PRAGMA, "data_version")}  # fmt: skip
+"""Actions that SQLite's authorizer allows a query: those that read tables, full-text ones, too; all others are
+denied."""
 
 Block = Mapping[str, "pa.Array"]
 
@@ -56,7 +58,7 @@ class Sql(Source):
     def _is_an_address(self) -> Self:
         if not self.url.startswith("$env.") and (wrong := _fault(self.url)) is not None:
             raise Invalid(f"url: {wrong}", ("url",))
-        return self
+        return self.with_paths(in_home)
 
     def load(self, context: Context) -> Tables:
         with hiding_environment(self.url):
@@ -119,7 +121,9 @@ def _sqlite(url: str, folder: Path, query: str, shown: str, text: frozenset[str]
     with _database_errors(shown, sqlite3.Error), closing(
         sqlite3.connect(f"file:{quote(os.fspath(path.absolute()))}?mode=ro", uri=True, timeout=_CONNECT_SECONDS)
     ) as connection:  # fmt: skip
-        connection.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _MAY else sqlite3.SQLITE_DENY)
+        connection.set_authorizer(
+            lambda action, name, *_: sqlite3.SQLITE_OK if _MAY & {action, (action, name)} else sqlite3.SQLITE_DENY
+        )
         connection.set_progress_handler(lambda: 0, 10**6)  # Python gets to see an interrupt while a query sorts
         cursor = connection.execute(query)
         names = [column for column, *_ in cursor.description or ()]

@@ -95,8 +95,9 @@ def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
 
 
 def with_tilde(path: str) -> str:
-    """Return a path with `~` in place of a leading `$HOME` or `${HOME}`; others are unchanged."""
-    return re.sub(r"\A(\$HOME|\$\{HOME\})(?=/|\Z)", "~", path)
+    """Return a path, or the address of a file of SQLite, with `~` in place of a leading `$HOME` or `${HOME}`; others are
+    unchanged."""
+    return re.sub(r"\A(sqlite:///)?(\$HOME|\$\{HOME\})(?=/|\Z)", r"\1~", path)
 
 
 def in_home(path: str) -> str:

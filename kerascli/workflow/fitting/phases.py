@@ -221,9 +221,7 @@ class PhaseRunner:
             assign_weights(made.weights, _resized(weights, trained, made.weights))
 
         self.state = self._make_state(fill, profile=False)
-        if optimizer_state is None:
-            self.state.trainer.optimizers.weights_were_set()
-        else:
+        if optimizer_state is not None:
             self.state.trainer.optimizers.load_state_dict(optimizer_state)
         return optimizer_state is None
 
