@@ -40,7 +40,10 @@ def best(runs: Sequence[Listed], metric: str) -> RunLine:
     ways = (direction(metric, run.facts().get("directions", {})) for run, line in runs if line.last)
     if (way := next(filter(None, ways), None)) is None:
         raise expression.error("whether lower or higher is better is not known", hint=f"--sort -{metric} --limit 1")
-    return min(runs, key=_Expression(metric if way == "min" else f"-{metric}", "--best", runs).key)[1]
+    key = _Expression(metric if way == "min" else f"-{metric}", "--best", runs).key
+    if key(found := min(runs, key=key))[0]:
+        raise expression.error("no run has a value of this metric")
+    return found[1]
 
 
 def _known(line: RunLine) -> dict[str, Any]:
@@ -86,7 +89,7 @@ class _Expression:
         except ExpressionError as error:
             raise self.error(error.text, error.column, error.length) from None
         self._names = names_in(self._tree)
-        names = dict.fromkeys(name for _, line in runs for name in _known(line))
+        self._known = names = dict.fromkeys(name for _, line in runs for name in _known(line))
         for name, node in self._names.items() if runs else ():
             if not (name in names or name in CONSTANTS or any(_meant(run, name) for run, _ in runs)):
                 what = f"no run has a value '{text[node.column - 1 :][: node.length]}'{suggestion(name, names)}"
@@ -98,7 +101,7 @@ class _Expression:
         run, line = listed
         values = _known(line)
         for name, node in self._names.items():
-            if name not in values and name not in CONSTANTS:
+            if name not in self._known and name not in CONSTANTS:
                 if len(meant := _meant(run, name)) > 1:
                     paths = ", ".join([*meant][:3]) + (" ..." if len(meant) > 3 else "")
                     text = f"in '{line.run}' this is the name of {len(meant)} settings: {paths}"

@@ -1,8 +1,10 @@
 """Build HTML and SVG as a tree of elements; texts and attributes are escaped when the tree is written."""
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from xml.etree.ElementTree import Element
+
+from kerascli.foundation.errors import safe_lines
 
 Child = Element | str | None
 _LEVELS = 4
@@ -66,10 +68,10 @@ def image(png: bytes, alt: str) -> Element:
     return element("img", src=f"data:image/png;base64,{b64encode(png).decode()}", alt=alt)
 
 
-def shaded(texts: Sequence[tuple[str, float]], show: Callable[[str], str]) -> Iterator[Child]:
-    """Yield texts, made fit for the page by `show`, shaded by their shares, with spaces between them."""
+def shaded(texts: Sequence[tuple[str, float]]) -> Iterator[Child]:
+    """Yield texts shaded by their shares, with spaces between them."""
     bound = max((abs(share) for _, share in texts), default=0.0) or 1.0
     for text, share in texts:
         level = round(_LEVELS * abs(share) / bound)
-        yield element("span", show(text), class_=f"{'for' if share > 0 else 'against'}-{level}", title=f"{share:+.3g}")
+        yield element("span", safe_lines(text), class_=f"{'for' if share > 0 else 'against'}-{level}", title=f"{share:+.3g}")
         yield " "

@@ -142,11 +142,12 @@ def binary_curves(scores: "Thresholds", positive: str, title: str) -> "Figure":
     share = float(scores.truth.mean()) if len(scores.truth) else 0.0
     figure = new_figure((11.4, 3.9))
     roc, precision, calibration = panels = figure.subplots(1, 3)
-    roc.step(*scores.roc, color=COLORS[0], where="post")
+    roc.plot(*scores.roc, color=COLORS[0])
     roc.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="dotted")
     area, average = value_text(scores.roc_auc), value_text(scores.average_precision)
     roc.set(title=f"ROC, area {area}", xlabel="false positive rate", ylabel="true positive rate")
-    precision.step(*scores.precision_recall, color=COLORS[0], where="post")
+    recalls, precisions = scores.precision_recall  # the steps that the average precision sums
+    precision.step([0, *recalls], [precisions[0], *precisions], color=COLORS[0], where="pre")
     precision.axhline(share, color=GREY, linewidth=0.9, linestyle="dotted")
     precision.set(title=f"average precision {average}", xlabel="recall", ylabel="precision")
     means, shares, _ = zip(*scores.calibration(), strict=True)

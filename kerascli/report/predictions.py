@@ -193,7 +193,7 @@ def _parquet(tables: Iterable[Mapping[str, np.ndarray]]) -> Iterator[bytes]:
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, first.schema) as writer:
         for table in chain([first], made):
-            writer.write_table(table)
+            writer.write_table(table.cast(first.schema))  # a column may be empty in a later part
             yield sink.getvalue()
             sink.truncate(sink.seek(0))
     yield sink.getvalue()

@@ -157,7 +157,7 @@ def _html(reasons: Reasons, title: str) -> str:
     else:
         parts.append(element("p", "Orange speaks for what is predicted, blue against it.", class_="hint"))
     for each in reasons.rows:
-        shown = shaded(each.texts(), safe_text) if each.picture is None else [image(png(each.overlay()), each.title)]
+        shown = shaded(each.texts()) if each.picture is None else [image(png(each.overlay()), each.title)]
         parts += [element("h3", each.title), element("p", *shown, class_="why")]
     if reasons.kind == "series":
         parts.append(element("p", image(encoded(_figure(reasons), ".png"), "shares by step and column"), class_="why"))

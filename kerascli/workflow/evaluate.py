@@ -119,8 +119,9 @@ def evaluating(
     return Evaluation(result, tuple(classify(run, compared)), in_units, compared)
 
 
-Compared = Sequence[tuple[OutputTarget, Tensor, Tensor]]
-"""Outputs that have a loss, each with its targets and its predictions (rows, *) on the CPU; only process 0 has them."""
+Compared = Sequence[tuple[OutputTarget, Tensor, Tensor, Tensor | None]]
+"""Outputs that have a loss, each with its targets and predictions (rows, *), and its mask if it has one, on the CPU;
+only process 0 has them."""
 
 
 class _Further:
@@ -135,12 +136,13 @@ class _Further:
         shapes = {pair.output: spec.built.specs[pair.output].shape for pair in pairs if pair.loss is not None}
         few = [name for name, shape in shapes.items() if rows * math.prod(size or 1 for size in shape) <= most_values]
         self._pairs = [pair for pair in pairs if pair.output in few]
-        self._batch: list[tuple[Tensor, Tensor]] = []
-        self._rows: list[tuple[list[Tensor], list[Tensor]]] = [([], []) for _ in self._pairs]
+        self._batch: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        self._rows: list[tuple[list[Tensor], ...]] = [([], [], []) for _ in self._pairs]
 
     def states(self, outcome: GraphOutcome, targets: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
         """Return the states of metrics of a batch, which add up; its targets and predictions are taken."""
-        self._batch = [(targets[pair.target], full_precision(outcome.outputs[pair.output])) for pair in self._pairs]
+        self._batch = [(targets[pair.target], full_precision(outcome.outputs[pair.output]),
+                        outcome.masks.get(pair.output)) for pair in self._pairs]  # fmt: skip
         states: list[Tensor] = []
         for pair, metrics, undo in self._in_units:
             values = (targets[pair.target], full_precision(outcome.outputs[pair.output]))
@@ -167,20 +169,21 @@ class _Further:
         """Add the rows of the current batches, this one's and those of others; a collective call."""
         for own, batch in zip(self._rows, self._batch, strict=True):
             for part, values in zip(own, batch, strict=True):
-                part += [each.cpu() for each in batches.rows(number, values)]
+                part += [] if values is None else [each.cpu() for each in batches.rows(number, values)]
 
     def compared(self) -> Compared:
-        """Return the targets and predictions of all rows."""
+        """Return the targets, predictions and masks of all rows."""
         rows = zip(self._pairs, self._rows, strict=True)
-        return [(pair, torch.cat(y_true), torch.cat(y_pred)) for pair, (y_true, y_pred) in rows]
+        return [(pair, torch.cat(y_true), torch.cat(y_pred), torch.cat(mask) if mask else None)
+                for pair, (y_true, y_pred, mask) in rows]  # fmt: skip
 
 
 def classify(run: LoadedRun, compared: Compared) -> Iterator[ClassScores]:
     """Yield the confusion matrix and class scores of each output of a run that predicts classes.
 
-    `compared` has a triple for each output: (the output with its target, true values, predicted values).
+    `compared` has a tuple for each output: (the output with its target, true values, predicted values, mask).
     """
-    for pair, targets, output in compared:
+    for pair, targets, output, _ in compared:
         reading = run.reading(pair, output)
         if reading is None:
             continue

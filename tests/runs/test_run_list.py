@@ -210,6 +210,19 @@ def test_runs_are_sorted_and_limited(three: Path) -> None:
     assert names("list --limit 9 --sort -epochs") == ["narrow", "wide", "other"]
 
 
+def test_a_run_without_an_epoch_lacks_the_metrics_of_others(three: Path) -> None:
+    begun = make_run(three, "2026-01-04T00-00-00Z-begun", [])
+    begun.write_resolved(RESOLVED.format(units=1, optimizer="adam", clipnorm="null") + "  loss: {dense: mse}\n")
+    found = json.loads(runs("--where 'loss < 1' --json")[0])
+    assert [each["run"][-5:] for each in found] == ["arrow", "-wide"]
+
+
+def test_no_run_is_the_best_where_the_metric_has_no_value(three: Path) -> None:
+    make_run(three.parent / "others", "2026-01-01T00-00-00Z-first", [])
+    make_run(three.parent / "others", "2026-01-02T00-00-00Z-second", [math.nan])
+    assert "no run has a value of this metric" in error_of("--best val_accuracy --runs-dir others")
+
+
 def test_best_prints_a_name_alone(three: Path) -> None:
     assert runs("--best val_accuracy") == ("2026-01-03T00-00-00Z-other\n", "")
     assert runs("--best loss") == ("2026-01-01T00-00-00Z-narrow\n", "")

@@ -408,3 +408,22 @@ def test_many_classes_are_counted_without_a_matrix_of_all(tmp_path: Path) -> Non
 def test_residuals_closer_than_their_rounding_are_one_bar(tmp_path: Path) -> None:
     run = of_arrays(tmp_path, np.full(20, 1.7e18, np.float32), 1, "linear", "mse: {}")
     assert sum(kept(run, "test").facts["outputs"]["dense"]["residuals"]["counts"]) == 8
+
+
+def test_the_loss_of_a_masked_row_is_the_mean_of_its_steps(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    x, y = random.integers(1, 9, (40, 6)), random.integers(0, 4, (40, 6))
+    lengths = random.integers(1, 7, 40)
+    x[np.arange(6) >= lengths[:, None]] = 0
+    np.savez(tmp_path / "rows.npz", x=x, y=y)
+    layers = "{embedding: {input_dim: 9, output_dim: 4, mask_zero: true}}, {lstm: {units: 4, return_sequences: true}}, "
+    loss = "sparse_categorical_crossentropy: {}"
+    text = (ARRAYS % (4, "softmax", loss)).replace("layers: [", f"layers: [{layers}")
+    run, _ = train(write(tmp_path, text), tmp_path / "runs")
+    command("evaluate", run.path, tmp_path / "rows.npz")
+    command("predict", run.path, tmp_path / "rows.npz", "-o", tmp_path / "p.npy")
+    probabilities = np.take_along_axis(np.load(tmp_path / "p.npy"), y[:, :, None], 2)[:, :, 0]
+    expected = {row + 1: float(-np.log(probabilities[row, :length]).mean()) for row, length in enumerate(lengths)}
+    [worst] = [each.facts["worst"] for each in evaluations(run) if each.facts["split"].endswith("rows.npz")]
+    assert [row["loss"] for row in worst] == pytest.approx(sorted(expected.values(), reverse=True)[:20], rel=1e-5)
+    assert [expected[row["row"]] for row in worst] == pytest.approx([row["loss"] for row in worst], rel=1e-5)

@@ -82,7 +82,7 @@ class RunPage:
                 splits[f"{split}, last epoch"][name.removeprefix("val_")] = value
         splits |= self.facts.get("results") or {}
         rows = [([split], metrics) for split, metrics in splits.items() if metrics]
-        return metrics_table("Results", ["split"], rows, self.show) if rows else None
+        return metrics_table("Results", ["split"], rows) if rows else None
 
     def _evaluations(self) -> list[Element]:
         """Return the sections of the evaluations that the run has kept. Raises FileRefused if one is damaged."""

@@ -42,7 +42,7 @@ def evaluation_facts(
     scores = {each.output: each for each in evaluation.class_scores}
     compared = evaluation.compared
     outputs = {name: _of_classes(each) for name, each in scores.items()}
-    outputs |= {pair.output: made for pair, *both in compared if pair.output not in scores
+    outputs |= {pair.output: made for pair, *both, _ in compared if pair.output not in scores
                 and (made := _of_values(run, pair, *both))}  # fmt: skip
     result = evaluation.result
     return {
@@ -126,12 +126,13 @@ def _forecast(true: np.ndarray, predicted: np.ndarray, horizon: int) -> dict[str
 
 
 def row_losses(compared: Compared) -> Iterator[Tensor]:
-    """Yield the weighted loss of each row, for the outputs whose loss is a value a row."""
-    for pair, y_true, y_pred in compared:
+    """Yield the weighted loss of each row, the mean of what its mask keeps, of the outputs whose loss is a value a row."""
+    for pair, y_true, y_pred, mask in compared:
         if pair.loss is not None and len(y_true):
-            values = pair.loss.sample_values(y_true, y_pred).detach()
+            values = pair.loss.model_copy(update={"reduction": "none"})(y_true, y_pred, mask=mask).detach()
             if values.dim() and len(values) == len(y_true):
-                yield values.reshape(len(values), -1).double().mean(1) * pair.weight
+                means = values.reshape(len(values), -1).double().mean(1) * pair.weight
+                yield means if mask is None else means / mask.reshape(len(mask), -1).double().mean(1).clamp(1e-12)
 
 
 def _worst(run: LoadedRun, compared: Compared, scores: Mapping[str, ClassScores]) -> list[dict[str, Any]]:
@@ -141,7 +142,7 @@ def _worst(run: LoadedRun, compared: Compared, scores: Mapping[str, ClassScores]
     total = torch.stack(losses).sum(0)
     worst = total.nan_to_num(torch.inf).argsort(descending=True, stable=True)[:MOST_WORST]
     columns: dict[str, list[Any]] = {"row": (worst + 1).tolist(), "loss": total[worst].tolist()}
-    for pair, y_true, y_pred in compared:
+    for pair, y_true, y_pred, _ in compared:
         prefix = f"{pair.output}: " if len(compared) > 1 else ""
         for kind, values in (("true", y_true), ("predicted", y_pred)):
             texts = _texts(run, pair, values[worst], scores.get(pair.output), is_true=kind == "true")
@@ -170,7 +171,7 @@ def _intervals(run: LoadedRun, compared: Compared) -> dict[str, list[float]]:
     of targets with sample weights, and outputs with axes that may be masked, are left out.
     """
     weighted, intervals = {} if run.data is None else run.data.sample_weight, dict[str, list[float]]()
-    for pair, y_true, y_pred in compared:
+    for pair, y_true, y_pred, _ in compared:
         if y_pred.dim() > 2 or len(y_true) < 2:
             continue
         blocks = torch.arange(len(y_true)).tensor_split(min(_BLOCKS, len(y_true)))

@@ -61,7 +61,7 @@ def _group(run: LoadedRun, rows: Split, name: str, members: np.ndarray, compared
     logs, in_units = dict(evaluation.result.logs), evaluation.in_units
     of_pairs = [(pair.prefix, in_units.get(pair.target, {})) for pair in pairs]
     shown = logs | {prefix + metric: value for prefix, metrics in of_pairs for metric, value in metrics.items()}
-    own = [(pair, y_true[members], y_pred[members]) for pair, y_true, y_pred in compared]
+    own = [(pair, y_true[members], y_pred[members], None) for pair, y_true, y_pred, _ in compared]
     scores = [each for each in classify(run, own) if len(each.names) == 2]
     positives = {each.output: int(each.matrix[1].sum()) for each in scores}
     points = _metrics_at_thresholds(scores, {pair.output: pair.prefix for pair in pairs})

@@ -241,8 +241,8 @@ class Worker:
             runs_dir=self.study.path.parent, device=self.device(), threads=settings.threads, mode=settings.mode,
             pause=partial(self._pause, member), command=["tune", "--join", str(self.study.path)],
         )  # fmt: skip
-        config = open_config(document, fold=1, runs_dir=options.runs_dir)
-        if (folds := number_of_folds(config, document)) is None:
+        config = open_config(document, runs_dir=options.runs_dir)
+        if (folds := number_of_folds(config)) is None:
             yield from train_member(member, config, options)
             return
         trial = Study(member.path)

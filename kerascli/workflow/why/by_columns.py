@@ -121,7 +121,7 @@ def permutation_importance(run: LoadedRun, rows: Split, metric: str | None) -> R
     metric = metric or "loss"
     table, seed, compared = raw_table(rows, "why"), run.experiment.spec.seed, evaluate_rows(run, rows, "rows").compared
     measure = _measure(compared, metric, rows.rows, seed)
-    groups, before = column_groups(run, rows), measure({pair.output: y_pred for pair, _, y_pred in compared})
+    groups, before = column_groups(run, rows), measure({pair.output: y_pred for pair, _, y_pred, _ in compared})
     worse = np.zeros((len(groups), len(before)))
     for number, group in enumerate(groups):
         for repeat in range(_SHUFFLES):
@@ -141,7 +141,7 @@ def permutation_importance(run: LoadedRun, rows: Split, metric: str | None) -> R
 def _measure(compared: Compared, metric: str, rows: int, seed: int) -> Callable[[Mapping[str, Tensor]], np.ndarray]:
     """Return the function from predictions by output to values of `metric`, larger where the model is worse: of all
     rows, then of each resample of blocks of rows. Raises ConfigError."""
-    uses = {pair.prefix + name: (pair.output, y_true, use, at) for pair, y_true, _ in compared
+    uses = {pair.prefix + name: (pair.output, y_true, use, at) for pair, y_true, *_ in compared
             for use in pair.metrics for at, name in enumerate(use.columns)}  # fmt: skip
     must_have("--metric", metric, ["loss", *uses], "metric")
     blocks = torch.arange(rows).tensor_split(min(_BLOCKS, rows))
@@ -155,7 +155,8 @@ def _measure(compared: Compared, metric: str, rows: int, seed: int) -> Callable[
         raise ConfigError("permutation: a loss has no value for each row", hint="--metric NAME takes a metric")
 
     def loss(outputs: Mapping[str, Tensor]) -> np.ndarray:
-        losses = torch.stack([*row_losses([(pair, y_true, outputs[pair.output]) for pair, y_true, _ in compared])])
+        changed = [(pair, y_true, outputs[pair.output], mask) for pair, y_true, _, mask in compared]
+        losses = torch.stack([*row_losses(changed)])
         sums = [float(losses[:, block].sum()) for block in blocks]
         return weights @ sums / (weights @ list(map(len, blocks)))
 
