@@ -80,7 +80,7 @@ def settings(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return completions for `--set`: `path=value` for each setting of the config, and for the keys of `fit`."""
     from kerascli.config.composition.extends import read_extended
 
-    value = ctx.params.get("config") or ctx.params.get("what")
+    value = ctx.params.get("config") or ctx.params.get("what") or ctx.args  # after `--set` the arguments are not parsed
     path = value[0] if isinstance(value, list | tuple) and value else value
     only = [Path(str(path))] if path else [file for file in Path().iterdir() if file.suffix in _CONFIGS]
     if len(only) != 1:

@@ -147,7 +147,8 @@ class CommandInput(NamedTuple):
         values, damaged = DecodedFiles(files, decoder).read_once()
         if len(self.columns[name].shape) < len(decoder.shape):
             values = in_memory(values)[..., 0]
-        return undamaged(Table({FILE: file_names(files), name: values}, len(files), name=FILES), damaged, skip=False)
+        table = Table({FILE: file_names(files), name: values}, len(files), name=FILES)
+        return undamaged(table, damaged, skip=False, noun=decoder.noun)
 
     def _decoded(self) -> tuple[str, Decoder] | None:
         """Return the only column that the inputs use, with a decoder for it, if it holds files or uint8 images."""

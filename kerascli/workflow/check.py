@@ -69,21 +69,21 @@ def check(
 
     def described(phase: Config) -> RunSpec | None:
         facts = facts_by_key[phase.data_key] = facts_by_key.get(phase.data_key) or _best_facts(phase, no_data=no_data)
-        spec = _described(phase, *facts, no_data=no_data)
+        spec = _described(phase, *facts)
         if spec is not None and (faults := strategy_faults(spec, processes or 1)):
             raise phase.error(faults)
         return spec
 
     specs = [spec for spec in in_each(config.phases, described) if spec is not None]
     unchecked = list(dict.fromkeys(text for _, _, texts in facts_by_key.values() for text in texts))
+    missing = bool(unchecked) and not no_data
     if len(specs) < len(config.phases):
         texts = dict.fromkeys(["the shapes of the model, which depend on the data", *unchecked])
         lines = [f"{safe_text(str(config.path))}: ok", *(f"  not checked: {text}" for text in texts)]
-        return CheckResult(lines, [], data_is_missing=False)
+        return CheckResult(lines, [], missing)
     directions = check_space(document, config.flags, specs, lambda trial: in_each(opened(trial).phases, described))
     cases = [Case(each, spec, facts_by_key[each.data_key][1]) for each, spec in zip(config.phases, specs, strict=True)]
     spec, prepared = specs[-1], cases[-1].prepared
-    missing = bool(unchecked) and not no_data
     is_sized = not spec.unknown and spec.inputs == facts_by_key[config.data_key][0].inputs  # no placeholders in it
     lines = [*_checked(config, spec, prepared, is_sized=is_sized), *strategy_lines(spec, processes or 1)]
     warnings = [*advise(cases), *_learned_warnings(prepared)]
@@ -127,16 +127,14 @@ def _learned_warnings(prepared: PreparedData | None) -> list[Fault]:
     return [Fault(text, level="warning") for text in dict.fromkeys(() if prepared is None else prepared.warnings)]
 
 
-def _described(
-    phase: Config, facts: DataFacts, prepared: PreparedData | None, unchecked: list[str], *, no_data: bool
-) -> RunSpec | None:
+def _described(phase: Config, facts: DataFacts, prepared: PreparedData | None, unchecked: list[str]) -> RunSpec | None:
     """Return the RunSpec (validated config) of a training phase; None if data is not read and errors may only come from
     placeholders for its sizes."""
     with _with_unchecked(unchecked):
         try:
             spec = describe_config(phase, facts, prepared and prepared.row_counts)
         except ConfigError:
-            if facts.known or not no_data:
+            if facts.known or not unchecked:
                 raise
             check_without_shapes(phase, facts)  # what is left may come from a placeholder for a size of the data
             return None

@@ -305,6 +305,7 @@ def test_validate_without_data_does_not_look_for_it(
         ("npz: {path: x.npz}", "inputs: {x: []}, targets: {y: []}", "inputs: {x: [4]}, layers: [{dense: 1}]", 4),
         ("image_folder: {directory: none}", "inputs: {image: []}, targets: {label: []}",
          "layers: [flatten, {dense: 1}]", 3),
+        ("npz: {path: none.npz}", "inputs: {x: []}, targets: {y: []}", "layers: [flatten, {dense: 1}]", 3),
     ],
 )  # fmt: skip
 def test_validate_without_data_sees_no_damaged_file(

@@ -97,6 +97,15 @@ def test_settings_are_offered_with_their_present_value_or_default() -> None:
     assert complete.settings(context(config=Path("second.yaml")), "") == []
 
 
+def test_settings_are_those_of_the_config_on_the_command_line() -> None:
+    Path("second.yaml").write_text(CONFIG.replace("epochs: 3", "epochs: 77"))
+    environment = {"_KERASCLI_COMPLETE": "complete_bash", "COMP_CWORD": "4"}
+    for config, epochs in (("config.yaml", 3), ("second.yaml", 77)):
+        words = f"kerascli train {config} --set fit.epo"
+        done = CliRunner().invoke(app, [], prog_name="kerascli", env={**environment, "COMP_WORDS": words})
+        assert done.stdout.split() == [f"fit.epochs={epochs}"]
+
+
 @pytest.mark.parametrize("kind", complete.kinds(""))
 def test_every_kind_that_is_offered_can_be_listed(kind: str) -> None:
     assert CliRunner().invoke(app, ["list", kind]).exit_code == 0

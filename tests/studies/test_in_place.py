@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from kerascli.config.sections.space import FloatRange, Parameter, Space
 from kerascli.config.sections.tune import Objective
 from kerascli.config.yaml.in_place import with_values
 from kerascli.config.yaml.text import parse_document
 from kerascli.foundation.errors import ConfigError
+from kerascli.language.section import parse_section
 from kerascli.studies.folder import Member, TrialFacts, best_trials
 from kerascli.studies.sampling import by_epoch, by_fold
 
@@ -53,6 +55,15 @@ def test_a_component_is_replaced_as_a_whole() -> None:
 def test_a_key_is_added_behind_the_anchor_of_its_mapping() -> None:
     written = with_values("fit: &f\n  epochs: 2\n", {"fit": {"epochs": 2, "batch_size": 16}}, "added")
     assert written == "fit: &f\n  batch_size: 16  # added\n  epochs: 2\n"
+
+
+def test_a_value_below_an_integer_is_replaced() -> None:
+    text = "fit: {class_weight: {0: 1, 1: 2.0}}\n"
+    written = with_values(text, {"fit": {"class_weight": {0: 1, 1: 3.5}}}, "added")
+    assert written == "fit: {class_weight: {0: 1, 1: 3.5}}\n"
+    name = "fit.class_weight.1"
+    weight = Parameter(name, ("set", name), parse_section(FloatRange, {"range": [1.0, 5.0]}, ()), {})
+    assert Space({name: weight}).written(parse_document(text, "c.yaml")) == {name: 2.0}
 
 
 def test_what_an_alias_repeats_cannot_be_replaced() -> None:

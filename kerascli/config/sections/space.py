@@ -128,7 +128,9 @@ class Space:
 
         def number(each: Parameter) -> int | float | None:
             path = f"flags.{each.name}" if each.path[0] == "flags" else each.name
-            value, (low, high), kind = resolved.at(path_parts(path, "tune.set")), each.domain.range, each.domain.kind
+            parts = path_parts(path, "tune.set")
+            value = resolved.at(tuple(int(part) if str(part).isdigit() else part for part in parts))
+            (low, high), kind = each.domain.range, each.domain.kind
             if each.items:
                 return next((index for index, item in enumerate(each.items) if _is_like(item, value)), None)
             return kind(value) if type(value) in (int, kind) and low <= value <= high else None

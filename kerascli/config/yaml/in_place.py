@@ -33,9 +33,10 @@ def _edits(text: str, node: Any, old: Any, new: Any, comment: str) -> Iterator[_
         return
     start, end = node.start_mark.index, node.end_mark.index
     if isinstance(node, yaml.MappingNode) and isinstance(new, dict) and old.keys() <= new.keys():
+        names = {str(name): name for name in old}  # some are integers
         for key, value in node.value:
-            if key.value in old:  # not one that is merged from elsewhere
-                yield from _edits(text, value, old[key.value], new[key.value], comment)
+            if (name := names.get(key.value)) is not None:  # not one that is merged from elsewhere
+                yield from _edits(text, value, old[name], new[name], comment)
         for name in new.keys() - old.keys():
             added = flow_yaml({name: new[name]})[1:-1]
             if node.flow_style:
