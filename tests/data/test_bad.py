@@ -260,6 +260,7 @@ CODE = {
     "returns ragged rows": ("def load():\n    return {'x': [[1], [1, 2]]}\n", "code.py:load: error: 'x' cannot be converted to an array: setting an array element with a sequence. The requested array has an inhomogeneous shape after 1 dimensions. The detected shape was (2,) + inhomogeneous part."),
     "returns no columns": ("def load():\n    return [1]\n", "code.py:load: error: expected columns by name, got the list [1]"),
     "returns an odd split": ("def load():\n    return {'train': {'x': [1]}, 'dev': {'x': [1]}}\n", "code.py:load: error: there is no split the text 'dev'; expected train, validation, test"),
+    "returns masked numbers": ("import numpy as np\ndef load():\n    return {'x': np.ma.masked_array([0, 5, 2], [0, 1, 0])}\n", "code.py:load train:2:x: error: missing value (1 row)"),
     "returns objects": ("def load():\n    return {'x': [{}, {}]}\n", "code.py:load train: error: 'x' holds Python objects; expected numbers or text"),
 }  # fmt: skip
 

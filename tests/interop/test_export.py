@@ -31,7 +31,7 @@ from kerascli.workflow.loaded import open_run
 from tests.interop import test_import as models
 from tests.support.keras_export_harness import assert_equal_in_keras, experiment, of_example, opened, outputs
 from tests.support.needs import library
-from tests.support.runs_harness import train
+from tests.support.runs_harness import train, write
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, in numpy 2
 
@@ -302,6 +302,26 @@ def test_a_program_of_torch_takes_any_batch(make: Callable[[], Any], tmp_path: P
         outputs = program(*(torch.from_numpy(v).to(kind) for v, kind in zip(x.values(), kinds, strict=True)))
         for mine, other in zip(outputs, predicted(model, x), strict=True):
             np.testing.assert_allclose(mine.detach().numpy(), other, atol=1e-5)
+
+
+OPEN = """
+data: {source: {npz: t.npz}, inputs: {x: []}, targets: {y: []}}
+model: {inputs: {x: [null, 2]}, layers: [LAYER, {dense: 1}]}
+compile: {loss: mse}
+fit: {epochs: 1}
+"""
+
+
+@pytest.mark.parametrize("layer", ["{lstm: 4}", "{conv_1d: {filters: 3, kernel_size: 2}}, global_average_pooling_1d"])
+def test_a_program_has_the_sizes_that_are_named(layer: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", x=np.ones((8, 9, 2), np.float32), y=np.ones((8, 1), np.float32))
+    run, _ = train(write(tmp_path, OPEN.replace("LAYER", layer)), tmp_path / "runs")
+    found = export_run(run, "torch_export", tmp_path / "m.pt2")
+    [(length, channels)] = (each.shape for each in found.tensors[0].values())  # torch may have fixed the length
+    program = torch.export.load(tmp_path / "m.pt2").module()
+    assert channels == 2
+    for size in (9, 30) if length is None else (length,):
+        assert program(torch.zeros(2, size, 2))[0].shape == (2, 1)
 
 
 @pytest.mark.parametrize("make", [models.cnn, models.several, models.lstm, models.masked], ids=lambda m: m.__name__)

@@ -95,7 +95,10 @@ def _arrays(columns: Mapping[Any, Any], name: str) -> dict[str, np.ndarray]:
     arrays = {}
     for key, value in columns.items():
         try:
-            arrays[str(key)] = np.asanyarray(value)
+            array = np.asanyarray(value)
+            if np.ma.is_masked(array):
+                array = array.astype(np.promote_types(array.dtype, np.float32)).filled(np.nan)
+            arrays[str(key)] = array
         except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors on a device
             text = f"'{safe_text(str(key), 40)}' cannot be converted to an array: {safe_text(str(error), 200)}"
             raise DataError(text, place=name) from None

@@ -243,9 +243,11 @@ def _graph(run: LoadedRun, kind: str) -> Exported:
         arrays = torch_files.run_onnx(data, {name: tensor.numpy() for name, tensor in inputs.items()})
         outputs = list(map(torch.from_numpy, arrays.values()))
     else:
-        data, tensors = torch_files.program_bytes(experiment, example, texts), torch_files.model_tensors(experiment)
+        data = torch_files.program_bytes(experiment, example, texts)
+        program = torch.export.load(io.BytesIO(data))
+        tensors = torch_files.program_tensors(program, experiment)
         with torch.no_grad():
-            outputs = list(torch.export.load(io.BytesIO(data)).module()(*inputs.values()))
+            outputs = list(program.module()(*inputs.values()))
     difference = _difference(_outputs(experiment, inputs), outputs, experiment.module.precision)
     return Exported(data, tensors, difference)
 
