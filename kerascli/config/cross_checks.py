@@ -16,7 +16,7 @@ from kerascli.foundation.errors import Fault, Path, suggestion
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.language.component import Component, split_form
 from kerascli.language.section import Written
-from kerascli.losses.ranks import takes_weights
+from kerascli.losses.ranks import runs_along_rows
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.model.runtime.built import Built
 from kerascli.schedules.base import Schedule
@@ -291,23 +291,23 @@ def _sample_weight_faults(spec: RunSpec) -> Iterator[Fault]:
     """If the config has sample or class weights, yield a config error for each loss and metric that reduces over the
     rows of a batch."""
     weighted = spec.data.sample_weight if spec.data is not None else {}
-    for target, component in _weighted(spec):
-        if not takes_weights(component) and (target in weighted or spec.fit.class_weight is not None):
+    for target, component, output in _weighted(spec):
+        if runs_along_rows(component, output) and (target in weighted or spec.fit.class_weight is not None):
             path: Path = ("data", "sample_weight", target) if target in weighted else ("fit", "class_weight")
             name = component.component_name
             text = f"'{name}' along axis 0 reduces over the rows of a batch: sample weights cannot be applied"
             yield Fault(text, path, "key", hint=f"give {name} axes without 0, the rows: [1, 2] ...")
 
 
-def _weighted(spec: RunSpec) -> Iterator[tuple[str, Component]]:
-    """Yield (target, loss or metric) for all that sample weights apply to."""
+def _weighted(spec: RunSpec) -> Iterator[tuple[str, Component, TensorSpec]]:
+    """Yield (target, loss or metric, shape and dtype of the output) for all that sample weights apply to."""
     for pair in spec.pairs:
         components = (pair.loss, *(use.metric for use in pair.metrics if use.weighted))
-        yield from ((pair.target, component) for component in components if component is not None)
-    for update in spec.train_step.updates if spec.train_step is not None else ():
-        for term in update.terms:
+        yield from ((pair.target, each, spec.built.specs[pair.output]) for each in components if each is not None)
+    for each in spec.train_step.passes if spec.train_step is not None else ():
+        for term in (term for update in each.updates for term in update.terms):
             if term.loss is not None and term.of is not None and term.of.is_target:
-                yield str(term.of.y_true), term.loss
+                yield str(term.of.y_true), term.loss, each.built.specs[term.of.y_pred]
 
 
 def _unknown_classes(weights: Mapping[str, float], path: Path, field: Field | None) -> Iterator[Fault]:

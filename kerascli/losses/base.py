@@ -26,6 +26,8 @@ class Loss(Component):
 
     predicts: ClassVar[Literal["values", "classes", "labels"]] = "values"
     """Kind of predictions: real values, scores of exclusive classes, or scores of independent (multi-hot) labels."""
+    compares_rows: ClassVar[bool] = False
+    """True: a row's loss depends on the other rows of its batch."""
     sparse_targets: ClassVar[bool] = False
     """True: targets are integer class labels, with one axis fewer than the predictions (or a last axis of 1)."""
 

@@ -22,6 +22,7 @@ class Circle(Loss):
     """
 
     sparse_targets = True
+    compares_rows = True
 
     gamma: PositiveFloat = 80.0
     """Scale factor of the similarity scores: the larger, the sharper positive and negative pairs are separated."""
@@ -45,9 +46,6 @@ class Circle(Loss):
 
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels:
         return Labels(words="class labels are integers; the size of the embeddings is no limit")
-
-    def adds_up(self) -> bool:
-        return False
 
     def _pairs(self, y_true: Tensor) -> tuple[Tensor, Tensor]:
         """Return boolean matrices (N, N) of the positive pairs (same label) and of the negative pairs."""

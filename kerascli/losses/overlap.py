@@ -5,19 +5,10 @@ from torch import Tensor
 from kerascli.foundation.shapes import NonNegativeFloat
 from kerascli.losses.base import Loss, loss
 from kerascli.losses.crossentropy import EPSILON, Axes
-from kerascli.losses.ranks import named_axes
-
-
-class _Overlap(Loss):
-    """Base class of overlap losses, ratios of sums over `axis`: by default one loss value for the whole batch."""
-
-    def adds_up(self) -> bool:
-        axes = named_axes(self)
-        return super().adds_up() and axes is not None and all(axis > 0 for axis in axes)
 
 
 @loss()
-class Dice(_Overlap):
+class Dice(Loss):
     """Dice loss of segmentation: 1 - 2 * sum(y_true * y_pred) / (sum(y_true) + sum(y_pred)).
 
     Sums run over `axis`; by default over all axes, the batch included.
@@ -32,7 +23,7 @@ class Dice(_Overlap):
 
 
 @loss()
-class Tversky(_Overlap):
+class Tversky(Loss):
     """Tversky loss of segmentation (Salehi et al., 2017): 1 - TP / (TP + alpha * FN + beta * FP).
 
     TP = sum(y_true * y_pred), FN = sum(y_true * (1 - y_pred)), FP = sum((1 - y_true) * y_pred), over `axis` (by default

@@ -44,13 +44,10 @@ def aligned_pair(y_true: Tensor, y_pred: Tensor, weight_rank: int = 1) -> tuple[
     return (y_true.unsqueeze(-1), y_pred.unsqueeze(-1)) if y_pred.ndim == 1 else (y_true, y_pred)
 
 
-def takes_weights(component: object) -> bool:
-    """Return True if rows can have weights in a loss or metric, that is, if its `axis` excludes the batch axis.
-
-    With `axis` None there is one value for the whole batch, which is multiplied by the weight of each row, as in Keras.
-    """
-    axes = named_axes(component)
-    return axes is None or 0 not in axes
+def runs_along_rows(component: object, output: TensorSpec) -> bool:
+    """Return True if the `axis` of a loss or metric names the batch axis of an output, also from the end."""
+    rank = max(len(output.whole), 2)  # an output of shape (rows,) becomes (rows, 1)
+    return any(axis % rank == 0 for axis in named_axes(component) or ())
 
 
 def named_axes(component: object) -> tuple[int, ...] | None:

@@ -103,10 +103,6 @@ class Metric(Component):
         values = () if output is None else self.value_names(output, classes)
         return tuple(f"{name}_{value}" for value in values) or (name,)
 
-    def adds_up(self) -> bool:
-        """Return True if the metric's value does not depend on how rows are divided into batches."""
-        return True
-
     def labels(self, target: TensorSpec, output: TensorSpec) -> Labels | None:
         """Return the range of class labels that a target may have; None if targets are not class labels."""
         return class_labels(output) if self.sparse_targets else None

@@ -4,7 +4,6 @@ from torch import Tensor
 
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.losses.crossentropy import EPSILON, Axes
-from kerascli.losses.ranks import takes_weights
 from kerascli.metrics.base import MeanMetric, metric
 
 
@@ -14,9 +13,6 @@ class _Correlation(MeanMetric):
     direction = "max"
 
     axis: Axes = -1
-
-    def adds_up(self) -> bool:
-        return takes_weights(self)
 
     def is_defined(self, state: Tensor) -> Tensor:
         return super().is_defined(state) & ~self.result(state).isnan()

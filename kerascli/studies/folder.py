@@ -6,14 +6,15 @@ runs/2026-11-24T22-17-58Z-mnist_mlp/
 """
 
 import contextlib
+import math
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from operator import le, mul
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from kerascli.config.sections.tune import TuneSection, parse_tune
 from kerascli.config.yaml.dump import dump_yaml
@@ -101,8 +102,9 @@ class TrialFacts(_Facts):
     """Number of times that its process was killed."""
     values: list[float] = []
     """Value of each objective, once the trial has ended."""
-    results: dict[str, float] = {}
-    """Losses and metrics by the final weights: `test loss`, and of a fold `validation loss` and `baseline loss`."""
+    results: dict[str, Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]] = {}
+    """Losses and metrics by the final weights: `test loss`, and of a fold `validation loss` and `baseline loss`; null in
+    the file where one is not finite."""
     epochs: int = 0
     reason: str | None = None
     """Reason why it failed or was pruned."""

@@ -8,7 +8,7 @@ import importlib.util
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, islice, product
+from itertools import accumulate, islice
 from statistics import fmean, median
 from typing import Any
 
@@ -52,12 +52,17 @@ def grid_size(tune: TuneSection, written: Point, most: int) -> int:
 
 def grid(space: Space) -> Iterator[Point]:
     """Yield the points of a grid, each once; the last parameter varies fastest."""
-    values = {each.name: each.domain.grid() for each in space.parameters}
-    for numbers in product(*values.values()):
-        chosen = dict(zip(values, numbers, strict=True))
-        point = space.active(lambda each, chosen=chosen: chosen[each.name])
-        if all(name in point or number == values[name][0] for name, number in chosen.items()):
+
+    def points(point: Point, at: int) -> Iterator[Point]:
+        if at == len(space.parameters):
             yield point
+        elif (parameter := space.parameters[at]).within.items() <= point.items():
+            for number in parameter.domain.grid():
+                yield from points({**point, parameter.name: number}, at + 1)
+        else:
+            yield from points(point, at + 1)
+
+    return points({}, 0)
 
 
 def _hash(text: str) -> int:
@@ -128,8 +133,8 @@ def by_fold(member: Member, objective: Objective, way: str) -> list[float]:
 
     Without folds it is the value of the trial itself; -inf without a finite one.
     """
-    rows = [run.rows()[-1 if objective.last else 0 :] for run in member.runs]
-    values = [[-math.inf, *by_epoch(each, objective, way)][-1] for each in rows]
+    rows = ([row for row in run.rows() if objective.name in row] for run in member.runs)  # validated epochs
+    values = [[-math.inf, *by_epoch(each[-1 if objective.last else 0 :], objective, way)][-1] for each in rows]
     return [fmean(values[:count]) for count in range(1, len(values) + 1)]
 
 

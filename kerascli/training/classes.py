@@ -70,6 +70,6 @@ def class_numbers(y_true: Tensor, axes: int = 2) -> Tensor:
     """
     if y_true.dim() > 1 and y_true.shape[-1] == 1:
         y_true = y_true.squeeze(-1)
-    elif y_true.dim() == axes:
+    elif y_true.dim() == axes > 1:
         y_true = y_true.argmax(-1)
     return y_true.round().long() if y_true.is_floating_point() else y_true.long()

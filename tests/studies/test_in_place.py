@@ -66,6 +66,22 @@ def test_a_value_below_an_integer_is_replaced() -> None:
     assert Space({name: weight}).written(parse_document(text, "c.yaml")) == {name: 2.0}
 
 
+def test_comments_behind_a_block_stay() -> None:
+    text = "a:\n  # one\n  b:\n    c: 1  # c\n\n  # two\n  d: [1]\ne:\n  - f: 2\n  # three\n  - g\n"
+    written = with_values(text, {"a": {"b": "x", "d": [1]}, "e": [5, "g"]}, "added")
+    assert written == "a:\n  # one\n  b:\n    x  # c\n\n  # two\n  d: [1]\ne:\n  - 5\n  # three\n  - g\n"
+
+
+def test_keys_are_added_to_an_empty_mapping() -> None:
+    assert with_values("fit: {}\n", {"fit": {"a": 1, "b": 2}}, "added") == "fit: {a: 1, b: 2}\n"
+
+
+@pytest.mark.parametrize("text", ["a: &x 1\nb: *x\n", "a: {c: &x 1}\nb: {c: *x}\n"])
+def test_an_anchor_that_is_needed_cannot_be_replaced(text: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be replaced in place"):
+        with_values(text, {**parse_document(text, "").data, "a": 2}, "added")
+
+
 def test_what_an_alias_repeats_cannot_be_replaced() -> None:
     text = "a: &x {b: 1}\nc: *x\n"
     with pytest.raises(ConfigError, match="cannot be replaced in place"):
@@ -91,6 +107,10 @@ def test_the_value_of_a_trial_is_that_of_its_best_or_last_epoch(tmp_path: Path) 
     assert by_fold(member, Objective("v"), "max") == [3.0]
     assert by_fold(member, Objective("v", last=True), "min") == [-2.0]
     assert by_fold(member, Objective("w"), "min") == [-math.inf]
+    (tmp_path / "history.csv").write_text(
+        "epoch,v,w\n1,3.0,1.0\n2,1.0,\n3,4.0,5.0\n4,2.0,\n"
+    )  # validated in odd epochs
+    assert by_fold(member, Objective("w", last=True), "min") == [-5.0]
     assert by_fold(Member(tmp_path / "none"), Objective("v"), "min") == [-math.inf]
 
 

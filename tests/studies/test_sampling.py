@@ -88,6 +88,16 @@ def test_a_grid_has_every_point_once_and_the_written_one_first() -> None:
         assert grid_size(tune, {"units": 5}, most) == size + 1, "the config as written is on no point"  # type: ignore[arg-type]
 
 
+def test_a_grid_is_walked_without_what_is_not_in_its_points() -> None:
+    steps = {"float": {"range": [0.1, 0.9], "steps": 30}}
+    choices = [{name: {key: steps for key in "abc"}} for name in ("sgd", "adam")]
+    tune = parse_tune(
+        {"objective": "loss", "sampler": "grid", "set": {"o": choices, "seed": {"int": {"range": [0, 2**31 - 2]}}}}
+    )
+    assert len(list(itertools.islice(grid(tune.space), 10_000))) == 10_000  # a product of all has 10^18
+    assert grid_size(tune, {}, 1_000) == 1_001
+
+
 def test_random_numbers_are_uniform_on_their_scale() -> None:
     points = _points("random", 2000)
     assert 0.45 < sum(point["units"] < 45 for point in points) / len(points) < 0.55  # 45 is the geometric mean

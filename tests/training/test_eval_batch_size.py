@@ -83,7 +83,8 @@ def test_metrics_of_a_whole_batch_keep_their_batches(tmp_path: Path) -> None:
         ("x - mean(x, axis=0)", False), ("x @ transpose(x) @ x", False), ("flip(x, 0)", False), ("cumsum(x, 0)", False),
         ("softmax(x, axis=0)", False), ("roll(x, 1, axis=0)", False), ("x / (1 + max(x))", False),
         ("x - mean(x, axis=-1, keepdims=true)", True), ("log(x - 2) + x", True), ("x + random_normal(shape(x))", True),
-        ("softmax(x)", True), ("flip(x, 1)", True), ("x[:, None, :][:, 0]", True), ("x * batch_size", True),
+        ("softmax(x)", True), ("flip(x, 1)", True), ("x[:, None, :][:, 0]", True), ("x * batch_size", False),
+        ("x + zeros([batch_size, 1])", True),
     ],
 )  # fmt: skip
 def test_formulas_that_hold_rows_against_each_other_keep_their_batches(tmp_path: Path, value: str, apart: bool) -> None:
@@ -121,6 +122,15 @@ def test_losses_and_metrics_that_hold_rows_against_each_other_keep_their_batches
         ("loss: sparse_categorical_crossentropy", f'loss: {{expr: "max({value}, axis=-1) * (1 + y_true)"}}'),
     ):
         assert (rows(write(tmp_path, HARD.replace(old, new))) > 16) == apart
+
+
+@pytest.mark.parametrize(("axis", "apart"), [(0, False), (-2, False), (1, True), (-1, True)])
+def test_losses_and_metrics_along_the_batch_keep_their_batches(tmp_path: Path, axis: int, apart: bool) -> None:
+    text = HARD.replace("targets: {y: []}", "targets: {y: [{to_categorical: 4}]}").partition("  callbacks:")[0]
+    for old, new in (("loss: sparse_categorical_", f"loss: {{categorical_crossentropy: {{axis: {axis}}}}} # "),
+                     ("metrics: [accuracy]", f"metrics: [{{cosine_similarity: {{axis: {axis}}}}}]")):  # fmt: skip
+        each = text.replace(old, new).replace("sparse_categorical_crossentropy", "categorical_crossentropy")
+        assert (rows(write(tmp_path, each)) > 16) == apart
 
 
 @pytest.mark.parametrize("config", ["two_inputs", "tiny"])

@@ -1,6 +1,7 @@
 """Change values in the text of a config in place: its comments, order and form are kept."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import yaml
@@ -22,30 +23,33 @@ def with_values(text: str, data: Any, comment: str) -> str:
     edits = list(_edits(text, root, parse_document(text, "").data, data, comment))
     for start, end, written in sorted(edits, reverse=True):
         text = text[:start] + written + text[end:]
-    if parse_document(text, "").data != data:
-        raise ConfigError("the config is written in a form whose values cannot be replaced in place")
-    return text
+    with suppress(ConfigError):  # of an anchor that is gone
+        if parse_document(text, "").data == data:
+            return text
+    raise ConfigError("the config is written in a form whose values cannot be replaced in place")
 
 
 def _edits(text: str, node: Any, old: Any, new: Any, comment: str) -> Iterator[_Edit]:
     """Yield the edits that turn a node of the text from a value into another."""
     if old == new and type(old) is type(new):
         return
-    start, end = node.start_mark.index, node.end_mark.index
+    start = node.start_mark.index
     if isinstance(node, yaml.MappingNode) and isinstance(new, dict) and old.keys() <= new.keys():
         names = {str(name): name for name in old}  # some are integers
         for key, value in node.value:
             if (name := names.get(key.value)) is not None:  # not one that is merged from elsewhere
                 yield from _edits(text, value, old[name], new[name], comment)
-        for name in new.keys() - old.keys():
-            added = flow_yaml({name: new[name]})[1:-1]
-            if node.flow_style:
-                yield start + 1, start + 1, added + ", " * bool(old)
-            else:
-                first = node.value[0][0].start_mark  # the mapping may begin with an anchor
-                yield first.index, first.index, f"{added}  # {comment}\n{' ' * first.column}"
+        added = {name: value for name, value in new.items() if name not in old}
+        if added and node.flow_style:
+            yield start + 1, start + 1, flow_yaml(added)[1:-1] + ", " * bool(old)
+        elif added:
+            first = node.value[0][0].start_mark  # the mapping may begin with an anchor
+            lines = (f"{flow_yaml({name: value})[1:-1]}  # {comment}\n" for name, value in added.items())
+            yield first.index, first.index, "".join(f"{line}{' ' * first.column}" for line in lines)
     elif isinstance(node, yaml.SequenceNode) and isinstance(new, list) and len(old) == len(new):
         for item, before, after in zip(node.value, old, new, strict=True):
             yield from _edits(text, item, before, after, comment)
     else:
-        yield start, start + len(text[start:end].rstrip()), flow_yaml(new)  # a block ends where the next token begins
+        while isinstance(node, yaml.CollectionNode) and not node.flow_style:  # it ends where the next token begins
+            node = node.value[-1][-1] if isinstance(node, yaml.MappingNode) else node.value[-1]
+        yield start, start + len(text[start : node.end_mark.index].rstrip()), flow_yaml(new)

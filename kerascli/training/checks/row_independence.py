@@ -16,6 +16,7 @@ from kerascli.language.component import Component
 from kerascli.language.expressions import ExpressionError
 from kerascli.layers.expressions.base import ExpressionLayer
 from kerascli.losses.expr import Expr as LossExpr
+from kerascli.losses.ranks import runs_along_rows
 from kerascli.metrics.comparisons import OutputTarget
 from kerascli.metrics.expr import Expr as MetricExpr
 from kerascli.model.ir.gradients import differentiated
@@ -88,47 +89,51 @@ def _formula(layer: ExpressionLayer, xs: Sequence[TensorSpec]) -> Formula:
 def comparison_keeps_rows_apart(component: object, output: TensorSpec) -> bool:
     """Return True if a loss or metric (`component`) computes each row's value from that row of output and target alone.
 
-    `output` is the output's shape and dtype. Only formulas are tested, by evaluation: with targets of the output's
-    shape, and with targets without its last axis. For any other loss or metric the result is True.
+    `output` is the output's shape and dtype. Formulas are tested by evaluation: with targets of the output's shape, and
+    with targets without its last axis. Others say it by `compares_rows`, or by axes: null is the whole batch.
     """
     if not isinstance(component, LossExpr | MetricExpr):
-        return True
+        whole = getattr(component, "axis", ()) is None or getattr(component, "compares_rows", False)
+        return not whole and not runs_along_rows(component, output)
     text = component.value
     targets = (output, TensorSpec(output.shape[:-1], output.dtype))
     return any(_rows_stay_apart(lambda pair: value_of_pair(text, *pair), [target, output]) for target in targets)
 
 
 def _rows_stay_apart(formula: Formula, xs: list[TensorSpec]) -> bool:
-    """Return True if changing the first or last row leaves a formula's results for other rows unchanged; False on
-    errors."""
+    """Return True if changing the first or last row, or leaving out the last, leaves a formula's results for other rows
+    unchanged; False on errors."""
     try:
-        before = _parts(formula, [_numbers(spec, None) for spec in xs])
+        every = [_numbers(*each) for each in enumerate(xs)]
+        before = _parts(formula, every)
         for changed in (0, _ROWS - 1):
-            after = _parts(formula, [_numbers(spec, changed) for spec in xs])
+            after = _parts(formula, [_numbers(*each, changed) for each in enumerate(xs)])
             rest = [row for row in range(_ROWS) if row != changed]
             if not all(torch.equal(one[rest], other[rest]) for one, other in zip(before, after, strict=True)):
                 return False
+        fewer = [values[:-1] if spec.batched else values for values, spec in zip(every, xs, strict=True)]
+        pairs = zip(*(_parts(formula, each, draws.Tape()) for each in (every, fewer)), strict=True)
+        return all(torch.allclose(one[: len(other)], other) for one, other in pairs)
     except _FAILURES:
         return False
-    return True
 
 
-def _parts(formula: Formula, xs: list[Tensor]) -> list[Tensor]:
+def _parts(formula: Formula, xs: list[Tensor], source: draws.Drawer | None = None) -> list[Tensor]:
     """Return the results of a formula as tensors to compare: nan is replaced, random numbers are always the same."""
-    with torch.no_grad(), draws.using(draws.Draws(0, "rows", 0)):
+    with torch.no_grad(), draws.using(source or draws.Draws(0, "rows", 0)):
         value = formula(xs)
     parts = value if isinstance(value, list) else [value]
     return [part.double().nan_to_num() for part in parts if isinstance(part, Tensor)]
 
 
-def _numbers(spec: TensorSpec, changed: int | None) -> Tensor:
-    """Return test values of an input, from 0 to 1 (0 or 1 for integers); the row `changed` has different values."""
+def _numbers(place: int, spec: TensorSpec, changed: int | None = None) -> Tensor:
+    """Return test values of the input at a place, from 0 to 1 (0 or 1 for integers); the row `changed` has others."""
     shape: Shape = (_ROWS, *spec.shape) if spec.batched else spec.shape
     sizes = [_UNKNOWN if size is None else size for size in shape]
     count = torch.arange(torch.Size(sizes).numel(), dtype=torch.float32).reshape(sizes)
-    values = 0.5 + 0.4 * torch.sin(1.7 * count)
+    values = 0.5 + 0.4 * torch.sin(1.7 * count + place)
     if changed is not None and spec.batched:
-        values[changed] = 0.5 + 0.4 * torch.cos(2.3 * count[changed])
+        values[changed] = 0.5 + 0.4 * torch.cos(2.3 * count[changed] + place)
     return (values > 0.5).to(torch.int64) if spec.is_integer else values
 
 
@@ -171,8 +176,7 @@ def _adds_up(built: Built, pairs: Sequence[OutputTarget]) -> bool:
         return False
     if any(reduces_a_batch(node, built.specs) for node in built.model.nodes):
         return False
-    losses = all(pair.loss.adds_up() for pair in pairs if pair.loss is not None)
-    return losses and all(use.metric.adds_up() for pair in pairs for use in pair.metrics)
+    return all(pair.loss.adds_up() for pair in pairs if pair.loss is not None)
 
 
 def _widest(built: Built) -> int:

@@ -228,7 +228,7 @@ class Worker:
             if not math.isfinite(score):
                 return {"status": "failed", "reason": f"{objective.name} has no finite value"}
             values.append(-score if way == "min" else score)
-        tests = [(run.facts()["results"] or {}).get("test", {}) for run in runs]
+        tests = [TrialFacts(number=0, results=(run.facts()["results"] or {}).get("test", {})).results for run in runs]
         return {
             "values": values, "epochs": sum(len(run.rows()) for run in runs), "mode": runs[0].facts()["execution_mode"],
             "results": {f"test {name}": fmean(each[name] for each in tests) for name in tests[-1]},

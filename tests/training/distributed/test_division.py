@@ -60,6 +60,30 @@ def test_what_cannot_be_divided_is_refused(tmp_path: Path, settings: dict[str, o
         checked(tmp_path, **settings)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("loss: dice", True), ("loss: {tversky: {axis: [0, 1]}}", True), ("loss: {dice: {axis: -1}}", False),
+        ("loss: mse, metrics: [{pearson_correlation: {axis: -2}}]", True), ("loss: mse, metrics: [cosine_similarity]", False),
+        ("loss: {expr: 'sum((y_true - y_pred) ** 2, axis=-1) / batch_size'}", True),
+        ("loss: circle", True),
+    ],
+)  # fmt: skip
+def test_losses_and_metrics_of_whole_batches_are_refused(tmp_path: Path, text: str, refused: bool) -> None:
+    config = CONFIG.replace("LAYERS\n", "").replace("FIT", "").replace("loss: sparse_categorical_crossentropy", text)
+    one_hot = "targets: {y: []}" if "circle" in text else "targets: {y: [{to_categorical: 3}]}"
+    (tmp_path / "config.yaml").write_text(config.replace("targets: {y: []}", one_hot))
+    for processes in (1, 2):
+        try:
+            check(tmp_path / "config.yaml", sets=(), flags=(), processes=processes)
+        except ConfigError as error:
+            assert refused
+            assert processes == 2
+            assert "compares rows of a batch with each other" in error.faults[0].text
+        else:
+            assert processes == 1 or not refused
+
+
 def test_a_formula_over_rows_is_taken_on_one_process(tmp_path: Path) -> None:
     assert checked(tmp_path, layers=MIXES)
 
