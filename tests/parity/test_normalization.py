@@ -83,6 +83,8 @@ def test_batch_renormalization_with_a_mask(training):
         ({"groups": 2, "axis": 1, "center": False}, (2, 6, 4, 5)),
         ({"groups": -1, "axis": -2}, (2, 4, 6, 3)),
         ({"groups": 1, "center": False, "scale": False}, (2, 4, 5, 6)),
+        ({"groups": -1}, (1, 6)),  # groups of one value
+        ({"groups": -1}, (1, 1, 1, 6)),
     ],
 )
 def test_group_normalization(config, shape):

@@ -88,6 +88,7 @@ def test_a_label_with_a_fraction_is_refused_in_every_split(tmp_path: Path, split
         ([0, 1, 1], YES_NO, ""),
         ([0.0, 1.0, 2.0], YES_NO, "target 'y' is 2.0; binary targets are 0 or 1"),
         ([0, 0.5, 1], YES_NO, ""),
+        ([0, -0.5, 1], YES_NO, "target 'y' is -0.5; binary targets are 0 or 1"),
         ([0, 1, 2], {**CLASSES, "y": "rescaling: 0.5"}, "target 'y' is 0.5; sparse_categorical_crossentropy takes"),
         ([0, 1, 2], {**CLASSES, "y": "cast: float32"}, ""),
         ([0, 0.5, 1], {**NUMBER, "metrics": "mean_iou: 2"}, "target 'y' is 0.5; mean_iou takes integer class labels"),

@@ -50,6 +50,24 @@ def config(steps: str, units: int, activation: str, loss: str, weights: str = "b
     return CONFIG.format(steps=steps, units=units, activation=activation, loss=loss, weights=weights)
 
 
+@pytest.mark.parametrize("weights", ["{0: 1.0, 1: 5.0}", "balanced"])
+def test_an_output_without_an_axis_of_units_has_the_weight_of_each_row(tmp_path: Path, weights: str) -> None:
+    y = np.arange(40) % 3 == 0
+    np.savez(tmp_path / "t.npz", x=np.ones((40, 2), np.float32), y=y.astype(np.int64))
+    histories = []
+    for keepdims in ("False", "True"):
+        text = f"""
+            data: {{source: {{npz: t.npz}}, inputs: {{x: []}}, targets: {{y: []}}}}
+            model: {{layers: [{{dense: 2}}, {{expr: "sigmoid(sum(dense, axis=-1, keepdims={keepdims}))"}}]}}
+            compile: {{loss: binary_crossentropy, optimizer: sgd}}
+            fit: {{epochs: 1, class_weight: {weights}}}
+            seed: 1
+        """
+        run, _ = train(write(tmp_path, text), tmp_path / keepdims)
+        histories.append([row["loss"] for row in run.history()])
+    assert histories[0] == pytest.approx(histories[1], rel=1e-6)  # float32
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_balanced_weights_are_scikit_learn_s(tmp_path: Path, form: str) -> None:
     labels = ["cat"] * 7 + ["dog"] * 2 + ["owl"]

@@ -150,8 +150,9 @@ class GroupNormalizationModule(ScaledModule):
     def forward(self, x: Tensor) -> Tensor:  # (N, *) -> (N, *)
         last = x.movedim(self.axis, 1)
         if x.requires_grad and self.gamma is not None and self.beta is not None:
-            return F.group_norm(last, self.groups, self.gamma, self.beta, self.settings.epsilon).movedim(1, self.axis)
+            y = torch.group_norm(last, self.groups, self.gamma, self.beta, self.settings.epsilon)  # also of one value
+            return y.movedim(1, self.axis)
         # torch 2.13's backward fails, or crashes the process, if one of the three has no gradient
-        y = F.group_norm(last, self.groups, eps=self.settings.epsilon).movedim(1, -1)
+        y = torch.group_norm(last, self.groups, eps=self.settings.epsilon).movedim(1, -1)
         y = y if self.gamma is None else y * self.gamma
         return (y if self.beta is None else y + self.beta).movedim(-1, self.axis)
