@@ -87,7 +87,7 @@ def _loss_faults(spec: RunSpec) -> Iterator[Fault]:
     for _, component, output in spec.compared():
         name = component.component_name
         if not row_independence.comparison_keeps_rows_apart(component, output):
-            yield Fault(f"'{name}' compares rows of a batch with each other, {_APART}", (), hint=_ALONE)
+            yield Fault(f"'{name}' takes the rows of a batch together, {_APART}", (), hint=_ALONE)
 
 
 def _node_faults(spec: RunSpec) -> Iterator[Fault]:
@@ -110,7 +110,7 @@ def _problem(each: InnerNode) -> str | None:
     if differentiated([node]):
         return f"the formula of '{node.name}' takes a gradient of a sum over the rows of a batch, {_APART}"
     if not row_independence.node_keeps_rows_apart(node, specs):
-        return f"the formula of '{node.name}' compares rows of a batch with each other, {_APART}"
+        return f"the formula of '{node.name}' takes the rows of a batch together, {_APART}"
     if row_independence.reduces_a_batch(node, specs):
         return f"'{node.name}' has one value for all rows of a batch, of which each process has a part"
     return None

@@ -41,8 +41,8 @@ SYNCHRONIZED = "    - batch_normalization: {synchronized: true, name: norm}\n"
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"layers": MIXES, "processes": 2}, "formula of 'centred' compares rows"),
-        ({"layers": MIXES, "fit": ", shards: 4"}, "formula of 'centred' compares rows"),
+        ({"layers": MIXES, "processes": 2}, "formula of 'centred' takes the rows"),
+        ({"layers": MIXES, "fit": ", shards: 4"}, "formula of 'centred' takes the rows"),
         ({"layers": ONE_VALUE, "processes": 2}, "'places' has one value for all rows of a batch"),
         ({"layers": SYNCHRONIZED, "fit": ", shards: 4"}, "'norm' is synchronized, but a shard"),
         ({"fit": ", shards: 4", "processes": 3}, "4 shards cannot be divided among 3 processes"),
@@ -79,7 +79,7 @@ def test_losses_and_metrics_of_whole_batches_are_refused(tmp_path: Path, text: s
         except ConfigError as error:
             assert refused
             assert processes == 2
-            assert "compares rows of a batch with each other" in error.faults[0].text
+            assert "takes the rows of a batch together" in error.faults[0].text
         else:
             assert processes == 1 or not refused
 
