@@ -113,19 +113,6 @@ def model_tensors(experiment: Experiment) -> Tensors:
     return {each.name: each.spec for each in model.inputs}, {name: specs[name] for name in model.outputs}
 
 
-def program_tensors(program: Any, experiment: Experiment) -> Tensors:
-    """Return shapes and dtypes of the inputs and outputs of a torch.export file, in which torch may have fixed axes."""
-    values = {node.name: node.meta["val"] for node in program.graph.nodes if "val" in node.meta}
-    signature = program.graph_signature
-
-    def read(specs: Specs, nodes: Sequence[str]) -> dict[str, TensorSpec]:
-        shapes = ([size if type(size) is int else None for size in values[node].shape[1:]] for node in nodes)
-        return {name: TensorSpec(tuple(shape), specs[name].dtype) for name, shape in zip(specs, shapes, strict=True)}
-
-    inputs, outputs = model_tensors(experiment)
-    return read(inputs, signature.user_inputs), read(outputs, signature.user_outputs)
-
-
 def onnx_tensors(data: bytes) -> Tensors:
     """Return shapes and dtypes of the inputs and of the outputs of an ONNX file, by name; texts are of dtype string."""
     import onnx  # pyright: ignore[reportMissingImports]

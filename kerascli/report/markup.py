@@ -73,5 +73,6 @@ def shaded(texts: Sequence[tuple[str, float]]) -> Iterator[Child]:
     bound = max((abs(share) for _, share in texts), default=0.0) or 1.0
     for text, share in texts:
         level = round(_LEVELS * abs(share) / bound)
-        yield element("span", safe_lines(text), class_=f"{'for' if share > 0 else 'against'}-{level}", title=f"{share:+.3g}")
+        kind = "for" if share > 0 else "against"
+        yield element("span", safe_lines(text), class_=f"{kind}-{level}", title=f"{share:+.3g}")
         yield " "

@@ -103,8 +103,8 @@ class TrialFacts(_Facts):
     values: list[float] = []
     """Value of each objective, once the trial has ended."""
     results: dict[str, Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]] = {}
-    """Losses and metrics by the final weights: `test loss`, and of a fold `validation loss` and `baseline loss`; null in
-    the file where one is not finite."""
+    """Losses and metrics by the final weights: `test loss`, and of a fold `validation loss` and `baseline loss`; in the
+    file null stands for those that are not finite."""
     epochs: int = 0
     reason: str | None = None
     """Reason why it failed or was pruned."""

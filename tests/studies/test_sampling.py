@@ -90,7 +90,7 @@ def test_a_grid_has_every_point_once_and_the_written_one_first() -> None:
 
 def test_a_grid_is_walked_without_what_is_not_in_its_points() -> None:
     steps = {"float": {"range": [0.1, 0.9], "steps": 30}}
-    choices = [{name: {key: steps for key in "abc"}} for name in ("sgd", "adam")]
+    choices = [{name: dict.fromkeys("abc", steps)} for name in ("sgd", "adam")]
     tune = parse_tune(
         {"objective": "loss", "sampler": "grid", "set": {"o": choices, "seed": {"int": {"range": [0, 2**31 - 2]}}}}
     )

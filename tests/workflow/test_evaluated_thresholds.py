@@ -72,7 +72,7 @@ def test_a_threshold_that_was_found_is_that_of_predict(run: RunRecord, option: l
 
 def test_rows_without_a_probability_give_no_thresholds(run: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
     def diverged(run: LoadedRun, compared: evaluate.Compared) -> Iterator[evaluate.ClassScores]:
-        for _, _, y_pred in compared:
+        for _, _, y_pred, _ in compared:
             y_pred[[3, 5]] = float("nan")
         return classify(run, compared)
 

@@ -15,8 +15,9 @@ from kerascli.language.kinds import KINDS, places
 
 _PLACES = frozenset(places("one").values())
 """Config paths of the values that are one component, such as `compile.optimizer`."""
-_LOSS, _SHARED = ("compile", "loss"), ("model", "shared")
-_NAMED_PLACES = {("data", "inputs"), ("data", "targets"), ("data", "shared"), _SHARED, _LOSS}
+_MAPPED: Mapping[Path, str] = {("compile", "loss"): "loss", ("model", "shared"): "layer"}
+"""Config paths whose values, or those in them, may be mappings of others, with the kind of the components there."""
+_NAMED_PLACES = {("data", "inputs"), ("data", "targets"), ("data", "shared"), *_MAPPED}
 """Config paths of the mappings in which every value is a component or pipeline, such as `data.inputs`."""
 _KEYS = ("activation", "learning_rate", "layer", "cell", "optimizer", "inner_optimizer")
 _SUFFIXES = ("_activation", "_initializer", "_regularizer", "_constraint")
@@ -47,7 +48,7 @@ def component_at(path: Path, value: Any) -> str | None:
 
     At `compile.loss`, `{a: mse}` is a mapping of outputs, and in `model.shared`, `{layers: [...]}` is one of keys.
     """
-    name, kind = component_name(value), {_LOSS: "loss", _SHARED: "layer"}.get(path[:2])
+    name, kind = component_name(value), _MAPPED.get(path[:2])
     if kind is not None and isinstance(value, dict) and name is not None and component_index.find(kind, name) is None:
         return None
     return name if is_component(path) else None

@@ -111,8 +111,9 @@ class StepReader:
             groups[-1].append(_Written(path, written, self.faults.read(UpdateSection, written, path)))
         unused = self.built.model.nodes if all("layers" in lead.keys for lead, *_ in groups) else ()
         for node in (node for node in unused if not node.outputs):
+            text = f"'{node.name}' has no effect: every update has 'layers' of its own"
             hint = "an update without 'layers' uses the model's own forward pass"
-            self.faults.add(f"'{node.name}' has no effect: every update has 'layers' of its own", node.path, "key", hint=hint)
+            self.faults.add(text, node.path, "key", hint=hint)
         return list(filter(None, map(self._forward_pass, groups)))
 
     def _forward_pass(self, group: list[_Written]) -> ForwardPassSpec | None:

@@ -33,23 +33,33 @@ def _edits(text: str, node: Any, old: Any, new: Any, comment: str) -> Iterator[_
     """Yield the edits that turn a node of the text from a value into another."""
     if old == new and type(old) is type(new):
         return
-    start = node.start_mark.index
     if isinstance(node, yaml.MappingNode) and isinstance(new, dict) and old.keys() <= new.keys():
         names = {str(name): name for name in old}  # some are integers
         for key, value in node.value:
             if (name := names.get(key.value)) is not None:  # not one that is merged from elsewhere
                 yield from _edits(text, value, old[name], new[name], comment)
-        added = {name: value for name, value in new.items() if name not in old}
-        if added and node.flow_style:
-            yield start + 1, start + 1, flow_yaml(added)[1:-1] + ", " * bool(old)
-        elif added:
-            first = node.value[0][0].start_mark  # the mapping may begin with an anchor
-            lines = (f"{flow_yaml({name: value})[1:-1]}  # {comment}\n" for name, value in added.items())
-            yield first.index, first.index, "".join(f"{line}{' ' * first.column}" for line in lines)
+        yield from _added(node, {name: new[name] for name in new if name not in old}, comment)
     elif isinstance(node, yaml.SequenceNode) and isinstance(new, list) and len(old) == len(new):
         for item, before, after in zip(node.value, old, new, strict=True):
             yield from _edits(text, item, before, after, comment)
     else:
-        while isinstance(node, yaml.CollectionNode) and not node.flow_style:  # it ends where the next token begins
-            node = node.value[-1][-1] if isinstance(node, yaml.MappingNode) else node.value[-1]
-        yield start, start + len(text[start : node.end_mark.index].rstrip()), flow_yaml(new)
+        start = node.start_mark.index
+        yield start, start + len(text[start : _end(node)].rstrip()), flow_yaml(new)
+
+
+def _added(node: Any, values: dict[Any, Any], comment: str) -> Iterator[_Edit]:
+    """Yield the edits that add keys at the beginning of a mapping."""
+    if values and node.flow_style:
+        start = node.start_mark.index + 1
+        yield start, start, flow_yaml(values)[1:-1] + ", " * bool(node.value)
+        return
+    for name in values:
+        first = node.value[0][0].start_mark  # the mapping may begin with an anchor
+        yield first.index, first.index, f"{flow_yaml({name: values[name]})[1:-1]}  # {comment}\n{' ' * first.column}"
+
+
+def _end(node: Any) -> int:
+    """Return the position behind the last value in a node; a block's own end is where the next token begins."""
+    while isinstance(node, yaml.CollectionNode) and not node.flow_style:
+        node = node.value[-1][-1] if isinstance(node, yaml.MappingNode) else node.value[-1]
+    return node.end_mark.index

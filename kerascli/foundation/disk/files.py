@@ -95,8 +95,8 @@ def open_regular(path: Path, shown: str | None = None) -> BufferedReader:
 
 
 def with_tilde(path: str) -> str:
-    """Return a path, or the address of a file of SQLite, with `~` in place of a leading `$HOME` or `${HOME}`; others are
-    unchanged."""
+    """Return a path, or the address of a file of SQLite, with `~` in place of a leading `$HOME` or `${HOME}`, if it has
+    one."""
     return re.sub(r"\A(sqlite:///)?(\$HOME|\$\{HOME\})(?=/|\Z)", r"\1~", path)
 
 

@@ -91,7 +91,7 @@ class _Target(NamedTuple):
         for component, labels in self._labels(values):
             if labels not in seen and labels is not None and (place := first_invalid(values, labels)) is not None:
                 row, index, value, whole = place
-                if whole or not labels.whole:  # losses come first: one that ignores a class takes a label that a metric does not
+                if whole or not labels.whole:  # losses come first: one may ignore a class that a metric does not
                     taker = (
                         f", not for the metric '{component.component_name}'" if isinstance(component, Metric) else ""
                     )

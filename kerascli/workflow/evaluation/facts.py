@@ -126,7 +126,8 @@ def _forecast(true: np.ndarray, predicted: np.ndarray, horizon: int) -> dict[str
 
 
 def row_losses(compared: Compared) -> Iterator[Tensor]:
-    """Yield the weighted loss of each row, the mean of what its mask keeps, of the outputs whose loss is a value a row."""
+    """Yield the weighted loss of each row, the mean of what its mask keeps, for the outputs whose loss has values of
+    rows."""
     for pair, y_true, y_pred, mask in compared:
         if pair.loss is not None and len(y_true):
             values = pair.loss.model_copy(update={"reduction": "none"})(y_true, y_pred, mask=mask).detach()

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -245,11 +245,23 @@ def _graph(run: LoadedRun, kind: str) -> Exported:
     else:
         data = torch_files.program_bytes(experiment, example, texts)
         program = torch.export.load(io.BytesIO(data))
-        tensors = torch_files.program_tensors(program, experiment)
+        tensors = _program_tensors(program, experiment)
         with torch.no_grad():
             outputs = list(program.module()(*inputs.values()))
     difference = _difference(_outputs(experiment, inputs), outputs, experiment.module.precision)
     return Exported(data, tensors, difference)
+
+
+def _program_tensors(program: torch.export.ExportedProgram, experiment: Experiment) -> torch_files.Tensors:
+    """Return shapes and dtypes of the inputs and outputs of a torch.export file, in which torch may have fixed axes."""
+    sizes = {node.name: node.meta["val"].shape[1:] for node in program.graph.nodes if "val" in node.meta}
+
+    def read(specs: torch_files.Specs, nodes: Collection[Any]) -> dict[str, TensorSpec]:
+        shapes = (tuple(size if type(size) is int else None for size in sizes[node]) for node in nodes)
+        return {name: TensorSpec(shape, specs[name].dtype) for name, shape in zip(specs, shapes, strict=True)}
+
+    inputs, outputs = torch_files.model_tensors(experiment)
+    return read(inputs, program.graph_signature.user_inputs), read(outputs, program.graph_signature.user_outputs)
 
 
 def _outputs(experiment: Experiment, inputs: dict[str, Tensor]) -> list[Tensor]:
