@@ -72,6 +72,8 @@ def test_layers_without_weights(name, config, shape):
         ({"shared_axes": [1, 2]}, (2, 4, 5, 3)),
         ({"shared_axes": 1, "alpha_initializer": "ones"}, (2, 4, 3)),
         ({"shared_axes": [2]}, (2, 4, 3)),
+        ({"shared_axes": [-1]}, (2, 4, 5, 3)),
+        ({"shared_axes": [1, -1]}, (2, 4, 5, 3)),
     ],
 )
 def test_prelu(config, shape):

@@ -26,10 +26,14 @@ class PReLU(Layer):
     alpha_constraint: ConstraintField | None = None
     """Constraint applied to the slopes after each update."""
     shared_axes: Axes | None = None
-    """Axes along which the slopes are shared, counted from 1: [1, 2] leaves one slope for each channel of an image."""
+    """Axes along which the slopes are shared, counted from 1: [1, 2] leaves one slope for each channel of an image.
+
+    As in Keras, -1 is the last axis but one.
+    """
 
     def build(self, x: TensorSpec) -> nn.Module:
-        shared = () if self.shared_axes is None else positive_axes(self.shared_axes, x, "shared_axes")
+        given = (self.shared_axes,) if isinstance(self.shared_axes, int) else self.shared_axes or ()
+        shared = positive_axes(tuple(axis - (axis < 0) for axis in given), x, "shared_axes") if given else ()
         sizes = [1 if axis in shared else size for axis, size in enumerate(x.shape, start=1)]
         if None in sizes:
             hint = f"share it: shared_axes: [{', '.join(str(i) for i, size in enumerate(sizes, 1) if size is None)}]"
