@@ -254,10 +254,10 @@ def _graph(run: LoadedRun, kind: str) -> Exported:
 
 def _program_tensors(program: torch.export.ExportedProgram, experiment: Experiment) -> torch_files.Tensors:
     """Return shapes and dtypes of the inputs and outputs of a torch.export file, in which torch may have fixed axes."""
-    sizes = {node.name: node.meta["val"].shape[1:] for node in program.graph.nodes if "val" in node.meta}
+    values = {node.name: node.meta["val"] for node in program.graph.nodes if "val" in node.meta}
 
     def read(specs: torch_files.Specs, nodes: Collection[Any]) -> dict[str, TensorSpec]:
-        shapes = (tuple(size if type(size) is int else None for size in sizes[node]) for node in nodes)
+        shapes = (tuple(size if type(size) is int else None for size in values[node].shape[1:]) for node in nodes)
         return {name: TensorSpec(shape, specs[name].dtype) for name, shape in zip(specs, shapes, strict=True)}
 
     inputs, outputs = torch_files.model_tensors(experiment)
