@@ -110,7 +110,7 @@ class StepReader:
                 groups.append([])
             groups[-1].append(_Written(path, written, self.faults.read(UpdateSection, written, path)))
         unused = self.built.model.nodes if all("layers" in lead.keys for lead, *_ in groups) else ()
-        for node in (node for node in unused if not node.outputs):
+        for node in (node for node in unused if not node.outputs and node.path[1] == "layers"):  # not of a shared model
             text = f"'{node.name}' has no effect: every update has 'layers' of its own"
             hint = "an update without 'layers' uses the model's own forward pass"
             self.faults.add(text, node.path, "key", hint=hint)
