@@ -61,6 +61,8 @@ class Request:
     """Mapping from a parameter update's name to its loss scale (of mixed precision), which changes during training."""
     rules: Callable[[], Sequence[Written]] = list
     """Function that returns the optimizers' update rules to compile; it copies weights, so call it late."""
+    trained: bool = False
+    """True if the run has been trained in its execution mode, whose graph was verified when the run began."""
 
     @property
     def device(self) -> torch.device:

@@ -1,6 +1,6 @@
 """Create the trainer of a model: the optimizers of its weights, and the runners of its forward passes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -27,30 +27,33 @@ from kerascli.workflow.memory import memory_for_model
 
 @memory_for_model()
 def make_trainer(
-    experiment: Experiment, plan: Plan, recorded_mode: str | None = None, strategy: Strategy | None = None
+    experiment: Experiment, plan: Plan, mode: str | None = None, strategy: Strategy | None = None, trained: bool = False
 ) -> tuple[Trainer, Choice]:
     """Return the trainer of a model, and its execution mode (eager, traced, compiled) with the reason for it.
 
     `experiment` is the model on its device, with its losses, metrics and the forward passes of a training step. `plan`
-    has the batches and callbacks of the training. `recorded_mode` is the execution mode of a run that is resumed (None:
-    choose one). `strategy` divides the work among processes (data parallel, FSDP); None: one process does all of it.
-    Raises ConfigError if the model has nothing to train.
+    has the batches and callbacks of the training. `mode` is the execution mode of a run that is resumed (None: choose
+    one, the same for all forward passes), and `trained` is true if it has trained the model in that mode. `strategy`
+    divides the work among processes (data parallel, FSDP); None: one process does all of it. Raises ConfigError if the
+    model has nothing to train.
     """
     strategy = strategy or Strategy()
     optimizers = optimizers_of(experiment, strategy.across)
+    requests = [replace(each, trained=trained) for each in requests_of(experiment, plan, optimizers)]
+    made = [strategy.runner(each, mode) for each in requests]
+    slowest = min(range(len(made)), key=lambda index: MODES.index(made[index][1].value))
+    chosen = made[slowest][1]
+    if len(made) > 1:
+        chosen = replace(chosen, reason=f"{requests[slowest].forward_pass.updates[0].name}: {chosen.reason}")
     passes: list[tuple[ForwardPass, Runner]] = []
-    modes: dict[str, Choice] = {}
-    for request in requests_of(experiment, plan, optimizers):
+    for request, (run, own) in zip(requests, made, strict=True):
         each = request.forward_pass
-        run, mode = strategy.runner(request, recorded_mode)
-        if mode.value == "compiled":
-            for update in each.updates:
-                with suppress(Exception):  # whatever is raised, the uncompiled rule gives the same results
-                    optimizers.by_name[update.name].compile(compile_rule)
-        passes.append((each, run))
-        modes[each.updates[0].name] = mode
+        passes.append((each, run if own.value == chosen.value else strategy.runner(request, chosen.value)[0]))
+        for update in each.updates if chosen.value == "compiled" else ():
+            with suppress(Exception):  # whatever is raised, the uncompiled rule gives the same results
+                optimizers.by_name[update.name].compile(compile_rule)
     trainer = Trainer(experiment.module, optimizers, experiment.weights, passes, seed=experiment.spec.seed)
-    return trainer, _slowest(modes)
+    return trainer, chosen
 
 
 def requests_of(experiment: Experiment, plan: Plan, optimizers: Optimizers) -> list[Request]:
@@ -67,12 +70,6 @@ def requests_of(experiment: Experiment, plan: Plan, optimizers: Optimizers) -> l
         )
         for each in experiment.forward_passes
     ]  # fmt: skip
-
-
-def _slowest(modes: Mapping[str, Choice]) -> Choice:
-    """Return the slowest execution mode of the forward passes, and its reason, for the run to record."""
-    name, mode = min(modes.items(), key=lambda item: MODES.index(item[1].value))
-    return replace(mode, reason=f"{name}: {mode.reason}") if len(modes) > 1 else mode
 
 
 def optimizers_of(experiment: Experiment, across: Callable[[Tensor], Tensor] | None = None) -> Optimizers:

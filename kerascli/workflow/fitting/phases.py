@@ -237,7 +237,7 @@ class PhaseRunner:
         plan = make_plan(trained, prepared, self.options.limits, phase=number, first=reached.first, strategy=strategy)
         profiler = Profiler(trained.device) if profile else None
         with nullcontext() if profiler is None else listening(profiler):
-            trainer, mode = make_trainer(trained, plan, self._mode, strategy)
+            trainer, mode = make_trainer(trained, plan, self._mode, strategy, reached.step > 0)
         if profiler is not None:
             set_profiled_model(profiler, mode.value, trained, plan)
         self._mode = mode.value

@@ -186,7 +186,7 @@ def restored(
     reached, history = Progress(epoch=fit.initial_epoch), Prefix()
     if checkpoint is not None:
         facts = checkpoint_facts(checkpoint.facts)
-        reached.phase, reached.first, history = facts.phase, facts.first, facts.history
+        reached.step, reached.phase, reached.first, history = checkpoint.step, facts.phase, facts.first, facts.history
         fill = partial(_fill_from, checkpoint, part)
     if reached.phase >= len(phases):
         text = f"a checkpoint of '{record.path}' is of phase {reached.phase + 1}, which the run does not have"

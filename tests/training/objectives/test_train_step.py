@@ -29,6 +29,7 @@ from kerascli.optimizers.several import Optimizers
 from kerascli.optimizers.sgd import SGD
 from kerascli.runs.index import find_run
 from kerascli.runs.record import RunRecord
+from kerascli.training import execution_mode
 from kerascli.training.build import Experiment
 from kerascli.training.evaluate import EvaluatedBatches, evaluate
 from kerascli.training.execution_mode import make_runner
@@ -373,6 +374,19 @@ def test_a_traced_pass_is_the_module_s_pass(tmp_path: Path, number: int, monkeyp
     for step, batch in enumerate(plan.batches(0, 0)):
         found, wanted = (run(batch, draws.Draws(1, "train", step)) for run in (runner, module))
         assert largest_difference(found, wanted) == 0.0
+
+
+def test_passes_run_in_the_mode_that_a_run_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resumed run has that mode for all of them."""
+    monkeypatch.setattr(
+        execution_mode,
+        "reason_not_to_trace",
+        lambda request, _: "a test" if request.forward_pass.updates[0].name == "forger" else None,
+    )
+    experiment, _, plan = hard(tmp_path, "compile={jit_compile: false}")
+    trainer, choice = make_trainer(experiment, plan)
+    assert choice == Choice("eager", "forger: a test")
+    assert [type(run) for _, run in trainer.passes] == [Eager, Eager]
 
 
 def test_simultaneous_updates_are_one_program(tmp_path: Path) -> None:
