@@ -20,6 +20,7 @@ from kerascli.foundation.disk import storage
 from kerascli.foundation.disk.files import DAMAGED, MAX_MEMBERS, open_file, refuse_bomb
 from kerascli.foundation.disk.pieces import Pieces
 from kerascli.foundation.errors import FileRefused, safe_text
+from kerascli.foundation.replaced import replaced
 from kerascli.runs.reading import must_open, quoted
 from kerascli.runs.record import RunRecord
 
@@ -72,11 +73,8 @@ def open_archive(path: Path, *, trusts_plugins: bool) -> Iterator[RunRecord]:
     with TemporaryDirectory(prefix="kerascli-archive-") as folder:
         run = RunRecord.open(_extracted(path, Path(folder)))
         run.archive = path
-        user_code.refusal = None if trusts_plugins else f"{quoted(path)} is an archive"
-        try:
+        with replaced(user_code, "refusal", None if trusts_plugins else f"{quoted(path)} is an archive"):
             yield run
-        finally:
-            user_code.refusal = None
 
 
 def _extracted(path: Path, folder: Path) -> Path:
