@@ -6,22 +6,25 @@ means over a process's rows, and the batch's loss is their mean weighted by rows
 the gradients of all processes.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx.node import has_side_effect
 
+from kerascli.foundation.replaced import replaced
 from kerascli.training.strategies.group import Group
 
-_groups: list[Group] = [Group()]
+_group = Group()
+"""Group of processes over which the operator sums."""
 
 
 @torch.library.custom_op("kerascli::process_sum", mutates_args=())
 def _process_sum(x: Tensor, share: float, after: Tensor | None = None) -> Tensor:
-    return _groups[-1].added(x if share else torch.zeros_like(x))
+    return _group.added(x if share else torch.zeros_like(x))
 
 
 @_process_sum.register_fake
@@ -50,18 +53,14 @@ def process_sum(group: Group) -> Callable[[Tensor, float], Tensor]:
     weights the process's gradient, not its tensor in the sum; but a process with a share of 0 contributes zeros to the
     sum, and gets a gradient of zeros. A later call of `process_sum` changes the group of all these functions.
     """
-    _groups[:] = [group]
+    global _group
+    _group = group
     return _process_sum
 
 
-@contextmanager
-def one_process() -> Iterator[None]:
-    """Context manager in which functions of `process_sum` sum over this process alone.
+def one_process() -> AbstractContextManager[None]:
+    """Return a context manager in which functions of `process_sum` sum over this process alone.
 
     Processes may then run different numbers of sums.
     """
-    _groups.append(Group())
-    try:
-        yield
-    finally:
-        _groups.pop()
+    return replaced(sys.modules[__name__], "_group", Group())
