@@ -57,7 +57,7 @@ class Failures:
         reason = json.dumps([self._world.rank, str(error) if text is None else text, is_reported, code])
         try:
             if isinstance(error, TrainingStopped) and not is_reported and not self._world.leads:
-                self._wait_for_reason(_SECONDS_TO_SAVE)  # all stop; process 0 says so once it has saved the weights
+                self._wait_for([_FIRST], _SECONDS_TO_SAVE)  # all stop; process 0 says so once it has saved the weights
             is_first = self._ask(lambda: self._store.compare_set(_FIRST, "", reason)) == reason.encode()
             self._ask(lambda: self._store.set(self._ends[self._world.rank], ""))
             return is_first
@@ -67,7 +67,7 @@ class Failures:
     def reason(self) -> ProcessLost:
         """Return an error with the reason that the first failing process recorded, or that a process is lost."""
         try:
-            if self._wait_for_reason(_SECONDS_TO_EXPLAIN):
+            if self._wait_for([_FIRST], _SECONDS_TO_EXPLAIN):
                 return self._first()
         except RuntimeError:
             return _lost("the launcher" if kept_by_launcher() else f"process 0 of {self._world.size}")
@@ -82,18 +82,16 @@ class Failures:
         if not self._world.leads or kept_by_launcher():
             return
         _close_connections()
-        until = time.monotonic() + _SECONDS_TO_READ
         with contextlib.suppress(RuntimeError):
-            while time.monotonic() < until and not self._ask(lambda: self._store.check(self._ends)):
-                time.sleep(_SECONDS_TO_LOOK)
+            self._wait_for(self._ends, _SECONDS_TO_READ)
 
-    def _wait_for_reason(self, seconds: float) -> bool:
-        """Wait until a process has recorded a reason; return False if none has after `seconds`.
+    def _wait_for(self, keys: list[str], seconds: float) -> bool:
+        """Wait until processes have set all keys in the store; return False if they have not after `seconds`.
 
         Raises RuntimeError if the store does not answer.
         """
         until = time.monotonic() + seconds
-        while not self._ask(lambda: self._store.check([_FIRST])):
+        while not self._ask(lambda: self._store.check(keys)):
             if time.monotonic() > until:
                 return False
             time.sleep(_SECONDS_TO_LOOK)
