@@ -1,19 +1,16 @@
 """Strategy of training on one process, and base class of those by which several share training and evaluation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import islice
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from kerascli.data.batches.loader import WHOLE, BatchSource, Portion
 from kerascli.foundation.device import Choice
-from kerascli.model.runtime.weights import Weight
 from kerascli.training.evaluate import EvaluatedBatches
 from kerascli.training.forward_pass import Request, Runner
 from kerascli.training.objectives.train_step import GraphStep
-from kerascli.training.strategies import members
 from kerascli.training.strategies.group import Group
 from kerascli.training.strategies.shared_evaluation import SharedBatches
 
@@ -75,7 +72,3 @@ class Strategy:
         if self.is_alone:
             return EvaluatedBatches(islice(source.epoch(0), limit))
         return SharedBatches(source, self.group, limit, is_divided=self.is_divided, ends_on_signal=ends_on_signal)
-
-    def compare_epoch(self, weights: Sequence[Weight], decisions: Sequence[Any], epoch: int) -> None:
-        """Raise TrainingStopped if weights or decisions of callbacks differ between the processes after an epoch."""
-        members.compare_epoch(self.group, weights, decisions, epoch)

@@ -19,6 +19,7 @@ from kerascli.training.checkpoint_files import TRAINING, needed_files, part_file
 from kerascli.training.step import Progress, assign_weights
 from kerascli.training.strategies.fsdp import strategy_of
 from kerascli.training.strategies.group import Group
+from kerascli.training.strategies.members import compare_epoch
 from kerascli.training.strategies.notices import CheckpointRequest
 from kerascli.training.tensor_file import tensor_pieces
 from kerascli.workflow.fitting.options import Options
@@ -47,7 +48,7 @@ class Saver:
         self.progress = runner.reached
         self._plan = runner.state.plan
         self._checkpoints = checkpoints
-        self._group, self._strategy = runner.group, runner.state.strategy
+        self._group = runner.group
         ranges = self.trainer.ranges()
         self._parts = PartWriter(checkpoints, ranges, self._group) if ranges else None
         self._writes = bool(ranges) or self._group.world.leads
@@ -64,7 +65,7 @@ class Saver:
             if isinstance(event, EpochEnd):
                 rates = self.trainer.optimizers.learning_rates.values()
                 decisions = [self.progress.stopped is not None, list(event.slots), list(rates)]
-                self._strategy.compare_epoch(self.trainer.weights, decisions, event.epoch)
+                compare_epoch(self._group, self.trainer.weights, decisions, event.epoch)
             reports = self.record(event)
             yield event
             yield from reports
