@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.distributed as dist
@@ -74,7 +74,7 @@ class Group:
         is_first = self._failures.is_first(error, code, text)
         if self.device != "cpu":  # kernels that wait for others would keep this process at its exit
             with contextlib.suppress(Exception):
-                in_thread(_abort, _SECONDS_TO_ABORT)
+                in_thread(cast(Any, dist.group.WORLD).abort, _SECONDS_TO_ABORT)
         elif dist.is_initialized():
             dist.destroy_process_group()  # the others get an error at once, where they wait for this one
         self._failures.wait_for_readers()
@@ -203,11 +203,6 @@ def _is_of_device(error: RuntimeError) -> bool:
     """Return True for an error of a GPU (which any later call reports), or a lack of memory."""
     is_cuda = str(error).startswith("CUDA error") and not isinstance(error, dist.DistError)
     return is_cuda or isinstance(error, torch.OutOfMemoryError)
-
-
-def _abort() -> None:
-    group: Any = dist.group.WORLD
-    group.abort()
 
 
 def _received(like: Tensor, rank: int) -> Tensor:
