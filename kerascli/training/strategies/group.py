@@ -5,7 +5,6 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -142,11 +141,11 @@ class Group:
         texts = zip(self.gather(padded), sizes, strict=True)
         return [json.loads(each[:size].numpy().tobytes()) for each, size in texts]
 
-    def guarded(self) -> AbstractContextManager[None]:
+    def guarded(self) -> contextlib.AbstractContextManager[None]:
         """Context manager that converts torch's communication errors, such as FSDP's, to ProcessLost, and no others."""
         return self._explained(lambda error: isinstance(error, dist.DistError) or "gloo" in str(error).lower())
 
-    def _sending(self) -> AbstractContextManager[None]:
+    def _sending(self) -> contextlib.AbstractContextManager[None]:
         """Context manager that raises ProcessLost, with the recorded reason, if another process does not answer."""
         return self._explained(lambda error: not _is_of_device(error))
 
