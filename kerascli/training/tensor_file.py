@@ -5,8 +5,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from io import BufferedReader
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -62,12 +61,12 @@ def tensor_pieces(tensors: Mapping[str, Tensor | LateTensor], metadata: Mapping[
     return Pieces(len(head) + end, made)
 
 
-def mapped_tensors(file: BufferedReader) -> dict[str, Tensor]:
+def mapped_tensors(file: io.BufferedReader) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file, mapped into memory (on Windows: read).
 
     Raises SafetensorError if the file is damaged.
     """
-    _read_header(file)
+    _check_header(file)
     if not os.path.isdir(_DESCRIPTORS):
         file.seek(0)
         return load(file.read())
@@ -83,14 +82,14 @@ def read_tensors(data: bytes, name: str) -> dict[str, Tensor]:
     `name` is the file's name in the error message.
     """
     try:
-        _read_header(io.BytesIO(data))
+        _check_header(io.BytesIO(data))
         return load(data)
     except SafetensorError as error:
         raise FileRefused(f"'{safe_text(name)}' is damaged: {safe_text(str(error), 100)}") from None
 
 
-def _read_header(file: IO[bytes]) -> dict[str, Any]:
-    """Return the header of a safetensors file as a dict. Raises SafetensorError if it is not JSON, or has a key twice.
+def _check_header(file: IO[bytes]) -> None:
+    """Raise SafetensorError if the header of a safetensors file is no JSON object, or has a key twice.
 
     The safetensors library itself reads the last of two tensors with the same name.
     """
@@ -103,4 +102,3 @@ def _read_header(file: IO[bytes]) -> dict[str, Any]:
         raise SafetensorError(f"its header is not valid JSON: {error}") from None
     if not isinstance(header, dict):
         raise SafetensorError("its header is not a JSON object")
-    return header
