@@ -15,7 +15,7 @@ from kerascli.data.pipeline.pipeline import Stage
 from kerascli.data.pipeline.prepare import Stages
 from kerascli.data.storage.convert import IDS, first_rounded
 from kerascli.data.storage.on_disk import Rows, pieces, rows_a_block
-from kerascli.data.storage.table import first_wrong
+from kerascli.data.storage.table import BadRow, first_wrong
 from kerascli.foundation.errors import DataError, Fault
 from kerascli.foundation.shapes import TensorSpec
 from kerascli.losses.base import Loss
@@ -25,14 +25,6 @@ from kerascli.model.runtime.built import Built
 
 _ROUNDED_FROM = 2**24
 """Largest magnitude up to which float32 represents all integers."""
-
-
-class _BadValue(Exception):
-    """Value out of range in the data: its row, its index in the row, and the error message with a hint."""
-
-    def __init__(self, row: int, index: int, text: str, hint: str | None = None) -> None:
-        super().__init__(text)
-        self.row, self.index, self.text, self.hint = row, index, text, hint
 
 
 class _Input(NamedTuple):
@@ -49,19 +41,20 @@ class _Input(NamedTuple):
         return bool(self.lookups) or self.name not in self.stage.names
 
     def check(self, values: np.ndarray) -> None:
-        """Raise _BadValue for the first invalid value."""
+        """Raise BadRow for the first invalid value."""
         for layer, entries in self.lookups.items():
             if (place := first_invalid(values, Labels(0, entries - 1))) is not None:
                 row, index, value, whole = place
                 text = f"'{self.name}' holds {value}; the embedding '{layer}' has rows 0 to {entries - 1}"
                 if not whole:
-                    raise _BadValue(row, index, f"{text}, integers only")
-                raise _BadValue(row, index, text, f"set input_dim to {int(values.max()) + 1} or more")
+                    raise BadRow(row, f"{text}, integers only", at=(index, values[0].size))
+                hint = f"set input_dim to {int(values.max()) + 1} or more"
+                raise BadRow(row, text, at=(index, values[0].size), hint=hint)
             if values.dtype.kind == "f" and values.size and values.max() >= _ROUNDED_FROM:
-                row, (index, _), _ = first_wrong(values >= _ROUNDED_FROM)
+                row, at, _ = first_wrong(values >= _ROUNDED_FROM)
                 text = f"'{self.name}' is float32, which does not hold all integers from {_ROUNDED_FROM:,} on"
                 hint = "add cast: int64 to its pipeline, or use pad_sequences: {dtype: int64}"
-                raise _BadValue(row, index, text, hint)
+                raise BadRow(row, text, at=at, hint=hint)
         if self.is_number:
             _check_rounding(self.name, values)
 
@@ -86,19 +79,18 @@ class _Target(NamedTuple):
         return ((component, component.labels(spec, output)) for component, output in self.compared)
 
     def check(self, values: np.ndarray) -> None:
-        """Raise _BadValue for the first invalid value."""
+        """Raise BadRow for the first invalid value."""
         seen: set[Labels | None] = set()
         for component, labels in self._labels(values):
             if labels not in seen and labels is not None and (place := first_invalid(values, labels)) is not None:
-                row, index, value, whole = place
+                (row, index, value, whole), name = place, component.component_name
                 if whole or not labels.whole:  # losses come first: one may ignore a class that a metric does not
-                    taker = (
-                        f", not for the metric '{component.component_name}'" if isinstance(component, Metric) else ""
-                    )
-                    raise _BadValue(row, index, f"target '{self.name}' is {value}{taker}; {labels.words}")
-                text = f"target '{self.name}' is {value}; {component.component_name} takes integer class labels"
+                    taker = f", not for the metric '{name}'" if isinstance(component, Metric) else ""
+                    text = f"target '{self.name}' is {value}{taker}; {labels.words}"
+                    raise BadRow(row, text, at=(index, values[0].size))
+                text = f"target '{self.name}' is {value}; {name} takes integer class labels"
                 hint = "discretization turns numbers into classes; a loss such as mse takes numbers"
-                raise _BadValue(row, index, text, hint)
+                raise BadRow(row, text, at=(index, values[0].size), hint=hint)
             seen.add(labels)
         if seen == {None}:
             _check_rounding(self.name, values)
@@ -157,23 +149,23 @@ def _check(columns: Columns, split: str, part: MemorySplit, rows: Rows) -> None:
             for start, block in _staged_blocks(name, values, column.stage):
                 try:
                     column.check(block)
-                except _BadValue as bad:
+                except BadRow as bad:
                     row = start + bad.row
                     if part.origin is None:
                         raise DataError(f"{split} row {_number(rows, row)}: {bad.text}", hint=bad.hint) from None
                     text = bad.text if split == "train" else f"{bad.text} (in the '{split}' split)"
-                    place = part.origin.place(section, name, row, bad.index, block[0].size)
+                    place = part.origin.place(section, name, row, *bad.at)
                     raise DataError(Fault(text, place=place, hint=bad.hint)) from None
 
 
 def _check_rounding(name: str, values: np.ndarray) -> None:
-    """Raise _BadValue for the first integer that float64 cannot represent."""
+    """Raise BadRow for the first integer that float64 cannot represent."""
     if values.dtype.kind not in "iu" or values.dtype.itemsize < 4:
         return
     if (rounded := first_rounded(values)) is not None:
-        row, (index, _), value = rounded
+        row, at, value = rounded
         text = f"'{name}' holds {value}, which would be rounded: floats hold integers up to 2**53"
-        raise _BadValue(row, index, text, IDS)
+        raise BadRow(row, text, at=at, hint=IDS)
 
 
 def _staged_blocks(name: str, values: np.ndarray, stage: Stage) -> Iterator[tuple[int, np.ndarray]]:
