@@ -14,7 +14,7 @@ from kerascli.data.batches.rows import MemorySplit, Split
 from kerascli.data.pipeline.pipeline import Stage
 from kerascli.data.pipeline.prepare import Stages
 from kerascli.data.storage.convert import IDS, first_rounded
-from kerascli.data.storage.on_disk import Rows, pieces, rows_a_block
+from kerascli.data.storage.on_disk import Rows, rows_a_block
 from kerascli.data.storage.table import BadRow, first_wrong
 from kerascli.foundation.errors import DataError, Fault
 from kerascli.foundation.shapes import TensorSpec
@@ -175,14 +175,12 @@ def _staged_blocks(name: str, values: np.ndarray, stage: Stage) -> Iterator[tupl
         return
     module = stage.suffixes[stage.names.index(name)]
     device = next((tensor.device for tensor in module.buffers()), torch.device("cpu"))
-    training = module.training
+    training, size = module.training, rows_a_block(values)
     module.eval()
     with torch.no_grad():
-        start = 0
-        for block in pieces(values, rows_a_block(values)):
-            copied = np.array(block)  # records on disk may have strides that torch does not take
-            yield start, module(torch.tensor(copied, device=device)).cpu().numpy()
-            start += len(block)
+        for start in range(0, len(values), size):
+            block = np.array(values[start : start + size])  # records on disk may have strides that torch does not take
+            yield start, module(torch.tensor(block, device=device)).cpu().numpy()
     module.train(training)
 
 
