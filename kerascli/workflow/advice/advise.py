@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from kerascli.config.sections.phases import in_each
-from kerascli.config.yaml.document import Faulty
+from kerascli.config.yaml.document import one_error
 from kerascli.foundation.errors import Fault
 from kerascli.foundation.events import Note
 from kerascli.workflow.advice.case import Case
@@ -25,16 +24,8 @@ def advise(cases: Iterable[Case]) -> list[Fault]:
 
     `cases` has a Case (config and data) for each phase of training.
     """
-    try:
-        in_each(cases, _raise_warnings)
-    except Faulty as error:
-        return list(error.everything)
-    return []
-
-
-def _raise_warnings(case: Case) -> None:
-    if faults := [fault for check in CHECKS for fault in check(case)]:
-        raise case.config.error(faults)
+    located = (case.config.error([fault for check in CHECKS for fault in check(case)]) for case in cases)
+    return list(one_error(fault for each in located for fault in each.everything).everything)
 
 
 def notes(faults: Iterable[Fault]) -> Iterator[Note]:
