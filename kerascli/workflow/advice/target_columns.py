@@ -9,7 +9,7 @@ from kerascli.data.storage.blocks import unique_inverse
 from kerascli.data.storage.on_disk import Values
 from kerascli.data.storage.table import Table
 from kerascli.data.storage.tokens import is_ragged
-from kerascli.foundation.errors import Fault, safe_text
+from kerascli.foundation.errors import Fault, Path, safe_text
 from kerascli.workflow.advice.case import Case, is_split, predicts_classes, warning
 
 _RATIO = 1.5
@@ -43,19 +43,19 @@ def class_shares(case: Case) -> Iterator[Fault]:
 
     The warning has both shares of the class for which they differ most.
     """
-    labels = _labels(case)
-    for path, pipeline in case.targets():
-        column = pipeline.columns[0]
-        if path[-1] not in labels or len(pipeline.columns) > 1 or is_split(pipeline):
-            continue
+    for path, column in _class_columns(case):
         values = case.train_and_test(column)
         if values is not None and (text := _difference_of_shares(*values)):
             name = safe_text(column, 60)
             yield warning(f"the classes of '{name}' have other shares: {text}", path, _shares_hint(case, name))
 
 
-def _labels(case: Case) -> set[str]:
-    return {pair.target for pair in case.spec.pairs if pair.loss and predicts_classes(pair.loss)}
+def _class_columns(case: Case) -> Iterator[tuple[Path, str]]:
+    """Yield (config path, column) of each target of class labels that is one column, whose values are not split."""
+    labels = {pair.target for pair in case.spec.pairs if pair.loss and predicts_classes(pair.loss)}
+    for path, pipeline in case.targets():
+        if path[-1] in labels and len(pipeline.columns) == 1 and not is_split(pipeline):
+            yield path, pipeline.columns[0]
 
 
 def _shares_hint(case: Case, name: str) -> str:
@@ -93,13 +93,9 @@ def sorted_labels(case: Case) -> Iterator[Fault]:
     head, tail = case.tables.get("train"), case.tables.get("validation")
     if case.config.validation_split <= 0 or head is None or tail is None:
         return
-    hint, labels = "data: {split: {validation: 0.2}} draws the rows at random", _labels(case)
-    for path, pipeline in case.targets():
-        column = pipeline.columns[0]
-        is_left_out = path[-1] not in labels or len(pipeline.columns) > 1 or is_split(pipeline)
-        if is_left_out or not _has_classes(head.column(column)):
-            continue
-        if text := _difference_of_classes(column, head, tail):
+    hint = "data: {split: {validation: 0.2}} draws the rows at random"
+    for _, column in _class_columns(case):
+        if _has_classes(head.column(column)) and (text := _difference_of_classes(column, head, tail)):
             yield warning(f"validation_split takes the last rows, {text}", ("fit", "validation_split"), hint)
 
 
