@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from kerascli.cli import options, program
 from kerascli.cli.options import option
 from kerascli.cli.process_group import TIMEOUT, dealing, launch_processes
-from kerascli.foundation.errors import ConfigError, DataError, Fault, StorageError, one_of
+from kerascli.foundation.errors import ConfigError, DataError, Fault, one_of
 from kerascli.foundation.world import world_of
 
 if TYPE_CHECKING:
@@ -230,8 +230,8 @@ def _check_output(output: Path | None, chosen: Mapping[str, object], *, keep: li
     """
     if output is None:
         return False
-    from kerascli.foundation.disk.storage import output_file
     from kerascli.report.predictions import FORMATS, TABLES
+    from kerascli.workflow.outputs import writable
 
     kind = output.suffix.lower()
     if as_json and kind != ".jsonl":
@@ -243,7 +243,5 @@ def _check_output(output: Path | None, chosen: Mapping[str, object], *, keep: li
         raise ConfigError(f"-o {output}: {kind} holds the raw outputs; {needed}")
     if keep and kind == ".npy":
         raise ConfigError(f"-o {output}: .npy holds one array, the outputs; --keep needs {one_of((*TABLES, '.npz'))}")
-    output_file(output)
-    if not output.parent.is_dir():
-        raise StorageError(f"cannot write '{output}': there is no folder '{output.parent}'")
+    writable(output)
     return kind not in TABLES
