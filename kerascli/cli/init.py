@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from kerascli.cli import program
 from kerascli.cli.options import argument, note, option, refuse
+from kerascli.foundation.disk.storage import make_folder, write_text
 from kerascli.foundation.errors import ConfigError, Interrupted, KerasCliError, safe_text, suggestion
 
 if TYPE_CHECKING:
@@ -87,7 +88,6 @@ def from_data(draft: "Draft", data: Path, config: Path, *, search: bool = False)
     from kerascli.config.starter.search import add_search
     from kerascli.config.top_level import run_name
     from kerascli.data.storage.compressed import uncompressed_suffix
-    from kerascli.foundation.disk.storage import make_folder
 
     name = ""
     if config.stem == _DEFAULT_CONFIG.stem:  # any other name was chosen, and names the runs
@@ -131,8 +131,6 @@ def write_new(config: Path, text: str, *, force: bool) -> None:
 
     Raises ConfigError, StorageError.
     """
-    from kerascli.foundation.disk.storage import make_folder, write_text
-
     make_folder(config.parent)
     write_text(check_free(config, force=force), text)
 
