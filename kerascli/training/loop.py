@@ -151,7 +151,10 @@ class _Loop:
         return slots, tuple(each for each in done if isinstance(each, Record))
 
     def _apply(self, decisions: Iterable[base.Decision]) -> None:
-        """Apply the decisions of callbacks (stop, set learning rate, restore ...); keep the messages to print."""
+        """Apply the decisions of callbacks (stop, set learning rate, restore ...); keep the messages to print.
+
+        The recorder handles slots on disk and records.
+        """
         trainer, progress = self.trainer, self.progress
         for decision in decisions:
             match decision:
@@ -166,8 +169,6 @@ class _Loop:
                     trainer.restore(progress.slots[slot])
                 case base.PrintMessage(text):
                     progress.pending_messages.append(text)
-                case _:
-                    pass  # the recorder handles slots on disk and records
 
     def _messages(self) -> tuple[str, ...]:
         """Return the messages of callbacks that are not printed yet, once."""

@@ -77,8 +77,6 @@ class Profiler:
                     self._open_if_due(epoch, 0, steps)
                 case BatchEnd():
                     self._batch_end(event)
-                case _:
-                    pass
             self.begin("showing progress")
             yield event
             self.end("showing progress")
