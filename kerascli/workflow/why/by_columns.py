@@ -1,8 +1,8 @@
 """Reasons by raw columns: which places of a model's inputs depend on which columns, and how much worse a model becomes
 if the values of a column are shuffled (Breiman, 2001)."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping
+from statistics import mode
 from typing import Any
 
 import numpy as np
@@ -105,9 +105,7 @@ def median_row(run: LoadedRun, rows: Split) -> MemorySplit:
 def _middle(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind not in "biuf":  # of windows the most frequent text of each step
         columns = values.reshape(len(values), -1).T.tolist()
-        return np.array([Counter(each).most_common(1)[0][0] for each in columns], values.dtype).reshape(
-            values.shape[1:]
-        )
+        return np.array(list(map(mode, columns)), values.dtype).reshape(values.shape[1:])
     median = np.nanmedian(values, axis=0)
     return (median if values.dtype.kind == "f" else np.floor(median)).astype(values.dtype)
 
