@@ -92,8 +92,6 @@ def _monitor(phases: list[Phase]) -> dict[str, str]:
 
 def history_columns(phases: list[Phase]) -> list[str]:
     """Return the names of all columns of history.csv (a row per epoch), for all training phases of a run."""
-    rates = {
-        name: 0.0 for phase in phases for name in (phase.spec.train_step.optimizers if phase.spec.train_step else ("",))
-    }
+    rates = {name: 0.0 for phase in phases if phase.spec.training for name in phase.spec.training.optimizers}
     numbers = ["epoch", *(["phase"] if len(phases) > 1 else []), "epoch_seconds"]
     return ordered([*numbers, *directions(phases), *rate_columns(rates)])
