@@ -26,9 +26,8 @@ def select(
     A run that lacks a name of the condition is not selected; one that lacks a name of the order is last.
     """
     is_true = None if where is None else _Expression(where, "--where", runs)
-    selected = [
-        each for each in runs if set(each[1].tags).issuperset(tags) and (is_true is None or is_true.holds(each))
-    ]
+    tagged = [each for each in runs if set(each[1].tags).issuperset(tags)]
+    selected = [each for each in tagged if is_true is None or is_true.holds(each)]
     if sort is None:
         return selected[-(limit or 0) :]
     return sorted(selected, key=_Expression(sort, "--sort", runs).key)[:limit]

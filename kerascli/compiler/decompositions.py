@@ -40,9 +40,8 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any)
 def _convolution_gradients(gradient: Tensor, x: Tensor, weight: Tensor, sizes: Any, *rest: Any) -> Any:
     """Compute a bias's gradient apart, and a transposed convolution's kernel as of the convolution that it transposes:
     oneDNN takes up to twice as long otherwise."""
-    *settings, (wants_x, wants_weight, wants_bias) = (
-        rest  # stride, padding, dilation, transposed, output padding, groups
-    )
+    # the settings are stride, padding, dilation, transposed, output padding, groups
+    *settings, (wants_x, wants_weight, wants_bias) = rest
     if gradient.dtype != torch.float32:
         return NotImplemented
     backward = aten.convolution_backward.default

@@ -88,9 +88,8 @@ class OutputFiles:
         folder = self.path / SAMPLES
         names = [name for name in self._names(SAMPLES) if not folder.is_symlink() and not (folder / name).is_symlink()]
         sizes = {name: (folder / name).stat().st_size for name in names}
-        every = next(
-            (step for step in range(1, len(names)) if sum(sizes[name] for name in names[::-step]) <= most_bytes), 1
-        )
+        fitting = (step for step in range(1, len(names)) if sum(sizes[name] for name in names[::-step]) <= most_bytes)
+        every = next(fitting, 1)
         return [(name, read_bytes(folder / name, most_bytes)) for name in reversed(names[::-every])]
 
     def write_profile(self, files: Mapping[str, bytes]) -> list[Path]:

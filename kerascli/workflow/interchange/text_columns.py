@@ -74,9 +74,8 @@ def with_section(
     spec = parse_data(data)
     row = {column: _row(field) for column, field in columns.items()}
     fitted = spec.with_transforms(lambda _, transform: transform.with_paths(lambda path: str(record.path / path)))
-    learned = learn(
-        [FittedPipeline(named, columns, {}) for named in named_pipelines_of(fitted)], Table(row, 1), columns
-    )
+    pipelines = [FittedPipeline(named, columns, {}) for named in named_pipelines_of(fitted)]
+    learned = learn(pipelines, Table(row, 1), columns)
     facts = stages(spec, learned).facts
     sections = {"data": data, **loaded.sections}
     described = describe(sections, name=record.name, seed=0, data=spec, inputs=facts.inputs, targets=facts.targets)

@@ -78,9 +78,8 @@ def plan(study: Study, document: Document, trials: int) -> None:
     """
     tune, begun = study.tune, len(study.members())
     if 0 < trials < begun:
-        raise ConfigError(
-            f"--trials {trials}: {counted(begun, 'trial')} of the study have begun", hint=f"--trials {begun}"
-        )
+        text = f"--trials {trials}: {counted(begun, 'trial')} of the study have begun"
+        raise ConfigError(text, hint=f"--trials {begun}")
     if tune.sampler == "grid":
         trials = grid_size(tune, tune.space.written(document), trials or MAX_TRIALS)
     study.write(study.facts.model_copy(update={"trials": trials}))
