@@ -28,7 +28,9 @@ def writable(path: Path, kind: str | None = None, *, run: RunRecord | None = Non
     shown = safe_text(str(path))
     if not file.parent.is_dir():
         raise StorageError(f"cannot write '{shown}': there is no folder '{safe_text(str(path.parent))}'")
-    _refuse_run(file, shown)
+    if (around := run_around(file)) is not None:
+        hint = f"write to its plots/ or samples/, or outside of '{safe_text(around.name)}'"
+        raise ConfigError(f"'{shown}' is inside a run, where no other files are written", hint=hint)
     if not file.exists() or not file.stat().st_size:
         return file
     if any(_is_within(file, read) for read in (*reads, *(() if run is None else _read_by(run)))):
@@ -38,13 +40,6 @@ def writable(path: Path, kind: str | None = None, *, run: RunRecord | None = Non
     if kind is not None and not {CONFIG: _is_config, SCHEMA: _is_schema}[kind](file):
         raise ConfigError(f"'{shown}' is not {kind} and is not replaced", hint="name another file")
     return file
-
-
-def _refuse_run(file: Path, shown: str) -> None:
-    run = run_around(file)
-    if run is not None:
-        hint = f"write to its plots/ or samples/, or outside of '{safe_text(run.name)}'"
-        raise ConfigError(f"'{shown}' is inside a run, where no other files are written", hint=hint)
 
 
 def _is_within(file: Path, read: Path) -> bool:
