@@ -121,8 +121,7 @@ class Objective(BaseObjective):
             y_true, y_pred, weight, mask = operands(each.of)
             states.append(measured(each.metric, y_true, y_pred, weight if each.weighted else None, mask))
         parts = [*parts, *outcome.losses.values()] if added is None else [*added, *parts]
-        for weight, regularizer in self._penalized:
-            parts.append(regularizer(weight.spec.to_keras(weight.tensor)))
+        parts += [regularizer(weight.spec.to_keras(weight.tensor)) for weight, regularizer in self._penalized]
         total = parts[0] if len(parts) == 1 else torch.stack([part.reshape(()) for part in parts]).sum()
         logged = [total, *values[: self._logged_terms], *(outcome.metrics[name] for name in self._logged)]
         plain = [logged_state(value, rows, how) for value, how in zip(logged, self.metrics, strict=False)]
